@@ -1,0 +1,39 @@
+"""ehpc-exporter: job counts of QingCloud and Shanhe E-HPC clusters, for Prometheus.
+
+Words, one meaning each
+-----------------------
+scrape      Prometheus reads our ``/metrics``.
+call        One HTTPS request to the cloud API; a retry is a new call.
+page        One answer of job/list, up to 100 jobs.
+sync        One pass that brings one cluster's ledger up to date.
+ledger      All jobs known of one cluster, on disk.
+end status  ``finished``, ``exited``, ``cancelled``; every other status may still change.
+history     The jobs in an end status.
+active      All other jobs, above all pending and running.
+budget      The calls an account may still make in its sliding window.
+audit       A cheap check that the ledger still equals the remote list.
+snapshot    Frozen numbers of one cluster at one moment.
+publish     Make a snapshot the current one, in one assignment.
+simulator   The pretend cloud that speaks the real protocol; shipped with the program.
+
+The map of the house (imports go down only; ``docs/architecture.md`` has the reasons)
+-------------------------------------------------------------------------------------
+cli         arguments, sub-commands, exit codes
+daemon      builds every object from the Config, starts and stops them in order
+config      YAML file -> frozen Config, or ConfigError naming the key
+web         routes, landing page, TLS and basic auth
+simulator   the pretend cloud; imports nothing else of ours
+logs        log set-up (logfmt, json), redaction
+collector   current snapshots -> metric families
+sync        keeping the ledgers equal to the remote lists
+ledger      one cluster's jobs and counters in SQLite
+api         talking to the cloud
+snapshot    frozen ClusterSnapshot; SnapshotBoard.publish() / current()
+telemetry   the exporter's own counters
+catalog     every metric: name, type, labels, help
+clock       the only reader of real time
+errors      the exception tree
+model       domain types
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,114 @@
+"""Every error of ours.
+
+::
+
+    ExporterError
+    ├── ConfigError             the configuration cannot be used; has all problems at once
+    ├── StateError              the state directory cannot be used (in use, not writable, foreign)
+    ├── Stopped                 the daemon is stopping; unwinds a sync, is no failure
+    ├── SyncError               the answers cannot be brought together into a true count
+    └── ApiError                one call of the cloud API did not give a page
+        ├── TransportError      no answer: timeout, connection, TLS, an answer too large or redirected
+        ├── HttpStatusError     an HTTP status other than 200
+        ├── RefusedError        ``ret_code`` other than 0
+        ├── PayloadError        an answer that cannot be understood or would make a wrong count
+        └── BudgetExhausted     not sent: the account's share of the quota is used, or it is locked out
+
+Each ``ApiError`` knows its ``reason`` (a short word, a label value in the metrics), whether trying
+again soon can help (``retryable``), and what the operator should do (``advice``). No message holds
+a secret, a signature or a job's content.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class ExporterError(Exception):
+    """Base of all errors of this program."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigProblem:
+    """One thing that is wrong in a configuration file."""
+
+    path: str
+    """The key, as ``clusters[1].zone``; empty for the file as a whole."""
+    message: str
+    line: int | None = None
+    """Line in the file, from 1, where it is known."""
+
+    def __str__(self) -> str:
+        where = f" (line {self.line})" if self.line else ""
+        return f"{self.path}: {self.message}{where}" if self.path else f"{self.message}{where}"
+
+
+class ConfigError(ExporterError):
+    """The configuration cannot be used. ``problems`` has every one of its faults."""
+
+    def __init__(self, problems: Sequence[ConfigProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class StateError(ExporterError):
+    """The state directory or a file in it cannot be used."""
+
+
+class Stopped(ExporterError):  # noqa: N818 - an unwinding, not a failure
+    """The program is stopping."""
+
+
+class SyncError(ExporterError):
+    """Answers came, but they do not join into a true count; the next sync tries anew."""
+
+    def __init__(self, reason: str, message: str, *, advice: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.advice = advice
+
+
+class ApiError(ExporterError):
+    """One call of the cloud API did not give a page."""
+
+    def __init__(self, reason: str, message: str, *, retryable: bool, advice: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.retryable = retryable
+        self.advice = advice
+
+
+class TransportError(ApiError):
+    """No usable answer at all."""
+
+
+class HttpStatusError(ApiError):
+    """The server, or a gateway before it, answered with an HTTP error."""
+
+    def __init__(
+        self, status: int, reason: str, message: str, *, retryable: bool, advice: str
+    ) -> None:
+        super().__init__(reason, message, retryable=retryable, advice=advice)
+        self.status = status
+
+
+class RefusedError(ApiError):
+    """The API answered with a ``ret_code`` other than 0 (API reference, section 4)."""
+
+    def __init__(
+        self, ret_code: int, reason: str, message: str, *, retryable: bool, advice: str
+    ) -> None:
+        super().__init__(reason, message, retryable=retryable, advice=advice)
+        self.ret_code = ret_code
+
+
+class PayloadError(ApiError):
+    """An answer that is no job list, or one from which a true count cannot be made."""
+
+
+class BudgetExhausted(ApiError):  # noqa: N818 - reads better than BudgetExhaustedError
+    """The call was not sent: it would go beyond the account's share, or the account is locked out."""
+
+    def __init__(self, reason: str, message: str, *, until_at: float, advice: str) -> None:
+        super().__init__(reason, message, retryable=False, advice=advice)
+        self.until_at = until_at
+        """When a call may be tried again."""

@@ -1,0 +1,127 @@
+"""Frozen numbers of the clusters, and the board on which the current ones stand.
+
+A poller publishes, web threads read. Nothing on the board is ever changed: publishing replaces.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
+
+from exporter.model import ClusterIdentity
+
+WAIT_BUCKETS_SECONDS: tuple[float, ...] = (
+    30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800,
+)  # fmt: skip
+"""Upper bounds of ``ehpc_job_wait_seconds`` and ``ehpc_job_run_seconds``, from 30 s to 7 d."""
+
+
+class JobCount(NamedTuple):
+    """How many jobs of one (status, queue, user) there are, and the cores they ask for."""
+
+    status: str
+    queue: str
+    user: str
+    jobs: int
+    cores: int
+
+
+class QueueMoment(NamedTuple):
+    """A moment in one queue."""
+
+    queue: str
+    at: float
+
+
+class Tally(NamedTuple):
+    """A counter of transitions. ``status`` is empty for those that have none."""
+
+    queue: str
+    status: str
+    count: int
+
+
+class DurationTally(NamedTuple):
+    """A histogram of durations. ``status`` is empty for waiting times."""
+
+    queue: str
+    status: str
+    bucket_counts: tuple[int, ...]
+    """One for each of ``WAIT_BUCKETS_SECONDS`` and one beyond; not cumulative."""
+    sum_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSnapshot:
+    """What is known of one cluster's jobs at one moment. Labels are as they are to be shown:
+    folded, hashed or left out, and (queue, user) pairs filled with zeros."""
+
+    taken_at: float
+    """The moment at which the counts were true."""
+    counts: tuple[JobCount, ...]
+    oldest_pending: tuple[QueueMoment, ...]
+    """By queue, the submit time of the longest-waiting pending job; queues where one waits."""
+    submitted: tuple[Tally, ...] = ()
+    started: tuple[Tally, ...] = ()
+    ended: tuple[Tally, ...] = ()
+    waits: tuple[DurationTally, ...] = ()
+    runs: tuple[DurationTally, ...] = ()
+    history_complete: bool = False
+    history_known: int = 0
+    """Jobs known, of ``history_expected`` (None while it cannot be told)."""
+    history_expected: int | None = None
+    folded_users: int = 0
+    folded_queues: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SyncFailure:
+    """Why the last sync failed, for people."""
+
+    reason: str
+    message: str
+    advice: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterState:
+    """One cluster on the board: its last good snapshot and how its syncing goes."""
+
+    identity: ClusterIdentity
+    tried: bool = False
+    """Whether a sync has been tried since the start, successfully or not."""
+    up: bool = False
+    """Whether the last sync succeeded."""
+    snapshot: ClusterSnapshot | None = None
+    last_success_at: float | None = None
+    failure: SyncFailure | None = None
+    """Of the last sync; None if it succeeded."""
+    strategy: str | None = None
+    """``delta``, ``sweep``, ``scan``; None before the first good sync."""
+    effective_interval_seconds: float = 0.0
+
+
+class SnapshotBoard:
+    """The current state of every cluster. Readers never wait: they take one reference."""
+
+    def __init__(self) -> None:
+        self._current: Mapping[str, ClusterState] = MappingProxyType({})
+        self._writers = threading.Lock()
+
+    def current(self) -> Mapping[str, ClusterState]:
+        """All clusters by name, in the order in which they were first published; frozen."""
+        return self._current
+
+    def publish(self, state: ClusterState) -> None:
+        """Make ``state`` the current one of its cluster."""
+        with self._writers:
+            self._current = MappingProxyType({**self._current, state.identity.name: state})
+
+    def remove(self, name: str) -> None:
+        """Take a cluster off the board, as a reload does with one that left the configuration."""
+        with self._writers:
+            self._current = MappingProxyType(
+                {key: value for key, value in self._current.items() if key != name}
+            )
