@@ -1,0 +1,55 @@
+# make demo        the whole program against a pretend cloud: no account, no configuration
+# make test        everything that must hold before a change lands
+# make run         the daemon with CONFIG (config.yaml)
+# The virtual environment is made on first use and renewed when pyproject.toml changes.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PORT   ?= 10046
+CONFIG ?= config.yaml
+PYTEST_ARGS ?=
+
+.PHONY: help demo run test lint format bench schema clean
+
+help:
+	@sed -n '1,4s/^# //p' Makefile
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+	  || { echo "no venv module: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/ehpc-exporter demo --web.listen-address=127.0.0.1:$(PORT)
+
+run: $(STAMP)
+	$(BIN)/ehpc-exporter serve --config.file=$(CONFIG)
+
+lint: $(STAMP)
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Cheap checks first, so that a slip shows in seconds; pytest last, so that its summary closes.
+test: lint
+	$(BIN)/pytest --numprocesses=auto $(PYTEST_ARGS)
+
+format: $(STAMP)
+	$(BIN)/ruff check --quiet --fix .
+	$(BIN)/ruff format --quiet .
+
+bench: $(STAMP)
+	$(BIN)/python -m tests.bench
+
+schema: $(STAMP)
+	$(BIN)/python -m exporter.config.schema > config.schema.json
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

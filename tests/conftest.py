@@ -1,0 +1,27 @@
+"""What every test can ask for."""
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def require_tool() -> Callable[[str], str]:
+    """Find a program of another project, such as promtool: gives its path.
+
+    Where it is missing, the test is skipped for a person, and fails in CI: a check that CI
+    silently leaves out is no check.
+    """
+
+    def find(name: str) -> str:
+        path = shutil.which(name)
+        if path is not None:
+            return path
+        message = f"{name} is not installed; .ci/run names the package that has it"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+
+    return find
