@@ -1,0 +1,210 @@
+"""Every metric of ours: name, type, labels, help, unit, buckets. Data only.
+
+``docs/metrics.md`` and the golden tests are made of this. The ``process_*`` and ``python_*``
+families come from prometheus-client and are described there.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+MetricType = Literal["gauge", "counter", "histogram"]
+
+STRATEGIES = ("delta", "sweep", "scan")
+"""Values of the label ``strategy``, cheapest first."""
+
+JOB_BUCKETS_SECONDS: tuple[float, ...] = (
+    30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800,
+)  # fmt: skip
+"""Upper bounds for waiting and running times of jobs: 30 s to 7 d."""
+
+SYNC_BUCKETS_SECONDS: tuple[float, ...] = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
+"""Upper bounds for one sync: from one quick call to a long walk through a history."""
+
+CALL_BUCKETS_SECONDS: tuple[float, ...] = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+"""Upper bounds for one call: from a cloud next door to several timeouts."""
+
+_POLLED = (
+    "Taken from job/list of the cloud API by a poll on the exporter's own timer and not at scrape"
+    " time, because the API allows few calls an hour;"
+    " ehpc_snapshot_timestamp_seconds says of which moment it is."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric family as it is exposed."""
+
+    name: str
+    """In full, with ``_total`` where it is a counter."""
+    type: MetricType
+    labels: tuple[str, ...]
+    """In the order of the contract; exposed sorted by name."""
+    help: str
+    unit: str = ""
+    """Base unit; the name ends in it (before ``_total``), as OpenMetrics asks."""
+    buckets: tuple[float, ...] = ()
+    """Upper bounds of a histogram, without +Inf."""
+
+
+# Jobs. Withdrawn when the last good sync is older than ``collection.staleness``.
+JOBS = Metric(
+    "ehpc_jobs", "gauge", ("cluster_name", "status", "queue", "user"),
+    "Jobs in the cluster's list by status, queue and user; jobs in an end status (finished, exited,"
+    f" cancelled) once the history is complete. {_POLLED}",
+)  # fmt: skip
+JOBS_CORES = Metric(
+    "ehpc_jobs_cores", "gauge", ("cluster_name", "status", "queue", "user"),
+    f"CPU cores requested (core_limit) by pending and by running jobs. {_POLLED}",
+)  # fmt: skip
+OLDEST_PENDING = Metric(
+    "ehpc_oldest_pending_submit_timestamp_seconds", "gauge", ("cluster_name", "queue"),
+    "Submit time (submitted_time), in Unix seconds, of the pending job that has waited longest;"
+    f" absent when none waits. {_POLLED}", unit="seconds",
+)  # fmt: skip
+
+# Transitions, counted in the ledger; they survive a restart and are not withdrawn.
+JOB_WAIT = Metric(
+    "ehpc_job_wait_seconds", "histogram", ("cluster_name", "queue"),
+    "Seconds from submit to start (started_time less submitted_time) of the jobs that were seen to"
+    " start since the ledger began. Kept through restarts.",
+    unit="seconds", buckets=JOB_BUCKETS_SECONDS,
+)  # fmt: skip
+JOB_RUN = Metric(
+    "ehpc_job_run_seconds", "histogram", ("cluster_name", "queue", "status"),
+    "Seconds from start to end (the last change of status, modified_time, less started_time) of the"
+    " jobs that were seen to end since the ledger began. Kept through restarts.",
+    unit="seconds", buckets=JOB_BUCKETS_SECONDS,
+)  # fmt: skip
+JOBS_SUBMITTED = Metric(
+    "ehpc_jobs_submitted_total", "counter", ("cluster_name", "queue"),
+    "Jobs that appeared in the list since the ledger began, by polls of job/list. Kept through"
+    " restarts.",
+)  # fmt: skip
+JOBS_STARTED = Metric(
+    "ehpc_jobs_started_total", "counter", ("cluster_name", "queue"),
+    "Jobs seen to start since the ledger began, by polls of job/list. Kept through restarts.",
+)  # fmt: skip
+JOBS_ENDED = Metric(
+    "ehpc_jobs_ended_total", "counter", ("cluster_name", "queue", "status"),
+    "Jobs seen to reach an end status (finished, exited, cancelled) since the ledger began, by"
+    " polls of job/list. Kept through restarts.",
+)  # fmt: skip
+
+# How syncing goes.
+CLUSTER_INFO = Metric(
+    "ehpc_cluster_info", "gauge", ("cluster_name", "cluster_id", "zone_id", "account"),
+    "Constant 1 for each configured cluster; its labels say which remote cluster is meant.",
+)  # fmt: skip
+UP = Metric(
+    "ehpc_up", "gauge", ("cluster_name",),
+    "1 if the last sync with the cloud API succeeded, 0 if it failed or none has ended yet.",
+)  # fmt: skip
+SNAPSHOT_TIMESTAMP = Metric(
+    "ehpc_snapshot_timestamp_seconds", "gauge", ("cluster_name",),
+    "Unix seconds at which the published job counts were true. The exporter polls the cloud API on"
+    " its own timer and not at scrape time, because the API allows few calls an hour.",
+    unit="seconds",
+)  # fmt: skip
+LAST_SYNC_SUCCESS = Metric(
+    "ehpc_last_sync_success_timestamp_seconds", "gauge", ("cluster_name",),
+    "Unix seconds at which the last successful sync ended.", unit="seconds",
+)  # fmt: skip
+SYNCS = Metric(
+    "ehpc_syncs_total", "counter", ("cluster_name",),
+    "Syncs that ended, well or badly, since the exporter started.",
+)  # fmt: skip
+SYNC_FAILURES = Metric(
+    "ehpc_sync_failures_total", "counter", ("cluster_name", "reason"),
+    "Syncs that failed, by reason, since the exporter started.",
+)  # fmt: skip
+SYNC_DURATION = Metric(
+    "ehpc_sync_duration_seconds", "histogram", ("cluster_name",),
+    "Seconds a sync took, its calls and its pauses between retries included, failed ones too.",
+    unit="seconds", buckets=SYNC_BUCKETS_SECONDS,
+)  # fmt: skip
+SYNC_STRATEGY = Metric(
+    "ehpc_sync_strategy", "gauge", ("cluster_name", "strategy"),
+    "1 for the strategy in use, 0 for the others: delta reads what changed, sweep reads the active"
+    " jobs, scan reads the whole list. All 0 until a sync has succeeded.",
+)  # fmt: skip
+SYNC_CORRECTIONS = Metric(
+    "ehpc_sync_corrections_total", "counter", ("cluster_name", "kind"),
+    "Jobs that an audit found wrong in the ledger and put right, since the exporter started.",
+)  # fmt: skip
+HISTORY_COMPLETE = Metric(
+    "ehpc_history_complete", "gauge", ("cluster_name",),
+    "1 when the ledger holds all ended jobs that are to be counted, 0 while the backfill is under"
+    " way.",
+)  # fmt: skip
+HISTORY_KNOWN = Metric(
+    "ehpc_history_jobs_known", "gauge", ("cluster_name",),
+    "Jobs in the ledger, of ehpc_history_jobs_expected.",
+)  # fmt: skip
+HISTORY_EXPECTED = Metric(
+    "ehpc_history_jobs_expected", "gauge", ("cluster_name",),
+    "Jobs that the ledger will hold when the history is complete, by total_count of job/list;"
+    " absent while it cannot be told.",
+)  # fmt: skip
+EFFECTIVE_INTERVAL = Metric(
+    "ehpc_effective_interval_seconds", "gauge", ("cluster_name",),
+    "Seconds between the starts of two syncs: the configured interval, stretched when the account's"
+    " quota asks for it.", unit="seconds",
+)  # fmt: skip
+LABEL_VALUES_FOLDED = Metric(
+    "ehpc_label_values_folded", "gauge", ("cluster_name", "label"),
+    'Label values (users, queues) beyond the configured limit, shown together as "_other".',
+)  # fmt: skip
+
+# The account's calls.
+API_REQUESTS = Metric(
+    "ehpc_api_requests_total", "counter", ("account",),
+    "Calls sent to the cloud API, retries included, since the exporter started.",
+)  # fmt: skip
+API_FAILURES = Metric(
+    "ehpc_api_failures_total", "counter", ("account", "reason"),
+    "Calls to the cloud API that gave no usable page, by reason, since the exporter started.",
+)  # fmt: skip
+API_DURATION = Metric(
+    "ehpc_api_request_duration_seconds", "histogram", ("account",),
+    "Seconds from sending a call to the end of its answer or its failure.",
+    unit="seconds", buckets=CALL_BUCKETS_SECONDS,
+)  # fmt: skip
+API_QUOTA_REQUESTS = Metric(
+    "ehpc_api_quota_requests", "gauge", ("account",),
+    "Calls that this exporter may make in the account's sliding quota window.",
+)  # fmt: skip
+API_QUOTA_USED = Metric(
+    "ehpc_api_quota_used", "gauge", ("account",),
+    "Calls that this exporter has made in the account's sliding quota window.",
+)  # fmt: skip
+
+# The exporter itself.
+BUILD_INFO = Metric(
+    "ehpc_exporter_build_info", "gauge", ("version", "revision", "pythonversion"),
+    "Constant 1; its labels are the version and revision of the exporter and of the Python it runs"
+    " on.",
+)  # fmt: skip
+RELOAD_SUCCESSFUL = Metric(
+    "ehpc_exporter_config_last_reload_successful", "gauge", (),
+    "Whether the last attempt to load the configuration succeeded.",
+)  # fmt: skip
+RELOAD_SUCCESS_TIMESTAMP = Metric(
+    "ehpc_exporter_config_last_reload_success_timestamp_seconds", "gauge", (),
+    "Unix seconds at which the configuration was last loaded successfully.", unit="seconds",
+)  # fmt: skip
+
+TELEMETRY: tuple[Metric, ...] = (
+    SYNCS, SYNC_FAILURES, SYNC_DURATION, SYNC_CORRECTIONS, API_REQUESTS, API_FAILURES, API_DURATION,
+)  # fmt: skip
+"""Families that ``exporter.telemetry`` keeps; ``exporter.collector`` makes all others."""
+
+CATALOG: tuple[Metric, ...] = (
+    JOBS, JOBS_CORES, OLDEST_PENDING,
+    JOB_WAIT, JOB_RUN, JOBS_SUBMITTED, JOBS_STARTED, JOBS_ENDED,
+    CLUSTER_INFO, UP, SNAPSHOT_TIMESTAMP, LAST_SYNC_SUCCESS, SYNCS, SYNC_FAILURES, SYNC_DURATION,
+    SYNC_STRATEGY, SYNC_CORRECTIONS, HISTORY_COMPLETE, HISTORY_KNOWN, HISTORY_EXPECTED,
+    EFFECTIVE_INTERVAL, LABEL_VALUES_FOLDED,
+    API_REQUESTS, API_FAILURES, API_DURATION, API_QUOTA_REQUESTS, API_QUOTA_USED,
+    BUILD_INFO, RELOAD_SUCCESSFUL, RELOAD_SUCCESS_TIMESTAMP,
+)  # fmt: skip
+"""All of them, in the order of the documentation."""

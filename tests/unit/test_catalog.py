@@ -1,0 +1,97 @@
+"""The catalog is the contract's table, and as Prometheus wants metrics to be."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from exporter import catalog, snapshot
+
+CONTRACT = {
+    "ehpc_jobs": ("gauge", {"status", "queue", "user"}),
+    "ehpc_jobs_cores": ("gauge", {"status", "queue", "user"}),
+    "ehpc_oldest_pending_submit_timestamp_seconds": ("gauge", {"queue"}),
+    "ehpc_job_wait_seconds": ("histogram", {"queue"}),
+    "ehpc_job_run_seconds": ("histogram", {"queue", "status"}),
+    "ehpc_jobs_submitted_total": ("counter", {"queue"}),
+    "ehpc_jobs_started_total": ("counter", {"queue"}),
+    "ehpc_jobs_ended_total": ("counter", {"queue", "status"}),
+    "ehpc_cluster_info": ("gauge", {"cluster_id", "zone_id", "account"}),
+    "ehpc_up": ("gauge", set()),
+    "ehpc_snapshot_timestamp_seconds": ("gauge", set()),
+    "ehpc_last_sync_success_timestamp_seconds": ("gauge", set()),
+    "ehpc_syncs_total": ("counter", set()),
+    "ehpc_sync_failures_total": ("counter", {"reason"}),
+    "ehpc_sync_duration_seconds": ("histogram", set()),
+    "ehpc_sync_strategy": ("gauge", {"strategy"}),
+    "ehpc_sync_corrections_total": ("counter", {"kind"}),
+    "ehpc_history_complete": ("gauge", set()),
+    "ehpc_history_jobs_known": ("gauge", set()),
+    "ehpc_history_jobs_expected": ("gauge", set()),
+    "ehpc_effective_interval_seconds": ("gauge", set()),
+    "ehpc_label_values_folded": ("gauge", {"label"}),
+    "ehpc_api_requests_total": ("counter", {"account"}),
+    "ehpc_api_failures_total": ("counter", {"account", "reason"}),
+    "ehpc_api_request_duration_seconds": ("histogram", {"account"}),
+    "ehpc_api_quota_requests": ("gauge", {"account"}),
+    "ehpc_api_quota_used": ("gauge", {"account"}),
+    "ehpc_exporter_build_info": ("gauge", {"version", "revision", "pythonversion"}),
+    "ehpc_exporter_config_last_reload_successful": ("gauge", set()),
+    "ehpc_exporter_config_last_reload_success_timestamp_seconds": ("gauge", set()),
+}
+
+
+def test_names_types_and_labels_are_the_contract() -> None:
+    ours = {m.name: (m.type, set(m.labels) - {"cluster_name"}) for m in catalog.CATALOG}
+    assert ours == CONTRACT
+    assert len(catalog.CATALOG) == len(CONTRACT)
+
+
+@pytest.mark.parametrize("metric", catalog.CATALOG, ids=lambda m: m.name)
+def test_every_metric_is_whole(metric: catalog.Metric) -> None:
+    assert metric.help.endswith(".")
+    assert bool(metric.buckets) == (metric.type == "histogram")
+    assert list(metric.buckets) == sorted(set(metric.buckets))
+    assert metric.name.endswith("_total") == (metric.type == "counter")
+    assert bool(metric.unit) == metric.name.endswith("_seconds")
+    owner = metric.labels[0] if metric.labels else None
+    is_own = metric.name.startswith("ehpc_exporter_")
+    assert is_own or owner in {"cluster_name", "account"}
+
+
+def test_buckets_of_jobs_are_those_of_the_snapshot() -> None:
+    assert catalog.JOB_BUCKETS_SECONDS == snapshot.WAIT_BUCKETS_SECONDS
+    assert catalog.JOB_BUCKETS_SECONDS[0] == 30
+    assert catalog.JOB_BUCKETS_SECONDS[-1] == 7 * 86400
+
+
+def test_polled_gauges_say_that_they_are_polled() -> None:
+    for metric in (catalog.JOBS, catalog.JOBS_CORES, catalog.OLDEST_PENDING):
+        assert "own timer" in metric.help
+
+
+def test_promtool_has_nothing_to_say(promtool: str) -> None:
+    lines = []
+    for metric in catalog.CATALOG:
+        lines += [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {metric.type}"]
+        labels = ",".join(f'{label}="x"' for label in metric.labels)
+        braces = f"{{{labels}}}" if labels else ""
+        if metric.type == "histogram":
+            with_le = f'{{{labels},le="+Inf"}}'
+            lines += [f"{metric.name}_bucket{with_le} 1"]
+            lines += [f"{metric.name}_sum{braces} 1", f"{metric.name}_count{braces} 1"]
+        else:
+            lines += [f"{metric.name}{braces} 1"]
+    result = subprocess.run(
+        [promtool, "check", "metrics"],
+        input="\n".join(lines) + "\n", capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (result.stdout, result.stderr, result.returncode) == ("", "", 0)
+
+
+@pytest.fixture
+def promtool() -> str:
+    path = shutil.which("promtool")
+    if path is None:
+        pytest.skip("promtool is not installed")
+    return path
