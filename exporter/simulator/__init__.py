@@ -1,0 +1,72 @@
+"""The pretend cloud: speaks the real protocol, in process or over HTTP. Imports nothing of ours.
+
+In process, for tests of syncing
+--------------------------------
+::
+
+    cloud = Cloud()
+    cluster = cloud.add_cluster("ehpc-1", dialect=DIALECTS["sort-ignored"])
+    jobs = cluster.jobs                                          # a JobList, the truth
+    uuid = jobs.submit(1000.0, queue="默认队列", user="alice", cores=4)    # -> hpcjob_uuid
+    jobs.start(uuid, 1010.0)            # also end, cancel, requeue, suspend, resume, edit
+    jobs.delete([uuid])
+    cloud.list_jobs("ehpc-1", {"limit": "100", "sort_key": "modified_time", "reverse": "1"}, 1020.0)
+                                        # -> the decoded JSON object, refusals included
+
+``JobList`` (``joblist.py``)
+    ``submit(at, *, queue, user, cores=1, status="pending") -> uuid``; ``start(uuid, at)``,
+    ``end(uuid, at, status="finished")``, ``cancel(uuid, at)``, ``requeue(uuid, at)``,
+    ``suspend(uuid, at, status="suspended")``, ``resume(uuid, at)``, each with
+    ``moves_modified: bool | None = None`` (None: as ``still_transitions`` says, which the dialect
+    sets); ``edit(uuid, at, *, status=, queue=, user=, cores=, moves_modified=False)``;
+    ``delete(uuids)``; ``load_one(JobRow) -> uuid`` and ``load(rows)`` for jobs as they are.
+    ``len(jobs)``, ``uuid in jobs``, ``get(uuid) -> ListedJob``, ``jobs() -> Iterator[ListedJob]``
+    and ``counts() -> Counter[JobKey(status, queue, user)]`` (plain loops, independent of the
+    indices), ``page(order=, descending=, offset=, limit=, status=, queue=, user=, ties=, rng=) ->
+    Listing(jobs, matching)``, ``matching(status=, queue=, user=) -> int``.
+``Dialect``, ``DIALECTS`` (``dialect.py``)
+    The switches for what is unverified, and named combinations. ``cluster.speak(dialect)``
+    changes it while the world goes on.
+``Cloud`` (``protocol.py``)
+    ``list_jobs`` neither checks a signature nor counts against a quota nor plays faults, but is
+    in ``cloud.journal`` (``JournalEntry``; ``cloud.calls`` counts).
+``fill`` (``bulk.py``)
+    ``fill(jobs, 1_000_000, active=2000, now_at=...)``: a large list in a few seconds.
+"""
+
+from exporter.simulator.bulk import fill
+from exporter.simulator.dialect import DIALECTS, DOCUMENTED, Dialect
+from exporter.simulator.joblist import (
+    END_STATUSES,
+    JobKey,
+    JobList,
+    JobRow,
+    ListedJob,
+    Listing,
+    Order,
+    TieOrder,
+    Transition,
+)
+from exporter.simulator.protocol import Account, Cloud, HostedCluster, JournalEntry
+from exporter.simulator.records import CONTENT_MARK
+
+__all__ = [
+    "CONTENT_MARK",
+    "DIALECTS",
+    "DOCUMENTED",
+    "END_STATUSES",
+    "Account",
+    "Cloud",
+    "Dialect",
+    "HostedCluster",
+    "JobKey",
+    "JobList",
+    "JobRow",
+    "JournalEntry",
+    "ListedJob",
+    "Listing",
+    "Order",
+    "TieOrder",
+    "Transition",
+    "fill",
+]

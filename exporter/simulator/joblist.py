@@ -1,0 +1,499 @@
+"""One cluster's remote list: jobs that tests and the workload change by explicit calls.
+
+Jobs are kept by column, about 45 bytes each, so that a million of them are affordable. Sorted
+indices are built when first asked for and kept up to date from then on.
+"""
+
+import random
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from typing import NamedTuple
+
+from exporter.simulator.ordering import OrderedKeys
+
+END_STATUSES = frozenset({"finished", "exited", "cancelled"})
+
+
+class Transition(StrEnum):
+    """The kinds of change; a dialect names those that leave ``modified_time`` where it was."""
+
+    START = "start"
+    END = "end"
+    CANCEL = "cancel"
+    REQUEUE = "requeue"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    EDIT = "edit"
+
+
+class Order(StrEnum):
+    """What a list can be sorted by, in the words of ``sort_key``."""
+
+    MODIFIED = "modified_time"
+    SUBMITTED = "submitted_time"
+    STARTED = "started_time"
+    JOB_ID = "job_id"
+    UUID = "hpcjob_uuid"
+
+
+class TieOrder(StrEnum):
+    """How jobs of the same second stand to one another, whichever way the list is sorted."""
+
+    STABLE = "stable"
+    """By job id, ascending."""
+    REVERSED = "reversed"
+    """By job id, descending."""
+    SHUFFLED = "shuffled"
+    """Anew at every call."""
+
+
+class ListedJob(NamedTuple):
+    """One job as it stands in the list now."""
+
+    uuid: str
+    job_id: int
+    status: str
+    queue: str
+    user: str
+    cores: int
+    """0 where the list shows null."""
+    submitted_at: int
+    started_at: int | None
+    modified_at: int
+
+
+class JobRow(NamedTuple):
+    """A job to be loaded as it is, without a history of transitions."""
+
+    status: str
+    queue: str
+    user: str
+    cores: int
+    submitted_at: int
+    started_at: int | None
+    modified_at: int
+
+
+class Listing(NamedTuple):
+    """One page of a list and how many jobs match its filters."""
+
+    jobs: list[ListedJob]
+    matching: int
+
+
+class JobKey(NamedTuple):
+    """What a plain count is by."""
+
+    status: str
+    queue: str
+    user: str
+
+
+_LOW = 0xFFFFFFFF
+_UUID_BITS = 40
+_UUID_MASK = (1 << _UUID_BITS) - 1
+_UUID_FACTOR = 0x9E3779B97F4A7C15 & _UUID_MASK | 1
+_UUID_INVERSE = pow(_UUID_FACTOR, -1, 1 << _UUID_BITS)
+_UUID_PREFIX = "hpcjob-"
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_PAIRS = [left + right for left in _DIGITS for right in _DIGITS]
+_MOST_INDICES = 1000
+_GONE = 0
+_TIELESS = frozenset({Order.JOB_ID, Order.UUID})
+_ANY = -1
+
+_Filter = tuple[int, int, int]
+_IndexName = tuple[Order, bool]
+
+
+class _Names:
+    """Names by small number; number 0 means none."""
+
+    __slots__ = ("by_name", "names")
+
+    def __init__(self) -> None:
+        self.names = [""]
+        self.by_name: dict[str, int] = {}
+
+    def code(self, name: str) -> int:
+        """The number of ``name``, a new one if it has none yet."""
+        code = self.by_name.get(name)
+        if code is None:
+            code = self.by_name[name] = len(self.names)
+            self.names.append(name)
+        return code
+
+
+class JobList:
+    """The list of one cluster. Not locked: whoever shares it between threads does that."""
+
+    def __init__(self, *, first_job_id: int = 10001, uuid_salt: int = 0) -> None:
+        """``uuid_salt`` makes the identities of two lists differ; same salt, same identities."""
+        self._first_job_id = first_job_id
+        self._salt = uuid_salt & _UUID_MASK
+        self._statuses = _Names()
+        self._queues = _Names()
+        self._users = _Names()
+        self._status = array("I")
+        self._queue = array("I")
+        self._user = array("I")
+        self._cores = array("I")
+        self._submitted = array("q")
+        self._started = array("q")
+        self._modified = array("q")
+        self._length = 0
+        self._indices: dict[_Filter, dict[_IndexName, OrderedKeys]] = {}
+        self._shapes: set[tuple[bool, bool, bool]] = set()
+        self.still_transitions: frozenset[Transition] = frozenset()
+        """Those that leave ``modified_time`` where it was, unless a call says otherwise."""
+        self.changes = 0
+        """How many changes were made, of any kind."""
+
+    def __len__(self) -> int:
+        return self._length
+
+    # Changes
+
+    def submit(
+        self, at: float, *, queue: str, user: str, cores: int = 1, status: str = "pending"
+    ) -> str:
+        """Add a job at the moment ``at``; returns its ``hpcjob_uuid``."""
+        second = int(at)
+        started = second if status == "running" else None
+        return self.load_one(JobRow(status, queue, user, cores, second, started, second))
+
+    def start(self, uuid: str, at: float, *, moves_modified: bool | None = None) -> None:
+        """Pending becomes running."""
+        number = self._number(uuid)
+        self._change(
+            number, Transition.START, at, moves_modified, status="running", started=int(at)
+        )
+
+    def end(
+        self,
+        uuid: str,
+        at: float,
+        status: str = "finished",
+        *,
+        moves_modified: bool | None = None,
+    ) -> None:
+        """The job ends in ``status``."""
+        self._change(self._number(uuid), Transition.END, at, moves_modified, status=status)
+
+    def cancel(self, uuid: str, at: float, *, moves_modified: bool | None = None) -> None:
+        """The job is cancelled, whether it waits or runs."""
+        self._change(self._number(uuid), Transition.CANCEL, at, moves_modified, status="cancelled")
+
+    def requeue(self, uuid: str, at: float, *, moves_modified: bool | None = None) -> None:
+        """The job waits again, also one that had ended; its submit time stays."""
+        number = self._number(uuid)
+        self._change(number, Transition.REQUEUE, at, moves_modified, status="pending", started=-1)
+
+    def suspend(
+        self,
+        uuid: str,
+        at: float,
+        status: str = "suspended",
+        *,
+        moves_modified: bool | None = None,
+    ) -> None:
+        """The job is held, in a status that the API's documentation does not list."""
+        self._change(self._number(uuid), Transition.SUSPEND, at, moves_modified, status=status)
+
+    def resume(self, uuid: str, at: float, *, moves_modified: bool | None = None) -> None:
+        """A held job runs on; its start time stays."""
+        self._change(self._number(uuid), Transition.RESUME, at, moves_modified, status="running")
+
+    def edit(
+        self,
+        uuid: str,
+        at: float,
+        *,
+        status: str | None = None,
+        queue: str | None = None,
+        user: str | None = None,
+        cores: int | None = None,
+        moves_modified: bool | None = False,
+    ) -> None:
+        """Change anything of a job, by default without moving ``modified_time``."""
+        number = self._number(uuid)
+        self._change(
+            number,
+            Transition.EDIT,
+            at,
+            moves_modified,
+            status=status,
+            queue=queue,
+            user=user,
+            cores=cores,
+        )
+
+    def delete(self, uuids: Iterable[str]) -> None:
+        """The jobs leave the list."""
+        for uuid in uuids:
+            number = self._number(uuid)
+            self._unindex(number)
+            self._status[number] = _GONE
+            self._length -= 1
+            self.changes += 1
+
+    def load_one(self, row: JobRow) -> str:
+        """Add one job as it is; returns its ``hpcjob_uuid``."""
+        number = self._append(row)
+        self._index(number)
+        return self._uuid(number)
+
+    def load(self, rows: Iterable[JobRow]) -> None:
+        """Add many jobs as they are. Drops the indices: they are built anew when asked for."""
+        self._indices.clear()
+        self._shapes.clear()
+        for row in rows:
+            self._append(row)
+
+    # Questions
+
+    def __contains__(self, uuid: object) -> bool:
+        try:
+            self._number(str(uuid))
+        except KeyError:
+            return False
+        return True
+
+    def get(self, uuid: str) -> ListedJob:
+        """The job; ``KeyError`` if it is not in the list."""
+        return self._listed(self._number(uuid))
+
+    def jobs(self) -> Iterator[ListedJob]:
+        """Every job, in the order of submission; a plain loop, independent of the indices."""
+        for number, status in enumerate(self._status):
+            if status != _GONE:
+                yield self._listed(number)
+
+    def counts(self) -> Counter[JobKey]:
+        """Jobs by status, queue and user; a plain loop, independent of the indices."""
+        return Counter(JobKey(job.status, job.queue, job.user) for job in self.jobs())
+
+    def page(
+        self,
+        *,
+        order: Order = Order.SUBMITTED,
+        descending: bool = True,
+        offset: int = 0,
+        limit: int = 100,
+        status: str | None = None,
+        queue: str | None = None,
+        user: str | None = None,
+        ties: TieOrder = TieOrder.STABLE,
+        rng: random.Random | None = None,
+    ) -> Listing:
+        """The jobs at ``offset`` of the sorted and filtered list. ``rng`` shuffles ties."""
+        flipped = descending != (ties is TieOrder.REVERSED)
+        index = self._find_index(status, queue, user, order, flipped)
+        if index is None:
+            return Listing([], 0)
+        if ties is TieOrder.SHUFFLED:
+            keys = _slice(index, descending, offset, limit)
+            if order not in _TIELESS:
+                keys = _shuffle(index, keys, descending, offset, rng or random.Random())
+        else:
+            keys = _slice(index, descending, offset, limit)
+        numbers = (self._number_of_key(key, order, flipped) for key in keys)
+        return Listing([self._listed(number) for number in numbers], len(index))
+
+    def matching(
+        self, *, status: str | None = None, queue: str | None = None, user: str | None = None
+    ) -> int:
+        """How many jobs match."""
+        return self.page(limit=0, status=status, queue=queue, user=user).matching
+
+    def search(self, word: str) -> list[ListedJob]:
+        """The jobs whose identity, id, queue or user contains ``word``; looks at every job."""
+        return [
+            job
+            for job in self.jobs()
+            if word in job.uuid or word in str(job.job_id) or word in job.queue or word in job.user
+        ]
+
+    # Inside: a job's number is its place in the columns
+
+    def _append(self, row: JobRow) -> int:
+        self._status.append(self._statuses.code(row.status))
+        self._queue.append(self._queues.code(row.queue))
+        self._user.append(self._users.code(row.user))
+        self._cores.append(row.cores)
+        self._submitted.append(row.submitted_at)
+        self._started.append(-1 if row.started_at is None else row.started_at)
+        self._modified.append(row.modified_at)
+        self._length += 1
+        self.changes += 1
+        return len(self._status) - 1
+
+    def _change(
+        self,
+        number: int,
+        transition: Transition,
+        at: float,
+        moves_modified: bool | None,
+        *,
+        status: str | None = None,
+        queue: str | None = None,
+        user: str | None = None,
+        cores: int | None = None,
+        started: int | None = None,
+    ) -> None:
+        self._unindex(number)
+        if status is not None:
+            self._status[number] = self._statuses.code(status)
+        if queue is not None:
+            self._queue[number] = self._queues.code(queue)
+        if user is not None:
+            self._user[number] = self._users.code(user)
+        if cores is not None:
+            self._cores[number] = cores
+        if started is not None:
+            self._started[number] = started
+        if moves_modified is None:
+            moves_modified = transition not in self.still_transitions
+        if moves_modified:
+            self._modified[number] = int(at)
+        self._index(number)
+        self.changes += 1
+
+    def _listed(self, number: int) -> ListedJob:
+        started = self._started[number]
+        return ListedJob(
+            self._uuid(number),
+            self._first_job_id + number,
+            self._statuses.names[self._status[number]],
+            self._queues.names[self._queue[number]],
+            self._users.names[self._user[number]],
+            self._cores[number],
+            self._submitted[number],
+            None if started < 0 else started,
+            self._modified[number],
+        )
+
+    def _scrambled(self, number: int) -> int:
+        return (number * _UUID_FACTOR & _UUID_MASK) ^ self._salt
+
+    def _uuid(self, number: int) -> str:
+        rest, low = divmod(self._scrambled(number), 1296)
+        rest, middle = divmod(rest, 1296)
+        top, high = divmod(rest, 1296)
+        return f"{_UUID_PREFIX}{_PAIRS[top]}{_PAIRS[high]}{_PAIRS[middle]}{_PAIRS[low]}"
+
+    def _number(self, uuid: str) -> int:
+        try:
+            scrambled = int(uuid.removeprefix(_UUID_PREFIX), 36)
+        except ValueError:
+            raise KeyError(uuid) from None
+        number = ((scrambled ^ self._salt) * _UUID_INVERSE) & _UUID_MASK
+        if number >= len(self._status) or self._status[number] == _GONE:
+            raise KeyError(uuid)
+        if self._uuid(number) != uuid:
+            raise KeyError(uuid)
+        return number
+
+    def _key(self, number: int, order: Order, flipped: bool) -> int:
+        if order is Order.JOB_ID:
+            return number
+        if order is Order.UUID:
+            return self._scrambled(number)
+        if order is Order.MODIFIED:
+            at = self._modified[number]
+        elif order is Order.SUBMITTED:
+            at = self._submitted[number]
+        else:
+            at = max(0, self._started[number])
+        return at << 32 | (_LOW - number if flipped else number)
+
+    def _number_of_key(self, key: int, order: Order, flipped: bool) -> int:
+        if order is Order.JOB_ID:
+            return key
+        if order is Order.UUID:
+            return ((key ^ self._salt) * _UUID_INVERSE) & _UUID_MASK
+        return _LOW - (key & _LOW) if flipped else key & _LOW
+
+    def _find_index(
+        self, status: str | None, queue: str | None, user: str | None, order: Order, flipped: bool
+    ) -> OrderedKeys | None:
+        """None if a filter names what no job ever had."""
+        wanted = (
+            _ANY if status is None else self._statuses.by_name.get(status),
+            _ANY if queue is None else self._queues.by_name.get(queue),
+            _ANY if user is None else self._users.by_name.get(user),
+        )
+        if wanted[0] is None or wanted[1] is None or wanted[2] is None:
+            return None
+        by_filter: _Filter = (wanted[0], wanted[1], wanted[2])
+        name = (order, flipped and order not in _TIELESS)
+        index = self._indices.get(by_filter, {}).get(name)
+        if index is None:
+            if len(self._indices) >= _MOST_INDICES:
+                self._indices.clear()
+            keys = (self._key(number, *name) for number in self._matching_numbers(by_filter))
+            index = OrderedKeys(keys)
+            self._indices.setdefault(by_filter, {})[name] = index
+            self._shapes.add((wanted[0] != _ANY, wanted[1] != _ANY, wanted[2] != _ANY))
+        return index
+
+    def _matching_numbers(self, by_filter: _Filter) -> Iterable[int]:
+        status, queue, user = by_filter
+        numbers: Iterable[int] = range(len(self._status))
+        if status == _ANY:
+            numbers = (number for number in numbers if self._status[number] != _GONE)
+        else:
+            numbers = (number for number, code in enumerate(self._status) if code == status)
+        if queue != _ANY:
+            numbers = (number for number in numbers if self._queue[number] == queue)
+        if user != _ANY:
+            numbers = (number for number in numbers if self._user[number] == user)
+        return numbers
+
+    def _indices_of(self, number: int) -> Iterator[tuple[_IndexName, OrderedKeys]]:
+        status, queue, user = self._status[number], self._queue[number], self._user[number]
+        for by_status, by_queue, by_user in self._shapes:
+            by_filter = (
+                status if by_status else _ANY,
+                queue if by_queue else _ANY,
+                user if by_user else _ANY,
+            )
+            built = self._indices.get(by_filter)
+            if built:
+                yield from built.items()
+
+    def _index(self, number: int) -> None:
+        for name, index in self._indices_of(number):
+            index.add(self._key(number, *name))
+
+    def _unindex(self, number: int) -> None:
+        for name, index in self._indices_of(number):
+            index.remove(self._key(number, *name))
+
+
+def _slice(index: OrderedKeys, descending: bool, offset: int, limit: int) -> list[int]:
+    if not descending:
+        return index.slice(offset, offset + limit)
+    stop = len(index) - offset
+    keys = index.slice(max(0, stop - limit), stop) if stop > 0 else []
+    keys.reverse()
+    return keys
+
+
+def _shuffle(
+    index: OrderedKeys, keys: list[int], descending: bool, offset: int, rng: random.Random
+) -> list[int]:
+    """``keys``, from ``offset`` on, with every run of one second drawn from a shuffle of it all."""
+    shuffled: list[int] = []
+    position = offset
+    while len(shuffled) < len(keys):
+        second = keys[len(shuffled)] >> 32
+        first, beyond = index.rank(second << 32), index.rank((second + 1) << 32)
+        tied = index.slice(first, beyond)
+        rng.shuffle(tied)
+        begin = len(index) - beyond if descending else first
+        shuffled.extend(tied[position - begin :])
+        position = begin + len(tied)
+    return shuffled[: len(keys)]
