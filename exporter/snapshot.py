@@ -39,7 +39,7 @@ class Tally(NamedTuple):
 
     queue: str
     status: str
-    count: int
+    total: int
 
 
 class DurationTally(NamedTuple):
