@@ -1,0 +1,43 @@
+"""The configuration: a YAML file in, a frozen ``Config`` or every problem of the file out.
+
+text -> ``tree`` (YAML nodes with their lines) -> ``reader`` (along the types in ``file``, each text
+judged by ``checks``) -> ``load`` (what concerns several keys, files) -> ``values``.
+"""
+
+from exporter.config.durations import format_duration, parse_duration
+from exporter.config.load import config_warnings, load_config, parse_config, read_secret_file
+from exporter.config.values import (
+    ALL_HISTORY_SECONDS,
+    NO_HISTORY_SECONDS,
+    AccountConfig,
+    ClusterConfig,
+    CollectionConfig,
+    Config,
+    LabelsConfig,
+    LogFormat,
+    Secret,
+    ServeOptions,
+    StateConfig,
+    UserMode,
+)
+
+__all__ = [
+    "ALL_HISTORY_SECONDS",
+    "NO_HISTORY_SECONDS",
+    "AccountConfig",
+    "ClusterConfig",
+    "CollectionConfig",
+    "Config",
+    "LabelsConfig",
+    "LogFormat",
+    "Secret",
+    "ServeOptions",
+    "StateConfig",
+    "UserMode",
+    "config_warnings",
+    "format_duration",
+    "load_config",
+    "parse_config",
+    "parse_duration",
+    "read_secret_file",
+]

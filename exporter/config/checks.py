@@ -1,0 +1,96 @@
+"""What a text in the configuration must be. Each check raises ValueError with what is wrong; the
+message follows the text itself, as in ``"5 minutes" is not a duration``."""
+
+import difflib
+import ipaddress
+import zoneinfo
+from collections.abc import Iterable
+from datetime import UTC, tzinfo
+from urllib.parse import urlsplit
+
+from exporter.config.durations import parse_duration
+from exporter.config.values import ALL_HISTORY_SECONDS, NO_HISTORY_SECONDS
+
+SHORTEST_INTERVAL_SECONDS = 1.0
+
+
+def suggest(text: str, known: Iterable[str]) -> str:
+    """Give ``; did you mean "..."?`` if something known is close to the text, else nothing."""
+    close = difflib.get_close_matches(text, list(known), n=1)
+    return f'; did you mean "{close[0]}"?' if close else ""
+
+
+def duration(text: str) -> float:
+    """Seconds of a duration that is more than nothing."""
+    seconds = parse_duration(text)
+    if seconds <= 0:
+        raise ValueError("is too short; it must be more than 0s")
+    return seconds
+
+
+def interval(text: str) -> float:
+    """Seconds of an interval."""
+    seconds = parse_duration(text)
+    if seconds < SHORTEST_INTERVAL_SECONDS:
+        raise ValueError("is too short; the shortest interval is 1s")
+    return seconds
+
+
+def history(text: str) -> float:
+    """Seconds for which an ended job is counted; infinite for all, 0 for none."""
+    if text == "all":
+        return ALL_HISTORY_SECONDS
+    if text == "none":
+        return NO_HISTORY_SECONDS
+    try:
+        return duration(text)
+    except ValueError:
+        raise ValueError("must be all, none, or a duration such as 30d") from None
+
+
+def word(text: str) -> str:
+    """An identifier: something, without white space."""
+    if not text or any(character.isspace() for character in text):
+        raise ValueError("must not be empty or hold white space")
+    return text
+
+
+def timezone(text: str) -> tzinfo:
+    """A time zone by its IANA name. UTC needs no time zone database."""
+    if text == "UTC":
+        return UTC
+    try:
+        return zoneinfo.ZoneInfo(text)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        hint = suggest(text, zoneinfo.available_timezones()) or "; write it as Asia/Shanghai"
+        raise ValueError(f"is not a known time zone{hint}") from None
+
+
+def endpoint(text: str) -> str:
+    """A URL to which ``/api/job/list`` can be added. It may hold a password: not to be quoted."""
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or any(character.isspace() for character in text):
+        raise ValueError("must be a URL such as https://hpc.api.qingcloud.com")
+    if "@" in parts.netloc:
+        raise ValueError(
+            "must not hold a user or password; keys go into access_key_id and secret_access_key"
+        )
+    if "?" in text or "#" in text:
+        raise ValueError("must not hold a query or fragment")
+    return text.rstrip("/")
+
+
+def is_plain_http_abroad(url: str) -> bool:
+    """Whether a checked endpoint sends what it gets unprotected over a network."""
+    parts = urlsplit(url)
+    if parts.scheme == "https":
+        return False
+    host = parts.hostname or ""
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"

@@ -1,0 +1,192 @@
+"""The configuration as people write it: the one place that knows its keys, types and defaults.
+
+The reader walks a file along these types, and the JSON Schema is generated from them.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from exporter.config import checks
+from exporter.config.durations import PATTERN
+
+_OR_VARIABLE = r"|.*\$.*"
+"""A pattern is for the text after ``${VAR}`` is filled in, which an editor cannot see."""
+
+
+def _checked(
+    description: str,
+    check: Callable[[str], object],
+    pattern: str = ".+",
+    *,
+    hidden: bool = False,
+    examples: Sequence[str] = (),
+) -> Meta:
+    """A text that ``check`` accepts or raises ValueError about; quoted then unless ``hidden``."""
+    return Meta(
+        description=description,
+        pattern=f"^({pattern}{_OR_VARIABLE})$",
+        extra={"check": check, "hidden": hidden},
+        extra_json_schema={"examples": list(examples)} if examples else None,
+    )
+
+
+def _text(description: str, *, hidden: bool = False) -> Meta:
+    """Any text that is not empty."""
+    return Meta(description=description, min_length=1, extra={"hidden": hidden})
+
+
+class Quota(Struct, forbid_unknown_fields=True):
+    """What the account may ask, and the part of it that is for this exporter."""
+
+    requests: Annotated[int, Meta(ge=1, description="Requests the account may make in a period.")]\
+        = 2000  # fmt: skip
+    period: Annotated[str, _checked("Length of the quota's period.", checks.duration, PATTERN)] = (
+        "1h"
+    )
+    share: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=1,
+            description="This exporter never uses more than this part of the requests; the rest "
+            "is for the account's other tools.",
+        ),
+    ] = 0.5
+
+
+class Account(Struct, forbid_unknown_fields=True, kw_only=True):
+    """One account of the cloud."""
+
+    name: Annotated[
+        str, _text("Names the account; may be left out when there is one, which is 'default'.")
+    ] = "default"
+    endpoint: Annotated[
+        str,
+        _checked(
+            "URL of the cloud's API, without a query.",
+            checks.endpoint,
+            "https?://.+",
+            hidden=True,
+            examples=["https://hpc.api.qingcloud.com", "https://hpc.api.shanhe.com"],
+        ),
+    ]
+    access_key_id: Annotated[str, _text("Id of the API key.", hidden=True)]
+    secret_access_key: (
+        Annotated[str, _text("The API key's secret. Or give secret_access_key_file.", hidden=True)]
+        | UnsetType
+    ) = UNSET
+    secret_access_key_file: (
+        Annotated[
+            str, _text("A file that holds the secret; read again when the cloud refuses the key.")
+        ]
+        | UnsetType
+    ) = UNSET
+    timeout: Annotated[str, _checked("Deadline of one call.", checks.duration, PATTERN)] = "10s"
+    quota: Quota = msgspec.field(default_factory=Quota)
+    ca_file: (
+        Annotated[
+            str, _text("Certificates (PEM) to trust for the endpoint, in place of the usual.")
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class Cluster(Struct, forbid_unknown_fields=True, kw_only=True):
+    """One cluster to watch."""
+
+    name: (
+        Annotated[str, _text("The label cluster_name; the cluster_id if left out. Unique.")]
+        | UnsetType
+    ) = UNSET
+    account: (
+        Annotated[str, _text("The name of its account; may be left out when there is one.")]
+        | UnsetType
+    ) = UNSET
+    cluster_id: Annotated[
+        str, _checked("The cloud's id of it, as ehpc-qmmvigwe.", checks.word, r"\S+")
+    ]
+    zone: Annotated[str, _checked("The zone it is in, as jinan1a.", checks.word, r"\S+")]
+    timezone: Annotated[
+        str, _checked("IANA time zone of API times that carry none.", checks.timezone)
+    ] = "UTC"
+    interval: (
+        Annotated[
+            str,
+            _checked("Overrides collection.interval for this cluster.", checks.interval, PATTERN),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class Collection(Struct, forbid_unknown_fields=True):
+    """How often and how much is asked."""
+
+    interval: Annotated[
+        str, _checked("Time between two looks at a cluster; at least 1s.", checks.interval, PATTERN)
+    ] = "60s"
+    history: Annotated[
+        str,
+        _checked(
+            "Which ended jobs are counted: all, none, or those that ended within a duration.",
+            checks.history,
+            f"all|none|{PATTERN}",
+        ),
+    ] = "all"
+    audit_interval: Annotated[
+        str,
+        _checked("How often the ledger is proven equal to the list.", checks.interval, PATTERN),
+    ] = "10m"
+    staleness: Annotated[
+        str,
+        _checked("How long counts are served after the last good look.", checks.interval, PATTERN),
+    ] = "5m"
+
+
+class State(Struct, forbid_unknown_fields=True):
+    """Where the ledgers live."""
+
+    path: Annotated[str, _text("A directory; ':memory:' keeps nothing through a restart.")] = (
+        "./state"
+    )
+
+
+class UserLabel(Struct, forbid_unknown_fields=True):
+    """The label user."""
+
+    mode: Annotated[
+        Literal["name", "hash", "off"],
+        Meta(description="Show users by name, by a hash of it, or not at all."),
+    ] = "name"
+    limit: Annotated[
+        int,
+        Meta(ge=0, description="Users with a label of their own, per cluster; others are _other."),
+    ] = 500
+
+
+class QueueLabel(Struct, forbid_unknown_fields=True):
+    """The label queue."""
+
+    limit: Annotated[
+        int,
+        Meta(ge=0, description="Queues with a label of their own, per cluster; others are _other."),
+    ] = 200
+
+
+class Labels(Struct, forbid_unknown_fields=True):
+    """How users and queues become label values."""
+
+    user: UserLabel = msgspec.field(default_factory=UserLabel)
+    queue: QueueLabel = msgspec.field(default_factory=QueueLabel)
+
+
+class ConfigFile(Struct, forbid_unknown_fields=True):
+    """Configuration of ehpc-exporter. ${VAR} in a text takes an environment variable."""
+
+    accounts: Annotated[list[Account], Meta(min_length=1)]
+    clusters: Annotated[list[Cluster], Meta(min_length=1)]
+    collection: Collection = msgspec.field(default_factory=Collection)
+    state: State = msgspec.field(default_factory=State)
+    labels: Labels = msgspec.field(default_factory=Labels)

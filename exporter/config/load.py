@@ -1,0 +1,261 @@
+"""From a file's path to a ``Config``, or to every problem that the file has."""
+
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from exporter.config import checks
+from exporter.config.file import Account, Cluster, ConfigFile
+from exporter.config.reader import Reading, quoted, read
+from exporter.config.tree import LARGEST_BYTES, compose
+from exporter.config.values import (
+    AccountConfig,
+    ClusterConfig,
+    CollectionConfig,
+    Config,
+    LabelsConfig,
+    Secret,
+    StateConfig,
+)
+from exporter.errors import ConfigError, ConfigProblem
+
+IN_MEMORY = ":memory:"
+_LARGEST_SECRET_BYTES = 1 << 16
+
+
+def load_config(path: Path, environ: Mapping[str, str]) -> Config:
+    """Read a configuration file; paths in it are relative to its directory.
+
+    Raises ``ConfigError`` with every problem of the file.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_BYTES + 1)
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError([_whole(f"cannot read {path}: {error.strerror}")]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([_whole(f"{path} is not UTF-8 text")]) from error
+    return parse_config(text, environ, path.parent)
+
+
+def parse_config(text: str, environ: Mapping[str, str], directory: Path) -> Config:
+    """Read a configuration; ``directory`` is where its relative paths begin.
+
+    Raises ``ConfigError`` with every problem of the text.
+    """
+    root = compose(text)
+    if isinstance(root, ConfigProblem):
+        raise ConfigError([root])
+    reading = read(root, environ)
+    _check_accounts(reading)
+    _check_clusters(reading)
+    files = _read_files(reading, directory)
+    if reading.problems:
+        raise ConfigError(sorted(reading.problems, key=lambda problem: problem.line or 0))
+    try:
+        file = msgspec.convert(reading.values, ConfigFile)
+    except msgspec.ValidationError as error:  # the reader knows less than the types do
+        raise ConfigError([_whole(str(error))]) from error
+    return _build(file, files, directory)
+
+
+def read_secret_file(path: Path) -> Secret:
+    """Read a secret, without white space around it. Raises ``ConfigError``."""
+    try:
+        return _secret_of(path)
+    except ValueError as error:
+        raise ConfigError([_whole(f"secret_access_key_file {path}: {error}")]) from error
+
+
+def config_warnings(config: Config) -> tuple[str, ...]:
+    """What is allowed and still unlikely to be meant; one line each, to be logged at a start."""
+    staleness = config.collection.staleness_seconds
+    return tuple(
+        f"account {account.name}: the endpoint is plain http, so that everybody on the way can "
+        "read and change the answers; use https"
+        for account in config.accounts
+        if checks.is_plain_http_abroad(account.endpoint)
+    ) + tuple(
+        f"cluster {cluster.name}: its interval is not shorter than collection.staleness, so that "
+        "its counts will come and go; raise collection.staleness"
+        for cluster in config.clusters
+        if cluster.interval_seconds >= staleness
+    )
+
+
+def _whole(message: str) -> ConfigProblem:
+    return ConfigProblem("", message)
+
+
+def _items(reading: Reading, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The entries of a list that could be read, with their paths."""
+    for index, item in enumerate(reading.values.get(key, [])):
+        if isinstance(item, dict):
+            yield f"{key}[{index}]", item
+
+
+def _check_accounts(reading: Reading) -> None:
+    several = len(reading.values.get("accounts", [])) > 1
+    for path, _ in _items(reading, "accounts"):
+        if several and f"{path}.name" not in reading.lines:
+            reading.problem(path, "needs a name, as there are several accounts")
+        keys = [f"{path}.{key}" for key in ("secret_access_key", "secret_access_key_file")]
+        given = [key for key in keys if key in reading.lines]
+        if not given:
+            reading.problem(path, "needs a secret_access_key or a secret_access_key_file")
+        if len(given) > 1:
+            reading.problem(keys[1], "cannot be given together with secret_access_key")
+    _check_unique(reading, "accounts", lambda account: account.get("name"), ".name", "name")
+
+
+def _check_clusters(reading: Reading) -> None:
+    names = _account_names(reading)
+    for path, cluster in _items(reading, "clusters"):
+        account = cluster.get("account")
+        where = f"{path}.account"
+        if account is None and where not in reading.lines and len(names) > 1:
+            reading.problem(path, "needs an account, as there are several accounts")
+        elif account is not None and names and account not in names:
+            hint = checks.suggest(account, names) or f"; known: {', '.join(map(quoted, names))}"
+            written = quoted(reading.written[where])
+            reading.problem(where, f"{written} is not the name of an account{hint}")
+
+    def name(cluster: dict[str, Any]) -> Any:
+        return cluster.get("name", cluster.get("cluster_id"))
+
+    def identity(cluster: dict[str, Any]) -> Any:
+        parts = (cluster.get("account", names[0] if names else ""), cluster.get("zone"),
+                 cluster.get("cluster_id"))  # fmt: skip
+        return None if None in parts else parts
+
+    _check_unique(reading, "clusters", name, ".name", "name")
+    _check_unique(reading, "clusters", identity, ".cluster_id", "account, zone and cluster_id")
+
+
+def _account_names(reading: Reading) -> list[str]:
+    """Names that clusters can refer to; none while any account's name is not known."""
+    accounts = reading.values.get("accounts", [])
+    if len(accounts) == 1 and isinstance(accounts[0], dict):
+        accounts = [{"name": "default"} | accounts[0]]
+    names = [str(item["name"]) for item in accounts if isinstance(item, dict) and item.get("name")]
+    return names if len(names) == len(accounts) else []
+
+
+def _check_unique(
+    reading: Reading, key: str, identity: Callable[[dict[str, Any]], Any], at: str, what: str
+) -> None:
+    first: dict[Any, str] = {}
+    for path, item in _items(reading, key):
+        known = identity(item)
+        if known is None:
+            continue
+        if known in first:
+            where = path + at if path + at in reading.lines else path
+            reading.problem(where, f"the same {what} as {first[known]}")
+        first.setdefault(known, path)
+
+
+def _read_files(reading: Reading, directory: Path) -> dict[str, Secret]:
+    """Try every file that the configuration names; give the secrets by path of the key."""
+    secrets = {}
+    for path, account in _items(reading, "accounts"):
+        where = f"{path}.secret_access_key_file"
+        if "secret_access_key_file" in account:
+            try:
+                secrets[where] = _secret_of(directory / account["secret_access_key_file"])
+            except ValueError as error:
+                reading.problem(where, f"{quoted(reading.written[where])} {error}")
+        where = f"{path}.ca_file"
+        if "ca_file" in account:
+            try:
+                _check_certificates(directory / account["ca_file"])
+            except ValueError as error:
+                reading.problem(where, f"{quoted(reading.written[where])} {error}")
+    return secrets
+
+
+def _secret_of(path: Path) -> Secret:
+    try:
+        with path.open("rb") as file:
+            text = file.read(_LARGEST_SECRET_BYTES + 1).decode().strip()
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text") from None  # the cause would hold the content
+    if not text:
+        raise ValueError("is empty")
+    if len(text) > _LARGEST_SECRET_BYTES or not text.isprintable():
+        raise ValueError("holds more than one line; it must hold the secret and nothing else")
+    return Secret(text)
+
+
+def _check_certificates(path: Path) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError as error:
+        raise ValueError("does not hold certificates in PEM form") from error
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from error
+
+
+def _build(file: ConfigFile, secrets: Mapping[str, Secret], directory: Path) -> Config:
+    collection = CollectionConfig(
+        interval_seconds=checks.interval(file.collection.interval),
+        history_seconds=checks.history(file.collection.history),
+        audit_interval_seconds=checks.interval(file.collection.audit_interval),
+        staleness_seconds=checks.interval(file.collection.staleness),
+    )
+    return Config(
+        accounts=tuple(
+            _build_account(
+                account, secrets.get(f"accounts[{index}].secret_access_key_file"), directory
+            )
+            for index, account in enumerate(file.accounts)
+        ),
+        clusters=tuple(
+            _build_cluster(cluster, file.accounts[0].name, collection.interval_seconds)
+            for cluster in file.clusters
+        ),
+        collection=collection,
+        state=StateConfig(None if file.state.path == IN_MEMORY else directory / file.state.path),
+        labels=LabelsConfig(
+            user_mode=file.labels.user.mode,
+            user_limit=file.labels.user.limit,
+            queue_limit=file.labels.queue.limit,
+        ),
+    )
+
+
+def _build_account(account: Account, from_file: Secret | None, directory: Path) -> AccountConfig:
+    return AccountConfig(
+        name=account.name,
+        endpoint=checks.endpoint(account.endpoint),
+        access_key_id=account.access_key_id,
+        secret_access_key=from_file or Secret(account.secret_access_key or ""),
+        secret_access_key_file=_path(account.secret_access_key_file, directory),
+        timeout_seconds=checks.duration(account.timeout),
+        quota_requests=account.quota.requests,
+        quota_period_seconds=checks.duration(account.quota.period),
+        quota_share=account.quota.share,
+        ca_file=_path(account.ca_file, directory),
+    )
+
+
+def _build_cluster(cluster: Cluster, only_account: str, interval_seconds: float) -> ClusterConfig:
+    own_interval = cluster.interval
+    return ClusterConfig(
+        name=cluster.name or cluster.cluster_id,
+        account=cluster.account or only_account,
+        cluster_id=cluster.cluster_id,
+        zone=cluster.zone,
+        timezone=checks.timezone(cluster.timezone),
+        interval_seconds=checks.interval(own_interval) if own_interval else interval_seconds,
+    )
+
+
+def _path(written: str | msgspec.UnsetType, directory: Path) -> Path | None:
+    return directory / written if written else None

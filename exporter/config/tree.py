@@ -1,0 +1,83 @@
+"""YAML text -> a tree of nodes that know their lines. Nothing is constructed: no tag, no alias
+and no key of the file can make this create anything but texts, numbers, lists and mappings.
+"""
+
+import re
+
+import yaml
+
+from exporter.errors import ConfigProblem
+
+_STR, _INT, _FLOAT, _BOOL, _NULL = (
+    f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")
+)
+
+LARGEST_BYTES = 1 << 20
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads plain scalars as YAML 1.2 does: ``off`` and ``1:30`` are texts."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+
+_Loader.add_implicit_resolver(_INT, re.compile(r"[-+]?[0-9]{1,15}$"), None)
+_Loader.add_implicit_resolver(
+    _FLOAT,
+    re.compile(r"[-+]?([0-9]{1,15}(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,3})?$"),
+    None,
+)
+_Loader.add_implicit_resolver(_BOOL, re.compile(r"(true|True|TRUE|false|False|FALSE)$"), None)
+_Loader.add_implicit_resolver(_NULL, re.compile(r"(~|null|Null|NULL|)$"), None)
+
+
+def compose(text: str) -> yaml.Node | ConfigProblem | None:
+    """Give the root node, None for an empty file, or what is wrong with the YAML."""
+    if len(text) > LARGEST_BYTES:
+        return ConfigProblem("", "the file is too large for a configuration")
+    try:
+        loader = _Loader(text)
+        try:
+            return loader.get_single_node()
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        return ConfigProblem("", f"not YAML: {_problem(error)}", mark.line + 1 if mark else None)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        return ConfigProblem("", "not YAML: a control character", line)
+    except RecursionError:
+        return ConfigProblem("", "not a configuration: nested too deeply")
+    except (yaml.YAMLError, ValueError, OverflowError):  # such as an escape beyond Unicode
+        return ConfigProblem("", "not YAML")
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    """What PyYAML says, unless it quotes the file: that may be a secret without its quotes."""
+    problem = str(error.problem or error.context)
+    if "undefined" in problem:
+        return "a text that begins with *, & or ! must be in quotes"
+    return problem
+
+
+def line_of(node: yaml.Node) -> int:
+    """The line on which a node begins, from 1."""
+    return int(node.start_mark.line) + 1
+
+
+def scalar_of(node: yaml.ScalarNode) -> str | int | float | bool | None:
+    """The value of a scalar. Raises ValueError for a tag that a configuration has no use for."""
+    text = str(node.value)
+    match node.tag:
+        case tag if tag == _STR:
+            return text
+        case tag if tag == _NULL:
+            return None
+        case tag if tag == _BOOL:
+            return text.lower() == "true"
+        case tag if tag == _INT:
+            return int(text)
+        case tag if tag == _FLOAT:
+            return float(text)
+    raise ValueError("has a tag that means nothing here")

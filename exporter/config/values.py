@@ -1,0 +1,148 @@
+"""The configuration as the program uses it: frozen, complete, checked."""
+
+import math
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from pathlib import Path
+from typing import Literal, NoReturn
+
+from exporter.model import ClusterIdentity
+
+UserMode = Literal["name", "hash", "off"]
+LogFormat = Literal["logfmt", "json"]
+
+ALL_HISTORY_SECONDS = math.inf
+NO_HISTORY_SECONDS = 0.0
+
+
+class Secret:
+    """A text that shows itself only when asked by name: never in a repr, a format or a pickle."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Give the text itself, to sign with or to hand to the log's redaction."""
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not to be copied out of the process")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountConfig:
+    """One account of the cloud: where it is asked, with which keys, how often at most."""
+
+    name: str
+    endpoint: str
+    """URL without a slash at its end."""
+    access_key_id: str = field(repr=False)
+    secret_access_key: Secret
+    secret_access_key_file: Path | None
+    """Where the secret was read from; to be read again when the cloud refuses the key."""
+    timeout_seconds: float
+    """Of one call."""
+    quota_requests: int
+    quota_period_seconds: float
+    quota_share: float
+    """The part of the quota that this exporter may use, more than 0, at most 1."""
+    ca_file: Path | None
+
+    @property
+    def calls_per_hour(self) -> float:
+        """The calls an hour that this exporter may make: the share, not the whole quota."""
+        return self.quota_requests * self.quota_share * 3600 / self.quota_period_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterConfig:
+    """One cluster to watch."""
+
+    name: str
+    account: str
+    cluster_id: str
+    zone: str
+    timezone: tzinfo
+    """Of API times that carry none."""
+    interval_seconds: float
+    """Its own, or the collection's."""
+
+    @property
+    def identity(self) -> ClusterIdentity:
+        """The cluster as the rest of the program knows it."""
+        return ClusterIdentity(self.name, self.cluster_id, self.zone, self.account)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionConfig:
+    """How often and how much is asked."""
+
+    interval_seconds: float
+    history_seconds: float
+    """Ended jobs are counted for so long after their end: infinite for all, 0 for none."""
+    audit_interval_seconds: float
+    staleness_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StateConfig:
+    """Where the ledgers live."""
+
+    path: Path | None
+    """A directory; None keeps everything in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsConfig:
+    """How users and queues become label values."""
+
+    user_mode: UserMode
+    user_limit: int
+    queue_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that a configuration file says, defaults filled in."""
+
+    accounts: tuple[AccountConfig, ...]
+    clusters: tuple[ClusterConfig, ...]
+    collection: CollectionConfig
+    state: StateConfig
+    labels: LabelsConfig
+
+    def account(self, name: str) -> AccountConfig:
+        """The account of that name, which every cluster's ``account`` has. Raises KeyError."""
+        for account in self.accounts:
+            if account.name == name:
+                return account
+        raise KeyError(name)
+
+    def clusters_of(self, account: str) -> tuple[ClusterConfig, ...]:
+        """The clusters that share the quota of one account."""
+        return tuple(cluster for cluster in self.clusters if cluster.account == account)
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """The flags of ``serve`` that are not in the configuration file."""
+
+    listen_addresses: tuple[str, ...] = (":10046",)
+    """``host:port``, ``[::1]:port``, or ``:port`` for every address of the machine."""
+    telemetry_path: str = "/metrics"
+    web_config_file: Path | None = None
+    enable_lifecycle: bool = False

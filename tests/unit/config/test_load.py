@@ -1,0 +1,242 @@
+import math
+import pickle
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.config import (
+    Config,
+    Secret,
+    config_warnings,
+    format_duration,
+    load_config,
+    parse_config,
+    parse_duration,
+    read_secret_file,
+)
+from exporter.config.schema import schema_text
+from exporter.errors import ConfigError
+from exporter.model import ClusterIdentity
+
+ROOT = Path(__file__).resolve().parents[3]
+KEYS = {"EHPC_ACCESS_KEY_ID": "KEYID", "EHPC_SECRET_ACCESS_KEY": "HUSH"}
+MINIMAL = """\
+accounts: [{endpoint: 'https://hpc.api.example.com/', access_key_id: KEYID, secret_access_key: HUSH}]
+clusters: [{cluster_id: ehpc-1, zone: jinan1a}]
+"""
+
+
+def parse(text: str, directory: Path = Path("/etc/ehpc"), **environ: str) -> Config:
+    return parse_config(text, environ, directory)
+
+
+def test_the_example_says_the_defaults() -> None:
+    example = load_config(ROOT / "config.example.yaml", KEYS)
+    minimal = parse(
+        MINIMAL.replace("https://hpc.api.example.com/", "https://hpc.api.qingcloud.com")
+        .replace("zone:", "name: cfd, zone:")
+        .replace("ehpc-1", "ehpc-qmmvigwe"),
+        directory=ROOT,
+    )
+    assert example == minimal
+
+
+def test_the_example_names_every_key() -> None:
+    example = (ROOT / "config.example.yaml").read_text()
+    keys = set(re.findall(r'^ {8}"(\w+)": \{$', schema_text(), re.MULTILINE))
+    assert keys >= {"accounts", "ca_file", "secret_access_key_file", "limit"}
+    assert not {key for key in keys if not re.search(rf"\b{key}:", example)}
+
+
+def test_defaults() -> None:
+    config = parse(MINIMAL)
+    (account,) = config.accounts
+    assert account.name == "default"
+    assert account.endpoint == "https://hpc.api.example.com"
+    assert account.secret_access_key == Secret("HUSH")
+    assert (account.timeout_seconds, account.quota_requests) == (10, 2000)
+    assert (account.quota_period_seconds, account.quota_share) == (3600, 0.5)
+    assert (account.ca_file, account.secret_access_key_file) == (None, None)
+    assert account.calls_per_hour == 1000
+    (cluster,) = config.clusters
+    assert cluster.identity == ClusterIdentity("ehpc-1", "ehpc-1", "jinan1a", "default")
+    assert (cluster.timezone, cluster.interval_seconds) == (UTC, 60)
+    assert config.collection.history_seconds == math.inf
+    assert config.collection.audit_interval_seconds == 600
+    assert config.collection.staleness_seconds == 300
+    assert config.state.path == Path("/etc/ehpc/state")
+    assert (config.labels.user_mode, config.labels.user_limit) == ("name", 500)
+    assert config.labels.queue_limit == 200
+
+
+def test_everything_can_be_said(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("HUSH\n")
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    config = parse(
+        """\
+accounts:
+  - name: east
+    endpoint: http://127.0.0.1:8080
+    access_key_id: KEYID
+    secret_access_key_file: secret
+    timeout: 1500ms
+    quota: {requests: 10, period: 1m, share: 1}
+    ca_file: ca.pem
+  - {name: 西, endpoint: https://b.example.com/hpc, access_key_id: K, secret_access_key: S}
+clusters:
+  - {account: east, cluster_id: ehpc-1, zone: a, timezone: Asia/Shanghai, interval: 1h30m}
+  - {account: 西, cluster_id: ehpc-1, zone: a, name: "作业 \\"1\\"\\n"}
+collection: {interval: 1s, history: 30d, audit_interval: 1d, staleness: 1w}
+state: {path: ":memory:"}
+labels: {user: {mode: off, limit: 0}, queue: {limit: 3}}
+""",
+        tmp_path,
+    )
+    east, west = config.accounts
+    assert east.secret_access_key == Secret("HUSH")
+    assert east.secret_access_key_file == tmp_path / "secret"
+    assert east.ca_file == tmp_path / "ca.pem"
+    assert (east.timeout_seconds, east.calls_per_hour) == (1.5, 600)
+    assert (west.name, west.endpoint) == ("西", "https://b.example.com/hpc")
+    first, second = config.clusters
+    assert (first.timezone, first.interval_seconds) == (ZoneInfo("Asia/Shanghai"), 5400)
+    assert datetime(2021, 8, 19, 14, tzinfo=first.timezone).astimezone(UTC).hour == 6
+    assert (second.name, second.account) == ('作业 "1"\n', "西")
+    assert config.clusters_of("西") == (second,)
+    assert config.account("east") is east
+    assert config.collection.history_seconds == 30 * 86400
+    assert config.state.path is None
+    assert config.labels.user_mode == "off"
+
+
+def test_no_history() -> None:
+    assert parse(MINIMAL + "collection: {history: none}").collection.history_seconds == 0
+
+
+def test_variables() -> None:
+    text = MINIMAL.replace("HUSH", '"a${ONE}$$${TWO}$x"').replace("ehpc-1", "'${ONE}'")
+    config = parse(text, ONE="1", TWO="${ONE}$$")
+    assert config.accounts[0].secret_access_key.reveal() == "a1$${ONE}$$$x"
+    assert config.clusters[0].cluster_id == "1"
+
+
+def test_a_secret_does_not_show() -> None:
+    config = parse(MINIMAL)
+    account = config.accounts[0]
+    shown = f"{config!r} {config} {account.secret_access_key} {account.secret_access_key!r:>9}"
+    assert "HUSH" not in shown
+    assert "KEYID" not in shown
+    with pytest.raises(TypeError):
+        pickle.dumps(account.secret_access_key)
+    assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
+
+
+def test_a_secret_file_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text("old\n")
+    config = parse(MINIMAL.replace("_key: HUSH", f"_key_file: {path}"))
+    path.write_text("new\r\n")
+    known = config.accounts[0].secret_access_key_file
+    assert known is not None
+    assert read_secret_file(known) == Secret("new")
+    path.unlink()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_secret_file(known)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path / "config.yaml", {})
+    assert str(caught.value) == f"cannot read {tmp_path}/config.yaml: No such file or directory"
+    with pytest.raises(ConfigError, match="Is a directory"):
+        load_config(tmp_path, {})
+    (tmp_path / "latin").write_bytes(b"\xe4")
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
+        load_config(tmp_path / "latin", {})
+
+
+def test_a_byte_order_mark_is_nothing(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_bytes(b"\xef\xbb\xbf" + MINIMAL.encode())
+    assert load_config(tmp_path / "config.yaml", {}).clusters[0].name == "ehpc-1"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "warned"),
+    [
+        ("https://a.example.com", False),
+        ("http://127.0.0.9:80", False),
+        ("http://[::1]:80", False),
+        ("http://localhost", False),
+        ("http://simulator:8080", True),
+        ("http://10.0.0.1", True),
+    ],
+)
+def test_plain_http_over_a_network_is_warned_of(endpoint: str, *, warned: bool) -> None:
+    warnings = config_warnings(parse(MINIMAL.replace("https://hpc.api.example.com/", endpoint)))
+    assert [("plain http" in line) for line in warnings] == [True] * warned
+
+
+def test_an_interval_beyond_staleness_is_warned_of() -> None:
+    (line,) = config_warnings(parse(MINIMAL + "collection: {interval: 10m}"))
+    assert line.startswith("cluster ehpc-1: its interval is not shorter")
+
+
+def test_the_schema_is_committed() -> None:
+    assert (ROOT / "config.schema.json").read_text() == schema_text(), "run: make schema"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0),
+        ("30s", 30),
+        ("1h30m", 5400),
+        ("30d", 2592000),
+        ("500ms", 0.5),
+        ("1y2w3d4h5m6s7ms", 33_019_506.007),
+    ],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "5", "s", "1m1h", "1h 30m", "-5m", "1.5h", "５m", "1H", "1s\n"]
+)
+def test_no_durations(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a duration"):
+        parse_duration(text)
+
+
+@given(st.integers(min_value=0, max_value=10**11))
+def test_durations_are_read_as_they_are_written(milliseconds: int) -> None:
+    seconds = milliseconds / 1000
+    assert parse_duration(format_duration(seconds)) == pytest.approx(seconds)
+
+
+PIECES = st.sampled_from(
+    [*MINIMAL.split(" "), *"{}[],:&*!|>-?'\"#%@`$\n\t", "${", "&a ", "*a", "<<: ", "\n  - ", "!!int ",
+     "accounts", "quota: ", "1e999", "\\ud800", "0s", "~", "true"]
+)  # fmt: skip
+
+
+@given(st.one_of(st.text(), st.lists(PIECES).map("".join), st.lists(PIECES).map(" ".join)))
+def test_any_text_is_a_configuration_or_has_problems(text: str) -> None:
+    for whole in (text, MINIMAL + text, MINIMAL.replace("jinan1a", text)):
+        outcome = outcome_of(whole)
+        assert outcome
+        assert all("\n" not in line for line in outcome)
+
+
+def outcome_of(text: str) -> list[str]:
+    try:
+        config = parse_config(text, KEYS, Path("/nonexistent"))
+    except ConfigError as error:
+        return [str(problem) for problem in error.problems]
+    return [account.endpoint for account in config.accounts]

@@ -1,0 +1,473 @@
+"""Every way in which a configuration can be wrong, and what the operator reads then.
+
+The message is an interface: it is compared word for word.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from exporter.config import parse_config
+from exporter.errors import ConfigError
+
+ACCOUNT = """\
+accounts:
+  - endpoint: https://hpc.api.example.com
+    access_key_id: KEYID
+    secret_access_key: HUSH
+"""
+TWO_ACCOUNTS = """\
+accounts:
+  - name: east
+    endpoint: https://hpc.api.example.com
+    access_key_id: KEYID
+    secret_access_key: HUSH
+  - name: west
+    endpoint: https://hpc.api.example.com
+    access_key_id: KEYID
+    secret_access_key: HUSH
+"""
+CLUSTER = """\
+clusters:
+  - cluster_id: ehpc-1
+    zone: jinan1a
+"""
+GOOD = ACCOUNT + CLUSTER
+
+
+def problems_of(text: str, directory: Path, **environ: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, environ, directory)
+    return [str(problem) for problem in caught.value.problems]
+
+
+CASES: dict[str, tuple[str, list[str]]] = {
+    # the file as a whole
+    "empty": ("", ["the file is empty; config.example.yaml shows what it can say"]),
+    "only a comment": (
+        "# nothing\n",
+        ["the file is empty; config.example.yaml shows what it can say"],
+    ),
+    "a list": ("- 1\n", ["must be a mapping, not a list (line 1)"]),
+    "a text": ("hello\n", ["must be a mapping, not a text (line 1)"]),
+    "open bracket": (
+        "accounts: [\n",
+        ["not YAML: expected the node content, but found '<stream end>' (line 2)"],
+    ),
+    "a tab": (
+        "accounts:\n\t- x\n",
+        ["not YAML: found character '\\t' that cannot start any token (line 2)"],
+    ),
+    "two colons": ("a: b: c\n", ["not YAML: mapping values are not allowed here (line 1)"]),
+    "a control character": ("accounts:\n\x07", ["not YAML: a control character (line 2)"]),
+    "no character": ('x: "\\UFFFFFFFF"', ["not YAML"]),
+    "a text that looks like an alias": (
+        "secret_access_key: *HUSH\n",
+        ["not YAML: a text that begins with *, & or ! must be in quotes (line 1)"],
+    ),
+    "two documents": ("--- {}\n--- {}\n", ["not YAML: but found another document (line 2)"]),
+    "deep": ("[" * 3000, ["not a configuration: nested too deeply"]),
+    "large": ("#" * (1 << 20) + "#", ["the file is too large for a configuration"]),
+    # missing, unknown, twice
+    "nothing said": ("{}", ["accounts: is missing (line 1)", "clusters: is missing (line 1)"]),
+    "no clusters": (ACCOUNT, ["clusters: is missing (line 1)"]),
+    "null accounts": ("accounts:\n" + CLUSTER, ["accounts: must be a list, not nothing (line 1)"]),
+    "empty list": (
+        ACCOUNT + "clusters: []\n",
+        ["clusters: is empty; at least one is needed (line 5)"],
+    ),
+    "account a mapping": (
+        "accounts: {name: x}\n" + CLUSTER,
+        ["accounts: must be a list, not a mapping (line 1)"],
+    ),
+    "list entry a text": (
+        ACCOUNT + "clusters: [ehpc-1]\n",
+        ["clusters[0]: must be a mapping, not a text (line 5)"],
+    ),
+    "missing in an entry": (
+        ACCOUNT + "clusters:\n  - cluster_id: ehpc-1\n",
+        ["clusters[0].zone: is missing (line 6)"],
+    ),
+    "missing keys": (
+        "accounts:\n  - endpoint: https://a.example.com\n" + CLUSTER,
+        [
+            "accounts[0].access_key_id: is missing (line 2)",
+            "accounts[0]: needs a secret_access_key or a secret_access_key_file (line 2)",
+        ],
+    ),
+    "misspelt": (
+        GOOD.replace("zone:", "zonne:"),
+        [
+            "clusters[0].zone: is missing (line 6)",
+            'clusters[0].zonne: unknown key; did you mean "zone"? (line 7)',
+        ],
+    ),
+    "misplaced": (
+        GOOD + "staleness: 5m\n",
+        ["staleness: unknown key here; it belongs under collection (line 8)"],
+    ),
+    "unlike anything": (
+        GOOD + "state:\n  xyz: 1\n",
+        ["state.xyz: unknown key; known here: path (line 9)"],
+    ),
+    "no space after the colon": (
+        CLUSTER + "accounts: [{endpoint: 'https://a.example.com', access_key_id: k, "
+        "secret_access_key:HUSH}]\n",
+        [
+            (
+                'accounts[0].?: unknown key; a space must follow the colon of "secret_access_key:" '
+                "(line 4)"
+            ),
+            "accounts[0]: needs a secret_access_key or a secret_access_key_file (line 4)",
+        ],
+    ),
+    "twice": (
+        GOOD + "    zone: jinan1b\n",
+        ["clusters[0].zone: is there twice, first on line 7 (line 8)"],
+    ),
+    "twice at the top": (
+        GOOD + CLUSTER,
+        ["clusters: is there twice, first on line 5 (line 8)"],
+    ),
+    # types
+    "number for a text": (
+        GOOD.replace("jinan1a", "12"),
+        [
+            (
+                "clusters[0].zone: must be a text (in quotes if it looks like something else), "
+                "not a number (line 7)"
+            )
+        ],
+    ),
+    "truth for a text": (
+        GOOD + "state: {path: true}\n",
+        [
+            (
+                "state.path: must be a text (in quotes if it looks like something else), "
+                "not true or false (line 8)"
+            )
+        ],
+    ),
+    "null for a text": (
+        GOOD.replace(" jinan1a", ""),
+        [
+            (
+                "clusters[0].zone: must be a text (in quotes if it looks like something else), "
+                "not nothing (line 7)"
+            )
+        ],
+    ),
+    "list for a text": (
+        GOOD.replace("jinan1a", "[jinan1a]"),
+        [
+            (
+                "clusters[0].zone: must be a text (in quotes if it looks like something else), "
+                "not a list (line 7)"
+            )
+        ],
+    ),
+    "text for a number": (
+        GOOD + "labels: {user: {limit: many}, queue: {limit: '7'}}\n",
+        [
+            "labels.user.limit: must be a whole number, not a text (line 8)",
+            "labels.queue.limit: must be a whole number, not a text (line 8)",
+        ],
+    ),
+    "fraction for a whole number": (
+        GOOD + "labels: {user: {limit: 1.5}}\n",
+        ["labels.user.limit: must be a whole number, not a fraction (line 8)"],
+    ),
+    "truth for a number": (
+        ACCOUNT + "    quota: {share: true}\n" + CLUSTER,
+        ["accounts[0].quota.share: must be a number, not true or false (line 5)"],
+    ),
+    "a tag": (
+        GOOD.replace("jinan1a", "!env ZONE"),
+        ["clusters[0].zone: has a tag that means nothing here (line 7)"],
+    ),
+    "a tag on a list": (
+        ACCOUNT + "clusters: !include x\n",
+        ["clusters: must be a list, not a text with a tag (line 5)"],
+    ),
+    "empty text": (GOOD.replace("KEYID", "''"), ["accounts[0].access_key_id: is empty (line 3)"]),
+    "half a character": (
+        GOOD + '    name: "\\ud800"\n',
+        ["clusters[0].name: holds a character that is no text (line 8)"],
+    ),
+    # ranges and forms
+    "share of nothing": (
+        ACCOUNT + "    quota: {share: 0}\n" + CLUSTER,
+        ["accounts[0].quota.share: must be more than 0, not 0 (line 5)"],
+    ),
+    "share of more than all": (
+        ACCOUNT + "    quota: {share: 50}\n" + CLUSTER,
+        ["accounts[0].quota.share: must be at most 1, not 50 (line 5)"],
+    ),
+    "no requests": (
+        ACCOUNT + "    quota: {requests: 0, period: 0s}\n" + CLUSTER,
+        [
+            "accounts[0].quota.requests: must be at least 1, not 0 (line 5)",
+            'accounts[0].quota.period: "0s" is too short; it must be more than 0s (line 5)',
+        ],
+    ),
+    "negative limit": (
+        GOOD + "labels: {queue: {limit: -1}}\n",
+        ["labels.queue.limit: must be at least 0, not -1 (line 8)"],
+    ),
+    "user mode": (
+        GOOD + "labels: {user: {mode: names}}\n",
+        ['labels.user.mode: "names" must be hash, name or off; did you mean "name"? (line 8)'],
+    ),
+    "interval without a unit": (
+        GOOD + "    interval: 60\n",
+        [
+            (
+                "clusters[0].interval: must be a text (in quotes if it looks like something else), "
+                "not a number (line 8)"
+            )
+        ],
+    ),
+    "interval in words": (
+        GOOD + "    interval: 5 minutes\n",
+        [
+            (
+                'clusters[0].interval: "5 minutes" is not a duration; write it as 30s, 5m, 1h30m or '
+                "30d (line 8)"
+            )
+        ],
+    ),
+    "interval too short": (
+        GOOD + "collection: {interval: 500ms}\n",
+        ['collection.interval: "500ms" is too short; the shortest interval is 1s (line 8)'],
+    ),
+    "interval too long": (
+        GOOD + "collection: {interval: 101y}\n",
+        ['collection.interval: "101y" is too long; the longest duration is 100y (line 8)'],
+    ),
+    "history": (
+        GOOD + "collection: {history: some}\n",
+        ['collection.history: "some" must be all, none, or a duration such as 30d (line 8)'],
+    ),
+    "time zone": (
+        GOOD + "    timezone: Asia/Shangai\n",
+        [
+            (
+                'clusters[0].timezone: "Asia/Shangai" is not a known time zone; did you mean '
+                '"Asia/Shanghai"? (line 8)'
+            )
+        ],
+    ),
+    "time zone unlike any": (
+        GOOD + "    timezone: '+08:00'\n",
+        [
+            (
+                'clusters[0].timezone: "+08:00" is not a known time zone; write it as Asia/Shanghai '
+                "(line 8)"
+            )
+        ],
+    ),
+    "time zone outside": (
+        GOOD + "    timezone: ../../etc/passwd\n",
+        [
+            (
+                'clusters[0].timezone: "../../etc/passwd" is not a known time zone; write it as '
+                "Asia/Shanghai (line 8)"
+            )
+        ],
+    ),
+    "zone with a blank": (
+        GOOD.replace("jinan1a", "jinan 1a"),
+        ['clusters[0].zone: "jinan 1a" must not be empty or hold white space (line 7)'],
+    ),
+    # the endpoint: may hold a password by mistake, and is never quoted
+    "endpoint without a scheme": (
+        GOOD.replace("https://", ""),
+        ["accounts[0].endpoint: must be a URL such as https://hpc.api.qingcloud.com (line 2)"],
+    ),
+    "endpoint of another scheme": (
+        GOOD.replace("https://", "ftp://"),
+        ["accounts[0].endpoint: must be a URL such as https://hpc.api.qingcloud.com (line 2)"],
+    ),
+    "endpoint with a bad port": (
+        GOOD.replace(".com", ".com:https"),
+        ["accounts[0].endpoint: must be a URL such as https://hpc.api.qingcloud.com (line 2)"],
+    ),
+    "endpoint with a line break": (
+        GOOD.replace("https://hpc.api.example.com", '"https://hpc.api\\n.example.com"'),
+        ["accounts[0].endpoint: must be a URL such as https://hpc.api.qingcloud.com (line 2)"],
+    ),
+    "endpoint with a password": (
+        GOOD.replace("https://", "https://me:HUSH@"),
+        [
+            (
+                "accounts[0].endpoint: must not hold a user or password; keys go into access_key_id "
+                "and secret_access_key (line 2)"
+            )
+        ],
+    ),
+    "endpoint with a query": (
+        GOOD.replace(".com", ".com/?signature=HUSH"),
+        ["accounts[0].endpoint: must not hold a query or fragment (line 2)"],
+    ),
+    # variables
+    "variable not set": (
+        GOOD.replace("HUSH", "${EHPC_SECRET_ACESS_KEY}"),
+        [
+            (
+                "accounts[0].secret_access_key: the environment variable EHPC_SECRET_ACESS_KEY is not "
+                'set; did you mean "EHPC_SECRET_ACCESS_KEY"? (line 4)'
+            )
+        ],
+    ),
+    "variable without its end": (
+        GOOD.replace("HUSH", "${HUSH"),
+        [
+            (
+                "accounts[0].secret_access_key: has ${ without a variable's name and }; write $$ for "
+                "a plain $ (line 4)"
+            )
+        ],
+    ),
+    "variable that is empty": (
+        GOOD.replace("HUSH", "${EMPTY}"),
+        ["accounts[0].secret_access_key: is empty (line 4)"],
+    ),
+    "a secret in the wrong variable": (
+        GOOD + "    interval: ${EHPC_SECRET_ACCESS_KEY}\n",
+        [
+            (
+                'clusters[0].interval: "${EHPC_SECRET_ACCESS_KEY}" is not a duration; write it as '
+                "30s, 5m, 1h30m or 30d (line 8)"
+            )
+        ],
+    ),
+    # names and references
+    "accounts without names": (
+        TWO_ACCOUNTS.replace("name: west\n    ", "") + CLUSTER + "    account: east\n",
+        ["accounts[1]: needs a name, as there are several accounts (line 6)"],
+    ),
+    "accounts of one name": (
+        TWO_ACCOUNTS.replace("west", "east") + CLUSTER + "    account: east\n",
+        ["accounts[1].name: the same name as accounts[0] (line 6)"],
+    ),
+    "cluster without an account": (
+        TWO_ACCOUNTS + CLUSTER,
+        ["clusters[0]: needs an account, as there are several accounts (line 11)"],
+    ),
+    "unknown account": (
+        TWO_ACCOUNTS + CLUSTER + "    account: eastt\n",
+        [
+            (
+                'clusters[0].account: "eastt" is not the name of an account; did you mean "east"? '
+                "(line 13)"
+            )
+        ],
+    ),
+    "unknown account, unlike any": (
+        GOOD + "    account: other\n",
+        ['clusters[0].account: "other" is not the name of an account; known: "default" (line 8)'],
+    ),
+    "clusters of one name": (
+        GOOD + "  - {name: ehpc-1, cluster_id: ehpc-2, zone: jinan1a}\n",
+        ["clusters[1].name: the same name as clusters[0] (line 8)"],
+    ),
+    "one cluster in two zones without a name": (
+        GOOD + "  - {cluster_id: ehpc-1, zone: jinan1b}\n",
+        ["clusters[1]: the same name as clusters[0] (line 8)"],
+    ),
+    "one cluster twice": (
+        GOOD + "  - {name: again, cluster_id: ehpc-1, zone: jinan1a, account: default}\n",
+        ["clusters[1].cluster_id: the same account, zone and cluster_id as clusters[0] (line 8)"],
+    ),
+    # files
+    "secret twice": (
+        ACCOUNT + "    secret_access_key_file: good\n" + CLUSTER,
+        [
+            (
+                "accounts[0].secret_access_key_file: cannot be given together with secret_access_key "
+                "(line 5)"
+            )
+        ],
+    ),
+    "no such secret file": (
+        GOOD.replace("secret_access_key: HUSH", "secret_access_key_file: nowhere"),
+        [
+            (
+                'accounts[0].secret_access_key_file: "nowhere" cannot be read: No such file or '
+                "directory (line 4)"
+            )
+        ],
+    ),
+    "empty secret file": (
+        GOOD.replace("secret_access_key: HUSH", "secret_access_key_file: blank"),
+        ['accounts[0].secret_access_key_file: "blank" is empty (line 4)'],
+    ),
+    "secret file of bytes": (
+        GOOD.replace("secret_access_key: HUSH", "secret_access_key_file: bytes"),
+        ['accounts[0].secret_access_key_file: "bytes" is not UTF-8 text (line 4)'],
+    ),
+    "secret file with more": (
+        GOOD.replace("secret_access_key: HUSH", "secret_access_key_file: lines"),
+        [
+            (
+                'accounts[0].secret_access_key_file: "lines" holds more than one line; it must hold '
+                "the secret and nothing else (line 4)"
+            )
+        ],
+    ),
+    "no such certificates": (
+        ACCOUNT + "    ca_file: nowhere.pem\n" + CLUSTER,
+        ['accounts[0].ca_file: "nowhere.pem" cannot be read: No such file or directory (line 5)'],
+    ),
+    "no certificates in the file": (
+        ACCOUNT + "    ca_file: lines\n" + CLUSTER,
+        ['accounts[0].ca_file: "lines" does not hold certificates in PEM form (line 5)'],
+    ),
+    # all at once
+    "many": (
+        """\
+accounts:
+  - endpoint: ftp://x
+    access_key_id: KEYID
+    secret_access_key: HUSH
+    timeout: soon
+clusters:
+  - name: a
+    cluster_id: ehpc-1
+  - name: a
+    cluster_id: ehpc-2
+    zone: z
+    colour: red
+collection:
+  intervall: 60s
+""",
+        [
+            "accounts[0].endpoint: must be a URL such as https://hpc.api.qingcloud.com (line 2)",
+            (
+                'accounts[0].timeout: "soon" is not a duration; write it as 30s, 5m, 1h30m or 30d '
+                "(line 5)"
+            ),
+            "clusters[0].zone: is missing (line 7)",
+            "clusters[1].name: the same name as clusters[0] (line 9)",
+            (
+                "clusters[1].colour: unknown key; known here: name, account, cluster_id, zone, "
+                "timezone, interval (line 12)"
+            ),
+            'collection.intervall: unknown key; did you mean "interval"? (line 14)',
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_wrong_configuration_says_what_is_wrong(name: str, tmp_path: Path) -> None:
+    text, expected = CASES[name]
+    (tmp_path / "good").write_text("HUSH")
+    (tmp_path / "blank").write_text(" \n")
+    (tmp_path / "bytes").write_bytes(b"HUSH\xff")
+    (tmp_path / "lines").write_text("HUSH\nHUSH\n")
+    environ = {"EMPTY": "", "EHPC_SECRET_ACCESS_KEY": "HUSH"}
+    problems = problems_of(text, tmp_path, **environ)
+    assert problems == expected
+    assert "HUSH" not in "".join(problems)
+    assert all("\n" not in problem for problem in problems)
