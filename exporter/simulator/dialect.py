@@ -38,6 +38,8 @@ class Dialect:
     """``untidy`` puts blanks around statuses and capitals into them."""
     queue_name: Literal["present", "null", "absent"] = "present"
     """Where it is not present, ``name`` and ``hpq_name`` still have the queue."""
+    text: Literal["utf8", "escaped"] = "utf8"
+    """Whether the JSON has characters beyond ASCII as they are."""
     extra_fields: bool = False
     """Fields that nobody has heard of, in the answer and in every record."""
     still_transitions: frozenset[Transition] = frozenset()
@@ -94,6 +96,7 @@ DIALECTS: dict[str, Dialect] = {
         empty_page="null",
         status_spelling="untidy",
         queue_name="absent",
+        text="escaped",
         extra_fields=True,
         absent_start="empty",
     ),

@@ -1,30 +1,35 @@
 """The pretend cloud without its wire: which jobs, or which refusal, answers which request."""
 
 import random
+from calendar import timegm
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from time import strptime
 from typing import Any
 
+from exporter.simulator.answers import Answer, html_answer, json_answer
 from exporter.simulator.dialect import DOCUMENTED, Dialect
-from exporter.simulator.joblist import JobList, ListedJob, Order, TieOrder
-from exporter.simulator.records import record
+from exporter.simulator.fault_kinds import apply_fault
+from exporter.simulator.faults import FaultPlan
+from exporter.simulator.joblist import JobList
+from exporter.simulator.listing import JOB_LIST_ACTION, job_list
+from exporter.simulator.quota import Quota, QuotaMeter
+from exporter.simulator.refusal import RefusalError
+from exporter.simulator.signing import matches, signature, split_query
 
-LISTED_STATUSES = frozenset({"pending", "running", "finished", "exited", "cancelled"})
-"""The words of ``jobs_status`` that the documentation lists."""
+CLOCK_TOLERANCE_SECONDS = 60
+"""A request whose timestamp is further off is refused with 1300."""
 
-_DEFAULT_LIMIT = 10
-_MOST_DIGITS = 9
-_JOB_LIST_ACTION = "HpcJobListJobsResponse"
-
-
-class RefusalError(Exception):
-    """The request is answered with a ``ret_code`` other than 0."""
-
-    def __init__(self, ret_code: int, message: str) -> None:
-        super().__init__(message)
-        self.ret_code = ret_code
-        self.message = message
+_ACTIONS: Mapping[str, str] = {
+    "/api/job/list": JOB_LIST_ACTION,
+    "/api/cluster/list": "HpcClusterListResponse",
+}
+_FIXED_PARAMS: Mapping[str, str] = {
+    "signature_method": "HmacSHA256",
+    "signature_version": "1",
+    "version": "1",
+}
 
 
 @dataclass(slots=True)
@@ -62,7 +67,9 @@ class JournalEntry:
     params: Mapping[str, str]
     """Without the signature."""
     outcome: str
-    """``ok``, a ``ret_code``, ``http-404``, or the name of the fault that was played."""
+    """``ok``, a ``ret_code`` or ``http-404``: what the cloud itself made of it."""
+    fault: str = ""
+    """The fault that was played instead."""
 
 
 class Cloud:
@@ -72,14 +79,17 @@ class Cloud:
         self,
         accounts: Iterable[Account] = (Account(),),
         *,
+        quota: Quota | None = None,
         seed: int = 0,
         journal_limit: int = 100_000,
     ) -> None:
         self.accounts = {account.access_key_id: account for account in accounts}
         self.clusters: dict[str, HostedCluster] = {}
+        self.faults = FaultPlan(seed=seed)
         self.journal: deque[JournalEntry] = deque(maxlen=journal_limit)
         self.calls = 0
         """Requests answered since the start, also those that the journal has forgotten."""
+        self._meters = {key: QuotaMeter(quota) for key in self.accounts} if quota else {}
         self._rng = random.Random(seed)
 
     def add_cluster(
@@ -103,6 +113,27 @@ class Cloud:
         self.clusters[cluster_id] = cluster
         return cluster
 
+    def handle(self, method: str, path: str, raw_query: str, now_at: float) -> Answer:
+        """One HTTP request as it came over the wire, at the server's own time ``now_at``."""
+        if method != "GET" or not path.startswith("/api/"):
+            status, title = (404, "Not Found") if method == "GET" else (405, "Method Not Allowed")
+            self._note(JournalEntry(now_at, "", "", {}, f"http-{status}"))
+            return html_answer(status, title)
+        key, params = "", dict[str, str]()
+        try:
+            params, given = split_query(raw_query)
+            key = self._authenticated(method, path, params, given, now_at)
+            answer = json_answer(self._act(path, key, params), escaped=self._escapes(params))
+            outcome = "ok"
+        except RefusalError as refusal:
+            answer = json_answer(refusal.as_object(_ACTIONS.get(path, "UnknownResponse")))
+            outcome = str(refusal.ret_code)
+        cluster_id = params.get("cluster_id", "")
+        fault = self.faults.choose(cluster_id, now_at)
+        played = fault.name if fault else ""
+        self._note(JournalEntry(now_at, key, cluster_id, params, outcome, played))
+        return apply_fault(fault, answer) if fault else answer
+
     def list_jobs(
         self, cluster_id: str, params: Mapping[str, str], now_at: float
     ) -> dict[str, Any]:
@@ -115,21 +146,79 @@ class Cloud:
             answer = self._job_list(self._hosted(cluster_id), params)
             outcome = "ok"
         except RefusalError as refusal:
-            answer = refusal_object(_JOB_LIST_ACTION, refusal)
+            answer = refusal.as_object(JOB_LIST_ACTION)
             outcome = str(refusal.ret_code)
-        self._note(now_at, "", cluster_id, params, outcome)
+        self._note(JournalEntry(now_at, "", cluster_id, dict(params), outcome))
         return answer
 
-    def _note(
-        self,
-        at: float,
-        access_key_id: str,
-        cluster_id: str,
-        params: Mapping[str, str],
-        outcome: str,
-    ) -> None:
+    def quota_used(self, access_key_id: str, now_at: float) -> int:
+        """Requests of the account within its window; 0 where there is no quota."""
+        meter = self._meters.get(access_key_id)
+        return meter.used(now_at) if meter else 0
+
+    def _authenticated(
+        self, method: str, path: str, params: Mapping[str, str], given: str, now_at: float
+    ) -> str:
+        """The key id of the account that signed the request, which has been counted."""
+        for name, value in _FIXED_PARAMS.items():
+            if params.get(name) != value:
+                raise RefusalError(1100, f"InvalidRequestFormat, [{name}] should be [{value}]")
+        account = self.accounts.get(params.get("access_key_id", ""))
+        if account is None:
+            raise RefusalError(1200, "AuthFailure, access_key_id not found")
+        if not matches(signature(method, path, params, account.secret_access_key), given):
+            raise RefusalError(1200, "AuthFailure, signature not matched")
+        if abs(_timestamp_at(params) - now_at) > CLOCK_TOLERANCE_SECONDS:
+            raise RefusalError(1300, "RequestHasExpired, timestamp is out of range")
+        meter = self._meters.get(account.access_key_id)
+        if meter is not None:
+            meter.take(now_at)
+        return account.access_key_id
+
+    def _act(self, path: str, key: str, params: Mapping[str, str]) -> dict[str, Any]:
+        zone = params.get("zone", "")
+        if not zone:
+            raise RefusalError(1100, "InvalidRequestFormat, missing parameter [zone]")
+        if path == "/api/cluster/list":
+            return self._cluster_list(zone, key)
+        if path != "/api/job/list":
+            raise RefusalError(1101, "InvalidRequestMethod, unknown action")
+        if not params.get("cluster_id"):
+            raise RefusalError(1100, "InvalidRequestFormat, missing parameter [cluster_id]")
+        cluster = self._hosted(params["cluster_id"])
+        if cluster.zone != zone:
+            raise RefusalError(2100, f"ResourceNotFound, no such cluster in zone [{zone}]")
+        if cluster.access_key_id != key:
+            raise RefusalError(1400, "PermissionDenied, the cluster is not yours")
+        return self._job_list(cluster, params)
+
+    def _escapes(self, params: Mapping[str, str]) -> bool:
+        cluster = self.clusters.get(params.get("cluster_id", ""))
+        return cluster is not None and cluster.dialect.text == "escaped"
+
+    def _cluster_list(self, zone: str, key: str) -> dict[str, Any]:
+        mine = [
+            {
+                "cluster_id": cluster.cluster_id,
+                "cluster_name": cluster.cluster_id,
+                "cluster_type": cluster.cluster_id.partition("-")[0],
+                "status": "active",
+                "pending_job_count": cluster.jobs.matching(status="pending"),
+                "running_job_count": cluster.jobs.matching(status="running"),
+                "finished_job_count": cluster.jobs.matching(status="finished"),
+            }
+            for cluster in self.clusters.values()
+            if cluster.zone == zone and cluster.access_key_id == key
+        ]
+        action = _ACTIONS["/api/cluster/list"]
+        return {"action": action, "ret_code": 0, "total_count": len(mine), "cluster_set": mine}
+
+    def _note(self, entry: JournalEntry) -> None:
         self.calls += 1
-        self.journal.append(JournalEntry(at, access_key_id, cluster_id, dict(params), outcome))
+        self.journal.append(entry)
+
+    def _job_list(self, cluster: HostedCluster, params: Mapping[str, str]) -> dict[str, Any]:
+        return job_list(cluster.jobs, cluster.dialect, params, self._rng)
 
     def _hosted(self, cluster_id: str) -> HostedCluster:
         cluster = self.clusters.get(cluster_id)
@@ -137,98 +226,9 @@ class Cloud:
             raise RefusalError(2100, f"ResourceNotFound, cluster [{cluster_id}] not found")
         return cluster
 
-    def _job_list(self, cluster: HostedCluster, params: Mapping[str, str]) -> dict[str, Any]:
-        dialect = cluster.dialect
-        offset = _whole_number(params, "offset", 0)
-        limit = min(_whole_number(params, "limit", _DEFAULT_LIMIT), dialect.page_cap)
-        order, descending = _sorting(params, dialect)
-        filters = _filters(params, dialect)
-        if dialect.filters == "honoured" and params.get("search_word"):
-            found = _searched(cluster.jobs, params["search_word"], filters)
-            jobs, matching = found[offset : offset + limit], len(found)
-        else:
-            jobs, matching = cluster.jobs.page(
-                order=order,
-                descending=descending,
-                offset=offset,
-                limit=limit,
-                ties=dialect.ties,
-                rng=self._rng if dialect.ties is TieOrder.SHUFFLED else None,
-                **filters,
-            )
-        return _answer(jobs, matching, len(cluster.jobs), dialect)
 
-
-def refusal_object(action: str, refusal: RefusalError) -> dict[str, Any]:
-    """What the API answers when it refuses."""
-    return {"action": action, "ret_code": refusal.ret_code, "message": refusal.message}
-
-
-def _answer(jobs: list[ListedJob], matching: int, whole: int, dialect: Dialect) -> dict[str, Any]:
-    answer: dict[str, Any] = {"action": _JOB_LIST_ACTION, "ret_code": 0}
-    if dialect.total_count != "missing":
-        total = matching if dialect.total_count == "filtered" else whole
-        answer["total_count"] = str(total) if dialect.numbers == "string" else total
-    records = [record(job, dialect) for job in jobs]
-    answer["hpc_job_set"] = records if records or dialect.empty_page == "list" else None
-    if dialect.extra_fields:
-        answer["request_id"] = "req-0001"
-        answer["paging"] = {"next": None}
-    return answer
-
-
-def _whole_number(params: Mapping[str, str], name: str, default: int) -> int:
-    text = params.get(name)
-    if text is None or text == "":
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
-        raise RefusalError(1100, f"InvalidRequestFormat, [{name}] should be an integer")
-    return int(text)
-
-
-def _sorting(params: Mapping[str, str], dialect: Dialect) -> tuple[Order, bool]:
-    default = (dialect.default_order, dialect.default_descending)
-    wanted = params.get("sort_key")
-    if not wanted:
-        return default
-    if dialect.sort == "refused":
-        raise RefusalError(1101, f"InvalidParameterValue, sort_key [{wanted}] is not supported")
-    if dialect.sort == "ignored":
-        return default
+def _timestamp_at(params: Mapping[str, str]) -> float:
     try:
-        order = Order(wanted)
+        return timegm(strptime(params.get("timestamp", ""), "%Y-%m-%dT%H:%M:%SZ"))
     except ValueError:
-        order = None
-    if order is None or order not in dialect.sort_keys:
-        if dialect.unknown_sort_key == "ignored":
-            return default
-        raise RefusalError(1101, f"InvalidParameterValue, unknown sort_key [{wanted}]")
-    if dialect.reverse != "honoured":
-        return order, dialect.reverse == "descending"
-    return order, _whole_number(params, "reverse", 0) == 1
-
-
-def _filters(params: Mapping[str, str], dialect: Dialect) -> dict[str, str | None]:
-    if dialect.filters == "ignored":
-        return {"status": None, "queue": None, "user": None}
-    status = params.get("jobs_status") or None
-    if status is not None and status not in LISTED_STATUSES:
-        if dialect.unlisted_status == "refused":
-            raise RefusalError(1100, f"InvalidParameterValue, jobs_status [{status}]")
-        if dialect.unlisted_status == "ignored":
-            status = None
-    return {
-        "status": status,
-        "queue": params.get("queue_name") or None,
-        "user": params.get("run_user") or None,
-    }
-
-
-def _searched(jobs: JobList, word: str, filters: Mapping[str, str | None]) -> list[ListedJob]:
-    found = [
-        job
-        for job in jobs.search(word)
-        if all(wanted is None or getattr(job, name) == wanted for name, wanted in filters.items())
-    ]
-    found.reverse()
-    return found
+        raise RefusalError(1100, "InvalidRequestFormat, [timestamp]") from None

@@ -1,0 +1,260 @@
+"""Every way in which an answer can be wrong, by name.
+
+``ret-CODE``
+    A refusal with that ``ret_code``: all of section 4 of the API reference, or any other.
+``http-STATUS``
+    A gateway's HTML page with that HTTP status.
+bodies
+    Those of ``_BODY_FAULTS``: answers that look right to HTTP and are absurd within.
+wires
+    Those of ``_WIRE_FAULTS``: resets, stalls, drips, floods, redirects, lengths that lie.
+"""
+
+import json
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from exporter.simulator.answers import (
+    HTML_HEADERS,
+    JSON_HEADERS,
+    Answer,
+    Delivery,
+    Ending,
+    Part,
+    html_answer,
+    json_answer,
+)
+
+ERROR_CODES: Mapping[int, str] = {
+    1100: "InvalidRequestFormat",
+    1101: "InvalidRequestMethod, unknown method or value",
+    1200: "AuthFailure, access key or signature is wrong",
+    1300: "RequestHasExpired",
+    1400: "PermissionDenied",
+    2100: "ResourceNotFound",
+    2500: "QuotaExceeded",
+    4100: "LicenceExpired",
+    5000: "InternalError, list hpc job failed",
+    5100: "ServerBusy",
+    5300: "ResourceUpdating",
+}
+"""The documented codes of refusal."""
+
+HTTP_STATUSES = (400, 401, 403, 404, 429, 500, 502, 503, 504)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What goes wrong."""
+
+    name: str
+    seconds: float | None = None
+    """Of ``slow``: the delay; of the drips: the gap between bytes."""
+
+
+def is_fault(name: str) -> bool:
+    """Whether there is a fault of that name."""
+    kind, _, number = name.partition("-")
+    if kind in {"ret", "http"} and number.isascii() and number.isdigit():
+        return kind == "ret" or 100 <= int(number) <= 599  # noqa: PLR2004 - HTTP's own range
+    return name in _BODY_FAULTS or name in _WIRE_FAULTS
+
+
+def fault_names() -> tuple[str, ...]:
+    """Every fault, with the documented codes and the usual HTTP statuses for ``ret`` and ``http``."""
+    return (
+        *(f"ret-{code}" for code in ERROR_CODES),
+        *(f"http-{status}" for status in HTTP_STATUSES),
+        *_BODY_FAULTS,
+        *_WIRE_FAULTS,
+    )
+
+
+def apply_fault(fault: Fault, answer: Answer) -> Answer:
+    """The answer that the fault makes of the right one."""
+    kind, _, number = fault.name.partition("-")
+    if kind == "ret" and number.isdigit():
+        message = ERROR_CODES.get(int(number), "UnknownError")
+        refusal = {"action": "HpcJobListJobsResponse", "ret_code": int(number), "message": message}
+        return json_answer(refusal)
+    if kind == "http" and number.isdigit():
+        return html_answer(int(number), f"{number} from the gateway")
+    if fault.name in _BODY_FAULTS:
+        return _BODY_FAULTS[fault.name](answer)
+    return _WIRE_FAULTS[fault.name](answer, fault)
+
+
+# Bodies
+
+
+def _constant(body: bytes) -> Callable[[Answer], Answer]:
+    return lambda _: Answer(200, JSON_HEADERS, body)
+
+
+def _with_fields(**fields: Any) -> Callable[[Answer], Answer]:
+    """Replaces fields of the answer; a field of None is null."""
+    return lambda answer: json_answer({**json.loads(answer.body), **fields})
+
+
+def _with_records(change: Callable[[list[Any]], list[Any]]) -> Callable[[Answer], Answer]:
+    """Changes the page's records; a page that has none is sent as it is."""
+
+    def changed(answer: Answer) -> Answer:
+        page = json.loads(answer.body)
+        if not page.get("hpc_job_set"):
+            return answer
+        page["hpc_job_set"] = change(page["hpc_job_set"])
+        return json_answer(page)
+
+    return changed
+
+
+def _first_record(**fields: Any) -> Callable[[Answer], Answer]:
+    return _with_records(lambda records: [{**records[0], **fields}, *records[1:]])
+
+
+def _first_record_without(field: str) -> Callable[[Answer], Answer]:
+    def without(records: list[Any]) -> list[Any]:
+        first = {name: value for name, value in records[0].items() if name != field}
+        return [first, *records[1:]]
+
+    return _with_records(without)
+
+
+def _truncated(answer: Answer) -> Answer:
+    return replace(answer, body=answer.body[: max(1, len(answer.body) // 2)])
+
+
+def _not_utf8(answer: Answer) -> Answer:
+    return replace(answer, body=answer.body.replace(b"job", b"\xff\xfe"))
+
+
+_BODY_FAULTS: Mapping[str, Callable[[Answer], Answer]] = {
+    "html": lambda _: html_answer(200, "Please log in"),
+    "empty-body": _constant(b""),
+    "truncated-json": _truncated,
+    "not-utf8": _not_utf8,
+    "json-null": _constant(b"null"),
+    "json-list": _constant(b"[]"),
+    "json-number": _constant(b"7"),
+    "json-string": _constant(b'"ok"'),
+    "json-nesting": _constant(b"[" * 50_000 + b"]" * 50_000),
+    "nested-records": _with_fields(hpc_job_set=[[[[{"hpcjob_uuid": "hpcjob-0"}]]]]),
+    "ret-code-missing": _constant(b'{"action":"HpcJobListJobsResponse","hpc_job_set":[]}'),
+    "ret-code-text": _with_fields(ret_code="none"),
+    "set-is-object": _with_fields(hpc_job_set={"0": {}}),
+    "set-is-text": _with_fields(hpc_job_set="none"),
+    "set-missing": _constant(b'{"action":"HpcJobListJobsResponse","ret_code":0,"total_count":3}'),
+    "set-of-nulls": _with_records(lambda records: [None] * len(records)),
+    "total-negative": _with_fields(total_count=-1),
+    "total-huge": _with_fields(total_count=10**40),
+    "total-text": _with_fields(total_count="many"),
+    "total-zero": _with_fields(total_count=0),
+    "empty-page": _with_fields(hpc_job_set=[]),
+    "no-identity": _first_record_without("hpcjob_uuid"),
+    "empty-identity": _first_record(hpcjob_uuid=""),
+    "identity-number": _first_record(hpcjob_uuid=12),
+    "no-status": _first_record_without("job_status"),
+    "null-status": _first_record(job_status=None),
+    "status-number": _first_record(job_status=3),
+    "huge-cores": _first_record(core_limit=10**400),
+    "negative-cores": _first_record(core_limit=-8),
+    "text-cores": _first_record(core_limit="a few"),
+    "absurd-times": _first_record(
+        submitted_time="yesterday", started_time="0000-99-99T99:99:99Z", modified_time=17
+    ),
+    "huge-text": _first_record(job_name="x" * 2_000_000),
+    "duplicate-records": _with_records(lambda records: records + records[: len(records) // 2 + 1]),
+    "too-many-records": _with_records(lambda records: (records * 50)[:500]),
+}
+
+
+# Wires
+
+_ELSEWHERE = "http://127.0.0.1:9/elsewhere"
+_BOMB_BYTES = 256 * 1024 * 1024
+
+
+@lru_cache(maxsize=1)
+def _bomb() -> bytes:
+    """A small body that inflates to a large one."""
+    megabyte = b" " * (1024 * 1024)
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    parts = [packer.compress(megabyte) for _ in range(_BOMB_BYTES // len(megabyte))]
+    return b"".join([*parts, packer.flush()])
+
+
+def _travelling(
+    ending: Ending, first: Part, *, gap_seconds: float = 1.0, filler: bytes = b""
+) -> Callable[[Answer, Fault], Answer]:
+    def travels(answer: Answer, fault: Fault) -> Answer:
+        gap = gap_seconds if fault.seconds is None else fault.seconds
+        return replace(answer, delivery=Delivery(ending, first, gap_seconds=gap, filler=filler))
+
+    return travels
+
+
+def _slow(answer: Answer, fault: Fault) -> Answer:
+    delay = 2.0 if fault.seconds is None else fault.seconds
+    return replace(answer, delivery=Delivery(delay_seconds=delay))
+
+
+def _flood(answer: Answer, _: Fault) -> Answer:
+    """A list that never ends: valid JSON as far as one has read."""
+    record = b'{"hpcjob_uuid":"hpcjob-00000000","job_status":"running"},'
+    return Answer(
+        200,
+        {**answer.headers, "Content-Length": "", "Connection": "close"},
+        b'{"action":"HpcJobListJobsResponse","ret_code":0,"total_count":1,"hpc_job_set":[',
+        Delivery(Ending.FLOOD, Part.HEAD, filler=record * 1000),
+    )
+
+
+def _flood_of_headers(answer: Answer, _: Fault) -> Answer:
+    flood = Delivery(Ending.FLOOD, Part.HALF, filler=b"X-Filler: " + b"x" * 4000 + b"\r\n")
+    return Answer(200, {}, b"HTTP/1.1 200 OK\r\n", flood, bare=True)
+
+
+def _length(change: int) -> Callable[[Answer, Fault], Answer]:
+    def lying(answer: Answer, _: Fault) -> Answer:
+        stated = max(0, len(answer.body) + change)
+        return replace(answer, headers={**answer.headers, "Content-Length": str(stated)})
+
+    return lying
+
+
+def _redirect(status: int) -> Callable[[Answer, Fault], Answer]:
+    return lambda _, __: Answer(status, {**HTML_HEADERS, "Location": _ELSEWHERE}, b"")
+
+
+def _gzip_bomb(answer: Answer, _: Fault) -> Answer:
+    return replace(answer, headers={**answer.headers, "Content-Encoding": "gzip"}, body=_bomb())
+
+
+def _garbage(_: Answer, __: Fault) -> Answer:
+    noise = b"\x16\x03\x01 this is not HTTP\r\n\r\n\x00\xff"
+    return Answer(200, {}, noise, Delivery(Ending.CLOSE, Part.HALF), bare=True)
+
+
+_WIRE_FAULTS: Mapping[str, Callable[[Answer, Fault], Answer]] = {
+    "close": _travelling(Ending.CLOSE, Part.NOTHING),
+    "close-midway": _travelling(Ending.CLOSE, Part.HALF),
+    "reset": _travelling(Ending.RESET, Part.NOTHING),
+    "reset-midway": _travelling(Ending.RESET, Part.HALF),
+    "stall": _travelling(Ending.STALL, Part.NOTHING),
+    "stall-midway": _travelling(Ending.STALL, Part.HALF),
+    "drip": _travelling(Ending.DRIP, Part.HEAD),
+    "drip-head": _travelling(Ending.DRIP, Part.NOTHING),
+    "flood": _flood,
+    "flood-head": _flood_of_headers,
+    "redirect": _redirect(302),
+    "redirect-permanently": _redirect(308),
+    "length-too-long": _length(10),
+    "length-too-short": _length(-10),
+    "gzip-bomb": _gzip_bomb,
+    "garbage": _garbage,
+    "slow": _slow,
+}
