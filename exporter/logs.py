@@ -1,0 +1,240 @@
+"""Log lines: one line an event, as logfmt or JSON, without secrets, without endless repetition.
+
+Fields are given by ``extra``: ``logger.info("cluster is back", extra={"cluster": "cfd"})`` becomes
+``ts=2026-01-02T03:04:05.678Z level=info msg="cluster is back" cluster=cfd``.
+"""
+
+import json
+import logging
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Literal, TextIO
+from urllib.parse import quote
+
+LEVELS = ("debug", "info", "warn", "error")
+
+_LEVEL_NUMBERS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+}
+_STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message", "asctime", "taskName", "color_message",
+}  # fmt: skip
+_SHORTEST_SECRET = 6
+"""A shorter one would make holes in innocent words."""
+
+_SIGNED_QUERY = re.compile(
+    r"""\?[^\s"'<>]*\b(?:signature|access_key_id|secret_access_key)=[^\s"'<>]*""", re.IGNORECASE
+)
+_SIGNED_FIELD = re.compile(
+    r"""\b(signature|access_key_id|secret_access_key)(["']?\s*[=:]\s*["']?)[^\s&"',}]+""",
+    re.IGNORECASE,
+)
+
+
+class Redactor:
+    """Takes secrets out of texts: the last line of defence, not the only one."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._forms: tuple[str, ...] = ()
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Know more secrets from now on, also in the forms that URLs and reprs give them."""
+        forms = set(self._forms)
+        for secret in secrets:
+            if len(secret) >= _SHORTEST_SECRET:
+                once = quote(secret, safe="")
+                forms |= {secret, once, quote(once, safe=""), repr(secret)[1:-1]}
+        self._forms = tuple(sorted(forms, key=len, reverse=True))
+
+    def clean(self, text: str) -> str:
+        """Give the text without known secrets, signatures and key ids."""
+        for form in self._forms:
+            text = text.replace(form, "***")
+        text = _SIGNED_QUERY.sub("?***", text)
+        return _SIGNED_FIELD.sub(r"\1\2***", text)
+
+
+class LineFormatter(logging.Formatter):
+    """One record, one line, whatever is in it."""
+
+    def __init__(self, form: Literal["logfmt", "json"], redactor: Redactor) -> None:
+        super().__init__()
+        self._form = form
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See ``logging.Formatter``."""
+        fields = {key: self._clean(value) for key, value in _fields_of(record).items()}
+        if self._form == "json":
+            return _one_line(json.dumps(fields, ensure_ascii=False, default=str))
+        return " ".join(f"{_bare_key(key)}={_logfmt(value)}" for key, value in fields.items())
+
+    def _clean(self, value: object) -> object:
+        if value is None or isinstance(value, bool | int):
+            return value
+        if isinstance(value, float):
+            return float(f"{value:.6g}") if abs(value) < 1e6 else value  # noqa: PLR2004
+        return self._redactor.clean(str(value))
+
+
+def _fields_of(record: logging.LogRecord) -> dict[str, object]:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    fields: dict[str, object] = {
+        "ts": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": _level_word(record.levelno),
+        "msg": _message(record),
+    }
+    if record.name.partition(".")[0] != "exporter":
+        fields["logger"] = record.name
+    fields |= {key: value for key, value in vars(record).items() if key not in _STANDARD_FIELDS}
+    if record.exc_info and record.exc_info[1] is not None:
+        error = record.exc_info[1]
+        fields["error"] = f"{type(error).__name__}: {error}"
+        fields["stack"] = "".join(traceback.format_exception(error))
+    return fields
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # a wrong format string must not cost the line
+        return str(record.msg)
+
+
+def _level_word(number: int) -> str:
+    return next((word for word in reversed(LEVELS) if number >= _LEVEL_NUMBERS[word]), LEVELS[0])
+
+
+def _one_line(text: str) -> str:
+    """Escape what could end the line or steer a terminal, as JSON escapes it."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else json.dumps(character)[1:-1] for character in text
+    )
+
+
+def _bare_key(key: str) -> str:
+    return re.sub(r"[^\w.]", "_", key)
+
+
+def _logfmt(value: object) -> str:
+    if isinstance(value, str):
+        bare = value.isprintable() and not re.search(r'[\s"=\\]', value)
+        return value if value and bare else _one_line(json.dumps(value, ensure_ascii=False))
+    return json.dumps(value)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base's name
+        """Say nothing: the base would print the record as it is, secrets and all."""
+
+
+def set_up_logging(
+    level: str, form: Literal["logfmt", "json"], redactor: Redactor, stream: TextIO | None = None
+) -> None:
+    """Send every log line of this process, the libraries' too, through ours to ``stream``.
+
+    ``level`` is one of ``LEVELS``; ``stream`` is standard error if left out. What nobody caught
+    is logged too, in place of the interpreter's own traceback. May be called again.
+    """
+    number = _LEVEL_NUMBERS[level]
+    handler = _Handler(stream or sys.stderr)
+    handler.setFormatter(LineFormatter(form, redactor))
+    logging.basicConfig(level=number, handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
+    for name in ("urllib3", "requests", "uvicorn", "asyncio"):  # theirs are for developers
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    # uvicorn.access has a line for each scrape: only for those who ask for everything
+    logging.getLogger("uvicorn.access").setLevel(
+        logging.INFO if number <= logging.DEBUG else logging.WARNING
+    )
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_of_thread
+
+
+def _log_uncaught(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    logging.getLogger(__name__).critical("unexpected error", exc_info=(kind, error, trace))
+
+
+def _log_uncaught_of_thread(args: Any) -> None:
+    error = args.exc_value
+    if error is None or issubclass(args.exc_type, SystemExit):
+        return
+    logging.getLogger(__name__).critical(
+        "unexpected error, the thread has ended",
+        exc_info=(args.exc_type, error, args.exc_traceback),
+        extra={"thread_name": args.thread.name if args.thread else "?"},
+    )
+
+
+@dataclass(slots=True)
+class _Failure:
+    spoken_at_seconds: float
+    since_seconds: float
+    spoken: bool = True
+    """Whether the present episode, from a success to a success, has had its line."""
+    silent: int = 0
+    """Failures since the last line."""
+    total: int = 1
+    """Failures of the present episode."""
+
+
+class RepeatGuard:
+    """Decides which failures are worth a line. Time is handed in; for one thread.
+
+    A subject (a cluster) fails in some way (a reason). The first failure has a line, then one an
+    hour with the number of those between. A subject that comes and goes has no line for each
+    coming and going: a failure that returns within the hour is told once it has lasted.
+    """
+
+    def __init__(self, quiet_seconds: float = 3600.0, settled_seconds: float = 300.0) -> None:
+        self._quiet_seconds = quiet_seconds
+        self._settled_seconds = settled_seconds
+        self._failures: dict[Hashable, dict[Hashable, _Failure]] = {}
+
+    def failed(self, subject: Hashable, reason: Hashable, now_seconds: float) -> int | None:
+        """None: keep silent. A number: log it, there were so many unlogged ones before it."""
+        known = self._failures.setdefault(subject, {})
+        failure = known.get(reason)
+        if failure is None:
+            known[reason] = _Failure(now_seconds, now_seconds)
+            return 0
+        if failure.total == 0:
+            failure.since_seconds = now_seconds
+        failure.total += 1
+        settled = now_seconds - failure.since_seconds >= self._settled_seconds
+        due = now_seconds - failure.spoken_at_seconds >= self._quiet_seconds
+        if not due and (failure.spoken or not settled):
+            failure.silent += 1
+            return None
+        repeated, failure.silent = failure.silent, 0
+        failure.spoken_at_seconds, failure.spoken = now_seconds, True
+        return repeated
+
+    def succeeded(self, subject: Hashable) -> int | None:
+        """None: keep silent. A number: log that it is back, after so many failures."""
+        known = self._failures.get(subject, {}).values()
+        spoken = any(failure.spoken for failure in known)
+        total = sum(failure.total for failure in known)
+        for failure in known:
+            failure.spoken, failure.total = False, 0
+        return total if spoken else None
+
+    def forget(self, subject: Hashable) -> None:
+        """The subject is no more."""
+        self._failures.pop(subject, None)

@@ -1,0 +1,233 @@
+import io
+import json
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.logs import LineFormatter, Redactor, RepeatGuard, set_up_logging
+
+SECRET = "sEcr3t/with+signs=="  # a fake
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """Leave the process's logging as it was."""
+    root = logging.getLogger()
+    before = (root.level, root.handlers[:], sys.excepthook, threading.excepthook)
+    yield
+    logging.captureWarnings(capture=False)
+    root.setLevel(before[0])
+    root.handlers[:] = before[1]
+    sys.excepthook, threading.excepthook = before[2:]
+    for name in ("urllib3", "requests", "uvicorn", "uvicorn.access", "asyncio"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+def set_up(form: Literal["logfmt", "json"] = "logfmt", level: str = "info") -> io.StringIO:
+    stream = io.StringIO()
+    set_up_logging(level, form, Redactor([SECRET]), stream)
+    return stream
+
+
+def line_of(form: Literal["logfmt", "json"] = "logfmt", /, **record: object) -> str:
+    whole = {"name": "exporter.sync", "levelno": 20, "created": 1700000000.25, **record}
+    return LineFormatter(form, Redactor([SECRET])).format(logging.makeLogRecord(whole))
+
+
+def test_logfmt() -> None:
+    line = line_of(msg="cluster is %s", args=("back",), cluster="cfd", queue='a "b"', calls=3,
+                   took_seconds=0.123456789, ok=True, last=None, empty="")  # fmt: skip
+    assert line == (
+        'ts=2023-11-14T22:13:20.250Z level=info msg="cluster is back" cluster=cfd '
+        'queue="a \\"b\\"" calls=3 took_seconds=0.123457 ok=true last=null empty=""'
+    )
+
+
+def test_json() -> None:
+    line = line_of("json", msg="back", levelno=30, cluster="默认", calls=3)
+    assert json.loads(line) == {
+        "ts": "2023-11-14T22:13:20.250Z",
+        "level": "warn",
+        "msg": "back",
+        "cluster": "默认",
+        "calls": 3,
+    }
+    assert "默认" in line
+
+
+def test_other_loggers_are_named() -> None:
+    assert line_of(name="uvicorn.error", msg="x").endswith("msg=x logger=uvicorn.error")
+
+
+@pytest.mark.parametrize("form", ["logfmt", "json"])
+@given(text=st.text())
+def test_one_record_is_one_line(form: Literal["logfmt", "json"], text: str) -> None:
+    line = line_of(form, msg=text, cluster=text)
+    assert len(line.splitlines()) == 1
+    assert line.isprintable()
+
+
+def test_a_line_cannot_be_forged() -> None:
+    line = line_of(msg="x\nts=1 level=info", cluster='a" level=error msg="\x1b[31m\u2028')
+    assert 'msg="x\\nts=1 level=info"' in line
+    assert 'cluster="a\\" level=error msg=\\"\\u001b[31m\\u2028"' in line
+
+
+@pytest.mark.parametrize("form", ["logfmt", "json"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        SECRET,
+        f"key {SECRET} refused",
+        "sEcr3t%2Fwith%2Bsigns%3D%3D",
+        "sEcr3t%252Fwith%252Bsigns%253D%253D",
+        f"'{SECRET}'",
+    ],
+)
+def test_known_secrets_are_taken_out(form: Literal["logfmt", "json"], text: str) -> None:
+    def fail() -> None:
+        raise ValueError(text)
+
+    try:
+        fail()
+    except ValueError as error:
+        line = line_of(form, msg=f"{text} %s", args=(text,), field=text, any=ValueError(text),
+                       exc_info=(ValueError, error, error.__traceback__))  # fmt: skip
+    assert "sEcr3t" not in line
+    assert line.count("***") >= 5
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("GET /api/job/list?zone=a&signature=abc%253D HTTP/1.1", "GET /api/job/list?*** HTTP/1.1"),
+        ("at /api/job/list?access_key_id=K&zone=a (x)", "at /api/job/list?*** (x)"),
+        ("zone=a&signature=abc&x=1", "zone=a&signature=***&x=1"),
+        ("{'signature': 'abc', 'x': 1}", "{'signature': '***', 'x': 1}"),
+        ('{"access_key_id": "abc"}', '{"access_key_id": "***"}'),
+        ("secret_access_key: abc", "secret_access_key: ***"),
+        ("signature_method=HmacSHA256", "signature_method=HmacSHA256"),
+        ("?zone=a", "?zone=a"),
+    ],
+)
+def test_what_signs_a_call_is_taken_out(text: str, clean: str) -> None:
+    assert Redactor().clean(text) == clean
+
+
+def test_secrets_are_learned_and_short_ones_are_not() -> None:
+    redactor = Redactor(["abc"])
+    redactor.learn(["hushhush", "hushhush-longer"])
+    assert redactor.clean("abc hushhush hushhush-longer") == "abc *** ***"
+
+
+def test_levels_and_the_loud_libraries() -> None:
+    stream = set_up()
+    logging.getLogger("exporter.x").debug("no")
+    logging.getLogger("exporter.x").info("yes")
+    logging.getLogger("urllib3.connectionpool").info("no: %s", "/api?signature=1")
+    logging.getLogger("uvicorn.access").info("no")
+    logging.getLogger("uvicorn.error").info("no")
+    logging.getLogger("uvicorn.error").warning("loud")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(capture=True)
+        warnings.warn("old", UserWarning, stacklevel=1)
+    lines = stream.getvalue().splitlines()
+    assert [line.split(" ")[2] for line in lines[:2]] == ["msg=yes", "msg=loud"]
+    assert "UserWarning: old" in lines[2]
+
+
+def test_urllib3_stays_silent_when_all_is_asked_for() -> None:
+    stream = set_up(level="debug")
+    logging.getLogger("urllib3.connectionpool").debug("GET /api/job/list?zone=a")
+    logging.getLogger("exporter.x").debug("yes")
+    logging.getLogger("uvicorn.access").info("asked for")
+    assert "urllib3" not in stream.getvalue()
+    assert len(stream.getvalue().splitlines()) == 2
+
+
+def test_what_nobody_caught_is_logged_cleanly() -> None:
+    stream = set_up("json")
+
+    def fail() -> None:
+        raise ValueError(f"with {SECRET}\nin it")
+
+    thread = threading.Thread(target=fail, name="poller-cfd")
+    thread.start()
+    thread.join()
+    try:
+        fail()
+    except ValueError as error:
+        sys.excepthook(ValueError, error, error.__traceback__)
+    ours, main = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert ours["thread_name"] == "poller-cfd"
+    assert main["error"] == ours["error"] == "ValueError: with ***\nin it"
+    assert "in fail" in ours["stack"]
+    assert SECRET not in stream.getvalue()
+
+
+def test_a_wrong_line_costs_no_line_and_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = set_up()
+    logger = logging.getLogger("exporter.x")
+    logger.info("%d of %s", "a", SECRET)
+    assert 'msg="%d of %s"' in stream.getvalue()
+    stream.close()
+    logger.info(SECRET)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_first_failure_speaks_then_one_an_hour() -> None:
+    guard = RepeatGuard()
+    said = {now: guard.failed("cfd", "busy", now) for now in range(0, 3 * 3600 + 1, 60)}
+    assert {now: silent for now, silent in said.items() if silent is not None} == {
+        0: 0,
+        3600: 59,
+        7200: 59,
+        10800: 59,
+    }
+    assert guard.succeeded("cfd") == 181
+    assert guard.succeeded("cfd") is None
+
+
+def test_another_reason_or_cluster_speaks_for_itself() -> None:
+    guard = RepeatGuard()
+    assert guard.failed("cfd", "busy", 0) == 0
+    assert guard.failed("cfd", "timeout", 1) == 0
+    assert guard.failed("fea", "busy", 2) == 0
+    assert guard.failed("cfd", "busy", 3) is None
+    assert guard.succeeded("cfd") == 3
+    assert guard.succeeded("other") is None
+
+
+def test_coming_and_going_is_not_told_each_time() -> None:
+    guard = RepeatGuard()
+    assert guard.failed("cfd", "busy", 0) == 0
+    assert guard.succeeded("cfd") == 1
+    for now in range(60, 3600, 120):
+        assert guard.failed("cfd", "busy", now) is None
+        assert guard.succeeded("cfd") is None
+    assert guard.failed("cfd", "busy", 3600) == 30
+
+
+def test_a_failure_that_returns_and_lasts_is_told() -> None:
+    guard = RepeatGuard()
+    assert guard.failed("cfd", "busy", 0) == 0
+    assert guard.succeeded("cfd") == 1
+    said = [guard.failed("cfd", "busy", now) for now in range(600, 960, 60)]
+    assert said == [None, None, None, None, None, 5]
+    assert guard.failed("cfd", "busy", 960) is None
+    assert guard.succeeded("cfd") == 7
+
+
+def test_a_forgotten_cluster_begins_anew() -> None:
+    guard = RepeatGuard()
+    guard.failed("cfd", "busy", 0)
+    guard.forget("cfd")
+    assert guard.failed("cfd", "busy", 1) == 0
