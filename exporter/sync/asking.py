@@ -1,0 +1,47 @@
+"""The two ends of a sync: what a conversation yields, and what it may assume of the other end."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TypeVar
+
+from exporter.errors import SyncError
+from exporter.model import JobListQuery, Page
+
+
+class Purpose(IntEnum):
+    """What a call is for; the smaller goes first when the budget is short."""
+
+    FRESH = 0
+    AUDIT = 1
+    HISTORY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One call that a conversation wants made."""
+
+    query: JobListQuery
+    purpose: Purpose = Purpose.FRESH
+
+
+T = TypeVar("T")
+Asking = Generator[Ask, Page, T]
+"""A conversation that ends with a T. Errors of a call are thrown into it."""
+
+Allowance = Callable[[Purpose], int]
+"""How many calls the budget leaves for a purpose just now."""
+
+
+class OrderBroken(SyncError):  # noqa: N818 - says what is the matter
+    """The pages are not in the order that was asked for: it is not honoured, or no longer."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("order", message)
+
+
+class FilterBroken(SyncError):  # noqa: N818 - says what is the matter
+    """A filtered answer holds jobs that the filter excludes: it is not honoured."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("filter", message)

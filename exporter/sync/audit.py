@@ -1,0 +1,208 @@
+"""Proving that the ledger equals the list.
+
+``total_count`` comes with every page for nothing. What it cannot tell, a few paid calls can, now and
+then: whether as many jobs are pending, and running, as the ledger says; and whether a page at a
+random rank holds what the ledger holds there.
+"""
+
+from collections.abc import Mapping
+
+from exporter.model import PAGE_LIMIT, Page
+from exporter.sync.asking import Ask, Asking, FilterBroken, Purpose
+from exporter.sync.context import SyncContext
+from exporter.sync.delta import close_head
+from exporter.sync.evidence import by_last_change, changed_at
+from exporter.sync.reconcile import (
+    INFINITE,
+    Boundary,
+    Ranked,
+    Stretch,
+    examine,
+    rank_page,
+    reconcile,
+    whole_stretch,
+)
+from exporter.sync.sweep import SWEPT_STATUSES, sweep_status
+
+MOST_ROUNDS = 3
+COVER = "active"
+PROBE = "probe"
+END = "end"
+
+
+def audits_of(*, filters: str, totals: str) -> tuple[str, ...]:
+    """The names of the audits that make sense for a server. Pure."""
+    actives = SWEPT_STATUSES if filters == "honoured" else (COVER,)
+    return (*actives, PROBE, *((END,) if totals == "missing" else ()))
+
+
+def due_audits(
+    names: tuple[str, ...],
+    audited_at: Mapping[str, float],
+    *,
+    now_at: float,
+    interval_seconds: float,
+    quiet: bool,
+) -> list[str]:
+    """Which audits are due. Pure.
+
+    While the list moves, one each interval, in turn: the call is cheap only if it is rare. Once it
+    rests, each that is older than an interval: so that within one interval of the last change
+    everything has been proven.
+    """
+    oldest_first = sorted(names, key=lambda name: audited_at.get(name, 0.0))
+    due = [name for name in oldest_first if now_at - audited_at.get(name, 0.0) >= interval_seconds]
+    if quiet:
+        return due
+    latest_at = max((audited_at.get(name, 0.0) for name in names), default=0.0)
+    return due[:1] if now_at - latest_at >= interval_seconds else []
+
+
+def run_audit(ctx: SyncContext, name: str, head: Page) -> Asking[None]:
+    """Run one audit and put right what it finds."""
+    if name in SWEPT_STATUSES:
+        yield from _audit_status(ctx, name)
+    elif name == COVER:
+        yield from _audit_active(ctx)
+    elif name == PROBE:
+        yield from _audit_random_rank(ctx, head)
+    else:
+        yield from _audit_end(ctx)
+    ctx.update(audited_at={**ctx.progress.audited_at, name: ctx.now_at})
+
+
+def _audit_status(ctx: SyncContext, status: str) -> Asking[None]:
+    for _ in range(MOST_ROUNDS):
+        expected = ctx.ledger.count_status(status)
+        if ctx.progress.totals == "filtered":
+            offset = ctx.rng.randrange(max(1, expected - PAGE_LIMIT + 1))
+        else:
+            offset = max(0, expected - PAGE_LIMIT // 2)
+        page = yield Ask(by_last_change(offset, status), Purpose.AUDIT)
+        if any(job.status != status for job in page.jobs):
+            ctx.update(filters="ignored")
+            raise FilterBroken(f"asked for {status} jobs, the server also sends others")
+        ctx.intake.take(page.jobs, audit=True)
+        counted = _counted(ctx, page, offset)
+        if counted == ctx.ledger.count_status(status):
+            return
+        yield from close_head(ctx)  # or has it changed just now?
+        if counted == ctx.ledger.count_status(status):
+            return
+    before = dict(ctx.intake.corrections)
+    left = yield from sweep_status(ctx, status, purpose=Purpose.AUDIT)
+    yield from resolve_set_aside(ctx)
+    if left and ctx.intake.corrections == before and ctx.intake.settled:
+        ctx.intake.correct("changed", left)
+
+
+def _counted(ctx: SyncContext, page: Page, offset: int) -> int | None:
+    if ctx.progress.totals == "filtered":
+        return page.total_count
+    if page.jobs or offset == 0:
+        return offset + len(page.jobs) if len(page.jobs) < PAGE_LIMIT else None
+    return None
+
+
+def resolve_set_aside(ctx: SyncContext) -> Asking[None]:
+    """Find what became of jobs that are in no status: they stand where they last changed."""
+    while True:
+        aside = ctx.ledger.in_status("")
+        if not aside:
+            return
+        yield from _visit(ctx, changed_at(aside[0]))
+        if ctx.ledger.in_status("") == aside:
+            return  # not there, and not shown to be gone: the rank audit will tell
+
+
+def _visit(ctx: SyncContext, at: int) -> Asking[None]:
+    """Read the page on which the jobs that changed at a moment stand."""
+    offset = max(0, ctx.ledger.count_between(INFINITE, at + 1) - 1)
+    while True:
+        page = yield Ask(by_last_change(offset), Purpose.AUDIT)
+        ctx.saw_head(page)
+        examine(ctx, rank_page(page, offset))
+        if len(page.jobs) < PAGE_LIMIT or changed_at(page.jobs[-1]) < at:
+            return
+        offset += PAGE_LIMIT - 1
+
+
+def _audit_active(ctx: SyncContext) -> Asking[None]:
+    """Where no filter helps: look at every active job where it stands in the order."""
+    visited_down_to_at = INFINITE
+    for _, _, at in list(ctx.ledger.active_jobs()):
+        if at >= visited_down_to_at:
+            continue
+        offset = max(0, ctx.ledger.count_between(INFINITE, at + 1) - 1)
+        page = yield Ask(by_last_change(offset), Purpose.AUDIT)
+        ctx.saw_head(page)
+        examine(ctx, rank_page(page, offset))
+        if page.jobs:
+            visited_down_to_at = changed_at(page.jobs[-1]) + 1
+
+
+def _audit_random_rank(ctx: SyncContext, head: Page) -> Asking[None]:
+    progress = ctx.progress
+    oldest_at = -INFINITE if progress.complete else progress.frontier_at or 0
+    known = ctx.ledger.count_between(INFINITE, oldest_at)
+    offset = ctx.rng.randrange(max(1, known - PAGE_LIMIT + 1))
+    page = yield Ask(by_last_change(offset), Purpose.AUDIT)
+    ctx.saw_head(page)
+    ranked = rank_page(page, offset)
+    boundaries = examine(ctx, ranked)
+    if not boundaries:
+        return
+    if _surplus_in_front(ctx, boundaries[0]) == 0:
+        return
+    head = yield from close_head(ctx)  # or has the list moved just now?
+    if _surplus_in_front(ctx, boundaries[0]) == 0:
+        return
+    yield from reconcile(ctx, _known_stretch(ctx, head, ranked, boundaries))
+
+
+def _surplus_in_front(ctx: SyncContext, boundary: Boundary) -> int:
+    in_front = ctx.ledger.count_between(INFINITE, boundary.at)
+    return in_front - (boundary.rank + (ctx.progress.expected or 0))
+
+
+def _known_stretch(
+    ctx: SyncContext, head: Page, ranked: Ranked, boundaries: list[Boundary]
+) -> Stretch:
+    whole = whole_stretch(head)
+    if ranked.total is not None and ctx.progress.complete and not ctx.windowed:
+        return whole
+    return Stretch(whole.newer, boundaries[-1])
+
+
+def _audit_end(ctx: SyncContext) -> Asking[None]:
+    """Where the server tells no total: does the list end where the ledger does?"""
+    if not ctx.progress.complete or ctx.windowed:
+        return
+    size = ctx.ledger.size
+    offset = max(0, size - PAGE_LIMIT // 2)
+    page = yield Ask(by_last_change(offset), Purpose.AUDIT)
+    end = offset + len(page.jobs)
+    if page.jobs and len(page.jobs) < PAGE_LIMIT and end == ctx.ledger.size:
+        examine(ctx, rank_page(page, offset))
+        return
+    yield from close_head(ctx)
+    if page.jobs and len(page.jobs) < PAGE_LIMIT and end == ctx.ledger.size:
+        return
+    end = yield from _find_end(ctx)
+    yield from reconcile(ctx, Stretch(Boundary(INFINITE, 0), Boundary(-INFINITE, end)))
+
+
+def _find_end(ctx: SyncContext) -> Asking[int]:
+    """How long the list is, by bisection."""
+    inside, beyond = 0, max(PAGE_LIMIT, 2 * ctx.ledger.size)
+    while inside < beyond:
+        offset = (inside + beyond) // 2
+        page = yield Ask(by_last_change(offset), Purpose.AUDIT)
+        if not page.jobs:
+            beyond = offset
+        elif len(page.jobs) < PAGE_LIMIT:
+            return offset + len(page.jobs)
+        else:
+            inside = offset + len(page.jobs)
+            beyond = max(beyond, inside)
+    return inside

@@ -1,0 +1,92 @@
+"""The history, continued at the tail of what is known.
+
+The ledger holds the head of the list, newest change first, down to the frontier. How many jobs that
+are is also the offset at which the rest begins: so the walk goes on there, whenever the budget
+leaves calls, and needs no memory of its own.
+"""
+
+from collections.abc import Sequence
+
+from exporter.model import PAGE_LIMIT, Job
+from exporter.sync.asking import Ask, Asking, OrderBroken, Purpose
+from exporter.sync.context import SyncContext, bottom_at
+from exporter.sync.evidence import by_last_change, changed_at, distinct_times, newest_first
+from exporter.sync.walk import SeenInMemory, Step, Walk
+
+CHUNK_PAGES = 20
+PROBATION_PAGES = 3
+
+
+def backfill(ctx: SyncContext) -> Asking[None]:
+    """Read on from the frontier for a while. At the end of the list, or where the known goes on
+    again, the history is read through."""
+    frontier_at = ctx.progress.frontier_at
+    assert frontier_at is not None  # noqa: S101 - there is no backfill before the first head
+    newer = ctx.ledger.count_between(float("inf"), frontier_at + 1)
+    pages = 0
+
+    def on_step(step: Step) -> bool:
+        nonlocal pages
+        pages += 1
+        ctx.saw(step.page)
+        if not newest_first(step.page.jobs):
+            raise OrderBroken("a page of the history is not sorted by the last change")
+        ctx.intake.take(step.page.jobs)
+        reached_at = bottom_at(step.page) if step.page.jobs else 0
+        through = step.last or reached_at < _wanted_down_to_at(ctx)
+        ctx.update(frontier_at=min(frontier_at, reached_at), read_through=through)
+        return through or (pages >= CHUNK_PAGES and reached_at < frontier_at)
+
+    walk = Walk(
+        by_last_change,
+        SeenInMemory(),
+        lambda: ctx.progress,
+        purpose=Purpose.HISTORY,
+        newest_first=True,
+        start=max(0, newer - 1),
+        reaches_above_at=frontier_at if newer else None,
+    )
+    yield from walk.run(on_step)
+
+
+def _wanted_down_to_at(ctx: SyncContext) -> float:
+    floor_at = ctx.progress.floor_at
+    window_at = ctx.intake.window_from_at
+    if not ctx.progress.active_known:
+        window_at = float("-inf")  # no filter finds the active jobs: they may stand anywhere
+    return max(float("-inf") if floor_at is None else floor_at, window_at)
+
+
+def probation(ctx: SyncContext) -> Asking[None]:
+    """Prove that the whole list is sorted, not only its head by chance: pages from its end and from
+    its middle must be sorted, and each older than what stands before it."""
+    offsets = _probation_offsets(ctx)
+    if not offsets:
+        return
+    above_at = float("inf")
+    for offset in offsets:
+        page = yield Ask(by_last_change(offset), Purpose.FRESH)
+        if not page.jobs:
+            return
+        ctx.intake.take(page.jobs)
+        above_at = _check_order(page.jobs, above_at)
+    head = yield Ask(by_last_change(), Purpose.FRESH)
+    _check_order(head.jobs, float("inf"))
+    if distinct_times([*head.jobs, *page.jobs]) < 2:
+        return  # nothing is proven by jobs that all changed in the same second
+    ctx.update(sort="honoured")
+
+
+def _probation_offsets(ctx: SyncContext) -> list[int]:
+    jobs = ctx.progress.expected or 0
+    last = jobs - PAGE_LIMIT
+    if last <= 0:
+        return [] if jobs <= PAGE_LIMIT else [last]
+    middles = sorted(ctx.rng.randrange(last) for _ in range(PROBATION_PAGES - 1))
+    return [*middles, last]
+
+
+def _check_order(jobs: Sequence[Job], above_at: float) -> float:
+    if not newest_first(jobs) or (jobs and changed_at(jobs[0]) > above_at):
+        raise OrderBroken("the list is not sorted by the last change")
+    return changed_at(jobs[-1]) if jobs else above_at

@@ -1,0 +1,147 @@
+"""What the parts of one sync share: the ledger, its door, and what has been learned so far."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import msgspec
+
+from exporter.ledger.records import Progress
+from exporter.ledger.store import Ledger
+from exporter.model import PAGE_LIMIT, JobListQuery, Page
+from exporter.sync.asking import Allowance, Purpose
+from exporter.sync.evidence import (
+    LATE_SECONDS,
+    after_page,
+    by_last_change,
+    changed_at,
+    unsorted,
+)
+from exporter.sync.intake import Intake
+
+SHORTEST_WINDOW_SECONDS = 3600.0
+"""Ended jobs are remembered at least so long, lest one still at the head be taken for new."""
+
+DISTRUST_SECONDS = 3600.0
+LONGEST_DISTRUST_SECONDS = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSettings:
+    """What the configuration says about syncing one cluster."""
+
+    interval_seconds: float = 60.0
+    history_seconds: float = float("inf")
+    """How far back ended jobs are counted; infinite for all, 0 for none."""
+    audit_interval_seconds: float = 600.0
+
+
+@dataclass(slots=True)
+class SyncContext:
+    """One sync of one cluster."""
+
+    ledger: Ledger
+    intake: Intake
+    settings: SyncSettings
+    allowance: Allowance
+    rng: Random
+    now_at: float
+    calls: int = 0
+    notes: list[str] = field(default_factory=list)
+    """What the log should say once about it."""
+
+    @property
+    def progress(self) -> Progress:
+        """How far the ledger is known to be right."""
+        return self.ledger.progress
+
+    def update(self, **changes: Any) -> None:
+        """Change the progress; it is saved with the transaction."""
+        self.ledger.progress = msgspec.structs.replace(self.ledger.progress, **changes)
+
+    def query(self, offset: int = 0, status: str | None = None) -> JobListQuery:
+        """A page of the list, newest change first unless the server refuses to sort."""
+        if self.progress.sort == "refused":
+            return unsorted(offset, status)
+        return by_last_change(offset, status)
+
+    def saw(self, page: Page) -> None:
+        """Learn from a page what every page can teach."""
+        learned = after_page(self.progress, page, PAGE_LIMIT)
+        if learned is not self.progress:
+            self.ledger.progress = learned
+
+    def saw_head(self, page: Page) -> None:
+        """Learn from the first page of the whole list."""
+        self.saw(page)
+        if page.total_count is None:
+            self.update(totals="missing", expected=None)
+        else:
+            totals = "unknown" if self.progress.totals == "missing" else self.progress.totals
+            self.update(totals=totals, expected=page.total_count)
+
+    @property
+    def order_trusted(self) -> bool:
+        """Whether the order by last change has been proven, and nothing speaks against it."""
+        return self.progress.sort == "honoured" and self.now_at >= self.progress.distrusted_until_at
+
+    def distrust_order(self) -> None:
+        """Some change did not move its job to the head: rely on other ways for a while."""
+        times = self.progress.distrusted_times + 1
+        pause = min(LONGEST_DISTRUST_SECONDS, DISTRUST_SECONDS * 2 ** (times - 1))
+        self.lose_order("unknown")
+        self.update(distrusted_until_at=self.now_at + pause, distrusted_times=times)
+
+    def lose_order(self, sort: str) -> None:
+        """The list is not sorted as asked. What is known stays known, up to now."""
+        progress = self.progress
+        floor_at = progress.floor_at
+        if progress.complete and progress.newest_at is not None:
+            floor_at = progress.newest_at - LATE_SECONDS
+        self.update(
+            sort=sort,
+            newest_at=None,
+            frontier_at=None,
+            floor_at=floor_at,
+            sort_retry_at=self.now_at + self.settings.audit_interval_seconds,
+        )
+
+    def open_window(self) -> None:
+        """Say which part of the history is wanted, as of now."""
+        kept_seconds = self.settings.history_seconds
+        if kept_seconds != float("inf"):
+            kept_seconds = max(kept_seconds, SHORTEST_WINDOW_SECONDS)
+            self.intake.window_from_at = self.now_at - kept_seconds
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the size of a complete ledger must equal ``total_count``."""
+        return self.progress.expected is not None and not self.windowed
+
+    @property
+    def windowed(self) -> bool:
+        """Whether only a part of the history is kept, so that ``total_count`` counts more."""
+        return self.intake.window_from_at != float("-inf")
+
+    def may(self, purpose: Purpose, calls: int) -> bool:
+        """Whether the budget leaves this many calls."""
+        return self.allowance(purpose) >= calls
+
+    @property
+    def whole_list_cost(self) -> int:
+        """Calls to read everything, about."""
+        jobs = self.progress.expected
+        if jobs is None:
+            jobs = self.ledger.size
+        return max(1, -(-jobs // (PAGE_LIMIT - 1)))
+
+
+def bottom_at(page: Page) -> int:
+    """The last change of the last job of a page."""
+    return changed_at(page.jobs[-1])
+
+
+def uuids(page: Page) -> Sequence[str]:
+    """The identities on a page."""
+    return [job.uuid for job in page.jobs]

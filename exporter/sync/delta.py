@@ -1,0 +1,118 @@
+"""The head of the list, newest change first, down to what is known.
+
+Whatever changes comes to the head, if the server sorts by the last change. So one page is mostly
+enough, however long the list is. It is read until it reaches well below the newest change known
+before, and until its tail shows nothing new.
+"""
+
+from collections.abc import Sequence
+
+from exporter.errors import RefusedError
+from exporter.ledger.records import Change
+from exporter.model import Job, Page
+from exporter.sync.asking import Ask, Asking, OrderBroken
+from exporter.sync.context import SyncContext, bottom_at, uuids
+from exporter.sync.evidence import (
+    LATE_SECONDS,
+    by_last_change,
+    changed_at,
+    newest_first,
+    unsorted,
+)
+from exporter.sync.walk import SeenInMemory, Step, Walk
+
+MOST_CATCH_UP_PAGES = 60
+"""After more pages than this the active jobs are swept first: their counts are wanted now."""
+
+UNCHANGED_TAIL = 5
+"""So many jobs at the end of a page must be as they were known, for the delta to end there.
+It guards against change times in the future, which pin the newest known change."""
+
+SORT_RETRY_SECONDS = 3600.0
+
+
+def read_head(ctx: SyncContext) -> Asking[Page]:
+    """The first page of the whole list; learns whether a sort key is accepted at all."""
+    if ctx.progress.sort == "refused" and ctx.now_at < ctx.progress.sort_retry_at:
+        page = yield Ask(unsorted())
+    else:
+        try:
+            page = yield Ask(by_last_change())
+            if ctx.progress.sort == "refused":
+                ctx.update(sort="unknown")
+        except RefusedError as error:
+            if error.reason != "request":
+                raise
+            ctx.lose_order("refused")
+            ctx.update(sort_retry_at=ctx.now_at + SORT_RETRY_SECONDS)
+            page = yield Ask(unsorted())
+    ctx.saw_head(page)
+    return page
+
+
+def take_head(ctx: SyncContext, page: Page) -> list[Change]:
+    """Take in the head of the list: if sorted, it shows every job that changed after its last."""
+    changes = ctx.intake.take(page.jobs)
+    if page.jobs and ctx.order_trusted:
+        oldest_at = bottom_at(page) + 1
+        ctx.ledger.suspect_between(float("inf"), oldest_at, keep=uuids(page))
+    return changes
+
+
+def close_head(ctx: SyncContext) -> Asking[Page]:
+    """Look at the head once more: what has changed since the sync began stands there."""
+    page = yield Ask(by_last_change())
+    ctx.saw_head(page)
+    if not newest_first(page.jobs):
+        raise OrderBroken("the head of the list is not sorted by the last change")
+    take_head(ctx, page)
+    return page
+
+
+def catch_up(ctx: SyncContext, head: Page) -> Asking[bool]:
+    """Read from the head down to what is known. False if that would take too long: then what lies
+    between is left as a gap for the backfill to close."""
+    progress = ctx.progress
+    newest_at = progress.newest_at
+    assert newest_at is not None  # noqa: S101 - the order is only trusted after a first head
+    known_below_at = newest_at - LATE_SECONDS
+    changes = take_head(ctx, head)
+    step = Step(head, 0, _whole(head))
+    joined = step.last or _reached(head.jobs, changes, known_below_at)
+    if not joined:
+        pages = 1
+
+        def on_step(step: Step) -> bool:
+            nonlocal joined, pages
+            pages += 1
+            if not newest_first(step.page.jobs):
+                raise OrderBroken("a page is not sorted by the last change")
+            changes = ctx.intake.take(step.page.jobs)
+            joined = step.last or _reached(step.page.jobs, changes, known_below_at)
+            return joined or pages >= MOST_CATCH_UP_PAGES
+
+        walk = Walk(ctx.query, SeenInMemory(), lambda: ctx.progress, newest_first=True, after=step)
+        step = yield from walk.run(on_step)
+    if not joined:
+        _leave_gap(ctx, step, known_below_at)
+    ctx.update(newest_at=max(newest_at, changed_at(head.jobs[0])))
+    return joined
+
+
+def _whole(page: Page) -> bool:
+    return page.total_count is not None and len(page.jobs) >= page.total_count
+
+
+def _reached(jobs: Sequence[Job], changes: Sequence[Change], known_below_at: float) -> bool:
+    if changed_at(jobs[-1]) >= known_below_at:
+        return False
+    changed = {change.new.uuid for change in changes}
+    return not any(job.uuid in changed for job in jobs[-UNCHANGED_TAIL:])
+
+
+def _leave_gap(ctx: SyncContext, step: Step, known_below_at: float) -> None:
+    progress = ctx.progress
+    floor_at = int(known_below_at) if progress.complete else progress.floor_at
+    ctx.update(
+        frontier_at=bottom_at(step.page), floor_at=floor_at, complete=False, read_through=False
+    )

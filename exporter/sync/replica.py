@@ -1,0 +1,281 @@
+"""One sync of one cluster: which ways are gone, in which order, and what is proven at the end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from exporter.ledger.store import Ledger, Marks
+from exporter.model import END_STATUSES, Page
+from exporter.sync.asking import Allowance, Asking, FilterBroken, OrderBroken, Purpose
+from exporter.sync.audit import audits_of, due_audits, run_audit
+from exporter.sync.backfill import backfill, probation
+from exporter.sync.context import SyncContext, SyncSettings, bottom_at
+from exporter.sync.delta import catch_up, close_head, read_head
+from exporter.sync.evidence import changed_at, newest_first
+from exporter.sync.intake import RECENT_SECONDS, Intake
+from exporter.sync.reconcile import reconcile, whole_stretch
+from exporter.sync.scan import is_whole, scan, take_whole
+from exporter.sync.sweep import sweep_active, sweep_cost
+
+MOST_MISMATCHES = 3
+MOST_SCANNED_PAGES = 20
+NOT_ACTIVE = END_STATUSES | {""}
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What one sync did."""
+
+    strategy: str
+    changes: int
+    corrections: dict[str, int]
+
+
+class Replica:
+    """The ledger of one cluster and how it is kept equal to the remote list.
+
+    ``refresh`` and ``background`` are conversations (see ``asking``); whoever holds the other end
+    runs a refresh within one transaction, and each step of the background within one of its own.
+    """
+
+    def __init__(self, ledger: Ledger, settings: SyncSettings, rng: Random) -> None:
+        self.ledger = ledger
+        self.settings = settings
+        self._rng = rng
+        self._scan_marks: Marks | None = None
+
+    def refresh(self, now_at: float, allowance: Allowance) -> Asking[Refreshed]:
+        """Bring the ledger up to date. ``now_at`` is the server's time as well as it is known."""
+        ctx = self._context(now_at, allowance)
+        pairs_before = active_pairs(self.ledger)
+        head = yield from read_head(ctx)
+        self._tell_time(ctx, head)
+        if is_whole(ctx, head):
+            strategy = self._one_page(ctx, head)
+        else:
+            strategy = yield from self._longer_list(ctx, head)
+        ctx.intake.correct("deleted", self.ledger.forget_suspects())
+        if ctx.intake.corrections.keys() & {"changed", "missing"}:
+            ctx.distrust_order()
+            ctx.update(scanned_at=0.0)
+        self._finish(ctx, pairs_before)
+        return Refreshed(strategy, ctx.intake.changes, dict(ctx.intake.corrections))
+
+    def background(self, now_at: float, allowance: Allowance) -> Asking[None] | None:
+        """What is worth doing with calls that are left over; None if nothing is."""
+        ctx = self._context(now_at, allowance)
+        progress = ctx.progress
+        if progress.newest_at is not None:
+            if progress.sort == "unknown" and now_at >= progress.distrusted_until_at:
+                return guarded(ctx, probation)
+            if ctx.order_trusted:
+                return None if progress.read_through else guarded(ctx, backfill)
+        return self._scan_if_due(ctx)
+
+    # -- the ways ------------------------------------------------------------------------------
+
+    def _one_page(self, ctx: SyncContext, head: Page) -> str:
+        take_whole(ctx, head)
+        sorted_by_change = newest_first(head.jobs) and ctx.progress.sort in ("unknown", "honoured")
+        ctx.update(newest_at=None, frontier_at=None)
+        return "delta" if sorted_by_change and head.jobs else "scan"
+
+    def _longer_list(self, ctx: SyncContext, head: Page) -> Asking[str]:
+        self._judge_order(ctx, head)
+        if ctx.order_trusted and ctx.progress.newest_at is not None:
+            try:
+                yield from self._by_delta(ctx, head)
+            except OrderBroken:
+                self.ledger.restore_suspects()
+                ctx.lose_order("ignored")
+            else:
+                return "delta"
+        return (yield from self._without_order(ctx, head))
+
+    def _judge_order(self, ctx: SyncContext, head: Page) -> None:
+        sort = ctx.progress.sort
+        if sort == "refused":
+            return
+        if not newest_first(head.jobs):
+            if sort != "ignored":
+                ctx.lose_order("ignored")
+        elif sort == "ignored" and ctx.now_at >= ctx.progress.sort_retry_at:
+            ctx.update(sort="unknown")  # it looks sorted again: worth proving
+
+    def _by_delta(self, ctx: SyncContext, head: Page) -> Asking[None]:
+        joined = yield from catch_up(ctx, head)
+        if not joined and ctx.progress.filters != "ignored":
+            yield from sweep_active(ctx)
+            head = yield from close_head(ctx)
+            ctx.update(active_known=True)
+        yield from self._settle(ctx, head)
+        if ctx.progress.active_known:
+            yield from self._audit(ctx, head)
+
+    def _settle(self, ctx: SyncContext, head: Page) -> Asking[None]:
+        """Explain the total, or find what it does not fit."""
+        if not ctx.progress.read_through:
+            return
+        if not ctx.comparable or self.ledger.size == head.total_count:
+            self._settled(ctx)
+            return
+        head = yield from close_head(ctx)
+        if self.ledger.size != head.total_count:
+            yield from reconcile(ctx, whole_stretch(head))
+            head = yield from close_head(ctx)
+        if self.ledger.size == head.total_count:
+            self._settled(ctx)
+            return
+        self.ledger.restore_suspects()
+        ctx.update(mismatches=ctx.progress.mismatches + 1)
+        if ctx.progress.mismatches >= MOST_MISMATCHES:
+            ctx.distrust_order()
+            ctx.update(mismatches=0, scanned_at=0.0)
+
+    def _settled(self, ctx: SyncContext) -> None:
+        ctx.update(complete=True, active_known=True, mismatches=0)
+
+    def _audit(self, ctx: SyncContext, head: Page) -> Asking[None]:
+        progress = ctx.progress
+        # A little early: within one interval of the last change all must have been proven.
+        interval_seconds = max(
+            0.0, self.settings.audit_interval_seconds - 2 * self.settings.interval_seconds
+        )
+        due = due_audits(
+            audits_of(filters=progress.filters, totals=progress.totals),
+            progress.audited_at,
+            now_at=ctx.now_at,
+            interval_seconds=interval_seconds,
+            quiet=ctx.intake.changes == 0,
+        )
+        for name in due:
+            if not ctx.may(Purpose.AUDIT, 1):
+                return
+            try:
+                yield from run_audit(ctx, name, head)
+            except FilterBroken:
+                return  # the next sync knows that filters are not to be relied on
+            if self.ledger.suspects:
+                yield from self._confirm_gone(ctx)
+
+    def _confirm_gone(self, ctx: SyncContext) -> Asking[None]:
+        """Suspects of an audit may only have moved: the head would show them now."""
+        head = yield from close_head(ctx)
+        if ctx.comparable and ctx.progress.complete and self.ledger.size != head.total_count:
+            self.ledger.restore_suspects()
+
+    def _without_order(self, ctx: SyncContext, head: Page) -> Asking[str]:
+        ctx.intake.take(head.jobs)
+        perhaps_sorted = ctx.progress.sort in ("unknown", "honoured")
+        if ctx.progress.filters != "ignored" and self._sweep_is_cheaper(ctx):
+            try:
+                yield from sweep_active(ctx)
+            except FilterBroken:
+                self.ledger.restore_suspects()
+            else:
+                ctx.update(active_known=True)
+                if perhaps_sorted:
+                    yield from self._close_sweep(ctx)
+                return "sweep"
+        if perhaps_sorted and ctx.whole_list_cost > MOST_SCANNED_PAGES:
+            # No filter helps, and a scan is dear: then it pays to prove the order at once.
+            yield from guarded(ctx, probation)
+            if ctx.order_trusted:
+                self._note_frontier(ctx, head)
+                return "delta"
+        self._scan_marks = None
+        yield from scan(ctx, self.ledger.marks(), purpose=Purpose.FRESH)
+        return "scan"
+
+    def _close_sweep(self, ctx: SyncContext) -> Asking[None]:
+        try:
+            head = yield from close_head(ctx)
+        except OrderBroken:
+            ctx.lose_order("ignored")
+        else:
+            self._note_frontier(ctx, head)
+
+    def _note_frontier(self, ctx: SyncContext, head: Page) -> None:
+        frontier_at = bottom_at(head)
+        floor_at = ctx.progress.floor_at
+        joined = ctx.progress.complete and floor_at is not None and frontier_at < floor_at
+        ctx.update(newest_at=changed_at(head.jobs[0]), frontier_at=frontier_at, read_through=joined)
+
+    def _sweep_is_cheaper(self, ctx: SyncContext) -> bool:
+        return ctx.whole_list_cost > sweep_cost(ctx) + 1
+
+    # -- in the background -----------------------------------------------------------------------
+
+    def _scan_if_due(self, ctx: SyncContext) -> Asking[None] | None:
+        progress = ctx.progress
+        if not progress.active_known or not self._sweep_is_cheaper(ctx):
+            return None  # then every sync is a scan
+        interval_seconds = self.settings.audit_interval_seconds - 2 * self.settings.interval_seconds
+        if progress.complete and ctx.now_at - progress.scanned_at < interval_seconds:
+            return None
+        return self._scan(ctx)
+
+    def _scan(self, ctx: SyncContext) -> Asking[None]:
+        # What a refresh sees while the scan goes on has been seen, wherever the scan has got to.
+        self._scan_marks = marks = self.ledger.marks()
+        try:
+            yield from scan(ctx, marks, purpose=Purpose.HISTORY)
+        finally:
+            self._scan_marks = None
+
+    # -- around it -------------------------------------------------------------------------------
+
+    def _context(self, now_at: float, allowance: Allowance) -> SyncContext:
+        progress = self.ledger.progress
+        intake = Intake(
+            ledger=self.ledger,
+            began_at=progress.began_at if progress.began_at is not None else float("inf"),
+            now_at=now_at,
+            settled=progress.complete,
+            newest_at=progress.newest_at,
+            also_mark=self._scan_marks,
+        )
+        ctx = SyncContext(
+            ledger=self.ledger,
+            intake=intake,
+            settings=self.settings,
+            allowance=allowance,
+            rng=self._rng,
+            now_at=now_at,
+        )
+        ctx.open_window()
+        return ctx
+
+    def _tell_time(self, ctx: SyncContext, head: Page) -> None:
+        if head.server_time_at is not None:
+            ctx.now_at = ctx.intake.now_at = head.server_time_at
+            ctx.open_window()
+        if ctx.progress.began_at is None:
+            newest_at = max((changed_at(job) for job in head.jobs), default=0)
+            # What happened in the very second in which the ledger began, happened before.
+            began_at = float(max(int(ctx.now_at), newest_at) + 1)
+            ctx.intake.began_at = began_at
+            ctx.update(began_at=began_at)
+
+    def _finish(self, ctx: SyncContext, pairs_before: frozenset[tuple[str, str]]) -> None:
+        if ctx.windowed:
+            self.ledger.drop_older(ctx.intake.window_from_at)
+        for queue, user in pairs_before - active_pairs(self.ledger):
+            self.ledger.note_activity(queue, user, ctx.now_at)
+        self.ledger.forget_activity(ctx.now_at - RECENT_SECONDS)
+        ctx.update(last_success_at=ctx.now_at)
+
+
+def active_pairs(ledger: Ledger) -> frozenset[tuple[str, str]]:
+    """The (queue, user) pairs that have an active job."""
+    return frozenset(
+        (queue, user) for (status, queue, user) in ledger.totals() if status not in NOT_ACTIVE
+    )
+
+
+def guarded(ctx: SyncContext, conversation: Callable[[SyncContext], Asking[None]]) -> Asking[None]:
+    """A conversation that relies on the order; if that does not hold, it is remembered."""
+    try:
+        yield from conversation(ctx)
+    except OrderBroken:
+        ctx.lose_order("ignored")

@@ -1,0 +1,73 @@
+"""Everything, in any order: the way that needs nothing of the server but that its pages join."""
+
+from exporter.errors import SyncError
+from exporter.ledger.store import Marks
+from exporter.model import Page
+from exporter.sync.asking import Ask, Asking, Purpose
+from exporter.sync.context import SyncContext, uuids
+from exporter.sync.evidence import LATE_SECONDS, is_last
+from exporter.sync.walk import Step, Walk
+
+MOST_HEAD_PAGES = 20
+
+
+def take_whole(ctx: SyncContext, page: Page) -> None:
+    """A page that is the whole list: what is not on it is gone."""
+    ctx.intake.take(page.jobs)
+    ctx.ledger.suspect_between(float("inf"), float("-inf"), keep=uuids(page))
+    _is_complete(ctx, ctx.now_at)
+
+
+def is_whole(ctx: SyncContext, page: Page) -> bool:
+    """Whether a first page certainly is the whole list."""
+    return is_last(ctx.progress, page, offset=0, filtered=False)
+
+
+def scan(ctx: SyncContext, marks: Marks, *, purpose: Purpose) -> Asking[None]:
+    """Read the whole list. Jobs that it does not show are gone, if it is proven whole."""
+    started_at = ctx.now_at
+
+    def on_step(step: Step) -> bool:
+        ctx.saw(step.page)
+        ctx.intake.take(step.page.jobs)
+        return False
+
+    walk = Walk(ctx.query, marks, lambda: ctx.progress, purpose=purpose)
+    step = yield from walk.run(on_step)
+    total = step.page.total_count
+    if total is not None and marks.count < total:
+        total = yield from _read_inserted(ctx, marks, purpose)
+    if total is not None and marks.count < total:
+        marks.drop()
+        raise SyncError("moving", "the list moved while it was read, and could not be read whole")
+    ctx.ledger.drop_unmarked(marks)
+    marks.drop()
+    ctx.intake.correct("deleted", ctx.ledger.forget_suspects())
+    _is_complete(ctx, started_at)
+
+
+def _read_inserted(ctx: SyncContext, marks: Marks, purpose: Purpose) -> Asking[int | None]:
+    """What was inserted at the head while the walk was further down."""
+    offset = 0
+    total: int | None = None
+    for _ in range(MOST_HEAD_PAGES):
+        page = yield Ask(ctx.query(offset), purpose)
+        total = page.total_count
+        new = [job for job in page.jobs if not marks.has(job.uuid)]
+        ctx.intake.take(page.jobs)
+        marks.add(uuids(page))
+        if not new or total is None or marks.count >= total:
+            break
+        offset += max(1, len(page.jobs) - 1)
+    return total
+
+
+def _is_complete(ctx: SyncContext, as_of_at: float) -> None:
+    ctx.update(
+        complete=True,
+        active_known=True,
+        read_through=True,
+        mismatches=0,
+        scanned_at=ctx.now_at,
+        floor_at=int(as_of_at) - LATE_SECONDS,
+    )

@@ -1,0 +1,79 @@
+"""The active jobs, by status filter. Needs no order, and finds them however long ago they changed."""
+
+from exporter.errors import SyncError
+from exporter.model import END_STATUSES
+from exporter.sync.asking import Asking, FilterBroken, Purpose
+from exporter.sync.context import SyncContext
+from exporter.sync.walk import SeenInMemory, Step, Walk
+
+SWEPT_STATUSES = ("pending", "running")
+MOST_ROUNDS = 3
+
+
+def sweep_active(ctx: SyncContext, *, purpose: Purpose = Purpose.FRESH) -> Asking[int]:
+    """Read all pending, then all running jobs. Returns how many jobs were found to have left.
+
+    Pending first: a job that starts in between is then seen twice, and not missed.
+    """
+    left = 0
+    for status in SWEPT_STATUSES:
+        left += yield from sweep_status(ctx, status, purpose=purpose)
+    return left
+
+
+def sweep_status(ctx: SyncContext, status: str, *, purpose: Purpose) -> Asking[int]:
+    """Read all jobs in one status. Those that were known to be in it and are not any more are set
+    aside, in no status, until they are seen again. Returns how many."""
+    seen = SeenInMemory()
+    newest_first = ctx.progress.sort == "honoured"
+    for _ in range(MOST_ROUNDS):
+        walk = Walk(
+            lambda offset: ctx.query(offset, status),
+            seen,
+            lambda: ctx.progress,
+            purpose=purpose,
+            filtered=True,
+            newest_first=newest_first,
+        )
+        step = yield from walk.run(lambda step: _take(ctx, step, status))
+        learn_totals(ctx, step.page.total_count, seen.count)
+        total = step.page.total_count
+        if ctx.progress.totals != "filtered" or total is None or seen.count >= total:
+            return ctx.ledger.leave(status, seen.has)
+    raise SyncError(
+        "order",
+        f"the {status} jobs cannot all be read: their order differs from call to call",
+        advice="Nothing to do: the next sync tries again.",
+    )
+
+
+def _take(ctx: SyncContext, step: Step, status: str) -> bool:
+    ctx.saw(step.page)
+    if any(job.status != status for job in step.page.jobs):
+        ctx.update(filters="ignored")
+        raise FilterBroken(f"asked for {status} jobs, the server also sends others")
+    if step.page.jobs:
+        ctx.update(filters="honoured")
+    ctx.intake.take(step.page.jobs)
+    return False
+
+
+def learn_totals(ctx: SyncContext, total: int | None, found: int) -> None:
+    """Learn what ``total_count`` of a filtered answer counts, from a list read to its end."""
+    if total is None:
+        ctx.update(totals="missing")
+    elif total == found != ctx.progress.expected:
+        ctx.update(totals="filtered")
+    elif total == ctx.progress.expected != found:
+        ctx.update(totals="whole")
+
+
+def sweep_cost(ctx: SyncContext) -> int:
+    """Calls of a sweep, about."""
+    return sum(1 + ctx.ledger.count_status(status) // 99 for status in SWEPT_STATUSES)
+
+
+def has_unswept(ctx: SyncContext) -> bool:
+    """Whether there are active jobs that no documented filter finds, or jobs set aside."""
+    others = ctx.ledger.active_statuses() - set(SWEPT_STATUSES) - END_STATUSES
+    return bool(others) or ctx.ledger.count_status("") > 0

@@ -1,0 +1,142 @@
+"""Reading a list that moves while one pages through it.
+
+Offsets shift under the reader: what is inserted before them moves items down, so that they are seen
+twice; what is deleted, or leaves the filter, moves items up, so that they would be missed. So each
+page overlaps the one before by an item, and joins the chain only if its first item has been met
+already; else the walk steps back until one does.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from exporter.errors import SyncError
+from exporter.ledger.records import Progress
+from exporter.model import JobListQuery, Page
+from exporter.sync.asking import Ask, Asking, Purpose
+from exporter.sync.evidence import changed_at, is_last
+
+FIRST_STEP_BACK = 10
+MOST_STEPS_BACK = 12
+MOST_FRUITLESS_PAGES = 50
+
+
+class Seen(Protocol):
+    """A set of job identities."""
+
+    count: int
+
+    def add(self, uuids: Iterable[str]) -> None:
+        """Add them."""
+        ...
+
+    def has(self, uuid: str) -> bool:
+        """Whether it was added."""
+        ...
+
+
+class SeenInMemory:
+    """A set of job identities for walks of moderate length."""
+
+    def __init__(self) -> None:
+        self._uuids: set[str] = set()
+        self.count = 0
+
+    def add(self, uuids: Iterable[str]) -> None:
+        """See ``Seen``."""
+        self._uuids.update(uuids)
+        self.count = len(self._uuids)
+
+    def has(self, uuid: str) -> bool:
+        """See ``Seen``."""
+        return uuid in self._uuids
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A page that has joined the chain."""
+
+    page: Page
+    offset: int
+    last: bool
+    """Whether the list ends with it."""
+
+
+OnStep = Callable[[Step], bool]
+"""Called with each page that joins; True ends the walk."""
+
+
+@dataclass(slots=True)
+class Walk:
+    """One walk along a list.
+
+    ``newest_first`` allows a page to join also by time: it then begins with a job that changed
+    after the last one of the page before.
+    """
+
+    query: Callable[[int], JobListQuery]
+    """The query at an offset."""
+    seen: Seen
+    progress: Callable[[], Progress]
+    purpose: Purpose = Purpose.FRESH
+    filtered: bool = False
+    newest_first: bool = False
+    start: int = 0
+    reaches_above_at: int | None = None
+    """A walk from the middle: its first page must show a job that changed after this moment."""
+    after: Step | None = None
+    """A page that has been read already, which the walk goes on from."""
+
+    def run(self, on_step: OnStep) -> Asking[Step]:
+        """Walk until ``on_step`` says so or the list ends; returns the last page that joined."""
+        offset, step_back, tries, fruitless = self.start, FIRST_STEP_BACK, 0, 0
+        previous = self.after
+        if previous is not None:
+            self.seen.add(job.uuid for job in previous.page.jobs)
+            offset = previous.offset + max(1, len(previous.page.jobs) - 1)
+        while True:
+            page = yield Ask(self.query(offset), self.purpose)
+            if not self._joins(page, offset, previous):
+                tries += 1
+                if tries > MOST_STEPS_BACK:
+                    raise SyncError(
+                        "order",
+                        "the pages of the list do not join: it changes faster than it reads",
+                    )
+                offset = max(0, offset - step_back)
+                step_back *= 2
+                continue
+            tries, step_back = 0, FIRST_STEP_BACK
+            known_before = self.seen.count
+            self.seen.add(job.uuid for job in page.jobs)
+            last = self._ends(page, offset, previous)
+            step = Step(page, offset, last)
+            if on_step(step) or last:
+                return step
+            fruitless = fruitless + 1 if self.seen.count == known_before else 0
+            if fruitless > MOST_FRUITLESS_PAGES:
+                raise SyncError("order", "the list repeats itself without coming to an end")
+            offset += max(1, len(page.jobs) - 1)
+            previous = step
+
+    def _joins(self, page: Page, offset: int, previous: Step | None) -> bool:
+        if offset == 0:
+            return True
+        if not page.jobs:
+            return False
+        first = page.jobs[0]
+        if previous is None:
+            above = self.reaches_above_at
+            return above is None or changed_at(first) > above
+        if self.seen.has(first.uuid):
+            return True
+        if not self.newest_first or not previous.page.jobs:
+            return False
+        # Within one second the order may differ from call to call; the ranks are checked later.
+        return changed_at(first) >= changed_at(previous.page.jobs[-1])
+
+    def _ends(self, page: Page, offset: int, previous: Step | None) -> bool:
+        if is_last(self.progress(), page, offset=offset, filtered=self.filtered):
+            return True
+        # Asked from the last known item on, the server gave that item alone: nothing follows.
+        return previous is not None and len(page.jobs) == 1
