@@ -33,6 +33,7 @@ class Telemetry:
         self._series: dict[tuple[str, str], set[tuple[Counter | Histogram, tuple[str, ...]]]] = {}
         """What there is of each cluster and account, by (label name, its value); to forget it."""
         self._forgotten: set[str] = set()
+        self._changes = 0
 
     def register_cluster(self, cluster_name: str, reasons: Sequence[str] = ()) -> None:
         """Begin the cluster's series at zero; ``reasons`` are failures known to be possible."""
@@ -94,6 +95,11 @@ class Telemetry:
         with self._lock:
             self._forget("account", account)
 
+    @property
+    def changes(self) -> int:
+        """Grows with everything that is counted; equal values mean equal families."""
+        return self._changes
+
     def families(self) -> list[Family]:
         """A copy of all families as they are now, in a fixed order, without ``_created``."""
         with self._lock:
@@ -110,11 +116,13 @@ class Telemetry:
         return True
 
     def _child(self, family: AnyFamily, *values: str) -> AnyFamily:
+        self._changes += 1
         owner = (self._owner_label[family], values[0])
         self._series.setdefault(owner, set()).add((family, values))
         return family.labels(*values)
 
     def _forget(self, owner_label: str, owner: str) -> None:
+        self._changes += 1
         for family, values in self._series.pop((owner_label, owner), set()):
             family.remove(*values)
 

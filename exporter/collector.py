@@ -1,0 +1,262 @@
+"""Current snapshots -> metric families. Pure: everything it looks at is handed in.
+
+Families are prometheus-client's ``Metric`` values, samples in a fixed order: clusters by name,
+series by their labels. ``collect`` gives all that is known of the clusters and of the exporter;
+the counters of ``exporter.telemetry`` are families already.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from prometheus_client.core import Metric as Family
+from prometheus_client.core import Sample
+
+from exporter import catalog
+from exporter.snapshot import WAIT_BUCKETS_SECONDS, ClusterState, DurationTally, Tally
+
+_WITH_CORES = frozenset({"pending", "running"})
+
+
+@dataclass(frozen=True, slots=True)
+class AccountQuota:
+    """What this exporter may spend of an account's quota in the sliding window, and has spent."""
+
+    account: str
+    allowed: float
+    used: float
+
+
+@dataclass(frozen=True, slots=True)
+class BuildInfo:
+    """Which exporter this is."""
+
+    version: str
+    revision: str
+    """Of the sources; empty where it is not known."""
+    python_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadStatus:
+    """How loading the configuration went, the first load included."""
+
+    successful: bool
+    """Of the last attempt."""
+    success_at: float
+    """When it last went well."""
+
+
+def collect(
+    states: Mapping[str, ClusterState],
+    accounts: Sequence[AccountQuota],
+    build: BuildInfo,
+    reload: ReloadStatus,
+    *,
+    now_at: float,
+    staleness_seconds: float,
+) -> list[Family]:
+    """All families of the clusters and of the exporter as they are at ``now_at``."""
+    families = [new_family(metric) for metric in CLUSTER_METRICS]
+    for name in sorted(states):
+        state = states[name]
+        withdrawn = is_withdrawn(state, now_at=now_at, staleness_seconds=staleness_seconds)
+        for family, part in zip(families, cluster_families(state), strict=True):
+            if not (withdrawn and family.name in WITHDRAWN_NAMES):
+                family.samples += part.samples
+    return families + exporter_families(accounts, build, reload)
+
+
+def withdrawal_at(state: ClusterState, *, staleness_seconds: float) -> float | None:
+    """The moment after which the job gauges are too old to be shown; None before a good sync."""
+    return None if state.last_success_at is None else state.last_success_at + staleness_seconds
+
+
+def is_withdrawn(state: ClusterState, *, now_at: float, staleness_seconds: float) -> bool:
+    """Whether the cluster's job gauges are too old to be shown."""
+    limit_at = withdrawal_at(state, staleness_seconds=staleness_seconds)
+    return limit_at is not None and now_at > limit_at
+
+
+def cluster_families(state: ClusterState) -> list[Family]:
+    """One cluster's share of each family, one for each of ``CLUSTER_METRICS``; none withdrawn."""
+    return [
+        new_family(metric, samples(metric, state)) for metric, samples in _CLUSTER_SAMPLES.items()
+    ]
+
+
+def exporter_families(
+    accounts: Sequence[AccountQuota], build: BuildInfo, reload: ReloadStatus
+) -> list[Family]:
+    """The families that belong to no cluster, telemetry's apart."""
+    values: dict[catalog.Metric, list[tuple[tuple[str, ...], float]]] = {
+        catalog.API_QUOTA_REQUESTS: [((quota.account,), quota.allowed) for quota in accounts],
+        catalog.API_QUOTA_USED: [((quota.account,), quota.used) for quota in accounts],
+        catalog.BUILD_INFO: [((build.version, build.revision, build.python_version), 1)],
+        catalog.RELOAD_SUCCESSFUL: [((), reload.successful)],
+        catalog.RELOAD_SUCCESS_TIMESTAMP: [((), reload.success_at)],
+    }
+    return [new_family(metric, _plain(metric, rows)) for metric, rows in values.items()]
+
+
+def new_family(metric: catalog.Metric, samples: Iterable[Sample] = ()) -> Family:
+    """The metric of the catalog as an empty or filled family."""
+    family = Family(metric.name.removesuffix("_total"), metric.help, metric.type, metric.unit)
+    family.samples.extend(samples)
+    return family
+
+
+def format_value(value: float) -> str:
+    """A number as prometheus-client writes it: shortest form, exponents from 1e6 on, as Go does."""
+    text = repr(value)
+    point = text.find(".")
+    if value > 0 and point > 6:  # noqa: PLR2004 - seven digits before the point
+        return f"{text[0]}.{text[1:point]}{text[point + 1 :]}".rstrip("0.") + f"e+{point - 1:02d}"
+    return _NOT_FINITE.get(text, text)
+
+
+_NOT_FINITE = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
+
+
+def _plain(
+    metric: catalog.Metric, rows: Iterable[tuple[tuple[str, ...], float]]
+) -> Iterator[Sample]:
+    for values, value in rows:
+        yield Sample(metric.name, dict(zip(metric.labels, values, strict=True)), float(value))
+
+
+def _jobs(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    name, cluster = metric.name, state.identity.name
+    for count in sorted(state.snapshot.counts) if state.snapshot else ():
+        labels = {
+            "cluster_name": cluster, "status": count.status,
+            "queue": count.queue, "user": count.user,
+        }  # fmt: skip
+        yield Sample(name, labels, float(count.jobs))
+
+
+def _cores(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    name, cluster = metric.name, state.identity.name
+    for count in sorted(state.snapshot.counts) if state.snapshot else ():
+        if count.status in _WITH_CORES:
+            labels = {
+                "cluster_name": cluster, "status": count.status,
+                "queue": count.queue, "user": count.user,
+            }  # fmt: skip
+            yield Sample(name, labels, float(count.cores))
+
+
+def _oldest_pending(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    moments = sorted(state.snapshot.oldest_pending) if state.snapshot else ()
+    return _plain(metric, (((state.identity.name, m.queue), m.at) for m in moments))
+
+
+def _submitted(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    return _tallies(metric, state, state.snapshot.submitted if state.snapshot else ())
+
+
+def _started(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    return _tallies(metric, state, state.snapshot.started if state.snapshot else ())
+
+
+def _ended(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    return _tallies(metric, state, state.snapshot.ended if state.snapshot else ())
+
+
+def _tallies(
+    metric: catalog.Metric, state: ClusterState, tallies: Sequence[Tally]
+) -> Iterator[Sample]:
+    for queue, status, count in sorted(tallies):
+        labels = _transition_labels(metric, state, queue, status)
+        yield Sample(metric.name, labels, float(count))
+
+
+def _waits(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    return _durations(metric, state, state.snapshot.waits if state.snapshot else ())
+
+
+def _runs(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    return _durations(metric, state, state.snapshot.runs if state.snapshot else ())
+
+
+def _durations(
+    metric: catalog.Metric, state: ClusterState, tallies: Sequence[DurationTally]
+) -> Iterator[Sample]:
+    bounds = [format_value(float(bound)) for bound in (*WAIT_BUCKETS_SECONDS, float("inf"))]
+    for tally in sorted(tallies):
+        labels = _transition_labels(metric, state, tally.queue, tally.status)
+        cumulative = [float(count) for count in accumulate(tally.bucket_counts)]
+        for bound, count in zip(bounds, cumulative, strict=True):
+            yield Sample(metric.name + "_bucket", {**labels, "le": bound}, count)
+        yield Sample(metric.name + "_count", labels, cumulative[-1])
+        yield Sample(metric.name + "_sum", labels, float(tally.sum_seconds))
+
+
+def _transition_labels(
+    metric: catalog.Metric, state: ClusterState, queue: str, status: str
+) -> dict[str, str]:
+    labels = {"cluster_name": state.identity.name, "queue": queue}
+    return {**labels, "status": status} if "status" in metric.labels else labels
+
+
+def _info(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    who = state.identity
+    return _plain(metric, [((who.name, who.cluster_id, who.zone, who.account), 1)])
+
+
+def _strategies(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    rows = [((state.identity.name, s), s == state.strategy) for s in catalog.STRATEGIES]
+    return _plain(metric, rows)
+
+
+def _folded(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    snapshot = state.snapshot
+    if snapshot is None:
+        return iter(())
+    counts = {"queue": snapshot.folded_queues, "user": snapshot.folded_users}
+    return _plain(metric, [((state.identity.name, what), n) for what, n in counts.items()])
+
+
+_Samples = Callable[[catalog.Metric, ClusterState], Iterator[Sample]]
+
+
+def _single(value_of: Callable[[ClusterState], float | None]) -> _Samples:
+    """A gauge with no further labels; absent where there is no value."""
+
+    def samples(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+        value = value_of(state)
+        return _plain(metric, () if value is None else [((state.identity.name,), value)])
+
+    return samples
+
+
+_CLUSTER_SAMPLES: Mapping[catalog.Metric, _Samples] = {
+    catalog.JOBS: _jobs,
+    catalog.JOBS_CORES: _cores,
+    catalog.OLDEST_PENDING: _oldest_pending,
+    catalog.JOB_WAIT: _waits,
+    catalog.JOB_RUN: _runs,
+    catalog.JOBS_SUBMITTED: _submitted,
+    catalog.JOBS_STARTED: _started,
+    catalog.JOBS_ENDED: _ended,
+    catalog.CLUSTER_INFO: _info,
+    catalog.UP: _single(lambda s: s.up),
+    catalog.SNAPSHOT_TIMESTAMP: _single(lambda s: s.snapshot.taken_at if s.snapshot else None),
+    catalog.LAST_SYNC_SUCCESS: _single(lambda s: s.last_success_at),
+    catalog.SYNC_STRATEGY: _strategies,
+    catalog.HISTORY_COMPLETE: _single(lambda s: bool(s.snapshot and s.snapshot.history_complete)),
+    catalog.HISTORY_KNOWN: _single(lambda s: s.snapshot.history_known if s.snapshot else None),
+    catalog.HISTORY_EXPECTED: _single(
+        lambda s: s.snapshot.history_expected if s.snapshot else None
+    ),
+    catalog.EFFECTIVE_INTERVAL: _single(lambda s: s.effective_interval_seconds),
+    catalog.LABEL_VALUES_FOLDED: _folded,
+}
+
+CLUSTER_METRICS: tuple[catalog.Metric, ...] = tuple(_CLUSTER_SAMPLES)
+"""The families that have a share of each cluster, in the order in which they are exposed."""
+
+WITHDRAWN_NAMES = frozenset(
+    {catalog.JOBS.name, catalog.JOBS_CORES.name, catalog.OLDEST_PENDING.name}
+)
+"""The job gauges, which go when the last good sync is too long ago."""

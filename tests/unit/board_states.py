@@ -1,0 +1,95 @@
+"""Cluster states, made up for tests of what is made of them."""
+
+from exporter.model import ClusterIdentity
+from exporter.snapshot import (
+    WAIT_BUCKETS_SECONDS,
+    ClusterSnapshot,
+    ClusterState,
+    DurationTally,
+    JobCount,
+    QueueMoment,
+    SyncFailure,
+    Tally,
+)
+
+NOON_AT = 1_790_000_000.0
+HOSTILE = 'a"b\\c\nd{e}=,#<script>alert(1)</script>&\u2028默认队列\x1f'
+
+
+def identity(name: str = "cfd", account: str = "default") -> ClusterIdentity:
+    return ClusterIdentity(name, f"ehpc-{name}", "jinan1a", account)
+
+
+def durations(queue: str, status: str, *values: float) -> DurationTally:
+    counts = [0] * (len(WAIT_BUCKETS_SECONDS) + 1)
+    for value in values:
+        counts[sum(value > bound for bound in WAIT_BUCKETS_SECONDS)] += 1
+    return DurationTally(queue, status, tuple(counts), float(sum(values)))
+
+
+def snapshot(taken_at: float = NOON_AT) -> ClusterSnapshot:
+    """A small cluster with everything in it; nothing in the order of the exposition."""
+    return ClusterSnapshot(
+        taken_at=taken_at,
+        counts=(
+            JobCount("running", "默认队列", "alice", 3, 96),
+            JobCount("pending", "默认队列", "alice", 2, 64),
+            JobCount("finished", "vis", "bob", 1200, 4800),
+            JobCount("pending", "vis", "bob", 0, 0),
+            JobCount("running", "vis", "bob", 1, 4),
+            JobCount("suspended", "vis", "_other", 5, 5),
+        ),
+        oldest_pending=(QueueMoment("默认队列", taken_at - 5400.5),),
+        submitted=(Tally("默认队列", "", 12), Tally("vis", "", 1_234_567)),
+        started=(Tally("vis", "", 7),),
+        ended=(Tally("vis", "finished", 5), Tally("vis", "exited", 2)),
+        waits=(durations("vis", "", 10, 30, 31, 700_000),),
+        runs=(durations("vis", "finished", 3600), durations("vis", "exited", 1, 2.5)),
+        history_complete=True,
+        history_known=1211,
+        history_expected=1211,
+        folded_users=4,
+        folded_queues=0,
+    )
+
+
+def good_state(name: str = "cfd", taken_at: float = NOON_AT) -> ClusterState:
+    return ClusterState(
+        identity=identity(name),
+        tried=True,
+        up=True,
+        snapshot=snapshot(taken_at),
+        last_success_at=taken_at + 0.5,
+        strategy="delta",
+        effective_interval_seconds=60.0,
+    )
+
+
+def new_state(name: str = "new") -> ClusterState:
+    """Never synced: it was tried once, and the cloud refused."""
+    failure = SyncFailure("authentication", "refused (1200)", "check the access key", NOON_AT)
+    return ClusterState(
+        identity=identity(name), tried=True, failure=failure, effective_interval_seconds=60.0
+    )
+
+
+def hostile_state() -> ClusterState:
+    """Names that want to break out of whatever they are written into."""
+    text = HOSTILE
+    return ClusterState(
+        identity=ClusterIdentity(text, text, text, text),
+        tried=True,
+        up=False,
+        snapshot=ClusterSnapshot(
+            taken_at=NOON_AT,
+            counts=(JobCount("pending", text, text, 1, 1), JobCount(text, text, text, 2, 2)),
+            oldest_pending=(QueueMoment(text, NOON_AT),),
+            submitted=(Tally(text, "", 1),),
+            ended=(Tally(text, text, 1),),
+            waits=(durations(text, "", 1),),
+            runs=(durations(text, text, 1),),
+        ),
+        last_success_at=NOON_AT,
+        failure=SyncFailure(text, text, text, NOON_AT),
+        strategy=text,
+    )

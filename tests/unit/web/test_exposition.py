@@ -1,0 +1,244 @@
+"""The answers to scrapes: ready, right, and never late."""
+
+import dataclasses
+import gzip
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import Metric as Family
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+
+from exporter import collector
+from exporter.collector import AccountQuota, BuildInfo, ReloadStatus
+from exporter.snapshot import SnapshotBoard
+from exporter.telemetry import Telemetry
+from exporter.web.exposition import ExporterFacts, Exposition, ProcessFamilies
+from exporter.web.negotiation import Format
+from tests.unit.board_states import NOON_AT, good_state, hostile_state, new_state
+from tests.unit.manual_clock import ManualClock
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+
+
+class World:
+    """An exposition and everything that it looks at."""
+
+    def __init__(self) -> None:
+        self.board = SnapshotBoard()
+        self.telemetry = Telemetry()
+        self.clock = ManualClock(NOON_AT + 10)
+        self.staleness_seconds = 300.0
+        self.used = 12
+        self.process_looks = 0
+        facts = ExporterFacts(
+            BuildInfo("1.2.3", "abc", "3.11.2"),
+            reload=lambda: ReloadStatus(successful=True, success_at=NOON_AT - 100),
+            quotas=lambda: [AccountQuota("default", 1000, self.used)],
+            staleness_seconds=lambda: self.staleness_seconds,
+        )
+        self.exposition = Exposition(
+            self.board, self.telemetry, self.clock, facts, self._process_families
+        )
+
+    def _process_families(self) -> list[Family]:
+        self.process_looks += 1
+        return [GaugeMetricFamily("process_x", "How often it was asked.", self.process_looks)]
+
+    def text(self) -> str:
+        return self.exposition.scrape(Format.TEXT, compressed=False).decode()
+
+    def collect(self) -> Iterator[Family]:
+        """The same by the slow and simple way, as a registry for prometheus-client."""
+        yield from collector.collect(
+            self.board.current(), [], BuildInfo("", "", ""), ReloadStatus(True, 0),  # noqa: FBT003
+            now_at=self.clock.now_at(), staleness_seconds=self.staleness_seconds,
+        )[: len(collector.CLUSTER_METRICS)]  # fmt: skip
+        yield from self.telemetry.families()
+        yield from collector.exporter_families(
+            [AccountQuota("default", 1000, self.used)],
+            BuildInfo("1.2.3", "abc", "3.11.2"),
+            ReloadStatus(successful=True, success_at=NOON_AT - 100),
+        )
+        yield GaugeMetricFamily("process_x", "How often it was asked.", self.process_looks)
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.telemetry.register_account("default", ["busy", "timeout"])
+    for state in (new_state(), good_state(), hostile_state()):
+        world.telemetry.register_cluster(state.identity.name)
+        world.board.publish(state)
+    world.telemetry.sync_succeeded("cfd", 0.3)
+    world.telemetry.sync_failed("new", "authentication", 0.1)
+    world.telemetry.corrected("cfd", "deleted", 2)
+    world.telemetry.api_call_sent("default")
+    world.telemetry.api_call_took("default", 0.25)
+    world.telemetry.api_call_failed("default", "busy")
+    world.exposition.refresh()
+    return world
+
+
+def test_an_empty_board_is_served(world: World) -> None:
+    text = World().text()
+    assert "# TYPE ehpc_jobs gauge\n" in text
+    assert "ehpc_jobs{" not in text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"), [(Format.TEXT, "metrics.prom"), (Format.OPENMETRICS, "openmetrics.prom")]
+)
+def test_golden(world: World, wanted: Format, name: str) -> None:
+    """The whole answer, byte for byte. To renew: delete the file and run the test twice."""
+    body = world.exposition.scrape(wanted, compressed=False)
+    golden = GOLDEN / name
+    if not golden.exists():
+        golden.write_bytes(body)
+        pytest.fail(f"{name} was missing and has been written: look it through and commit it")
+    assert body.decode() == golden.read_bytes().decode()
+
+
+def test_it_is_what_prometheus_client_would_write(world: World) -> None:
+    text = world.exposition.scrape(Format.TEXT, compressed=False)
+    assert text == generate_latest(world)
+    openmetrics = world.exposition.scrape(Format.OPENMETRICS, compressed=False)
+    assert openmetrics == generate_openmetrics(world)
+
+
+@pytest.mark.parametrize("wanted", Format)
+def test_compressed_is_the_same(world: World, wanted: Format) -> None:
+    plain = world.exposition.scrape(wanted, compressed=False)
+    packed = world.exposition.scrape(wanted, compressed=True)
+    assert gzip.decompress(packed) == plain
+    assert len(packed) < len(plain) / 3
+
+
+def test_a_publication_shows_at_once(world: World) -> None:
+    world.text()
+    world.board.publish(dataclasses.replace(good_state(), up=False))
+    assert 'ehpc_up{cluster_name="cfd"} 1.0' in world.text()
+    world.exposition.refresh()
+    assert 'ehpc_up{cluster_name="cfd"} 0.0' in world.text()
+
+
+def test_a_removed_cluster_goes(world: World) -> None:
+    world.board.remove("cfd")
+    world.telemetry.forget_cluster("cfd")
+    world.exposition.refresh()
+    assert 'cluster_name="cfd"' not in world.text()
+    assert 'cluster_name="new"' in world.text()
+
+
+def test_what_is_counted_shows_at_once(world: World) -> None:
+    world.text()
+    world.telemetry.sync_succeeded("cfd", 0.3)
+    world.used = 13
+    assert 'ehpc_syncs_total{cluster_name="cfd"} 2.0' in world.text()
+    assert 'ehpc_api_quota_used{account="default"} 13.0' in world.text()
+
+
+def test_the_process_is_looked_at_once_a_second_at_most(world: World) -> None:
+    world.text()
+    looks = world.process_looks
+    for _ in range(5):
+        world.text()
+    assert world.process_looks == looks
+    world.clock.advance(1.0)
+    assert f"process_x {looks + 1}.0" in world.text()
+
+
+def test_nothing_is_rendered_for_a_scrape_where_nothing_changed(world: World) -> None:
+    first = world.exposition.scrape(Format.TEXT, compressed=True)
+    assert world.exposition.scrape(Format.TEXT, compressed=True) is first
+
+
+def test_stale_job_gauges_go_by_themselves_and_come_back(world: World) -> None:
+    assert 'ehpc_jobs{cluster_name="cfd"' in world.text()
+    world.clock.advance(295)
+    text = world.text()
+    for line in text.splitlines():
+        assert not line.startswith(tuple(f"{name}{{" for name in collector.WITHDRAWN_NAMES))
+    assert 'ehpc_up{cluster_name="cfd"} 1.0' in text
+    assert 'ehpc_jobs_ended_total{cluster_name="cfd",queue="vis",status="exited"} 2.0' in text
+    assert text.encode() == generate_latest(world)
+    world.board.publish(good_state(taken_at=world.clock.now_at()))
+    world.exposition.refresh()
+    assert 'ehpc_jobs{cluster_name="cfd"' in world.text()
+
+
+def test_a_shorter_staleness_counts_from_the_next_refresh(world: World) -> None:
+    world.staleness_seconds = 5
+    world.exposition.refresh()
+    assert 'ehpc_jobs{cluster_name="cfd"' not in world.text()
+
+
+def test_a_clock_that_is_set_back_is_noticed(world: World) -> None:
+    world.clock.advance(400)
+    assert 'ehpc_jobs{cluster_name="cfd"' not in world.text()
+    world.clock.now -= 390
+    assert 'ehpc_jobs{cluster_name="cfd"' in world.text()
+
+
+def test_a_forgotten_refresh_is_made_up_for(world: World) -> None:
+    world.text()
+    world.board.publish(dataclasses.replace(good_state(), up=False))
+    for _ in range(3):
+        world.clock.advance(1)
+        world.board.publish(new_state())  # others go on publishing, and forget it too
+        text = world.text()
+    assert 'ehpc_up{cluster_name="cfd"} 0.0' in text
+
+
+def test_a_scrape_does_not_wait_for_a_publisher(world: World) -> None:
+    """While one thread is inside a publication, scrapes go on, withdrawal included."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    def staleness() -> float:
+        if threading.current_thread().name == "publisher":
+            inside.set()
+            assert go_on.wait(30)
+        return 300.0
+
+    facts = dataclasses.replace(world.exposition._facts, staleness_seconds=staleness)
+    world.exposition._facts = facts
+    publisher = threading.Thread(target=world.exposition.refresh, name="publisher")
+    publisher.start()
+    try:
+        assert inside.wait(30)
+        assert 'ehpc_jobs{cluster_name="cfd"' in world.text()
+        world.clock.advance(400)
+        assert 'ehpc_jobs{cluster_name="cfd"' not in world.text()
+    finally:
+        go_on.set()
+        publisher.join(30)
+    assert 'ehpc_jobs{cluster_name="cfd"' not in world.text()
+
+
+def test_publishers_at_once_lose_nothing() -> None:
+    world = World()
+
+    def publish(name: str) -> None:
+        for round_at in range(20):
+            world.board.publish(good_state(name, taken_at=NOON_AT + round_at))
+            world.exposition.refresh()
+
+    threads = [threading.Thread(target=publish, args=(f"c{n}",), name=f"c{n}") for n in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        world.text()
+    for thread in threads:
+        thread.join()
+    text = world.text()
+    for number in range(4):
+        line = f'ehpc_snapshot_timestamp_seconds{{cluster_name="c{number}"}}'
+        assert f"{line} {collector.format_value(NOON_AT + 19)}" in text
+
+
+def test_process_families_are_there() -> None:
+    names = {family.name for family in ProcessFamilies()()}
+    assert {"process_resident_memory_bytes", "process_open_fds", "python_info"} <= names
