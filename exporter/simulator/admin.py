@@ -1,0 +1,154 @@
+"""The routes under ``/-/``: what a test or a demo asks of the pretend cloud itself.
+
+======  ==================  =====================================================================
+GET     /-/journal          ``calls`` so far, ``quota_used`` by key id, ``entries`` (``?cluster_id=``,
+                            ``?limit=`` for the last ones)
+POST    /-/journal/reset    forgets the entries
+GET     /-/faults           the rules in force and how often they struck
+POST    /-/faults           adds a rule, or a list of them: ``{"name": "ret-5000", "every": 3}``;
+                            keys as ``FaultPlan.add_spec``
+DELETE  /-/faults           takes all of them away
+GET     /-/truth            plain counts by cluster (``?cluster_id=`` for one)
+GET     /-/time             the world's time and speed
+POST    /-/time             ``{"advance_seconds": 3600}``, ``{"speed": 60}``, ``{"pause": true}``
+POST    /-/backlog          ``{"cluster_id":, "queue":, "jobs":, "user":, "cores":, "run_seconds":}``
+DELETE  /-/backlog          ``?cluster_id=&queue=``: cancels all that waits there
+GET     /-/dialect          by cluster
+POST    /-/dialect          ``{"name": "sort-ignored"}``, with ``cluster_id`` for one
+======  ==================  =====================================================================
+
+Answers are JSON; what cannot be understood is answered 400 with ``error``.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import parse_qsl
+
+from exporter.simulator.answers import Answer, json_answer
+from exporter.simulator.dialect import DIALECTS
+from exporter.simulator.protocol import HostedCluster
+from exporter.simulator.simulation import Simulation
+
+PREFIX = "/-/"
+
+
+class Admin:
+    """Answers the routes; ``real_at`` is the moment, in real time."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._routes: Mapping[tuple[str, str], Callable[[dict[str, str], Any, float], Any]] = {
+            ("GET", "/-/journal"): self._journal,
+            ("POST", "/-/journal/reset"): self._reset_journal,
+            ("GET", "/-/faults"): self._faults,
+            ("POST", "/-/faults"): self._add_faults,
+            ("DELETE", "/-/faults"): self._clear_faults,
+            ("GET", "/-/truth"): self._truth,
+            ("GET", "/-/time"): self._time,
+            ("POST", "/-/time"): self._set_time,
+            ("POST", "/-/backlog"): self._backlog,
+            ("DELETE", "/-/backlog"): self._cancel_backlog,
+            ("GET", "/-/dialect"): self._dialects,
+            ("POST", "/-/dialect"): self._speak,
+        }
+
+    def handle(self, method: str, path: str, raw_query: str, body: bytes, real_at: float) -> Answer:
+        """One request."""
+        act = self._routes.get((method, path))
+        if act is None:
+            return json_answer({"error": f"no route {method} {path}"}, status=404)
+        try:
+            asked = json.loads(body) if body else {}
+            with self._simulation.lock:
+                return json_answer(act(dict(parse_qsl(raw_query)), asked, real_at))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return json_answer({"error": f"{type(error).__name__}: {error}"}, status=400)
+
+    def _journal(self, query: dict[str, str], _: Any, real_at: float) -> Any:
+        cloud = self._simulation.cloud
+        wanted = query.get("cluster_id")
+        entries = [entry for entry in cloud.journal if wanted in {None, entry.cluster_id}]
+        if "limit" in query:
+            entries = entries[max(0, len(entries) - int(query["limit"])) :]
+        return {
+            "calls": cloud.calls,
+            "quota_used": {key: cloud.quota_used(key, real_at) for key in cloud.accounts},
+            "entries": [asdict(entry) for entry in entries],
+        }
+
+    def _reset_journal(self, _: dict[str, str], __: Any, ___: float) -> Any:
+        self._simulation.cloud.journal.clear()
+        return {}
+
+    def _faults(self, _: dict[str, str], __: Any, ___: float) -> Any:
+        return [asdict(rule) for rule in self._simulation.cloud.faults.rules]
+
+    def _add_faults(self, query: dict[str, str], asked: Any, real_at: float) -> Any:
+        for settings in asked if isinstance(asked, list) else [asked]:
+            self._simulation.cloud.faults.add_settings(settings, real_at)
+        return self._faults(query, asked, real_at)
+
+    def _clear_faults(self, _: dict[str, str], __: Any, ___: float) -> Any:
+        self._simulation.cloud.faults.rules.clear()
+        return []
+
+    def _truth(self, query: dict[str, str], _: Any, __: float) -> Any:
+        truth = self._simulation.truth()
+        return truth[query["cluster_id"]] if "cluster_id" in query else truth
+
+    def _time(self, _: dict[str, str], __: Any, real_at: float) -> Any:
+        clock = self._simulation.clock
+        return {"world_at": clock.world_at(real_at), "speed": clock.speed}
+
+    def _set_time(self, query: dict[str, str], asked: Any, real_at: float) -> Any:
+        clock = self._simulation.clock
+        if asked.get("pause"):
+            clock.set_speed(real_at, 0.0)
+        if "speed" in asked:
+            clock.set_speed(real_at, max(0.0, float(asked["speed"])))
+        if "advance_seconds" in asked:
+            clock.jump(real_at, max(0.0, float(asked["advance_seconds"])))
+        self._simulation.advance(real_at)
+        return self._time(query, asked, real_at)
+
+    def _backlog(self, _: dict[str, str], asked: Any, real_at: float) -> Any:
+        world = self._simulation.world
+        if world is None:
+            raise ValueError("there is no world to submit to")
+        self._simulation.advance(real_at)
+        waiting = world.submit_backlog(
+            str(asked["cluster_id"]),
+            queue=str(asked["queue"]),
+            user=str(asked.get("user", "backlog")),
+            jobs=int(asked["jobs"]),
+            cores=int(asked.get("cores", 0)),
+            run_seconds=int(asked.get("run_seconds", 3600)),
+        )
+        return {"waiting": waiting}
+
+    def _cancel_backlog(self, query: dict[str, str], _: Any, real_at: float) -> Any:
+        world = self._simulation.world
+        if world is None:
+            raise ValueError("there is no world to cancel in")
+        self._simulation.advance(real_at)
+        return {"cancelled": world.cancel_backlog(query["cluster_id"], query["queue"])}
+
+    def _dialects(self, _: dict[str, str], __: Any, ___: float) -> Any:
+        names = {dialect: name for name, dialect in DIALECTS.items()}
+        clusters = self._simulation.cloud.clusters
+        return {
+            cluster_id: names.get(cluster.dialect, "of its own")
+            for cluster_id, cluster in clusters.items()
+        }
+
+    def _speak(self, query: dict[str, str], asked: Any, real_at: float) -> Any:
+        dialect = DIALECTS[asked["name"]]
+        for cluster in self._clusters(asked):
+            cluster.speak(dialect)
+        return self._dialects(query, asked, real_at)
+
+    def _clusters(self, asked: Mapping[str, Any]) -> list[HostedCluster]:
+        clusters = self._simulation.cloud.clusters
+        return [clusters[asked["cluster_id"]]] if "cluster_id" in asked else list(clusters.values())

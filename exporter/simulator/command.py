@@ -1,0 +1,219 @@
+"""The ``simulate`` command: its flags, the simulation they ask for, and serving it."""
+
+import argparse
+import gzip
+import json
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+from exporter.simulator.dialect import DIALECTS, Dialect
+from exporter.simulator.engine import World
+from exporter.simulator.fault_kinds import fault_names
+from exporter.simulator.protocol import Account, Cloud
+from exporter.simulator.quota import Quota
+from exporter.simulator.server import SimulatorServer
+from exporter.simulator.simulation import Simulation
+from exporter.simulator.trace import TraceJob, parse_trace, queue_capacities, replay
+from exporter.simulator.workload import Inhabitants, demo_profiles
+from exporter.simulator.worldclock import WorldClock
+
+TRACE_CLUSTER_ID = "ehpc-trace001"
+"""The one cluster of a replayed trace, in the zone ``jinan1a``."""
+
+
+class SimulatorError(Exception):
+    """The simulator cannot do what its flags ask for; the message says why."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``simulate``."""
+    example = Account()
+    parser.add_argument(
+        "--listen-address",
+        default="127.0.0.1:18080",
+        metavar="HOST:PORT",
+        help="where to listen; port 0 takes a free one (default %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of everything that is left to chance")
+    parser.add_argument(
+        "--clusters", type=int, default=4, help="how many clusters (default %(default)s)"
+    )
+    parser.add_argument(
+        "--speed",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="simulated seconds per real second; 0 stands still (default %(default)s)",
+    )
+    parser.add_argument(
+        "--dialect",
+        choices=tuple(DIALECTS),
+        default="documented",
+        metavar="NAME",
+        help=f"how the API behaves where its documentation does not say: {', '.join(DIALECTS)}",
+    )
+    parser.add_argument(
+        "--trace",
+        type=Path,
+        metavar="FILE",
+        help="replay a workload from a .csv or .csv.gz with the columns submit_s,run_s,cores,"
+        "user,queue, in one cluster, instead of a made-up one",
+    )
+    parser.add_argument(
+        "--at",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="with --trace: the moment of the trace that is now (default: its beginning)",
+    )
+    parser.add_argument(
+        "--queue-cores",
+        type=int,
+        metavar="N",
+        help="with --trace: cores of every queue, at least its widest job "
+        "(default: by the queue's load)",
+    )
+    parser.add_argument("--access-key-id", default=example.access_key_id, metavar="ID")
+    parser.add_argument("--secret-access-key", default=example.secret_access_key, metavar="SECRET")
+    parser.add_argument(
+        "--quota-requests",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="requests within the period, 0 for no quota (default %(default)s)",
+    )
+    parser.add_argument("--quota-period", type=float, default=3600.0, metavar="SECONDS")
+    parser.add_argument(
+        "--latency",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="how long each answer takes at least",
+    )
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="NAME[:KEY=VALUE,...]",
+        help="let calls fail; keys: cluster, skip, next, every, probability, for, seconds; "
+        f"names: {', '.join(fault_names())}",
+    )
+    parser.add_argument(
+        "--truth",
+        action="store_true",
+        help="print plain counts of the jobs as JSON, by cluster id, and exit",
+    )
+
+
+def build_simulation(options: argparse.Namespace, now_at: float) -> Simulation:
+    """The simulation that the flags ask for, at the moment ``now_at``. Raises ``SimulatorError``."""
+    quota = Quota(options.quota_requests, options.quota_period) if options.quota_requests else None
+    account = Account(options.access_key_id, options.secret_access_key)
+    cloud = Cloud((account,), quota=quota, seed=options.seed)
+    dialect = DIALECTS[options.dialect]
+    if options.trace is not None:
+        world = _trace_world(cloud, options, dialect, now_at)
+    else:
+        world = _made_up_world(cloud, options, dialect, now_at)
+    try:
+        for spec in options.fault:
+            cloud.faults.add_spec(spec, now_at)
+    except ValueError as error:
+        raise SimulatorError(f"--fault: {error}") from error
+    world.advance_to(now_at)
+    clock = WorldClock(real_at=now_at, world_at=now_at, speed=options.speed)
+    return Simulation(cloud, world=world, clock=clock)
+
+
+def _made_up_world(
+    cloud: Cloud, options: argparse.Namespace, dialect: Dialect, now_at: float
+) -> World:
+    engines = []
+    for profile in demo_profiles(options.clusters):
+        hosted = cloud.add_cluster(profile.cluster_id, zone=profile.zone, dialect=dialect)
+        begin_at = now_at - (profile.keep_days + 1) * 86400
+        people = Inhabitants(profile, hosted.jobs, begin_at, options.seed)
+        engines.append((profile.cluster_id, people.engine))
+    return World(engines)
+
+
+def _trace_world(
+    cloud: Cloud, options: argparse.Namespace, dialect: Dialect, now_at: float
+) -> World:
+    trace = read_trace(options.trace)
+    hosted = cloud.add_cluster(TRACE_CLUSTER_ID, dialect=dialect)
+    engine = replay(
+        trace,
+        hosted.jobs,
+        start_at=int(now_at) - int(options.at),
+        capacities=queue_capacities(trace, options.queue_cores),
+        seed=options.seed,
+    )
+    return World([(TRACE_CLUSTER_ID, engine)])
+
+
+def read_trace(path: Path) -> list[TraceJob]:
+    """The jobs of a trace file, packed or not. Raises ``SimulatorError``."""
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
+                return parse_trace(lines)
+        with path.open(encoding="utf-8", newline="") as lines:
+            return parse_trace(lines)
+    except (OSError, EOFError, ValueError) as error:
+        raise SimulatorError(f"--trace: {path}: {error}") from error
+
+
+def run_simulator(options: argparse.Namespace) -> None:
+    """Serve until SIGINT or SIGTERM, or print the truth. Raises ``SimulatorError``."""
+    host, port = _host_and_port(options.listen_address)
+    simulation = build_simulation(options, time.time())
+    if options.truth:
+        json.dump(simulation.truth(), sys.stdout, ensure_ascii=False, indent=1)
+        sys.stdout.write("\n")
+        return
+    server = SimulatorServer(simulation, host=host, port=port, latency_seconds=options.latency)
+    try:
+        server.start()
+    except OSError as error:
+        raise SimulatorError(f"--listen-address: {options.listen_address}: {error}") from error
+    try:
+        sys.stdout.write(_greeting(server))
+        sys.stdout.flush()
+        _await_signal()
+    finally:
+        server.stop()
+
+
+def _greeting(server: SimulatorServer) -> str:
+    clusters = server.simulation.cloud.clusters.values()
+    hosted = "".join(
+        f"  cluster_id {cluster.cluster_id}  zone {cluster.zone}  jobs {len(cluster.jobs)}\n"
+        for cluster in clusters
+    )
+    return f"simulator listening on {server.address}\n{hosted}"
+
+
+def _await_signal() -> None:
+    told = threading.Event()
+
+    def stop(_: int, __: FrameType | None) -> None:
+        told.set()
+
+    kept = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        told.wait()
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit():
+        raise SimulatorError(f"--listen-address: {address} is not HOST:PORT")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - asked for by ":PORT"
