@@ -1,0 +1,12 @@
+"""Talking to the cloud: one call of job/list, from the budget to a decoded page.
+
+::
+
+    client      admit by the budget -> sign -> send -> decode; retries; the server's clock
+    transport   [I/O] one HTTPS exchange with a deadline; the only importer of requests
+    budget      what an account may still spend
+    signature   pure: parameters and a secret -> a signed query string
+    payload     pure: an answer's bytes -> a Page, or why not
+    refusal     pure: what each error code means and what helps
+    retry       pure: how often and after which wait to try again
+"""

@@ -1,0 +1,297 @@
+"""Calls of job/list: admitted by the budget, signed, sent, decoded; retried a few times.
+
+One ``AccountClient`` for each account, shared by the threads of its clusters; one ``ClusterJobs``
+for each cluster, used by one thread. A retry is a new call: it is asked of the budget, signed and
+counted anew.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from typing import Protocol
+from urllib.parse import unquote
+
+from exporter.api import refusal, transport
+from exporter.api.budget import CallGate
+from exporter.api.payload import decode_page, find_refusal
+from exporter.api.retry import Allowance, RetryPolicy
+from exporter.api.signature import signed_query
+from exporter.clock import Clock
+from exporter.errors import ApiError, ExporterError, HttpStatusError, RefusedError, Stopped
+from exporter.model import JobListQuery, Page
+
+PATH = "/api/job/list"
+
+FAILURE_REASONS = (
+    *transport.REASONS,
+    *("http_4xx", "http_429", "http_5xx", "http_other", "payload"),
+    *refusal.REASONS,
+)
+"""Every ``reason`` with which a call that was sent can fail."""
+
+_LEAST_SKEW_SECONDS = 5.0
+"""The server allows for 60 s: a correction of less than this is not what it wants."""
+
+_HTTP_OK, _HTTP_TOO_MANY_REQUESTS = 200, 429
+_SHORTEST_SECRET = 4  # characters; taking shorter ones out of a text would only garble it
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The keys of an account; not shown by ``repr``."""
+
+    access_key_id: str = field(repr=False)
+    secret: str = field(repr=False)
+
+
+class CallTelemetry(Protocol):
+    """Where calls are counted."""
+
+    def api_call_sent(self, account: str) -> None:
+        """A call is about to be sent."""
+        ...
+
+    def api_call_failed(self, account: str, reason: str) -> None:
+        """A call that was sent gave no page."""
+        ...
+
+    def api_call_took(self, account: str, seconds: float) -> None:
+        """How long a call took, whatever came of it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which remote list is meant, and the zone of its times that carry none."""
+
+    name: str
+    cluster_id: str
+    zone: str
+    timezone: tzinfo
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What a call is signed with."""
+
+    credentials: Credentials
+    skew_seconds: float
+    """Added to our clock to give the server's."""
+
+
+class _ClockError(RefusedError):
+    """Code 1300, with what the answer says about the server's clock."""
+
+    skew_seconds: float | None = None
+    """The server's clock less ours; None if the answer does not tell."""
+
+
+class AccountClient:
+    """The API as one account sees it."""
+
+    def __init__(
+        self,
+        *,
+        account: str,
+        endpoint: str,
+        credentials: Callable[[], Credentials],
+        transport: transport.Transport,
+        gate: CallGate,
+        telemetry: CallTelemetry,
+        clock: Clock,
+        random: random.Random,
+        policy: RetryPolicy | None = None,
+    ) -> None:
+        """``endpoint`` is the URL before ``/api/job/list``. ``credentials`` is asked before every
+        call, so that renewed keys are used; if it raises an ``ExporterError``, the call fails with
+        the reason ``authentication`` and is not sent."""
+        self._account = account
+        self._endpoint = endpoint.rstrip("/")
+        self._credentials = credentials
+        self._transport = transport
+        self._gate = gate
+        self._telemetry = telemetry
+        self._clock = clock
+        self._random = random
+        self._policy = policy or RetryPolicy()
+        self._skew_seconds = 0.0
+
+    def cluster(self, name: str, *, cluster_id: str, zone: str, timezone: tzinfo) -> "ClusterJobs":
+        """The job list of one cluster; ``timezone`` is that of times that carry none."""
+        return ClusterJobs(self, Target(name, cluster_id, zone, timezone), self._policy)
+
+    def seal(self) -> Seal:
+        """What to sign the next call with. Raises ApiError if the keys cannot be had."""
+        try:
+            return Seal(self._credentials(), self._skew_seconds)
+        except ApiError:
+            raise
+        except ExporterError as error:
+            raise ApiError(
+                "authentication",
+                f"the account's keys cannot be had: {error}",
+                retryable=False,
+                advice="Check the account's keys, and that the file with the secret is readable.",
+            ) from error
+
+    def call(self, target: Target, query: JobListQuery, seal: Seal) -> Page:
+        """One call. Raises ApiError."""
+        self._gate.admit(target.name)
+        signed_at = self._clock.now_at() + seal.skew_seconds
+        parameters = _parameters(target, query, seal.credentials.access_key_id, signed_at)
+        signed = signed_query("GET", PATH, parameters, seal.credentials.secret)
+        self._telemetry.api_call_sent(self._account)
+        started_seconds = self._clock.monotonic_seconds()
+        try:
+            answer = self._transport.exchange(f"{self._endpoint}{PATH}?{signed}")
+            return self._page(answer, target.timezone, _Scrubber(seal.credentials, signed))
+        except ApiError as error:
+            self._telemetry.api_call_failed(self._account, error.reason)
+            raise
+        finally:
+            took_seconds = self._clock.monotonic_seconds() - started_seconds
+            self._telemetry.api_call_took(self._account, took_seconds)
+
+    def _page(
+        self, answer: transport.RawAnswer, timezone: tzinfo, scrub: Callable[[str], str]
+    ) -> Page:
+        try:
+            if answer.status != _HTTP_OK:
+                raise find_refusal(answer.body, scrub=scrub) or _http_error(answer.status)
+            page = decode_page(
+                answer.body, timezone=timezone, server_time_at=answer.date_at, scrub=scrub
+            )
+        except RefusedError as error:
+            if error.ret_code == refusal.QUOTA_CODE:
+                self._gate.over_quota()
+            else:
+                self._gate.passed()
+            if error.ret_code == refusal.CLOCK_CODE:
+                raise _clock_error(error, answer.date_at, self._clock.now_at()) from None
+            raise
+        self._gate.passed()
+        return page
+
+    def mends(self, error: ApiError, seal: Seal, *, mended_before: bool) -> bool:
+        """Whether a call refused with ``error`` is worth one more with another seal, at once."""
+        if isinstance(error, _ClockError):
+            if error.skew_seconds is None or mended_before:
+                self._skew_seconds = 0.0  # the correction is no good: begin again without
+                return False
+            self._skew_seconds = error.skew_seconds
+            return abs(error.skew_seconds - seal.skew_seconds) >= _LEAST_SKEW_SECONDS
+        if isinstance(error, RefusedError) and error.ret_code == refusal.KEYS_CODE:
+            return not mended_before and self.seal().credentials != seal.credentials
+        return False
+
+    def wait(self, retry: int, error: ApiError) -> None:
+        """Sleep before retry number ``retry`` of a call. Raises Stopped if the program stops."""
+        seconds = self._policy.wait_seconds(retry, self._random.random())
+        if self._clock.sleep(seconds):
+            raise Stopped("the program is stopping") from error
+
+
+class ClusterJobs:
+    """The remote list of one cluster: a ``JobLister``. For one thread."""
+
+    def __init__(self, client: AccountClient, target: Target, policy: RetryPolicy) -> None:
+        self._client = client
+        self._target = target
+        self._policy = policy
+        self._allowance = Allowance.of(policy)
+
+    def begin_sync(self) -> None:
+        """Allow the retries of one sync anew."""
+        self._allowance = Allowance.of(self._policy)
+
+    def list_jobs(self, query: JobListQuery) -> Page:
+        """Ask for one page, with few retries. Raises ApiError, or Stopped if the program stops."""
+        retry, mended = 0, False
+        while True:
+            seal = self._client.seal()
+            try:
+                page = self._client.call(self._target, query, seal)
+            except ApiError as error:
+                if self._client.mends(error, seal, mended_before=mended):
+                    mended = True
+                    continue
+                if not error.retryable or not self._allowance.left:
+                    raise
+                self._allowance = self._allowance.spent()
+                retry += 1
+                self._client.wait(retry, error)
+            else:
+                self._allowance = self._allowance.succeeded()
+                return page
+
+
+class _Scrubber:
+    """Takes what must not be shown out of the server's words, should it repeat a request."""
+
+    def __init__(self, credentials: Credentials, signed: str) -> None:
+        signature = signed.rpartition("=")[2]
+        once = unquote(signature)
+        secrets = (credentials.secret, credentials.access_key_id, signature, once, unquote(once))
+        self._secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
+
+    def __call__(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "[redacted]")
+        return text
+
+
+def _parameters(
+    target: Target, query: JobListQuery, access_key_id: str, signed_at: float
+) -> dict[str, str]:
+    parameters = {
+        "access_key_id": access_key_id,
+        "signature_method": "HmacSHA256",
+        "signature_version": "1",
+        "version": "1",
+        "timestamp": datetime.fromtimestamp(signed_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "zone": target.zone,
+        "cluster_id": target.cluster_id,
+        "limit": str(query.limit),
+        "offset": str(query.offset),
+    }
+    if query.status is not None:
+        parameters["jobs_status"] = query.status
+    if query.sort_key is not None:
+        parameters["sort_key"] = query.sort_key
+        parameters["reverse"] = "1" if query.descending else "0"
+    return parameters
+
+
+def _clock_error(error: RefusedError, date_at: float | None, now_at: float) -> _ClockError:
+    skew_seconds = None if date_at is None else date_at - now_at
+    message, advice = str(error), error.advice
+    if skew_seconds is not None and abs(skew_seconds) < _LEAST_SKEW_SECONDS:
+        message += "; but the answer's Date agrees with this machine's clock"
+        advice = "The cloud's own clocks disagree: show this message to its support."
+    elif skew_seconds is not None:
+        direction = "behind" if skew_seconds > 0 else "ahead of"
+        off = f"{abs(skew_seconds):.0f} s {direction} the server's"
+        message += f"; this machine's clock is {off}"
+        advice = f"{advice} It is {off}."
+    told = _ClockError(
+        error.ret_code, error.reason, message, retryable=error.retryable, advice=advice
+    )
+    told.skew_seconds = skew_seconds
+    return told
+
+
+def _http_error(status: int) -> HttpStatusError:
+    kind = status // 100
+    if status == _HTTP_TOO_MANY_REQUESTS:
+        reason, advice = "http_429", "Wait, or lengthen collection.interval."
+    elif kind == 4:
+        reason = "http_4xx"
+        advice = "Check that the account's endpoint is the API's address."
+    elif kind == 5:
+        reason = "http_5xx"
+        advice = "The cloud, or a gateway before it, is in trouble; it should pass by itself."
+    else:
+        reason, advice = "http_other", "Check that the account's endpoint is the API's address."
+    message = f"the server answered with HTTP status {status}"
+    return HttpStatusError(status, reason, message, retryable=reason == "http_5xx", advice=advice)

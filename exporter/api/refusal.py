@@ -1,0 +1,82 @@
+"""What the API's error codes mean (API reference, section 4), and what helps. Pure, data only."""
+
+from dataclasses import dataclass
+
+CLOCK_CODE = 1300
+"""The request's timestamp is too far from the server's clock."""
+KEYS_CODE = 1200
+"""The key id or the signature is wrong."""
+QUOTA_CODE = 2500
+"""The account has made too many requests in the period."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One kind of refusal. ``reason`` is a label value in the metrics."""
+
+    reason: str
+    meaning: str
+    advice: str
+    retryable: bool = False
+    """Whether trying again within seconds can help."""
+
+
+_CHECK_RESOURCE = (
+    "Check the cluster's cluster_id and zone, and that the account's keys belong to its owner."
+)
+_WAIT = "The cloud is expected to recover by itself; if it goes on for hours, ask its support."
+_REPORT = "The server does not understand this program's request: please report it as a bug."
+
+_BY_CODE = {
+    1100: Refusal("request", "malformed request", _REPORT),
+    1101: Refusal("request", "unknown method or value", _REPORT),
+    KEYS_CODE: Refusal(
+        "authentication",
+        "wrong access key or signature",
+        "Check the account's access_key_id and secret access key, and that the key is still "
+        "enabled in the cloud's console.",
+    ),
+    CLOCK_CODE: Refusal(
+        "clock",
+        "request time too far from the server's clock",
+        "Set this machine's clock, for instance with chrony or ntpd.",
+    ),
+    1400: Refusal("denied", "access denied", _CHECK_RESOURCE),
+    2100: Refusal("not_found", "no such resource", _CHECK_RESOURCE),
+    QUOTA_CODE: Refusal(
+        "quota",
+        "over the account's request quota",
+        "Wait: calls pause by themselves. Lower the account's quota.share, lengthen "
+        "collection.interval, or see which other tool uses the account's quota.",
+    ),
+    5000: Refusal("internal", "internal error of the server", _WAIT, retryable=True),
+    5100: Refusal("busy", "server busy or timed out", _WAIT, retryable=True),
+    5300: Refusal("updating", "server being updated", _WAIT, retryable=True),
+}
+
+_BY_THOUSAND = {
+    1: Refusal("client", "error in the request", _REPORT),
+    2: Refusal("resource", "error with the resource", _CHECK_RESOURCE),
+    4: Refusal("licence", "licence error", "Check the cloud's licence with its administrator."),
+    5: Refusal("server", "error of the server", _WAIT, retryable=True),
+    8: Refusal(
+        "configuration",
+        "error in the cloud's configuration",
+        "Show the code to the cloud's administrator.",
+    ),
+}
+
+_OTHER = Refusal(
+    "refused", "unknown error code", "Look the code up in the cloud's API documentation."
+)
+
+
+def refusal_of(ret_code: int) -> Refusal:
+    """What a ``ret_code`` other than 0 means; codes that are not documented go by their range."""
+    return _BY_CODE.get(ret_code) or _BY_THOUSAND.get(ret_code // 1000, _OTHER)
+
+
+REASONS = tuple(
+    dict.fromkeys(kind.reason for kind in (*_BY_CODE.values(), *_BY_THOUSAND.values(), _OTHER))
+)
+"""Every ``reason`` that there is."""

@@ -1,0 +1,325 @@
+"""One HTTPS exchange: the only importer of requests.
+
+What requests does not do by itself, and a signed call needs:
+
+- A deadline for the whole exchange (``deadline.py``): its own timeouts are for each read.
+- A limit on the answer's size, also once it is decompressed.
+- The query string goes out byte for byte as signed; redirects are refused, since a signed URL
+  goes nowhere else; no cookies, no passwords from a netrc file.
+- Errors and log lines without the URL: it has the signature.
+"""
+
+import email.utils
+import http.client
+import logging
+import socket
+import ssl
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError, ProxyError
+from urllib3.exceptions import SSLError as Urllib3SSLError
+from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
+from urllib3.poolmanager import PoolManager
+
+from exporter.api.deadline import Deadline, Network, pool_classes
+from exporter.clock import Clock
+from exporter.errors import TransportError
+
+MAX_ANSWER_BYTES = 32 * 2**20
+"""Default limit: 100 jobs, each with a command line of 300 kB."""
+
+_CHUNK_BYTES = 65536
+_SUCCESSES, _REDIRECTS = 2, 3  # hundreds of an HTTP status
+_LOGGERS_WITH_URLS = (
+    "urllib3.connection",
+    "urllib3.connectionpool",
+    "urllib3.poolmanager",
+    "urllib3.util.retry",
+)
+_FOREIGN_ERRORS = (
+    requests.RequestException,
+    HTTPError,
+    http.client.HTTPException,
+    OSError,
+    ValueError,
+    zlib.error,
+)
+
+_ADVICE = {
+    "timeout": "Check the network between here and the endpoint; if the cloud is slow, raise the "
+    "account's timeout.",
+    "connection": "Check the account's endpoint, the name service, firewalls, and the proxy "
+    "settings in the environment.",
+    "tls": "Check that the endpoint's certificate is valid and that this machine, or the "
+    "account's ca_file, trusts its issuer.",
+    "redirect": "Set the account's endpoint to the API's own address: a signed call follows no "
+    "redirect.",
+    "too_large": "Check that the account's endpoint is the API's address.",
+}
+REASONS = tuple(_ADVICE)
+"""Every ``reason`` of a TransportError."""
+
+_RETRYABLE = frozenset({"timeout", "connection"})
+
+
+@dataclass(frozen=True, slots=True)
+class RawAnswer:
+    """What came back."""
+
+    status: int
+    body: bytes = field(repr=False)  # has users' command lines
+    date_at: float | None
+    """The server's clock, from the ``Date`` header; None where it has none."""
+    elapsed_seconds: float
+
+
+class Transport(Protocol):
+    """Whatever can make an exchange."""
+
+    def exchange(self, url: str) -> RawAnswer:
+        """GET a signed URL and return the whole answer, whatever its status below 300 or from 400.
+
+        Raises TransportError with one of ``REASONS``.
+        """
+        ...
+
+
+class RequestsTransport:
+    """Exchanges over the network, for one account. Threads may share it."""
+
+    def __init__(
+        self,
+        *,
+        timeout_seconds: float,
+        clock: Clock,
+        ca_file: str | None = None,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        max_idle_connections: int = 32,
+        user_agent: str = "ehpc-exporter",
+    ) -> None:
+        """``timeout_seconds`` is for the whole of an exchange; ``ca_file`` replaces the trusted
+        issuers; ``max_answer_bytes`` counts decompressed bytes. Connections beyond
+        ``max_idle_connections`` are not kept for the next call."""
+        self._timeout_seconds = timeout_seconds
+        self._clock = clock
+        self._ca_file = ca_file
+        self._max_answer_bytes = max_answer_bytes
+        self._headers = {
+            "User-Agent": user_agent,
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+        }
+        self._network = Network(clock)
+        self._session = _Session()
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        adapter = _Adapter(self._network, max_idle_connections)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+        self._closed = False
+        _silence()
+
+    def exchange(self, url: str) -> RawAnswer:
+        """See ``Transport``."""
+        started_seconds = self._clock.monotonic_seconds()
+        deadline = Deadline(self._clock, self._timeout_seconds)
+        failure: TransportError
+        try:
+            status, body, date = self._get(url, deadline)
+        except _FOREIGN_ERRORS as error:
+            failure = self._failure(error, url, deadline)
+        else:
+            elapsed_seconds = self._clock.monotonic_seconds() - started_seconds
+            return RawAnswer(status, body, _moment_at(date), elapsed_seconds)
+        # Outside the handler: chained to the library's error, it would carry the signed URL along.
+        raise failure
+
+    def close(self) -> None:
+        """End exchanges under way with an error, and close all connections. Calls no more."""
+        self._closed = True
+        self._network.break_off()
+        self._session.close()
+
+    def _get(self, url: str, deadline: Deadline) -> tuple[int, bytes, str | None]:
+        if self._closed:
+            raise _failed("connection", "the connections to the cloud are closed")
+        if self._ca_file is not None and not Path(self._ca_file).exists():
+            raise _failed("tls", f"the ca_file {self._ca_file} does not exist")
+        request = requests.Request("GET", url, headers=self._headers).prepare()
+        request.url = url  # what prepare() makes of it may be spelled differently
+        settings = self._session.merge_environment_settings(
+            url, proxies={}, stream=True, verify=self._ca_file or True, cert=None
+        )
+        response = self._session.send(
+            request,
+            timeout=deadline,  # type: ignore[arg-type] # its stubs know numbers only
+            allow_redirects=False,
+            **settings,
+        )
+        with closing(response):
+            status, date = response.status_code, response.headers.get("Date")
+            if status // 100 == _REDIRECTS:
+                raise _failed("redirect", f"the server redirects the call (HTTP {status})")
+            try:
+                body = self._body(response)
+            except _FOREIGN_ERRORS:
+                if status // 100 == _SUCCESSES:
+                    raise
+                body = b""  # the status says enough
+            return status, body, date
+
+    def _body(self, response: requests.Response) -> bytes:
+        stated = response.headers.get("Content-Length", "")
+        if stated.isdecimal() and int(stated[:20]) > self._max_answer_bytes:
+            raise self._too_large()
+        parts, size = [], 0
+        for part in _decoded(response, self._max_answer_bytes):
+            size += len(part)
+            if size > self._max_answer_bytes:
+                raise self._too_large()
+            parts.append(part)
+        return b"".join(parts)
+
+    def _too_large(self) -> TransportError:
+        limit = self._max_answer_bytes
+        return _failed("too_large", f"the answer is larger than {limit} bytes")
+
+    def _failure(self, error: Exception, url: str, deadline: Deadline) -> TransportError:
+        causes = tuple(_causes(error))
+        try:
+            host = urlsplit(url).hostname or "the endpoint"
+        except ValueError:
+            host = "the endpoint"
+        through = " through the proxy" if _first(causes, ProxyError) else ""
+        if deadline.passed or any(isinstance(cause, _TIMEOUTS) for cause in causes):
+            seconds = f"{self._timeout_seconds:g} s"
+            return _failed("timeout", f"no complete answer from {host}{through} within {seconds}")
+        reason, what = _what_happened(causes)
+        return _failed(reason, f"{what} ({host}{through})")
+
+
+_TIMEOUTS = (TimeoutError, requests.Timeout, Urllib3TimeoutError)
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """None: else requests would read a redirect's body, whatever its size, to prepare it."""
+        del resp
+        return None
+
+
+class _Adapter(HTTPAdapter):
+    """requests' own, with connections that keep deadlines."""
+
+    def __init__(self, network: Network, max_idle_connections: int) -> None:
+        self._pool_classes = pool_classes(network)
+        super().__init__(pool_maxsize=max_idle_connections, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self._keep_deadlines(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
+        return self._keep_deadlines(super().proxy_manager_for(proxy, **kwargs))
+
+    def _keep_deadlines(self, manager: PoolManager) -> PoolManager:
+        manager.pool_classes_by_scheme = self._pool_classes
+        return manager
+
+
+def _decoded(response: requests.Response, most_bytes: int) -> Iterator[bytes]:
+    """The body in parts, unzipped no further than a little beyond ``most_bytes``."""
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    # read(), not stream(): with chunks, that one reads their sizes as lines of any length.
+    parts = iter(lambda: response.raw.read(_CHUNK_BYTES, decode_content=False), b"")
+    if encoding in {"identity", ""}:
+        yield from parts
+        return
+    if encoding != "gzip":
+        raise _failed("connection", "the answer has a content encoding that was not asked for")
+    unzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    for part in parts:
+        yield unzip.decompress(part, most_bytes + 1)
+    if not unzip.eof:
+        raise http.client.IncompleteRead(b"")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it wraps, outermost first."""
+    seen: set[int] = set()
+    waiting: list[Any] = [error]
+    while waiting:
+        cause = waiting.pop(0)
+        if not isinstance(cause, BaseException) or id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        waiting += [*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__]
+
+
+def _first(causes: tuple[BaseException, ...], *kinds: type[BaseException]) -> Any:
+    return next((cause for cause in causes if isinstance(cause, kinds)), None)
+
+
+_WHAT_HAPPENED: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
+    ((ssl.SSLEOFError, ssl.SSLZeroReturnError), "connection", "the connection broke off"),
+    ((ssl.SSLError, Urllib3SSLError, requests.exceptions.SSLError), "tls", "TLS failed"),
+    ((socket.gaierror,), "connection", "the host name cannot be resolved"),
+    (
+        (http.client.RemoteDisconnected,),
+        "connection",
+        "the connection was closed without an answer",
+    ),
+    (
+        (http.client.IncompleteRead,),
+        "connection",
+        "the connection broke off in the middle of an answer",
+    ),
+    ((http.client.HTTPException, zlib.error), "connection", "the answer is not valid HTTP"),
+)
+"""The first that an error or a cause of it fits; texts that cannot hold a part of the URL."""
+
+
+def _what_happened(causes: tuple[BaseException, ...]) -> tuple[str, str]:
+    if unverified := _first(causes, ssl.SSLCertVerificationError):
+        return "tls", f"the certificate is not trusted: {unverified.verify_message}"
+    for kinds, reason, what in _WHAT_HAPPENED:
+        if _first(causes, *kinds):
+            return reason, what
+    for cause in causes:
+        if isinstance(cause, OSError) and cause.errno and cause.strerror:
+            return "connection", f"the connection failed: {cause.strerror}"
+    return "connection", f"the connection failed: {type(causes[-1]).__name__}"
+
+
+def _failed(reason: str, message: str) -> TransportError:
+    return TransportError(reason, message, retryable=reason in _RETRYABLE, advice=_ADVICE[reason])
+
+
+def _moment_at(date: str | None) -> float | None:
+    """The moment of a ``Date`` header; None if it has none that can be read."""
+    try:
+        moment = email.utils.parsedate_to_datetime(date or "")
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _silence() -> None:
+    """Drop the log lines of urllib3 that have URLs; a filter that is there is not added again."""
+    for name in _LOGGERS_WITH_URLS:
+        logging.getLogger(name).addFilter(_drop)
+
+
+def _drop(record: logging.LogRecord) -> bool:
+    del record
+    return False
