@@ -1,0 +1,556 @@
+"""Decoding answers of job/list: tolerant in form, intolerant of wrong counts."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.api.payload import decode_page, find_refusal
+from exporter.errors import ApiError, PayloadError, RefusedError
+from exporter.model import Job, Page
+
+AT = 1629381981  # 2021-08-19T14:06:21Z
+SECRET_CONTENT = "do-not-show-this"
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+DEFAULTS: dict[str, Any] = {
+    "hpcjob_uuid": "hpcjob-vka21yhq",
+    "job_id": 19453,
+    "job_name": f"作业-{SECRET_CONTENT}",
+    "job_status": "running",
+    "run_user": "usr-vceaHsJu",
+    "queue_name": "默认队列",
+    "name": "chosen",
+    "hpq_name": "owning",
+    "scheduler_queue_name": "vis",
+    "hpcqueue_id": "hpcq-df3u98dr",
+    "categories": "share_queue",
+    "core_limit": 4,
+    "mem_limit": None,
+    "job_node_list": "[]",
+    "submitted_time": "2021-08-19T14:06:21",
+    "started_time": "2021-08-19T14:06:41Z",
+    "modified_time": "2021-08-19T14:07:41",
+    "cmd_line": f"#!/bin/sh\n{SECRET_CONTENT}",
+}
+JOB = Job("hpcjob-vka21yhq", "running", "默认队列", "usr-vceaHsJu", 4, AT, AT + 20, AT + 80)
+
+patient = settings(deadline=None)  # a busy machine is no defect
+
+
+def record(**fields: Any) -> dict[str, Any]:
+    """A record as the API writes it; ``...`` leaves a field out."""
+    return {name: value for name, value in (DEFAULTS | fields).items() if value is not ...}
+
+
+def answer(*records: Any, **fields: Any) -> bytes:
+    """An answer with these records; ``...`` leaves a field out."""
+    whole = {
+        "action": "HpcJobListJobsResponse",
+        "ret_code": 0,
+        "total_count": len(records),
+        "hpc_job_set": list(records),
+    } | fields
+    return json.dumps({name: value for name, value in whole.items() if value is not ...}).encode()
+
+
+def decode(body: bytes, zone: tzinfo = UTC) -> Page:
+    return decode_page(body, timezone=zone)
+
+
+def job(zone: tzinfo = UTC, **fields: Any) -> Job:
+    [only] = decode(answer(record(**fields)), zone).jobs
+    return only
+
+
+def test_a_page() -> None:
+    body = answer(record(), record(hpcjob_uuid="hpcjob-2"), total_count=12345)
+    page = decode_page(body, timezone=UTC, server_time_at=17.0)
+    assert page == Page((JOB, JOB._replace(uuid="hpcjob-2")), 12345, 17.0)
+
+
+@pytest.mark.parametrize("ret_code", [0, "0", " 0 ", 0.0, "0.0"])
+@pytest.mark.parametrize(
+    ("total_count", "expected"),
+    [
+        (1, 1),
+        ("12", 12),
+        (" 12 ", 12),
+        (12.0, 12),
+        ("12.0", 12),
+        (0, 0),
+        (None, None),
+        ("", None),
+        (..., None),
+    ],
+)
+def test_numbers_of_the_answer_in_any_form(
+    ret_code: Any, total_count: Any, expected: int | None
+) -> None:
+    page = decode(answer(record(), ret_code=ret_code, total_count=total_count))
+    assert page.total_count == expected
+    assert page.jobs == (JOB,)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"hpc_job_set": []},
+        {"hpc_job_set": None},
+        {"hpc_job_set": None, "total_count": 7},
+        {"hpc_job_set": None, "total_count": ...},
+        {"hpc_job_set": ..., "total_count": 0},
+        {"hpc_job_set": ..., "total_count": "0"},
+    ],
+)
+def test_empty_pages(fields: dict[str, Any]) -> None:
+    assert decode(answer(**fields)).jobs == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"job_status": " Pending\n"}, "pending"),
+        ({"job_status": "SUSPENDED"}, "suspended"),
+        ({"job_status": "未知"}, "未知"),
+        ({"job_status": "two words"}, "two words"),
+    ],
+)
+def test_status_is_open_trimmed_and_lower_cased(fields: dict[str, Any], status: str) -> None:
+    assert job(**fields).status == status
+
+
+@pytest.mark.parametrize(
+    ("fields", "queue"),
+    [
+        ({}, "默认队列"),
+        ({"queue_name": " a b "}, " a b "),
+        ({"queue_name": '"\\\n'}, '"\\\n'),
+        ({"queue_name": 7}, "7"),
+        ({"queue_name": None}, "chosen"),
+        ({"queue_name": ...}, "chosen"),
+        ({"queue_name": ""}, "chosen"),
+        ({"queue_name": " \t"}, "chosen"),
+        ({"queue_name": [1]}, "chosen"),
+        ({"queue_name": None, "name": " "}, "owning"),
+        ({"queue_name": None, "name": None, "hpq_name": ""}, "vis"),
+        (
+            {"queue_name": "", "name": "", "hpq_name": "", "scheduler_queue_name": None},
+            "hpcq-df3u98dr",
+        ),
+        (
+            dict.fromkeys(
+                ("queue_name", "name", "hpq_name", "scheduler_queue_name", "hpcqueue_id"), ""
+            ),
+            "",
+        ),
+    ],
+)
+def test_queue(fields: dict[str, Any], queue: str) -> None:
+    assert job(**fields).queue == queue
+
+
+def test_each_job_of_a_page_has_its_own_queue() -> None:
+    records = [
+        record(hpcjob_uuid="1"),
+        record(hpcjob_uuid="2", queue_name="", name="n2"),
+        record(hpcjob_uuid="3", queue_name="q3", name="n3"),
+        record(hpcjob_uuid="4", queue_name=None, name="n4"),
+    ]
+    jobs = decode(answer(*records)).jobs
+    assert [(job.uuid, job.queue) for job in jobs] == [
+        ("1", "默认队列"),
+        ("2", "n2"),
+        ("3", "q3"),
+        ("4", "n4"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("run_user", "user"),
+    [("admin", "admin"), (None, ""), (..., ""), ("", ""), (1000, "1000"), ({}, ""), (True, "")],
+)
+def test_user(run_user: Any, user: str) -> None:
+    assert job(run_user=run_user).user == user
+
+
+@pytest.mark.parametrize(
+    ("core_limit", "cores"),
+    [
+        (12, 12),
+        ("12", 12),
+        (" 12 ", 12),
+        (12.0, 12),
+        ("12.0", 12),
+        (0, 0),
+        (None, 0),
+        (..., 0),
+        ("", 0),
+        (-1, 0),
+        ("-1", 0),
+        (1.5, 0),
+        ("many", 0),
+        ("nan", 0),
+        ("inf.", 0),
+        (True, 0),
+        ([4], 0),
+        (2**40, 0),
+        (1e300, 0),
+        ("9" * 5000, 0),
+    ],
+)
+def test_cores(core_limit: Any, cores: int) -> None:
+    assert job(core_limit=core_limit).cores == cores
+
+
+TIMES = [
+    ("2021-08-19T14:06:21", AT),
+    ("2021-08-19T14:06:21Z", AT),
+    ("2021-08-19 14:06:21", AT),
+    ("2021-08-19 14:06:21Z", AT),
+    (" 2021-08-19T14:06:21Z ", AT),
+    ("2021-08-19T14:06:21z", AT),
+    ("2021-08-19T14:06:21.999", AT),
+    ("2021-08-19T14:06:21.123456789Z", AT),
+    ("2021-08-19T14:06:21+00:00", AT),
+    ("2021-08-19T22:06:21+08:00", AT),
+    ("2021-08-19T22:06:21+0800", AT),
+    ("2021-08-19T22:06:21.5+08:00", AT),
+    ("2021-08-19T14:06", AT - 21),
+    (AT, AT),
+    (float(AT) + 0.5, AT),
+    (str(AT), AT),
+    (f" {AT} ", AT),
+    (AT * 1000 + 999, AT),
+    (str(AT * 1000), AT),
+    (None, None),
+    (..., None),
+    ("", None),
+    ("  ", None),
+    ("-", None),
+    ("null", None),
+    ("yesterday", None),
+    ("2021-08-19", None),
+    ("2021-08-19T", None),
+    ("2021-08-19T25:06:21", None),
+    ("2021-08-19T14:60:21", None),
+    ("2021-08-19T14:06:60", None),
+    ("2021-08-19T14:06:2x", None),
+    ("2021-08-19T14:06x21", None),
+    ("2021-13-19T14:06:21", None),
+    ("2021-02-29T14:06:21", None),
+    ("0000-00-00T00:00:00", None),
+    ("0000-00-00 00:00:00", None),
+    ("0001-01-01T00:00:00Z", None),
+    ("1970-01-01T00:00:00Z", None),
+    ("9999-12-31T23:59:59Z", None),
+    (0, None),
+    ("0", None),
+    (-1, None),
+    (False, None),
+    (True, None),
+    ("nan", None),
+    ("1e999", None),
+    ([AT], None),
+    ({"at": AT}, None),
+    (10**18, None),
+]
+
+
+@pytest.mark.parametrize(("text", "at"), TIMES)
+@pytest.mark.parametrize("name", ["submitted_time", "started_time", "modified_time"])
+def test_times(name: str, text: Any, at: int | None) -> None:
+    decoded = job(**{name: text})
+    assert getattr(decoded, name.replace("_time", "_at")) == at
+    others = {"submitted_time": AT, "started_time": AT + 20, "modified_time": AT + 80}
+    del others[name]
+    for other, other_at in others.items():
+        assert getattr(decoded, other.replace("_time", "_at")) == other_at
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"),
+    [
+        ("2021-08-19T14:06:21", -8),
+        ("2021-08-19 14:06:21", -8),
+        ("2021-08-19T14:06:21.5", -8),
+        ("2021-08-19T14:06:21Z", 0),
+        ("2021-08-19T14:06:21+02:00", -2),
+        (str(AT), 0),
+    ],
+)
+@pytest.mark.parametrize("zone", [SHANGHAI, timezone(timedelta(hours=8))])
+def test_the_zone_is_for_times_that_carry_none(zone: tzinfo, text: str, hours: int) -> None:
+    assert job(zone, modified_time=text).modified_at == AT + hours * 3600
+
+
+@patient
+@given(
+    st.datetimes(datetime(1980, 1, 1), datetime(2090, 1, 1)),  # noqa: DTZ001 - zones follow
+    st.sampled_from(
+        ["UTC", "Asia/Shanghai", "Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns"]
+    ),
+)
+def test_the_short_way_for_times_agrees_with_the_library(moment: datetime, name: str) -> None:
+    zone = ZoneInfo(name)
+    moment = moment.replace(microsecond=0)
+    expected = int(moment.replace(tzinfo=zone).timestamp())
+    assert job(zone, modified_time=moment.isoformat()).modified_at == expected
+    assert job(zone, modified_time=f"{moment.isoformat()}.0").modified_at == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2021-10-31T01:59:59", 1635638399),  # before the hour that comes twice
+        ("2021-10-31T02:30:00", 1635640200),  # the first of the two
+        ("2021-10-31T03:00:00", 1635645600),
+        ("2021-03-28T01:59:59", 1616893199),
+        ("2021-03-28T03:00:00", 1616893200),  # one second later
+    ],
+)
+def test_clock_changes(text: str, at: int) -> None:
+    assert job(ZoneInfo("Europe/Berlin"), modified_time=text).modified_at == at
+
+
+BAD_ANSWERS = {
+    "empty": b"",
+    "blank": b" \n",
+    "html": b"<html><body>502 do-not-show-this</body></html>",
+    "cut off": answer(record())[:-20],
+    "trailing": answer(record()) + b"x",
+    "two": answer() + answer(),
+    "a list": b"[]",
+    "null": b"null",
+    "a string": b'"do-not-show-this"',
+    "a number": b"17",
+    "NaN": answer(record()).replace(b": 4,", b": NaN,"),
+    "no verdict": answer(record(), ret_code=...),
+    "null verdict": answer(record(), ret_code=None),
+    "blank verdict": answer(record(), ret_code=""),
+    "true verdict": answer(record(), ret_code=False),
+    "no list": answer(hpc_job_set=..., total_count=1),
+    "no list and no count": answer(hpc_job_set=..., total_count=...),
+    "list is an object": answer(hpc_job_set={"do-not-show-this": 1}),
+    "list is a string": answer(hpc_job_set="do-not-show-this"),
+    "null record": answer(None),
+    "record is a string": answer("do-not-show-this"),
+    "record is a list": answer([]),
+    "negative count": answer(total_count=-1),
+    "negative count text": answer(total_count="-1"),
+    "fractional count": answer(total_count=1.5),
+    "count in words": answer(total_count="do-not-show-this"),
+    "count is a list": answer(total_count=[]),
+    "count is true": answer(total_count=True),
+    "no uuid": answer(record(hpcjob_uuid=...)),
+    "null uuid": answer(record(hpcjob_uuid=None)),
+    "empty uuid": answer(record(hpcjob_uuid="")),
+    "blank uuid": answer(record(hpcjob_uuid=" \t")),
+    "number as uuid": answer(record(hpcjob_uuid=7)),
+    "no status": answer(record(job_status=...)),
+    "null status": answer(record(job_status=None)),
+    "blank status": answer(record(job_status=" ")),
+    "number as status": answer(record(job_status=3)),
+    "second record bad": answer(record(), record(hpcjob_uuid="2", job_status="")),
+    "same twice": answer(record(), record()),
+    "same uuid, other status": answer(record(), record(job_status="finished")),
+    "invalid utf-8": answer(record()).replace(b"usr-vceaHsJu", b"usr-\xff\xfe"),
+    "lone surrogate": answer(record()).replace(b"usr-vceaHsJu", b"\\ud800"),
+    "surrogate in utf-8": answer(record()).replace(b"usr-vceaHsJu", b"\xed\xa0\x80"),
+    "deep": b"[" * 200_000,
+    "deep and skipped": b'{"x":' + b"[" * 200_000,
+    "deep count": b'{"total_count":' + b"[" * 200_000,
+    "deep queue": answer(record(queue_name="")).replace(b'"chosen"', b"[" * 200_000),
+    "huge queue": answer(record(queue_name="")).replace(b'"chosen"', b"9" * 5000),
+    "huge count": answer().replace(b'"total_count": 0', b'"total_count": ' + b"9" * 5000),
+    "huge cores": answer(record()).replace(b'limit": 4', b'limit": ' + b"9" * 5000),
+}
+
+
+@pytest.mark.parametrize("body", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
+def test_bad_answers(body: bytes) -> None:
+    with pytest.raises(PayloadError) as caught:
+        decode(body)
+    assert caught.value.reason == "payload"
+    assert caught.value.advice
+    assert SECRET_CONTENT not in f"{caught.value} {caught.value.advice}"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("empty", "the answer is empty"),
+        ("html", "the answer is HTML or XML, not JSON"),
+        ("cut off", f"the answer of {len(BAD_ANSWERS['cut off'])} bytes is not valid JSON"),
+        ("no verdict", "the answer has no ret_code"),
+        ("no list", "the answer has no hpc_job_set"),
+        ("negative count", "total_count is not a number of jobs"),
+        ("second record bad", "record 1 has a blank hpcjob_uuid or job_status"),
+        ("same twice", "the same hpcjob_uuid comes twice in one page"),
+        (
+            "null status",
+            (
+                "the answer is not of the shape of a job list: "
+                "Expected `str`, got `null` - at `$.hpc_job_set[0].job_status`"
+            ),
+        ),
+    ],
+)
+def test_messages_of_bad_answers(name: str, message: str) -> None:
+    with pytest.raises(PayloadError) as caught:
+        decode(BAD_ANSWERS[name])
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "retryable"), [("cut off", True), ("html", True), ("empty", True), ("no uuid", False)]
+)
+def test_only_what_may_be_an_accident_of_the_way_is_tried_again(name: str, retryable: bool) -> None:
+    with pytest.raises(PayloadError) as caught:
+        decode(BAD_ANSWERS[name])
+    assert caught.value.retryable is retryable
+
+
+@pytest.mark.parametrize("ret_code", [5000, "5000", " 5000 ", 5000.0])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"hpc_job_set": ..., "total_count": ...},
+        {"hpc_job_set": "nonsense"},
+        {"hpc_job_set": [{}]},
+        {"total_count": -1},
+    ],
+)
+def test_a_refusal_is_told_whatever_else_is_there(ret_code: Any, fields: dict[str, Any]) -> None:
+    with pytest.raises(RefusedError) as caught:
+        decode(answer(ret_code=ret_code, message="list hpc job failed", **fields))
+    assert (caught.value.ret_code, caught.value.reason, caught.value.retryable) == (
+        5000,
+        "internal",
+        True,
+    )
+    assert str(caught.value) == (
+        "the API refused the call with code 5000 (internal error of the server): "
+        "list hpc job failed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (..., ""),
+        (None, ""),
+        (" ", ""),
+        (17, ""),
+        ("two\nlines\x1b[31m", ": two lines [31m"),
+        ("x" * 1000, ": " + "x" * 199 + "…"),
+        ("key=hush", ": key=***"),
+    ],
+)
+def test_the_servers_words_are_shown_short_clean_and_without_secrets(
+    message: Any, words: str
+) -> None:
+    with pytest.raises(RefusedError) as caught:
+        decode_page(
+            answer(ret_code=1400, message=message),
+            timezone=UTC,
+            scrub=lambda text: text.replace("hush", "***"),
+        )
+    assert str(caught.value) == f"the API refused the call with code 1400 (access denied){words}"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"ret_code":0}', b"[" * 200_000])
+def test_no_refusal_in_what_is_none(body: bytes) -> None:
+    assert find_refusal(body) is None
+
+
+def test_a_refusal_is_found() -> None:
+    found = find_refusal(b'{"ret_code":2500,"message":"slow down"}')
+    assert found is not None
+    assert found.ret_code == 2500
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from([10**400, 1e308, "0", "12", "2021-08-19T14:06:21", "\ud800", "running"]),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+RECORDS = st.fixed_dictionaries({}, optional=dict.fromkeys(DEFAULTS, JSON_VALUES))
+LIKELY_RECORDS = st.builds(lambda fields: DEFAULTS | fields, RECORDS)
+
+
+def decodes_or_says_why(body: bytes) -> Page | None:
+    try:
+        page = decode_page(body, timezone=SHANGHAI)
+    except ApiError:
+        return None
+    for decoded in page.jobs:
+        assert decoded.uuid.strip()
+        assert decoded.status == decoded.status.strip().lower() != ""
+        assert type(decoded.cores) is int
+        assert 0 <= decoded.cores < 2**31
+        for at in (decoded.submitted_at, decoded.started_at, decoded.modified_at):
+            assert at is None or (type(at) is int and 0 <= at < 2**33)
+        (decoded.uuid + decoded.status + decoded.queue + decoded.user).encode()
+    assert page.total_count is None or page.total_count >= 0
+    return page
+
+
+@patient
+@given(st.binary())
+def test_any_bytes(body: bytes) -> None:
+    decodes_or_says_why(body)
+
+
+@patient
+@given(JSON_VALUES)
+def test_any_json(value: Any) -> None:
+    decodes_or_says_why(json.dumps(value).encode())
+
+
+@patient
+@given(
+    st.fixed_dictionaries(
+        {"ret_code": st.just(0) | JSON_VALUES},
+        optional={
+            "total_count": JSON_VALUES,
+            "message": JSON_VALUES,
+            "hpc_job_set": st.lists(RECORDS | LIKELY_RECORDS, max_size=4) | JSON_VALUES,
+        },
+    ),
+    st.booleans(),
+)
+def test_any_answer(whole: dict[str, Any], ascii_only: bool) -> None:
+    text = json.dumps(whole, ensure_ascii=ascii_only)
+    decodes_or_says_why(text.encode("utf-8", "surrogatepass"))
+
+
+@patient
+@given(st.data())
+def test_damaged_answers(data: st.DataObject) -> None:
+    body = bytearray(answer(record(), record(hpcjob_uuid="2", queue_name=None)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(body)))
+        end = data.draw(st.integers(start, min(len(body), start + 40)))
+        body[start:end] = data.draw(st.binary(max_size=8))
+    decodes_or_says_why(bytes(body))
+
+
+@patient
+@given(st.lists(st.text(), max_size=8), st.text())
+def test_nothing_is_dropped(uuids: list[str], status: str) -> None:
+    records = [record(hpcjob_uuid=uuid, job_status=status) for uuid in uuids]
+    page = decodes_or_says_why(json.dumps({"ret_code": 0, "hpc_job_set": records}).encode())
+    if page is None:
+        assert len(set(uuids)) < len(uuids) or not status.strip() or not all(map(str.strip, uuids))
+    else:
+        assert [job.uuid for job in page.jobs] == uuids
