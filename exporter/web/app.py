@@ -1,0 +1,198 @@
+"""The routes, as an ASGI application made of what is handed in.
+
+``/metrics`` is answered here directly, since it is asked for all the time and its bytes are ready;
+everything else goes through Starlette's router.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route, Router
+
+from exporter.web.access import BasicAuth, Verdict
+from exporter.web.exposition import Exposition
+from exporter.web.negotiation import accepts_gzip, choose_format
+from exporter.web.threads import in_thread
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+    "cache-control": "no-store",
+}
+"""On every answer, unless the web configuration or the answer itself says otherwise."""
+
+_LOG = logging.getLogger(__name__)
+_READ_METHODS = ("GET", "HEAD")
+
+
+@dataclass(frozen=True, slots=True)
+class WebParts:
+    """What the routes show and do. The callables must not block, ``reload`` excepted."""
+
+    exposition: Exposition
+    health: Callable[[], str | None]
+    """Why the program is not healthy; None if it is."""
+    ready: Callable[[], str | None]
+    """What is still being waited for after the start; None when nothing is."""
+    reload: Callable[[], str | None]
+    """Load the configuration anew: what is wrong with it, or None if it is in use now."""
+    page: Callable[[str], tuple[str, str]]
+    """The landing page for the value of an ``Accept-Language`` header: HTML, and its
+    ``Content-Security-Policy``."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebOptions:
+    """What the command line says about the routes."""
+
+    telemetry_path: str = "/metrics"
+    enable_lifecycle: bool = False
+
+
+class WebApp:
+    """The ASGI application."""
+
+    def __init__(
+        self,
+        parts: WebParts,
+        options: WebOptions,
+        *,
+        users: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._parts = parts
+        self._options = options
+        self._routes = _routes(parts, options)
+        self.protect(users or {}, headers or {})
+
+    def protect(self, users: Mapping[str, str], headers: Mapping[str, str]) -> None:
+        """Let in only these users (bcrypt hashes by name), all if there are none; answer with
+        these headers. Takes effect with the next request."""
+        lowered = {name.lower(): value for name, value in headers.items()}
+        merged = {**SECURITY_HEADERS, **lowered}
+        self._headers = [(name.encode(), value.encode("latin-1")) for name, value in merged.items()]
+        self._configured = frozenset(name.encode() for name in lowered)
+        self._auth = BasicAuth(users) if users else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Never raises: what goes wrong is logged and answered with 500."""
+        if scope["type"] != "http":
+            return
+        answer = _Answer(send, self._headers, self._configured)
+        try:
+            verdict = await self._admits(scope)
+            if verdict is not Verdict.ADMITTED:
+                await _turn_away(verdict)(scope, receive, answer.send)
+            elif scope["path"] == self._options.telemetry_path:
+                await self._metrics(scope, receive, answer)
+            else:
+                await self._routes(scope, receive, answer.send)
+        except Exception:
+            _LOG.exception("a request could not be answered", extra={"path": scope["path"]})
+            if not answer.begun:
+                await PlainTextResponse("internal error\n", 500)(scope, receive, answer.send)
+
+    async def _admits(self, scope: Scope) -> Verdict:
+        if self._auth is None:
+            return Verdict.ADMITTED
+        return await self._auth.admits(_header(scope, b"authorization"))
+
+    async def _metrics(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        if scope["method"] not in _READ_METHODS:
+            refusal = PlainTextResponse("method not allowed\n", 405, {"allow": "GET, HEAD"})
+            await refusal(scope, receive, answer.send)
+            return
+        choice = choose_format(_header(scope, b"accept"))
+        compressed = accepts_gzip(_header(scope, b"accept-encoding"))
+        body = self._parts.exposition.scrape(choice.format, compressed=compressed)
+        headers = [
+            (b"content-type", choice.content_type.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"vary", b"accept, accept-encoding"),
+        ]
+        if compressed:
+            headers.append((b"content-encoding", b"gzip"))
+        await answer.send({"type": "http.response.start", "status": 200, "headers": headers})
+        await answer.send({"type": "http.response.body", "body": body})
+
+
+class _Answer:
+    """Sends an answer with the headers that all have, and knows whether it has begun."""
+
+    def __init__(self, send: Send, headers: Headers, configured: frozenset[bytes]) -> None:
+        self._send = send
+        self._headers = headers
+        self._configured = configured
+        self.begun = False
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on. Configured headers win over the answer's, those over our defaults."""
+        if message["type"] == "http.response.start":
+            self.begun = True
+            own = [pair for pair in message["headers"] if pair[0] not in self._configured]
+            names = {name for name, _ in own}
+            message["headers"] = own + [pair for pair in self._headers if pair[0] not in names]
+        await self._send(message)
+
+
+def _routes(parts: WebParts, options: WebOptions) -> Router:
+    async def landing(request: Request) -> Response:
+        html, policy = parts.page(request.headers.get("accept-language", ""))
+        headers = {"content-security-policy": policy, "vary": "accept-language"}
+        return HTMLResponse(html, headers=headers)
+
+    async def healthy(_: Request) -> Response:
+        return _status(parts.health(), "healthy")
+
+    async def ready(_: Request) -> Response:
+        return _status(parts.ready(), "ready")
+
+    async def reload(_: Request) -> Response:
+        if not options.enable_lifecycle:
+            message = "reloading by HTTP is off; start with --web.enable-lifecycle to allow it\n"
+            return PlainTextResponse(message, 403)
+        problem = await in_thread("web-reload", parts.reload)
+        if problem is not None:
+            return PlainTextResponse(f"the configuration was not reloaded:\n{problem}\n", 500)
+        return PlainTextResponse("the configuration was reloaded\n")
+
+    return Router(
+        [
+            Route("/", landing, methods=["GET"]),
+            Route("/-/healthy", healthy, methods=["GET"]),
+            Route("/-/ready", ready, methods=["GET"]),
+            Route("/-/reload", reload, methods=["POST", "PUT"]),
+        ],
+        redirect_slashes=False,
+    )
+
+
+def _status(problem: str | None, word: str) -> Response:
+    if problem is None:
+        return PlainTextResponse(f"{word}\n")
+    return PlainTextResponse(f"not {word}: {problem}\n", 503)
+
+
+def _turn_away(verdict: Verdict) -> Response:
+    if verdict is Verdict.BUSY:
+        return PlainTextResponse("too many sign-ins at once\n", 503, {"retry-after": "1"})
+    challenge = {"www-authenticate": 'Basic realm="ehpc-exporter", charset="UTF-8"'}
+    return PlainTextResponse("unauthorized\n", 401, challenge)
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    """The header's values, joined as HTTP allows; empty where there is none."""
+    values = [value for key, value in scope["headers"] if key == name]
+    return b",".join(values).decode("latin-1")

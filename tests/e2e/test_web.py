@@ -1,0 +1,367 @@
+"""The web server over real sockets: good clients, bad clients, real scrapers."""
+
+import contextlib
+import gzip
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from exporter.web.server import Limits, ListenError, WebServer, parse_listen_address
+from tests.e2e.web_serving import Serving, serving
+from tests.unit.board_states import HOSTILE, good_state, hostile_state, new_state
+
+PATIENCE_SECONDS = 30
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Wait for something that comes within moments unless it is broken."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.05)
+
+
+def connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
+
+
+def test_metrics_over_a_socket() -> None:
+    with serving(good_state()) as world:
+        response, body = world.get(headers={"Accept-Encoding": "gzip"})
+        assert response.status == 200
+        assert response.headers["Content-Encoding"] == "gzip"
+        assert 'ehpc_up{cluster_name="cfd"} 1.0' in gzip.decompress(body).decode()
+        assert "Server" not in response.headers
+        response, head = world.get(method="HEAD")
+        assert (response.status, head) == (200, b"")
+        assert int(response.headers["Content-Length"]) > 1000
+
+
+def test_one_connection_serves_many_scrapes() -> None:
+    with serving(good_state()) as world, contextlib.closing(connect(world.port)) as client:
+        reader = client.makefile("rb")
+        for _ in range(3):
+            client.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert reader.readline() == b"HTTP/1.1 200 OK\r\n"
+            while reader.readline() != b"\r\n":
+                pass
+            assert reader.read(8) == b"healthy\n"
+
+
+def test_several_addresses() -> None:
+    with serving(listen=["127.0.0.1:0", "localhost:0", ":0"]) as world:
+        assert len({port for _, port in world.addresses}) == 3
+        for _, port in world.addresses:
+            with contextlib.closing(connect(port)) as client:
+                client.sendall(b"GET /-/ready HTTP/1.0\r\n\r\n")
+                assert client.recv(100).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_ipv6() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with serving(listen=["[::1]:0"]) as world:
+        address = ("::1", world.port)
+        with contextlib.closing(socket.create_connection(address, timeout=10)) as client:
+            client.sendall(b"GET /-/ready HTTP/1.0\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_port_in_use_is_one_clear_line() -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with serving() as world:
+            server = WebServer(world.app, ["127.0.0.1:0", address])
+            with pytest.raises(ListenError) as caught:
+                server.bind()
+        assert str(caught.value) == f"cannot listen on {address}: Address already in use"
+
+
+@pytest.mark.parametrize("text", ["", "10046", "host", "[::1]", "::1:80", ":99999", ":-1", "a:b"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(ListenError, match="no address to listen on"):
+        parse_listen_address(text)
+
+
+def test_an_unknown_host_is_one_clear_line() -> None:
+    with serving() as world:
+        server = WebServer(world.app, ["no-such-host.invalid:0"])
+        with pytest.raises(ListenError, match=r"^cannot listen on no-such-host\.invalid:0: "):
+            server.bind()
+
+
+def test_stopping_does_not_wait_for_those_who_stay() -> None:
+    """Idle, half-asked and not-reading connections are open when the server is to stop."""
+    with serving(good_state()) as world, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(contextlib.closing(connect(world.port))) for _ in range(4)]
+        clients[1].sendall(b"GET /metrics HTT")
+        clients[2].sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 500)
+        clients[3].sendall(b"GET /-/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert clients[3].recv(10)
+        begun = time.monotonic()
+        world.server.stop()
+        assert time.monotonic() - begun < 5
+        assert not world.server.alive
+        with pytest.raises(OSError, match="refused"):
+            connect(world.port)
+        while clients[3].recv(1000):
+            pass  # ends: the server has closed it
+
+
+def test_a_header_without_end_is_refused() -> None:
+    with serving() as world, contextlib.closing(connect(world.port)) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000)
+        assert client.recv(100).startswith(b"HTTP/1.1 400 ")
+        while client.recv(1000):
+            pass  # ends: the server has closed it
+
+
+def closed(client: socket.socket) -> bool:
+    """Whether the server has ended the connection; eats what it sent."""
+    client.settimeout(0)
+    with contextlib.suppress(BlockingIOError):
+        try:
+            while client.recv(65_536):
+                pass
+        except ConnectionError:
+            pass
+        return True
+    return False
+
+
+def test_clients_that_dawdle_are_cut_off() -> None:
+    limits = Limits(request_seconds=1, answer_seconds=1)
+    big = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 4000
+    with serving(good_state(), limits=limits) as world, contextlib.ExitStack() as stack:
+        idle, dripping, again, body, deaf = (
+            stack.enter_context(contextlib.closing(connect(world.port))) for _ in range(5)
+        )
+        dripping.sendall(b"GET / HTTP/1.1\r\n")
+        again.sendall(b"GET /-/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert again.recv(10)
+        body.sendall(b"POST /-/ready HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        assert body.recv(10)
+        sender = threading.Thread(target=_send_all, args=(deaf, big), name="deaf")
+        sender.start()
+
+        def drip() -> bool:
+            for client, byte in ((dripping, b"X"), (again, b"G"), (body, b"b")):
+                with contextlib.suppress(OSError):
+                    client.send(byte)
+            return not world.server._server.server_state.connections
+
+        until(drip, "all to be cut off")
+        sender.join(PATIENCE_SECONDS)
+        for client in (idle, dripping, again, body):
+            assert closed(client)
+        assert world.get("/-/ready")[0].status == 200
+
+
+def _send_all(client: socket.socket, data: bytes) -> None:
+    with contextlib.suppress(OSError):
+        client.sendall(data)
+
+
+def test_a_kept_connection_outlives_the_time_for_a_request() -> None:
+    limits = Limits(request_seconds=0.5, answer_seconds=0.5)
+    with serving(limits=limits) as world, contextlib.closing(connect(world.port)) as client:
+        for _ in range(2):
+            client.sendall(b"GET /-/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = b""
+            while not answer.endswith(b"ready\n"):
+                chunk = client.recv(1000)
+                assert chunk
+                answer += chunk
+            time.sleep(2.2)
+
+
+def test_a_crowd_of_useless_clients_does_not_keep_a_scrape_out() -> None:
+    """More connections than there is room for; the scrape gets in, and those who scrape stay."""
+    limits = Limits(connections=20)
+    with serving(good_state(), limits=limits) as world, contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(contextlib.closing(connect(world.port))) for _ in range(60)]
+        for client in crowd[::2]:
+            with contextlib.suppress(OSError):
+                client.sendall(b"GET /metrics HTTP/1.1\r\n")
+        for _ in range(5):
+            assert world.get()[0].status == 200
+        until(lambda: len(world.server._server.server_state.connections) <= 20, "room")
+
+
+def test_500_idle_or_dripping_clients_do_not_delay_a_scrape() -> None:
+    with serving(good_state()) as world, contextlib.ExitStack() as stack:
+
+        def scrapes_seconds() -> float:
+            begun = time.perf_counter()
+            for _ in range(50):
+                assert world.get()[0].status == 200
+            return time.perf_counter() - begun
+
+        alone = min(scrapes_seconds() for _ in range(3))
+        crowd = [stack.enter_context(contextlib.closing(connect(world.port))) for _ in range(500)]
+        stop = threading.Event()
+
+        def drip() -> None:
+            while not stop.wait(0.1):
+                for client in crowd[::2]:
+                    with contextlib.suppress(OSError):
+                        client.send(b"G")
+
+        dripper = threading.Thread(target=drip, name="dripper")
+        dripper.start()
+        try:
+            crowded = min(scrapes_seconds() for _ in range(3))
+        finally:
+            stop.set()
+            dripper.join()
+    assert crowded < 5 * alone + 0.5
+
+
+def test_publishing_while_scraping_never_gives_half_an_answer() -> None:
+    stop = threading.Event()
+
+    def publish(world: Serving) -> None:
+        while not stop.is_set():
+            world.publish(good_state("a"), good_state("b"))
+            world.telemetry.sync_succeeded("a", 0.1)
+
+    with serving(good_state("a"), good_state("b")) as world:
+        publisher = threading.Thread(target=publish, args=(world,), name="publisher")
+        publisher.start()
+        try:
+            for _ in range(100):
+                _, body = world.get(
+                    headers={"Accept": "application/openmetrics-text", "Accept-Encoding": "gzip"}
+                )
+                lines = gzip.decompress(body).decode().splitlines()
+                assert lines[-1] == "# EOF"
+                assert sum(line.startswith("ehpc_jobs{") for line in lines) == 12
+        finally:
+            stop.set()
+            publisher.join()
+
+
+@pytest.fixture
+def prometheus(
+    require_tool: Callable[[str], str], tmp_path: Path
+) -> Iterator[Callable[[str], str]]:
+    """Starts a real Prometheus with these scrape configs; gives its address."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(scrape_configs: str) -> str:
+        with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        config = tmp_path / "prometheus.yml"
+        config.write_text(f"global: {{scrape_interval: 1s}}\nscrape_configs:\n{scrape_configs}")
+        command = [
+            require_tool("prometheus"), f"--config.file={config}",
+            f"--storage.tsdb.path={tmp_path / 'data'}", f"--web.listen-address={address}",
+        ]  # fmt: skip
+        log = (tmp_path / "prometheus.log").open("wb")
+        with log:
+            running.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
+        until(lambda: is_ready(address), "Prometheus to start")
+        return f"http://{address}"
+
+    yield start
+    for process in running:
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE_SECONDS)
+
+
+def is_ready(address: str) -> bool:
+    try:
+        return bool(fetch(f"http://{address}/-/ready"))
+    except OSError:
+        return False
+
+
+def fetch(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as response:
+        return str(response.read().decode())
+
+
+def query(address: str, expression: str) -> list[dict[str, object]]:
+    parameters = urllib.parse.urlencode({"query": expression})
+    answer = json.loads(fetch(f"{address}/api/v1/query?{parameters}"))
+    assert answer["status"] == "success"
+    return list(answer["data"]["result"])
+
+
+def test_a_real_prometheus_scrapes_it(prometheus: Callable[[str], str]) -> None:
+    with serving(good_state(), new_state(), hostile_state()) as world:
+        target = f"127.0.0.1:{world.port}"
+        address = prometheus(f"- {{job_name: ehpc, static_configs: [{{targets: ['{target}']}}]}}\n")
+        until(lambda: query(address, "up{job='ehpc'} == 1"), "a scrape that succeeds")
+        targets = json.loads(fetch(f"{address}/api/v1/targets"))
+        assert targets["data"]["activeTargets"][0]["lastError"] == ""
+        (jobs,) = query(address, "ehpc_jobs{status='finished'}")
+        assert jobs["metric"] == {
+            "__name__": "ehpc_jobs", "job": "ehpc", "instance": target, "cluster_name": "cfd",
+            "status": "finished", "queue": "vis", "user": "bob",
+        }  # fmt: skip
+        assert jobs["value"][1] == "1200"  # type: ignore[index]
+        hostile = query(address, "ehpc_jobs{cluster_name!='cfd', status='pending'}")
+        assert [row["metric"]["user"] for row in hostile] == [HOSTILE]  # type: ignore[index]
+        metadata = json.loads(fetch(f"{address}/api/v1/metadata?metric=ehpc_jobs_submitted_total"))
+        kinds = (
+            metadata["data"]
+            or json.loads(fetch(f"{address}/api/v1/metadata?metric=ehpc_jobs_submitted"))["data"]
+        )
+        assert [entry[0]["type"] for entry in kinds.values()] == ["counter"]
+
+
+def test_victoria_metrics_scrapes_it(tmp_path: Path) -> None:
+    program = next(
+        (
+            p
+            for p in ("/usr/bin/victoria-metrics", "/usr/sbin/victoria-metrics")
+            if os.path.exists(p)
+        ),
+        None,
+    )
+    if program is None:
+        pytest.skip("victoria-metrics is not installed; its package is victoria-metrics")
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with serving(good_state(), hostile_state()) as world:
+        config = tmp_path / "scrape.yml"
+        config.write_text(
+            "global: {scrape_interval: 1s}\nscrape_configs:\n"
+            f"- {{job_name: ehpc, static_configs: [{{targets: ['127.0.0.1:{world.port}']}}]}}\n"
+        )
+        command = [
+            program, f"-promscrape.config={config}", "-promscrape.config.strictParse",
+            f"-storageDataPath={tmp_path / 'data'}", f"-httpListenAddr={address}",
+            "-search.latencyOffset=0s",
+        ]  # fmt: skip
+        with (tmp_path / "log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            url = f"http://{address}"
+            until(lambda: is_ready_vm(address), "VictoriaMetrics to start")
+            until(lambda: query(url, "ehpc_jobs{status='finished'}"), "a scrape")
+            (row,) = query(url, "ehpc_jobs{status='pending', cluster_name!='cfd'}")
+            assert row["metric"]["user"] == HOSTILE  # type: ignore[index]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(PATIENCE_SECONDS)
+
+
+def is_ready_vm(address: str) -> bool:
+    try:
+        return fetch(f"http://{address}/health") == "OK"
+    except OSError:
+        return False

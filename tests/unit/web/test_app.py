@@ -1,0 +1,181 @@
+"""The routes."""
+
+import dataclasses
+import gzip
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from exporter.collector import BuildInfo, ReloadStatus
+from exporter.snapshot import SnapshotBoard
+from exporter.telemetry import Telemetry
+from exporter.web.app import SECURITY_HEADERS, WebApp, WebOptions, WebParts
+from exporter.web.exposition import ExporterFacts, Exposition
+from tests.unit.board_states import NOON_AT, good_state
+from tests.unit.manual_clock import ManualClock
+from tests.unit.web.asgi import ask
+
+OPENMETRICS = "application/openmetrics-text;version=1.0.0"
+
+
+def fine() -> str | None:
+    return None
+
+
+def make_parts(
+    health: Callable[[], str | None] = fine,
+    ready: Callable[[], str | None] = fine,
+    reload: Callable[[], str | None] = fine,
+) -> WebParts:
+    board = SnapshotBoard()
+    board.publish(good_state())
+    facts = ExporterFacts(
+        BuildInfo("1", "", "3"), lambda: ReloadStatus(successful=True, success_at=NOON_AT),
+        list, lambda: 300.0,
+    )  # fmt: skip
+    exposition = Exposition(board, Telemetry(), ManualClock(NOON_AT), facts, list)
+    exposition.refresh()
+    page = lambda language: (f"<p>page for {language}", "default-src 'self'")  # noqa: E731
+    return WebParts(exposition, health, ready, reload, page)
+
+
+def make_app(telemetry_path: str = "/metrics", *, lifecycle: bool = False) -> WebApp:
+    return WebApp(make_parts(), WebOptions(telemetry_path, lifecycle))
+
+
+def test_metrics_as_text() -> None:
+    answer = ask(make_app(), "/metrics")
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert answer.headers["content-length"] == str(len(answer.body))
+    assert answer.headers["vary"] == "accept, accept-encoding"
+    assert "content-encoding" not in answer.headers
+    assert 'ehpc_up{cluster_name="cfd"} 1.0\n' in answer.text
+
+
+def test_metrics_as_openmetrics_compressed() -> None:
+    answer = ask(make_app(), "/metrics", accept=OPENMETRICS, accept_encoding="gzip")
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert answer.headers["content-length"] == str(len(answer.body))
+    assert gzip.decompress(answer.body).endswith(b"# EOF\n")
+
+
+def test_head_announces_what_get_gives() -> None:
+    app = make_app()
+    head, get = ask(app, "/metrics", "HEAD"), ask(app, "/metrics")
+    assert (head.status, head.headers) == (get.status, get.headers)
+
+
+@pytest.mark.parametrize("path", ["/", "/-/healthy", "/-/ready"])
+def test_head_of_other_routes(path: str) -> None:
+    assert ask(make_app(), path, "HEAD").status == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"])
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready"])
+def test_other_methods_are_not_allowed(path: str, method: str) -> None:
+    answer = ask(make_app(), path, method)
+    assert answer.status == 405
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/metrics/", "/metric", "/-/", "/-/healthy/", "/favicon.ico", "//", "/../etc/passwd", ""],
+)
+def test_unknown_paths(path: str) -> None:
+    assert ask(make_app(), path).status == 404
+
+
+def test_the_telemetry_path_is_a_matter_of_choice() -> None:
+    app = make_app("/custom")
+    assert "ehpc_up" in ask(app, "/custom").text
+    assert ask(app, "/metrics").status == 404
+
+
+def test_metrics_can_take_the_place_of_the_landing_page() -> None:
+    assert "ehpc_up" in ask(make_app("/"), "/").text
+
+
+@pytest.mark.parametrize(("path", "word"), [("/-/healthy", "healthy"), ("/-/ready", "ready")])
+def test_probes(path: str, word: str) -> None:
+    answer = ask(make_app(), path)
+    assert (answer.status, answer.text) == (200, f"{word}\n")
+    bad = WebApp(make_parts(health=lambda: "why", ready=lambda: "why"), WebOptions())
+    answer = ask(bad, path)
+    assert (answer.status, answer.text) == (503, f"not {word}: why\n")
+
+
+def test_reloading_needs_the_flag() -> None:
+    called: list[None] = []
+    parts = make_parts(reload=lambda: called.append(None))
+    answer = ask(WebApp(parts, WebOptions()), "/-/reload", "POST")
+    assert answer.status == 403
+    assert "--web.enable-lifecycle" in answer.text
+    assert called == []
+
+
+def test_reloading() -> None:
+    answer = ask(make_app(lifecycle=True), "/-/reload", "POST")
+    assert answer.status == 200
+    assert ask(make_app(lifecycle=True), "/-/reload").status == 405
+    failing = WebApp(
+        make_parts(reload=lambda: "clusters[0].zone: missing"), WebOptions(enable_lifecycle=True)
+    )
+    answer = ask(failing, "/-/reload", "POST")
+    assert answer.status == 500
+    assert "clusters[0].zone: missing" in answer.text
+
+
+def test_the_page_is_given_in_the_readers_language() -> None:
+    answer = ask(make_app(), "/", accept_language="zh-CN")
+    assert answer.text == "<p>page for zh-CN"
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-security-policy"] == "default-src 'self'"
+    assert answer.headers["vary"] == "accept-language"
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/nowhere"])
+def test_security_headers_are_on_every_answer(path: str) -> None:
+    answer = ask(make_app(), path)
+    for name, value in SECURITY_HEADERS.items():
+        if (path, name) != ("/", "content-security-policy"):
+            assert answer.headers[name] == value
+    assert "server" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/nowhere"])
+def test_configured_headers_win(path: str) -> None:
+    headers = {"X-Frame-Options": "SAMEORIGIN", "Content-Security-Policy": "sandbox"}
+    app = WebApp(make_parts(), WebOptions(), headers=headers)
+    answer = ask(app, path)
+    assert answer.headers["x-frame-options"] == "SAMEORIGIN"
+    assert answer.headers["content-security-policy"] == "sandbox"
+
+
+def test_an_error_of_ours_is_logged_and_answered(caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> str | None:
+        raise RuntimeError("secret detail")
+
+    app = WebApp(make_parts(health=broken), WebOptions())
+    with caplog.at_level(logging.ERROR):
+        answer = ask(app, "/-/healthy")
+    assert answer.status == 500
+    assert "secret" not in answer.text
+    assert "could not be answered" in caplog.text
+
+
+def test_a_broken_part_leaves_metrics_alone() -> None:
+    def broken(_: str) -> tuple[str, str]:
+        raise RuntimeError
+
+    app = WebApp(dataclasses.replace(make_parts(), page=broken), WebOptions())
+    assert ask(app, "/").status == 500
+    assert ask(app, "/metrics").status == 200
+
+
+def test_odd_headers_are_no_error() -> None:
+    app = make_app()
+    assert ask(app, "/metrics", accept="\xff\xfe;q=\xb2", accept_encoding="\xff").status == 200
