@@ -76,14 +76,14 @@ class LineFormatter(logging.Formatter):
         """See ``logging.Formatter``."""
         fields = {key: self._clean(value) for key, value in _fields_of(record).items()}
         if self._form == "json":
-            return _one_line(json.dumps(fields, ensure_ascii=False, default=str))
+            return one_line(json.dumps(fields, ensure_ascii=False, default=str))
         return " ".join(f"{_bare_key(key)}={_logfmt(value)}" for key, value in fields.items())
 
     def _clean(self, value: object) -> object:
         if value is None or isinstance(value, bool | int):
             return value
         if isinstance(value, float):
-            return float(f"{value:.6g}") if abs(value) < 1e6 else value  # noqa: PLR2004
+            return float(f"{value:.6g}") if abs(value) < 1e6 else value
         return self._redactor.clean(str(value))
 
 
@@ -115,7 +115,7 @@ def _level_word(number: int) -> str:
     return next((word for word in reversed(LEVELS) if number >= _LEVEL_NUMBERS[word]), LEVELS[0])
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Escape what could end the line or steer a terminal, as JSON escapes it."""
     if text.isprintable():
         return text
@@ -131,7 +131,7 @@ def _bare_key(key: str) -> str:
 def _logfmt(value: object) -> str:
     if isinstance(value, str):
         bare = value.isprintable() and not re.search(r'[\s"=\\]', value)
-        return value if value and bare else _one_line(json.dumps(value, ensure_ascii=False))
+        return value if value and bare else one_line(json.dumps(value, ensure_ascii=False))
     return json.dumps(value)
 
 

@@ -1,0 +1,147 @@
+"""The arguments of every command, spelled as the Prometheus exporters spell them."""
+
+import argparse
+import re
+from pathlib import Path
+
+from exporter import __version__
+from exporter.config import ServeOptions
+from exporter.logs import LEVELS
+
+COMMANDS = ("serve", "check-config", "collect", "simulate", "demo")
+DEMO_ADDRESS = "127.0.0.1:10046"
+
+_ADDRESS = re.compile(r"(?:[^\s:/\[\]]*|\[[0-9A-Fa-f:.%\w]+\]):([0-9]{1,5})")
+_LARGEST_PORT = 65535
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    """Read the arguments; without a command they are those of ``serve``. Exits as argparse does."""
+    first = arguments[0] if arguments else ""
+    if first not in {"-h", "--help", "--version"} and (not first or first.startswith("-")):
+        arguments = ["serve", *arguments]
+    return _parser(arguments[0]).parse_args(arguments)
+
+
+def serve_options(namespace: argparse.Namespace) -> ServeOptions:
+    """What ``serve`` and ``demo`` hand to the daemon."""
+    return ServeOptions(
+        listen_addresses=tuple(namespace.listen_addresses or (namespace.default_address,)),
+        telemetry_path=namespace.telemetry_path,
+        web_config_file=namespace.web_config_file,
+        enable_lifecycle=namespace.enable_lifecycle,
+    )
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ehpc-exporter",
+        description="Prometheus exporter for the job queues of QingCloud and Shanhe E-HPC and HPC "
+        "clusters. Without a command it serves.",
+        epilog="ehpc-exporter COMMAND --help tells the flags of a command.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"ehpc-exporter {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        # a flag's % is written %% for argparse; the texts here have none
+        return commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+
+    serve = add("serve", "the daemon: serves /metrics (the default command)")
+    _add_config_file(serve)
+    _add_web(serve, ServeOptions().listen_addresses[0])
+    _add_log(serve)
+    serve.add_argument("--version", action="version", version=f"ehpc-exporter {__version__}")
+
+    check = add("check-config", "validate the configuration and tell what it costs of the quota")
+    _add_config_file(check)
+    _add_web_config_file(check)
+
+    collect = add("collect", "look once at every cluster, whole, and print the counts")
+    _add_config_file(collect)
+    collect.add_argument(
+        "--cluster", dest="clusters", action="append", default=[], metavar="NAME",
+        help="only this cluster; may be given again",
+    )  # fmt: skip
+    collect.add_argument(
+        "--format", choices=("table", "prometheus"), default="table",
+        help="what to print: a table, or Prometheus' text format (default %(default)s)",
+    )  # fmt: skip
+    _add_log(collect, level="error")
+
+    simulate = add("simulate", "the pretend cloud alone, to try things on")
+    if command == "simulate":  # else its import would cost the daemon
+        from exporter.simulator.command import add_arguments
+
+        add_arguments(simulate)
+
+    demo = add("demo", "the whole program against a pretend cloud: no account, no configuration")
+    _add_web(demo, DEMO_ADDRESS)
+    _add_log(demo)
+    demo.add_argument(
+        "--speed", type=float, default=10.0, metavar="FACTOR",
+        help="how much faster than real time the pretend cloud lives (default %(default)g)",
+    )  # fmt: skip
+    return parser
+
+
+def _add_config_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config.file", dest="config_file", type=Path, default=Path("config.yaml"),
+        metavar="FILE", help="the configuration (default %(default)s)",
+    )  # fmt: skip
+
+
+def _add_web(parser: argparse.ArgumentParser, address: str) -> None:
+    parser.set_defaults(default_address=address)
+    parser.add_argument(
+        "--web.listen-address", dest="listen_addresses", type=_address, action="append",
+        metavar="ADDRESS",
+        help=f"host:port, [::]:port or :port; may be given again (default {address})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--web.telemetry-path", dest="telemetry_path", type=_route, metavar="PATH",
+        default=ServeOptions().telemetry_path,
+        help="where the metrics are (default %(default)s)",
+    )  # fmt: skip
+    _add_web_config_file(parser)
+    parser.add_argument(
+        "--web.enable-lifecycle", dest="enable_lifecycle", action="store_true",
+        help="let POST /-/reload load the configuration anew",
+    )  # fmt: skip
+
+
+def _add_web_config_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--web.config.file", dest="web_config_file", type=_optional_path, default=None,
+        metavar="FILE", help="TLS and basic auth, in the format of Prometheus' exporter-toolkit",
+    )  # fmt: skip
+
+
+def _add_log(parser: argparse.ArgumentParser, level: str = "info") -> None:
+    parser.add_argument(
+        "--log.level", dest="log_level", choices=LEVELS, default=level,
+        help="log only what is at least so grave (default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--log.format", dest="log_format", choices=("logfmt", "json"), default="logfmt",
+        help="of the log lines on standard error (default %(default)s)",
+    )  # fmt: skip
+
+
+def _address(text: str) -> str:
+    match = _ADDRESS.fullmatch(text)
+    if match is None or int(match[1]) > _LARGEST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not host:port, [address]:port or :port")
+    return text
+
+
+def _route(text: str) -> str:
+    if not re.fullmatch(r"/[\w./~-]*\w", text) or text.startswith("/-/"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no path such as /metrics")
+    return text
+
+
+def _optional_path(text: str) -> Path | None:
+    return Path(text) if text else None

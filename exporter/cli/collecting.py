@@ -1,0 +1,212 @@
+"""``collect``: one full look at every cluster, shown as a table or as exposition text."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Literal, Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from exporter.collector import CLUSTER_METRICS, cluster_families, new_family
+from exporter.config import Config, format_duration
+from exporter.errors import ConfigError, ConfigProblem
+from exporter.logs import one_line
+from exporter.model import END_STATUSES
+from exporter.snapshot import ClusterSnapshot, ClusterState
+from exporter.web.negotiation import Format
+from exporter.web.rendering import encode, render
+
+SHOWN_STATUSES = ("pending", "running", "finished", "exited", "cancelled")
+MOST_QUEUES = 10
+"""Queues of one cluster that the table shows, those with the most active jobs."""
+
+_WIDTH_OF_A_FILE = 160
+
+
+class Progressing(Protocol):
+    """Told, while a cluster is read, how far it is."""
+
+    def __call__(self, cluster_name: str, jobs_known: int, jobs_expected: int | None) -> None:
+        """``jobs_expected`` is None while it cannot be told."""
+        ...
+
+
+def collect(config: Config, clusters: Sequence[str], form: Literal["table", "prometheus"]) -> int:
+    """Look, print to standard output, and give the exit code: 1 if any cluster failed."""
+    from exporter import daemon
+
+    config = chosen(config, clusters)
+    with progress_on(sys.stderr) as progressing:
+        states = daemon.collect(config, progressing)
+    if form == "prometheus":
+        sys.stdout.buffer.write(encode(exposition_text(states)))
+    else:
+        write_table(states, sys.stdout)
+    sys.stdout.flush()
+    for line in failure_lines(states):
+        sys.stderr.write(line + "\n")
+    return 0 if all(state.up for state in states.values()) else 1
+
+
+def chosen(config: Config, clusters: Sequence[str]) -> Config:
+    """The configuration with only the named clusters; all of them when none is named.
+
+    Raises ``ConfigError`` for a name that the configuration does not have.
+    """
+    known = [cluster.name for cluster in config.clusters]
+    problems = [
+        ConfigProblem("", f"--cluster: no cluster is named {one_line(name)}; known: "
+                          f"{', '.join(map(one_line, known))}")
+        for name in clusters
+        if name not in known
+    ]  # fmt: skip
+    if problems:
+        raise ConfigError(problems)
+    kept = tuple(each for each in config.clusters if not clusters or each.name in clusters)
+    return replace(config, clusters=kept)
+
+
+def exposition_text(states: Mapping[str, ClusterState]) -> str:
+    """The clusters' families as ``/metrics`` has them, without those of the exporter itself."""
+    families = [new_family(metric) for metric in CLUSTER_METRICS]
+    for name in sorted(states):
+        for family, part in zip(families, cluster_families(states[name]), strict=True):
+            family.samples += part.samples
+    return render((family for family in families if family.samples), Format.TEXT)
+
+
+def write_table(states: Mapping[str, ClusterState], stream: TextIO) -> None:
+    """Print what is known of every cluster, then its busiest queues."""
+    width = None if stream.isatty() else _WIDTH_OF_A_FILE
+    console = Console(file=stream, width=width, markup=False, highlight=False)
+    console.print("Jobs by status", _clusters_table(states), sep="\n")
+    for name, state in states.items():
+        if state.snapshot is not None and state.snapshot.counts:
+            queues = _busiest_queues(state.snapshot)
+            several = len(queues) > MOST_QUEUES
+            shown = f" (the busiest {MOST_QUEUES} of {len(queues)})" if several else ""
+            console.print(f"\n{one_line(name)}: active jobs by queue{shown}")
+            console.print(_queues_table(queues[:MOST_QUEUES]))
+
+
+def failure_lines(states: Mapping[str, ClusterState]) -> list[str]:
+    """What went wrong with which cluster, and what to do about it."""
+    lines = []
+    for name, state in states.items():
+        if state.up:
+            continue
+        failure = state.failure
+        if failure is None:
+            lines.append(f"{one_line(name)}: not looked at")
+            continue
+        lines.append(f"{one_line(name)}: {failure.reason}: {one_line(failure.message)}")
+        if failure.advice:
+            lines.append(f"    what to do: {one_line(failure.advice)}")
+    return lines
+
+
+def _clusters_table(states: Mapping[str, ClusterState]) -> Table:
+    table = Table()
+    table.add_column("cluster", overflow="fold")
+    for heading in (*SHOWN_STATUSES, "other", "cores running", "cores pending", "longest wait"):
+        table.add_column(heading, justify="right")
+    for name, state in states.items():
+        if state.snapshot is None:
+            table.add_row(_text(name), Text("failed", style="bold red"))
+            continue
+        snapshot = state.snapshot
+        jobs, cores = _by_status(snapshot)
+        other = sum(jobs.values()) - sum(jobs.get(status, 0) for status in SHOWN_STATUSES)
+        table.add_row(
+            _text(name),
+            *(_count(jobs, status, snapshot) for status in SHOWN_STATUSES),
+            f"{other:,}",
+            f"{cores.get('running', 0):,}",
+            f"{cores.get('pending', 0):,}",
+            _longest_wait(snapshot),
+        )
+    return table
+
+
+def _busiest_queues(snapshot: ClusterSnapshot) -> list[tuple[str, dict[str, int]]]:
+    """Queues with their active jobs by status, those with the most jobs first."""
+    active: dict[str, dict[str, int]] = {}
+    for count in snapshot.counts:
+        if count.status not in END_STATUSES:
+            jobs = active.setdefault(count.queue, {})
+            jobs[count.status] = jobs.get(count.status, 0) + count.jobs
+    return sorted(active.items(), key=lambda item: (-sum(item[1].values()), item[0]))
+
+
+def _queues_table(queues: Sequence[tuple[str, Mapping[str, int]]]) -> Table:
+    table = Table()
+    table.add_column("queue", overflow="fold")
+    for heading in ("pending", "running", "other"):
+        table.add_column(heading, justify="right")
+    for queue, jobs in queues:
+        pending, running = jobs.get("pending", 0), jobs.get("running", 0)
+        other = sum(jobs.values()) - pending - running
+        table.add_row(_text(queue), f"{pending:,}", f"{running:,}", f"{other:,}")
+    return table
+
+
+def _by_status(snapshot: ClusterSnapshot) -> tuple[dict[str, int], dict[str, int]]:
+    jobs: dict[str, int] = {}
+    cores: dict[str, int] = {}
+    for count in snapshot.counts:
+        jobs[count.status] = jobs.get(count.status, 0) + count.jobs
+        cores[count.status] = cores.get(count.status, 0) + count.cores
+    return jobs, cores
+
+
+def _count(jobs: Mapping[str, int], status: str, snapshot: ClusterSnapshot) -> str:
+    """A number, or a dash for what has not been counted."""
+    if status in END_STATUSES and not snapshot.history_complete:
+        return "-"
+    return f"{jobs.get(status, 0):,}"
+
+
+def _longest_wait(snapshot: ClusterSnapshot) -> str:
+    if not snapshot.oldest_pending:
+        return "-"
+    oldest_at = min(moment.at for moment in snapshot.oldest_pending)
+    return format_duration(float(max(0, round(snapshot.taken_at - oldest_at))))
+
+
+def _text(name: str) -> Text:
+    """A name of a user's making: neither markup nor control characters work in it."""
+    return Text(one_line(name))
+
+
+@contextmanager
+def progress_on(stream: TextIO) -> Iterator[Progressing]:
+    """A bar for each cluster that is being read; nothing where nobody looks."""
+    progress = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("jobs"),
+        TimeElapsedColumn(),
+        console=Console(file=stream),
+        disable=not stream.isatty(),
+    )
+    tasks: dict[str, TaskID] = {}
+
+    def progressing(cluster_name: str, jobs_known: int, jobs_expected: int | None) -> None:
+        if cluster_name not in tasks:
+            tasks[cluster_name] = progress.add_task(one_line(cluster_name), total=jobs_expected)
+        progress.update(tasks[cluster_name], completed=jobs_known, total=jobs_expected)
+
+    with progress:
+        yield progressing

@@ -1,0 +1,87 @@
+"""Which command runs, and what its end is called."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from exporter.cli.arguments import parse_arguments, serve_options
+from exporter.config import load_config
+from exporter.errors import ConfigError, ExporterError
+from exporter.logs import Redactor, set_up_logging
+
+DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; ``arguments`` without the program's name. Gives the exit code."""
+    namespace = parse_arguments(list(sys.argv[1:] if arguments is None else arguments))
+    run = _COMMANDS[namespace.command]
+    try:
+        return run(namespace)
+    except ConfigError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"{problem}\n")
+        return MISUSED
+    except ExporterError as error:
+        sys.stderr.write(f"ehpc-exporter: {error}\n")
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _serve(namespace: argparse.Namespace) -> int:
+    from exporter import daemon
+
+    redactor = Redactor()
+    set_up_logging(namespace.log_level, namespace.log_format, redactor)
+    return daemon.serve(namespace.config_file, serve_options(namespace), redactor)
+
+
+def _check_config(namespace: argparse.Namespace) -> int:
+    from exporter.cli.projection import report
+
+    config = load_config(namespace.config_file, os.environ)
+    sys.stdout.write(f"{namespace.config_file} is valid\n\n{report(config)}")
+    return DONE
+
+
+def _collect(namespace: argparse.Namespace) -> int:
+    from exporter.cli.collecting import collect
+
+    redactor = Redactor()
+    set_up_logging(namespace.log_level, namespace.log_format, redactor)
+    config = load_config(namespace.config_file, os.environ)
+    redactor.learn(account.secret_access_key.reveal() for account in config.accounts)
+    return collect(config, namespace.clusters, namespace.format)
+
+
+def _simulate(namespace: argparse.Namespace) -> int:
+    from exporter.simulator.command import SimulatorError, run_simulator
+
+    try:
+        run_simulator(namespace)
+    except SimulatorError as error:
+        sys.stderr.write(f"ehpc-exporter simulate: {error}\n")
+        return MISUSED
+    return DONE
+
+
+def _demo(namespace: argparse.Namespace) -> int:
+    from exporter.cli.demo import demo
+
+    redactor = Redactor()
+    set_up_logging(namespace.log_level, namespace.log_format, redactor)
+    return demo(serve_options(namespace), redactor, speed=namespace.speed)
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "serve": _serve,
+    "check-config": _check_config,
+    "collect": _collect,
+    "simulate": _simulate,
+    "demo": _demo,
+}

@@ -1,0 +1,158 @@
+"""What a configuration will cost: calls an hour, held against each account's share of its quota."""
+
+import math
+from dataclasses import dataclass
+
+from exporter.config import (
+    NO_HISTORY_SECONDS,
+    AccountConfig,
+    ClusterConfig,
+    Config,
+    config_warnings,
+    format_duration,
+)
+from exporter.logs import one_line
+from exporter.model import PAGE_LIMIT
+
+_HOUR_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterCost:
+    """Calls an hour for one cluster in a steady state, where the API sorts by last change."""
+
+    cluster: ClusterConfig
+    refresh_calls: float
+    audit_calls: float
+
+
+@dataclass(frozen=True, slots=True)
+class AccountCost:
+    """Calls an hour of all clusters of one account, and what it may spend."""
+
+    account: AccountConfig
+    clusters: tuple[ClusterCost, ...]
+
+    @property
+    def refresh_calls(self) -> float:
+        """For looks at the clusters."""
+        return sum(cost.refresh_calls for cost in self.clusters)
+
+    @property
+    def audit_calls(self) -> float:
+        """For proofs that the counts are right."""
+        return sum(cost.audit_calls for cost in self.clusters)
+
+    @property
+    def calls(self) -> float:
+        """Calls an hour, all together."""
+        return self.refresh_calls + self.audit_calls
+
+    @property
+    def fits(self) -> bool:
+        """Whether the account's share allows them."""
+        return self.calls <= self.account.calls_per_hour
+
+    @property
+    def share_needed(self) -> float:
+        """The part of the quota that would allow them, rounded up to a hundredth; may exceed 1."""
+        whole = self.account.calls_per_hour / self.account.quota_share
+        return math.ceil(self.calls / whole * 100 - 1e-9) / 100
+
+    @property
+    def interval_needed_seconds(self) -> float | None:
+        """One interval for every cluster that would fit, whole seconds; None if audits alone do
+        not."""
+        rest = self.account.calls_per_hour - self.audit_calls
+        if rest <= 0:
+            return None
+        return math.ceil(len(self.clusters) * _HOUR_SECONDS / rest - 1e-9)
+
+
+def project(config: Config) -> tuple[AccountCost, ...]:
+    """One call a refresh, and one for each audit."""
+    audit_calls = _HOUR_SECONDS / config.collection.audit_interval_seconds
+    return tuple(
+        AccountCost(
+            account,
+            tuple(
+                ClusterCost(cluster, _HOUR_SECONDS / cluster.interval_seconds, audit_calls)
+                for cluster in config.clusters_of(account.name)
+            ),
+        )
+        for account in config.accounts
+    )
+
+
+def report(config: Config) -> str:
+    """The projection for people, ending in a line feed."""
+    lines: list[str] = []
+    for cost in project(config):
+        lines += [*_account_lines(cost), ""]
+    lines += ["What nobody can know before it runs:", *_unknowns(config)]
+    warnings = config_warnings(config)
+    if warnings:
+        lines += ["", "Perhaps not meant:", *(f"  - {one_line(warning)}" for warning in warnings)]
+    return "\n".join(lines) + "\n"
+
+
+def _account_lines(cost: AccountCost) -> list[str]:
+    account = cost.account
+    quota = (
+        f"{account.quota_share:g} of {account.quota_requests} in "
+        f"{format_duration(account.quota_period_seconds)}"
+    )
+    lines = [
+        (
+            f"account {one_line(account.name)}: {_calls(cost.calls)} an hour projected, "
+            f"{account.calls_per_hour:,.0f} allowed ({quota})"
+        )
+    ]
+    width = max((len(one_line(each.cluster.name)) for each in cost.clusters), default=0)
+    lines += [
+        f"  {one_line(each.cluster.name):<{width}}  every {format_duration(each.cluster.interval_seconds)}: "
+        f"{each.refresh_calls:,.4g} to refresh, {each.audit_calls:,.4g} to audit"
+        for each in cost.clusters
+    ]
+    return [*lines, *_verdict(cost)]
+
+
+def _verdict(cost: AccountCost) -> list[str]:
+    if not cost.clusters:
+        return ["  no cluster uses it"]
+    used = cost.calls / cost.account.calls_per_hour
+    if cost.fits:
+        return [f"  fits: {used:.0%} of what is allowed"]
+    lines = [f"  does not fit: the intervals will be stretched, to about {used:.1f} times; either"]
+    if cost.interval_needed_seconds is not None:
+        lines.append(
+            f"    - set an interval of {format_duration(cost.interval_needed_seconds)} or more, or"
+        )
+    if cost.share_needed <= 1:
+        lines.append(
+            f"    - set quota.share to {cost.share_needed:g}, which leaves less to other tools, or"
+        )
+    return [*lines, "    - watch fewer clusters, or use another account for some of them"]
+
+
+def _unknowns(config: Config) -> list[str]:
+    lines = [
+        "  - whether the API sorts the list by last change. Where it does not, a refresh costs one",
+        f"    call for each {PAGE_LIMIT - 1} active jobs instead of one, and the intervals are",
+        "    stretched as far as the share demands; ehpc_sync_strategy will tell",
+        "  - how many other tools use the same account; they share its quota",
+    ]
+    if config.collection.history_seconds == NO_HISTORY_SECONDS:
+        return lines
+    lines.append("  - how long the history is. It is read once, with the calls that are left over:")
+    lines += [
+        f"    account {one_line(cost.account.name)} has some {left:,.0f} an hour for it, "
+        f"{left * (PAGE_LIMIT - 1):,.0f} jobs"
+        for cost in project(config)
+        if cost.clusters and (left := max(0.0, cost.account.calls_per_hour - cost.calls))
+    ] or ["    with these intervals nothing is left over for it"]
+    return lines
+
+
+def _calls(number: float) -> str:
+    return f"{number:,.4g} call{'' if number == 1 else 's'}"

@@ -1,0 +1,70 @@
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import exporter
+from exporter.config import Config, ServeOptions
+from exporter.errors import ExporterError
+from exporter.logs import Redactor
+from exporter.snapshot import ClusterState
+
+CONFIG = """\
+accounts:
+  - endpoint: https://hpc.api.example.com
+    access_key_id: KEYID
+    secret_access_key: hush-hush
+clusters:
+  - {name: cfd, cluster_id: ehpc-1, zone: jinan1a}
+  - {name: fea, cluster_id: ehpc-2, zone: jinan1a, interval: 30s}
+"""
+
+
+@dataclass
+class FakeDaemon:
+    """What the commands ask of the daemon, written down."""
+
+    serve_result: int | ExporterError = 0
+    states: Mapping[str, ClusterState] = field(default_factory=dict)
+    served: list[tuple[Path, ServeOptions]] = field(default_factory=list)
+    served_texts: list[str] = field(default_factory=list)
+    collected: list[list[str]] = field(default_factory=list)
+
+    def serve(self, config_path: Path, options: ServeOptions, redactor: Redactor) -> int:
+        assert isinstance(redactor, Redactor)
+        self.served.append((config_path, options))
+        self.served_texts.append(config_path.read_text() if config_path.exists() else "")
+        if isinstance(self.serve_result, ExporterError):
+            raise self.serve_result
+        return self.serve_result
+
+    def collect(
+        self, config: Config, progressing: Callable[[str, int, int | None], None]
+    ) -> Mapping[str, ClusterState]:
+        names = [cluster.name for cluster in config.clusters]
+        self.collected.append(names)
+        for name in names:
+            progressing(name, 0, None)
+            progressing(name, 100, 200)
+        return {name: state for name, state in self.states.items() if name in names}
+
+
+@pytest.fixture
+def daemon(monkeypatch: pytest.MonkeyPatch) -> FakeDaemon:
+    fake = FakeDaemon()
+    module: Any = SimpleNamespace(serve=fake.serve, collect=fake.collect)
+    monkeypatch.setitem(sys.modules, "exporter.daemon", module)
+    monkeypatch.setattr(exporter, "daemon", module, raising=False)
+    monkeypatch.setattr("exporter.cli.entry.set_up_logging", lambda *_: None)
+    return fake
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG)
+    return path

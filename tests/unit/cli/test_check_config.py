@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import pytest
+
+from exporter.cli import main
+from exporter.cli.projection import project, report
+from exporter.config import Config, parse_config
+
+from .conftest import CONFIG
+
+
+def config_of(text: str) -> Config:
+    return parse_config(text, {}, Path("/"))
+
+
+def crowded(clusters: int, interval: str = "10s", quota: str = "{}") -> Config:
+    lines = [
+        f"  - {{cluster_id: ehpc-{i}, zone: z, interval: {interval}}}" for i in range(clusters)
+    ]
+    text = CONFIG.split("clusters:")[0]
+    return config_of(f"{text}    quota: {quota}\nclusters:\n" + "\n".join(lines))
+
+
+def test_a_good_configuration(config_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-config", f"--config.file={config_file}"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert (
+        out
+        == f"""\
+{config_file} is valid
+
+account default: 192 calls an hour projected, 1,000 allowed (0.5 of 2000 in 1h)
+  cfd  every 1m: 60 to refresh, 6 to audit
+  fea  every 30s: 120 to refresh, 6 to audit
+  fits: 19% of what is allowed
+
+What nobody can know before it runs:
+  - whether the API sorts the list by last change. Where it does not, a refresh costs one
+    call for each 99 active jobs instead of one, and the intervals are
+    stretched as far as the share demands; ehpc_sync_strategy will tell
+  - how many other tools use the same account; they share its quota
+  - how long the history is. It is read once, with the calls that are left over:
+    account default has some 808 an hour for it, 79,992 jobs
+"""
+    )
+
+
+def test_a_bad_configuration(config_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config_file.write_text(CONFIG.replace("zone: jinan1a}", "zon: jinan1a}"))
+    assert main(["check-config", f"--config.file={config_file}"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == (
+        'clusters[0].zon: unknown key; did you mean "zone"? (line 6)\n'
+        "clusters[0].zone: is missing (line 6)\n"
+    )
+
+
+def test_what_does_not_fit_is_told_what_would() -> None:
+    text = report(crowded(4))
+    assert "account default: 1,464 calls an hour projected, 1,000 allowed" in text
+    assert (
+        """\
+  does not fit: the intervals will be stretched, to about 1.5 times; either
+    - set an interval of 15s or more, or
+    - set quota.share to 0.74, which leaves less to other tools, or
+    - watch fewer clusters, or use another account for some of them
+"""
+        in text
+    )
+    assert "nothing is left over" in text
+
+
+@pytest.mark.parametrize("clusters", [4, 7, 30, 100])
+def test_the_advice_is_good_advice(clusters: int) -> None:
+    (cost,) = project(crowded(clusters))
+    assert not cost.fits
+    needed = cost.interval_needed_seconds
+    assert needed is not None
+    (better,) = project(crowded(clusters, f"{needed:.0f}s"))
+    assert better.fits
+    (worse,) = project(crowded(clusters, f"{needed - 1:.0f}s"))
+    assert not worse.fits
+    if cost.share_needed <= 1:
+        (better,) = project(crowded(clusters, quota=f"{{share: {cost.share_needed}}}"))
+        assert better.fits
+
+
+def test_audits_alone_can_be_too_many() -> None:
+    config = crowded(200)
+    (cost,) = project(config)
+    assert cost.interval_needed_seconds is None
+    assert cost.share_needed > 1
+    text = report(config)
+    assert "set an interval" not in text
+    assert "quota.share to" not in text
+
+
+def test_an_account_without_clusters_and_no_history() -> None:
+    text = CONFIG.replace("accounts:\n", """\
+accounts:
+  - {name: spare, endpoint: 'http://10.0.0.1', access_key_id: K, secret_access_key: S}
+""").replace("  - endpoint", "  - name: main\n    endpoint").replace("zone", "account: main, zone")  # fmt: skip
+    shown = report(config_of(text + "collection: {history: none}"))
+    assert "account spare: 0 calls an hour projected" in shown
+    assert "  no cluster uses it\n" in shown
+    assert "history" not in shown
+    assert "Perhaps not meant:\n  - account spare: the endpoint is plain http" in shown

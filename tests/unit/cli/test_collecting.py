@@ -1,0 +1,129 @@
+import io
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter.cli import main
+from exporter.cli.collecting import progress_on, write_table
+from exporter.model import ClusterIdentity
+from exporter.snapshot import ClusterSnapshot, ClusterState, JobCount, QueueMoment, SyncFailure
+
+from .conftest import FakeDaemon
+
+
+def good(name: str = "cfd", queue: str = "默认队列") -> ClusterState:
+    snapshot = ClusterSnapshot(
+        taken_at=1_700_000_000,
+        counts=(
+            JobCount("pending", queue, "ann", 1200, 4800),
+            JobCount("running", queue, "ann", 7, 28),
+            JobCount("suspended", queue, "bob", 2, 8),
+            JobCount("finished", queue, "bob", 41, 0),
+            *(JobCount("running", f"q{number:02}", "ann", 1, 1) for number in range(12)),
+        ),
+        oldest_pending=(QueueMoment(queue, 1_700_000_000 - 5400),),
+        history_complete=True,
+        history_known=41,
+        history_expected=41,
+    )
+    return ClusterState(
+        ClusterIdentity(name, "ehpc-1", "jinan1a", "default"),
+        tried=True, up=True, snapshot=snapshot, last_success_at=1_700_000_000, strategy="scan",
+    )  # fmt: skip
+
+
+def bad(name: str = "fea") -> ClusterState:
+    failure = SyncFailure(
+        "authentication", "the key was\nrefused", "check access_key_id", 1_700_000_000
+    )
+    return ClusterState(
+        ClusterIdentity(name, "ehpc-2", "jinan1a", "default"), tried=True, failure=failure
+    )
+
+
+def test_table(daemon: FakeDaemon, config_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    daemon.states = {"cfd": good()}
+    assert main(["collect", f"--config.file={config_file}", "--cluster=cfd"]) == 0
+    assert daemon.collected == [["cfd"]]
+    out, err = capsys.readouterr()
+    assert err == ""
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines()]
+    assert ["cfd", "1,200", "19", "41", "0", "0", "2", "40", "4,800", "1h30m"] in cells
+    assert ["默认队列", "1,200", "7", "2"] in cells
+    assert "cfd: active jobs by queue (the busiest 10 of 13)" in out
+    assert ["q08", "0", "1", "0"] in cells
+    assert "q09" not in out
+
+
+def test_history_that_is_not_complete_is_not_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    state = good()
+    snapshot = ClusterSnapshot(
+        taken_at=0, counts=(JobCount("pending", "q", "u", 1, 1),), oldest_pending=()
+    )
+    stream = io.StringIO()
+    write_table({"cfd": ClusterState(state.identity, up=True, snapshot=snapshot)}, stream)
+    cells = [
+        [cell.strip() for cell in line.split("│")[1:-1]] for line in stream.getvalue().splitlines()
+    ]
+    assert ["cfd", "1", "0", "-", "-", "-", "0", "0", "1", "-"] in cells
+
+
+def test_a_failure_is_told_with_what_to_do(
+    daemon: FakeDaemon, config_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.states = {"cfd": good(), "fea": bad()}
+    assert main(["collect", f"--config.file={config_file}"]) == 1
+    assert daemon.collected == [["cfd", "fea"]]
+    out, err = capsys.readouterr()
+    assert "failed" in out
+    assert err == (
+        "fea: authentication: the key was\\nrefused\n    what to do: check access_key_id\n"
+    )
+
+
+def test_exposition_text(
+    daemon: FakeDaemon, config_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.states = {"cfd": good(queue='a "b"\\\n')}
+    assert main(["collect", f"--config.file={config_file}", "--format=prometheus"]) == 0
+    families = {f.name: f for f in text_string_to_metric_families(capsys.readouterr().out)}
+    jobs = {
+        (sample.labels["status"], sample.labels["queue"]): sample.value
+        for sample in families["ehpc_jobs"].samples
+    }
+    assert jobs["pending", 'a "b"\\\n'] == 1200
+    assert sum(jobs.values()) == 1262
+    assert families["ehpc_up"].samples[0].value == 1
+
+
+def test_an_unknown_cluster(
+    daemon: FakeDaemon, config_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["collect", f"--config.file={config_file}", "--cluster=cdf"]) == 2
+    assert capsys.readouterr().err == "--cluster: no cluster is named cdf; known: cfd, fea\n"
+    assert not daemon.collected
+
+
+def test_names_cannot_steer_the_terminal() -> None:
+    stream = io.StringIO()
+    write_table({"x": good("[red]x\x1b[31m\n", "[bold]\x1b]0;title\x07")}, stream)
+    shown = stream.getvalue()
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+    assert "[bold]\\u001b]0;title\\u0007" in shown
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_shown_to_people_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    for stream, shown in ((Terminal(), True), (io.StringIO(), False)):
+        with progress_on(stream) as progressing:
+            progressing("[red]cfd", 0, None)
+            progressing("[red]cfd", 150, 200)
+        assert ("[red]cfd" in stream.getvalue()) is shown
+        assert ("150/200" in stream.getvalue()) is shown

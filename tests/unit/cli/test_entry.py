@@ -1,0 +1,105 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from exporter import __version__
+from exporter.cli import main
+from exporter.cli.arguments import COMMANDS
+from exporter.config import ServeOptions
+from exporter.errors import ConfigError, ConfigProblem, StateError
+
+from .conftest import FakeDaemon
+
+
+@pytest.mark.parametrize("command", [[], ["serve"]])
+def test_without_a_command_it_serves(command: list[str], daemon: FakeDaemon) -> None:
+    assert main(command) == 0
+    assert daemon.served == [(Path("config.yaml"), ServeOptions())]
+
+
+def test_every_flag_of_serve(daemon: FakeDaemon) -> None:
+    flags = [
+        "--config.file=a.yaml",
+        "--web.listen-address=:1",
+        "--web.listen-address=[::1]:2",
+        "--web.listen-address=localhost:3",
+        "--web.telemetry-path=/hpc/metrics",
+        "--web.config.file=web.yaml",
+        "--web.enable-lifecycle",
+        "--log.level=debug",
+        "--log.format=json",
+    ]
+    assert main(flags) == 0
+    options = ServeOptions(
+        listen_addresses=(":1", "[::1]:2", "localhost:3"),
+        telemetry_path="/hpc/metrics",
+        web_config_file=Path("web.yaml"),
+        enable_lifecycle=True,
+    )
+    assert daemon.served == [(Path("a.yaml"), options)]
+
+
+def test_an_empty_web_config_file_is_none(daemon: FakeDaemon) -> None:
+    main(["--web.config.file="])
+    assert daemon.served[0][1].web_config_file is None
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--web.listen-address=10046", "'10046' is not host:port, [address]:port or :port"),
+        ("--web.listen-address=:65536", "':65536' is not host:port"),
+        ("--web.listen-address=::1:80", "'::1:80' is not host:port"),
+        ("--web.telemetry-path=metrics", "'metrics' is no path such as /metrics"),
+        ("--web.telemetry-path=/", "'/' is no path such as /metrics"),
+        ("--web.telemetry-path=/-/healthy", "'/-/healthy' is no path such as /metrics"),
+        ("--log.level=loud", "invalid choice: 'loud'"),
+        ("--log.format=xml", "invalid choice: 'xml'"),
+        ("--web.listen=:1", "unrecognized arguments: --web.listen=:1"),
+    ],
+)
+def test_wrong_flags(
+    flag: str, said: str, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([flag])
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+    assert not daemon.served
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["serve", "--version"]])
+def test_version(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"ehpc-exporter {__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"] if command else ["--help"])
+    assert caught.value.code == 0
+    assert f"ehpc-exporter {command}".strip() in capsys.readouterr().out
+
+
+def test_how_serving_ends(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    daemon.serve_result = ConfigError(
+        [ConfigProblem("clusters[1].zone", "is missing", 7), ConfigProblem("", "not YAML")]
+    )
+    assert main([]) == 2
+    assert capsys.readouterr().err == "clusters[1].zone: is missing (line 7)\nnot YAML\n"
+    daemon.serve_result = StateError("the state directory is in use")
+    assert main([]) == 1
+    assert capsys.readouterr().err == "ehpc-exporter: the state directory is in use\n"
+
+
+def test_serving_needs_no_tables_and_no_pretend_cloud() -> None:
+    script = "import sys, exporter.cli; print('rich' in sys.modules, 'exporter.simulator' in sys.modules)"
+    process = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert process.stdout == "False False\n"
