@@ -11,6 +11,7 @@ wires
 """
 
 import json
+import struct
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -59,7 +60,7 @@ def is_fault(name: str) -> bool:
     """Whether there is a fault of that name."""
     kind, _, number = name.partition("-")
     if kind in {"ret", "http"} and number.isascii() and number.isdigit():
-        return kind == "ret" or 100 <= int(number) <= 599  # noqa: PLR2004 - HTTP's own range
+        return kind == "ret" or 100 <= int(number) <= 599
     return name in _BODY_FAULTS or name in _WIRE_FAULTS
 
 
@@ -143,8 +144,8 @@ _BODY_FAULTS: Mapping[str, Callable[[Answer], Answer]] = {
     "json-string": _constant(b'"ok"'),
     "json-nesting": _constant(b"[" * 50_000 + b"]" * 50_000),
     "nested-records": _with_fields(hpc_job_set=[[[[{"hpcjob_uuid": "hpcjob-0"}]]]]),
-    "ret-code-missing": _constant(b'{"action":"HpcJobListJobsResponse","hpc_job_set":[]}'),
-    "ret-code-text": _with_fields(ret_code="none"),
+    "code-missing": _constant(b'{"action":"HpcJobListJobsResponse","hpc_job_set":[]}'),
+    "code-text": _with_fields(ret_code="none"),
     "set-is-object": _with_fields(hpc_job_set={"0": {}}),
     "set-is-text": _with_fields(hpc_job_set="none"),
     "set-missing": _constant(b'{"action":"HpcJobListJobsResponse","ret_code":0,"total_count":3}'),
@@ -175,16 +176,21 @@ _BODY_FAULTS: Mapping[str, Callable[[Answer], Answer]] = {
 # Wires
 
 _ELSEWHERE = "http://127.0.0.1:9/elsewhere"
-_BOMB_BYTES = 256 * 1024 * 1024
+_BOMB_MEGABYTES = 256
 
 
 @lru_cache(maxsize=1)
 def _bomb() -> bytes:
-    """A small body that inflates to a large one."""
+    """A small gzip body that inflates to a large one: one packed megabyte, repeated."""
     megabyte = b" " * (1024 * 1024)
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    parts = [packer.compress(megabyte) for _ in range(_BOMB_BYTES // len(megabyte))]
-    return b"".join([*parts, packer.flush()])
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = packer.compress(megabyte) + packer.flush(zlib.Z_FULL_FLUSH)
+    checksum = 0
+    for _ in range(_BOMB_MEGABYTES):
+        checksum = zlib.crc32(megabyte, checksum)
+    head = b"\x1f\x8b\x08" + bytes(7)
+    tail = struct.pack("<II", checksum, _BOMB_MEGABYTES * len(megabyte))
+    return head + packed * _BOMB_MEGABYTES + packer.flush() + tail
 
 
 def _travelling(
