@@ -11,9 +11,6 @@ from exporter.logs import LEVELS
 COMMANDS = ("serve", "check-config", "collect", "simulate", "demo")
 DEMO_ADDRESS = "127.0.0.1:10046"
 
-_ADDRESS = re.compile(r"(?:[^\s:/\[\]]*|\[[0-9A-Fa-f:.%\w]+\]):([0-9]{1,5})")
-_LARGEST_PORT = 65535
-
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     """Read the arguments; without a command they are those of ``serve``. Exits as argparse does."""
@@ -131,9 +128,12 @@ def _add_log(parser: argparse.ArgumentParser, level: str = "info") -> None:
 
 
 def _address(text: str) -> str:
-    match = _ADDRESS.fullmatch(text)
-    if match is None or int(match[1]) > _LARGEST_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is not host:port, [address]:port or :port")
+    from exporter.web.server import ListenError, parse_listen_address
+
+    try:
+        parse_listen_address(text)
+    except ListenError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
     return text
 
 

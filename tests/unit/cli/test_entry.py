@@ -49,9 +49,12 @@ def test_an_empty_web_config_file_is_none(daemon: FakeDaemon) -> None:
 @pytest.mark.parametrize(
     ("flag", "said"),
     [
-        ("--web.listen-address=10046", "'10046' is not host:port, [address]:port or :port"),
-        ("--web.listen-address=:65536", "':65536' is not host:port"),
-        ("--web.listen-address=::1:80", "'::1:80' is not host:port"),
+        (
+            "--web.listen-address=10046",
+            "'10046' is no address to listen on; write :PORT, HOST:PORT or [IPv6]:PORT",
+        ),
+        ("--web.listen-address=:65536", "':65536' is no address to listen on"),
+        ("--web.listen-address=::1:80", "'::1:80' is no address to listen on"),
         ("--web.telemetry-path=metrics", "'metrics' is no path such as /metrics"),
         ("--web.telemetry-path=/", "'/' is no path such as /metrics"),
         ("--web.telemetry-path=/-/healthy", "'/-/healthy' is no path such as /metrics"),

@@ -1,0 +1,136 @@
+"""Rules of the house that no linter knows."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).resolve().parents[2] / "exporter"
+FILES = {path.relative_to(HOUSE).as_posix(): path for path in sorted(HOUSE.rglob("*.py"))}
+
+REAL_TIME = {
+    ("time", "time"), ("time", "time_ns"), ("time", "sleep"), ("datetime", "now"),
+    ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"),
+}  # fmt: skip
+MAY_READ_TIME = ("clock.py", "simulator/")
+
+INPUT_OUTPUT = {
+    "asyncio", "http", "io", "multiprocessing", "os", "pathlib", "requests", "select", "selectors",
+    "shutil", "signal", "socket", "sqlite3", "ssl", "subprocess", "tempfile", "threading",
+    "urllib3",
+}  # fmt: skip
+PURE = (
+    "catalog.py", "errors.py", "model.py", "collector.py", "api/signature.py", "api/payload.py",
+    "api/refusal.py", "api/retry.py", "cli/projection.py", "config/checks.py",
+    "config/durations.py", "config/file.py", "config/reader.py", "config/tree.py",
+    "simulator/answers.py", "simulator/bulk.py", "simulator/dialect.py", "simulator/engine.py",
+    "simulator/fault_kinds.py", "simulator/faults.py", "simulator/joblist.py",
+    "simulator/listing.py", "simulator/ordering.py", "simulator/protocol.py",
+    "simulator/quota.py", "simulator/records.py", "simulator/refusal.py", "simulator/signing.py",
+    "simulator/workload.py", "sync/asking.py", "sync/audit.py", "sync/backfill.py",
+    "sync/context.py", "sync/delta.py", "sync/evidence.py", "sync/intake.py", "sync/reconcile.py",
+    "sync/replica.py", "sync/scan.py", "sync/sweep.py", "sync/transitions.py", "sync/walk.py",
+    "web/negotiation.py", "web/rendering.py",
+)  # fmt: skip
+SHAPELESS = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
+
+
+def tree_of(name: str) -> ast.Module:
+    return ast.parse(FILES[name].read_text(encoding="utf-8"), name)
+
+
+def imported(tree: ast.Module) -> set[str]:
+    """Top-level packages that a module imports anywhere in it."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def time_readers(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "time":
+            yield from (
+                f"from time import {a.name}" for a in node.names if ("time", a.name) in REAL_TIME
+            )
+        if not isinstance(node, ast.Attribute):
+            continue
+        owner = node.value
+        owner_name = getattr(owner, "id", getattr(owner, "attr", ""))
+        if (owner_name, node.attr) in REAL_TIME:
+            yield f"{owner_name}.{node.attr} on line {node.lineno}"
+
+
+def yields_only(tree: ast.Module) -> set[str]:
+    """``time.sleep(0)`` lets other threads run; it waits for nothing."""
+    return {
+        f"time.sleep on line {node.func.lineno}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and [getattr(argument, "value", None) for argument in node.args] == [0]
+    }
+
+
+def unnamed_threads(tree: ast.Module) -> Iterator[int]:
+    wanted = {"Thread": "name", "ThreadPoolExecutor": "thread_name_prefix"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if called in wanted and wanted[called] not in {k.arg for k in node.keywords}:
+                yield node.lineno
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if not n.startswith(MAY_READ_TIME)])
+def test_only_the_clock_reads_real_time(name: str) -> None:
+    tree = tree_of(name)
+    assert set(time_readers(tree)) <= yields_only(tree)
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_pure_modules_do_no_input_or_output(name: str) -> None:
+    tree = tree_of(name)
+    assert not imported(tree) & INPUT_OUTPUT
+    assert not list(time_readers(tree))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_thread_has_a_name(name: str) -> None:
+    assert not list(unnamed_threads(tree_of(name)))
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if n.startswith("simulator/")])
+def test_the_pretend_cloud_imports_nothing_of_ours(name: str) -> None:
+    own = {
+        node.module
+        for node in ast.walk(tree_of(name))
+        if isinstance(node, ast.ImportFrom)
+        and node.module
+        and node.module.partition(".")[0] == "exporter"
+    }
+    assert all(module.startswith("exporter.simulator") for module in own)
+
+
+def test_no_file_has_a_shapeless_name() -> None:
+    words = {word for name in FILES for word in name.removesuffix(".py").split("/")}
+    assert not words & SHAPELESS
+
+
+def test_the_rules_can_be_broken() -> None:
+    bad = ast.parse(
+        "import time, datetime\nfrom time import sleep\nimport socket\n"
+        "time.time()\ntime.sleep(1)\ntime.sleep(0)\ndatetime.datetime.now()\n"
+        "threading.Thread(target=f)\nThreadPoolExecutor(2)\n"
+    )
+    assert sorted(set(time_readers(bad)) - yields_only(bad)) == [
+        "datetime.now on line 7",
+        "from time import sleep",
+        "time.sleep on line 5",
+        "time.time on line 4",
+    ]
+    assert imported(bad) & INPUT_OUTPUT == {"socket"}
+    assert list(unnamed_threads(bad)) == [8, 9]
