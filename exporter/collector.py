@@ -110,7 +110,7 @@ def format_value(value: float) -> str:
     """A number as prometheus-client writes it: shortest form, exponents from 1e6 on, as Go does."""
     text = repr(value)
     point = text.find(".")
-    if value > 0 and point > 6:  # noqa: PLR2004 - seven digits before the point
+    if value > 0 and point > 6:  # seven digits before the point
         return f"{text[0]}.{text[1:point]}{text[point + 1 :]}".rstrip("0.") + f"e+{point - 1:02d}"
     return _NOT_FINITE.get(text, text)
 
