@@ -68,6 +68,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """``total_count`` of the whole list, when last seen."""
     sort: str = "unknown"
     """Whether the server sorts by ``modified_time``: unknown, honoured, ignored, refused."""
+    sort_by_submit: str = "unknown"
+    """The same for ``submitted_time``, by which deletions are searched if it can be."""
     filters: str = "unknown"
     """Whether it filters by ``jobs_status``: unknown, honoured, ignored."""
     totals: str = "unknown"

@@ -19,7 +19,7 @@ _JOB_COLUMNS = """
     queue INTEGER NOT NULL,
     user INTEGER NOT NULL,
     cores INTEGER NOT NULL,
-    submitted_at INTEGER,
+    submitted_at INTEGER NOT NULL,
     started_at INTEGER,
     modified_at INTEGER NOT NULL
 """
@@ -31,6 +31,7 @@ CREATE TABLE queues (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE users (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE jobs ({_JOB_COLUMNS}) WITHOUT ROWID;
 CREATE INDEX jobs_by_change ON jobs (modified_at);
+CREATE INDEX jobs_by_submit ON jobs (submitted_at);
 CREATE INDEX jobs_active ON jobs (status, queue, submitted_at) WHERE status > {LAST_END_STATUS_ID};
 CREATE TABLE tallies (
     kind TEXT NOT NULL, queue TEXT NOT NULL, status TEXT NOT NULL,

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -18,12 +19,16 @@ from exporter.ledger.records import Change, JobTotals, Progress, Tally, TallyKey
 from exporter.model import END_STATUSES, Job
 
 _COLUMNS = "uuid, status, queue, user, cores, submitted_at, started_at, modified_at"
-_Row = tuple[str, int, int, int, int, int | None, int | None, int]
+_Row = tuple[str, int, int, int, int, int, int | None, int]
 _GroupKey = tuple[int, int, int]
 
 _UPSERT = f"INSERT OR REPLACE INTO jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _SELECT_SOME = f"SELECT {_COLUMNS} FROM {{table}} WHERE uuid IN (SELECT value FROM json_each(?))"
 _DELETE_SOME = "DELETE FROM {table} WHERE uuid IN (SELECT value FROM json_each(?))"
+
+
+TimeColumn = Literal["modified_at", "submitted_at"]
+"""By which moment jobs are ranked; one that is not known counts as 0, the oldest."""
 
 
 class LedgerUnreadable(StateError):  # noqa: N818 - says what is the matter
@@ -186,7 +191,7 @@ class Ledger:
                 queue_id(job.queue),
                 user_id(job.user),
                 job.cores,
-                job.submitted_at,
+                job.submitted_at or 0,
                 job.started_at,
                 job.modified_at or 0,
             )
@@ -226,14 +231,21 @@ class Ledger:
             self._count(row, -1)
         self._suspects += len(rows)
 
-    def suspect_between(self, newest_at: float, oldest_at: float, *, keep: Iterable[str]) -> int:
+    def suspect_between(
+        self,
+        newest_at: float,
+        oldest_at: float,
+        *,
+        keep: Iterable[str],
+        by: TimeColumn = "modified_at",
+    ) -> int:
         """Suspect all jobs changed in [``oldest_at``, ``newest_at``] but those to ``keep``.
 
         Returns how many. The bounds may be infinite.
         """
         kept = set(keep)
         found = self._connection.execute(
-            "SELECT uuid FROM jobs WHERE modified_at BETWEEN ? AND ?",
+            f"SELECT uuid FROM jobs WHERE {by} BETWEEN ? AND ?",
             (_integral(oldest_at), _integral(newest_at)),
         )
         gone = [uuid for (uuid,) in found if uuid not in kept]
@@ -328,10 +340,12 @@ class Ledger:
         )
         return {row[0]: self._job(row) for row in rows}
 
-    def count_between(self, newest_at: float, oldest_at: float) -> int:
+    def count_between(
+        self, newest_at: float, oldest_at: float, *, by: TimeColumn = "modified_at"
+    ) -> int:
         """How many jobs changed within [``oldest_at``, ``newest_at``]; the bounds may be infinite."""
         row = self._connection.execute(
-            "SELECT COUNT(*) FROM jobs WHERE modified_at BETWEEN ? AND ?",
+            f"SELECT COUNT(*) FROM jobs WHERE {by} BETWEEN ? AND ?",
             (_integral(oldest_at), _integral(newest_at)),
         ).fetchone()
         return int(row[0])
@@ -370,7 +384,7 @@ class Ledger:
         rows = self._connection.execute(
             "SELECT queue, MIN(submitted_at) FROM jobs INDEXED BY jobs_active"
             f" WHERE status > {schema.LAST_END_STATUS_ID} AND status = {schema.PENDING_ID}"
-            " AND submitted_at IS NOT NULL GROUP BY queue"
+            " AND submitted_at > 0 GROUP BY queue"
         )
         return {self._queues.texts[queue]: oldest for queue, oldest in rows}
 
@@ -440,7 +454,7 @@ class Ledger:
             self._queues.texts[queue],
             self._users.texts[user],
             cores,
-            submitted_at,
+            submitted_at or None,
             started_at,
             modified_at or None,
         )

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-from exporter.errors import SyncError
+from exporter.errors import ApiError, SyncError
 from exporter.model import JobListQuery, Page
 
 
@@ -28,6 +28,25 @@ class Ask:
 T = TypeVar("T")
 Asking = Generator[Ask, Page, T]
 """A conversation that ends with a T. Errors of a call are thrown into it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished(Generic[T]):
+    """A conversation has ended, with this result."""
+
+    value: T
+
+
+def advance(asking: Asking[T], answer: Page | ApiError | None) -> Ask | Finished[T]:
+    """Give a conversation the answer to what it asked (None to start it); returns what it asks
+    next. An error that it does not know how to live with comes back out."""
+    try:
+        if isinstance(answer, ApiError):
+            return asking.throw(answer)
+        return next(asking) if answer is None else asking.send(answer)
+    except StopIteration as done:
+        return Finished(done.value)
+
 
 Allowance = Callable[[Purpose], int]
 """How many calls the budget leaves for a purpose just now."""

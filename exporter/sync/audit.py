@@ -7,7 +7,7 @@ random rank holds what the ledger holds there.
 
 from collections.abc import Mapping
 
-from exporter.model import PAGE_LIMIT, Page
+from exporter.model import Page
 from exporter.sync.asking import Ask, Asking, FilterBroken, Purpose
 from exporter.sync.context import SyncContext
 from exporter.sync.delta import close_head
@@ -19,8 +19,7 @@ from exporter.sync.reconcile import (
     Stretch,
     examine,
     rank_page,
-    reconcile,
-    whole_stretch,
+    search,
 )
 from exporter.sync.sweep import SWEPT_STATUSES, sweep_status
 
@@ -75,9 +74,9 @@ def _audit_status(ctx: SyncContext, status: str) -> Asking[None]:
     for _ in range(MOST_ROUNDS):
         expected = ctx.ledger.count_status(status)
         if ctx.progress.totals == "filtered":
-            offset = ctx.rng.randrange(max(1, expected - PAGE_LIMIT + 1))
+            offset = ctx.rng.randrange(max(1, expected - ctx.page_size + 1))
         else:
-            offset = max(0, expected - PAGE_LIMIT // 2)
+            offset = max(0, expected - ctx.page_size // 2)
         page = yield Ask(by_last_change(offset, status), Purpose.AUDIT)
         if any(job.status != status for job in page.jobs):
             ctx.update(filters="ignored")
@@ -100,7 +99,7 @@ def _counted(ctx: SyncContext, page: Page, offset: int) -> int | None:
     if ctx.progress.totals == "filtered":
         return page.total_count
     if page.jobs or offset == 0:
-        return offset + len(page.jobs) if len(page.jobs) < PAGE_LIMIT else None
+        return offset + len(page.jobs) if len(page.jobs) < ctx.page_size else None
     return None
 
 
@@ -122,9 +121,9 @@ def _visit(ctx: SyncContext, at: int) -> Asking[None]:
         page = yield Ask(by_last_change(offset), Purpose.AUDIT)
         ctx.saw_head(page)
         examine(ctx, rank_page(page, offset))
-        if len(page.jobs) < PAGE_LIMIT or changed_at(page.jobs[-1]) < at:
+        if len(page.jobs) < ctx.page_size or changed_at(page.jobs[-1]) < at:
             return
-        offset += PAGE_LIMIT - 1
+        offset += ctx.page_size - 1
 
 
 def _audit_active(ctx: SyncContext) -> Asking[None]:
@@ -145,7 +144,7 @@ def _audit_random_rank(ctx: SyncContext, head: Page) -> Asking[None]:
     progress = ctx.progress
     oldest_at = -INFINITE if progress.complete else progress.frontier_at or 0
     known = ctx.ledger.count_between(INFINITE, oldest_at)
-    offset = ctx.rng.randrange(max(1, known - PAGE_LIMIT + 1))
+    offset = ctx.rng.randrange(max(1, known - ctx.page_size + 1))
     page = yield Ask(by_last_change(offset), Purpose.AUDIT)
     ctx.saw_head(page)
     ranked = rank_page(page, offset)
@@ -157,7 +156,18 @@ def _audit_random_rank(ctx: SyncContext, head: Page) -> Asking[None]:
     head = yield from close_head(ctx)  # or has the list moved just now?
     if _surplus_in_front(ctx, boundaries[0]) == 0:
         return
-    yield from reconcile(ctx, _known_stretch(ctx, head, ranked, boundaries))
+    yield from reconcile_from(ctx, head, ranked, boundaries)
+
+
+def reconcile_from(
+    ctx: SyncContext, head: Page, ranked: Ranked, boundaries: list[Boundary]
+) -> Asking[None]:
+    """Search on both sides of a page whose rank is wrong, as far as the list is known."""
+    whole = Stretch(
+        Boundary(INFINITE, -(head.total_count or 0)),
+        Boundary(-INFINITE, 0) if ctx.comparable and ctx.progress.complete else boundaries[-1],
+    )
+    yield from search(ctx, whole, ranked)
 
 
 def _surplus_in_front(ctx: SyncContext, boundary: Boundary) -> int:
@@ -165,42 +175,33 @@ def _surplus_in_front(ctx: SyncContext, boundary: Boundary) -> int:
     return in_front - (boundary.rank + (ctx.progress.expected or 0))
 
 
-def _known_stretch(
-    ctx: SyncContext, head: Page, ranked: Ranked, boundaries: list[Boundary]
-) -> Stretch:
-    whole = whole_stretch(head)
-    if ranked.total is not None and ctx.progress.complete and not ctx.windowed:
-        return whole
-    return Stretch(whole.newer, boundaries[-1])
-
-
 def _audit_end(ctx: SyncContext) -> Asking[None]:
     """Where the server tells no total: does the list end where the ledger does?"""
     if not ctx.progress.complete or ctx.windowed:
         return
     size = ctx.ledger.size
-    offset = max(0, size - PAGE_LIMIT // 2)
+    offset = max(0, size - ctx.page_size // 2)
     page = yield Ask(by_last_change(offset), Purpose.AUDIT)
     end = offset + len(page.jobs)
-    if page.jobs and len(page.jobs) < PAGE_LIMIT and end == ctx.ledger.size:
+    if page.jobs and len(page.jobs) < ctx.page_size and end == ctx.ledger.size:
         examine(ctx, rank_page(page, offset))
         return
     yield from close_head(ctx)
-    if page.jobs and len(page.jobs) < PAGE_LIMIT and end == ctx.ledger.size:
+    if page.jobs and len(page.jobs) < ctx.page_size and end == ctx.ledger.size:
         return
     end = yield from _find_end(ctx)
-    yield from reconcile(ctx, Stretch(Boundary(INFINITE, 0), Boundary(-INFINITE, end)))
+    yield from search(ctx, Stretch(Boundary(INFINITE, 0), Boundary(-INFINITE, end)))
 
 
 def _find_end(ctx: SyncContext) -> Asking[int]:
     """How long the list is, by bisection."""
-    inside, beyond = 0, max(PAGE_LIMIT, 2 * ctx.ledger.size)
+    inside, beyond = 0, max(ctx.page_size, 2 * ctx.ledger.size)
     while inside < beyond:
         offset = (inside + beyond) // 2
         page = yield Ask(by_last_change(offset), Purpose.AUDIT)
         if not page.jobs:
             beyond = offset
-        elif len(page.jobs) < PAGE_LIMIT:
+        elif len(page.jobs) < ctx.page_size:
             return offset + len(page.jobs)
         else:
             inside = offset + len(page.jobs)

@@ -7,7 +7,7 @@ leaves calls, and needs no memory of its own.
 
 from collections.abc import Sequence
 
-from exporter.model import PAGE_LIMIT, Job
+from exporter.model import Job
 from exporter.sync.asking import Ask, Asking, OrderBroken, Purpose
 from exporter.sync.context import SyncContext, bottom_at
 from exporter.sync.evidence import by_last_change, changed_at, distinct_times, newest_first
@@ -15,6 +15,8 @@ from exporter.sync.walk import SeenInMemory, Step, Walk
 
 CHUNK_PAGES = 20
 PROBATION_PAGES = 3
+PROBATION_DEPTHS = (500, 5_000, 50_000)
+"""Where to look if the length of the list is not known."""
 
 
 def backfill(ctx: SyncContext) -> Asking[None]:
@@ -60,6 +62,8 @@ def _wanted_down_to_at(ctx: SyncContext) -> float:
 def probation(ctx: SyncContext) -> Asking[None]:
     """Prove that the whole list is sorted, not only its head by chance: pages from its end and from
     its middle must be sorted, and each older than what stands before it."""
+    # Whatever comes of it, it is not tried again at once.
+    ctx.update(sort_retry_at=ctx.now_at + ctx.settings.audit_interval_seconds)
     offsets = _probation_offsets(ctx)
     if not offsets:
         return
@@ -67,7 +71,7 @@ def probation(ctx: SyncContext) -> Asking[None]:
     for offset in offsets:
         page = yield Ask(by_last_change(offset), Purpose.FRESH)
         if not page.jobs:
-            return
+            break
         ctx.intake.take(page.jobs)
         above_at = _check_order(page.jobs, above_at)
     head = yield Ask(by_last_change(), Purpose.FRESH)
@@ -78,12 +82,14 @@ def probation(ctx: SyncContext) -> Asking[None]:
 
 
 def _probation_offsets(ctx: SyncContext) -> list[int]:
-    jobs = ctx.progress.expected or 0
-    last = jobs - PAGE_LIMIT
-    if last <= 0:
-        return [] if jobs <= PAGE_LIMIT else [last]
-    middles = sorted(ctx.rng.randrange(last) for _ in range(PROBATION_PAGES - 1))
-    return [*middles, last]
+    jobs = ctx.progress.expected
+    if jobs is None and ctx.progress.complete:
+        jobs = ctx.ledger.size
+    if jobs is None:
+        return list(PROBATION_DEPTHS)
+    last = jobs - ctx.page_size
+    middles = sorted(ctx.rng.randrange(max(1, last)) for _ in range(PROBATION_PAGES - 1))
+    return [*middles, last] if last > 0 else []
 
 
 def _check_order(jobs: Sequence[Job], above_at: float) -> float:

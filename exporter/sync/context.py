@@ -23,6 +23,8 @@ from exporter.sync.intake import Intake
 SHORTEST_WINDOW_SECONDS = 3600.0
 """Ended jobs are remembered at least so long, lest one still at the head be taken for new."""
 
+UNKNOWN_COST = 10**6
+
 DISTRUST_SECONDS = 3600.0
 LONGEST_DISTRUST_SECONDS = 86400.0
 
@@ -129,12 +131,19 @@ class SyncContext:
         return self.allowance(purpose) >= calls
 
     @property
+    def page_size(self) -> int:
+        """How many jobs a full page has, as far as is known."""
+        return self.progress.page_cap or PAGE_LIMIT
+
+    @property
     def whole_list_cost(self) -> int:
-        """Calls to read everything, about."""
+        """Calls to read everything, about; very many while nobody can tell."""
         jobs = self.progress.expected
         if jobs is None:
+            if not self.progress.complete:
+                return UNKNOWN_COST
             jobs = self.ledger.size
-        return max(1, -(-jobs // (PAGE_LIMIT - 1)))
+        return max(1, -(-jobs // max(1, self.page_size - 1)))
 
 
 def bottom_at(page: Page) -> int:

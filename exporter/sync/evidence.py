@@ -4,7 +4,7 @@ Nothing that the API reference marks as unverified is relied on before a page ha
 every page is looked at again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import msgspec
@@ -24,9 +24,14 @@ def changed_at(job: Job) -> int:
     return job.modified_at or 0
 
 
-def newest_first(jobs: Sequence[Job]) -> bool:
-    """Whether the jobs could be the answer of a server that sorts by the last change."""
-    times = [changed_at(job) for job in jobs]
+def submitted_at(job: Job) -> int:
+    """The moment of submission; 0 for a job that has none."""
+    return job.submitted_at or 0
+
+
+def newest_first(jobs: Sequence[Job], at: Callable[[Job], int] = changed_at) -> bool:
+    """Whether the jobs could be the answer of a server that sorts by a moment, newest first."""
+    times = [at(job) for job in jobs]
     return all(newer >= older for newer, older in pairwise(times))
 
 

@@ -1,31 +1,53 @@
 """Finding what differs between the ledger and the sorted list, by bisection over ranks.
 
-A *boundary* is a place between two jobs of the list that changed at different moments: on one side
-stand, say, ``k`` jobs, all that changed at ``t`` or later. The ledger can count the same jobs; where
+A *boundary* is a place between two jobs of the list whose moments differ: on one side stand, say,
+``k`` jobs, all of the moment ``t`` or later. The ledger can count the same jobs; where
 the two counts differ, something in front of the boundary does. Between two boundaries only the
 difference of the counts matters, so that halving the stretch between them closes in on a run of
 deleted jobs in ``log2`` calls.
 
 Ranks are counted from the end of the list where ``total_count`` allows it: what is submitted while
 the search goes on moves every rank from the head, and none from the end.
+
+The search goes by the time of submission where the server sorts by it: nothing but a deletion moves
+a rank there, and what is deleted together was mostly submitted together. Else it goes by the last
+change, by which the list is known to be sorted.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from exporter.errors import SyncError
-from exporter.model import PAGE_LIMIT, Job, Page
+from exporter.errors import RefusedError, SyncError
+from exporter.ledger.store import TimeColumn
+from exporter.model import Job, JobListQuery, Page
 from exporter.sync.asking import Ask, Asking, OrderBroken
 from exporter.sync.context import SyncContext
-from exporter.sync.evidence import by_last_change, changed_at, newest_first
+from exporter.sync.evidence import changed_at, newest_first, submitted_at
 
 INFINITE = float("inf")
-MOST_TIE_ROUNDS = 4
+MOST_TIE_ROUNDS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """By which moment the list is sorted, newest first."""
+
+    sort_key: str
+    column: TimeColumn
+    moment: Callable[[Job], int]
+
+    def query(self, offset: int) -> JobListQuery:
+        """A page of the list in this order."""
+        return JobListQuery(offset=offset, sort_key=self.sort_key, descending=True)
+
+
+BY_CHANGE = Ranking("modified_time", "modified_at", changed_at)
+BY_SUBMIT = Ranking("submitted_time", "submitted_at", submitted_at)
 
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """All jobs that changed at ``at`` or later stand in front of it."""
+    """All jobs of the moment ``at`` or later stand in front of it."""
 
     at: float
     rank: int
@@ -38,6 +60,7 @@ class Stretch:
 
     newer: Boundary
     older: Boundary
+    ranking: Ranking = BY_CHANGE
 
     @property
     def listed(self) -> int:
@@ -46,7 +69,14 @@ class Stretch:
 
     def surplus(self, ctx: SyncContext) -> int:
         """How many more there are in the ledger."""
-        return ctx.ledger.count_between(self.newer.at - 1, self.older.at) - self.listed
+        known = ctx.ledger.count_between(self.newer.at - 1, self.older.at, by=self.ranking.column)
+        return known - self.listed
+
+    def suspect(self, ctx: SyncContext, *, keep: Sequence[str] = ()) -> None:
+        """All jobs here, but those to ``keep``, are perhaps gone."""
+        ctx.ledger.suspect_between(
+            self.newer.at - 1, self.older.at, keep=keep, by=self.ranking.column
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +86,7 @@ class Ranked:
     jobs: Sequence[Job]
     offset: int
     total: int | None
+    ranking: Ranking = BY_CHANGE
 
     @property
     def base(self) -> int:
@@ -68,8 +99,8 @@ class Ranked:
         if self.offset == 0:
             found.append(Boundary(INFINITE, -self.base))
         for index in range(1, len(self.jobs)):
-            above = changed_at(self.jobs[index - 1])
-            if above > changed_at(self.jobs[index]):
+            above = self.ranking.moment(self.jobs[index - 1])
+            if above > self.ranking.moment(self.jobs[index]):
                 found.append(Boundary(above, self.offset + index - self.base))
         end = self.offset + len(self.jobs)
         if self.total is not None and end == self.total:
@@ -77,11 +108,11 @@ class Ranked:
         return found
 
 
-def rank_page(page: Page, offset: int) -> Ranked:
+def rank_page(page: Page, offset: int, ranking: Ranking = BY_CHANGE) -> Ranked:
     """A page as it stands in the sorted list. Raises ``OrderBroken`` if it is not sorted."""
-    if not newest_first(page.jobs):
-        raise OrderBroken("a page is not sorted by the last change")
-    return Ranked(page.jobs, offset, page.total_count)
+    if not newest_first(page.jobs, ranking.moment):
+        raise OrderBroken(f"a page is not sorted by {ranking.sort_key}")
+    return Ranked(page.jobs, offset, page.total_count, ranking)
 
 
 def examine(ctx: SyncContext, ranked: Ranked) -> list[Boundary]:
@@ -89,98 +120,116 @@ def examine(ctx: SyncContext, ranked: Ranked) -> list[Boundary]:
     ctx.intake.take(ranked.jobs, audit=True)
     boundaries = ranked.boundaries()
     if len(boundaries) >= 2:
-        known = Stretch(boundaries[0], boundaries[-1])
-        ctx.ledger.suspect_between(
-            known.newer.at - 1, known.older.at, keep=[job.uuid for job in ranked.jobs]
-        )
+        known = Stretch(boundaries[0], boundaries[-1], ranked.ranking)
+        known.suspect(ctx, keep=[job.uuid for job in ranked.jobs])
     return boundaries
 
 
-def reconcile(ctx: SyncContext, whole: Stretch, first: Ranked | None = None) -> Asking[bool]:
-    """Find and mend what differs within a stretch. False if the calls would be too many.
+def reconcile(ctx: SyncContext, head: Page) -> Asking[None]:
+    """Find and mend what differs between the ledger and the whole list, of which ``head`` is the
+    first page.
 
     Jobs of the ledger that are not where they should be become suspects: the head of the list, read
     once more afterwards, shows those that have only moved.
     """
-    open_stretches = [whole]
-    most_calls = 8 + 6 * max(1, (whole.listed // PAGE_LIMIT).bit_length())
-    most_calls = max(most_calls, min(ctx.whole_list_cost, 10 * most_calls))
-    calls, oldest_first = 0, True
-    if first is not None:
-        open_stretches = _split(ctx, whole, examine(ctx, first))
+    total = head.total_count or 0
+    whole = Stretch(Boundary(INFINITE, -total), Boundary(-INFINITE, 0))
+    if ctx.progress.sort_by_submit != "no":
+        try:
+            found = yield from search(ctx, replace(whole, ranking=BY_SUBMIT))
+        except (OrderBroken, RefusedError) as error:
+            if isinstance(error, RefusedError) and error.reason != "request":
+                raise
+            ctx.ledger.restore_suspects()
+            ctx.update(sort_by_submit="no")
+        else:
+            if found:
+                return
+    yield from search(ctx, whole)
+
+
+def search(ctx: SyncContext, whole: Stretch, first: Ranked | None = None) -> Asking[bool]:
+    """Close in on what differs within a stretch. False if that would take too many calls."""
+    open_stretches = [whole] if first is None else _split(whole, examine(ctx, first))
+    most_calls = 8 + 4 * max(1, (max(1, whole.listed) // ctx.page_size).bit_length())
+    if whole.ranking is BY_CHANGE:
+        most_calls = max(most_calls, min(2 * ctx.whole_list_cost, 300))
+    calls = 0
     while open_stretches:
         stretch = open_stretches.pop()
         surplus = stretch.surplus(ctx)
         if surplus == 0:
             continue
         if stretch.listed <= 0:
-            ctx.ledger.suspect_between(stretch.newer.at - 1, stretch.older.at, keep=())
+            stretch.suspect(ctx)
             continue
         if calls >= most_calls:
             return False
         # What is deleted is most often what is oldest: look at the very end before halving.
-        at_end = oldest_first and stretch.older.at == -INFINITE and surplus > 0
-        oldest_first = False
-        ranked = yield from _probe(ctx, stretch, at_end=at_end)
+        at_end = calls == 0 and stretch.older.at == -INFINITE and surplus > 0
         calls += 1
-        boundaries = examine(ctx, ranked)
-        open_stretches += _split(ctx, stretch, boundaries)
+        ranked = yield from _probe(ctx, stretch, at_end=at_end)
+        open_stretches += _split(stretch, examine(ctx, ranked))
     return True
 
 
 def _probe(ctx: SyncContext, stretch: Stretch, *, at_end: bool) -> Asking[Ranked]:
     base = ctx.progress.expected or 0
     if at_end:
-        offset = stretch.older.rank + base - PAGE_LIMIT
-    elif stretch.listed < PAGE_LIMIT - 1:
+        offset = stretch.older.rank + base - ctx.page_size
+    elif stretch.listed < ctx.page_size - 1:
         offset = stretch.newer.rank + base - 1  # with the job before it, to show the boundary
     else:
-        offset = stretch.newer.rank + base + (stretch.listed - PAGE_LIMIT) // 2
+        offset = stretch.newer.rank + base + (stretch.listed - ctx.page_size) // 2
     offset = max(0, offset)
-    page = yield Ask(by_last_change(offset))
+    page = yield Ask(stretch.ranking.query(offset))
     ctx.saw_head(page)
-    ranked = rank_page(page, offset)
+    ranked = rank_page(page, offset, stretch.ranking)
     boundaries = ranked.boundaries()
     if len(boundaries) < 2 and not any(
         stretch.newer.at > boundary.at > stretch.older.at for boundary in boundaries
     ):
-        ranked = yield from _whole_second(ctx, offset, page)
+        ranked = yield from _whole_second(ctx, ranked)
     return ranked
 
 
-def _whole_second(ctx: SyncContext, offset: int, page: Page) -> Asking[Ranked]:
-    """More jobs changed within one second than a page holds: read all of that second.
+def _whole_second(ctx: SyncContext, ranked: Ranked) -> Asking[Ranked]:
+    """More jobs are of one second than a page holds: read all of that second.
 
     Their order may differ from call to call, so it is read until as many are found as there are
     ranks.
     """
-    if not page.jobs:
-        return rank_page(page, offset)
-    at = changed_at(page.jobs[len(page.jobs) // 2])
-    while offset > 0 and changed_at(page.jobs[0]) <= at:
-        offset = max(0, offset - PAGE_LIMIT + 1)
-        page = yield Ask(by_last_change(offset))
+    if not ranked.jobs:
+        return ranked
+    ranking, offset = ranked.ranking, ranked.offset
+    at = ranking.moment(ranked.jobs[len(ranked.jobs) // 2])
+    newest_at = ranking.moment(ranked.jobs[0])
+    while offset > 0 and newest_at <= at:
+        offset = max(0, offset - ctx.page_size + 1)
+        page = yield Ask(ranking.query(offset))
+        newest_at = ranking.moment(rank_page(page, offset, ranking).jobs[0])
     found: dict[str, Job] = {}
     for _ in range(MOST_TIE_ROUNDS):
-        end = offset
+        start = offset
         while True:
-            page = yield Ask(by_last_change(max(offset, end - 1)))
-            found |= {job.uuid: job for job in rank_page(page, offset).jobs}
-            end = max(offset, end - 1) + len(page.jobs)
-            if len(page.jobs) < 2 or changed_at(page.jobs[-1]) < at or end == page.total_count:
+            page = yield Ask(ranking.query(start))
+            jobs = rank_page(page, start, ranking).jobs
+            found |= {job.uuid: job for job in jobs}
+            end = start + len(jobs)
+            if len(jobs) < 2 or ranking.moment(jobs[-1]) < at or end == page.total_count:
                 break
+            start = end - 1
         if len(found) >= end - offset:
-            jobs = sorted(found.values(), key=changed_at, reverse=True)[: end - offset]
-            return Ranked(jobs, offset, page.total_count)
+            ordered = sorted(found.values(), key=ranking.moment, reverse=True)
+            return Ranked(ordered[: end - offset], offset, page.total_count, ranking)
     raise SyncError(
         "order",
-        "jobs that changed in the same second cannot all be read: their order differs"
-        " from call to call",
+        "jobs of the same second cannot all be read: their order differs from call to call",
         advice="Nothing to do: the next sync tries again.",
     )
 
 
-def _split(ctx: SyncContext, stretch: Stretch, boundaries: list[Boundary]) -> list[Stretch]:
+def _split(stretch: Stretch, boundaries: list[Boundary]) -> list[Stretch]:
     inside = [
         boundary for boundary in boundaries if stretch.newer.at >= boundary.at >= stretch.older.at
     ]
@@ -188,12 +237,9 @@ def _split(ctx: SyncContext, stretch: Stretch, boundaries: list[Boundary]) -> li
         return []  # the list has moved away from under the search: the next sync goes on
     return [
         part
-        for part in (Stretch(stretch.newer, inside[0]), Stretch(inside[-1], stretch.older))
+        for part in (
+            replace(stretch, older=inside[0]),
+            replace(stretch, newer=inside[-1]),
+        )
         if part.newer.at > part.older.at
     ]
-
-
-def whole_stretch(head: Page, *, oldest_at: float = -INFINITE) -> Stretch:
-    """The whole list, of which ``head`` is the first page; only where ``total_count`` is known."""
-    total = head.total_count or 0
-    return Stretch(Boundary(INFINITE, -total), Boundary(oldest_at, 0))

@@ -13,7 +13,7 @@ from exporter.sync.context import SyncContext, SyncSettings, bottom_at
 from exporter.sync.delta import catch_up, close_head, read_head
 from exporter.sync.evidence import changed_at, newest_first
 from exporter.sync.intake import RECENT_SECONDS, Intake
-from exporter.sync.reconcile import reconcile, whole_stretch
+from exporter.sync.reconcile import reconcile
 from exporter.sync.scan import is_whole, scan, take_whole
 from exporter.sync.sweep import sweep_active, sweep_cost
 
@@ -66,7 +66,8 @@ class Replica:
         ctx = self._context(now_at, allowance)
         progress = ctx.progress
         if progress.newest_at is not None:
-            if progress.sort == "unknown" and now_at >= progress.distrusted_until_at:
+            patient_until_at = max(progress.distrusted_until_at, progress.sort_retry_at)
+            if progress.sort == "unknown" and now_at >= patient_until_at:
                 return guarded(ctx, probation)
             if ctx.order_trusted:
                 return None if progress.read_through else guarded(ctx, backfill)
@@ -121,7 +122,7 @@ class Replica:
             return
         head = yield from close_head(ctx)
         if self.ledger.size != head.total_count:
-            yield from reconcile(ctx, whole_stretch(head))
+            yield from reconcile(ctx, head)
             head = yield from close_head(ctx)
         if self.ledger.size == head.total_count:
             self._settled(ctx)

@@ -1,0 +1,112 @@
+"""A cluster of the pretend cloud, in process, at the other end of a replica's conversations."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC
+from random import Random
+
+from exporter.api.payload import decode_page
+from exporter.errors import ApiError
+from exporter.ledger.store import Ledger, open_ledger
+from exporter.model import JobListQuery, Page
+from exporter.simulator import Cloud, Dialect, JobList
+from exporter.simulator.dialect import DOCUMENTED
+from exporter.sync.asking import Ask, Purpose, advance
+from exporter.sync.context import SyncSettings
+from exporter.sync.replica import Refreshed, Replica
+
+CLUSTER_ID = "ehpc-test"
+START_AT = 1_700_000_000.0
+
+
+def plenty(_: Purpose) -> int:
+    """An allowance that is never used up."""
+    return 10**9
+
+
+class PretendCluster:
+    """One remote list, its clock, and a replica that is kept equal to it."""
+
+    def __init__(
+        self,
+        dialect: Dialect = DOCUMENTED,
+        settings: SyncSettings | None = None,
+        *,
+        jobs: JobList | None = None,
+        seed: int = 0,
+        ledger: Ledger | None = None,
+    ) -> None:
+        self.cloud = Cloud()
+        self.cluster = self.cloud.add_cluster(CLUSTER_ID, dialect=dialect, jobs=jobs)
+        self.now_at = START_AT
+        self.calls = 0
+        self.ledger = ledger or open_ledger(None, CLUSTER_ID)
+        self.settings = settings or SyncSettings()
+        self.seed = seed
+        self.replica = Replica(self.ledger, self.settings, Random(seed))
+        self.between_calls: Callable[[], None] = lambda: None
+        self.before_call: Callable[[JobListQuery], None] = lambda query: None
+
+    @property
+    def jobs(self) -> JobList:
+        """The truth."""
+        return self.cluster.jobs
+
+    def list_jobs(self, query: JobListQuery) -> Page:
+        """One call, as the real client would decode it."""
+        self.before_call(query)
+        self.calls += 1
+        params = {"offset": str(query.offset), "limit": str(query.limit)}
+        if query.status:
+            params["jobs_status"] = query.status
+        if query.sort_key:
+            params |= {"sort_key": query.sort_key, "reverse": "1" if query.descending else "0"}
+        answer = self.cloud.list_jobs(CLUSTER_ID, params, self.now_at)
+        page = decode_page(json.dumps(answer).encode(), timezone=UTC, server_time_at=self.now_at)
+        self.between_calls()
+        return page
+
+    def _answer(self, ask: Ask) -> Page | ApiError:
+        try:
+            return self.list_jobs(ask.query)
+        except ApiError as error:
+            return error
+
+    def refresh(self) -> Refreshed:
+        """One sync, in one transaction."""
+        asking = self.replica.refresh(self.now_at, plenty)
+        with self.ledger.transaction():
+            step = advance(asking, None)
+            while isinstance(step, Ask):
+                step = advance(asking, self._answer(step))
+        return step.value
+
+    def background(self, most_calls: int = 10**6) -> None:
+        """What is left to do in the background, each step in a transaction of its own."""
+        before = self.calls
+        while self.calls - before < most_calls:
+            asking = self.replica.background(self.now_at, plenty)
+            if asking is None:
+                return
+            with self.ledger.transaction():
+                step = advance(asking, None)
+            while isinstance(step, Ask):
+                answer = self._answer(step)
+                with self.ledger.transaction():
+                    step = advance(asking, answer)
+
+    def turn(self, seconds: float | None = None) -> Refreshed:
+        """Let an interval pass, sync, and do what there is to do in the background."""
+        self.now_at += seconds if seconds is not None else self.settings.interval_seconds
+        result = self.refresh()
+        self.background()
+        return result
+
+    def counted(self) -> Counter[tuple[str, str, str]]:
+        """What the ledger says: jobs by (status, queue, user)."""
+        return Counter({key: totals.jobs for key, totals in self.ledger.totals().items()})
+
+    def true_counts(self) -> Counter[tuple[str, str, str]]:
+        """What a plain count over the remote list says."""
+        return Counter({tuple(key): count for key, count in self.jobs.counts().items()})
