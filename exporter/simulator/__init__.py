@@ -36,10 +36,10 @@ In process, for tests of syncing
 
 from exporter.simulator.bulk import fill
 from exporter.simulator.dialect import DIALECTS, DOCUMENTED, Dialect
-from exporter.simulator.joblist import (
+from exporter.simulator.joblist import JobList
+from exporter.simulator.listed import (
     END_STATUSES,
     JobKey,
-    JobList,
     JobRow,
     ListedJob,
     Listing,

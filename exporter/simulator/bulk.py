@@ -3,7 +3,8 @@
 import random
 from collections.abc import Iterable, Iterator, Set
 
-from exporter.simulator.joblist import JobList, JobRow
+from exporter.simulator.joblist import JobList
+from exporter.simulator.listed import JobRow
 
 _ENDS = ("finished",) * 8 + ("exited", "cancelled")
 

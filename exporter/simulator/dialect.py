@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from exporter.simulator.joblist import Order, TieOrder, Transition
+from exporter.simulator.listed import Order, TieOrder, Transition
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,97 +8,20 @@ import random
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from enum import StrEnum
-from typing import NamedTuple
 
+from exporter.simulator.identity import identity, number_of, scrambled, unscrambled
+from exporter.simulator.listed import (
+    JobKey,
+    JobRow,
+    ListedJob,
+    Listing,
+    Order,
+    TieOrder,
+    Transition,
+)
 from exporter.simulator.ordering import OrderedKeys
 
-END_STATUSES = frozenset({"finished", "exited", "cancelled"})
-
-
-class Transition(StrEnum):
-    """The kinds of change; a dialect names those that leave ``modified_time`` where it was."""
-
-    START = "start"
-    END = "end"
-    CANCEL = "cancel"
-    REQUEUE = "requeue"
-    SUSPEND = "suspend"
-    RESUME = "resume"
-    EDIT = "edit"
-
-
-class Order(StrEnum):
-    """What a list can be sorted by, in the words of ``sort_key``."""
-
-    MODIFIED = "modified_time"
-    SUBMITTED = "submitted_time"
-    STARTED = "started_time"
-    JOB_ID = "job_id"
-    UUID = "hpcjob_uuid"
-
-
-class TieOrder(StrEnum):
-    """How jobs of the same second stand to one another, whichever way the list is sorted."""
-
-    STABLE = "stable"
-    """By job id, ascending."""
-    REVERSED = "reversed"
-    """By job id, descending."""
-    SHUFFLED = "shuffled"
-    """Anew at every call."""
-
-
-class ListedJob(NamedTuple):
-    """One job as it stands in the list now."""
-
-    uuid: str
-    job_id: int
-    status: str
-    queue: str
-    user: str
-    cores: int
-    """0 where the list shows null."""
-    submitted_at: int
-    started_at: int | None
-    modified_at: int
-
-
-class JobRow(NamedTuple):
-    """A job to be loaded as it is, without a history of transitions."""
-
-    status: str
-    queue: str
-    user: str
-    cores: int
-    submitted_at: int
-    started_at: int | None
-    modified_at: int
-
-
-class Listing(NamedTuple):
-    """One page of a list and how many jobs match its filters."""
-
-    jobs: list[ListedJob]
-    matching: int
-
-
-class JobKey(NamedTuple):
-    """What a plain count is by."""
-
-    status: str
-    queue: str
-    user: str
-
-
 _LOW = 0xFFFFFFFF
-_UUID_BITS = 40
-_UUID_MASK = (1 << _UUID_BITS) - 1
-_UUID_FACTOR = 0x9E3779B97F4A7C15 & _UUID_MASK | 1
-_UUID_INVERSE = pow(_UUID_FACTOR, -1, 1 << _UUID_BITS)
-_UUID_PREFIX = "hpcjob-"
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_PAIRS = [left + right for left in _DIGITS for right in _DIGITS]
 _MOST_INDICES = 1000
 _GONE = 0
 _TIELESS = frozenset({Order.JOB_ID, Order.UUID})
@@ -132,7 +55,7 @@ class JobList:
     def __init__(self, *, first_job_id: int = 10001, uuid_salt: int = 0) -> None:
         """``uuid_salt`` makes the identities of two lists differ; same salt, same identities."""
         self._first_job_id = first_job_id
-        self._salt = uuid_salt & _UUID_MASK
+        self._salt = uuid_salt
         self._statuses = _Names()
         self._queues = _Names()
         self._users = _Names()
@@ -243,7 +166,7 @@ class JobList:
         """Add one job as it is; returns its ``hpcjob_uuid``."""
         number = self._append(row)
         self._index(number)
-        return self._uuid(number)
+        return identity(number, self._salt)
 
     def load(self, rows: Iterable[JobRow]) -> None:
         """Add many jobs as they are. Drops the indices: they are built anew when asked for."""
@@ -293,12 +216,9 @@ class JobList:
         index = self._find_index(status, queue, user, order, flipped)
         if index is None:
             return Listing([], 0)
-        if ties is TieOrder.SHUFFLED:
-            keys = _slice(index, descending, offset, limit)
-            if order not in _TIELESS:
-                keys = _shuffle(index, keys, descending, offset, rng or random.Random())
-        else:
-            keys = _slice(index, descending, offset, limit)
+        keys = index.page(offset, limit, descending=descending)
+        if ties is TieOrder.SHUFFLED and order not in _TIELESS:
+            keys = index.shuffled(keys, offset, rng or random.Random(), descending=descending)
         numbers = (self._number_of_key(key, order, flipped) for key in keys)
         return Listing([self._listed(number) for number in numbers], len(index))
 
@@ -364,7 +284,7 @@ class JobList:
     def _listed(self, number: int) -> ListedJob:
         started = self._started[number]
         return ListedJob(
-            self._uuid(number),
+            identity(number, self._salt),
             self._first_job_id + number,
             self._statuses.names[self._status[number]],
             self._queues.names[self._queue[number]],
@@ -375,24 +295,9 @@ class JobList:
             self._modified[number],
         )
 
-    def _scrambled(self, number: int) -> int:
-        return (number * _UUID_FACTOR & _UUID_MASK) ^ self._salt
-
-    def _uuid(self, number: int) -> str:
-        rest, low = divmod(self._scrambled(number), 1296)
-        rest, middle = divmod(rest, 1296)
-        top, high = divmod(rest, 1296)
-        return f"{_UUID_PREFIX}{_PAIRS[top]}{_PAIRS[high]}{_PAIRS[middle]}{_PAIRS[low]}"
-
     def _number(self, uuid: str) -> int:
-        try:
-            scrambled = int(uuid.removeprefix(_UUID_PREFIX), 36)
-        except ValueError:
-            raise KeyError(uuid) from None
-        number = ((scrambled ^ self._salt) * _UUID_INVERSE) & _UUID_MASK
+        number = number_of(uuid, self._salt)
         if number >= len(self._status) or self._status[number] == _GONE:
-            raise KeyError(uuid)
-        if self._uuid(number) != uuid:
             raise KeyError(uuid)
         return number
 
@@ -400,7 +305,7 @@ class JobList:
         if order is Order.JOB_ID:
             return number
         if order is Order.UUID:
-            return self._scrambled(number)
+            return scrambled(number, self._salt)
         if order is Order.MODIFIED:
             at = self._modified[number]
         elif order is Order.SUBMITTED:
@@ -413,7 +318,7 @@ class JobList:
         if order is Order.JOB_ID:
             return key
         if order is Order.UUID:
-            return ((key ^ self._salt) * _UUID_INVERSE) & _UUID_MASK
+            return unscrambled(key, self._salt)
         return _LOW - (key & _LOW) if flipped else key & _LOW
 
     def _find_index(
@@ -471,29 +376,3 @@ class JobList:
     def _unindex(self, number: int) -> None:
         for name, index in self._indices_of(number):
             index.remove(self._key(number, *name))
-
-
-def _slice(index: OrderedKeys, descending: bool, offset: int, limit: int) -> list[int]:
-    if not descending:
-        return index.slice(offset, offset + limit)
-    stop = len(index) - offset
-    keys = index.slice(max(0, stop - limit), stop) if stop > 0 else []
-    keys.reverse()
-    return keys
-
-
-def _shuffle(
-    index: OrderedKeys, keys: list[int], descending: bool, offset: int, rng: random.Random
-) -> list[int]:
-    """``keys``, from ``offset`` on, with every run of one second drawn from a shuffle of it all."""
-    shuffled: list[int] = []
-    position = offset
-    while len(shuffled) < len(keys):
-        second = keys[len(shuffled)] >> 32
-        first, beyond = index.rank(second << 32), index.rank((second + 1) << 32)
-        tied = index.slice(first, beyond)
-        rng.shuffle(tied)
-        begin = len(index) - beyond if descending else first
-        shuffled.extend(tied[position - begin :])
-        position = begin + len(tied)
-    return shuffled[: len(keys)]

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from exporter.simulator.dialect import Dialect
-from exporter.simulator.joblist import JobList, ListedJob, Listing, Order
+from exporter.simulator.joblist import JobList
+from exporter.simulator.listed import ListedJob, Listing, Order
 from exporter.simulator.records import record
 from exporter.simulator.refusal import RefusalError
 

@@ -1,5 +1,6 @@
 """Sorted integer keys that can be asked for the k-th one: what answers a page at any offset."""
 
+import random
 from array import array
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
@@ -81,6 +82,32 @@ class OrderedKeys:
                 break
             start = 0
         return found
+
+    def page(self, offset: int, limit: int, *, descending: bool) -> list[int]:
+        """The ``limit`` keys from ``offset`` on, counted from the end that comes first."""
+        if not descending:
+            return self.slice(offset, offset + limit)
+        stop = self._length - offset
+        keys = self.slice(max(0, stop - limit), stop) if stop > 0 else []
+        keys.reverse()
+        return keys
+
+    def shuffled(
+        self, keys: list[int], offset: int, rng: random.Random, *, descending: bool
+    ) -> list[int]:
+        """A page, with every run of keys that are equal but for their low half drawn from a
+        shuffle of the whole run, of which the page may have a part."""
+        drawn: list[int] = []
+        position = offset
+        while len(drawn) < len(keys):
+            tie = keys[len(drawn)] >> 32
+            first, beyond = self.rank(tie << 32), self.rank((tie + 1) << 32)
+            run = self.slice(first, beyond)
+            rng.shuffle(run)
+            begin = self._length - beyond if descending else first
+            drawn.extend(run[position - begin :])
+            position = begin + len(run)
+        return drawn[: len(keys)]
 
     def __iter__(self) -> Iterator[int]:
         for chunk in self._chunks:

@@ -6,7 +6,7 @@ from time import gmtime
 from typing import Any
 
 from exporter.simulator.dialect import Dialect
-from exporter.simulator.joblist import ListedJob
+from exporter.simulator.listed import ListedJob
 
 CONTENT_MARK = "private-7f3a9c"
 """Is in every field of a record that must never be exported, logged or stored."""
