@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError, ProxyError
+from urllib3.exceptions import HTTPError, NewConnectionError, ProxyError
 from urllib3.exceptions import SSLError as Urllib3SSLError
 from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 from urllib3.poolmanager import PoolManager
@@ -200,14 +200,11 @@ class RequestsTransport:
         except ValueError:
             host = "the endpoint"
         through = " through the proxy" if _first(causes, ProxyError) else ""
-        if deadline.passed or any(isinstance(cause, _TIMEOUTS) for cause in causes):
+        if deadline.passed or any(map(_is_timeout, causes)):
             seconds = f"{self._timeout_seconds:g} s"
             return _failed("timeout", f"no complete answer from {host}{through} within {seconds}")
         reason, what = _what_happened(causes)
         return _failed(reason, f"{what} ({host}{through})")
-
-
-_TIMEOUTS = (TimeoutError, requests.Timeout, Urllib3TimeoutError)
 
 
 class _Session(requests.Session):
@@ -264,6 +261,13 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(cause))
         yield cause
         waiting += [*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__]
+
+
+def _is_timeout(cause: BaseException) -> bool:
+    # urllib3 counts every connection that cannot be made as one that timed out.
+    if isinstance(cause, NewConnectionError):
+        return False
+    return isinstance(cause, TimeoutError | requests.Timeout | Urllib3TimeoutError)
 
 
 def _first(causes: tuple[BaseException, ...], *kinds: type[BaseException]) -> Any:

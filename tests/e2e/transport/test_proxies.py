@@ -1,0 +1,154 @@
+"""Proxies from the environment."""
+
+import select
+import socket
+import time
+
+import pytest
+
+from .peers import (
+    BODY,
+    PATIENCE_SECONDS,
+    TARGET,
+    TIMEOUT_SECONDS,
+    Authority,
+    Behaviour,
+    Make,
+    Start,
+    answer,
+    at_most,
+    drip,
+    failure_of,
+    hold,
+    read_request,
+    reset,
+    serve,
+)
+
+
+class Proxy:
+    """A proxy's behaviour: takes absolute URLs and tunnels."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __call__(self, connection: socket.socket) -> None:
+        while request := read_request(connection):
+            line = request.split(b"\r\n")[0].decode()
+            self.lines.append(line)
+            method, target, _ = line.split()
+            if method == "CONNECT":
+                host, _, port = target.rpartition(":")
+                connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                self._tunnel(connection, host, int(port))
+                return
+            connection.sendall(answer())
+
+    @staticmethod
+    def _tunnel(connection: socket.socket, host: str, port: int) -> None:
+        del host  # whatever the name, it is here
+        with socket.create_connection(("127.0.0.1", port)) as other:
+            ends = {connection: other, other: connection}
+            while True:
+                for end in select.select(list(ends), [], [], PATIENCE_SECONDS)[0]:
+                    part = end.recv(65536)
+                    if not part:
+                        return
+                    ends[end].sendall(part)
+
+
+def test_a_proxy_for_http(peer: Start, transport: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = Proxy()
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{peer(proxy).port}")
+    client = transport()
+    for _ in range(2):
+        assert client.exchange(f"http://hpc.example{TARGET}").body == BODY
+    assert proxy.lines == [f"GET http://hpc.example{TARGET} HTTP/1.1"] * 2
+
+
+def test_a_proxy_for_https(
+    peer: Start, transport: Make, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = Proxy()
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{peer(proxy).port}")
+    seen: list[bytes] = []
+
+    def behave(connection: socket.socket) -> None:
+        while request := read_request(connection):
+            seen.append(request)
+            connection.sendall(answer())
+
+    server = peer(behave, authority.server)
+    client = transport(ca_file=authority.file)
+    for _ in range(2):
+        assert client.exchange(server.url("https", "hpc.example")).body == BODY
+    assert [line.split()[:2] for line in proxy.lines] == [["CONNECT", f"hpc.example:{server.port}"]]
+    assert [request.split(b"\r\n")[0] for request in seen] == [
+        f"GET {TARGET} HTTP/1.1".encode()
+    ] * 2
+
+
+def test_no_proxy(peer: Start, transport: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = Proxy()
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{peer(proxy).port}")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert transport().exchange(peer(serve(answer())).url()).body == BODY
+    assert proxy.lines == []
+
+
+@pytest.mark.parametrize(
+    ("behave", "reason"),
+    [
+        (
+            lambda it: drip(it, b"HTTP/1.1 200 Connection established\r\n" + b"X: y\r\n" * 99),
+            "timeout",
+        ),
+        (hold, "timeout"),
+        (
+            lambda it: it.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"),
+            "connection",
+        ),
+        (reset, "connection"),
+    ],
+    ids=["drips", "stalls", "refuses", "resets"],
+)
+def test_proxies_that_fail(
+    peer: Start,
+    transport: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    behave: Behaviour,
+    reason: str,
+) -> None:
+    def proxy(connection: socket.socket) -> None:
+        read_request(connection)
+        behave(connection)
+
+    monkeypatch.setenv("https_proxy", f"http://someone:hush@127.0.0.1:{peer(proxy).port}")
+    client = transport(TIMEOUT_SECONDS if reason == "timeout" else PATIENCE_SECONDS)
+    with at_most(10 * TIMEOUT_SECONDS if reason == "timeout" else PATIENCE_SECONDS):
+        error = failure_of(client, f"https://hpc.example{TARGET}")
+    assert error.reason == reason
+    assert "hush" not in str(error)
+
+
+def test_a_tunnel_and_the_answer_share_one_deadline(
+    peer: Start, transport: Make, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timeout_seconds = 3.0
+
+    class SlowProxy(Proxy):
+        def __call__(self, connection: socket.socket) -> None:
+            time.sleep(timeout_seconds * 0.6)
+            super().__call__(connection)
+
+    def behave(connection: socket.socket) -> None:
+        read_request(connection)
+        hold(connection)
+
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{peer(SlowProxy()).port}")
+    server = peer(behave, authority.server)
+    with at_most(timeout_seconds * 1.5):
+        error = failure_of(
+            transport(timeout_seconds, ca_file=authority.file), server.url("https", "hpc.example")
+        )
+    assert error.reason == "timeout"

@@ -1,0 +1,77 @@
+"""Whom a TLS connection trusts."""
+
+from pathlib import Path
+
+import pytest
+
+from .peers import (
+    BODY,
+    Authority,
+    Make,
+    Start,
+    answer,
+    failure_of,
+    read_request,
+    serve,
+)
+
+
+def test_tls_with_a_ca_file(peer: Start, transport: Make, authority: Authority) -> None:
+    server = peer(serve(answer()), authority.server)
+    client = transport(ca_file=authority.file)
+    for _ in range(3):
+        assert client.exchange(server.url("https")).body == BODY
+    assert server.connections == 1
+
+
+def test_tls_with_a_bundle_of_the_environment(
+    peer: Start, transport: Make, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", authority.file)
+    server = peer(serve(answer()), authority.server)
+    assert transport().exchange(server.url("https")).body == BODY
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        (("server", False), "unable to get local issuer certificate"),
+        (("stranger", True), "unable to get local issuer certificate"),
+        (("server_for_others", True), "IP address mismatch"),
+    ],
+)
+def test_tls_that_is_not_trusted(
+    peer: Start,
+    transport: Make,
+    authority: Authority,
+    case: tuple[str, bool],
+    words: str,
+) -> None:
+    context, with_file = case
+    requests_seen: list[bytes] = []
+    server = peer(lambda it: requests_seen.append(read_request(it)), getattr(authority, context))
+    client = transport(ca_file=authority.file if with_file else None)
+    error = failure_of(client, server.url("https"))
+    assert (error.reason, error.retryable) == ("tls", False)
+    assert str(error).startswith("the certificate is not trusted: ")
+    assert words in str(error)
+    assert not any(requests_seen)
+
+
+def test_a_server_without_tls(peer: Start, transport: Make, authority: Authority) -> None:
+    server = peer(lambda it: it.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
+    error = failure_of(transport(ca_file=authority.file), server.url("https"))
+    assert error.reason == "tls"
+
+
+@pytest.mark.parametrize("content", [None, "", "-----BEGIN CERTIFICATE-----\nnonsense\n"])
+def test_a_ca_file_that_is_none(
+    peer: Start, transport: Make, authority: Authority, tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    server = peer(serve(answer()), authority.server)
+    error = failure_of(transport(ca_file=str(file)), server.url("https"))
+    assert error.reason == "tls"
+    assert "ca_file" in f"{error} {error.advice}"
