@@ -42,7 +42,6 @@ def _parser(command: str) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
-        # a flag's % is written %% for argparse; the texts here have none
         return commands.add_parser(name, help=text, description=text, allow_abbrev=False)
 
     serve = add("serve", "the daemon: serves /metrics (the default command)")
@@ -53,7 +52,6 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
     check = add("check-config", "validate the configuration and tell what it costs of the quota")
     _add_config_file(check)
-    _add_web_config_file(check)
 
     collect = add("collect", "look once at every cluster, whole, and print the counts")
     _add_config_file(collect)
@@ -102,17 +100,13 @@ def _add_web(parser: argparse.ArgumentParser, address: str) -> None:
         default=ServeOptions().telemetry_path,
         help="where the metrics are (default %(default)s)",
     )  # fmt: skip
-    _add_web_config_file(parser)
-    parser.add_argument(
-        "--web.enable-lifecycle", dest="enable_lifecycle", action="store_true",
-        help="let POST /-/reload load the configuration anew",
-    )  # fmt: skip
-
-
-def _add_web_config_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--web.config.file", dest="web_config_file", type=_optional_path, default=None,
         metavar="FILE", help="TLS and basic auth, in the format of Prometheus' exporter-toolkit",
+    )  # fmt: skip
+    parser.add_argument(
+        "--web.enable-lifecycle", dest="enable_lifecycle", action="store_true",
+        help="let POST /-/reload load the configuration anew",
     )  # fmt: skip
 
 
