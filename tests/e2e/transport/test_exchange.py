@@ -100,6 +100,7 @@ def test_an_http_error_whose_body_breaks_off_is_one_still(peer: Start, transport
         b"HTTP/1.1 100 Continue\r\n\r\n" + answer(),
         b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 15\r\n\r\n" + BODY,
     ],
+    ids=["chunks", "gzip", "identity", "100 first", "HTTP/1.0"],
 )
 def test_bodies_in_every_wrapping_and_the_connection_is_kept(
     peer: Start, transport: Make, octets: bytes
