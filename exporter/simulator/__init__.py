@@ -1,4 +1,6 @@
-"""The pretend cloud: speaks the real protocol, in process or over HTTP. Imports nothing of ours.
+"""The pretend cloud: speaks the real protocol, in process or over HTTP.
+
+It imports nothing of ours: a mistake in the client must not be able to agree with itself.
 
 In process, for tests of syncing
 --------------------------------
@@ -32,6 +34,25 @@ In process, for tests of syncing
     in ``cloud.journal`` (``JournalEntry``; ``cloud.calls`` counts).
 ``fill`` (``bulk.py``)
     ``fill(jobs, 1_000_000, active=2000, now_at=...)``: a large list in a few seconds.
+
+Over HTTP
+---------
+::
+
+    simulation = Simulation(cloud)                               # simulation.py
+    with SimulatorServer(simulation, latency_seconds=0.05) as server:      # server.py
+        server.address                                           # http://127.0.0.1:43210
+        with simulation.lock:
+            cloud.faults.add("stall", cluster_id="ehpc-1", next_calls=3)   # faults.py
+            jobs.submit(...)
+
+``fault_kinds.py`` names every fault, ``admin.py`` lists the routes under ``/-/``.
+``build_simulation(options, now_at)`` of ``command.py`` makes the ``simulate`` command's world:
+``workload.py`` (people in daily waves) or ``trace.py`` (a recorded workload), both on ``engine.py``
+(queues with a limited number of cores).
+
+What is simulated and what is real: quota, timestamps of requests and ``Date`` follow the machine's
+clock; the times of jobs follow the world's, which may run faster.
 """
 
 from exporter.simulator.bulk import fill

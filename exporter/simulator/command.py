@@ -24,6 +24,9 @@ from exporter.simulator.worldclock import WorldClock
 TRACE_CLUSTER_ID = "ehpc-trace001"
 """The one cluster of a replayed trace, in the zone ``jinan1a``."""
 
+_JOURNAL_LIMIT = 20_000
+"""A demo runs for days."""
+
 
 class SimulatorError(Exception):
     """The simulator cannot do what its flags ask for; the message says why."""
@@ -95,6 +98,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how long each answer takes at least",
     )
     parser.add_argument(
+        "--clock-skew",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="how far the API's own clock is ahead of this machine's",
+    )
+    parser.add_argument(
         "--fault",
         action="append",
         default=[],
@@ -113,7 +123,7 @@ def build_simulation(options: argparse.Namespace, now_at: float) -> Simulation:
     """The simulation that the flags ask for, at the moment ``now_at``. Raises ``SimulatorError``."""
     quota = Quota(options.quota_requests, options.quota_period) if options.quota_requests else None
     account = Account(options.access_key_id, options.secret_access_key)
-    cloud = Cloud((account,), quota=quota, seed=options.seed)
+    cloud = Cloud((account,), quota=quota, seed=options.seed, journal_limit=_JOURNAL_LIMIT)
     dialect = DIALECTS[options.dialect]
     if options.trace is not None:
         world = _trace_world(cloud, options, dialect, now_at)
@@ -176,7 +186,13 @@ def run_simulator(options: argparse.Namespace) -> None:
         json.dump(simulation.truth(), sys.stdout, ensure_ascii=False, indent=1)
         sys.stdout.write("\n")
         return
-    server = SimulatorServer(simulation, host=host, port=port, latency_seconds=options.latency)
+    server = SimulatorServer(
+        simulation,
+        host=host,
+        port=port,
+        latency_seconds=options.latency,
+        clock_skew_seconds=options.clock_skew,
+    )
     try:
         server.start()
     except OSError as error:
