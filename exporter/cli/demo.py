@@ -86,7 +86,8 @@ def guide(
     base = f"http://{'127.0.0.1' + address if address.startswith(':') else address}"
     metrics = f"{base}{options.telemetry_path}"
     return f"""
-A pretend cloud with {len(clusters)} clusters is at {endpoint}; {speed:g} s pass there in one of ours.
+A pretend cloud with {len(clusters)} clusters is at {endpoint}; {speed:g} s pass there in one of ours,
+so that its jobs' times run ahead of the clock on the wall.
 The exporter looks at each of them every {INTERVAL}. What to look at, in a few seconds:
 
   {base}/            every cluster at a glance
@@ -100,7 +101,7 @@ The exporter looks at each of them every {INTERVAL}. What to look at, in a few s
 In Prometheus, once it scrapes this address:
 
   sum by (cluster_name, queue) (ehpc_jobs{{status="pending"}})
-  time() - ehpc_oldest_pending_submit_timestamp_seconds
+  histogram_quantile(0.95, sum by (le, queue) (rate(ehpc_job_wait_seconds_bucket[5m])))
   sum by (cluster_name) (rate(ehpc_jobs_ended_total{{status="exited"}}[5m]))
 
 Ctrl-C stops all of it; nothing is kept.
