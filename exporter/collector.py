@@ -81,8 +81,14 @@ def is_withdrawn(state: ClusterState, *, now_at: float, staleness_seconds: float
 def cluster_families(state: ClusterState) -> list[Family]:
     """One cluster's share of each family, one for each of ``CLUSTER_METRICS``; none withdrawn."""
     return [
-        new_family(metric, samples(metric, state)) for metric, samples in _CLUSTER_SAMPLES.items()
+        new_family(metric, samples)
+        for metric, samples in zip(CLUSTER_METRICS, cluster_samples(state), strict=True)
     ]
+
+
+def cluster_samples(state: ClusterState) -> Iterator[Iterator[Sample]]:
+    """The same share without the families, sample by sample for those who render as they go."""
+    return (samples(metric, state) for metric, samples in _CLUSTER_SAMPLES.items())
 
 
 def exporter_families(

@@ -230,8 +230,8 @@ class Exposition:
 
 def _blocks(state: ClusterState) -> tuple[bytes, ...]:
     return tuple(
-        encode(render_samples(family.samples, _let_others_in))
-        for family in collector.cluster_families(state)
+        encode(render_samples(samples, _let_others_in))
+        for samples in collector.cluster_samples(state)
     )
 
 

@@ -13,7 +13,7 @@ from prometheus_client.core import Sample
 from exporter.collector import format_value
 from exporter.web.negotiation import Format
 
-LINES_AT_A_TIME = 250
+LINES_AT_A_TIME = 100
 """Lines rendered before others are let in; some tenths of a millisecond."""
 
 OPENMETRICS_END = "# EOF\n"

@@ -252,7 +252,8 @@ def _bind(address: str) -> socket.socket:
         if not host and _dual_stack():
             host = "::"
         info = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)[0]  # noqa: S104 - asked for
-        sock = socket.socket(info[0], socket.SOCK_STREAM)
+        # The protocol is named because asyncio switches Nagle's delay off only where it is.
+        sock = socket.socket(info[0], socket.SOCK_STREAM, socket.IPPROTO_TCP)
     except OSError as error:
         raise ListenError(f"cannot listen on {address}: {error.strerror or error}") from error
     try:
