@@ -130,7 +130,9 @@ def _truncated(answer: Answer) -> Answer:
 
 
 def _not_utf8(answer: Answer) -> Answer:
-    return replace(answer, body=answer.body.replace(b"job", b"\xff\xfe"))
+    """Names of users in another encoding, within JSON that is right otherwise."""
+    name = b'"run_user":"'
+    return replace(answer, body=answer.body.replace(name, name + "李娜".encode("gb18030")))
 
 
 _BODY_FAULTS: Mapping[str, Callable[[Answer], Answer]] = {

@@ -21,8 +21,10 @@ from exporter.simulator.simulation import Simulation
 from tests.simulator.cloud_client import CloudClient, target
 
 CLUSTER = "ehpc-1"
-PATIENCE_SECONDS = 0.6
-"""How long a client of these tests waits for the next byte."""
+PATIENCE_SECONDS = 20.0
+"""How long a client of these tests waits for a byte that should come."""
+SILENCE_SECONDS = 0.6
+"""After how long without a byte it believes that none will come."""
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +178,8 @@ WIRES = {
 def test_connections_that_break(server: SimulatorServer, fault: str) -> None:
     ending, head, body = WIRES[fault]
     server.simulation.cloud.faults.add(fault)
-    received, why = raw_exchange(server)
+    silent = ending == "silence"
+    received, why = raw_exchange(server, seconds=SILENCE_SECONDS if silent else PATIENCE_SECONDS)
     assert why == ending
     assert received.startswith(b"HTTP/1.1 200") == head
     assert (b'"hpc_job_set"' in received) == body
@@ -257,7 +260,7 @@ def test_every_fault_is_known_and_tried_here() -> None:
 
 def test_a_fault_in_one_cluster_leaves_the_others(server: SimulatorServer) -> None:
     server.simulation.cloud.faults.add("stall", cluster_id=CLUSTER)
-    _, why = raw_exchange(server)
+    _, why = raw_exchange(server, seconds=SILENCE_SECONDS)
     assert why == "silence"
     with CloudClient(server.address) as client:
         assert client.list_jobs("ehpc-2")["ret_code"] == 0

@@ -97,7 +97,7 @@ def test_tls() -> None:
 
 
 def test_latency_does_not_queue_up_between_clients() -> None:
-    with SimulatorServer(a_simulation(), latency_seconds=0.3) as server:
+    with SimulatorServer(a_simulation(), latency_seconds=1.0) as server:
 
         def ask(_: int) -> int:
             with CloudClient(server.address) as client:
@@ -107,7 +107,7 @@ def test_latency_does_not_queue_up_between_clients() -> None:
         begun = time.monotonic()
         with ThreadPoolExecutor(10) as pool:
             assert list(pool.map(ask, range(10))) == [5] * 10
-        assert 0.3 <= time.monotonic() - begun < 3.0
+        assert 1.0 <= time.monotonic() - begun < 10 * 1.0  # one after the other takes ten
 
 
 def exchange(server: SimulatorServer, sent: bytes) -> bytes:
