@@ -80,3 +80,12 @@ class JobLister(Protocol):
     def list_jobs(self, query: JobListQuery) -> Page:
         """Ask for one page. Blocks for the call and its few retries. Raises ``ApiError``."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """No calls of an account until a moment, because the API said that its quota is used up."""
+
+    until_at: float = 0.0
+    times: int = 0
+    """How many refusals in a row there have been; 0 when all is well."""

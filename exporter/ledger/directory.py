@@ -1,0 +1,120 @@
+"""The state directory: who may use it, which file is whose, and what becomes of a bad one."""
+
+import fcntl
+import hashlib
+import logging
+import os
+import re
+from pathlib import Path
+
+from exporter.errors import StateError
+from exporter.ledger.spending import FileSpendingLog, MemorySpendingLog
+from exporter.ledger.store import Ledger, LedgerUnreadable, LedgerUnwritable, open_ledger
+from exporter.model import ClusterIdentity
+
+_LOG = logging.getLogger(__name__)
+
+
+class StateDirectory:
+    """Where ledgers and budgets are kept; None keeps them in memory, for as long as it runs."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._lock: int | None = None
+
+    def acquire(self) -> None:
+        """Make the directory ours. Raises ``StateError`` if it cannot be, or is another's."""
+        if self.path is None:
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o750)
+            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StateError(
+                f"state.path: {self.path}: cannot be used: {error.strerror};"
+                " let the exporter's user write there, or set state.path"
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.release()
+            raise StateError(
+                f"state.path: {self.path}: in use by another ehpc-exporter;"
+                " stop that one, or give this one a directory of its own"
+            ) from error
+
+    def release(self) -> None:
+        """Let others have it."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def spending(self, account: str) -> MemorySpendingLog:
+        """The log of an account's calls. Several processes may share it. Raises ``StateError``."""
+        if self.path is None:
+            return MemorySpendingLog()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o750)
+        except OSError as error:
+            raise StateError(f"{self.path}: cannot be made: {error.strerror}") from error
+        return FileSpendingLog(self.path / f"{_file_name(account)}.calls")
+
+    def ledger(self, identity: ClusterIdentity, endpoint: str, now_at: float) -> Ledger:
+        """The ledger of one cluster. A file that cannot be used is set aside and begun anew; where
+        none can be written, the ledger is kept in memory."""
+        whose = f"{endpoint} {identity.zone} {identity.cluster_id}"
+        if self.path is None:
+            return open_ledger(None, whose)
+        path = self.ledger_path(identity, endpoint)
+        try:
+            return open_ledger(path, whose)
+        except LedgerUnreadable as error:
+            aside = set_aside(path, now_at)
+            _LOG.warning(
+                "the ledger cannot be used and is set aside; it is rebuilt from the cloud",
+                extra={"cluster": identity.name, "file": str(aside), "reason": str(error)},
+            )
+        except LedgerUnwritable as error:
+            return self._in_memory(identity, whose, error)
+        try:
+            return open_ledger(path, whose)
+        except StateError as error:
+            return self._in_memory(identity, whose, error)
+
+    def ledger_path(self, identity: ClusterIdentity, endpoint: str) -> Path:
+        """The file of one cluster's ledger; it does not depend on the name that it is given."""
+        assert self.path is not None  # noqa: S101 - asked only where there is a directory
+        digest = hashlib.blake2s(
+            f"{endpoint}\n{identity.zone}\n{identity.cluster_id}".encode(), digest_size=4
+        ).hexdigest()
+        return self.path / f"{_file_name(identity.cluster_id)}-{digest}.ledger"
+
+    @staticmethod
+    def _in_memory(identity: ClusterIdentity, whose: str, error: StateError) -> Ledger:
+        _LOG.error(
+            "the ledger is kept in memory only: a restart will read everything again",
+            extra={
+                "cluster": identity.name,
+                "reason": str(error),
+                "advice": "Make room on the disk of state.path and let the exporter write there.",
+            },
+        )
+        return open_ledger(None, whose)
+
+
+def set_aside(path: Path, now_at: float) -> Path:
+    """Rename a file that cannot be used, so that nothing is lost, and give its new name."""
+    aside = path.with_name(f"{path.name}.set-aside-{int(now_at)}")
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def _file_name(text: str) -> str:
+    """A text as a file's name, whatever is in it."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", text).lstrip(".")[:64]
+    if plain == text:
+        return plain
+    return f"{plain}-{hashlib.blake2s(text.encode(), digest_size=4).hexdigest()}"
