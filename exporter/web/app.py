@@ -16,6 +16,7 @@ from starlette.routing import Route, Router
 from exporter.web.access import BasicAuth, Verdict
 from exporter.web.exposition import Exposition
 from exporter.web.negotiation import accepts_gzip, choose_format
+from exporter.web.rendering import encode
 from exporter.web.threads import in_thread
 
 Scope = MutableMapping[str, Any]
@@ -151,7 +152,7 @@ def _routes(parts: WebParts, options: WebOptions) -> Router:
     async def landing(request: Request) -> Response:
         html, policy = parts.page(request.headers.get("accept-language", ""))
         headers = {"content-security-policy": policy, "vary": "accept-language"}
-        return HTMLResponse(html, headers=headers)
+        return HTMLResponse(encode(html), headers=headers)
 
     async def healthy(_: Request) -> Response:
         return _status(parts.health(), "healthy")

@@ -1,23 +1,279 @@
-"""The landing page: plain for now."""
+"""The landing page: is all well, and if not, what is to be done.
 
-from collections.abc import Callable
+One HTML text without a script, a font, a picture or anything else to fetch. Whatever comes from a
+configuration, a cloud or an error is escaped, and the policy would not let it do anything anyway.
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
 
-from exporter.snapshot import SnapshotBoard
+from exporter.clock import Clock
+from exporter.collector import AccountQuota, ReloadStatus
+from exporter.snapshot import ClusterSnapshot, ClusterState, SnapshotBoard
+from exporter.web.page_texts import Texts, duration, texts_for
+from exporter.web.summary import ClusterSummary, Counts, Health, count, summarize
+
+REFRESH_SECONDS = 15
+
+_SIGNS = {
+    Health.DOWN: "✖",
+    Health.FAILING: "▲",
+    Health.STARTING: "…",
+    Health.FILLING: "✔",
+    Health.WELL: "✔",
+}
+"""Shapes that differ without colour."""
+
+_STYLE = """
+:root{color-scheme:light dark;--ink:#1c2330;--soft:#5b6472;--page:#f6f7f9;--card:#fff;
+--line:#d9dde3;--good:#14713a;--bad:#b3261e;--warn:#8a5300}
+@media(prefers-color-scheme:dark){:root{--ink:#e6e9ee;--soft:#a0a9b6;--page:#14171c;--card:#1d2128;
+--line:#353b45;--good:#5ccf8b;--bad:#ff8a80;--warn:#f2b457}}
+*{box-sizing:border-box}
+body{margin:0 auto;padding:1rem;max-width:75rem;background:var(--page);color:var(--ink);
+font:1rem/1.45 system-ui,sans-serif}
+header{display:flex;flex-wrap:wrap;gap:.25rem 1rem;align-items:baseline}
+h1{font-size:1.1rem;margin:0}h2{font-size:1rem;margin:1.5rem 0 .5rem}
+nav{display:flex;flex-wrap:wrap;gap:1rem;margin-left:auto}a{color:inherit}
+.banner{margin:1rem 0;padding:.8rem 1rem;border:1px solid;border-left-width:.4rem;
+border-radius:.4rem;background:var(--card);font-size:1.25rem;font-weight:600}
+.well,.filling{color:var(--good)}.down{color:var(--bad)}.failing{color:var(--warn)}
+.starting,.soft{color:var(--soft)}
+table{width:100%;border-collapse:collapse;background:var(--card);border:1px solid var(--line)}
+th,td{padding:.45rem .7rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}
+thead th{color:var(--soft);font-weight:500;font-size:.85rem;border-bottom:1px solid var(--line)}
+tbody+tbody{border-top:1px solid var(--line)}
+.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.big{font-weight:600}.small{font-size:.85rem}.soft{font-weight:400}
+.trouble{border-left:.2rem solid;padding-left:.6rem;white-space:pre-line}
+meter,progress{width:100%;max-width:18rem;height:1rem}
+footer{margin-top:1.5rem}
+@media(max-width:48rem){thead{position:absolute;left:-200vw}table,tbody,tr,td,tbody th{display:block}
+tbody{padding:.4rem 0}td,tbody th{padding:.2rem .7rem}
+td.n{display:flex;justify-content:space-between;white-space:normal}
+td[data-label]::before{content:attr(data-label);color:var(--soft);margin-right:1rem}
+nav{margin-left:0}}
+"""
+
+_POLICY = (
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
+    f" style-src 'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'"
+)
 
 
-def plain_page(board: SnapshotBoard, telemetry_path: str) -> Callable[[str], tuple[str, str]]:
-    """A page with a row for each cluster."""
+@dataclass(frozen=True, slots=True)
+class PageParts:
+    """What the page tells of."""
 
-    def page(_: str) -> tuple[str, str]:
-        rows = "".join(
-            f"<tr><td>{escape(name)}<td>{'up' if state.up else 'down'}"
-            for name, state in board.current().items()
+    board: SnapshotBoard
+    clock: Clock
+    version: str
+    telemetry_path: str
+    staleness_seconds: Callable[[], float]
+    quotas: Callable[[], Sequence[AccountQuota]]
+    reload: Callable[[], ReloadStatus]
+    docs_url: str = ""
+    """Where the documentation is; no link if empty."""
+
+
+class LandingPage:
+    """Makes the page of what is on the board at the moment. For one thread, that of the web."""
+
+    def __init__(self, parts: PageParts) -> None:
+        self._parts = parts
+        self._counted: dict[str, tuple[ClusterSnapshot, Counts]] = {}
+
+    def __call__(self, accept_language: str) -> tuple[str, str]:
+        """The HTML in the reader's language, and its ``Content-Security-Policy``."""
+        parts = self._parts
+        now_at = parts.clock.now_at()
+        texts = texts_for(accept_language)
+        summaries = summarize(
+            parts.board.current(), self._count,
+            now_at=now_at, staleness_seconds=parts.staleness_seconds(),
+        )  # fmt: skip
+        body = [
+            _header(parts, texts),
+            "<main>",
+            _banner(summaries, texts),
+            "" if parts.reload().successful else _reload_failed(texts),
+            _clusters(summaries, now_at, texts) if summaries else "",
+            _accounts(parts.quotas(), texts),
+            "</main>",
+            f'<footer class="small soft">{_say(texts.refreshes, seconds=REFRESH_SECONDS)}</footer>',
+        ]
+        return _document(texts, "".join(body)), _POLICY
+
+    def _count(self, state: ClusterState, snapshot: ClusterSnapshot) -> Counts:
+        """Add up each snapshot once, however often it is looked at."""
+        name = state.identity.name
+        known = self._counted.get(name)
+        if known is None or known[0] is not snapshot:
+            known = self._counted[name] = (snapshot, count(snapshot))
+        return known[1]
+
+
+def _header(parts: PageParts, texts: Texts) -> str:
+    links = [
+        (parts.telemetry_path, texts.metrics),
+        ("/-/healthy", texts.health),
+        ("/-/ready", texts.ready),
+    ]
+    if parts.docs_url:
+        links.append((parts.docs_url, texts.docs))
+    anchors = "".join(f'<a href="{escape(to)}">{escape(word)}</a>' for to, word in links)
+    name = f'ehpc-exporter <span class="soft">{escape(parts.version)}</span>'
+    return f"<header><h1>{name}</h1><nav>{anchors}</nav></header>"
+
+
+def _document(texts: Texts, body: str) -> str:
+    return (
+        f'<!doctype html><html lang="{texts.lang}"><head><meta charset="utf-8">'
+        "<title>ehpc-exporter</title>"
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">'
+        f"<style>{_STYLE}</style></head><body>{body}</body></html>\n"
+    )
+
+
+def _banner(summaries: Sequence[ClusterSummary], texts: Texts) -> str:
+    bad = sum(summary.health.needs_attention for summary in summaries)
+    waiting = sum(summary.health is Health.STARTING for summary in summaries)
+    everything = len(summaries)
+    if not summaries:
+        health, words = Health.STARTING, escape(texts.no_clusters)
+    elif bad:
+        health = summaries[0].health
+        words = _say(texts.attention, bad=bad, all=everything)
+    elif waiting:
+        health = Health.STARTING
+        words = _say(texts.starting, waiting=waiting, all=everything)
+    else:
+        health, words = Health.WELL, escape(texts.all_well)
+    return f'<p class="banner {health.value}" role="status">{_sign(health)} {words}</p>'
+
+
+def _reload_failed(texts: Texts) -> str:
+    return f'<p class="banner failing">{_sign(Health.FAILING)} {escape(texts.reload_failed)}</p>'
+
+
+def _clusters(summaries: Sequence[ClusterSummary], now_at: float, texts: Texts) -> str:
+    heads = "".join(
+        f'<th scope="col" class="{kind}">{escape(word)}</th>'
+        for kind, word in (
+            ("", texts.cluster), ("", texts.status), ("n", texts.pending), ("n", texts.running),
+            ("n", texts.cores_waiting), ("n", texts.oldest_wait), ("n", texts.age),
+            ("n", texts.strategy), ("n", texts.history),
         )
-        html = (
-            "<!doctype html><meta charset=utf-8><title>ehpc-exporter</title>"
-            f"<h1>ehpc-exporter</h1><a href='{escape(telemetry_path)}'>metrics</a><table>{rows}</table>"
-        )
-        return html, "default-src 'none'"
+    )  # fmt: skip
+    bodies = "".join(_cluster(summary, now_at, texts) for summary in summaries)
+    return f"<table><thead><tr>{heads}</tr></thead>{bodies}</table>"
 
-    return page
+
+def _cluster(summary: ClusterSummary, now_at: float, texts: Texts) -> str:
+    state, health, counts = summary.state, summary.health, summary.counts
+    who = state.identity
+    pending = running = cores = oldest = "–"
+    if counts is not None:
+        pending, running = f"{counts.pending:,}", f"{counts.running:,}"
+        cores, oldest = f"{counts.cores_waiting:,}", texts.none_waiting
+        if counts.oldest_pending_at is not None:
+            oldest = duration(now_at - counts.oldest_pending_at, texts)
+    age = duration(now_at - state.snapshot.taken_at, texts) if state.snapshot else "–"
+    cells = [
+        (texts.pending, f'<span class="big">{escape(pending)}</span>'),
+        (texts.running, escape(running)),
+        (texts.cores_waiting, escape(cores)),
+        (texts.oldest_wait, escape(oldest)),
+        (texts.age, escape(age)),
+        (texts.strategy, _strategy(state, texts)),
+        (texts.history, _history(state, texts)),
+    ]
+    name = f'{escape(who.name)}<br><span class="small soft">{escape(who.zone)}</span>'
+    words = f"{_sign(health)} {escape(texts.state[health.value])}"
+    return (
+        f'<tbody><tr><th scope="row">{name}</th><td class="{health.value} big">{words}</td>'
+        + "".join(
+            f'<td class="n" data-label="{escape(label)}"><div>{cell}</div></td>'
+            for label, cell in cells
+        )
+        + f"</tr>{_trouble(state, health, now_at, texts)}</tbody>"
+    )
+
+
+def _strategy(state: ClusterState, texts: Texts) -> str:
+    if state.strategy is None:
+        return "–"
+    words = escape(texts.strategies.get(state.strategy, ""))
+    interval = duration(state.effective_interval_seconds, texts)
+    every = _say(texts.every, interval=interval)
+    return (
+        f'<span title="{words}">{escape(state.strategy)}</span>'
+        f' <span class="small soft">{every}</span>'
+    )
+
+
+def _history(state: ClusterState, texts: Texts) -> str:
+    snapshot = state.snapshot
+    if snapshot is None:
+        return "–"
+    if snapshot.history_complete:
+        return escape(texts.history_complete)
+    known = f"{snapshot.history_known:,}"
+    if not snapshot.history_expected:
+        return escape(known)
+    share = min(1.0, snapshot.history_known / snapshot.history_expected)
+    words = _say(texts.history_of, known=known, expected=f"{snapshot.history_expected:,}")
+    return f'<progress value="{share:.3f}">{words}</progress><br><span class="small">{words}</span>'
+
+
+def _trouble(state: ClusterState, health: Health, now_at: float, texts: Texts) -> str:
+    failure = state.failure
+    if failure is None:
+        return ""
+    ago = _say(texts.failed_ago, ago=duration(now_at - failure.at, texts))
+    advice = ""
+    if failure.advice:
+        words = f"{texts.next_step}: "
+        advice = (
+            f'<br><strong>{escape(words)}</strong><span lang="en">{escape(failure.advice)}</span>'
+        )
+    said = f'<span lang="en">{escape(failure.reason)}: {escape(failure.message)}</span>'
+    return (
+        f'<tr><td colspan="9"><div class="trouble {health.value}">{ago} {said}{advice}</div>'
+        "</td></tr>"
+    )
+
+
+def _accounts(quotas: Sequence[AccountQuota], texts: Texts) -> str:
+    if not quotas:
+        return ""
+    rows = []
+    for quota in quotas:
+        share = min(1.0, quota.used / quota.allowed) if quota.allowed > 0 else 1.0
+        words = _say(
+            texts.quota_of,
+            used=f"{quota.used:,.0f}", allowed=f"{quota.allowed:,.0f}", percent=round(100 * share),
+        )  # fmt: skip
+        meter = f'<meter value="{share:.3f}" low="0.8" high="0.95" optimum="0">{words}</meter>'
+        rows.append(
+            f'<tbody><tr><th scope="row">{escape(quota.account)}</th>'
+            f"<td>{meter}<br>{words}</td></tr></tbody>"
+        )
+    heads = "".join(f'<th scope="col">{escape(w)}</th>' for w in (texts.account, texts.quota))
+    return (
+        f"<h2>{escape(texts.accounts)}</h2>"
+        f"<table><thead><tr>{heads}</tr></thead>{''.join(rows)}</table>"
+    )
+
+
+def _sign(health: Health) -> str:
+    return f'<span aria-hidden="true">{_SIGNS[health]}</span>'
+
+
+def _say(text: str, **values: object) -> str:
+    """A text with its blanks filled in, escaped."""
+    return escape(text.format(**values))

@@ -12,7 +12,7 @@ from exporter.snapshot import ClusterState, SnapshotBoard
 from exporter.telemetry import Telemetry
 from exporter.web.app import WebApp, WebOptions, WebParts
 from exporter.web.exposition import ExporterFacts, Exposition, ProcessFamilies
-from exporter.web.page import plain_page
+from exporter.web.page import LandingPage, PageParts
 from exporter.web.server import Limits, WebServer
 
 
@@ -59,16 +59,25 @@ def serving(
     """Serve the states until the end of the block."""
     board, telemetry, clock = SnapshotBoard(), Telemetry(), SystemClock()
     telemetry.register_account("default", ["busy"])
-    facts = ExporterFacts(
+    shared = ExporterFacts(
         BuildInfo("1.2.3", "abc", "3.11.2"),
         reload=lambda: ReloadStatus(successful=True, success_at=clock.now_at()),
         quotas=lambda: [AccountQuota("default", 1000, 12)],
         staleness_seconds=lambda: staleness_seconds,
     )
-    exposition = Exposition(board, telemetry, clock, facts, ProcessFamilies())
-    parts = WebParts(
-        exposition, lambda: None, lambda: None, lambda: None, plain_page(board, "/metrics")
+    exposition = Exposition(board, telemetry, clock, shared, ProcessFamilies())
+    page = LandingPage(
+        PageParts(
+            board,
+            clock,
+            "1.2.3",
+            "/metrics",
+            shared.staleness_seconds,
+            shared.quotas,
+            shared.reload,
+        )
     )
+    parts = WebParts(exposition, lambda: None, lambda: None, lambda: None, page)
     app = WebApp(parts, WebOptions(), users=users)
     server = WebServer(app, listen, limits=limits, tls=tls)
     world = Serving(server, app, board, telemetry, exposition, server.bind())

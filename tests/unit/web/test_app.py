@@ -176,6 +176,11 @@ def test_a_broken_part_leaves_metrics_alone() -> None:
     assert ask(app, "/metrics").status == 200
 
 
+def test_a_lone_surrogate_does_not_spoil_the_page() -> None:
+    parts = dataclasses.replace(make_parts(), page=lambda _: ("<p>a\ud800b", ""))
+    assert ask(WebApp(parts, WebOptions()), "/").text == "<p>a?b"
+
+
 def test_odd_headers_are_no_error() -> None:
     app = make_app()
     assert ask(app, "/metrics", accept="\xff\xfe;q=\xb2", accept_encoding="\xff").status == 200

@@ -1,0 +1,91 @@
+"""Cluster states -> what a person wants to know of them at a glance. Pure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from exporter.collector import is_withdrawn
+from exporter.snapshot import ClusterSnapshot, ClusterState
+
+
+class Health(Enum):
+    """How a cluster is doing; the worst first."""
+
+    DOWN = "down"
+    """There are no counts, or too old ones to be shown."""
+    FAILING = "failing"
+    """The last sync failed; the counts before are still shown."""
+    STARTING = "starting"
+    FILLING = "filling"
+    """Well, and the history is on its way."""
+    WELL = "well"
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether somebody should have a look."""
+        return self in {Health.DOWN, Health.FAILING}
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What waits and what runs."""
+
+    pending: int
+    running: int
+    cores_waiting: int
+    oldest_pending_at: float | None
+    """None when no job waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSummary:
+    """One cluster at a glance."""
+
+    state: ClusterState
+    health: Health
+    counts: Counts | None
+    """None where there are none to be shown."""
+
+
+def summarize(
+    states: Mapping[str, ClusterState],
+    count_of: Callable[[ClusterState, ClusterSnapshot], Counts],
+    *,
+    now_at: float,
+    staleness_seconds: float,
+) -> list[ClusterSummary]:
+    """All clusters, those in the worst health first, by name among equals.
+
+    ``count_of`` gives ``count`` of a cluster's snapshot, from a memory perhaps.
+    """
+    order = {health: rank for rank, health in enumerate(Health)}
+    summaries = []
+    for state in states.values():
+        withdrawn = is_withdrawn(state, now_at=now_at, staleness_seconds=staleness_seconds)
+        snapshot = None if withdrawn else state.snapshot
+        counts = None if snapshot is None else count_of(state, snapshot)
+        summaries.append(ClusterSummary(state, _health(state, withdrawn=withdrawn), counts))
+    return sorted(summaries, key=lambda s: (order[s.health], s.state.identity.name))
+
+
+def count(snapshot: ClusterSnapshot) -> Counts:
+    """Add up a snapshot."""
+    pending = running = cores_waiting = 0
+    for row in snapshot.counts:
+        if row.status == "pending":
+            pending += row.jobs
+            cores_waiting += row.cores
+        elif row.status == "running":
+            running += row.jobs
+    oldest = min((moment.at for moment in snapshot.oldest_pending), default=None)
+    return Counts(pending, running, cores_waiting, oldest)
+
+
+def _health(state: ClusterState, *, withdrawn: bool) -> Health:
+    if not state.tried:
+        return Health.STARTING
+    if withdrawn or state.snapshot is None:
+        return Health.DOWN
+    if not state.up:
+        return Health.FAILING
+    return Health.WELL if state.snapshot.history_complete else Health.FILLING

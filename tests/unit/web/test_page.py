@@ -1,0 +1,245 @@
+"""The landing page says what is, in the reader's language, and lets nothing break out."""
+
+import base64
+import dataclasses
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.collector import AccountQuota, ReloadStatus
+from exporter.snapshot import ClusterState, SnapshotBoard, SyncFailure
+from exporter.web.page import LandingPage, PageParts
+from exporter.web.page_texts import CHINESE, ENGLISH, duration, texts_for
+from exporter.web.summary import Counts, Health, count, summarize
+from tests.unit.board_states import HOSTILE, NOON_AT, good_state, hostile_state, new_state, snapshot
+from tests.unit.manual_clock import ManualClock
+
+FAILED = SyncFailure("timeout", "no answer in 10 s", "see whether the cloud is up", NOON_AT + 30)
+VOID = frozenset({"meta", "br"})
+
+
+class Page(HTMLParser):
+    """Reads a page as a browser would, and insists on tags that match."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(" +", " ", " ".join(self.words))
+
+
+def render(
+    *states: ClusterState,
+    language: str = "en",
+    now_at: float = NOON_AT + 60,
+    quotas: tuple[AccountQuota, ...] = (AccountQuota("default", 1000, 870),),
+    reloaded: bool = True,
+    docs_url: str = "",
+) -> Page:
+    board = SnapshotBoard()
+    for state in states:
+        board.publish(state)
+    parts = PageParts(
+        board, ManualClock(now_at), "1.2.3", "/metrics", lambda: 300.0, lambda: quotas,
+        lambda: ReloadStatus(successful=reloaded, success_at=NOON_AT), docs_url,
+    )  # fmt: skip
+    html, _ = LandingPage(parts)(language)
+    return Page(html)
+
+
+def failing(name: str = "failing") -> ClusterState:
+    return dataclasses.replace(good_state(name), up=False, failure=FAILED)
+
+
+def test_all_is_well_at_a_glance() -> None:
+    page = render(good_state())
+    assert "✔ All is well" in page.text
+    for words in ("cfd", "jinan1a", "1 h 31 min", "1 min", "delta", "every 1 min", "complete"):
+        assert words in page.text
+    assert "870 of 1,000 calls (87 %)" in page.text
+    links = [attrs["href"] for tag, attrs in page.tags if tag == "a"]
+    assert links == ["/metrics", "/-/healthy", "/-/ready"]
+
+
+def test_documentation_is_linked_where_there_is_any() -> None:
+    page = render(docs_url="https://docs.invalid/?a=1&b")
+    assert ("a", {"href": "https://docs.invalid/?a=1&b"}) in page.tags
+
+
+def test_trouble_comes_first_with_its_reason_and_the_next_step() -> None:
+    page = render(good_state("aaa"), failing(), new_state("zzz"))
+    text = page.text
+    assert "✖ 2 of 3 clusters need attention" in text
+    assert text.index("zzz") < text.index("failing, last counts") < text.index("aaa")
+    assert "timeout: no answer in 10 s" in text
+    assert "Next step:" in text
+    assert "see whether the cloud is up" in text
+    assert "Failed 30 s ago" in text
+    assert "check the access key" in text
+
+
+def test_counts_too_old_are_not_shown() -> None:
+    page = render(good_state(), now_at=NOON_AT + 400)
+    assert "✖ no current counts" in page.text
+    assert "1 h 31 min" not in page.text
+    assert "6 min" in page.text  # the age is
+
+
+def test_a_start_is_no_trouble() -> None:
+    waiting = dataclasses.replace(new_state(), tried=False, failure=None)
+    page = render(waiting, good_state())
+    assert "… Starting: 1 of 2 clusters have not been looked at yet" in page.text
+    assert "No clusters" in render().text
+
+
+def test_progress_of_the_history() -> None:
+    halfway = dataclasses.replace(
+        snapshot(), history_complete=False, history_known=250_000, history_expected=1_000_000
+    )
+    page = render(dataclasses.replace(good_state(), snapshot=halfway))
+    assert "250,000 of 1,000,000" in page.text
+    assert ("progress", {"value": "0.250"}) in page.tags
+    assert "✔ well, reading the history" in page.text
+    unknown = dataclasses.replace(halfway, history_expected=None)
+    page = render(dataclasses.replace(good_state(), snapshot=unknown))
+    assert "250,000" in page.text
+    assert not [tag for tag, _ in page.tags if tag == "progress"]
+
+
+def test_a_failed_reload_is_told() -> None:
+    assert "The last reload of the configuration failed" in render(reloaded=False).text
+    assert "reload" not in render().text
+
+
+def test_chinese() -> None:
+    page = render(failing(), good_state(), language="zh-CN,zh;q=0.9,en;q=0.8")
+    assert ("html", {"lang": "zh-CN"}) in page.tags
+    for words in (
+        "2 个集群中有 1 个需要处理",
+        "排队作业",
+        "1 小时 31 分钟",
+        "30 秒前失败",
+        "下一步",
+    ):
+        assert words in page.text
+    assert [attrs for tag, attrs in page.tags if tag == "span" and attrs.get("lang") == "en"]
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("", "en"), ("en-GB,en;q=0.9", "en"), ("zh-CN,zh;q=0.9,en;q=0.8", "zh-CN"),
+        ("zh-Hant-TW", "zh-CN"), ("en;q=0.5,zh;q=0.7", "zh-CN"), ("en,zh", "en"), ("de,fr", "en"),
+        ("fr,zh;q=0.1", "zh-CN"), ("zh;q=0,en;q=0", "en"), ("zh;q=x", "en"), (";,=", "en"),
+    ],
+)  # fmt: skip
+def test_language(header: str, language: str) -> None:
+    assert texts_for(header).lang == language
+
+
+def test_both_languages_say_everything() -> None:
+    blanks = re.compile(r"{(\w+)}")
+    for one, other in zip(dataclasses.astuple(ENGLISH), dataclasses.astuple(CHINESE), strict=True):
+        if isinstance(one, str):
+            assert sorted(blanks.findall(one)) == sorted(blanks.findall(other))
+        elif isinstance(one, dict):
+            assert one.keys() == other.keys()
+    assert set(ENGLISH.state) == {health.value for health in Health}
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_hostile_names_stay_text(language: str) -> None:
+    page = render(hostile_state(), language=language, quotas=(AccountQuota(HOSTILE, 0, 0),))
+    harmless = render(
+        dataclasses.replace(
+            good_state(), up=False, failure=FAILED,
+            snapshot=dataclasses.replace(snapshot(), history_complete=False, history_expected=None),
+        ),
+        language=language,
+    )  # fmt: skip
+    assert [tag for tag, _ in page.tags] == [tag for tag, _ in harmless.tags]
+    assert [set(attrs) for _, attrs in page.tags] == [set(attrs) for _, attrs in harmless.tags]
+    assert page.text.count("<script>alert(1)</script>") >= 4
+
+
+@given(st.text(), st.text())
+def test_whatever_is_in_names_and_messages_the_page_stays_whole(name: str, message: str) -> None:
+    state = good_state(name)
+    failure = SyncFailure(name, message, message, NOON_AT)
+    page = render(dataclasses.replace(state, up=False, failure=failure))
+    assert not [tag for tag, _ in page.tags if tag in {"script", "img", "iframe", "object"}]
+
+
+def test_the_policy_allows_the_style_and_nothing_else() -> None:
+    parts = PageParts(
+        SnapshotBoard(), ManualClock(0), "1", "/metrics", lambda: 300.0, list,
+        lambda: ReloadStatus(successful=True, success_at=0),
+    )  # fmt: skip
+    html, policy = LandingPage(parts)("")
+    (style,) = re.findall(r"<style>(.*?)</style>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert not re.search(r"\b(src|style|on\w+)=|url\(|@import|https?:", html)
+    assert '<meta http-equiv="refresh"' in html
+
+
+@pytest.mark.parametrize(
+    ("seconds", "english"),
+    [
+        (-5, "0 s"), (0, "0 s"), (59.9, "59 s"), (60, "1 min"), (61, "1 min 1 s"),
+        (599, "9 min 59 s"), (600, "10 min"), (645, "10 min"), (3600, "1 h"),
+        (3661, "1 h 1 min"), (86_400, "1 d"), (90_061, "1 d 1 h"), (86_460, "1 d"),
+    ],
+)  # fmt: skip
+def test_durations(seconds: float, english: str) -> None:
+    assert duration(seconds, ENGLISH) == english
+
+
+def test_counts() -> None:
+    assert count(snapshot()) == Counts(
+        pending=2, running=4, cores_waiting=64, oldest_pending_at=NOON_AT - 5400.5
+    )
+
+
+def test_health() -> None:
+    filling = dataclasses.replace(snapshot(), history_complete=False)
+    states = {
+        "a": good_state("a"),
+        "b": dataclasses.replace(good_state("b"), snapshot=filling),
+        "c": dataclasses.replace(new_state("c"), tried=False),
+        "d": failing("d"),
+        "e": new_state("e"),
+        "f": good_state("f", taken_at=NOON_AT - 301),
+    }
+    summaries = summarize(
+        states, lambda _, snapshot: count(snapshot), now_at=NOON_AT, staleness_seconds=300
+    )
+    assert [(s.state.identity.name, s.health) for s in summaries] == [
+        ("e", Health.DOWN), ("f", Health.DOWN), ("d", Health.FAILING), ("c", Health.STARTING),
+        ("b", Health.FILLING), ("a", Health.WELL),
+    ]  # fmt: skip
