@@ -81,6 +81,11 @@ class StateDirectory:
         except StateError as error:
             return self._in_memory(identity, whose, error)
 
+    def put_back(self, ledger: Ledger, identity: ClusterIdentity, endpoint: str) -> Ledger:
+        """A ledger that was kept in memory for want of a disk, in its file. Raises ``StateError``."""
+        path = None if self.path is None else self.ledger_path(identity, endpoint)
+        return ledger.copied_to(path)
+
     def ledger_path(self, identity: ClusterIdentity, endpoint: str) -> Path:
         """The file of one cluster's ledger; it does not depend on the name that it is given."""
         assert self.path is not None  # noqa: S101 - asked only where there is a directory

@@ -7,7 +7,7 @@ together or not at all, also when the process is killed.
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -106,8 +106,9 @@ class Marks:
 class Ledger:
     """The jobs of one cluster. See the module's docstring."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, *, in_memory: bool) -> None:
         """Take over an open, laid-out connection; use ``open_ledger``."""
+        self.in_memory = in_memory
         self._connection = connection
         self._statuses = _Words(connection, "statuses")
         self._queues = _Words(connection, "queues")
@@ -129,10 +130,16 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Everything inside is kept together, or, if it raises, undone together."""
-        self.begin()
+        """Everything inside is kept together, or, if it raises, undone together.
+
+        Raises ``LedgerUnwritable`` or ``LedgerUnreadable`` for what the file does not let be done.
+        """
         try:
+            self.begin()
             yield
+        except sqlite3.Error as error:
+            self.rollback()
+            raise translated(error) from error
         except BaseException:
             self.rollback()
             raise
@@ -159,8 +166,9 @@ class Ledger:
 
     def rollback(self) -> None:
         """Undo what was written since ``begin``."""
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        with suppress(sqlite3.Error):  # a full disk may have undone it already
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
         for key, jobs, cores in self._undo:
             self._shift_group(key, -jobs, -cores)
         self._undo.clear()
@@ -178,6 +186,16 @@ class Ledger:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    def copied_to(self, path: Path | None) -> "Ledger":
+        """The same ledger in another file, or, with None, in memory. Raises ``StateError``."""
+        try:
+            connection = _connect(path)
+            self._connection.backup(connection)
+            schema.tune(connection)
+            return Ledger(connection, in_memory=path is None)
+        except sqlite3.Error as error:
+            raise translated(error) from error
 
     # -- taking in -----------------------------------------------------------------------------
 
@@ -544,23 +562,27 @@ def open_ledger(path: Path | None, identity: str) -> Ledger:
     not such a ledger, ``LedgerUnwritable`` if it cannot be written.
     """
     try:
-        connection = sqlite3.connect(
-            ":memory:" if path is None else path,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=0.5,
-        )
+        connection = _connect(path)
     except sqlite3.Error as error:
         raise translated(error) from error
     try:
         _lay_out_or_check(connection, identity)
-        return Ledger(connection)
+        return Ledger(connection, in_memory=path is None)
     except sqlite3.Error as error:
         connection.close()
         raise translated(error) from error
     except BaseException:
         connection.close()
         raise
+
+
+def _connect(path: Path | None) -> sqlite3.Connection:
+    return sqlite3.connect(
+        ":memory:" if path is None else path,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=0.5,
+    )
 
 
 def _lay_out_or_check(connection: sqlite3.Connection, identity: str) -> None:

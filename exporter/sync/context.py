@@ -77,7 +77,7 @@ class SyncContext:
     def saw_head(self, page: Page) -> None:
         """Learn from the first page of the whole list."""
         self.saw(page)
-        if page.total_count is None:
+        if page.total_count is None or page.total_count < len(page.jobs):
             self.update(totals="missing", expected=None)
         else:
             totals = "unknown" if self.progress.totals == "missing" else self.progress.totals

@@ -7,7 +7,7 @@ before, and until its tail shows nothing new.
 
 from collections.abc import Sequence
 
-from exporter.errors import RefusedError
+from exporter.errors import RefusedError, SyncError
 from exporter.ledger.records import Change
 from exporter.model import Job, Page
 from exporter.sync.asking import Ask, Asking, OrderBroken
@@ -46,6 +46,12 @@ def read_head(ctx: SyncContext) -> Asking[Page]:
             ctx.lose_order("refused")
             ctx.update(sort_retry_at=ctx.now_at + SORT_RETRY_SECONDS)
             page = yield Ask(unsorted())
+    if not page.jobs and (page.total_count or 0) > 0:
+        raise SyncError(
+            "payload",
+            f"the server says that there are {page.total_count} jobs, and sends none",
+            advice="The cloud is in trouble, or its API has changed; if it lasts, report it.",
+        )
     ctx.saw_head(page)
     return page
 

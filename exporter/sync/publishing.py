@@ -116,6 +116,8 @@ class Publisher:
         for key, value in totals.items():
             active[key[place]] += value.jobs if key[0] not in END_STATUSES else 0
         present = frozenset(active)
+        if label == "queue":  # counters keep their names, too
+            present |= {key.queue for key in ledger.tallies()}
         shown = choose_shown(active, present, ledger.shown(label), limit)
         ledger.remember_shown(label, shown)
         return _Shown(shown, len(present - shown))

@@ -61,6 +61,18 @@ class Replica:
         self._finish(ctx, pairs_before)
         return Refreshed(strategy, ctx.intake.changes, dict(ctx.intake.corrections))
 
+    def full_look(self, now_at: float) -> Asking[Refreshed]:
+        """Read the whole list once, whatever it costs."""
+        ctx = self._context(now_at, lambda _: 0)
+        head = yield from read_head(ctx)
+        self._tell_time(ctx, head)
+        if is_whole(ctx, head):
+            take_whole(ctx, head)
+        else:
+            yield from scan(ctx, self.ledger.marks(), purpose=Purpose.FRESH)
+        ctx.update(last_success_at=ctx.now_at)
+        return Refreshed("scan", ctx.intake.changes, {})
+
     def background(self, now_at: float, allowance: Allowance) -> Asking[None] | None:
         """What is worth doing with calls that are left over; None if nothing is."""
         ctx = self._context(now_at, allowance)
