@@ -36,7 +36,6 @@ _SECONDS_UTC = _SECONDS | {f"{text}Z": second for text, second in _SECONDS.items
 _LAST_SECOND_OF_HOUR = 3599
 _MOST_HOURS = 16384  # two years of them
 _SHORTEST_TIME = len("2021-08-19T14:06")
-_LONGEST_NUMBER = 32  # digits; int() refuses thousands of them, and no real field has as many
 _LONGEST_MESSAGE = 200  # characters of the server's own words in an error
 
 
@@ -268,11 +267,9 @@ def _whole_number(value: Any) -> int | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
-        if len(value) > _LONGEST_NUMBER:
-            return None
         try:
             value = float(value) if "." in value else int(value)
-        except ValueError:
+        except ValueError:  # of text that is none, or of thousands of digits
             return None
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) < 2**53 else None

@@ -236,7 +236,7 @@ class _Adapter(HTTPAdapter):
 def _decoded(response: requests.Response, most_bytes: int) -> Iterator[bytes]:
     """The body in parts, unzipped no further than a little beyond ``most_bytes``."""
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    # read(), not stream(): with chunks, that one reads their sizes as lines of any length.
+    # read(), not stream(): older urllib3 reads the sizes of chunks there as lines of any length.
     parts = iter(lambda: response.raw.read(_CHUNK_BYTES, decode_content=False), b"")
     if encoding in {"identity", ""}:
         yield from parts

@@ -26,7 +26,7 @@ DRIP_SECONDS = 0.05
 
 QUERY = (
     "access_key_id=AKIDEXAMPLE&cluster_id=ehpc-1&queue_name=%E9%BB%98%E8%AE%A4%20%E9%98%9F%E5%88%97"
-    "&timestamp=2021-08-19T16%3A44%3A40Z&tilde=~.-_&zone=jinan1a"
+    "&timestamp=2021-08-19T16%3A44%3A40Z&tilde=~.-_%7E&zone=jinan1a"
     "&signature=KX3BX%252F9ap1SIW%252BUKA%253D"
 )
 TARGET = f"/api/job/list?{QUERY}"

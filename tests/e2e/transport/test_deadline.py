@@ -3,6 +3,7 @@
 import socket
 import struct
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -94,6 +95,20 @@ def test_the_deadline_holds_on_a_kept_connection(peer: Start, transport: Make) -
     with at_most(10 * TIMEOUT_SECONDS):
         assert failure_of(client, server.url()).reason == "timeout"
     assert server.connections == 1
+
+
+def test_a_late_stall_has_only_what_is_left(peer: Start, transport: Make) -> None:
+    timeout_seconds = 3.0
+
+    def behave(connection: socket.socket) -> None:
+        read_request(connection)
+        time.sleep(timeout_seconds * 0.8)
+        connection.sendall(answer(b"{", length=3000))
+        hold(connection)
+
+    client = transport(timeout_seconds)
+    with at_most(timeout_seconds * 1.5):
+        assert failure_of(client, peer(behave).url()).reason == "timeout"
 
 
 def test_a_slow_answer_within_the_deadline_is_fine(peer: Start, transport: Make) -> None:
@@ -199,8 +214,9 @@ def test_close_ends_what_is_under_way(peer: Start, transport: Make, authority: A
     for thread in threads:
         thread.start()
     waiting.wait(PATIENCE_SECONDS)
-    client.close()
-    for thread in threads:
-        thread.join(PATIENCE_SECONDS)
+    with at_most(PATIENCE_SECONDS / 2):
+        client.close()
+        for thread in threads:
+            thread.join(PATIENCE_SECONDS)
     assert [error.reason for error in errors] == ["connection"] * 2
     assert failure_of(client, urls[0]).reason == "connection"

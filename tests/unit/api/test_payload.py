@@ -32,7 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "mem_limit": None,
     "job_node_list": "[]",
     "submitted_time": "2021-08-19T14:06:21",
-    "started_time": "2021-08-19T14:06:41Z",
+    "started_time": "2021-08-19T14:06:41",
     "modified_time": "2021-08-19T14:07:41",
     "cmd_line": f"#!/bin/sh\n{SECRET_CONTENT}",
 }
@@ -314,6 +314,19 @@ def test_the_short_way_for_times_agrees_with_the_library(moment: datetime, name:
 )
 def test_clock_changes(text: str, at: int) -> None:
     assert job(ZoneInfo("Europe/Berlin"), modified_time=text).modified_at == at
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "at"),
+    [
+        ("Australia/Lord_Howe", "2021-10-03T01:59:59", 1633188599),  # half an hour is left out
+        ("Australia/Lord_Howe", "2021-10-03T02:45:00", 1633189500),
+        ("America/St_Johns", "2010-11-07T00:00:30", 1289097030),  # goes back at one past midnight
+        ("America/St_Johns", "2010-11-07T00:01:00", 1289100660),
+    ],
+)
+def test_clock_changes_within_an_hour(name: str, text: str, at: int) -> None:
+    assert job(ZoneInfo(name), modified_time=text).modified_at == at
 
 
 BAD_ANSWERS = {
