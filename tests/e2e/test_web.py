@@ -9,26 +9,15 @@ import socket
 import subprocess
 import threading
 import time
-import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from exporter.web.server import Limits, ListenError, WebServer, parse_listen_address
+from tests.e2e.real_prometheus import PATIENCE_SECONDS, fetch, query, scraping, until
 from tests.e2e.web_serving import Serving, serving
 from tests.unit.board_states import HOSTILE, good_state, hostile_state, new_state
-
-PATIENCE_SECONDS = 30
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for something that comes within moments unless it is broken."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.05)
 
 
 def connect(port: int) -> socket.socket:
@@ -253,74 +242,33 @@ def test_publishing_while_scraping_never_gives_half_an_answer() -> None:
             publisher.join()
 
 
-@pytest.fixture
-def prometheus(
-    require_tool: Callable[[str], str], tmp_path: Path
-) -> Iterator[Callable[[str], str]]:
-    """Starts a real Prometheus with these scrape configs; gives its address."""
-    running: list[subprocess.Popen[bytes]] = []
-
-    def start(scrape_configs: str) -> str:
-        with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
-            address = f"127.0.0.1:{free.getsockname()[1]}"
-        config = tmp_path / "prometheus.yml"
-        config.write_text(f"global: {{scrape_interval: 1s}}\nscrape_configs:\n{scrape_configs}")
-        command = [
-            require_tool("prometheus"), f"--config.file={config}",
-            f"--storage.tsdb.path={tmp_path / 'data'}", f"--web.listen-address={address}",
-        ]  # fmt: skip
-        log = (tmp_path / "prometheus.log").open("wb")
-        with log:
-            running.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
-        until(lambda: is_ready(address), "Prometheus to start")
-        return f"http://{address}"
-
-    yield start
-    for process in running:
-        process.send_signal(signal.SIGTERM)
-        process.wait(PATIENCE_SECONDS)
-
-
-def is_ready(address: str) -> bool:
-    try:
-        return bool(fetch(f"http://{address}/-/ready"))
-    except OSError:
-        return False
-
-
-def fetch(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as response:
-        return str(response.read().decode())
-
-
-def query(address: str, expression: str) -> list[dict[str, object]]:
-    parameters = urllib.parse.urlencode({"query": expression})
-    answer = json.loads(fetch(f"{address}/api/v1/query?{parameters}"))
-    assert answer["status"] == "success"
-    return list(answer["data"]["result"])
-
-
-def test_a_real_prometheus_scrapes_it(prometheus: Callable[[str], str]) -> None:
+def test_a_real_prometheus_scrapes_it(require_tool: Callable[[str], str], tmp_path: Path) -> None:
+    program = require_tool("prometheus")
     with serving(good_state(), new_state(), hostile_state()) as world:
         target = f"127.0.0.1:{world.port}"
-        address = prometheus(f"- {{job_name: ehpc, static_configs: [{{targets: ['{target}']}}]}}\n")
-        until(lambda: query(address, "up{job='ehpc'} == 1"), "a scrape that succeeds")
-        targets = json.loads(fetch(f"{address}/api/v1/targets"))
-        assert targets["data"]["activeTargets"][0]["lastError"] == ""
-        (jobs,) = query(address, "ehpc_jobs{status='finished'}")
-        assert jobs["metric"] == {
-            "__name__": "ehpc_jobs", "job": "ehpc", "instance": target, "cluster_name": "cfd",
-            "status": "finished", "queue": "vis", "user": "bob",
-        }  # fmt: skip
-        assert jobs["value"][1] == "1200"  # type: ignore[index]
-        hostile = query(address, "ehpc_jobs{cluster_name!='cfd', status='pending'}")
-        assert [row["metric"]["user"] for row in hostile] == [HOSTILE]  # type: ignore[index]
-        metadata = json.loads(fetch(f"{address}/api/v1/metadata?metric=ehpc_jobs_submitted_total"))
-        kinds = (
-            metadata["data"]
-            or json.loads(fetch(f"{address}/api/v1/metadata?metric=ehpc_jobs_submitted"))["data"]
-        )
-        assert [entry[0]["type"] for entry in kinds.values()] == ["counter"]
+        config = f"- {{job_name: ehpc, static_configs: [{{targets: ['{target}']}}]}}\n"
+        with scraping(program, tmp_path, config) as address:
+            until(lambda: query(address, "up{job='ehpc'} == 1"), "a scrape that succeeds")
+            targets = json.loads(fetch(f"{address}/api/v1/targets"))
+            assert targets["data"]["activeTargets"][0]["lastError"] == ""
+            (jobs,) = query(address, "ehpc_jobs{status='finished'}")
+            assert jobs["metric"] == {
+                "__name__": "ehpc_jobs", "job": "ehpc", "instance": target, "cluster_name": "cfd",
+                "status": "finished", "queue": "vis", "user": "bob",
+            }  # fmt: skip
+            assert jobs["value"][1] == "1200"  # type: ignore[index]
+            hostile = query(address, "ehpc_jobs{cluster_name!='cfd', status='pending'}")
+            assert [row["metric"]["user"] for row in hostile] == [HOSTILE]  # type: ignore[index]
+            metadata = json.loads(
+                fetch(f"{address}/api/v1/metadata?metric=ehpc_jobs_submitted_total")
+            )
+            kinds = (
+                metadata["data"]
+                or json.loads(fetch(f"{address}/api/v1/metadata?metric=ehpc_jobs_submitted"))[
+                    "data"
+                ]
+            )
+            assert [entry[0]["type"] for entry in kinds.values()] == ["counter"]
 
 
 def test_victoria_metrics_scrapes_it(tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""TLS: a context of certificate files, and one that follows them when they are renewed."""
+
+import logging
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from exporter.errors import ConfigError, ConfigProblem
+
+_LOG = logging.getLogger(__name__)
+
+CLIENT_AUTH_TYPES: Mapping[str, str] = {
+    "NoClientCert": "",
+    "VerifyClientCertIfGiven": "",
+    "RequireAndVerifyClientCert": "",
+    "RequestClientCert": "would verify nothing; use VerifyClientCertIfGiven",
+    "RequireAnyClientCert": "would verify nothing; use RequireAndVerifyClientCert",
+}
+"""The toolkit's words, with what speaks against those that cannot be had here."""
+
+VERSIONS: Mapping[str, str] = {
+    "TLS12": "",
+    "TLS13": "",
+    "TLS10": "is no longer safe; the lowest is TLS12",
+    "TLS11": "is no longer safe; the lowest is TLS12",
+}
+
+_VERIFY_MODES = {
+    "NoClientCert": ssl.CERT_NONE,
+    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
+    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
+}
+_PROTOCOLS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """Where the certificates are and whose are accepted."""
+
+    cert_file: Path
+    key_file: Path
+    client_ca_file: Path | None = None
+    client_auth_type: str = "NoClientCert"
+    min_version: str = "TLS12"
+    max_version: str = "TLS13"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that a context is made of."""
+        return tuple(f for f in (self.cert_file, self.key_file, self.client_ca_file) if f)
+
+
+def build_context(config: TlsConfig) -> ssl.SSLContext:
+    """A context of the files as they are now. Raises ``ConfigError``."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _PROTOCOLS[config.min_version]
+    context.maximum_version = _PROTOCOLS[config.max_version]
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        # An empty password: an encrypted key is to fail, not to ask at a terminal.
+        context.load_cert_chain(config.cert_file, config.key_file, password="")
+    except (OSError, ValueError) as error:
+        message = "this and key_file do not fit together, or one of them is not PEM or encrypted"
+        raise ConfigError([ConfigProblem("tls_server_config.cert_file", message)]) from error
+    if config.client_ca_file is not None:
+        try:
+            context.load_verify_locations(cafile=config.client_ca_file)
+        except (OSError, ValueError) as error:
+            problem = ConfigProblem("tls_server_config.client_ca_file", "holds no PEM certificate")
+            raise ConfigError([problem]) from error
+    context.verify_mode = _VERIFY_MODES[config.client_auth_type]
+    return context
+
+
+class RenewingContext(ssl.SSLContext):
+    """Gives every new connection a context of the files as they are then.
+
+    Files that cannot be used, such as a new certificate whose key has not arrived yet, leave the
+    last good context in use. The files are looked at on each handshake: some microseconds.
+    """
+
+    _config: TlsConfig
+    _current: ssl.SSLContext
+    _seen: tuple[tuple[int, int, int], ...]
+
+    def __new__(cls, config: TlsConfig) -> "RenewingContext":
+        context: RenewingContext = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+        context._config = config
+        context._seen = _look(config)
+        context._current = build_context(config)
+        return context
+
+    def wrap_bio(self, *arguments: Any, **keywords: Any) -> ssl.SSLObject:
+        """As ``ssl.SSLContext``; asyncio calls it for each connection."""
+        return self._latest().wrap_bio(*arguments, **keywords)
+
+    def _latest(self) -> ssl.SSLContext:
+        try:
+            seen = _look(self._config)
+        except OSError:
+            return self._current
+        if seen != self._seen:
+            self._seen = seen
+            try:
+                self._current = build_context(self._config)
+            except ConfigError as error:
+                _LOG.warning("renewed TLS files cannot be used, the ones before stay: %s", error)
+            else:
+                _LOG.info("TLS files were renewed and are in use")
+        return self._current
+
+
+def _look(config: TlsConfig) -> tuple[tuple[int, int, int], ...]:
+    states = [file.stat() for file in config.files]
+    return tuple((state.st_mtime_ns, state.st_size, state.st_ino) for state in states)

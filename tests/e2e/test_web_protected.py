@@ -1,0 +1,190 @@
+"""TLS and basic authentication over real sockets, with a real Prometheus among the clients."""
+
+import base64
+import contextlib
+import http.client
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import bcrypt
+import pytest
+import trustme
+
+from exporter.web.server import Limits
+from exporter.web.tls import RenewingContext
+from exporter.web.web_config import parse_web_config
+from tests.e2e.real_prometheus import query, scraping, until
+from tests.e2e.web_serving import Serving, serving
+from tests.unit.board_states import good_state
+
+HASH = bcrypt.hashpw(b"wonderland", bcrypt.gensalt(8)).decode()
+RIGHT = "Basic " + base64.b64encode(b"alice:wonderland").decode()
+WRONG = "Basic " + base64.b64encode(b"alice:looking-glass").decode()
+
+
+class Authority:
+    """Certificates on disk, and clients that trust them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.ca = trustme.CA()
+        self.ca.cert_pem.write_to_path(str(directory / "ca.pem"))
+        self.issue()
+
+    def issue(self, name: str = "localhost") -> None:
+        cert = self.ca.issue_cert(name)
+        cert.private_key_pem.write_to_path(str(self.directory / "server.key"))
+        chain = b"".join(blob.bytes() for blob in cert.cert_chain_pems)
+        (self.directory / "server.pem").write_bytes(chain)
+
+    def client_context(self, *, with_cert: bool = False) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        self.ca.configure_trust(context)
+        if with_cert:
+            self.ca.issue_cert("scraper@example.org").configure_cert(context)
+        return context
+
+    @contextlib.contextmanager
+    def serving(self, more: str = "", limits: Limits | None = None) -> Iterator[Serving]:
+        text = f"tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n{more}"
+        config = parse_web_config(text, self.directory)
+        assert config.tls is not None
+        tls = RenewingContext(config.tls)
+        with serving(good_state(), tls=tls, users=config.users, limits=limits) as world:
+            yield world
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+def status(
+    world: Serving, context: ssl.SSLContext, authorization: str | None = None
+) -> tuple[int, bytes]:
+    client = http.client.HTTPSConnection("localhost", world.port, timeout=20, context=context)
+    with contextlib.closing(client):
+        headers = {"Authorization": authorization} if authorization else {}
+        client.request("GET", "/metrics", headers=headers)
+        response = client.getresponse()
+        return response.status, response.read()
+
+
+def served_name(world: Serving, context: ssl.SSLContext) -> str:
+    context.check_hostname = False
+    with (
+        contextlib.closing(socket.create_connection(("127.0.0.1", world.port), 20)) as raw,
+        contextlib.closing(context.wrap_socket(raw)) as wrapped,
+    ):
+        cert = wrapped.getpeercert()
+        assert cert is not None
+        ((_, name),) = cert["subjectAltName"]
+        return str(name)
+
+
+def test_metrics_over_tls(authority: Authority) -> None:
+    with authority.serving() as world:
+        code, body = status(world, authority.client_context())
+        assert code == 200
+        assert b"ehpc_up" in body
+        with pytest.raises(ssl.SSLCertVerificationError):
+            status(world, ssl.create_default_context())
+        with contextlib.closing(http.client.HTTPConnection("localhost", world.port)) as plain:
+            plain.request("GET", "/metrics")
+            with pytest.raises((http.client.HTTPException, OSError)):
+                plain.getresponse()
+
+
+def test_the_lowest_version_counts(authority: Authority) -> None:
+    with authority.serving("  min_version: TLS13\n") as world:
+        old = authority.client_context()
+        old.maximum_version = ssl.TLSVersion.TLSv1_2
+        with pytest.raises(ssl.SSLError):
+            status(world, old)
+        assert status(world, authority.client_context())[0] == 200
+
+
+def test_clients_show_their_certificate(authority: Authority) -> None:
+    more = "  client_ca_file: ca.pem\n  client_auth_type: RequireAndVerifyClientCert\n"
+    with authority.serving(more) as world:
+        assert status(world, authority.client_context(with_cert=True))[0] == 200
+        with pytest.raises((ssl.SSLError, OSError)):
+            status(world, authority.client_context())
+        stranger = authority.client_context()
+        trustme.CA().issue_cert("scraper@example.org").configure_cert(stranger)
+        with pytest.raises((ssl.SSLError, OSError)):
+            status(world, stranger)
+    with authority.serving(
+        more.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
+    ) as world:
+        assert status(world, authority.client_context())[0] == 200
+        with pytest.raises((ssl.SSLError, OSError)):
+            status(world, stranger)
+
+
+def test_a_renewed_certificate_is_served_without_a_restart(authority: Authority) -> None:
+    with authority.serving() as world:
+        context = authority.client_context()
+        assert served_name(world, context) == "localhost"
+        authority.issue("renewed.example.org")
+        assert served_name(world, context) == "renewed.example.org"
+        (authority.directory / "server.key").write_text("half a k")
+        assert served_name(world, context) == "renewed.example.org"
+
+
+def test_users_over_tls(authority: Authority) -> None:
+    with authority.serving(f"basic_auth_users:\n  alice: {HASH}\n") as world:
+        context = authority.client_context()
+        assert status(world, context)[0] == 401
+        assert status(world, context, WRONG)[0] == 401
+        assert status(world, context, RIGHT)[0] == 200
+
+
+def test_a_scrape_with_a_password_costs_no_check_after_the_first() -> None:
+    """A check of this hash takes longer than a hundred scrapes."""
+    costly = bcrypt.hashpw(b"wonderland", bcrypt.gensalt(13)).decode()
+    begun = time.perf_counter()
+    bcrypt.checkpw(b"wonderland", costly.encode())
+    check_seconds = time.perf_counter() - begun
+    with serving(good_state(), users={"alice": costly}) as world:
+        headers = {"Authorization": RIGHT}
+        assert world.get(headers=headers)[0].status == 200
+        begun = time.perf_counter()
+        for _ in range(20):
+            assert world.get(headers=headers)[0].status == 200
+        assert time.perf_counter() - begun < 10 * check_seconds
+
+
+def test_handshakes_that_never_end_keep_nobody_out(authority: Authority) -> None:
+    limits = Limits(handshake_seconds=1)
+    with authority.serving(limits=limits) as world, contextlib.ExitStack() as stack:
+        address = ("127.0.0.1", world.port)
+        crowd = [
+            stack.enter_context(contextlib.closing(socket.create_connection(address, 20)))
+            for _ in range(200)
+        ]
+        assert status(world, authority.client_context())[0] == 200
+        for client in crowd:
+            client.settimeout(20)
+            assert client.recv(10) == b""  # cut off
+
+
+def test_a_real_prometheus_scrapes_over_tls_with_a_password(
+    authority: Authority, require_tool: Callable[[str], str], tmp_path: Path
+) -> None:
+    program = require_tool("prometheus")
+    with authority.serving(f"basic_auth_users:\n  alice: {HASH}\n") as world:
+        targets = f"scheme: https, static_configs: [{{targets: ['localhost:{world.port}']}}]"
+        tls = f"tls_config: {{ca_file: {authority.directory}/ca.pem}}"
+        sign_in = "basic_auth: {username: alice, password: wonderland}"
+        config = (
+            f"- {{job_name: right, {targets}, {tls}, {sign_in}}}\n"
+            f"- {{job_name: wrong, {targets}, {tls}}}\n"
+        )
+        with scraping(program, tmp_path, config) as address:
+            until(lambda: query(address, "up{job='right'} == 1"), "a scrape that succeeds")
+            until(lambda: query(address, "up{job='wrong'} == 0"), "a scrape that is refused")
+            assert query(address, "ehpc_up{job='right'}")

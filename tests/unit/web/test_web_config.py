@@ -1,0 +1,253 @@
+"""``--web.config.file``: what it may say, and how its faults are told."""
+
+import contextlib
+import os
+import ssl
+from pathlib import Path
+
+import bcrypt
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.errors import ConfigError
+from exporter.web.tls import RenewingContext, TlsConfig, build_context
+from exporter.web.web_config import WebConfig, load_web_config, parse_web_config
+
+HASH = bcrypt.hashpw(b"wonderland", bcrypt.gensalt(4)).decode()
+
+FULL = f"""\
+tls_server_config:
+  cert_file: server.pem
+  key_file: server.key
+  client_ca_file: ca.pem
+  client_auth_type: RequireAndVerifyClientCert
+  min_version: TLS13
+http_server_config:
+  http2: true
+  headers:
+    Strict-Transport-Security: max-age=31536000
+    X-Frame-Options: deny
+basic_auth_users:
+  alice: {HASH}
+  bob: {HASH}
+"""
+
+
+def write_cert(directory: Path, authority: trustme.CA, name: str = "localhost") -> None:
+    cert = authority.issue_cert(name)
+    cert.private_key_pem.write_to_path(str(directory / "server.key"))
+    (directory / "server.pem").write_bytes(b"".join(b.bytes() for b in cert.cert_chain_pems))
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("web")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(directory / "ca.pem"))
+    write_cert(directory, authority)
+    return directory
+
+
+def problems(text: str, directory: Path) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse_web_config(text, directory)
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "basic_auth_users:\n", "{}", "null"])
+def test_nothing_said_is_nothing_changed(text: str) -> None:
+    assert parse_web_config(text, Path()) == WebConfig()
+
+
+def test_everything(directory: Path) -> None:
+    config = parse_web_config(FULL, directory)
+    assert config.tls == TlsConfig(
+        directory / "server.pem", directory / "server.key", directory / "ca.pem",
+        "RequireAndVerifyClientCert", "TLS13",
+    )  # fmt: skip
+    assert dict(config.users) == {"alice": HASH, "bob": HASH}
+    assert dict(config.headers) == {
+        "Strict-Transport-Security": "max-age=31536000", "X-Frame-Options": "deny"
+    }  # fmt: skip
+    assert HASH not in repr(config)
+
+
+def test_from_a_file(directory: Path) -> None:
+    path = directory / "web.yml"
+    path.write_text(FULL)
+    assert load_web_config(path) == parse_web_config(FULL, directory)
+    with pytest.raises(ConfigError, match=r"cannot read .*nowhere\.yml: No such file"):
+        load_web_config(directory / "nowhere.yml")
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
+        load_web_config(path)
+
+
+FAULTS = {
+    "[]": [": must be a mapping (line 1)"],
+    "a: b: c": ["not YAML (line 1)"],
+    "tls_server_confg: {}": [
+        'tls_server_confg: unknown key; did you mean "tls_server_config"? (line 1)'
+    ],
+    "rate_limit: {}": ["rate_limit: is not supported by this exporter (line 1)"],
+    "tls_server_config: {}": [
+        "tls_server_config.cert_file: is missing (line 1)",
+        "tls_server_config.key_file: is missing (line 1)",
+    ],
+    "tls_server_config:\n  cert_file: no.pem\n  key_file:\n": [
+        "tls_server_config.cert_file: cannot read {dir}/no.pem: No such file or directory (line 2)",
+        "tls_server_config.key_file: must be a text (line 3)",
+    ],
+    "tls_server_config:\n  cert_file: server.pem\n  key_file: ca.pem": [
+        ("tls_server_config.cert_file: this and key_file do not fit together, or one of them is "
+            "not PEM or encrypted (line 2)")
+    ],
+    "tls_server_config: {cert_file: server.pem, key_file: server.key, min_version: TLS10}": [
+        "tls_server_config.min_version: TLS10 is no longer safe; the lowest is TLS12 (line 1)"
+    ],
+    "tls_server_config: {cert_file: server.pem, key_file: server.key, min_version: TLS1.3}": [
+        ("tls_server_config.min_version: must be one of TLS12, TLS13; did you mean "
+        '"TLS13"? (line 1)')
+    ],
+    (
+        "tls_server_config: {cert_file: server.pem, key_file: server.key, min_version: TLS13,\n"
+        "  max_version: TLS12}"
+    ): ["tls_server_config.max_version: is lower than min_version (line 2)"],
+    (
+        "tls_server_config: {cert_file: server.pem, key_file: server.key,\n"
+        "  client_auth_type: RequireAndVerifyClientCert}"
+    ): [
+        "tls_server_config.client_ca_file: is missing; RequireAndVerifyClientCert needs it (line 1)"
+    ],
+    (
+        "tls_server_config: {cert_file: server.pem, key_file: server.key,\n"
+        "  client_ca_file: ca.pem}"
+    ): [
+        ("tls_server_config.client_ca_file: is of no use without a client_auth_type that verifies"
+        " (line 2)")
+    ],
+    (
+        "tls_server_config: {cert_file: server.pem, key_file: server.key,\n"
+        "  client_auth_type: RequireAnyClientCert, client_ca_file: ca.pem}"
+    ): [
+        ("tls_server_config.client_auth_type: RequireAnyClientCert would verify nothing; use "
+        "RequireAndVerifyClientCert (line 2)"),
+        ("tls_server_config.client_ca_file: is of no use without a client_auth_type that verifies"
+        " (line 2)"),
+    ],
+    "tls_server_config:\n  cipher_suites: []\n  cert_file: server.pem\n  key_file: server.key": [
+        "tls_server_config.cipher_suites: is not supported by this exporter (line 2)"
+    ],
+    "http_server_config:\n  http2: maybe": [
+        "http_server_config.http2: must be true or false (line 2)"
+    ],
+    "http_server_config:\n  headers:\n    X-Evil: a\n    X-Frame-Options: \"a\\r\\nb\"": [
+        "http_server_config.headers.X-Evil: unknown key (line 3)",
+        "http_server_config.headers.X-Frame-Options: must be one line of plain characters (line 4)",
+    ],
+    "basic_auth_users:\n  alice: wonderland\n  bob:\n  alice: x": [
+        ("basic_auth_users.alice: is not a bcrypt hash; make one with: "
+        'htpasswd -nBC 10 "" | tr -d ":\\n" (line 2)'),
+        "basic_auth_users.bob: must be a text (line 3)",
+        "basic_auth_users.alice: is there twice, first on line 2 (line 4)",
+    ],
+    f'basic_auth_users:\n  "a:b": {HASH}': [
+        "basic_auth_users.a:b: is no user name; it must not be empty or hold a colon (line 2)"
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", FAULTS, ids=lambda text: text[:40])
+def test_faults(text: str, directory: Path) -> None:
+    expected = [line.replace("{dir}", str(directory)) for line in FAULTS[text]]
+    assert problems(text, directory) == [line.removeprefix(": ") for line in expected]
+
+
+def test_a_ca_file_without_certificates(directory: Path) -> None:
+    (directory / "empty.pem").write_text("nothing\n")
+    text = FULL.replace("ca.pem", "empty.pem")
+    (problem,) = problems(text, directory)
+    assert problem.startswith("tls_server_config.client_ca_file: holds no PEM certificate")
+    assert problem.endswith("(line 4)")
+
+
+def test_an_encrypted_key_is_refused_without_asking(directory: Path) -> None:
+    key = directory / "encrypted.key"
+    key.write_text(
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIC\n-----END ENCRYPTED PRIVATE KEY-----\n"
+    )
+    text = "tls_server_config: {cert_file: server.pem, key_file: encrypted.key}"
+    (problem,) = problems(text, directory)
+    assert problem.startswith("tls_server_config.cert_file: this and key_file do not fit")
+
+
+@given(st.text())
+def test_any_text_is_a_config_or_its_problems(text: str) -> None:
+    with contextlib.suppress(ConfigError):
+        assert isinstance(parse_web_config(text, Path("/nonexistent")), WebConfig)
+
+
+YAML_BITS = st.recursive(
+    st.sampled_from(["x", "1", "null", HASH, "'", "*a", "&a b", "!!python/name:os.system", "\0"]),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]")
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "tls_server_config",
+                    "cert_file",
+                    "key_file",
+                    "basic_auth_users",
+                    "headers",
+                    "a",
+                    "http_server_config",
+                    "client_auth_type",
+                    "? [b]",
+                ]
+            ),
+            inner,
+            max_size=4,
+        ).map(lambda d: "{" + ", ".join(f"{k}: {v}" for k, v in d.items()) + "}")
+    ),
+)
+
+
+@given(YAML_BITS)
+def test_any_tree_is_a_config_or_its_problems(text: str) -> None:
+    with contextlib.suppress(ConfigError):
+        assert isinstance(parse_web_config(text, Path("/nonexistent")), WebConfig)
+
+
+def test_the_context_is_as_configured(directory: Path) -> None:
+    config = parse_web_config(FULL, directory).tls
+    assert config is not None
+    context = build_context(config)
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_3
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert [dict(ca["subject"][1])["organizationalUnitName"] for ca in context.get_ca_certs()]
+
+
+def test_renewed_files_are_taken_and_broken_ones_are_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    authority = trustme.CA()
+    write_cert(tmp_path, authority)
+    context = RenewingContext(TlsConfig(tmp_path / "server.pem", tmp_path / "server.key"))
+    first = context._latest()
+    assert context._latest() is first
+    old_cert = (tmp_path / "server.pem").read_bytes()
+    write_cert(tmp_path, authority, "renewed")
+    second = context._latest()
+    assert second is not first
+    assert "TLS files were renewed" in caplog.text
+    (tmp_path / "server.pem").write_bytes(old_cert)  # the key is another one's
+    assert context._latest() is second
+    assert context._latest() is second
+    assert caplog.text.count("cannot be used") == 1
+    os.remove(tmp_path / "server.pem")
+    assert context._latest() is second
+    write_cert(tmp_path, authority, "again")
+    assert context._latest() is not second
