@@ -9,8 +9,7 @@ import pytest
 
 from exporter.api.transport import RequestsTransport
 from exporter.clock import SystemClock
-
-from .peers import (
+from tests.e2e.transport.peers import (
     PATIENCE_SECONDS,
     Authority,
     Behaviour,

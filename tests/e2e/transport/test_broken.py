@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from .peers import (
+from tests.e2e.transport.peers import (
     BODY,
     CHUNKED,
     CHUNKED_HEAD,

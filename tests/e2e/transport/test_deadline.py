@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from exporter.errors import TransportError
-
-from .peers import (
+from tests.e2e.transport.peers import (
     BODY,
     CHUNKED,
     CHUNKED_BODY,

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from exporter.api.transport import RawAnswer
-
-from .peers import (
+from tests.e2e.transport.peers import (
     BODY,
     CHUNKED,
     DATE,

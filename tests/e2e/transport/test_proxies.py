@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from .peers import (
+from tests.e2e.transport.peers import (
     BODY,
     PATIENCE_SECONDS,
     TARGET,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from .peers import (
+from tests.e2e.transport.peers import (
     BODY,
     Authority,
     Make,

@@ -1,0 +1,293 @@
+"""The client and the pretend cloud, which shares no code with it, agree on the wire."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from datetime import UTC, timedelta, timezone
+
+import pytest
+
+from exporter.api.client import AccountClient, ClusterJobs, Credentials
+from exporter.api.retry import RetryPolicy
+from exporter.api.transport import RequestsTransport
+from exporter.clock import SystemClock
+from exporter.errors import ApiError
+from exporter.model import Job, JobListQuery
+from exporter.simulator import Cloud
+from exporter.simulator.dialect import DIALECTS, Dialect
+from exporter.simulator.fault_kinds import fault_names
+from exporter.simulator.protocol import HostedCluster
+from exporter.simulator.server import SimulatorServer
+from exporter.simulator.simulation import Simulation
+
+CLUSTER = "ehpc-1"
+KEY_ID, SECRET = "QYACCESSKEYIDEXAMPLE", "SECRETACCESSKEY"
+TIMEOUT_SECONDS = 2.0
+JOBS = 230
+MOST_PAGES = 50
+
+
+class Ledger:
+    """A gate and telemetry that keep what they are told."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.failures: list[str] = []
+        self.locked_out = 0
+
+    def admit(self, cluster_name: str) -> None:
+        del cluster_name
+
+    def over_quota(self) -> None:
+        self.locked_out += 1
+
+    def passed(self) -> None:
+        pass
+
+    def api_call_sent(self, account: str) -> None:
+        del account
+        self.sent += 1
+
+    def api_call_failed(self, account: str, reason: str) -> None:
+        del account
+        self.failures.append(reason)
+
+    def api_call_took(self, account: str, seconds: float) -> None:
+        del account
+        assert seconds >= 0
+
+
+class Meeting:
+    """A cloud with one cluster, and a client of it."""
+
+    def __init__(
+        self,
+        stack: ExitStack,
+        *,
+        dialect: Dialect = DIALECTS["documented"],
+        skew_seconds: float = 0.0,
+        secret: str = SECRET,
+        policy: RetryPolicy | None = None,
+    ) -> None:
+        self.cloud = Cloud()
+        self.hosted = self.cloud.add_cluster(CLUSTER, dialect=dialect)
+        fill(self.hosted)
+        self.server = stack.enter_context(
+            SimulatorServer(Simulation(self.cloud), clock_skew_seconds=skew_seconds)
+        )
+        clock = SystemClock()
+        transport = stack.enter_context(
+            closing(RequestsTransport(timeout_seconds=TIMEOUT_SECONDS, clock=clock))
+        )
+        self.told = Ledger()
+        self.client = AccountClient(
+            account="default",
+            endpoint=self.server.address,
+            credentials=lambda: Credentials(KEY_ID, secret),
+            transport=transport,
+            gate=self.told,
+            telemetry=self.told,
+            clock=clock,
+            random=random.Random(1),
+            policy=policy or RetryPolicy(first_wait_seconds=0.001),
+        )
+        self.jobs = self.cluster(CLUSTER)
+
+    def cluster(self, cluster_id: str, zone: str = "jinan1a") -> ClusterJobs:
+        zone_of_times = timezone(timedelta(seconds=self.hosted.dialect.zone_offset_seconds))
+        return self.client.cluster(
+            "cfd",
+            cluster_id=cluster_id,
+            zone=zone,
+            timezone=zone_of_times if self.hosted.dialect.zone_offset_seconds else UTC,
+        )
+
+    def walk(self, status: str | None = None, sort_key: str | None = None) -> Iterator[Job]:
+        """Page through the list, by what comes and not by what is said of it."""
+        offset = 0
+        for _ in range(MOST_PAGES):
+            query = JobListQuery(offset, status=status, sort_key=sort_key)
+            jobs = self.jobs.list_jobs(query).jobs
+            if not jobs:
+                return
+            yield from jobs
+            offset += len(jobs)
+        pytest.fail("the list does not end")
+
+    def truth(self) -> list[Job]:
+        """What the list really holds."""
+        return [
+            Job(
+                job.uuid,
+                job.status,
+                job.queue,
+                job.user,
+                job.cores,
+                job.submitted_at,
+                job.started_at,
+                job.modified_at,
+            )
+            for job in self.hosted.jobs.jobs()
+        ]
+
+
+def fill(hosted: HostedCluster) -> None:
+    rng = random.Random(5)
+    at = 1_700_000_000
+    for number in range(JOBS):
+        queue = rng.choice(["默认队列", 'q"1\\', "a b\nc", "vis"])
+        user = rng.choice(["usr-1", "李娜", "o'neil"])
+        uuid = hosted.jobs.submit(
+            at + number * 7, queue=queue, user=user, cores=rng.choice([1, 4, 64])
+        )
+        if number % 3:
+            hosted.jobs.start(uuid, at + number * 7 + 60)
+        if number % 3 == 2:
+            hosted.jobs.end(uuid, at + number * 7 + 600, "finished")
+
+
+@pytest.fixture
+def meet() -> Iterator[Callable[..., Meeting]]:
+    with ExitStack() as stack:
+        yield lambda **options: Meeting(stack, **options)
+
+
+Meet = Callable[..., Meeting]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+def test_every_dialect_is_read_job_for_job(meet: Meet, dialect: Dialect) -> None:
+    meeting = meet(dialect=dialect)
+    got = list(meeting.walk())
+    assert sorted(got) == sorted(meeting.truth())
+    assert len(got) == JOBS
+    assert meeting.told.failures == []
+    assert meeting.server.connections == 1
+
+
+@pytest.mark.parametrize("status", ["pending", "running", "finished", "exited"])
+def test_a_status_is_asked_for(meet: Meet, status: str) -> None:
+    meeting = meet()
+    expected = [job for job in meeting.truth() if job.status == status]
+    assert sorted(meeting.walk(status)) == sorted(expected)
+    page = meeting.jobs.list_jobs(JobListQuery(limit=1, status=status))
+    assert page.total_count == len(expected)
+
+
+@pytest.mark.parametrize("descending", [True, False])
+def test_an_order_is_asked_for(meet: Meet, descending: bool) -> None:
+    meeting = meet()
+    query = JobListQuery(sort_key="modified_time", descending=descending, limit=20)
+    got = [job.modified_at for job in meeting.jobs.list_jobs(query).jobs]
+    expected = sorted((job.modified_at or 0 for job in meeting.truth()), reverse=descending)
+    assert got == expected[:20]
+
+
+@pytest.mark.parametrize("skew_seconds", [-100_000.0, -90.0, 90.0, 100_000.0])
+def test_clocks_that_disagree(meet: Meet, skew_seconds: float) -> None:
+    meeting = meet(skew_seconds=skew_seconds)
+    assert len(list(meeting.walk())) == JOBS
+    assert meeting.told.failures == ["clock"]
+    page = meeting.jobs.list_jobs(JobListQuery(limit=1))
+    assert page.server_time_at is not None
+    assert page.server_time_at - time.time() == pytest.approx(skew_seconds, abs=60)
+
+
+REFUSALS = {
+    "wrong secret": (lambda meeting: meeting.jobs, {"secret": "another"}, "authentication"),
+    "unknown cluster": (lambda meeting: meeting.cluster("ehpc-none"), {}, "not_found"),
+    "unknown zone": (lambda meeting: meeting.cluster(CLUSTER, "nowhere"), {}, None),
+}
+
+
+@pytest.mark.parametrize(("ask", "options", "reason"), REFUSALS.values(), ids=REFUSALS)
+def test_refusals(
+    meet: Meet,
+    ask: Callable[[Meeting], ClusterJobs],
+    options: dict[str, str],
+    reason: str | None,
+) -> None:
+    meeting = meet(**options)
+    with pytest.raises(ApiError) as caught:
+        ask(meeting).list_jobs(JobListQuery())
+    assert caught.value.reason in ({reason} if reason else {"denied", "not_found", "request"})
+    assert not caught.value.retryable
+    assert meeting.told.sent == 1
+
+
+HARMLESS = {
+    "total-zero",
+    "empty-page",
+    "negative-cores",
+    "text-cores",
+    "huge-cores",
+    "absurd-times",
+    "huge-text",
+    "slow",
+}
+"""Nothing that a client could see is wrong with these: one page cannot tell, or it does not count."""
+REASONS = {
+    "ret-1100": "request",
+    "ret-1101": "request",
+    "ret-1200": "authentication",
+    "ret-1300": "clock",
+    "ret-1400": "denied",
+    "ret-2100": "not_found",
+    "ret-2500": "quota",
+    "ret-4100": "licence",
+    "ret-5000": "internal",
+    "ret-5100": "busy",
+    "ret-5300": "updating",
+    "http-429": "http_429",
+    "close": "connection",
+    "close-midway": "connection",
+    "reset": "connection",
+    "reset-midway": "connection",
+    "stall": "timeout",
+    "stall-midway": "timeout",
+    "drip": "timeout",
+    "drip-head": "timeout",
+    "flood": "too_large",
+    "flood-head": "connection",
+    "redirect": "redirect",
+    "redirect-permanently": "redirect",
+    "length-too-long": "timeout",
+    "length-too-short": "payload",
+    "gzip-bomb": "too_large",
+    "garbage": "connection",
+}
+FAULTS = [name for name in fault_names() if name not in HARMLESS]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_fault_is_told_by_its_reason_and_gone_after_it(meet: Meet, name: str) -> None:
+    meeting = meet(policy=RetryPolicy(retries=0))
+    meeting.cloud.faults.add(name, next_calls=1)
+    by_status = f"http_{name[5]}xx" if name.startswith("http-") else "payload"
+    with pytest.raises(ApiError) as caught:
+        meeting.jobs.list_jobs(JobListQuery())
+    assert caught.value.reason == REASONS.get(name, by_status)
+    assert meeting.told.failures == [caught.value.reason]
+    assert meeting.told.locked_out == (name == "ret-2500")
+    assert len(meeting.jobs.list_jobs(JobListQuery()).jobs) == 100
+
+
+@pytest.mark.parametrize("name", sorted(HARMLESS - {"slow", "empty-page"}))
+def test_what_no_page_can_tell_is_a_page(meet: Meet, name: str) -> None:
+    meeting = meet()
+    meeting.cloud.faults.add(name)
+    got = meeting.jobs.list_jobs(JobListQuery()).jobs
+    whole = {job.uuid: job for job in meeting.truth()}
+    assert len(got) == 100
+    assert all(whole[job.uuid] == job for job in got[1:])
+    first = whole[got[0].uuid]
+    assert (got[0].uuid, got[0].status, got[0].queue) == (first.uuid, first.status, first.queue)
+
+
+def test_a_fault_now_and_then_is_survived(meet: Meet) -> None:
+    meeting = meet()
+    meeting.cloud.faults.add("ret-5100", every=3)
+    meeting.jobs.begin_sync()
+    assert sorted(meeting.walk()) == sorted(meeting.truth())
+    assert meeting.told.failures == ["busy"]
