@@ -196,7 +196,8 @@ class _KeepsDeadline(HTTPConnection):
     def connect(self) -> None:
         """Connect, through the proxy and TLS if need be."""
         super().connect()
-        self.network.opened(self.sock)
+        if isinstance(self.sock, socket.socket):  # else TLS within a proxy's TLS
+            self.network.opened(self.sock)
 
     def getresponse(self) -> Any:
         """Wait for the answer's headers."""

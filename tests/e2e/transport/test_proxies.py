@@ -88,6 +88,27 @@ def test_a_proxy_for_https(
     ] * 2
 
 
+def test_a_proxy_that_is_reached_by_tls(
+    peer: Start, transport: Make, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", f"https://127.0.0.1:{peer(Proxy(), authority.server).port}")
+
+    def behave(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(answer())
+        read_request(connection)
+        connection.sendall(answer(b"{", length=3000))
+        drip(connection, b" " * 2000)
+
+    timeout_seconds = 3.0
+    client = transport(timeout_seconds, ca_file=authority.file)
+    url = peer(behave, authority.server).url("https", "hpc.example")
+    assert client.exchange(url).body == BODY
+    with at_most(timeout_seconds * 3):
+        assert failure_of(client, url).reason == "timeout"
+    client.close()
+
+
 def test_no_proxy(peer: Start, transport: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     proxy = Proxy()
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{peer(proxy).port}")
