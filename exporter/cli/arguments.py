@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from exporter import __version__
-from exporter.config import ServeOptions
+from exporter.config import ServeOptions, Shard, parse_shard
 from exporter.logs import LEVELS
 
 COMMANDS = ("serve", "check-config", "collect", "simulate", "demo")
@@ -27,6 +27,7 @@ def serve_options(namespace: argparse.Namespace) -> ServeOptions:
         telemetry_path=namespace.telemetry_path,
         web_config_file=namespace.web_config_file,
         enable_lifecycle=namespace.enable_lifecycle,
+        shard=namespace.shard,
     )
 
 
@@ -46,15 +47,18 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
     serve = add("serve", "the daemon: serves /metrics (the default command)")
     _add_config_file(serve)
+    _add_shard(serve)
     _add_web(serve, ServeOptions().listen_addresses[0])
     _add_log(serve)
     serve.add_argument("--version", action="version", version=f"ehpc-exporter {__version__}")
 
     check = add("check-config", "validate the configuration and tell what it costs of the quota")
     _add_config_file(check)
+    _add_shard(check)
 
     collect = add("collect", "look once at every cluster, whole, and print the counts")
     _add_config_file(collect)
+    _add_shard(collect)
     collect.add_argument(
         "--cluster", dest="clusters", action="append", default=[], metavar="NAME",
         help="only this cluster; may be given again",
@@ -74,6 +78,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     demo = add("demo", "the whole program against a pretend cloud: no account, no configuration")
     _add_web(demo, DEMO_ADDRESS)
     _add_log(demo)
+    demo.set_defaults(shard=Shard())
     demo.add_argument(
         "--speed", type=float, default=10.0, metavar="FACTOR",
         help="how much faster than real time the pretend cloud lives (default %(default)g)",
@@ -85,6 +90,14 @@ def _add_config_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config.file", dest="config_file", type=Path, default=Path("config.yaml"),
         metavar="FILE", help="the configuration (default %(default)s)",
+    )  # fmt: skip
+
+
+def _add_shard(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--shard", type=_shard, default=Shard(), metavar="I/N",
+        help="be the shard I, from 0, of N exporters that divide this configuration: poll the "
+        "clusters that fall to it, with an N-th of each account's share (default %(default)s)",
     )  # fmt: skip
 
 
@@ -129,6 +142,13 @@ def _address(text: str) -> str:
     except ListenError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return text
+
+
+def _shard(text: str) -> Shard:
+    try:
+        return parse_shard(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _route(text: str) -> str:

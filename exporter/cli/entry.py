@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from exporter.cli.arguments import parse_arguments, serve_options
-from exporter.config import load_config
+from exporter.config import load_config, select
 from exporter.errors import ConfigError, ExporterError
 from exporter.logs import Redactor, set_up_logging
 
@@ -44,7 +44,7 @@ def _serve(namespace: argparse.Namespace) -> int:
 def _check_config(namespace: argparse.Namespace) -> int:
     from exporter.cli.projection import report
 
-    config = load_config(namespace.config_file, os.environ)
+    config = select(load_config(namespace.config_file, os.environ), namespace.shard)
     sys.stdout.write(f"{namespace.config_file} is valid\n\n{report(config)}")
     return DONE
 
@@ -54,7 +54,7 @@ def _collect(namespace: argparse.Namespace) -> int:
 
     redactor = Redactor()
     set_up_logging(namespace.log_level, namespace.log_format, redactor)
-    config = load_config(namespace.config_file, os.environ)
+    config = select(load_config(namespace.config_file, os.environ), namespace.shard)
     redactor.learn(account.secret_access_key.reveal() for account in config.accounts)
     return collect(config, namespace.clusters, namespace.format)
 

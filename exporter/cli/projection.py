@@ -101,6 +101,7 @@ def _account_lines(cost: AccountCost) -> list[str]:
     quota = (
         f"{account.quota_share:g} of {account.quota_requests} in "
         f"{format_duration(account.quota_period_seconds)}"
+        + (f", divided among {account.shards} shards" if account.shards > 1 else "")
     )
     lines = [
         (

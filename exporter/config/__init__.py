@@ -1,11 +1,13 @@
 """The configuration: a YAML file in, a frozen ``Config`` or every problem of the file out.
 
 text -> ``tree`` (YAML nodes with their lines) -> ``reader`` (along the types in ``file``, each text
-judged by ``checks``) -> ``load`` (what concerns several keys, files) -> ``values``.
+judged by ``checks``) -> ``load`` (what concerns several keys, files) -> ``values``;
+``shards`` divides it among several exporters.
 """
 
 from exporter.config.durations import format_duration, parse_duration
 from exporter.config.load import config_warnings, load_config, parse_config, read_secret_file
+from exporter.config.shards import parse_shard, select, shard_of
 from exporter.config.values import (
     ALL_HISTORY_SECONDS,
     NO_HISTORY_SECONDS,
@@ -17,6 +19,7 @@ from exporter.config.values import (
     LogFormat,
     Secret,
     ServeOptions,
+    Shard,
     StateConfig,
     UserMode,
 )
@@ -32,6 +35,7 @@ __all__ = [
     "LogFormat",
     "Secret",
     "ServeOptions",
+    "Shard",
     "StateConfig",
     "UserMode",
     "config_warnings",
@@ -39,5 +43,8 @@ __all__ = [
     "load_config",
     "parse_config",
     "parse_duration",
+    "parse_shard",
     "read_secret_file",
+    "select",
+    "shard_of",
 ]

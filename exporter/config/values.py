@@ -61,11 +61,24 @@ class AccountConfig:
     quota_share: float
     """The part of the quota that this exporter may use, more than 0, at most 1."""
     ca_file: Path | None
+    shards: int = 1
+    """How many exporters divide the share equally; see ``shards``."""
+
+    @property
+    def whole_calls(self) -> int:
+        """The calls in one period that all shards together may make: the share of the quota."""
+        return max(1, int(self.quota_requests * self.quota_share))
+
+    @property
+    def allowed_calls(self) -> int:
+        """The calls in one period that this exporter may make."""
+        return self.whole_calls // self.shards
 
     @property
     def calls_per_hour(self) -> float:
         """The calls an hour that this exporter may make: the share, not the whole quota."""
-        return self.quota_requests * self.quota_share * 3600 / self.quota_period_seconds
+        requests = self.quota_requests * self.quota_share / self.shards
+        return requests * 3600 / self.quota_period_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +151,18 @@ class Config:
 
 
 @dataclass(frozen=True, slots=True)
+class Shard:
+    """Which of how many exporters of one configuration this is."""
+
+    index: int = 0
+    """From 0."""
+    count: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+@dataclass(frozen=True, slots=True)
 class ServeOptions:
     """The flags of ``serve`` that are not in the configuration file."""
 
@@ -146,3 +171,4 @@ class ServeOptions:
     telemetry_path: str = "/metrics"
     web_config_file: Path | None = None
     enable_lifecycle: bool = False
+    shard: Shard = Shard()
