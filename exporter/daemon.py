@@ -26,6 +26,7 @@ from exporter.config import (
     config_warnings,
     load_config,
     read_secret_file,
+    select,
 )
 from exporter.errors import ApiError, ExporterError, StateError, SyncError
 from exporter.ledger.directory import StateDirectory
@@ -169,7 +170,7 @@ class Watch:
         if known is not None and known.config == config:
             return known
         budget = AccountBudget(
-            allowed=max(1, int(config.quota_requests * config.quota_share)),
+            allowed=config.allowed_calls,
             period_seconds=config.quota_period_seconds,
             clock=self.clock,
             log=self._state.spending(config.name),
@@ -237,10 +238,15 @@ class Watch:
 
 def serve(config_path: Path, options: ServeOptions, redactor: Redactor) -> int:
     """Run until told to stop; gives the exit code. Raises ``ExporterError`` if it cannot start."""
-    config = load_config(config_path, os.environ)
+    config = select(load_config(config_path, os.environ), options.shard)
     _learn_secrets(redactor, config)
     for warning in config_warnings(config):
         _LOG.warning("%s", warning)
+    if options.shard.count > 1:
+        _LOG.info(
+            "polling one shard of the configuration",
+            extra={"shard": str(options.shard), "clusters": len(config.clusters)},
+        )
     state = StateDirectory(config.state.path)
     state.acquire()
     try:
@@ -262,6 +268,7 @@ class Daemon:
     ) -> None:
         self._config_path = config_path
         self._config = config
+        self._shard = options.shard
         self._watch = watch
         self._redactor = redactor
         self._wake = threading.Event()
@@ -300,7 +307,7 @@ class Daemon:
         """Take the file's new content into use, if it is good. What is wrong with it, or None."""
         with self._reloading:
             try:
-                config = load_config(self._config_path, os.environ)
+                config = select(load_config(self._config_path, os.environ), self._shard)
                 if config.state != self._config.state:
                     raise StateError("state.path cannot change while the program runs; restart it")
                 _learn_secrets(self._redactor, config)
@@ -371,7 +378,7 @@ def collect(config: Config, progressing: Progressing) -> Mapping[str, ClusterSta
     accounts = {}
     for each in config.accounts:
         budget = AccountBudget(
-            allowed=max(1, int(each.quota_requests * each.quota_share)),
+            allowed=each.allowed_calls,
             period_seconds=each.quota_period_seconds,
             clock=clock,
             log=state.spending(each.name),
