@@ -271,6 +271,17 @@ def test_a_real_prometheus_scrapes_it(require_tool: Callable[[str], str], tmp_pa
             assert [entry[0]["type"] for entry in kinds.values()] == ["counter"]
 
 
+def test_promtool_has_nothing_to_say(require_tool: Callable[[str], str]) -> None:
+    """Of the whole answer, the process and python families included."""
+    with serving(good_state(), new_state(), hostile_state()) as world:
+        _, body = world.get()
+    assert b"\nprocess_" in body
+    assert b"\npython_" in body
+    command = [require_tool("promtool"), "check", "metrics"]
+    result = subprocess.run(command, input=body, capture_output=True, check=False, timeout=60)
+    assert (result.stdout, result.stderr, result.returncode) == (b"", b"", 0)
+
+
 def test_victoria_metrics_scrapes_it(tmp_path: Path) -> None:
     program = next(
         (

@@ -1,7 +1,7 @@
 """The catalog is the contract's table, and as Prometheus wants metrics to be."""
 
-import shutil
 import subprocess
+from collections.abc import Callable
 
 import pytest
 
@@ -70,7 +70,7 @@ def test_polled_gauges_say_that_they_are_polled() -> None:
         assert "own timer" in metric.help
 
 
-def test_promtool_has_nothing_to_say(promtool: str) -> None:
+def test_promtool_has_nothing_to_say(require_tool: Callable[[str], str]) -> None:
     lines = []
     for metric in catalog.CATALOG:
         lines += [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {metric.type}"]
@@ -83,15 +83,7 @@ def test_promtool_has_nothing_to_say(promtool: str) -> None:
         else:
             lines += [f"{metric.name}{braces} 1"]
     result = subprocess.run(
-        [promtool, "check", "metrics"],
+        [require_tool("promtool"), "check", "metrics"],
         input="\n".join(lines) + "\n", capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert (result.stdout, result.stderr, result.returncode) == ("", "", 0)
-
-
-@pytest.fixture
-def promtool() -> str:
-    path = shutil.which("promtool")
-    if path is None:
-        pytest.skip("promtool is not installed")
-    return path

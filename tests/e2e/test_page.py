@@ -1,0 +1,108 @@
+"""The landing page in a real browser."""
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from exporter.snapshot import ClusterState, SyncFailure
+from tests.e2e.browser import browsing
+from tests.e2e.web_serving import serving
+from tests.unit.board_states import good_state, hostile_state, new_state, snapshot
+
+PICTURES = os.environ.get("PICTURES", "")
+"""A directory where pictures of the page are wanted; ``docs/images`` has some of them."""
+
+
+def states() -> list[ClusterState]:
+    """Clusters in all kinds of health."""
+    now_at = time.time()
+    history = dataclasses.replace(
+        snapshot(now_at - 12), history_complete=False, history_known=412_345,
+        history_expected=1_000_000,
+    )  # fmt: skip
+    timeout = SyncFailure(
+        "timeout", "no answer within 10 s",
+        "The cloud or the way to it is slow; it is tried again. If it lasts, check the proxy.",
+        now_at - 25,
+    )  # fmt: skip
+    return [
+        good_state("cfd", now_at - 8),
+        dataclasses.replace(good_state("仿真集群"), snapshot=history, last_success_at=now_at),
+        dataclasses.replace(good_state("materials", now_at - 90), up=False, failure=timeout),
+        dataclasses.replace(new_state("genomics"), failure=dataclasses.replace(
+            timeout, reason="authentication", message="refused: the signature does not match",
+            advice="Check access_key_id and secret_access_key of the account.",
+        )),
+        dataclasses.replace(new_state("vis"), tried=False, failure=None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    ("width", "language", "words"),
+    [
+        (1200, "en-GB", "2 of 5 clusters need attention"),
+        (390, "zh-CN", "5 个集群中有 2 个需要处理"),
+    ],
+    ids=["desktop", "phone"],
+)
+def test_page(
+    require_tool: Callable[[str], str], tmp_path: Path,
+    width: int, language: str, words: str, dark: bool,
+) -> None:  # fmt: skip
+    program = require_tool("chromium")
+    with serving(*states(), staleness_seconds=300) as world, browsing(program, tmp_path) as browser:
+        browser.look_like(width=width, dark=dark, language=language)
+        browser.open(f"http://127.0.0.1:{world.port}/")
+        assert words in browser.evaluate("document.querySelector('[role=status]').innerText")
+        # The style sheet is in force, and nothing sticks out sideways.
+        background = "getComputedStyle(document.body).backgroundColor"
+        assert browser.evaluate(background) == ("rgb(20, 23, 28)" if dark else "rgb(246, 247, 249)")
+        assert browser.evaluate("document.documentElement.scrollWidth") <= width
+        # Every word stands out from what is behind it.
+        assert browser.evaluate(FAINTEST) >= 4.5
+        requests = "performance.getEntriesByType('resource').map(entry => entry.name)"
+        assert [url for url in browser.evaluate(requests) if "favicon" not in url] == []
+        assert [text for text in browser.complaints if "favicon" not in text] == []
+        if PICTURES:
+            name = f"landing-page-{'phone' if width < 600 else 'desktop'}-{'dark' if dark else 'light'}"
+            browser.screenshot(Path(PICTURES) / f"{name}.png")
+
+
+def test_hostile_names_do_nothing(require_tool: Callable[[str], str], tmp_path: Path) -> None:
+    program = require_tool("chromium")
+    with serving(hostile_state()) as world, browsing(program, tmp_path) as browser:
+        browser.open(f"http://127.0.0.1:{world.port}/")
+        assert browser.evaluate("document.scripts.length") == 0
+        assert "<script>alert(1)</script>" in browser.evaluate("document.body.innerText")
+        assert [text for text in browser.complaints if "favicon" not in text] == []
+
+
+FAINTEST = """
+(() => {
+  const channel = v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const light = c => {
+    const [r, g, b] = c.match(/[\\d.]+/g).map(Number).map(channel);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = e => {
+    for (; e; e = e.parentElement) {
+      const c = getComputedStyle(e).backgroundColor;
+      if (c !== 'rgba(0, 0, 0, 0)') return c;
+    }
+    return 'rgb(255, 255, 255)';
+  };
+  let faintest = 21;
+  for (const e of document.body.querySelectorAll('*')) {
+    if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())) continue;
+    if (['PROGRESS', 'METER'].includes(e.tagName)) continue;
+    const [a, b] = [light(getComputedStyle(e).color), light(behind(e))].sort((x, y) => y - x);
+    faintest = Math.min(faintest, (a + 0.05) / (b + 0.05));
+  }
+  return faintest;
+})()
+"""
