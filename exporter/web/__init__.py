@@ -1,0 +1,13 @@
+"""What Prometheus and the operator touch.
+
+server       listening, limits, one named thread; uvicorn does the HTTP
+app          the routes
+access       basic authentication
+tls          certificates, renewed ones too
+web_config   the file that says who may come in and how
+exposition   keeps the answers to scrapes ready; publishers call ``refresh``
+rendering    metric families -> text
+negotiation  which text a client wants
+page         the landing page; ``page_texts`` has its words, ``summary`` what it tells
+threads      work that takes a while, off the web's thread
+"""

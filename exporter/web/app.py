@@ -100,6 +100,8 @@ class WebApp:
                 await self._metrics(scope, receive, answer)
             else:
                 await self._routes(scope, receive, answer.send)
+        except _Gone as gone:
+            _LOG.debug("a client did not get its answer", extra={"cause": repr(gone.__cause__)})
         except Exception:
             _LOG.exception("a request could not be answered", extra={"path": scope["path"]})
             if not answer.begun:
@@ -145,7 +147,14 @@ class _Answer:
             own = [pair for pair in message["headers"] if pair[0] not in self._configured]
             names = {name for name, _ in own}
             message["headers"] = own + [pair for pair in self._headers if pair[0] not in names]
-        await self._send(message)
+        try:
+            await self._send(message)
+        except Exception as error:
+            raise _Gone from error
+
+
+class _Gone(Exception):  # noqa: N818 - an end, not a failure
+    """The connection does not take an answer any more, such as after a broken request body."""
 
 
 def _routes(parts: WebParts, options: WebOptions) -> Router:

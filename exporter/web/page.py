@@ -45,7 +45,7 @@ border-radius:.4rem;background:var(--card);font-size:1.25rem;font-weight:600}
 table{width:100%;border-collapse:collapse;background:var(--card);border:1px solid var(--line)}
 th,td{padding:.45rem .7rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}
 thead th{color:var(--soft);font-weight:500;font-size:.85rem;border-bottom:1px solid var(--line)}
-tbody+tbody{border-top:1px solid var(--line)}
+tbody th{min-width:9rem}tbody+tbody{border-top:1px solid var(--line)}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .big{font-weight:600}.small{font-size:.85rem}.soft{font-weight:400}
 .trouble{border-left:.2rem solid;padding-left:.6rem;white-space:pre-line}
@@ -237,9 +237,9 @@ def _trouble(state: ClusterState, health: Health, now_at: float, texts: Texts) -
     ago = _say(texts.failed_ago, ago=duration(now_at - failure.at, texts))
     advice = ""
     if failure.advice:
-        words = f"{texts.next_step}: "
         advice = (
-            f'<br><strong>{escape(words)}</strong><span lang="en">{escape(failure.advice)}</span>'
+            f"<br><strong>{escape(texts.next_step)}</strong>"
+            f' <span lang="en">{escape(failure.advice)}</span>'
         )
     said = f'<span lang="en">{escape(failure.reason)}: {escape(failure.message)}</span>'
     return (

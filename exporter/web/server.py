@@ -201,6 +201,8 @@ class WebServer:
 
     def start(self) -> None:
         """Serve, in a thread of its own, until ``stop``. Raises ListenError if that fails."""
+        # uvicorn logs a line for every client that talks nonsense: anybody could fill the log.
+        logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
         self._thread.start()
         if not self._started.wait(_START_SECONDS) or not self.alive:

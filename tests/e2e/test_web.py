@@ -117,6 +117,31 @@ def test_a_header_without_end_is_refused() -> None:
             pass  # ends: the server has closed it
 
 
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00", b"\r\n\r\n\r\n", b"GET\r\n\r\n", b"\0" * 500,
+        b"GET / HTTP/9.9\r\nHost: x\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        b"POST /-/reload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /%ff%00%0a HTTP/1.1\r\nHost: x\r\n\r\n", "GET /默认 HTTP/1.1\r\n\r\n".encode(),
+    ],
+)  # fmt: skip
+def test_nonsense_hurts_nobody_and_fills_no_log(
+    nonsense: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(good_state()) as world:
+        with contextlib.closing(connect(world.port)) as client:
+            client.sendall(nonsense)
+            client.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionError):
+                while client.recv(1000):
+                    pass
+        assert world.get()[0].status == 200
+    assert caplog.text == ""
+
+
 def closed(client: socket.socket) -> bool:
     """Whether the server has ended the connection; eats what it sent."""
     client.settimeout(0)

@@ -1,9 +1,11 @@
 """The routes."""
 
+import asyncio
 import dataclasses
 import gzip
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
+from typing import Any
 
 import pytest
 
@@ -165,6 +167,19 @@ def test_an_error_of_ours_is_logged_and_answered(caplog: pytest.LogCaptureFixtur
     assert answer.status == 500
     assert "secret" not in answer.text
     assert "could not be answered" in caplog.text
+
+
+def test_a_client_that_is_gone_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    async def send(_: object) -> None:
+        raise RuntimeError("the connection is closed")
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request"}
+
+    for path in ("/metrics", "/-/ready"):
+        scope = {"type": "http", "method": "GET", "path": path, "headers": []}
+        asyncio.run(make_app()(scope, receive, send))
+    assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
 
 
 def test_a_broken_part_leaves_metrics_alone() -> None:
