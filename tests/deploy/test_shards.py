@@ -1,0 +1,107 @@
+"""Exporters that divide one configuration: the real processes against one pretend cloud."""
+
+import signal
+from bisect import bisect_left
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from exporter.config import shard_of
+from tests.e2e.running import Exporter, World, config_of, run_command, until, write_config
+
+CLUSTERS = [f"ehpc-{number}" for number in range(1, 7)]
+SHARDS = 2
+REQUESTS, PERIOD_SECONDS, SHARE = 40, 5, 0.5
+ON_THE_WAY_SECONDS = 0.5
+"""A call is counted when it is sent, and noted by the cloud when it comes."""
+
+
+def a_config(endpoint: str, state: str, clusters: Iterable[str] = CLUSTERS) -> dict[str, Any]:
+    quota = {"requests": REQUESTS, "period": f"{PERIOD_SECONDS}s", "share": SHARE}
+    return config_of(endpoint, clusters, quota=quota, state=state)
+
+
+def most_within(seconds: float, moments: list[float]) -> int:
+    """The most of these moments that lie within so many seconds of each other."""
+    return max(
+        place + 1 - bisect_left(moments, at - seconds) for place, at in enumerate(moments)
+    )
+
+
+def test_two_shards_poll_all_and_keep_the_share(tmp_path: Path) -> None:
+    with World() as world, ExitStack() as running:
+        for cluster_id in CLUSTERS:
+            world.add(cluster_id)
+            with world.lock:
+                world.jobs(cluster_id).submit(1_700_000_000, queue="q", user="u", cores=4)
+        exporters = [
+            running.enter_context(
+                Exporter(
+                    tmp_path / str(index),
+                    a_config(world.endpoint, "${SHARD_STATE}"),
+                    f"--shard={index}/{SHARDS}",
+                    environ={"SHARD_STATE": str(tmp_path / f"state-{index}")},
+                )
+            )
+            for index in range(SHARDS)
+        ]
+        for index, exporter in enumerate(exporters):
+            own = [each for each in CLUSTERS if shard_of(each, SHARDS) == index]
+            assert own, "choose other ids: this shard has nothing to do"
+            exporter.until_true({each: world.truth(each) for each in own})
+            shown = exporter.scrape()
+            assert {name for (name,) in shown.by("ehpc_up", "cluster_name")} == set(own)
+            allowed = shown.value("ehpc_api_quota_requests", account="default")
+            assert allowed == REQUESTS * SHARE / SHARDS
+        began = len(world.calls())
+        until(lambda: len(world.calls()) > began + 1.5 * REQUESTS * SHARE, "more calls")
+        calls = [entry.at for entry in world.calls()]
+        assert {entry.cluster_id for entry in world.calls()} == set(CLUSTERS)
+        assert most_within(PERIOD_SECONDS - ON_THE_WAY_SECONDS, calls) <= REQUESTS * SHARE
+        # Else it is no wonder that the share was kept.
+        assert most_within(PERIOD_SECONDS, calls) > REQUESTS * SHARE / SHARDS
+
+
+def test_a_reload_keeps_the_shard(tmp_path: Path) -> None:
+    index = 1
+    with World() as world:
+        for cluster_id in CLUSTERS:
+            world.add(cluster_id)
+        own = [each for each in CLUSTERS if shard_of(each, SHARDS) == index]
+        config = a_config(world.endpoint, ":memory:", own[:1])
+        with Exporter(tmp_path, config, f"--shard={index}/{SHARDS}") as exporter:
+            exporter.until_up(own[0])
+            exporter.rewrite_config(a_config(world.endpoint, ":memory:"))
+            exporter.process.send_signal(signal.SIGHUP)
+            shown = exporter.until_up(*own)
+            assert {name for (name,) in shown.by("ehpc_up", "cluster_name")} == set(own)
+            assert exporter.log_lines("polling one shard", f"shard={index}/{SHARDS}")
+
+
+def test_a_shard_without_a_cluster_is_ready(tmp_path: Path) -> None:
+    index = 1 - shard_of(CLUSTERS[0], 2)
+    config = a_config("http://127.0.0.1:9", ":memory:", CLUSTERS[:1])
+    with Exporter(tmp_path, config, f"--shard={index}/2") as exporter:
+        exporter.until_ready()
+        assert exporter.get("/-/healthy")[0] == 200
+        assert exporter.scrape().samples("ehpc_up") == []
+
+
+def test_other_commands_know_the_shard(tmp_path: Path) -> None:
+    with World() as world:
+        for cluster_id in CLUSTERS:
+            world.add(cluster_id)
+        path = write_config(tmp_path, a_config(world.endpoint, ":memory:"))
+        checked = run_command("check-config", f"--config.file={path}", "--shard=0/2")
+        assert checked.returncode == 0, checked.stderr
+        assert "divided among 2 shards" in checked.stdout
+        looked = run_command(
+            "collect", f"--config.file={path}", "--shard=0/2", "--format=prometheus"
+        )
+        assert looked.returncode == 0, looked.stderr
+        own = {each for each in CLUSTERS if shard_of(each, 2) == 0}
+        assert {entry.cluster_id for entry in world.calls()} == own
+        wrong = run_command("serve", f"--config.file={path}", "--shard=2/2")
+        assert wrong.returncode == 2
+        assert "of 2 shards the last one is 1/2" in wrong.stderr
