@@ -206,7 +206,8 @@ class Replica:
         except OrderBroken:
             ctx.lose_order("ignored")
         else:
-            self._note_frontier(ctx, head)
+            if head.jobs:
+                self._note_frontier(ctx, head)
 
     def _note_frontier(self, ctx: SyncContext, head: Page) -> None:
         frontier_at = bottom_at(head)

@@ -6,9 +6,11 @@ from exporter.model import Page
 from exporter.sync.asking import Ask, Asking, Purpose
 from exporter.sync.context import SyncContext, uuids
 from exporter.sync.evidence import LATE_SECONDS, is_last
-from exporter.sync.walk import Step, Walk
+from exporter.sync.walk import MOST_ROUNDS, OnStep, Step, Walk
 
 MOST_HEAD_PAGES = 20
+SHORT_LIST_PAGES = 50
+MOST_ROUNDS_LONG = 3
 
 
 def take_whole(ctx: SyncContext, page: Page) -> None:
@@ -33,17 +35,35 @@ def scan(ctx: SyncContext, marks: Marks, *, purpose: Purpose) -> Asking[None]:
         return False
 
     walk = Walk(ctx.query, marks, lambda: ctx.progress, purpose=purpose)
-    step = yield from walk.run(on_step)
-    total = step.page.total_count
-    if total is not None and marks.count < total:
-        total = yield from _read_inserted(ctx, marks, purpose)
-    if total is not None and marks.count < total:
+    try:
+        yield from _read_all(ctx, walk, on_step, marks)
+    except SyncError:
         marks.drop()
-        raise SyncError("moving", "the list moved while it was read, and could not be read whole")
+        raise
     ctx.ledger.drop_unmarked(marks)
     marks.drop()
     ctx.intake.correct("deleted", ctx.ledger.forget_suspects())
     _is_complete(ctx, started_at)
+
+
+def _read_all(ctx: SyncContext, walk: Walk, on_step: OnStep, marks: Marks) -> Asking[None]:
+    """Walk through the list until as many jobs have been met as there are."""
+    rounds = MOST_ROUNDS if ctx.whole_list_cost <= SHORT_LIST_PAGES else MOST_ROUNDS_LONG
+    for _ in range(rounds):
+        try:
+            step = yield from walk.run(on_step)
+        except SyncError as error:
+            # Without a total nobody could tell whether pages that do not join miss a job.
+            if error.reason != "order" or not walk.strict or ctx.progress.expected is None:
+                raise
+        else:
+            total = step.page.total_count
+            if total is not None and marks.count < total:
+                total = yield from _read_inserted(ctx, marks, walk.purpose)
+            if total is None or marks.count >= total:
+                return
+        walk.strict = False
+    raise SyncError("moving", "the list moved while it was read, and could not be read whole")
 
 
 def _read_inserted(ctx: SyncContext, marks: Marks, purpose: Purpose) -> Asking[int | None]:

@@ -1,13 +1,13 @@
 """The active jobs, by status filter. Needs no order, and finds them however long ago they changed."""
 
-from exporter.errors import SyncError
+from collections.abc import Callable
+
 from exporter.model import END_STATUSES
 from exporter.sync.asking import Asking, FilterBroken, Purpose
 from exporter.sync.context import SyncContext
-from exporter.sync.walk import SeenInMemory, Step, Walk
+from exporter.sync.walk import SeenInMemory, Step, Walk, run_to_end
 
 SWEPT_STATUSES = ("pending", "running")
-MOST_ROUNDS = 3
 
 
 def sweep_active(ctx: SyncContext, *, purpose: Purpose = Purpose.FRESH) -> Asking[int]:
@@ -25,26 +25,21 @@ def sweep_status(ctx: SyncContext, status: str, *, purpose: Purpose) -> Asking[i
     """Read all jobs in one status. Those that were known to be in it and are not any more are set
     aside, in no status, until they are seen again. Returns how many."""
     seen = SeenInMemory()
-    newest_first = ctx.progress.sort == "honoured"
-    for _ in range(MOST_ROUNDS):
-        walk = Walk(
-            lambda offset: ctx.query(offset, status),
-            seen,
-            lambda: ctx.progress,
-            purpose=purpose,
-            filtered=True,
-            newest_first=newest_first,
-        )
-        step = yield from walk.run(lambda step: _take(ctx, step, status))
-        learn_totals(ctx, step.page.total_count, seen.count)
-        total = step.page.total_count
-        if ctx.progress.totals != "filtered" or total is None or seen.count >= total:
-            return ctx.ledger.leave(status, seen.has)
-    raise SyncError(
-        "order",
-        f"the {status} jobs cannot all be read: their order differs from call to call",
-        advice="Nothing to do: the next sync tries again.",
+    walk = Walk(
+        lambda offset: ctx.query(offset, status),
+        seen,
+        lambda: ctx.progress,
+        purpose=purpose,
+        filtered=True,
+        newest_first=ctx.progress.sort == "honoured",
     )
+    step = yield from run_to_end(walk, lambda step: _take(ctx, step, status), _counts_filtered(ctx))
+    learn_totals(ctx, step.page.total_count, seen.count)
+    return ctx.ledger.leave(status, seen.has)
+
+
+def _counts_filtered(ctx: SyncContext) -> Callable[[], bool]:
+    return lambda: ctx.progress.totals == "filtered"
 
 
 def _take(ctx: SyncContext, step: Step, status: str) -> bool:

@@ -19,6 +19,7 @@ from exporter.sync.evidence import changed_at, is_last
 FIRST_STEP_BACK = 10
 MOST_STEPS_BACK = 12
 MOST_FRUITLESS_PAGES = 50
+MOST_ROUNDS = 12
 
 
 class Seen(Protocol):
@@ -84,6 +85,9 @@ class Walk:
     start: int = 0
     reaches_above_at: int | None = None
     """A walk from the middle: its first page must show a job that changed after this moment."""
+    strict: bool = True
+    """Without it every page joins, and the caller counts whether all jobs were met: for servers
+    that put jobs of the same second in another order at every call."""
     after: Step | None = None
     """A page that has been read already, which the walk goes on from."""
 
@@ -128,7 +132,7 @@ class Walk:
         if previous is None:
             above = self.reaches_above_at
             return above is None or changed_at(first) > above
-        if self.seen.has(first.uuid):
+        if self.seen.has(first.uuid) or not self.strict:
             return True
         if not self.newest_first or not previous.page.jobs:
             return False
@@ -140,3 +144,28 @@ class Walk:
             return True
         # Asked from the last known item on, the server gave that item alone: nothing follows.
         return previous is not None and len(page.jobs) == 1
+
+
+def run_to_end(walk: Walk, on_step: OnStep, counts_list: Callable[[], bool]) -> Asking[Step]:
+    """Walk a whole list, and again if jobs are missing although its pages came to an end.
+
+    ``counts_list`` says whether ``total_count`` counts this list. Where the order differs from call
+    to call, pages do not join; then only the total can tell when every job has been met.
+    """
+    for round_number in range(MOST_ROUNDS):
+        try:
+            step = yield from walk.run(on_step)
+        except SyncError as error:
+            if error.reason != "order" or not counts_list() or round_number:
+                raise
+            walk.strict = False
+            continue
+        total = step.page.total_count
+        if not counts_list() or total is None or walk.seen.count >= total:
+            return step
+        walk.strict = False  # it joined, perhaps by luck
+    raise SyncError(
+        "order",
+        "the list cannot be read whole: the order of its jobs differs from call to call",
+        advice="Nothing to do: the next sync tries again.",
+    )
