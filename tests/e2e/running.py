@@ -1,0 +1,462 @@
+"""The real process, started as people start it, against a pretend cloud in the test's process."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import parse_qs
+
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from exporter.simulator import DIALECTS, Account, Cloud, JobKey, JobList, JournalEntry
+from exporter.simulator.answers import Answer
+from exporter.simulator.protocol import HostedCluster
+from exporter.simulator.quota import Quota
+from exporter.simulator.server import SimulatorServer
+from exporter.simulator.simulation import Simulation
+
+ROOT = Path(__file__).parents[2]
+KEY_ID = "QYACCESSKEYOFTHETESTS"
+SECRET = "s3cret+of/the=tests"
+PATIENCE_SECONDS = 60.0
+STOP_SECONDS = 5.0
+"""The contract's: so long after SIGTERM the process has ended."""
+
+Found = TypeVar("Found")
+Truth = Mapping[JobKey, int] | Mapping[tuple[str, str, str], int]
+
+
+def until(
+    condition: Callable[[], Found | None], what: str, *, within_seconds: float = PATIENCE_SECONDS
+) -> Found:
+    """Wait for something true and give it; fail, naming ``what``, when it does not come."""
+    deadline = time.monotonic() + within_seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"waited {within_seconds:.0f} s in vain for {what}"
+        time.sleep(0.1)
+
+
+# The cloud
+
+
+class MeddledSimulation(Simulation):
+    """Lets the test do something to a cluster between any two calls, and notes what was signed."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__(cloud)
+        self.meddle: Callable[[str], None] = lambda _: None
+        """Called, with the lock held, with the cluster id of the call that is to be answered."""
+        self.queries: list[str] = []
+        """The query strings as they came over the wire, signatures included."""
+
+    def handle(self, method: str, path: str, raw_query: str, server_at: float) -> Answer:
+        """See ``Simulation``."""
+        with self.lock:
+            self.queries.append(raw_query)
+            for cluster_id in parse_qs(raw_query).get("cluster_id", []):
+                self.meddle(cluster_id)
+            return super().handle(method, path, raw_query, server_at)
+
+
+class World:
+    """A pretend cloud that listens until the end of the block."""
+
+    def __init__(
+        self,
+        *,
+        quota: Quota | None = None,
+        port: int = 0,
+        key_ids: Iterable[str] = (KEY_ID,),
+        latency_seconds: float = 0.0,
+        clock_skew_seconds: float = 0.0,
+    ) -> None:
+        accounts = [Account(key_id, SECRET) for key_id in key_ids]
+        self.cloud = Cloud(accounts, quota=quota)
+        self.simulation = MeddledSimulation(self.cloud)
+        self.server = SimulatorServer(
+            self.simulation,
+            port=port,
+            latency_seconds=latency_seconds,
+            clock_skew_seconds=clock_skew_seconds,
+        )
+
+    def __enter__(self) -> Self:
+        self.server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.stop()
+
+    @property
+    def endpoint(self) -> str:
+        return self.server.address
+
+    def add(self, cluster_id: str, dialect: str = "documented", **more: Any) -> HostedCluster:
+        with self.simulation.lock:
+            return self.cloud.add_cluster(cluster_id, dialect=DIALECTS[dialect], **more)
+
+    def jobs(self, cluster_id: str) -> JobList:
+        """Its list; hold ``lock`` to change it."""
+        return self.cloud.clusters[cluster_id].jobs
+
+    @property
+    def lock(self) -> contextlib.AbstractContextManager[object]:
+        return self.simulation.lock
+
+    def truth(self, cluster_id: str) -> Counter[JobKey]:
+        with self.simulation.lock:
+            return self.jobs(cluster_id).counts()
+
+    def calls(self, cluster_id: str | None = None) -> list[JournalEntry]:
+        with self.simulation.lock:
+            journal = list(self.cloud.journal)
+        return [entry for entry in journal if cluster_id in {None, entry.cluster_id}]
+
+    def fault(self, name: str, **when: Any) -> None:
+        with self.simulation.lock:
+            self.cloud.faults.add(name, **when)
+
+    def no_faults(self) -> None:
+        with self.simulation.lock:
+            self.cloud.faults.rules.clear()
+
+
+def config_of(
+    endpoint: str,
+    clusters: Mapping[str, str] | Iterable[str],
+    *,
+    interval: str = "1s",
+    audit_interval: str = "4s",
+    staleness: str = "5m",
+    state: str = ":memory:",
+    timeout: str = "5s",
+    quota: Mapping[str, object] | None = None,
+    key_id: str = KEY_ID,
+    secret: str = SECRET,
+    zone: str = "jinan1a",
+    **more: Any,
+) -> dict[str, Any]:
+    """A configuration with one account; ``clusters`` are ids, or names with their ids."""
+    named = clusters if isinstance(clusters, Mapping) else {each: each for each in clusters}
+    return {
+        "accounts": [
+            {
+                "endpoint": endpoint,
+                "access_key_id": key_id,
+                "secret_access_key": secret,
+                "timeout": timeout,
+                "quota": quota or {"requests": 1_000_000},
+            }
+        ],
+        "clusters": [
+            {"name": name, "cluster_id": cluster_id, "zone": zone}
+            for name, cluster_id in named.items()
+        ],
+        "collection": {
+            "interval": interval,
+            "audit_interval": audit_interval,
+            "staleness": staleness,
+        },
+        "state": {"path": state},
+        **more,
+    }
+
+
+def write_config(directory: Path, config: Mapping[str, Any] | str) -> Path:
+    """JSON is YAML."""
+    path = directory / "config.yaml"
+    path.write_text(config if isinstance(config, str) else json.dumps(config, indent=1))
+    return path
+
+
+# What it shows
+
+
+class Metrics:
+    """One scrape."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._lines = text.split("\n")
+        self._parsed: dict[str, list[Sample]] = {}
+
+    def families(self) -> list[Metric]:
+        """All of it, parsed."""
+        return list(text_string_to_metric_families(self.text))
+
+    def samples(self, name: str, **labels: str) -> list[Sample]:
+        """The samples of one name that have these labels."""
+        if name not in self._parsed:
+            lines = (x for x in self._lines if x.startswith((f"{name}{{", f"{name} ")))
+            self._parsed[name] = [
+                sample
+                for family in text_string_to_metric_families("\n".join(lines) + "\n")
+                for sample in family.samples
+            ]
+        return [each for each in self._parsed[name] if labels.items() <= each.labels.items()]
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """The value of the only such sample; None if there is none."""
+        found = self.samples(name, **labels)
+        assert len(found) <= 1, found
+        return found[0].value if found else None
+
+    def sum(self, name: str, **labels: str) -> float:
+        return sum(sample.value for sample in self.samples(name, **labels))
+
+    def by(self, name: str, *by: str, **labels: str) -> dict[tuple[str, ...], float]:
+        """Sums by these labels."""
+        sums: dict[tuple[str, ...], float] = {}
+        for sample in self.samples(name, **labels):
+            key = tuple(sample.labels[label] for label in by)
+            sums[key] = sums.get(key, 0.0) + sample.value
+        return sums
+
+    def jobs(self) -> dict[str, Counter[tuple[str, str, str]]]:
+        """``ehpc_jobs`` of every cluster by status, queue and user, zeros left out."""
+        shown: dict[str, Counter[tuple[str, str, str]]] = {}
+        for sample in self.samples("ehpc_jobs"):
+            labels = sample.labels
+            key = (labels["status"], labels["queue"], labels["user"])
+            counts = shown.setdefault(labels["cluster_name"], Counter())
+            assert key not in counts, f"shown twice: {labels}"
+            counts[key] = int(sample.value)
+        return {name: +counts for name, counts in shown.items()}
+
+    def up(self, cluster_name: str) -> float | None:
+        return self.value("ehpc_up", cluster_name=cluster_name)
+
+
+def difference(shown: Truth, truth: Truth) -> dict[tuple[str, str, str], tuple[int, int]]:
+    """What is shown other than it is, as (shown, true)."""
+    keys = {tuple(key) for key in (*shown, *truth)}
+    numbers = {
+        (key[0], key[1], key[2]): (shown.get(key, 0), truth.get(key, 0))  # type: ignore[call-overload]
+        for key in keys
+    }
+    return {key: pair for key, pair in numbers.items() if pair[0] != pair[1]}
+
+
+# The process
+
+
+class Exporter:
+    """``python -m exporter serve``, from ``start`` to ``stop`` and perhaps anew.
+
+    ``constants`` sets module constants, as ``{"exporter.api.budget.FIRST_PAUSE_SECONDS": 3}``:
+    waits of minutes become ones that a test can sit out; the program is the same otherwise.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        config: Mapping[str, Any] | str,
+        *flags: str,
+        constants: Mapping[str, object] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self.config_path = write_config(directory, config)
+        self.log_path = directory / "log"
+        self.log_path.touch()
+        self._flags = flags
+        self._constants = dict(constants or {})
+        self._environ = {**os.environ, **(environ or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._address: tuple[str, int] = ("", 0)
+        self._log_start = 0
+
+    # -- its life --------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Start it and wait until it listens."""
+        assert self._process is None
+        self._log_start = self.log_path.stat().st_size
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self._command(), "serve", f"--config.file={self.config_path}",
+                 "--web.listen-address=127.0.0.1:0", *self._flags],
+                cwd=ROOT, env=self._environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        found = until(self._listening, f"the exporter to listen; its log: {self.log_path}")
+        self._address = ("127.0.0.1", int(found[1]))
+        return self
+
+    def _command(self) -> list[str]:
+        if not self._constants:
+            return [sys.executable, "-m", "exporter"]
+        lines = ["import importlib, sys", "sys.path.insert(0, '')"]
+        for name, value in self._constants.items():
+            module, _, constant = name.rpartition(".")
+            lines.append(f"module = importlib.import_module({module!r})")
+            lines.append(f"assert hasattr(module, {constant!r})")
+            lines.append(f"module.{constant} = {value!r}")
+        lines += ["from exporter.cli import main", "sys.exit(main())"]
+        return [sys.executable, "-c", "\n".join(lines)]
+
+    def _listening(self) -> re.Match[str] | None:
+        assert self.process.poll() is None, f"it has ended: {self.log()}"
+        return re.search(r"msg=listening .*?port=(\d+)", self.log(since_start=True)) or re.search(
+            r'"msg": ?"listening".*?"port": ?(\d+)', self.log(since_start=True)
+        )
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "it does not run"
+        return self._process
+
+    def stop(self) -> None:
+        """SIGTERM; it ends in time and says that all is well."""
+        process, self._process = self.process, None
+        process.send_signal(signal.SIGTERM)
+        try:
+            code = process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"still there {STOP_SECONDS} s after SIGTERM") from None
+        assert code == 0, self.log()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        process, self._process = self.process, None
+        process.kill()
+        process.wait()
+
+    def __enter__(self) -> Self:
+        return self if self._process is not None else self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is None:
+            return
+        if kind is not None:
+            self.kill()
+            print(f"--- the exporter's log\n{self.log()[-8000:]}")
+            return
+        assert self._process.poll() is None, f"it has ended by itself: {self.log()}"
+        self.stop()
+        # An error that nobody foresaw is a defect, whatever else went well.
+        assert "Traceback" not in self.log()
+        assert "error of this program" not in self.log()
+
+    # -- what it says ------------------------------------------------------------------------
+
+    def log(self, *, since_start: bool = False) -> str:
+        text = self.log_path.read_bytes()
+        return text[self._log_start if since_start else 0 :].decode()
+
+    def log_lines(self, *words: str) -> list[str]:
+        """The lines that hold all of these."""
+        return [x for x in self.log().split("\n") if all(word in x for word in words)]
+
+    def get(
+        self, path: str, *, method: str = "GET", timeout_seconds: float = 20.0
+    ) -> tuple[int, str]:
+        connection = http.client.HTTPConnection(*self._address, timeout=timeout_seconds)
+        with contextlib.closing(connection):
+            connection.request(method, path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+
+    @property
+    def address(self) -> str:
+        """As ``127.0.0.1:43210``."""
+        return f"{self._address[0]}:{self._address[1]}"
+
+    def scrape(self) -> Metrics:
+        status, text = self.get("/metrics")
+        assert status == 200, text
+        return Metrics(text)
+
+    def rewrite_config(self, config: Mapping[str, Any] | str) -> None:
+        write_config(self.directory, config)
+
+    # -- waiting for it ----------------------------------------------------------------------
+
+    def until_ready(self) -> None:
+        """Every cluster has been tried."""
+        until(lambda: self.get("/-/ready")[0] == 200, "readiness")
+
+    def until_up(self, *names: str, within_seconds: float = PATIENCE_SECONDS) -> Metrics:
+        """These clusters are up; gives the scrape that shows it."""
+
+        def all_up() -> Metrics | None:
+            metrics = self.scrape()
+            return metrics if all(metrics.up(name) == 1 for name in names) else None
+
+        return until(all_up, f"{', '.join(names)} to be up", within_seconds=within_seconds)
+
+    def until_true(
+        self, truths: Mapping[str, Truth], *, within_seconds: float = PATIENCE_SECONDS
+    ) -> Metrics:
+        """``ehpc_jobs`` of these clusters, by name, is exactly this; gives the scrape."""
+        deadline = time.monotonic() + within_seconds
+        while True:
+            metrics = self.scrape()
+            shown = metrics.jobs()
+            wrong = {
+                name: difference(shown.get(name, Counter()), truth)
+                for name, truth in truths.items()
+            }
+            wrong = {name: found for name, found in wrong.items() if found}
+            if not wrong:
+                return metrics
+            assert time.monotonic() < deadline, f"wrong after {within_seconds:.0f} s: {wrong}"
+            time.sleep(0.1)
+
+
+def run_command(
+    *arguments: str, timeout_seconds: float = 120.0, environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Another command, to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "exporter", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **(environ or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout_seconds,
+        check=False,
+    )
+
+
+@contextlib.contextmanager
+def simulating(*flags: str) -> Iterator[str]:
+    """The ``simulate`` command until the end of the block; gives its address."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "exporter", "simulate", "--listen-address=127.0.0.1:0", *flags],
+        cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        greeting = process.stdout.readline()
+        found = re.search(r"listening on (http://\S+)", greeting)
+        assert found, greeting
+        yield found[1]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert process.stdout is not None
+        process.stdout.close()

@@ -1,0 +1,107 @@
+"""Whatever the server's dialect, what ``/metrics`` shows equals the list, job for job."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from exporter.simulator import DIALECTS
+from tests.e2e.churn import QUEUES, USERS, Churn, populate
+from tests.e2e.running import Exporter, Metrics, World, config_of, until
+
+AUDIT_SECONDS = 4
+REST_SECONDS = AUDIT_SECONDS + 20
+"""The contract's audit interval, and what a busy machine may take for all dialects at once."""
+STIRRED_CALLS = 8
+"""So many calls of each cluster meet a list that has changed since the call before."""
+STRATEGIES = {
+    "documented": "delta",
+    "sort-ignored": "sweep",
+    "sort-refused": "sweep",
+    "reverse-ignored": "sweep",
+    "nothing-honoured": "scan",
+    "nothing-honoured-total-missing": "scan",
+}
+
+
+@pytest.mark.parametrize(("size", "active"), [(70, 25), (1100, 120)], ids=["small", "large"])
+def test_metrics_equal_the_list_in_every_dialect(tmp_path: Path, size: int, active: int) -> None:
+    """First as the list stood, then after changes between any two calls, once it rests."""
+    names = {f'{dialect} "\\\n中': dialect for dialect in DIALECTS}
+    with World() as world:
+        churns = host_all(world, size, active)
+        config = config_of(world.endpoint, names, audit_interval=f"{AUDIT_SECONDS}s")
+        for cluster in config["clusters"]:
+            if cluster["cluster_id"] == "times-local":
+                cluster["timezone"] = "Asia/Shanghai"
+        with Exporter(tmp_path, config) as exporter:
+            exporter.until_true({name: world.truth(each) for name, each in names.items()})
+            stir_between_calls(world, churns)
+            truths = {name: world.truth(each) for name, each in names.items()}
+            exporter.until_true(truths, within_seconds=REST_SECONDS)
+            # Right counts with a wrong job in them may last until the next look.
+            until(
+                lambda: all_active_are_right(exporter.scrape(), names, world),
+                "the right cores and longest waits",
+                within_seconds=REST_SECONDS,
+            )
+            metrics = exporter.until_true(truths)
+            if size > 1000:
+                strategies = {
+                    (name, strategy)
+                    for (name, strategy), used in metrics.by(
+                        "ehpc_sync_strategy", "cluster_name", "strategy"
+                    ).items()
+                    if used
+                }
+                expected = {(name, STRATEGIES.get(each)) for name, each in names.items()}
+                assert {pair for pair in expected if pair[1]} <= strategies
+
+
+def host_all(world: World, size: int, active: int) -> dict[str, Churn]:
+    """A cluster for each dialect, named after it."""
+    churns: dict[str, Churn] = {}
+    for number, dialect in enumerate(DIALECTS):
+        hosted = world.add(dialect, dialect)
+        # Three queues and four users each: together they have met every name.
+        queues = [QUEUES[(number + i) % len(QUEUES)] for i in range(3)]
+        users = [USERS[(number + 5 * i) % len(USERS)] for i in range(4)]
+        populate(hosted.jobs, size, active=active, seed=number, queues=queues, users=users)
+        churns[dialect] = Churn(hosted.jobs, seed=number, queues=queues, users=users)
+    return churns
+
+
+def stir_between_calls(world: World, churns: Mapping[str, Churn]) -> None:
+    left = dict.fromkeys(churns, STIRRED_CALLS)
+
+    def meddle(cluster_id: str) -> None:
+        if left[cluster_id] > 0:
+            left[cluster_id] -= 1
+            churns[cluster_id].stir(3)
+
+    with world.lock:
+        world.simulation.meddle = meddle
+    until(lambda: not any(left.values()), "all the calls that meet a change")
+
+
+def all_active_are_right(metrics: Metrics, names: Mapping[str, str], world: World) -> bool:
+    return all(
+        active_is_right(metrics, name, world, cluster_id) for name, cluster_id in names.items()
+    )
+
+
+def active_is_right(metrics: Metrics, name: str, world: World, cluster_id: str) -> bool:
+    """Whether it shows the cores that are asked for, and who has waited longest."""
+    with world.lock:
+        jobs = list(world.jobs(cluster_id).jobs())
+    for status in ("pending", "running"):
+        cores = sum(job.cores for job in jobs if job.status == status)
+        if metrics.sum("ehpc_jobs_cores", cluster_name=name, status=status) != cores:
+            return False
+    waiting: dict[tuple[str, ...], float] = {}
+    for job in jobs:
+        if job.status == "pending":
+            at = waiting.get((job.queue,), job.submitted_at)
+            waiting[job.queue,] = min(at, job.submitted_at)
+    oldest = "ehpc_oldest_pending_submit_timestamp_seconds"
+    return metrics.by(oldest, "queue", cluster_name=name) == waiting
