@@ -1,0 +1,32 @@
+"""The Grafana dashboards, as code.
+
+    python -m deploy.grafana.generator          writes ../dashboards/*.json anew
+    python -m deploy.grafana.generator --check  says which of them are not what this code makes
+
+looks       colours, thresholds, units: what a status looks like is decided here, once
+promql      selectors, and the turns of phrase that many queries share
+panels      numbers, lines, stacks and tables, all in one style
+frame       what every dashboard has: variables, links, time, a grid that fills itself
+overview, cluster, exporter    one dashboard each
+
+The files are for Grafana 11 and later; the types are those of grafana-foundation-sdk, whose version
+is pinned because the files must come out the same everywhere.
+"""
+
+import json
+from pathlib import Path
+
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+
+from deploy.grafana.generator import cluster, exporter, overview
+
+DIRECTORY = Path(__file__).resolve().parents[1] / "dashboards"
+
+
+def generate() -> dict[str, str]:
+    """The text of each dashboard's file, by the file's name."""
+    boards = [module.dashboard() for module in (overview, cluster, exporter)]
+    return {
+        f"{board.uid}.json": json.dumps(board, cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"
+        for board in boards
+    }

@@ -1,0 +1,276 @@
+"""One cluster, or several: by queue, by user, over time."""
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from deploy.grafana.generator import frame, looks, panels
+from deploy.grafana.generator.panels import (
+    Column,
+    grid,
+    lines,
+    number,
+    row,
+    stack,
+    stack_of_largest,
+)
+from deploy.grafana.generator.promql import (
+    CLUSTER,
+    QUEUE,
+    USER,
+    cores,
+    data_age,
+    empty_in,
+    failed_share,
+    highest,
+    jobs,
+    longest_wait,
+    most_waiting,
+    per_minute,
+    percentile,
+    total,
+)  # fmt: skip
+
+ALL_USERS = "Of all users: the choice of users does not apply."
+
+
+def dashboard() -> Dashboard:
+    """Of the uid ``ehpc-cluster``."""
+    made = frame.board(
+        "ehpc-cluster",
+        "E-HPC / Cluster",
+        "The queues and users of a cluster. With several clusters chosen, queues and users of the"
+        " same name are added up in graphs, and told apart in tables.",
+    )
+    for name, label, values in (
+        ("cluster", "Cluster", frame.CLUSTERS),
+        ("queue", "Queue", frame.QUEUES),
+        ("user", "User", frame.USERS),
+    ):
+        made.with_variable(frame.choice(name, label, values))
+    frame.place(made, 4, numbers())
+    made.with_row(row("Who waits, where, how long"))
+    frame.place(made, 9, [queues(), users()])
+    made.with_row(row("By queue"))
+    frame.place(made, 8, by("queue", "other queues")[:2])
+    frame.place(made, 8, by("queue", "other queues")[2:])
+    frame.place(made, 8, [longest_wait_by_queue(), wait_by_queue()])
+    made.with_row(row("By user"))
+    frame.place(made, 8, by("user", "other users")[:2])
+    frame.place(made, 8, by("user", "other users")[2:])
+    made.with_row(row("How long jobs wait and run"))
+    frame.place(made, 8, [waits(), runs()])
+    made.with_row(row("What comes and goes"))
+    frame.place(made, 8, [flow(), ended(), failures()])
+    return made.build()
+
+
+def numbers() -> list[panels.Panel]:
+    """What is chosen, in eight numbers."""
+    return [
+        number(
+            "Running", "Jobs that run now.",
+            total("", jobs(USER, "running")), colour=looks.RUNNING,
+        ),
+        number(
+            "Pending", "Jobs that wait to start.",
+            total("", jobs(USER, "pending")), colour=looks.PENDING,
+        ),
+        number(
+            "Cores running", "Cores that running jobs asked for.",
+            total("", cores(USER, "running")), colour=looks.RUNNING,
+        ),
+        number(
+            "Cores waiting", "Cores that pending jobs ask for.",
+            total("", cores(USER, "pending")), colour=looks.PENDING,
+        ),
+        number(
+            "Longest wait",
+            f"Time since the submission of the pending job that has waited longest. {ALL_USERS}",
+            longest_wait("", QUEUE), unit=looks.SECONDS, steps=looks.WAIT_STEPS,
+            nothing="nobody waits", decimals=1,
+        ),
+        number(
+            "95 % waited less than",
+            "Of the jobs that started in the hour before, 95 % had waited less than this."
+            f" {ALL_USERS}",
+            percentile(0.95, "ehpc_job_wait_seconds", QUEUE), unit=looks.SECONDS,
+            steps=looks.WAIT_STEPS, nothing="none started", decimals=1,
+        ),
+        number(
+            "Failed in the last hour",
+            f"The part that failed (exited) of the jobs that ended in the hour before. {ALL_USERS}",
+            failed_share("", QUEUE, "1h"), unit=looks.SHARE, steps=looks.FAILED_SHARE_STEPS,
+            nothing="none ended", decimals=1,
+        ),
+        number(
+            "Age of the data",
+            "How long ago these counts were true. The exporter withdraws those that are older than"
+            " its collection.staleness.",
+            data_age("", CLUSTER), unit=looks.SECONDS, steps=looks.AGE_STEPS, decimals=0,
+        ),
+    ]  # fmt: skip
+
+
+def queues() -> panels.Panel:
+    """A row for each queue."""
+    labels = "cluster_name, queue"
+    return grid(
+        "Queues",
+        "The longest wait first. \"Empty in\": how long the backlog lasts if jobs start as fast as"
+        " in the hour before; empty if none started. \"95 % waited\": of the jobs that started in"
+        " the hour before. Jobs and cores are those of the chosen users.",
+        ["cluster_name", "queue"],
+        [
+            Column(
+                "Longest wait", longest_wait(labels, QUEUE), looks.SECONDS,
+                steps=looks.WAIT_STEPS, decimals=1,
+            ),
+            Column("Pending", total(labels, jobs(USER, "pending")), bar=looks.PENDING),
+            Column("Cores waiting", total(labels, cores(USER, "pending"))),
+            Column("Running", total(labels, jobs(USER, "running")), bar=looks.RUNNING),
+            Column("95 % waited", percentile(0.95, "ehpc_job_wait_seconds", QUEUE, labels),
+                   looks.SECONDS, decimals=1),
+            Column("Empty in", empty_in(labels, QUEUE), looks.SECONDS, decimals=1),
+        ],
+        sort="Longest wait",
+    )  # fmt: skip
+
+
+def users() -> panels.Panel:
+    """A row for each user who waits."""
+    labels = "cluster_name, queue, user"
+    return grid(
+        "Users who wait",
+        "With the most cores waiting first; at most 50. The wait is that of the job that has waited"
+        " longest in the queue, whosoever it is.",
+        ["cluster_name", "queue", "user"],
+        [
+            Column("Pending", most_waiting(labels, jobs(USER, "pending"), USER)),
+            Column(
+                "Cores waiting", most_waiting(labels, cores(USER, "pending"), USER),
+                bar=looks.PENDING,
+            ),
+            Column("Cores running", most_waiting(labels, cores(USER, "running"), USER)),
+            Column(
+                "Queue's longest wait",
+                f"0 * ({most_waiting(labels, jobs(USER, 'pending'), USER)})"
+                " + on (cluster_name, queue) group_left ()"
+                f" ({longest_wait('cluster_name, queue', QUEUE)})",
+                looks.SECONDS, steps=looks.WAIT_STEPS, decimals=1,
+            ),
+        ],
+        sort="Cores waiting",
+    )  # fmt: skip
+
+
+def by(label: str, rest: str) -> list[panels.Panel]:
+    """Pending and running jobs, cores waiting and running, stacked by queue or by user."""
+    return [
+        stack_of_largest(
+            f"Pending jobs by {label}", "Jobs that wait to start.",
+            label, total(label, jobs(USER, "pending")), rest=rest,
+        ),
+        stack_of_largest(
+            f"Running jobs by {label}", "Jobs that run.",
+            label, total(label, jobs(USER, "running")), rest=rest,
+        ),
+        stack_of_largest(
+            f"Cores waiting by {label}", "Cores that pending jobs ask for.",
+            label, total(label, cores(USER, "pending")), rest=rest,
+        ),
+        stack_of_largest(
+            f"Cores running by {label}", "Cores that running jobs asked for.",
+            label, total(label, cores(USER, "running")), rest=rest,
+        ),
+    ]  # fmt: skip
+
+
+def longest_wait_by_queue() -> panels.Panel:
+    """Who stands first in the line, and since when."""
+    return lines(
+        "Longest wait by queue",
+        "Time since the submission of the pending job that has waited longest; a gap where nobody"
+        f" waits. The ten queues that were worst at some moment. {ALL_USERS}",
+        {"{{queue}}": highest("queue", longest_wait("queue", QUEUE))},
+        unit=looks.SECONDS,
+        legend_right=True,
+    )
+
+
+def wait_by_queue() -> panels.Panel:
+    """What most had to wait."""
+    return lines(
+        "95 % waited less than, by queue",
+        "Of the jobs that started in the hour before each moment. The ten queues that were worst"
+        f" at some moment. {ALL_USERS}",
+        {"{{queue}}": highest("queue", percentile(0.95, "ehpc_job_wait_seconds", QUEUE, "queue"))},
+        unit=looks.SECONDS,
+        legend_right=True,
+    )
+
+
+def percentiles(family: str) -> dict[str, str]:
+    """By legend."""
+    shares = {"median": 0.5, "90 %": 0.9, "95 %": 0.95}
+    return {legend: percentile(share, family, QUEUE) for legend, share in shares.items()}
+
+
+def waits() -> panels.Panel:
+    """From submit to start."""
+    return lines(
+        "Waiting time of jobs that started",
+        "Of the jobs that started in the hour before each moment, half, 90 % and 95 % had waited"
+        f" less than this. {ALL_USERS}",
+        percentiles("ehpc_job_wait_seconds"),
+        unit=looks.SECONDS,
+        colours=looks.PERCENTILE_COLOURS,
+    )
+
+
+def runs() -> panels.Panel:
+    """From start to end."""
+    return lines(
+        "Running time of jobs that ended",
+        "Of the jobs that ended in the hour before each moment, in whatever way, half, 90 % and"
+        f" 95 % had run for less than this. {ALL_USERS}",
+        percentiles("ehpc_job_run_seconds"),
+        unit=looks.SECONDS,
+        colours=looks.PERCENTILE_COLOURS,
+    )
+
+
+def flow() -> panels.Panel:
+    """In, on, out."""
+    return lines(
+        "Submitted, started and ended a minute",
+        "While more are submitted than start, the backlog grows. Averaged over some minutes."
+        f" {ALL_USERS}",
+        {
+            "submitted": per_minute("", f"ehpc_jobs_submitted_total{{{QUEUE}}}"),
+            "started": per_minute("", f"ehpc_jobs_started_total{{{QUEUE}}}"),
+            "ended": per_minute("", f"ehpc_jobs_ended_total{{{QUEUE}}}"),
+        },
+        unit=looks.PER_MINUTE,
+        colours=looks.FLOW_COLOURS,
+    )
+
+
+def ended() -> panels.Panel:
+    """How jobs end."""
+    return stack(
+        "Ended a minute, by status",
+        f"Jobs that were seen to end: finished, exited (failed) or cancelled. {ALL_USERS}",
+        {"{{status}}": per_minute("status", f"ehpc_jobs_ended_total{{{QUEUE}}}")},
+        unit=looks.PER_MINUTE,
+        colours=looks.STATUS_COLOURS,
+    )
+
+
+def failures() -> panels.Panel:
+    """Where they fail."""
+    return lines(
+        "Failed share by queue",
+        "The part that failed of the jobs that ended in the hour before each moment. The ten queues"
+        f" that were worst at some moment. {ALL_USERS}",
+        {"{{queue}}": highest("queue", failed_share("queue", QUEUE, "1h"))},
+        unit=looks.SHARE,
+    )

@@ -1,0 +1,354 @@
+"""The exporter itself: does it look, what does it cost, and can it be believed?"""
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from deploy.grafana.generator import frame, looks, panels
+from deploy.grafana.generator.panels import Column, grid, lines, number, row, stack
+from deploy.grafana.generator.promql import CLUSTER, data_age, highest, lowest, occurring
+
+TARGET = 'job=~"$job", instance=~"$instance"'
+ACCOUNT = 'account=~"$account"'
+EXPORTERS = f"ehpc_exporter_build_info{{{TARGET}}}"
+
+
+def dashboard() -> Dashboard:
+    """Of the uid ``ehpc-exporter``."""
+    made = frame.board(
+        "ehpc-exporter",
+        "E-HPC / Exporter",
+        "Whether the numbers of the other dashboards are current, complete and affordable.",
+    )
+    for name, label, values in (
+        ("job", "Job", frame.JOBS),
+        ("instance", "Exporter", frame.INSTANCES),
+        ("account", "Account", frame.ACCOUNTS),
+        ("cluster", "Cluster", frame.CLUSTERS),
+    ):
+        made.with_variable(frame.choice(name, label, values))
+    frame.place(made, 4, numbers())
+    frame.place(made, 9, [clusters()])
+    made.with_row(row("Syncs"))
+    frame.place(made, 8, [age_by_cluster(), failures(), durations()])
+    frame.place(made, 8, [strategies(), corrections(), intervals()])
+    made.with_row(row("Calls and quota"))
+    frame.place(made, 8, [quota(), calls(), call_durations()])
+    made.with_row(row("History"))
+    frame.place(made, 7, [history(), known(), folded()])
+    made.with_row(row("Scrapes and the process"))
+    frame.place(made, 7, [samples(), scrape_durations(), memory(), processor()])
+    return made.build()
+
+
+def numbers() -> list[panels.Panel]:
+    """All is well, or not, in eight numbers."""
+    accounts = f"max by (account) (ehpc_api_quota_used{{{ACCOUNT}}})"
+    allowed = f"max by (account) (ehpc_api_quota_requests{{{ACCOUNT}}})"
+    return [
+        number(
+            "Exporters down", "Exporters that Prometheus cannot scrape.",
+            f"count(up{{{TARGET}}} == 0) or 0 * count(up{{{TARGET}}})", steps=looks.ANY_IS_BAD,
+        ),
+        number(
+            "Clusters down", "Clusters whose last sync with the cloud API failed.",
+            f"count(ehpc_up{{{CLUSTER}}} == 0) or 0 * count(ehpc_up{{{CLUSTER}}})",
+            steps=looks.ANY_IS_BAD,
+        ),
+        number(
+            "Oldest data", "Age of the oldest counts of any cluster.",
+            data_age("", CLUSTER), unit=looks.SECONDS, steps=looks.AGE_STEPS, decimals=0,
+        ),
+        number(
+            "Failed syncs (1 h)", "The part of the last hour's syncs that failed.",
+            f"sum(increase(ehpc_sync_failures_total{{{CLUSTER}}}[1h]))"
+            f" / (sum(increase(ehpc_syncs_total{{{CLUSTER}}}[1h])) > 0)",
+            unit=looks.SHARE, steps=((None, "green"), (0.05, "yellow"), (0.5, "red")), decimals=1,
+        ),
+        number(
+            "Quota used",
+            "Of the calls that this exporter may make in the sliding window, of the account that"
+            " is nearest to its limit. When nothing is left, syncs are spaced out.",
+            f"max({accounts} / {allowed})",
+            unit=looks.SHARE, steps=looks.QUOTA_STEPS, decimals=0,
+        ),
+        number(
+            "History read",
+            "Of the ended jobs that are to be counted, of the cluster that is farthest behind."
+            " Until it is complete, ended jobs are not counted on the other dashboards.",
+            f"min(ehpc_history_jobs_known{{{CLUSTER}}}"
+            f" / (ehpc_history_jobs_expected{{{CLUSTER}}} > 0))",
+            unit=looks.SHARE, steps=((None, "yellow"), (0.999, "green")), decimals=1,
+        ),
+        number(
+            "Corrections (24 h)",
+            "Jobs that audits found wrong in the ledgers and put right. Deleted jobs are found in"
+            " this way, so that some are no reason to worry.",
+            f"sum(increase(ehpc_sync_corrections_total{{{CLUSTER}}}[24h]))"
+            f" or 0 * count(ehpc_up{{{CLUSTER}}})",
+            colour="text", decimals=0,
+        ),
+        number(
+            "Configuration",
+            "Whether the last attempt to load the configuration succeeded. If not, the old one goes"
+            " on; the log has the reason.",
+            f"min(ehpc_exporter_config_last_reload_successful{{{TARGET}}})",
+            steps=((None, "red"), (1, "green")), mappings=looks.LOADED,
+        ),
+    ]  # fmt: skip
+
+
+def clusters() -> panels.Panel:
+    """A row for each cluster."""
+    by = "cluster_name, account, cluster_id, zone_id"
+
+    def joined(what: str) -> str:
+        return (
+            f"max by (cluster_name) ({what}) * on (cluster_name) group_left"
+            f" (account, cluster_id, zone_id) max by ({by}) (ehpc_cluster_info{{{CLUSTER}}})"
+        )
+
+    return grid(
+        "Clusters",
+        "How each cluster is synced. Strategy: delta reads what changed and costs about one call,"
+        " sweep reads the active jobs, scan the whole list, because the server does not sort or"
+        " filter as asked. The interval is longer than configured when the quota asks for it.",
+        ["cluster_name", "account", "cluster_id", "zone_id"],
+        [
+            Column("Sync", joined(f"ehpc_up{{{CLUSTER}}}"), mappings=looks.UP_DOWN),
+            Column(
+                "Strategy",
+                joined(
+                    f'ehpc_sync_strategy{{{CLUSTER}, strategy="delta"}}'
+                    f' or 2 * (ehpc_sync_strategy{{{CLUSTER}, strategy="sweep"}} == 1)'
+                    f' or 3 * (ehpc_sync_strategy{{{CLUSTER}, strategy="scan"}} == 1)'
+                ),
+                mappings=looks.STRATEGIES,
+            ),
+            Column(
+                "Data age", joined(data_age("cluster_name", CLUSTER)), looks.SECONDS,
+                steps=looks.AGE_STEPS,
+            ),
+            Column(
+                "Interval", joined(f"ehpc_effective_interval_seconds{{{CLUSTER}}}"), looks.SECONDS
+            ),
+            Column(
+                "Syncs (1 h)",
+                joined(f"increase(ehpc_syncs_total{{{CLUSTER}}}[1h])"),
+            ),
+            Column(
+                "Failed (1 h)",
+                joined(
+                    "sum by (cluster_name)"
+                    f" (increase(ehpc_sync_failures_total{{{CLUSTER}}}[1h]))"
+                ),
+                steps=looks.ANY_IS_NOTABLE,
+            ),
+            Column("Jobs in the ledger", joined(f"ehpc_history_jobs_known{{{CLUSTER}}}")),
+            Column(
+                "History complete", joined(f"ehpc_history_complete{{{CLUSTER}}}"),
+                mappings=looks.YES_NO,
+            ),
+            Column(
+                "Names folded",
+                joined(f"sum by (cluster_name) (ehpc_label_values_folded{{{CLUSTER}}})"),
+                steps=looks.ANY_IS_NOTABLE,
+            ),
+        ],
+        sort="Data age",
+    )  # fmt: skip
+
+
+def age_by_cluster() -> panels.Panel:
+    """Whether the numbers are current."""
+    return lines(
+        "Age of the data by cluster",
+        "How long ago the published counts were true. The ten clusters that were worst at some"
+        " moment.",
+        {"{{cluster_name}}": highest("cluster_name", data_age("cluster_name", CLUSTER))},
+        unit=looks.SECONDS,
+    )
+
+
+def failures() -> panels.Panel:
+    """Why syncs fail."""
+    failed = f"sum by (reason) (increase(ehpc_sync_failures_total{{{CLUSTER}}}[$__rate_interval]))"
+    return stack(
+        "Failed syncs by reason",
+        "The reasons are those of the log and of the exporter's landing page, which also say what"
+        " to do.",
+        {"{{reason}}": occurring("reason", failed)},
+        bars=True,
+        nothing="No sync has failed",
+    )
+
+
+def durations() -> panels.Panel:
+    """How long a sync takes."""
+    family = f"ehpc_sync_duration_seconds_bucket{{{CLUSTER}}}"
+    return _percentiles(
+        "Duration of syncs", "With all their calls and the pauses between retries.", family
+    )
+
+
+def strategies() -> panels.Panel:
+    """How the lists are followed."""
+    return stack(
+        "Clusters by strategy",
+        "delta: reads what changed, about one call a sync. sweep: reads the active jobs. scan: reads"
+        " the whole list. A server that does not sort or filter as asked forces the dearer ones.",
+        {
+            "{{strategy}}": f"sum by (strategy) (ehpc_sync_strategy{{{CLUSTER}}})",
+        },
+        colours=looks.STRATEGY_COLOURS,
+    )
+
+
+def corrections() -> panels.Panel:
+    """What audits found."""
+    return stack(
+        "Corrected jobs an hour, by kind",
+        "Jobs that an audit found wrong in the ledger and put right.",
+        {"{{kind}}": f"sum by (kind) (increase(ehpc_sync_corrections_total{{{CLUSTER}}}[1h]))"},
+        nothing="No audit has found anything wrong",
+    )
+
+
+def intervals() -> panels.Panel:
+    """How often each cluster is looked at."""
+    return lines(
+        "Interval between syncs",
+        "As configured, or longer if the account's share of calls does not allow more. The ten"
+        " clusters with the longest.",
+        {
+            "{{cluster_name}}": highest(
+                "cluster_name",
+                f"max by (cluster_name) (ehpc_effective_interval_seconds{{{CLUSTER}}})",
+            )
+        },
+        unit=looks.SECONDS,
+    )
+
+
+def quota() -> panels.Panel:
+    """What is used of what is allowed."""
+    return lines(
+        "Calls in the quota's window",
+        "Calls that this exporter made in the account's sliding window, and (dashed) how many it"
+        " may make: its share of the quota. It never makes more.",
+        {
+            "{{account}}": f"sum by (account) (ehpc_api_quota_used{{{ACCOUNT}}})",
+            "{{account}}: allowed": f"sum by (account) (ehpc_api_quota_requests{{{ACCOUNT}}})",
+        },
+        dashed=".*: allowed",
+    )
+
+
+def calls() -> panels.Panel:
+    """What is sent, and what fails of it."""
+    failed = f"sum by (reason) (rate(ehpc_api_failures_total{{{ACCOUNT}}}[$__rate_interval]))"
+    return lines(
+        "Calls a minute",
+        "Calls sent to the cloud API, retries included, and those that gave no usable page.",
+        {
+            "{{account}}": "60 * sum by (account)"
+            f" (rate(ehpc_api_requests_total{{{ACCOUNT}}}[$__rate_interval]))",
+            "failed: {{reason}}": occurring("reason", f"60 * {failed}"),
+        },
+        unit=looks.PER_MINUTE,
+    )
+
+
+def call_durations() -> panels.Panel:
+    """How fast the cloud answers."""
+    family = f"ehpc_api_request_duration_seconds_bucket{{{ACCOUNT}}}"
+    return _percentiles(
+        "Duration of calls", "From sending to the end of the answer, or to the failure.", family
+    )
+
+
+def _percentiles(title: str, description: str, buckets: str) -> panels.Panel:
+    shares = {"median": 0.5, "90 %": 0.9, "95 %": 0.95}
+    rate = f"sum by (le) (rate({buckets}[$__rate_interval]))"
+    return lines(
+        title,
+        f"{description} Half, 90 % and 95 % took less than this.",
+        {legend: f"histogram_quantile({share}, {rate}) >= 0" for legend, share in shares.items()},
+        unit=looks.SECONDS,
+        colours=looks.PERCENTILE_COLOURS,
+    )
+
+
+def history() -> panels.Panel:
+    """How far the backfill is."""
+    share = (
+        f"max by (cluster_name) (ehpc_history_jobs_known{{{CLUSTER}}})"
+        f" / (max by (cluster_name) (ehpc_history_jobs_expected{{{CLUSTER}}}) > 0)"
+    )
+    return lines(
+        "History read",
+        "Jobs in the ledger, of those that it will hold when the history is complete. The ten"
+        " clusters that were farthest behind.",
+        {"{{cluster_name}}": lowest("cluster_name", share)},
+        unit=looks.SHARE,
+        ceiling=1.0,
+    )
+
+
+def known() -> panels.Panel:
+    """How much is remembered."""
+    return stack(
+        "Jobs in the ledgers",
+        "All jobs known, those that ended included.",
+        {"jobs": f"sum(ehpc_history_jobs_known{{{CLUSTER}}})"},
+        colours={"jobs": "blue"},
+    )
+
+
+def folded() -> panels.Panel:
+    """What has no name of its own."""
+    return lines(
+        "Names folded into _other",
+        "Users and queues beyond the configured limits, added up over the clusters.",
+        {"{{label}}s": f"sum by (label) (ehpc_label_values_folded{{{CLUSTER}}})"},
+    )
+
+
+def samples() -> panels.Panel:
+    """How large a scrape is."""
+    return lines(
+        "Samples in a scrape",
+        "What Prometheus stores of each exporter.",
+        {"{{instance}}": f"scrape_samples_scraped{{{TARGET}}}"},
+    )
+
+
+def scrape_durations() -> panels.Panel:
+    """How long a scrape takes."""
+    return lines(
+        "Duration of a scrape",
+        "It makes no call to the cloud: all is rendered before it is asked for.",
+        {"{{instance}}": f"scrape_duration_seconds{{{TARGET}}}"},
+        unit=looks.SECONDS,
+    )
+
+
+def memory() -> panels.Panel:
+    """What it takes."""
+    return lines(
+        "Memory",
+        "Resident memory of the exporter's process.",
+        {
+            "{{instance}}": f"process_resident_memory_bytes{{{TARGET}}} and on (job, instance) {EXPORTERS}"
+        },
+        unit=looks.BYTES,
+    )
+
+
+def processor() -> panels.Panel:
+    """What it takes."""
+    used = f"rate(process_cpu_seconds_total{{{TARGET}}}[$__rate_interval])"
+    return lines(
+        "Processor",
+        "The part of one core that the exporter's process uses.",
+        {"{{instance}}": f"{used} and on (job, instance) {EXPORTERS}"},
+        unit=looks.SHARE,
+    )

@@ -1,0 +1,245 @@
+"""All clusters on one page: who waits, where, how long?"""
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from deploy.grafana.generator import frame, looks, panels
+from deploy.grafana.generator.panels import (
+    Column,
+    grid,
+    lines,
+    number,
+    row,
+    stack,
+    stack_of_largest,
+)
+from deploy.grafana.generator.promql import (
+    CLUSTER,
+    cores,
+    data_age,
+    empty_in,
+    failed,
+    failed_share,
+    highest,
+    jobs,
+    longest_wait,
+    most_waiting,
+    per_minute,
+    total,
+)  # fmt: skip
+
+NEAR = "The counts come from polls of the cloud API, about one a minute."
+
+
+def dashboard() -> Dashboard:
+    """Of the uid ``ehpc-overview``."""
+    made = frame.board(
+        "ehpc-overview",
+        "E-HPC / Overview",
+        "All clusters at a glance: who waits, where, and how long. Click a name to look into it.",
+    ).with_variable(frame.choice("cluster", "Cluster", frame.CLUSTERS))
+    frame.place(made, 4, numbers())
+    frame.place(made, 9, [clusters()])
+    frame.place(made, 9, [queues(), users()])
+    made.with_row(row("The last hours"))
+    frame.place(made, 8, [pending_by_cluster(), longest_by_cluster()])
+    frame.place(made, 8, [cores_by_cluster(), waiting_cores_by_cluster()])
+    frame.place(made, 8, [ended(), failures_by_cluster()])
+    return made.build()
+
+
+def numbers() -> list[panels.Panel]:
+    """The whole fleet in eight numbers."""
+    return [
+        number(
+            "Clusters down",
+            "Clusters whose last sync with the cloud API failed. What is shown of them is old, or"
+            " withdrawn.",
+            f"count(ehpc_up{{{CLUSTER}}} == 0) or 0 * count(ehpc_up{{{CLUSTER}}})",
+            steps=looks.ANY_IS_BAD,
+        ),
+        number(
+            "Running", f"Jobs that run now. {NEAR}",
+            total("", jobs(CLUSTER, "running")), colour=looks.RUNNING,
+        ),
+        number(
+            "Pending", f"Jobs that wait to start. {NEAR}",
+            total("", jobs(CLUSTER, "pending")), colour=looks.PENDING,
+        ),
+        number(
+            "Cores running", "Cores that running jobs asked for.",
+            total("", cores(CLUSTER, "running")), colour=looks.RUNNING,
+        ),
+        number(
+            "Cores waiting", "Cores that pending jobs ask for.",
+            total("", cores(CLUSTER, "pending")), colour=looks.PENDING,
+        ),
+        number(
+            "Longest wait",
+            "Time since the submission of the pending job that has waited longest, of all"
+            " clusters.",
+            longest_wait("", CLUSTER), unit=looks.SECONDS, steps=looks.WAIT_STEPS,
+            nothing="nobody waits", decimals=1,
+        ),
+        number(
+            "Failed in the last hour",
+            "The part that failed (exited) of the jobs that ended in the hour before.",
+            failed_share("", CLUSTER, "1h"), unit=looks.SHARE, steps=looks.FAILED_SHARE_STEPS,
+            decimals=1,
+        ),
+        number(
+            "Oldest data",
+            "Age of the oldest counts on this page. The exporter withdraws those that are older"
+            " than its collection.staleness.",
+            data_age("", CLUSTER), unit=looks.SECONDS, steps=looks.AGE_STEPS, decimals=0,
+        ),
+    ]  # fmt: skip
+
+
+def clusters() -> panels.Panel:
+    """A row for each cluster."""
+    by = "cluster_name"
+    return grid(
+        "Clusters",
+        "A row for each cluster, the longest wait first. Without counts: they are too old to be"
+        " shown. Click a name to look into the cluster.",
+        ["cluster_name"],
+        [
+            Column("Sync", f"min by ({by}) (ehpc_up{{{CLUSTER}}})", mappings=looks.UP_DOWN),
+            Column(
+                "Longest wait", longest_wait(by, CLUSTER), looks.SECONDS,
+                steps=looks.WAIT_STEPS, decimals=1,
+            ),
+            Column("Pending", total(by, jobs(CLUSTER, "pending")), bar=looks.PENDING),
+            Column("Cores waiting", total(by, cores(CLUSTER, "pending")), bar=looks.PENDING),
+            Column("Running", total(by, jobs(CLUSTER, "running")), bar=looks.RUNNING),
+            Column("Cores running", total(by, cores(CLUSTER, "running")), bar=looks.RUNNING),
+            Column("Failed (1 h)", failed(by, CLUSTER, "1h")),
+            Column(
+                "Share", failed_share(by, CLUSTER, "1h"), looks.SHARE,
+                steps=looks.FAILED_SHARE_STEPS,
+            ),
+            Column("Data age", data_age(by, CLUSTER), looks.SECONDS, steps=looks.AGE_STEPS),
+        ],
+        sort="Longest wait",
+        widths={"cluster_name": 170},
+    )  # fmt: skip
+
+
+def queues() -> panels.Panel:
+    """Where the waiting is."""
+    by = "cluster_name, queue"
+    return grid(
+        "Where: queues",
+        "Queues in which jobs wait, the longest wait first. \"Empty in\": how long the backlog"
+        " lasts if jobs start as fast as in the hour before; empty if none started.",
+        ["cluster_name", "queue"],
+        [
+            Column(
+                "Longest wait", longest_wait(by, CLUSTER), looks.SECONDS,
+                steps=looks.WAIT_STEPS, decimals=1,
+            ),
+            Column("Pending", f"{total(by, jobs(CLUSTER, 'pending'))} > 0", bar=looks.PENDING),
+            Column(
+                "Cores waiting", f"{total(by, cores(CLUSTER, 'pending'))} > 0", bar=looks.PENDING
+            ),
+            Column("Empty in", empty_in(by, CLUSTER), looks.SECONDS, decimals=1),
+        ],
+        sort="Longest wait",
+        widths={"cluster_name": 130},
+    )  # fmt: skip
+
+
+def users() -> panels.Panel:
+    """Who waits."""
+    by = "cluster_name, queue, user"
+    return grid(
+        "Who: users",
+        "Users whose jobs wait, with the most cores waiting first; at most 50. The wait is that of"
+        " the job that has waited longest in the queue, whosoever it is.",
+        ["cluster_name", "queue", "user"],
+        [
+            Column("Pending", most_waiting(by, jobs(CLUSTER, "pending"), CLUSTER)),
+            Column(
+                "Cores waiting", most_waiting(by, cores(CLUSTER, "pending"), CLUSTER),
+                bar=looks.PENDING,
+            ),
+            Column("Cores running", most_waiting(by, cores(CLUSTER, "running"), CLUSTER)),
+            Column(
+                "Queue's longest wait",
+                f"0 * ({most_waiting(by, jobs(CLUSTER, 'pending'), CLUSTER)})"
+                " + on (cluster_name, queue) group_left ()"
+                f" ({longest_wait('cluster_name, queue', CLUSTER)})",
+                looks.SECONDS, steps=looks.WAIT_STEPS, decimals=1,
+            ),
+        ],
+        sort="Cores waiting",
+        widths={"cluster_name": 130},
+    )  # fmt: skip
+
+
+def pending_by_cluster() -> panels.Panel:
+    """The backlog."""
+    return stack_of_largest(
+        "Pending jobs by cluster",
+        "Jobs that wait to start.",
+        "cluster_name",
+        total("cluster_name", jobs(CLUSTER, "pending")),
+        rest="other clusters",
+    )
+
+
+def longest_by_cluster() -> panels.Panel:
+    """How long the first in the line has waited."""
+    return lines(
+        "Longest wait by cluster",
+        "Time since the submission of the pending job that has waited longest; a gap where nobody"
+        " waits. The ten clusters that were worst at some moment. Dashed: an hour, six, a day.",
+        {"{{cluster_name}}": highest("cluster_name", longest_wait("cluster_name", CLUSTER))},
+        unit=looks.SECONDS,
+        legend_right=True,
+    )
+
+
+def cores_by_cluster() -> panels.Panel:
+    """What computes."""
+    return stack_of_largest(
+        "Cores running by cluster",
+        "Cores that running jobs asked for.",
+        "cluster_name",
+        total("cluster_name", cores(CLUSTER, "running")),
+        rest="other clusters",
+    )
+
+
+def waiting_cores_by_cluster() -> panels.Panel:
+    """What would compute."""
+    return stack_of_largest(
+        "Cores waiting by cluster",
+        "Cores that pending jobs ask for.",
+        "cluster_name",
+        total("cluster_name", cores(CLUSTER, "pending")),
+        rest="other clusters",
+    )
+
+
+def ended() -> panels.Panel:
+    """How jobs end."""
+    return stack(
+        "Jobs ended a minute, by status",
+        "Jobs that were seen to end: finished, exited (failed) or cancelled.",
+        {"{{status}}": per_minute("status", f"ehpc_jobs_ended_total{{{CLUSTER}}}")},
+        unit=looks.PER_MINUTE,
+        colours=looks.STATUS_COLOURS,
+    )
+
+
+def failures_by_cluster() -> panels.Panel:
+    """Where they fail."""
+    return lines(
+        "Failed share by cluster",
+        "The part that failed of the jobs that ended in the hour before each moment. The ten"
+        " clusters that were worst at some moment.",
+        {"{{cluster_name}}": highest("cluster_name", failed_share("cluster_name", CLUSTER, "1h"))},
+        unit=looks.SHARE,
+        legend_right=True,
+    )

@@ -1,0 +1,311 @@
+"""Numbers, lines, stacks and tables, all in one style."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from grafana_foundation_sdk.builders import common, prometheus, stat, table, timeseries
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.models import common as look
+from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from deploy.grafana.generator import looks, promql
+
+SOURCE = look.DataSourceRef(type_val="prometheus", uid="${datasource}")
+SHORTEST_STEP = "1m"
+"""The exporter looks once a minute, unless it is told otherwise: between is nothing to see."""
+
+Panel = stat.Panel | timeseries.Panel | table.Panel
+
+TO_CLUSTER = "/d/ehpc-cluster?var-datasource=${datasource}&${__url_time_range}&var-cluster="
+FIELD_LINKS = {
+    "Cluster": TO_CLUSTER + "${__data.fields.Cluster:percentencode}",
+    "Queue": TO_CLUSTER
+    + "${__data.fields.Cluster:percentencode}&var-queue=${__data.fields.Queue:percentencode}",
+    "User": TO_CLUSTER
+    + "${__data.fields.Cluster:percentencode}&var-user=${__data.fields.User:percentencode}",
+}
+"""Where a name in a table leads to."""
+
+TITLES = {
+    "cluster_name": "Cluster",
+    "queue": "Queue",
+    "user": "User",
+    "account": "Account",
+    "cluster_id": "Cluster id",
+    "zone_id": "Zone",
+    "strategy": "Strategy",
+}
+
+
+def query(expr: str, legend: str = "", ref: str = "A") -> prometheus.Dataquery:
+    """Values over the time range."""
+    made = prometheus.Dataquery().expr(expr).ref_id(ref).range().datasource(SOURCE)
+    return made.legend_format(legend) if legend else made
+
+
+def number(
+    title: str,
+    description: str,
+    expr: str,
+    *,
+    unit: str = looks.COUNT,
+    colour: str = "",
+    steps: looks.Steps = (),
+    mappings: Sequence[model.ValueMapping] = (),
+    nothing: str = "–",
+    decimals: int | None = None,
+) -> stat.Panel:
+    """The value now, large, with its past behind it. Either a fixed colour or thresholds.
+
+    Where there is none now, it says ``nothing`` instead of what there was last.
+    """
+    absent = model.SpecialValueMap(
+        options=model.DashboardSpecialValueMapOptions(
+            match=model.SpecialValueMatch.NULL_AND_NAN,
+            result=model.ValueMappingResult(text=nothing, color="text", index=9),
+        )
+    )
+    panel = (
+        stat.Panel()
+        .title(title)
+        .description(description)
+        .datasource(SOURCE)
+        .with_target(query(promql.now_or_nothing(expr), title))
+        .interval(SHORTEST_STEP)
+        .unit(unit)
+        .no_value(nothing)
+        .mappings([*mappings, absent])
+        .reduce_options(common.ReduceDataOptions().calcs(["last"]).values(False))  # noqa: FBT003
+        .color_mode(look.BigValueColorMode.VALUE)
+        .graph_mode(look.BigValueGraphMode.AREA)
+        .text_mode(look.BigValueTextMode.VALUE)
+        .justify_mode(look.BigValueJustifyMode.AUTO)
+        .orientation(look.VizOrientation.AUTO)
+    )
+    if decimals is not None:
+        panel.decimals(decimals)
+    if steps:
+        return panel.thresholds(looks.thresholds(steps)).color_scheme(looks.by_threshold())
+    return panel.color_scheme(looks.fixed(colour))
+
+
+def lines(
+    title: str,
+    description: str,
+    exprs: Mapping[str, str],
+    *,
+    unit: str = looks.COUNT,
+    colours: Mapping[str, str] | None = None,
+    steps: looks.Steps = (),
+    dashed: str = "",
+    ceiling: float | None = None,
+    legend_right: bool = False,
+    nothing: str = "",
+) -> timeseries.Panel:
+    """A line for each series. ``exprs`` has the queries by legend; ``dashed`` is a pattern of the
+    names of lines that are limits; ``nothing`` stands there instead of "No data"."""
+    panel = _over_time(title, description, unit, legend_right=legend_right)
+    for place, (legend, expr) in enumerate(exprs.items()):
+        panel.with_target(query(expr, legend, chr(ord("A") + place)))
+    panel.line_width(2).fill_opacity(0)
+    _colour(panel, colours or {})
+    if steps:
+        panel.thresholds(looks.thresholds(steps)).thresholds_style(
+            common.GraphThresholdsStyleConfig().mode(look.GraphThresholdsStyleMode.DASHED)
+        )
+    if dashed:
+        style = {"fill": "dash", "dash": [8, 6]}
+        panel.override_by_regexp(
+            dashed,
+            [
+                model.DynamicConfigValue(id_val="custom.lineStyle", value=style),
+                model.DynamicConfigValue(id_val="color", value=_fixed(looks.LIMIT_COLOUR)),
+            ],
+        )
+    if ceiling is not None:
+        panel.max(ceiling)
+    if nothing:
+        panel.no_value(nothing)
+    return panel
+
+
+def stack(
+    title: str,
+    description: str,
+    exprs: Mapping[str, str],
+    *,
+    unit: str = looks.COUNT,
+    colours: Mapping[str, str] | None = None,
+    legend_right: bool = False,
+    bars: bool = False,
+    nothing: str = "",
+) -> timeseries.Panel:
+    """Areas on top of one another, or bars for what happens rather than is."""
+    panel = lines(
+        title, description, exprs,
+        unit=unit, colours=colours, legend_right=legend_right, nothing=nothing,
+    )  # fmt: skip
+    panel.stacking(common.StackingConfig().mode(look.StackingMode.NORMAL).group("A"))
+    if bars:
+        return panel.draw_style(look.GraphDrawStyle.BARS).line_width(0).fill_opacity(85)
+    return panel.line_width(1).fill_opacity(55)
+
+
+def stack_of_largest(
+    title: str, description: str, by: str, what: str, *, rest: str, unit: str = looks.COUNT
+) -> timeseries.Panel:
+    """The lines with most, told apart by name, and the rest as one."""
+    told = (
+        f"{description} The {promql.MOST_LINES} with most in the time range have their own colour."
+    )
+    exprs = {f"{{{{{by}}}}}": promql.largest(by, what), rest: promql.others(by, what)}
+    return stack(
+        title, told, exprs, unit=unit, colours={rest: looks.REST_COLOUR}, legend_right=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of numbers: an instant query, by the labels of the table."""
+
+    title: str
+    expr: str
+    unit: str = looks.COUNT
+    steps: looks.Steps = ()
+    """Coloured by these."""
+    bar: str = ""
+    """A bar of this colour, as long as the value is large."""
+    mappings: Sequence[model.ValueMapping] = ()
+    decimals: int | None = 0
+    width: int = 0
+
+
+def grid(
+    title: str,
+    description: str,
+    labels: Sequence[str],
+    columns: Sequence[Column],
+    *,
+    sort: str,
+    widths: Mapping[str, int] | None = None,
+) -> table.Panel:
+    """A row for each combination of the labels, the largest of the column ``sort`` first."""
+    panel = (
+        table.Panel()
+        .title(title)
+        .description(description)
+        .datasource(SOURCE)
+        .cell_height(look.TableCellHeight.SM)
+        .sort_by([common.TableSortByFieldState().display_name(sort).desc(True)])  # noqa: FBT003
+        .align(look.FieldTextAlignment.AUTO)
+        .no_value("–")
+    )
+    for place, column in enumerate(columns):
+        ref = chr(ord("A") + place)
+        panel.with_target(_row_query(column.expr, ref))
+        panel.override_by_name(column.title, _properties(column))
+    for label in labels:
+        panel.override_by_name(TITLES[label], _link(TITLES[label], (widths or {}).get(label, 0)))
+    panel.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
+    return panel.with_transformation(_arrange(labels, columns))
+
+
+def _row_query(expr: str, ref: str) -> prometheus.Dataquery:
+    made = prometheus.Dataquery().expr(expr).ref_id(ref).instant().datasource(SOURCE)
+    return made.format(PromQueryFormat.TABLE)
+
+
+def _arrange(labels: Sequence[str], columns: Sequence[Column]) -> model.DataTransformerConfig:
+    values = [f"Value #{chr(ord('A') + place)}" for place in range(len(columns))]
+    names = [*labels, *values]
+    renamed = {label: TITLES[label] for label in labels}
+    renamed |= {value: column.title for value, column in zip(values, columns, strict=True)}
+    return model.DataTransformerConfig(
+        id_val="organize",
+        options={
+            "excludeByName": {"Time": True},
+            "indexByName": {name: place for place, name in enumerate(names)},
+            "renameByName": renamed,
+            "includeByName": {},
+        },
+    )
+
+
+def _properties(column: Column) -> list[model.DynamicConfigValue]:
+    properties: dict[str, object] = {"unit": column.unit, "custom.align": "right"}
+    if column.decimals is not None:
+        properties["decimals"] = column.decimals
+    if column.width:
+        properties["custom.width"] = column.width
+    if column.bar:
+        properties |= {
+            "custom.cellOptions": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"},
+            "color": _fixed(column.bar),
+            "min": 0,
+        }
+    if column.steps:
+        properties |= {
+            "custom.cellOptions": {"type": "color-background", "mode": "basic"},
+            "thresholds": looks.thresholds(column.steps).build().to_json(),
+            "color": {"mode": "thresholds"},
+        }
+    if column.mappings:
+        properties |= {
+            "custom.cellOptions": {"type": "color-text"},
+            "mappings": [mapping.to_json() for mapping in column.mappings],
+        }
+    return [
+        model.DynamicConfigValue(id_val=name, value=value) for name, value in properties.items()
+    ]
+
+
+def _link(title: str, width: int) -> list[model.DynamicConfigValue]:
+    properties = [model.DynamicConfigValue(id_val="custom.width", value=width)] if width else []
+    if title in FIELD_LINKS:
+        link = {"title": f"Look into this {title.lower()}", "url": FIELD_LINKS[title]}
+        properties.append(model.DynamicConfigValue(id_val="links", value=[link]))
+    return properties
+
+
+def _over_time(title: str, description: str, unit: str, *, legend_right: bool) -> timeseries.Panel:
+    legend = common.VizLegendOptions().show_legend(True)  # noqa: FBT003
+    if legend_right:
+        legend.display_mode(look.LegendDisplayMode.TABLE).placement(look.LegendPlacement.RIGHT)
+        legend.calcs(["lastNotNull", "max"]).sort_by("Last *").sort_desc(True)  # noqa: FBT003
+    else:
+        legend.display_mode(look.LegendDisplayMode.LIST).placement(look.LegendPlacement.BOTTOM)
+        legend.calcs([])
+    return (
+        timeseries.Panel()
+        .title(title)
+        .description(description)
+        .datasource(SOURCE)
+        .interval(SHORTEST_STEP)
+        .unit(unit)
+        .min(0)
+        .legend(legend)
+        .tooltip(
+            common.VizTooltipOptions()
+            .mode(look.TooltipDisplayMode.MULTI)
+            .sort(look.SortOrder.DESCENDING)
+        )
+        .show_points(look.VisibilityMode.NEVER)
+        .axis_border_show(False)  # noqa: FBT003
+        .color_scheme(looks.by_name())
+    )
+
+
+def _colour(panel: timeseries.Panel, colours: Mapping[str, str]) -> None:
+    for name, colour in colours.items():
+        properties = [model.DynamicConfigValue(id_val="color", value=_fixed(colour))]
+        panel.override_by_name(name, properties)
+
+
+def _fixed(colour: str) -> dict[str, object]:
+    return looks.fixed(colour).build().to_json()
+
+
+def row(title: str) -> build.Row:
+    """A heading."""
+    return build.Row(title)
