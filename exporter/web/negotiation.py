@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 
 class Format(Enum):
@@ -32,9 +33,12 @@ _VERSIONS = {
 """By media type and the version asked for, the version given."""
 
 _ESCAPINGS = frozenset({"allow-utf-8", "underscores", "dots", "values"})
+_REMEMBERED = 64
+"""Header values whose meaning is kept; scrapers send the same ones again and again."""
 _ANY = frozenset({"*/*", "text/*"})
 
 
+@lru_cache(_REMEMBERED)
 def choose_format(accept: str) -> Choice:
     """The best of what ``accept`` (the header's value) asks for; the first among equals."""
     best, best_quality = TEXT_0_0_4, 0.0
@@ -47,6 +51,7 @@ def choose_format(accept: str) -> Choice:
     return best
 
 
+@lru_cache(_REMEMBERED)
 def accepts_gzip(accept_encoding: str) -> bool:
     """Whether the client takes gzip: by name, or by ``*`` where it does not name it."""
     qualities = {}

@@ -3,7 +3,6 @@
 import contextlib
 import gzip
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -307,17 +306,8 @@ def test_promtool_has_nothing_to_say(require_tool: Callable[[str], str]) -> None
     assert (result.stdout, result.stderr, result.returncode) == (b"", b"", 0)
 
 
-def test_victoria_metrics_scrapes_it(tmp_path: Path) -> None:
-    program = next(
-        (
-            p
-            for p in ("/usr/bin/victoria-metrics", "/usr/sbin/victoria-metrics")
-            if os.path.exists(p)
-        ),
-        None,
-    )
-    if program is None:
-        pytest.skip("victoria-metrics is not installed; its package is victoria-metrics")
+def test_victoria_metrics_scrapes_it(require_tool: Callable[[str], str], tmp_path: Path) -> None:
+    program = require_tool("victoria-metrics")
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     with serving(good_state(), hostile_state()) as world:
