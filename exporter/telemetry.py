@@ -35,14 +35,19 @@ class Telemetry:
         self._forgotten: set[str] = set()
         self._changes = 0
 
-    def register_cluster(self, cluster_name: str, reasons: Sequence[str] = ()) -> None:
-        """Begin the cluster's series at zero; ``reasons`` are failures known to be possible."""
+    def register_cluster(
+        self, cluster_name: str, reasons: Sequence[str] = (), kinds: Sequence[str] = ()
+    ) -> None:
+        """Begin the cluster's series at zero; ``reasons`` are failures, and ``kinds`` corrections,
+        that are known to be possible."""
         with self._lock:
             self._forgotten.discard(cluster_name)
             self._child(self._syncs, cluster_name)
             self._child(self._sync_durations, cluster_name)
             for reason in reasons:
                 self._child(self._sync_failures, cluster_name, reason)
+            for kind in kinds:
+                self._child(self._corrections, cluster_name, kind)
 
     def register_account(self, account: str, reasons: Sequence[str] = ()) -> None:
         """Begin the account's series at zero; ``reasons`` are failures known to be possible."""

@@ -30,9 +30,11 @@ def test_families_are_those_of_the_catalog() -> None:
 
 def test_registering_starts_series_at_zero() -> None:
     telemetry = Telemetry()
-    telemetry.register_cluster("cfd", ["timeout"])
+    telemetry.register_cluster("cfd", ["timeout"], ["deleted"])
     telemetry.register_account("default", ["busy"])
     found = samples(telemetry)
+    corrections = labels(cluster_name="cfd", kind="deleted")
+    assert found["ehpc_sync_corrections_total", corrections] == 0
     assert found["ehpc_syncs_total", labels(cluster_name="cfd")] == 0
     assert found["ehpc_sync_duration_seconds_count", labels(cluster_name="cfd")] == 0
     failures = labels(cluster_name="cfd", reason="timeout")
