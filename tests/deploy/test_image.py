@@ -1,0 +1,205 @@
+"""The image, really built and run: no root, no capability, a root file system that is read-only.
+
+It takes minutes where the base image has to be made, and programs that few have: it runs where
+EHPC_TEST_IMAGE is set, and needs buildah, podman, runc and mmdebstrap, and root. Instead of pulling
+the base image, it makes one of Debian packages under the same name.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.running import ROOT, Metrics, World, config_of, until, write_config
+
+if not os.environ.get("EHPC_TEST_IMAGE"):
+    pytest.skip("EHPC_TEST_IMAGE is not set; see this file's head", allow_module_level=True)
+
+DOCKERFILE = ROOT / "deploy/Dockerfile"
+PODMAN = ("podman", "--cgroup-manager=cgroupfs", "--runtime=runc")
+USER = 10046
+CLUSTER = "ehpc-1"
+
+
+def run(*command: str, timeout_seconds: float = 600) -> str:
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout_seconds, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, f"{command}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
+    return done.stdout
+
+
+def base_name() -> str:
+    (name,) = set(re.findall(r"^FROM (\S+)", DOCKERFILE.read_text(), re.MULTILINE))
+    return f"docker.io/library/{name}"
+
+
+def settings_of_pip() -> list[str]:
+    """Mounts that give the build this machine's settings of pip and certificates, if it has any."""
+    settings = {
+        "/etc/pip.conf": Path("/etc/pip.conf"),
+        "/root/.config/pip/pip.conf": Path("~/.config/pip/pip.conf").expanduser(),
+    }
+    told = [path.read_text() for path in settings.values() if path.exists()]
+    certificates = re.findall(r"^cert\s*=\s*(\S+)", "\n".join(told), re.MULTILINE)
+    mounts = settings | {name: Path(name) for name in certificates}
+    return [f"--volume={path}:{name}:ro" for name, path in mounts.items() if path.exists()]
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    for tool in ("buildah", "podman", "runc", "mmdebstrap"):
+        assert shutil.which(tool), f"{tool} is missing"
+    if subprocess.run(["podman", "image", "exists", base_name()], check=False).returncode:
+        archive = tmp_path_factory.mktemp("base") / "base.tar"
+        packages = "python3,python3-venv,ca-certificates"
+        run("mmdebstrap", "--variant=minbase", f"--include={packages}", "bookworm", str(archive))
+        run("podman", "import", str(archive), base_name())
+        archive.unlink()
+    name = f"localhost/ehpc-exporter-test:{uuid.uuid4().hex[:8]}"
+    run(
+        "buildah", "bud", "--format=docker", "--isolation=chroot", "--network=host", "--pull-never",
+        *settings_of_pip(), "--build-arg=VERSION=0.0-test", f"--file={DOCKERFILE}", f"--tag={name}",
+        str(ROOT),
+    )  # fmt: skip
+    yield name
+    run("podman", "image", "rm", "--force", name)
+
+
+class Container:
+    """The image, running with as little as it may have."""
+
+    def __init__(self, image: str, config: Path, volume: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            self.port = taken.getsockname()[1]
+        self.name = f"ehpc-test-{uuid.uuid4().hex[:8]}"
+        run(
+            *PODMAN, "run", "--detach", f"--name={self.name}", "--network=host", "--read-only",
+            "--read-only-tmpfs=false", "--cap-drop=all", "--security-opt=no-new-privileges",
+            "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024",
+            f"--env=EHPC_HEALTH_ADDRESS=http://127.0.0.1:{self.port}",
+            f"--volume={config}:/etc/ehpc-exporter/config.yaml:ro",
+            f"--volume={volume}:/var/lib/ehpc-exporter", image,
+            "serve", "--config.file=/etc/ehpc-exporter/config.yaml",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+        )  # fmt: skip
+
+    def metrics(self) -> Metrics | None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        with contextlib.closing(connection), contextlib.suppress(OSError):
+            connection.request("GET", "/metrics")
+            return Metrics(connection.getresponse().read().decode())
+        return None
+
+    def until_up(self) -> Metrics:
+        def up() -> Metrics | None:
+            metrics = self.metrics()
+            return metrics if metrics is not None and metrics.up(CLUSTER) == 1 else None
+
+        return until(up, f"the container to be up: {self.log()}")
+
+    def inspect(self, what: str) -> str:
+        return run(*PODMAN, "inspect", f"--format={what}", self.name).strip()
+
+    def exec(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*PODMAN, "exec", self.name, *command], capture_output=True, text=True, check=False
+        )
+
+    def log(self) -> str:
+        return run(*PODMAN, "logs", self.name)
+
+    def stop(self) -> int:
+        """SIGTERM to process 1; its exit code, if it ends in the time that the contract gives."""
+        run(*PODMAN, "kill", f"--signal={signal.SIGTERM.value}", self.name)
+        return int(run(*PODMAN, "wait", self.name, timeout_seconds=5))
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with World() as world:
+        world.add(CLUSTER)
+        with world.lock:
+            for number in range(250):
+                world.jobs(CLUSTER).submit(1_700_000_000 + number, queue="q", user="u", cores=4)
+        yield world
+
+
+@pytest.fixture
+def volume() -> Iterator[str]:
+    name = f"ehpc-test-{uuid.uuid4().hex[:8]}"
+    run(*PODMAN, "volume", "create", name)
+    yield name
+    run(*PODMAN, "volume", "rm", "--force", name)
+
+
+def test_it_runs_with_nothing(image: str, world: World, volume: str, tmp_path: Path) -> None:
+    config = config_of(world.endpoint, [CLUSTER])
+    del config["state"]  # the default is the volume
+    path = write_config(tmp_path, config)
+    path.chmod(0o644)
+    container = Container(image, path, volume)
+    try:
+        assert container.until_up().sum("ehpc_jobs", status="pending") == 250
+        status = Path(f"/proc/{container.inspect('{{.State.Pid}}')}/status").read_text()
+        facts = dict(re.findall(r"^(\w+):\t(.*)$", status, re.MULTILINE))
+        assert facts["Uid"].split() == facts["Gid"].split() == [str(USER)] * 4
+        assert {int(facts[f"Cap{kind}"], 16) for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {0}
+        assert facts["NoNewPrivs"] == "1"
+        assert facts["NSpid"].split()[-1] == "1"
+        assert "Read-only" in container.exec("touch", "/etc/ehpc-exporter/x").stderr
+        assert container.exec("test", "-w", "/opt/ehpc-exporter").returncode == 1
+        assert run(*PODMAN, "healthcheck", "run", container.name) == ""
+        ledgers = container.exec("sh", "-c", "ls /var/lib/ehpc-exporter/*.ledger").stdout.split()
+        assert len(ledgers) == 1
+        assert container.stop() == 0, container.log()
+        assert "Traceback" not in container.log()
+    finally:
+        run(*PODMAN, "rm", "--force", container.name)
+
+
+def test_a_new_container_goes_on_where_the_old_one_ended(
+    image: str, world: World, volume: str, tmp_path: Path
+) -> None:
+    path = write_config(tmp_path, config_of(world.endpoint, [CLUSTER], state="state"))
+    path.chmod(0o644)
+    for calls in (None, 5):
+        began = len(world.calls())
+        container = Container(image, path, volume)
+        try:
+            container.until_up()
+            assert calls is None or len(world.calls()) - began <= calls
+            assert container.stop() == 0, container.log()
+        finally:
+            run(*PODMAN, "rm", "--force", container.name)
+
+
+def test_what_is_in_it(image: str) -> None:
+    settings = json.loads(run("podman", "image", "inspect", image))[0]["Config"]
+    assert settings["User"] == f"{USER}:{USER}"
+    assert settings["Volumes"] == {"/var/lib/ehpc-exporter": {}}
+    assert list(settings["ExposedPorts"]) == ["10046/tcp"]
+    assert settings["StopSignal"] == "SIGTERM"
+    labels = settings["Labels"]
+    assert labels["org.opencontainers.image.version"] == "0.0-test"
+    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    # Nothing of the machine that built it is told.
+    history = run("podman", "history", "--no-trunc", "--format={{.CreatedBy}}", image)
+    assert not re.findall(r"https?://\S+|PIP_\w+", history + str(settings))
+    strays = run(
+        *PODMAN, "run", "--rm", "--network=none", "--ulimit=nofile=1024:1024",
+        "--ulimit=nproc=1024:1024", "--no-healthcheck", "--entrypoint=find", image,
+        "/etc/ehpc-exporter", "/var/lib/ehpc-exporter", "/opt/ehpc-exporter",
+        "-type", "f", "(", "-not", "-path", "/opt/*", "-o", "-path", "*/site-packages/tests/*", ")",
+    )  # fmt: skip
+    assert strays.split() == []
