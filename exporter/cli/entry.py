@@ -1,9 +1,12 @@
 """Which command runs, and what its end is called."""
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 
 from exporter.cli.arguments import parse_arguments, serve_options
 from exporter.config import load_config, select
@@ -33,6 +36,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
 
 
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """While a program that runs for days starts, before it heeds signals itself: SIGTERM ends it.
+
+    Without a handler, process 1 of a container would not even notice.
+    """
+
+    def end(_: int, __: FrameType | None) -> None:
+        raise SystemExit(DONE)
+
+    kept = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, kept)
+
+
+@_ended_by_sigterm()
 def _serve(namespace: argparse.Namespace) -> int:
     from exporter import daemon
 
@@ -59,6 +80,7 @@ def _collect(namespace: argparse.Namespace) -> int:
     return collect(config, namespace.clusters, namespace.format)
 
 
+@_ended_by_sigterm()
 def _simulate(namespace: argparse.Namespace) -> int:
     from exporter.simulator.command import SimulatorError, run_simulator
 
@@ -70,6 +92,7 @@ def _simulate(namespace: argparse.Namespace) -> int:
     return DONE
 
 
+@_ended_by_sigterm()
 def _demo(namespace: argparse.Namespace) -> int:
     from exporter.cli.demo import demo
 

@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -106,3 +107,19 @@ def test_serving_needs_no_tables_and_no_pretend_cloud() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert process.stdout == "False False\n"
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_sigterm_ends_a_start(
+    command: str, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(*_: object) -> int:
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError("not noticed")
+
+    monkeypatch.setattr("exporter.daemon.serve", start)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        main([command])
+    assert ended.value.code == 0
+    assert signal.getsignal(signal.SIGTERM) is before
