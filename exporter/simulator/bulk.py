@@ -54,9 +54,9 @@ def _rows(
         cores = 1 << int(chance() * 6)
         room = now_at - submitted
         if number not in live:
-            wait, run = int(chance() ** 4 * room), int(chance() ** 4 * room)
-            started = min(submitted + wait, now_at)
-            ended = min(started + run, now_at)
+            # Of what is left each time: cut off at ``now_at``, thousands would end in one second.
+            started = submitted + int(chance() ** 4 * room)
+            ended = started + int(chance() ** 4 * (now_at - started))
             yield JobRow(_ENDS[int(chance() * 10)], queue, user, cores, submitted, started, ended)
         elif chance() < 2 / 3:
             yield JobRow("pending", queue, user, cores, submitted, None, submitted)

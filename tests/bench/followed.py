@@ -1,0 +1,227 @@
+"""A remote list, and the exporter's own poller that follows it, in simulated time.
+
+Everything between the poller's loop and the JSON of a page is the real thing: loop, budget, sync,
+ledger on disk, publishing, decoding. Only the wire is left out, and time passes when somebody
+sleeps.
+"""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from datetime import UTC
+from pathlib import Path
+from random import Random
+
+from exporter.api.budget import AccountBudget
+from exporter.api.payload import decode_page
+from exporter.clock import SystemClock
+from exporter.errors import RefusedError
+from exporter.ledger.spending import MemorySpendingLog
+from exporter.ledger.store import Ledger, open_ledger
+from exporter.model import ClusterIdentity, JobListQuery, Page
+from exporter.simulator import DOCUMENTED, Cloud, Dialect, JobList
+from exporter.snapshot import ClusterSnapshot, ClusterState
+from exporter.sync.context import SyncSettings
+from exporter.sync.poller import Poller, PollerParts
+from exporter.sync.publishing import LabelRules, Publisher
+from exporter.telemetry import Telemetry
+
+START_AT = 1_700_000_000.0
+CLUSTER_ID = "ehpc-bench"
+ALLOWED_CALLS = 1000
+"""The default: half of an account's 2000 an hour."""
+PERIOD_SECONDS = 3600.0
+LATENCY_SECONDS = 0.2
+LONGEST_RUN_SECONDS = 1200.0
+
+World = Callable[[float], None]
+"""Lets everything happen to the list that is due by a moment."""
+
+
+def still(_: float) -> None:
+    """A world in which nothing happens."""
+
+
+class PretendTime(SystemClock):
+    """Time passes when somebody sleeps, until its end: that stops the sleeper."""
+
+    def __init__(self, now_at: float, until_at: float, world: World) -> None:
+        super().__init__()
+        self._now_at = now_at
+        self.until_at = until_at
+        self.world = world
+
+    def now_at(self) -> float:
+        """See ``Clock``."""
+        return self._now_at
+
+    def monotonic_seconds(self) -> float:
+        """See ``Clock``."""
+        return self._now_at
+
+    def sleep(self, seconds: float) -> bool:
+        """See ``Clock``."""
+        self.pass_time(min(max(0.0, seconds), max(0.0, self.until_at - self._now_at)))
+        return self._now_at >= self.until_at
+
+    def pass_time(self, seconds: float) -> None:
+        """Some time goes by."""
+        self._now_at += seconds
+        self.world(self._now_at)
+
+
+@dataclass(slots=True)
+class Turn:
+    """One turn of the poller's loop."""
+
+    began_at: float
+    calls: int = 0
+    """Until its numbers were published, audits included."""
+    background: int = 0
+    """After that, for the history."""
+    snapshot: ClusterSnapshot | None = None
+    strategy: str | None = None
+    interval_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Followed:
+    """One cluster of a pretend cloud and what is needed to follow it.
+
+    Each ``run`` is a life of the process: the next one begins with the ledger that it left.
+    """
+
+    jobs: JobList
+    ledger_path: Path
+    world: World = still
+    dialect: Dialect = DOCUMENTED
+    settings: SyncSettings = field(default_factory=SyncSettings)
+    now_at: float = START_AT
+    allowed: int = ALLOWED_CALLS
+    seed: int = 1
+    turns: list[Turn] = field(default_factory=list)
+    before_turn: Callable[["Followed"], None] = lambda _: None
+    after_turn: Callable[["Followed", Turn], None] = lambda _, __: None
+    """Called before a turn, and when it has published; in the poller's thread."""
+    failures: list[str] = field(default_factory=list)
+    call_times: list[float] = field(default_factory=list)
+    clock: PretendTime = field(init=False)
+    poller: Poller = field(init=False)
+    _cloud: Cloud = field(init=False)
+    _budget: AccountBudget = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._cloud = Cloud(journal_limit=1)
+        self._cloud.add_cluster(CLUSTER_ID, dialect=self.dialect, jobs=self.jobs)
+        self.clock = PretendTime(self.now_at, self.now_at, self.world)
+        self._budget = AccountBudget(
+            allowed=self.allowed,
+            period_seconds=PERIOD_SECONDS,
+            clock=self.clock,
+            log=MemorySpendingLog(),
+        )
+
+    # -- its life ------------------------------------------------------------------------------
+
+    def run(self, seconds: float) -> list[Turn]:
+        """The turns of so much time. Raises RuntimeError if a sync failed."""
+        first = len(self.turns)
+        self.clock.until_at = self.clock.now_at() + seconds
+        telemetry = Telemetry()
+        identity = ClusterIdentity("bench", CLUSTER_ID, "jinan1a", "default")
+        telemetry.register_cluster(identity.name)
+        self.poller = Poller(
+            PollerParts(
+                identity=identity,
+                calls=self,
+                open_ledger=self.open_ledger,
+                reopen_on_disk=lambda ledger: ledger,
+                settings=self.settings,
+                publisher=Publisher(LabelRules()),
+                staleness_seconds=0.0,
+                budget=self._budget,
+                publish=self._publish,
+                telemetry=telemetry,
+                guard=self,
+                clock=self.clock,
+                rng=Random(self.seed),
+            )
+        )
+        self.poller.start()
+        if not self.poller.join(LONGEST_RUN_SECONDS):
+            raise RuntimeError("the poller does not come to an end")
+        if self.failures:
+            raise RuntimeError(f"syncs failed: {Counter(self.failures)}")
+        return self.turns[first:]
+
+    def end(self) -> None:
+        """Let this life end with the turn that is under way."""
+        self.clock.until_at = self.clock.now_at()
+
+    def open_ledger(self) -> Ledger:
+        """The ledger on disk."""
+        return open_ledger(self.ledger_path, CLUSTER_ID)
+
+    def is_right(self) -> bool:
+        """Whether the ledger, between two lives, counts as a plain loop over the list does."""
+        ledger = self.open_ledger()
+        try:
+            known = {key: totals.jobs for key, totals in ledger.totals().items()}
+        finally:
+            ledger.close()
+        return known == {tuple(key): jobs for key, jobs in self.jobs.counts().items() if jobs}
+
+    # -- what a poller asks of the client -------------------------------------------------------
+
+    def begin_sync(self) -> None:
+        """See ``Calls``."""
+        self.before_turn(self)
+        self.turns.append(Turn(self.clock.now_at()))
+
+    def list_jobs(self, query: JobListQuery) -> Page:
+        """See ``Calls``."""
+        self._budget.admit(CLUSTER_ID)
+        self.clock.pass_time(LATENCY_SECONDS)
+        now_at = self.clock.now_at()
+        self.call_times.append(now_at)
+        turn = self.turns[-1]
+        if turn.snapshot is None:
+            turn.calls += 1
+        else:
+            turn.background += 1
+        params = {"offset": str(query.offset), "limit": str(query.limit)}
+        if query.status:
+            params["jobs_status"] = query.status
+        if query.sort_key:
+            params |= {"sort_key": query.sort_key, "reverse": "1" if query.descending else "0"}
+        answer = self._cloud.list_jobs(CLUSTER_ID, params, now_at)
+        body = json.dumps(answer, ensure_ascii=False).encode()
+        return decode_page(body, timezone=UTC, server_time_at=now_at)
+
+    # -- and of those that watch it -------------------------------------------------------------
+
+    def failed(self, subject: Hashable, reason: Hashable, now_seconds: float) -> int | None:
+        """See ``RepeatGuard``."""
+        del subject, now_seconds
+        self.failures.append(str(reason))
+        return None
+
+    def succeeded(self, subject: Hashable) -> int | None:
+        """See ``RepeatGuard``."""
+        del subject
+        return None
+
+    def _publish(self, state: ClusterState) -> None:
+        if not self.turns or self.turns[-1].snapshot is not None or state.snapshot is None:
+            return
+        if threading.current_thread() is threading.main_thread():
+            return
+        turn = self.turns[-1]
+        turn.snapshot, turn.strategy = state.snapshot, state.strategy
+        turn.interval_seconds = state.effective_interval_seconds
+        self.after_turn(self, turn)
+
+
+__all__ = ["START_AT", "Followed", "PretendTime", "RefusedError", "Turn"]

@@ -1,0 +1,135 @@
+"""Long lists, ledgers that equal them, and what happens to a list in a steady state."""
+
+import random
+import shutil
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from exporter.ledger.records import Progress
+from exporter.ledger.store import open_ledger
+from exporter.model import Job
+from exporter.simulator import JobList, ListedJob, Order, fill
+from tests.bench.followed import CLUSTER_ID, START_AT, Followed
+
+BATCH = 5_000
+QUEUES = tuple(f"queue-{number:02d}" for number in range(12))
+USERS = tuple(f"usr-{number:04d}" for number in range(60))
+ENDS = ("finished",) * 8 + ("exited", "cancelled")
+
+
+def as_known(job: ListedJob) -> Job:
+    """A job of the list as a ledger knows it."""
+    return Job(
+        job.uuid, job.status, job.queue, job.user, job.cores,
+        job.submitted_at, job.started_at, job.modified_at,
+    )  # fmt: skip
+
+
+class Stock:
+    """Made once, used by many parts."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._copies = 0
+        self._learned: Progress | None = None
+
+    def jobs(self, count: int, active: int) -> JobList:
+        """A list of so many jobs; the same ones each time."""
+        jobs = JobList()
+        fill(jobs, count, active=active, now_at=START_AT)
+        return jobs
+
+    def new_path(self) -> Path:
+        """For a ledger that begins empty."""
+        self._copies += 1
+        return self._directory / f"{self._copies}.ledger"
+
+    def ledger(self, jobs: JobList, count: int, active: int) -> Path:
+        """A ledger of a list as ``jobs(count, active)`` gave it, which the caller may change."""
+        kept = self._directory / f"kept-{count}-{active}.ledger"
+        if not kept.exists():
+            self._make(kept, jobs)
+        path = self.new_path()
+        shutil.copy(kept, path)
+        return path
+
+    def _make(self, path: Path, jobs: JobList) -> None:
+        fill_ledger(path, CLUSTER_ID, jobs, self._progress())
+
+    def _progress(self) -> Progress:
+        """What a poller knows about this server after it has followed a short list for a while."""
+        if self._learned is None:
+            followed = Followed(self.jobs(2_000, 300), self.new_path())
+            followed.run(1800)
+            ledger = followed.open_ledger()
+            self._learned = ledger.progress
+            ledger.close()
+        return self._learned
+
+
+def fill_ledger(path: Path, identity: str, jobs: JobList, learned: Progress) -> None:
+    """Make a ledger that equals a list without asking for its pages."""
+    ledger = open_ledger(path, identity)
+    try:
+        every: Iterator[Job] = map(as_known, jobs.jobs())
+        while batch := list(islice(every, BATCH)):
+            with ledger.transaction():
+                ledger.apply(batch)
+        newest = jobs.page(order=Order.MODIFIED, limit=1).jobs[0].modified_at
+        oldest = jobs.page(order=Order.MODIFIED, descending=False, limit=1).jobs[0].modified_at
+        with ledger.transaction():
+            ledger.progress = msgspec.structs.replace(
+                learned, newest_at=newest, frontier_at=oldest, floor_at=None,
+                expected=len(jobs), last_success_at=START_AT,
+            )  # fmt: skip
+    finally:
+        ledger.close()
+
+
+class Churn:
+    """A steady state: at random moments a job is submitted, starts or ends, in turn."""
+
+    def __init__(
+        self, jobs: JobList, *, per_minute: float, at: float = START_AT, seed: int = 5
+    ) -> None:
+        self._jobs = jobs
+        self._rng = random.Random(seed)
+        self._per_second = per_minute / 60
+        self._next_at = at + self._rng.expovariate(self._per_second)
+        self._pending = deque(self._in_status("pending"))
+        self._running = deque(self._in_status("running"))
+        self.changes = 0
+        self.resting = False
+
+    def _in_status(self, status: str) -> list[str]:
+        found = self._jobs.page(status=status, limit=10**9, descending=False).jobs
+        return [job.uuid for job in found]
+
+    def __call__(self, at: float) -> None:
+        """Let everything happen that is due."""
+        while self._next_at <= at:
+            if not self.resting:
+                self.change(self._next_at)
+            self._next_at += self._rng.expovariate(self._per_second)
+
+    def change(self, at: float) -> None:
+        """One change."""
+        kind = self.changes % 3
+        self.changes += 1
+        if kind == 0 or (kind == 1 and not self._pending) or (kind == 2 and not self._running):
+            self._pending.append(
+                self._jobs.submit(
+                    at, queue=self._rng.choice(QUEUES), user=self._rng.choice(USERS), cores=4
+                )
+            )
+        elif kind == 1:
+            uuid = self._pending.popleft()
+            self._jobs.start(uuid, at)
+            self._running.append(uuid)
+        else:
+            self._running.rotate(self._rng.randrange(len(self._running)))
+            self._jobs.end(self._running.popleft(), at, self._rng.choice(ENDS))
