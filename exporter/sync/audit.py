@@ -41,20 +41,21 @@ def due_audits(
     *,
     now_at: float,
     interval_seconds: float,
+    busy_interval_seconds: float,
     quiet: bool,
 ) -> list[str]:
     """Which audits are due. Pure.
 
-    While the list moves, one each interval, in turn: the call is cheap only if it is rare. Once it
-    rests, each that is older than an interval: so that within one interval of the last change
-    everything has been proven.
+    While the list moves, one each ``busy_interval_seconds``, in turn: a call is cheap only if it is
+    rare. Once it rests, each that is older than ``interval_seconds``: so that within one interval
+    of the last change everything has been proven.
     """
     oldest_first = sorted(names, key=lambda name: audited_at.get(name, 0.0))
     due = [name for name in oldest_first if now_at - audited_at.get(name, 0.0) >= interval_seconds]
     if quiet:
         return due
     latest_at = max((audited_at.get(name, 0.0) for name in names), default=0.0)
-    return due[:1] if now_at - latest_at >= interval_seconds else []
+    return due[:1] if now_at - latest_at >= busy_interval_seconds else []
 
 
 def run_audit(ctx: SyncContext, name: str, head: Page) -> Asking[None]:
@@ -190,7 +191,16 @@ def _audit_end(ctx: SyncContext) -> Asking[None]:
     if page.jobs and len(page.jobs) < ctx.page_size and end == ctx.ledger.size:
         return
     end = yield from _find_end(ctx)
+    ctx.known_end = end
     yield from search(ctx, Stretch(Boundary(INFINITE, 0), Boundary(-INFINITE, end)))
+
+
+def ends_as_known(ctx: SyncContext) -> Asking[bool]:
+    """Whether the list ends where the ledger does, if the server tells no total."""
+    size = ctx.ledger.size
+    offset = max(0, size - ctx.page_size // 2)
+    page = yield Ask(by_last_change(offset), Purpose.AUDIT)
+    return offset + len(page.jobs) == size and bool(page.jobs or not size)
 
 
 def _find_end(ctx: SyncContext) -> Asking[int]:

@@ -1,7 +1,7 @@
 """What the parts of one sync share: the ledger, its door, and what has been learned so far."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -49,9 +49,8 @@ class SyncContext:
     allowance: Allowance
     rng: Random
     now_at: float
-    calls: int = 0
-    notes: list[str] = field(default_factory=list)
-    """What the log should say once about it."""
+    known_end: int | None = None
+    """How long the list is, as an audit has found out where the server tells no total."""
 
     @property
     def progress(self) -> Progress:

@@ -81,7 +81,9 @@ def catch_up(ctx: SyncContext, head: Page) -> Asking[bool]:
     progress = ctx.progress
     newest_at = progress.newest_at
     assert newest_at is not None  # noqa: S101 - the order is only trusted after a first head
-    known_below_at = newest_at - LATE_SECONDS
+    # Whatever has changed since the last sync is stamped after it, but for what comes late. (The
+    # newest change alone would not do: thousands of jobs may have changed in one second.)
+    known_below_at = max(newest_at, progress.last_success_at or 0) - LATE_SECONDS
     changes = take_head(ctx, head)
     step = Step(head, 0, _whole(head))
     joined = step.last or _reached(head.jobs, changes, known_below_at)
@@ -118,7 +120,7 @@ def _reached(jobs: Sequence[Job], changes: Sequence[Change], known_below_at: flo
 
 def _leave_gap(ctx: SyncContext, step: Step, known_below_at: float) -> None:
     progress = ctx.progress
-    floor_at = int(known_below_at) if progress.complete else progress.floor_at
+    floor_at = int(known_below_at) if progress.read_through else progress.floor_at
     ctx.update(
         frontier_at=bottom_at(step.page), floor_at=floor_at, complete=False, read_through=False
     )

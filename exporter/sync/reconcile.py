@@ -87,6 +87,8 @@ class Ranked:
     offset: int
     total: int | None
     ranking: Ranking = BY_CHANGE
+    end: int | None = None
+    """How long the list is, where that was found out although the server tells no total."""
 
     @property
     def base(self) -> int:
@@ -102,17 +104,19 @@ class Ranked:
             above = self.ranking.moment(self.jobs[index - 1])
             if above > self.ranking.moment(self.jobs[index]):
                 found.append(Boundary(above, self.offset + index - self.base))
-        end = self.offset + len(self.jobs)
-        if self.total is not None and end == self.total:
-            found.append(Boundary(-INFINITE, 0))
+        length = self.end if self.total is None else self.total
+        if length is not None and self.offset + len(self.jobs) == length:
+            found.append(Boundary(-INFINITE, length - self.base))
         return found
 
 
-def rank_page(page: Page, offset: int, ranking: Ranking = BY_CHANGE) -> Ranked:
+def rank_page(
+    page: Page, offset: int, ranking: Ranking = BY_CHANGE, *, end: int | None = None
+) -> Ranked:
     """A page as it stands in the sorted list. Raises ``OrderBroken`` if it is not sorted."""
     if not newest_first(page.jobs, ranking.moment):
         raise OrderBroken(f"a page is not sorted by {ranking.sort_key}")
-    return Ranked(page.jobs, offset, page.total_count, ranking)
+    return Ranked(page.jobs, offset, page.total_count, ranking, end)
 
 
 def examine(ctx: SyncContext, ranked: Ranked) -> list[Boundary]:
@@ -184,7 +188,7 @@ def _probe(ctx: SyncContext, stretch: Stretch, *, at_end: bool) -> Asking[Ranked
     offset = max(0, offset)
     page = yield Ask(stretch.ranking.query(offset))
     ctx.saw_head(page)
-    ranked = rank_page(page, offset, stretch.ranking)
+    ranked = rank_page(page, offset, stretch.ranking, end=ctx.known_end)
     boundaries = ranked.boundaries()
     if len(boundaries) < 2 and not any(
         stretch.newer.at > boundary.at > stretch.older.at for boundary in boundaries
@@ -216,12 +220,16 @@ def _whole_second(ctx: SyncContext, ranked: Ranked) -> Asking[Ranked]:
             jobs = rank_page(page, start, ranking).jobs
             found |= {job.uuid: job for job in jobs}
             end = start + len(jobs)
-            if len(jobs) < 2 or ranking.moment(jobs[-1]) < at or end == page.total_count:
+            if (
+                len(jobs) < 2
+                or ranking.moment(jobs[-1]) < at
+                or end in (page.total_count, ranked.end)
+            ):
                 break
             start = end - 1
         if len(found) >= end - offset:
             ordered = sorted(found.values(), key=ranking.moment, reverse=True)
-            return Ranked(ordered[: end - offset], offset, page.total_count, ranking)
+            return replace(ranked, jobs=ordered[: end - offset], offset=offset)
     raise SyncError(
         "order",
         "jobs of the same second cannot all be read: their order differs from call to call",

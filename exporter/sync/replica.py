@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from exporter.errors import SyncError
 from exporter.ledger.store import Ledger, Marks
 from exporter.model import END_STATUSES, Page
 from exporter.sync.asking import Allowance, Asking, FilterBroken, OrderBroken, Purpose
-from exporter.sync.audit import audits_of, due_audits, run_audit
+from exporter.sync.audit import audits_of, due_audits, ends_as_known, run_audit
 from exporter.sync.backfill import backfill, probation
 from exporter.sync.context import SyncContext, SyncSettings, bottom_at
 from exporter.sync.delta import catch_up, close_head, read_head
@@ -19,6 +20,7 @@ from exporter.sync.sweep import sweep_active, sweep_cost
 
 MOST_MISMATCHES = 3
 MOST_SCANNED_PAGES = 20
+BELIEVED_EMPTY_HEADS = 3
 NOT_ACTIVE = END_STATUSES | {""}
 
 
@@ -43,12 +45,14 @@ class Replica:
         self.settings = settings
         self._rng = rng
         self._scan_marks: Marks | None = None
+        self._empty_heads = 0
 
     def refresh(self, now_at: float, allowance: Allowance) -> Asking[Refreshed]:
         """Bring the ledger up to date. ``now_at`` is the server's time as well as it is known."""
         ctx = self._context(now_at, allowance)
         pairs_before = active_pairs(self.ledger)
         head = yield from read_head(ctx)
+        self._doubt_emptiness(head)
         self._tell_time(ctx, head)
         if is_whole(ctx, head):
             strategy = self._one_page(ctx, head)
@@ -150,15 +154,16 @@ class Replica:
 
     def _audit(self, ctx: SyncContext, head: Page) -> Asking[None]:
         progress = ctx.progress
-        # A little early: within one interval of the last change all must have been proven.
-        interval_seconds = max(
-            0.0, self.settings.audit_interval_seconds - 2 * self.settings.interval_seconds
-        )
+        settings = self.settings
         due = due_audits(
             audits_of(filters=progress.filters, totals=progress.totals),
             progress.audited_at,
             now_at=ctx.now_at,
-            interval_seconds=interval_seconds,
+            # A little early: within one interval of the last change all must have been proven.
+            interval_seconds=max(
+                0.0, settings.audit_interval_seconds - 2 * settings.interval_seconds
+            ),
+            busy_interval_seconds=settings.audit_interval_seconds + settings.interval_seconds,
             quiet=ctx.intake.changes == 0,
         )
         for name in due:
@@ -174,7 +179,13 @@ class Replica:
     def _confirm_gone(self, ctx: SyncContext) -> Asking[None]:
         """Suspects of an audit may only have moved: the head would show them now."""
         head = yield from close_head(ctx)
-        if ctx.comparable and ctx.progress.complete and self.ledger.size != head.total_count:
+        if not ctx.progress.complete or ctx.windowed or not self.ledger.suspects:
+            return
+        if ctx.comparable:
+            proven = self.ledger.size == head.total_count
+        else:
+            proven = yield from ends_as_known(ctx)
+        if not proven:
             self.ledger.restore_suspects()
 
     def _without_order(self, ctx: SyncContext, head: Page) -> Asking[str]:
@@ -236,6 +247,20 @@ class Replica:
             yield from scan(ctx, marks, purpose=Purpose.HISTORY)
         finally:
             self._scan_marks = None
+
+    def _doubt_emptiness(self, head: Page) -> None:
+        """A list that was long and is suddenly empty, with no total to say so, is believed only if
+        it says so several times."""
+        if head.jobs or head.total_count is not None or not self.ledger.size:
+            self._empty_heads = 0
+            return
+        self._empty_heads += 1
+        if self._empty_heads < BELIEVED_EMPTY_HEADS:
+            raise SyncError(
+                "payload",
+                f"the server sends no job at all, where {self.ledger.size} were known",
+                advice="If the list really is empty now, the next syncs will say so, too.",
+            )
 
     # -- around it -------------------------------------------------------------------------------
 
