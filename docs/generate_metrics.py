@@ -1,0 +1,266 @@
+"""Writes docs/metrics.md from ``exporter.catalog`` and the queries below.
+
+    python -m docs.generate_metrics > docs/metrics.md
+
+A test holds the page equal to what this writes, and another runs every query against a Prometheus
+that scrapes the exporter.
+"""
+
+import sys
+from dataclasses import dataclass
+
+from exporter import catalog
+from exporter.catalog import Metric
+
+
+@dataclass(frozen=True)
+class Section:
+    """Metrics that belong together."""
+
+    title: str
+    text: str
+    metrics: tuple[Metric, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A question that people have, and the query that answers it."""
+
+    question: str
+    query: str
+    remark: str = ""
+
+
+SECTIONS = (
+    Section(
+        "Jobs",
+        "Withdrawn when the cluster's last good sync is longer ago than `collection.staleness`"
+        " (5 minutes): a number that may be wrong is not shown.",
+        (catalog.JOBS, catalog.JOBS_CORES, catalog.OLDEST_PENDING),
+    ),
+    Section(
+        "What happened to jobs",
+        "Counted in the ledger since it began. They survive a restart, are neither lost nor counted"
+        " twice, and stay while a cluster cannot be reached.",
+        (
+            catalog.JOBS_SUBMITTED, catalog.JOBS_STARTED, catalog.JOBS_ENDED,
+            catalog.JOB_WAIT, catalog.JOB_RUN,
+        ),
+    ),
+    Section(
+        "How syncing goes",
+        "Counters here and of calls begin at 0 with the process.",
+        (
+            catalog.CLUSTER_INFO, catalog.UP, catalog.SNAPSHOT_TIMESTAMP,
+            catalog.LAST_SYNC_SUCCESS, catalog.SYNCS, catalog.SYNC_FAILURES, catalog.SYNC_DURATION,
+            catalog.SYNC_STRATEGY, catalog.SYNC_CORRECTIONS, catalog.HISTORY_COMPLETE,
+            catalog.HISTORY_KNOWN, catalog.HISTORY_EXPECTED, catalog.EFFECTIVE_INTERVAL,
+            catalog.LABEL_VALUES_FOLDED,
+        ),
+    ),
+    Section(
+        "Calls",
+        "By account: its quota is what its clusters share.",
+        (
+            catalog.API_REQUESTS, catalog.API_FAILURES, catalog.API_DURATION,
+            catalog.API_QUOTA_REQUESTS, catalog.API_QUOTA_USED,
+        ),
+    ),
+    Section(
+        "The exporter",
+        "Beside these there are the `process_*` and `python_*` families of prometheus-client.",
+        (catalog.BUILD_INFO, catalog.RELOAD_SUCCESSFUL, catalog.RELOAD_SUCCESS_TIMESTAMP),
+    ),
+)  # fmt: skip
+
+LABELS = (
+    ("cluster_name", "`name` of the cluster in the configuration, or its `cluster_id`"),
+    (
+        "status",
+        "the API's word, trimmed and lower-cased: `pending`, `running`, `finished`, `exited`"
+        " (failed), `cancelled`, `stopped`, and whatever else it says. `ehpc_jobs_cores` has"
+        " `pending` and `running` only",
+    ),
+    (
+        "queue",
+        "`queue_name`, else the first of `name`, `hpq_name`, `scheduler_queue_name`,"
+        " `hpcqueue_id` that is there. Beyond `labels.queue.limit` queues: `_other`",
+    ),
+    (
+        "user",
+        "`run_user`; a pseudonym with `labels.user.mode: hash`; empty with `off`. Beyond"
+        " `labels.user.limit` users: `_other`",
+    ),
+    ("account", "`name` of the account in the configuration; `default` if it has none"),
+    (
+        "reason",
+        "why a sync or a call failed, for instance `timeout`, `authentication`, `clock`, `quota`;"
+        " [operations.md](operations.md#reasons-of-failures) has all of them",
+    ),
+    ("strategy", ", ".join(f"`{name}`" for name in catalog.STRATEGIES)),
+    (
+        "kind",
+        "`deleted`: it had left the list, as happens when people tidy up; `changed`, `missing`:"
+        " the list had it otherwise, or at all, and no refresh had brought it",
+    ),
+    ("label", "`user` or `queue`"),
+)
+
+RECIPES = (
+    Recipe(
+        "How many jobs wait in each queue?",
+        'sum by (cluster_name, queue) (ehpc_jobs{status="pending"})',
+    ),
+    Recipe(
+        "How many cores wait, and how many compute?",
+        "sum by (cluster_name, queue, status) (ehpc_jobs_cores)",
+        'Only waiting ones: `ehpc_jobs_cores{status="pending"}`.',
+    ),
+    Recipe(
+        "Who waits? The ten users with the most waiting jobs:",
+        'topk(10, sum by (cluster_name, user) (ehpc_jobs{status="pending"}) > 0)',
+    ),
+    Recipe(
+        "Who computes? The ten users with the most cores:",
+        'topk(10, sum by (cluster_name, user) (ehpc_jobs_cores{status="running"}) > 0)',
+    ),
+    Recipe(
+        "How long has the first in line waited, in seconds?",
+        "time() - ehpc_oldest_pending_submit_timestamp_seconds",
+        "A moment that does not change is exported rather than an age, so that the answer is right"
+        " at every moment and not only when the exporter last looked.",
+    ),
+    Recipe(
+        "How long do jobs wait? 95 % of those that started within the last day waited at most"
+        " so many seconds:",
+        "histogram_quantile(0.95, sum by (cluster_name, queue, le)"
+        " (rate(ehpc_job_wait_seconds_bucket[1d])))",
+        "Jobs that still wait are not in it: see the first in line, too.",
+    ),
+    Recipe(
+        "The mean of it:",
+        "sum by (cluster_name, queue) (rate(ehpc_job_wait_seconds_sum[1d]))\n"
+        "/ (sum by (cluster_name, queue) (rate(ehpc_job_wait_seconds_count[1d])) > 0)",
+    ),
+    Recipe(
+        "How long do jobs run? The median, of those that finished:",
+        "histogram_quantile(0.5, sum by (cluster_name, queue, le)"
+        ' (rate(ehpc_job_run_seconds_bucket{status="finished"}[1d])))',
+    ),
+    Recipe(
+        "What share of the jobs that ended within the last hour failed?",
+        'sum by (cluster_name) (increase(ehpc_jobs_ended_total{status="exited"}[1h]))\n'
+        '/ (sum by (cluster_name) (increase(ehpc_jobs_ended_total{status=~"finished|exited"}[1h]))'
+        " > 0)",
+        "From 0 to 1: use Grafana's unit *percent (0.0-1.0)*. Cancelled jobs are in neither number.",
+    ),
+    Recipe(
+        "How many jobs come, start and end a minute?",
+        "60 * sum by (cluster_name, queue) (rate(ehpc_jobs_submitted_total[10m]))",
+        "The same with `ehpc_jobs_started_total` and `ehpc_jobs_ended_total`.",
+    ),
+    Recipe(
+        "How many hours would a queue take to start all that waits, at the pace of the last day?",
+        'sum by (cluster_name, queue) (ehpc_jobs{status="pending"})\n'
+        "/ (3600 * sum by (cluster_name, queue) (rate(ehpc_jobs_started_total[1d])) > 0)",
+    ),
+    Recipe(
+        "All jobs by status, history included:",
+        "sum by (cluster_name, status) (ehpc_jobs)",
+        "End statuses are there when `ehpc_history_complete` is 1.",
+    ),
+    Recipe(
+        "How old are the counts, in seconds?",
+        "time() - ehpc_snapshot_timestamp_seconds",
+    ),
+    Recipe(
+        "Which clusters cannot be read, and why?",
+        "sum by (cluster_name, reason) (increase(ehpc_sync_failures_total[15m])) > 0",
+        "No answer is a good answer.",
+    ),
+    Recipe(
+        "How many calls does a look at a cluster cost?",
+        "sum(rate(ehpc_api_requests_total[1h])) / sum(rate(ehpc_syncs_total[1h]))",
+    ),
+    Recipe(
+        "How much of what it may use of the account's quota has the exporter used?",
+        "ehpc_api_quota_used / ehpc_api_quota_requests",
+    ),
+    Recipe(
+        "How far is the history read?",
+        "ehpc_history_jobs_known / ehpc_history_jobs_expected",
+    ),
+    Recipe(
+        "With the id and the zone of each cluster:",
+        'sum by (cluster_name) (ehpc_jobs{status="running"})\n'
+        "* on (cluster_name) group_left (cluster_id, zone_id, account) ehpc_cluster_info",
+    ),
+)
+
+INTRODUCTION = """\
+# Metrics
+
+<!-- Made by docs/generate_metrics.py. Change exporter/catalog.py or that file, then: make docs -->
+
+The exporter asks the cloud on its own timer, not when it is scraped: the API allows few calls an
+hour. `ehpc_snapshot_timestamp_seconds` says of which moment the counts are. Scraping often costs
+nothing but the scrape.
+
+Moments are Unix seconds, durations are seconds, shares are from 0 to 1. Samples carry no timestamps.
+"""
+
+PASTE = """\
+## Queries to paste
+
+Every one of them is run in a test, on a Prometheus that scrapes this exporter. `cluster_name` and
+`queue` can be narrowed down in the braces, as in `ehpc_jobs{cluster_name="cfd", status="pending"}`.
+The rules in `deploy/prometheus/rules/` record the common ones, and what is usual for each queue.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [INTRODUCTION, _contents(), *map(_section, SECTIONS), _labels(), _buckets(), PASTE]
+    return "\n".join([*parts, *map(_recipe, RECIPES)]).rstrip("\n") + "\n"
+
+
+def _contents() -> str:
+    titles = [section.title for section in SECTIONS]
+    lines = [f"- [{title}](#{title.lower().replace(' ', '-')})" for title in titles]
+    lines += ["- [Labels](#labels)", "- [Buckets](#buckets)"]
+    return "\n".join([*lines, "- [Queries to paste](#queries-to-paste)", ""])
+
+
+def _section(section: Section) -> str:
+    lines = [f"## {section.title}", "", section.text, ""]
+    lines += ["| metric | type | labels | |", "| --- | --- | --- | --- |"]
+    for metric in section.metrics:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        meaning = metric.help.replace("|", "\\|")
+        lines.append(f"| `{metric.name}` | {metric.type} | {labels} | {meaning} |")
+    return "\n".join([*lines, ""])
+
+
+def _labels() -> str:
+    lines = ["## Labels", "", "| label | |", "| --- | --- |"]
+    lines += [f"| `{name}` | {meaning} |" for name, meaning in LABELS]
+    return "\n".join([*lines, ""])
+
+
+def _buckets() -> str:
+    histograms = [metric for metric in catalog.CATALOG if metric.type == "histogram"]
+    lines = ["## Buckets", "", "Upper bounds in seconds; `+Inf` beyond.", ""]
+    lines += ["| histogram | `le` |", "| --- | --- |"]
+    for metric in histograms:
+        bounds = ", ".join(f"{bound:g}" for bound in metric.buckets)
+        lines.append(f"| `{metric.name}` | {bounds} |")
+    return "\n".join([*lines, ""])
+
+
+def _recipe(recipe: Recipe) -> str:
+    lines = [recipe.question, "", "```promql", recipe.query, "```", ""]
+    return "\n".join([*lines, recipe.remark, ""] if recipe.remark else lines)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,170 @@
+"""The rules and the routes, checked by the programs that will run them."""
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.deploy.rule_files import (
+    ALERTMANAGER,
+    OPERATIONS,
+    PROMETHEUS,
+    RULE_FILES,
+    Rule,
+    alerts,
+    anchors,
+    names_in,
+    names_in_template,
+    records,
+    rules,
+    unknown,
+)
+
+Tool = Callable[[str], str]
+
+ALERTS = alerts()
+RULE_TESTS = sorted((PROMETHEUS / "tests").glob("*.test.yml"))
+RECEIVERS = {
+    ("critical", "jobs"): "hpc-oncall",
+    ("critical", "cluster"): "monitoring-oncall",
+    ("critical", "account"): "monitoring-oncall",
+    ("critical", "exporter"): "monitoring-oncall",
+    ("warning", "jobs"): "hpc-team",
+    ("warning", "cluster"): "monitoring-team",
+    ("warning", "account"): "monitoring-team",
+    ("warning", "exporter"): "monitoring-team",
+    ("info", "jobs"): "hpc-digest",
+}
+
+
+def run(*command: object) -> str:
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_promtool_finds_nothing_to_say(require_tool: Tool) -> None:
+    said = run(require_tool("promtool"), "check", "rules", "--lint=all", *RULE_FILES)
+    rest = re.sub(r"Checking \S+\n  SUCCESS: \d+ rules found\n", "", said)
+    assert not rest.strip()
+
+
+@pytest.mark.parametrize("name", ["prometheus.yml", "prometheus-remote-write.yml"])
+def test_scrape_configuration(name: str, require_tool: Tool) -> None:
+    said = run(require_tool("promtool"), "check", "config", PROMETHEUS / name)
+    assert "3 rule files found" in said
+    assert "WARNING" not in said
+
+
+@pytest.mark.parametrize("path", RULE_TESTS, ids=lambda path: path.stem)
+def test_rules_do_what_they_should(path: Path, require_tool: Tool) -> None:
+    run(require_tool("promtool"), "test", "rules", path)
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_every_alert_is_seen_quiet_firing_and_quiet_again(alert: str) -> None:
+    lives = []
+    for path in RULE_TESTS:
+        for test in yaml.safe_load(path.read_text())["tests"]:
+            mine = [x for x in test["alert_rule_test"] if x["alertname"] == alert]
+            mine.sort(key=lambda expected: minutes(expected["eval_time"]))
+            lives.append("".join("!" if x["exp_alerts"] else "." for x in mine))
+    assert any(re.search(r"\.!+\.", life) for life in lives), lives
+
+
+def minutes(duration: str) -> int:
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?", duration)
+    assert match, duration
+    return int(match[1] or 0) * 60 + int(match[2] or 0)
+
+
+@pytest.mark.parametrize("rule", ALERTS.values(), ids=lambda rule: rule.name)
+def test_alerts_are_complete(rule: Rule) -> None:
+    labels, annotations = rule.raw["labels"], rule.raw["annotations"]
+    assert set(rule.raw) - {"keep_firing_for"} == {
+        "alert", "expr", "for", "labels", "annotations",
+    }  # fmt: skip
+    assert (labels["severity"], labels["scope"]) in RECEIVERS
+    assert set(annotations) == {"summary", "description", "runbook_url"}
+    assert len(annotations["summary"]) < 200
+    assert annotations["runbook_url"].endswith(f"/operations.md#{rule.name.lower()}")
+
+
+@pytest.mark.parametrize("rule", list(rules()), ids=lambda rule: rule.name)
+def test_rules_name_what_there_is(rule: Rule) -> None:
+    names = names_in(rule.expression)
+    for text in rule.raw.get("annotations", {}).values():
+        names |= names_in_template(text)
+    assert not unknown(names)
+
+
+def test_a_name_that_is_nowhere_is_found() -> None:
+    assert unknown(names_in('rate(ehpc_jobs[5m]) / ehpc_typo{a="ehpc_text"}')) == {"ehpc_typo"}
+    assert unknown(names_in("a:ehpc_typo:sum + ehpc_job_wait_seconds_bucket")) == {
+        "a:ehpc_typo:sum"
+    }
+    assert names_in_template('{{ range query (printf "ehpc_up%s" $pick) }}') == {"ehpc_up"}
+
+
+def test_every_threshold_is_used_and_counted() -> None:
+    thresholds = {name for name in records() if name.endswith(":threshold")}
+    used = set()
+    for rule in ALERTS.values():
+        used |= {name for name in names_in(rule.expression) if name.endswith(":threshold")}
+    assert used == thresholds
+    assert ALERTS["EhpcThresholdsMissing"].expression.endswith(f"< {len(thresholds)}")
+
+
+def test_thresholds_are_in_one_file() -> None:
+    """Beside them, an alert may compare with nothing but 0 and 1; whole files are their own."""
+    assert {r.file for r in records().values() if r.name.endswith(":threshold")} == {
+        "ehpc-thresholds.yml"
+    }
+    found = {
+        rule.name: re.findall(r"(?:[<>]=?|==)\s*(\d[\d.]*)", rule.expression)
+        for rule in ALERTS.values()
+    }
+    odd = {name: set(numbers) - {"0", "1"} for name, numbers in found.items()}
+    assert {name: numbers for name, numbers in odd.items() if numbers} == {
+        "EhpcPollerStuck": {"600"},  # belongs to the window of half an hour beside it
+        "EhpcThresholdsMissing": {"15"},
+    }
+
+
+def test_every_alert_has_a_runbook() -> None:
+    page = OPERATIONS.read_text()
+    headings = anchors(page)
+    for name in ALERTS:
+        assert headings.count(name.lower()) == 1, name
+    sections = dict(re.findall(r"^### (Ehpc\w+)\n(.*?)(?=^#{2,3} |\Z)", page, re.DOTALL | re.MULTILINE))
+    assert set(sections) == set(ALERTS)
+    for name, section in sections.items():
+        for part in ("**It means**", "**Check**", "**Do**"):
+            assert part in section, f"{name}: {part}"
+
+
+# Alertmanager
+
+
+def test_alertmanager_configuration(require_tool: Tool) -> None:
+    said = run(require_tool("amtool"), "check-config", ALERTMANAGER)
+    assert "SUCCESS" in said
+
+
+@pytest.mark.parametrize(("kind", "receiver"), RECEIVERS.items(), ids=str)
+def test_routes(kind: tuple[str, str], receiver: str, require_tool: Tool) -> None:
+    severity, scope = kind
+    run(
+        require_tool("amtool"), "config", "routes", "test", f"--config.file={ALERTMANAGER}",
+        f"--verify.receivers={receiver}", f"severity={severity}", f"scope={scope}",
+    )  # fmt: skip
+
+
+def test_inhibitions_name_alerts_that_there_are() -> None:
+    named = set(re.findall(r"Ehpc\w+", ALERTMANAGER.read_text()))
+    assert named <= set(ALERTS)
