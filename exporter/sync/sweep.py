@@ -8,6 +8,7 @@ from exporter.sync.context import SyncContext
 from exporter.sync.walk import SeenInMemory, Step, Walk, run_to_end
 
 SWEPT_STATUSES = ("pending", "running")
+LOOKS_AT_NOTHING = 3
 
 
 def sweep_active(ctx: SyncContext, *, purpose: Purpose = Purpose.FRESH) -> Asking[int]:
@@ -34,6 +35,11 @@ def sweep_status(ctx: SyncContext, status: str, *, purpose: Purpose) -> Asking[i
         newest_first=ctx.progress.sort == "honoured",
     )
     step = yield from run_to_end(walk, lambda step: _take(ctx, step, status), _counts_filtered(ctx))
+    for _ in range(LOOKS_AT_NOTHING - 1):
+        if seen.count or step.page.total_count == 0 or not ctx.ledger.count_status(status):
+            break
+        # All gone at once, and no total to say so: that is asked again before it is believed.
+        step = yield from walk.run(lambda step: _take(ctx, step, status))
     learn_totals(ctx, step.page.total_count, seen.count)
     return ctx.ledger.leave(status, seen.has)
 

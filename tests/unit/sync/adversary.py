@@ -6,7 +6,7 @@ from random import Random
 from exporter.simulator import DIALECTS, Dialect, JobList
 from tests.unit.sync.pretend import START_AT, PretendCluster
 
-QUEUES = ("默认队列", "gpu", "q\"uo\\te\nd")
+QUEUES = ("默认队列", "gpu", 'q"uo\\te\nd')
 USERS = ("alice", "usr-vceaHsJu", "王")
 ENDS = ("finished", "exited", "cancelled")
 ENDED = frozenset(ENDS)
@@ -127,5 +127,8 @@ def with_small_pages(dialect: Dialect, page_cap: int) -> Dialect:
     """The same server with short pages, so that a short list has many."""
     return replace(dialect, page_cap=page_cap)
 
+
+SHUFFLED = ("ties-shuffled", "sort-ignored-ties-shuffled")
+"""Every call shows jobs of the same second in another order."""
 
 DIALECT_NAMES = tuple(sorted(DIALECTS))

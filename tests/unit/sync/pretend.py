@@ -46,6 +46,7 @@ class PretendCluster:
         self.seed = seed
         self.replica = Replica(self.ledger, self.settings, Random(seed))
         self.between_calls: Callable[[], None] = lambda: None
+        self.distort: Callable[[Page], Page] = lambda page: page
         self.before_call: Callable[[JobListQuery], None] = lambda query: None
 
     @property
@@ -65,7 +66,7 @@ class PretendCluster:
         answer = self.cloud.list_jobs(CLUSTER_ID, params, self.now_at)
         page = decode_page(json.dumps(answer).encode(), timezone=UTC, server_time_at=self.now_at)
         self.between_calls()
-        return page
+        return self.distort(page)
 
     def _answer(self, ask: Ask) -> Page | ApiError:
         try:

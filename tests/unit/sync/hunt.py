@@ -1,0 +1,206 @@
+"""A long hunt for a counterexample: ``python -m tests.unit.sync.hunt SECONDS [FIRST_SEED]``.
+
+The same play as in ``test_adversary``, thrown by plain dice: no shrinking, but a hundred times as
+many cases. Ledgers are on disk, syncs are killed, calls fail, and now and then an answer lies.
+``python -m tests.unit.sync.hunt case DIALECT SEED`` plays one case again and tells of each sync.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from random import Random
+
+from rich.progress import Progress
+
+from exporter.errors import SyncError, TransportError
+from exporter.ledger.store import open_ledger
+from exporter.model import JobListQuery, Page
+from exporter.simulator import DIALECTS, JobList
+from exporter.sync.context import SyncSettings
+from exporter.sync.replica import Replica
+from tests.unit.sync.adversary import (
+    DIALECT_NAMES,
+    SHUFFLED,
+    Adversary,
+    some_jobs,
+    with_small_pages,
+)
+from tests.unit.sync.pretend import CLUSTER_ID, PretendCluster
+
+SETTINGS = SyncSettings(interval_seconds=60, audit_interval_seconds=600)
+TURNS_OF_AN_AUDIT_INTERVAL = 10
+MOST_FAILURES = 25
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Play:
+    """One case: a list, its adversary, and a replica on disk."""
+
+    def __init__(self, dialect: str, seed: int, directory: Path, *, telling: bool = False) -> None:
+        self.dialect = dialect
+        self.rng = Random(seed)
+        self.telling = telling
+        page_cap = 100 if dialect in SHUFFLED else self.rng.choice((8, 20, 100))
+        listed = JobList()
+        some_jobs(listed, self.rng.choice((0, 3, 30, 120, 250)), self.rng)
+        self.path = directory / f"{dialect}-{seed}.ledger"
+        self.cluster = PretendCluster(
+            with_small_pages(DIALECTS[dialect], page_cap),
+            SETTINGS,
+            jobs=listed,
+            seed=seed,
+            ledger=open_ledger(self.path, CLUSTER_ID),
+        )
+        self.adversary = Adversary(self.cluster, self.rng)
+        self.failing = 0
+
+    def run(self) -> None:
+        """Play; raises AssertionError if the counts are not right in the end."""
+        deeds = (
+            self.change, self.change, self.look, self.look, self.look_while_it_changes,
+            self.look_while_it_changes, self.look_and_fail, self.look_and_die, self.look_at_a_lie,
+            self.lose_everything,
+        )  # fmt: skip
+        for _ in range(self.rng.randrange(3, 14)):
+            self.rng.choice(deeds)()
+        self.rest()
+
+    def change(self) -> None:
+        """The list changes while nobody looks."""
+        self.adversary.act(self.rng.randrange(1, 12))
+
+    def look_while_it_changes(self) -> None:
+        """Something happens after every so many calls."""
+        often = self.rng.choice((1, 2, 5))
+
+        def between() -> None:
+            if self.rng.randrange(often) == 0:
+                self.adversary.act()
+
+        self.cluster.between_calls = between
+        self.look()
+        self.cluster.between_calls = lambda: None
+
+    def look_and_fail(self) -> None:
+        """Some call fails."""
+        self._after_some_calls(TransportError("timeout", "no answer", retryable=True, advice=""))
+        self.look()
+        self.cluster.before_call = lambda query: None
+
+    def look_and_die(self) -> None:
+        """The process is killed, and starts again."""
+        self._after_some_calls(Killed())
+        try:
+            self.look()
+        except Killed:
+            self._restart(CLUSTER_ID)
+        self.cluster.before_call = lambda query: None
+
+    def look_at_a_lie(self) -> None:
+        """One answer leaves jobs out, or comes in another order, or is empty."""
+        self.cluster.distort = self._lie
+        self.look()
+        self.cluster.distort = lambda page: page
+
+    def lose_everything(self) -> None:
+        """The state is lost."""
+        if self.rng.random() < 0.3:
+            self.cluster.ledger.close()
+            self.path.unlink()
+            self._restart(CLUSTER_ID)
+
+    def look(self) -> None:
+        """A sync and its background."""
+        calls = self.cluster.calls
+        try:
+            came_of_it: object = self.cluster.turn()
+        except (SyncError, TransportError) as error:
+            self.failing += 1
+            came_of_it = error
+        else:
+            self.failing = 0
+        if self.telling:
+            right = self.cluster.counted() == self.cluster.true_counts()
+            jobs, known = len(self.cluster.jobs), self.cluster.ledger.size
+            print(f"{self.cluster.calls - calls} calls, {known} of {jobs}, {right=}: {came_of_it}")
+        assert self.failing < MOST_FAILURES, "it does not recover"
+
+    def rest(self) -> None:
+        """The list rests for one audit interval: then everything must be right."""
+        for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+            self.look()
+        if self.dialect in SHUFFLED:  # luck has a part in reading what every call shuffles
+            for _ in range(4 * TURNS_OF_AN_AUDIT_INTERVAL):
+                if self.cluster.counted() == self.cluster.true_counts():
+                    break
+                self.look()
+        counted, true = self.cluster.counted(), self.cluster.true_counts()
+        assert counted == true, f"too many {counted - true}, too few {true - counted}"
+        assert self.cluster.ledger.progress.complete, "the history is not complete"
+        self.cluster.ledger.close()
+
+    def _after_some_calls(self, error: BaseException) -> None:
+        left = self.rng.randrange(7)
+
+        def before(_: JobListQuery) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise error
+
+        self.cluster.before_call = before
+
+    def _lie(self, page: Page) -> Page:
+        if self.rng.random() < 0.7:
+            return page
+        jobs = list(page.jobs)
+        lie = self.rng.randrange(4)
+        if lie == 0:
+            jobs = []
+        elif lie == 1:
+            self.rng.shuffle(jobs)
+        elif lie == 2:
+            del jobs[self.rng.randrange(len(jobs) + 1) :]
+        else:
+            jobs = [job for job in jobs if self.rng.random() < 0.8]
+        return Page(tuple(jobs), page.total_count, page.server_time_at)
+
+    def _restart(self, identity: str) -> None:
+        self.cluster.ledger.close()
+        self.cluster.ledger = open_ledger(self.path, identity)
+        self.cluster.replica = Replica(self.cluster.ledger, SETTINGS, Random(1))
+
+
+def hunt(seconds: float, first_seed: int) -> int:
+    """Play case after case; returns how many failed."""
+    cases, failed = 0, 0
+    until = time.monotonic() + seconds
+    with Progress() as progress:
+        task = progress.add_task("hunting", total=seconds)
+        while time.monotonic() < until:
+            for dialect in DIALECT_NAMES:
+                with tempfile.TemporaryDirectory() as directory:
+                    try:
+                        Play(dialect, first_seed + cases, Path(directory)).run()
+                    except Exception as error:
+                        failed += 1
+                        progress.console.print(
+                            f"{dialect} {first_seed + cases}: {type(error).__name__}: {error}"[:300]
+                        )
+                cases += 1
+            progress.update(task, completed=seconds - (until - time.monotonic()))
+    print(f"{cases} cases, {failed} counterexamples")
+    return failed
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "case":
+        with tempfile.TemporaryDirectory() as place:
+            Play(sys.argv[2], int(sys.argv[3]), Path(place), telling=True).run()
+    else:
+        seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+        sys.exit(1 if hunt(float(sys.argv[1]), seed) else 0)
