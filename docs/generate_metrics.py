@@ -77,31 +77,41 @@ LABELS = (
     ("cluster_name", "`name` of the cluster in the configuration, or its `cluster_id`"),
     (
         "status",
-        "the API's word, trimmed and lower-cased: `pending`, `running`, `finished`, `exited`"
-        " (failed), `cancelled`, `stopped`, and whatever else it says. `ehpc_jobs_cores` has"
-        " `pending` and `running` only",
+        (
+            "the API's word, trimmed and lower-cased: `pending`, `running`, `finished`, `exited`"
+            " (failed), `cancelled`, `stopped`, and whatever else it says. `ehpc_jobs_cores` has"
+            " `pending` and `running` only"
+        ),
     ),
     (
         "queue",
-        "`queue_name`, else the first of `name`, `hpq_name`, `scheduler_queue_name`,"
-        " `hpcqueue_id` that is there. Beyond `labels.queue.limit` queues: `_other`",
+        (
+            "`queue_name`, else the first of `name`, `hpq_name`, `scheduler_queue_name`,"
+            " `hpcqueue_id` that is there. Beyond `labels.queue.limit` queues: `_other`"
+        ),
     ),
     (
         "user",
-        "`run_user`; a pseudonym with `labels.user.mode: hash`; empty with `off`. Beyond"
-        " `labels.user.limit` users: `_other`",
+        (
+            "`run_user`; a pseudonym with `labels.user.mode: hash`; empty with `off`. Beyond"
+            " `labels.user.limit` users: `_other`"
+        ),
     ),
     ("account", "`name` of the account in the configuration; `default` if it has none"),
     (
         "reason",
-        "why a sync or a call failed, for instance `timeout`, `authentication`, `clock`, `quota`;"
-        " [operations.md](operations.md#reasons-of-failures) has all of them",
+        (
+            "why a sync or a call failed, for instance `timeout`, `authentication`, `clock`, `quota`;"
+            " [operations.md](operations.md#reasons-of-failures) has all of them"
+        ),
     ),
     ("strategy", ", ".join(f"`{name}`" for name in catalog.STRATEGIES)),
     (
         "kind",
-        "`deleted`: it had left the list, as happens when people tidy up; `changed`, `missing`:"
-        " the list had it otherwise, or at all, and no refresh had brought it",
+        (
+            "`deleted`: it had left the list, as happens when people tidy up; `changed`, `missing`:"
+            " the list had it otherwise, or at all, and no refresh had brought it"
+        ),
     ),
     ("label", "`user` or `queue`"),
 )
@@ -236,7 +246,7 @@ def _section(section: Section) -> str:
     lines += ["| metric | type | labels | |", "| --- | --- | --- | --- |"]
     for metric in section.metrics:
         labels = ", ".join(f"`{label}`" for label in metric.labels)
-        meaning = metric.help.replace("|", "\\|")
+        meaning = metric.help.partition(" Taken from job/list")[0].replace("|", "\\|")
         lines.append(f"| `{metric.name}` | {metric.type} | {labels} | {meaning} |")
     return "\n".join([*lines, ""])
 

@@ -1,0 +1,262 @@
+"""From a job that waits to a message that a person reads, through the real programs.
+
+A pretend cloud whose days pass in minutes, the exporter, Prometheus with the rules that people
+deploy, Alertmanager with the routes that people deploy, and a receiver of webhooks. The queries of
+docs/metrics.md are run on the same Prometheus.
+"""
+
+import argparse
+import contextlib
+import http.server
+import json
+import math
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from docs.generate_metrics import RECIPES, Recipe
+from exporter.simulator.command import add_arguments, build_simulation
+from exporter.simulator.server import SimulatorServer
+from tests.deploy.fast_rules import write_alertmanager, write_prometheus
+from tests.e2e.real_prometheus import fetch, is_ready, query
+from tests.e2e.running import KEY_ID, SECRET, Exporter, config_of, until
+
+Tool = Callable[[str], str]
+
+WORLD_SPEED = 600
+CLUSTER_ID = "ehpc-qmmvigwe"
+"""The busiest of the simulator's clusters but one: some 25 jobs an hour of its world."""
+QUEUE = "大内存"
+BACKLOG_JOBS = 6000
+RUN_SECONDS = 2 * WORLD_SPEED
+"""Of one job of the backlog: the queue goes on to start one every two seconds."""
+ONLY_WHEN_IT_FAILS = {"Which clusters cannot be read, and why?"}
+
+
+class Receiver:
+    """Takes webhooks and keeps what they say, by the name of the receiver that they are for."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, dict[str, Any]]] = []
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.messages.append((self.path.lstrip("/"), json.loads(body)))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self._server.server_port}"
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator["Receiver"]:
+        thread = threading.Thread(target=self._server.serve_forever, name="webhooks")
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            self._server.server_close()
+            thread.join()
+
+    def alert(
+        self, receiver: str, status: str, since: int = 0, **labels: str
+    ) -> dict[str, Any] | None:
+        """The first such alert that has come, of the messages from the number ``since`` on."""
+        for name, message in self.messages[since:]:
+            for alert in message["alerts"]:
+                if (name, alert["status"]) == (receiver, status) and (
+                    labels.items() <= alert["labels"].items()
+                ):
+                    return dict(alert)
+        return None
+
+
+@dataclass(frozen=True)
+class Stack:
+    """All of it, running."""
+
+    cloud: str
+    exporter: Exporter
+    prometheus: str
+    alertmanager: str
+    receiver: Receiver
+
+    def ask_cloud(self, method: str, path: str, body: object = None) -> None:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.cloud}{path}", data=data, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            assert answer.status == 200
+
+    def value(self, expression: str) -> float:
+        """Of the first result; 0 if there is none."""
+        found = query(self.prometheus, expression)
+        return float(found[0]["value"][1]) if found else 0.0  # type: ignore[index]
+
+
+def free_address() -> str:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def program(log_path: Path, address: str, *command: str) -> Iterator[str]:
+    """Run a server of another project until the end of the block; gives its address."""
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        until(lambda: is_ready(address) or process.poll() is not None, f"{command[0]} to start")
+        assert process.poll() is None, log_path.read_text()
+        yield f"http://{address}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+@contextlib.contextmanager
+def simulating() -> Iterator[str]:
+    """The pretend cloud, its time flying; gives its address."""
+    flags = argparse.ArgumentParser()
+    add_arguments(flags)
+    options = flags.parse_args(
+        [
+            "--clusters=1",
+            "--quota-requests=0",
+            f"--speed={WORLD_SPEED}",
+            f"--access-key-id={KEY_ID}",
+            f"--secret-access-key={SECRET}",
+        ]
+    )
+    with SimulatorServer(build_simulation(options, time.time())) as server:
+        yield server.address
+
+
+@contextlib.contextmanager
+def running(directory: Path, require_tool: Tool) -> Iterator[Stack]:
+    prometheus, alertmanager = free_address(), free_address()
+    with contextlib.ExitStack() as stack:
+        receiver = stack.enter_context(Receiver().listening())
+        cloud = stack.enter_context(simulating())
+        config = config_of(cloud, {"cfd": CLUSTER_ID})
+        exporter = stack.enter_context(Exporter(directory / "exporter", config))
+        alerting = stack.enter_context(
+            program(
+                directory / "alertmanager.log",
+                alertmanager,
+                require_tool("prometheus-alertmanager"),
+                f"--config.file={write_alertmanager(directory, receiver.address)}",
+                f"--storage.path={directory / 'alertmanager'}",
+                f"--web.listen-address={alertmanager}",
+                "--cluster.listen-address=",
+            )
+        )
+        rules = write_prometheus(directory, exporter.address, alertmanager)
+        scraping = stack.enter_context(
+            program(
+                directory / "prometheus.log",
+                prometheus,
+                require_tool("prometheus"),
+                f"--config.file={rules}",
+                f"--storage.tsdb.path={directory / 'prometheus'}",
+                f"--web.listen-address={prometheus}",
+            )
+        )
+        yield Stack(cloud, exporter, scraping, alerting, receiver)
+
+
+def test_a_backlog_and_an_outage_call_people(tmp_path: Path, require_tool: Tool) -> None:
+    with running(tmp_path, require_tool) as stack:
+        stack.exporter.until_up("cfd")
+        until(lambda: stack.value("cluster_queue:ehpc_jobs_pending:growth1h + 1"), "an hour")
+        until(
+            lambda: stack.value(f'cluster_queue:ehpc_jobs_started:pace{{queue="{QUEUE}"}}'),
+            "the pace of the queue",
+        )
+        queries_find_data(stack, [x for x in RECIPES if x.question not in ONLY_WHEN_IT_FAILS])
+        backlog_is_told_and_its_end(stack)
+        outage_is_told_and_its_end(stack)
+        rules_are_healthy(stack)
+
+
+def backlog_is_told_and_its_end(stack: Stack) -> None:
+    labels = {"alertname": "EhpcBacklogGrowing", "cluster_name": "cfd", "queue": QUEUE}
+    assert stack.receiver.alert("hpc-team", "firing", **labels) is None
+    asked = {
+        "cluster_id": CLUSTER_ID, "queue": QUEUE, "jobs": BACKLOG_JOBS, "user": "zhangwei",
+        "run_seconds": RUN_SECONDS,
+    }  # fmt: skip
+    stack.ask_cloud("POST", "/-/backlog", asked)
+    alert = until(
+        lambda: stack.receiver.alert("hpc-team", "firing", **labels), "the message of a backlog"
+    )
+    texts = alert["annotations"]
+    grown = re.fullmatch(
+        rf"The backlog of queue {QUEUE} on cfd grows: (\d+) more jobs wait than an hour ago",
+        texts["summary"],
+    )
+    assert grown, texts
+    assert BACKLOG_JOBS * 0.9 < int(grown[1]) < BACKLOG_JOBS * 1.1
+    assert re.fullmatch(
+        r"\d+ jobs wait now\. The queue starts about [\d.]+k? an hour\. "
+        r"\d+ of them belong to zhangwei, more than to anyone else\.",
+        texts["description"],
+    ), texts
+    assert texts["runbook_url"].endswith("operations.md#ehpcbackloggrowing")
+    stack.ask_cloud(
+        "DELETE", f"/-/backlog?cluster_id={CLUSTER_ID}&queue=%E5%A4%A7%E5%86%85%E5%AD%98"
+    )
+    until(
+        lambda: stack.receiver.alert("hpc-team", "resolved", **labels),
+        "the message that the backlog is gone",
+    )
+
+
+def outage_is_told_and_its_end(stack: Stack) -> None:
+    labels = {"alertname": "EhpcClusterNotSynced", "cluster_name": "cfd", "account": "default"}
+    assert stack.receiver.alert("monitoring-oncall", "firing", **labels) is None
+    stack.ask_cloud("POST", "/-/faults", {"name": "ret-1200"})
+    alert = until(
+        lambda: stack.receiver.alert("monitoring-oncall", "firing", **labels),
+        "the message of an outage",
+    )
+    assert 'The reason is "authentication".' in alert["annotations"]["description"]
+    queries_find_data(stack, [x for x in RECIPES if x.question in ONLY_WHEN_IT_FAILS])
+    stack.ask_cloud("DELETE", "/-/faults")
+    until(
+        lambda: stack.receiver.alert("monitoring-oncall", "resolved", **labels),
+        "the message that the cluster is seen again",
+    )
+
+
+def queries_find_data(stack: Stack, recipes: list[Recipe]) -> None:
+    """Every query gives numbers, sooner or later: something must have failed before its share is
+    known."""
+    for recipe in recipes:
+        until(lambda asked=recipe.query: numbers(stack, asked), f"data of {recipe.query}")
+
+
+def numbers(stack: Stack, expression: str) -> bool:
+    """Whether there is a result, and every one of it is a number."""
+    found = [float(each["value"][1]) for each in query(stack.prometheus, expression)]  # type: ignore[index]
+    return any(math.isfinite(value) for value in found)
+
+
+def rules_are_healthy(stack: Stack) -> None:
+    """No rule has failed, as one does that finds two series where it needs one."""
+    answer = json.loads(fetch(f"{stack.prometheus}/api/v1/rules"))
+    all_rules = [rule for group in answer["data"]["groups"] for rule in group["rules"]]
+    assert len(all_rules) > 40
+    assert not [(r["name"], r.get("lastError")) for r in all_rules if r["health"] != "ok"]
