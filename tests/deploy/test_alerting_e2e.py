@@ -11,9 +11,6 @@ import http.server
 import json
 import math
 import re
-import signal
-import socket
-import subprocess
 import threading
 import time
 import urllib.request
@@ -26,7 +23,8 @@ from docs.generate_metrics import RECIPES, Recipe
 from exporter.simulator.command import add_arguments, build_simulation
 from exporter.simulator.server import SimulatorServer
 from tests.deploy.fast_rules import write_alertmanager, write_prometheus
-from tests.e2e.real_prometheus import fetch, is_ready, query
+from tests.deploy.servers import free_address, program
+from tests.e2e.real_prometheus import fetch, query
 from tests.e2e.running import KEY_ID, SECRET, Exporter, config_of, until
 
 Tool = Callable[[str], str]
@@ -105,25 +103,6 @@ class Stack:
         """Of the first result; 0 if there is none."""
         found = query(self.prometheus, expression)
         return float(found[0]["value"][1]) if found else 0.0  # type: ignore[index]
-
-
-def free_address() -> str:
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
-        return f"127.0.0.1:{free.getsockname()[1]}"
-
-
-@contextlib.contextmanager
-def program(log_path: Path, address: str, *command: str) -> Iterator[str]:
-    """Run a server of another project until the end of the block; gives its address."""
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        until(lambda: is_ready(address) or process.poll() is not None, f"{command[0]} to start")
-        assert process.poll() is None, log_path.read_text()
-        yield f"http://{address}"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
 
 
 @contextlib.contextmanager
