@@ -1,0 +1,172 @@
+"""``serve``: the running program, its signals, its web side, its reloads."""
+
+import logging
+import os
+import platform
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from exporter import __version__
+from exporter.collector import BuildInfo, ReloadStatus
+from exporter.config import Config, ServeOptions, config_warnings, load_config, select
+from exporter.daemon.accounts import learn_secrets
+from exporter.daemon.watch import Watch
+from exporter.errors import ExporterError, StateError
+from exporter.ledger.directory import StateDirectory
+from exporter.logs import Redactor
+from exporter.web.app import WebApp, WebOptions, WebParts
+from exporter.web.exposition import ExporterFacts, Exposition, ProcessFamilies
+from exporter.web.page import LandingPage, PageParts
+from exporter.web.server import WebServer
+from exporter.web.tls import RenewingContext
+from exporter.web.web_config import WebConfig, load_web_config
+
+_LOG = logging.getLogger(__name__)
+
+
+def serve(config_path: Path, options: ServeOptions, redactor: Redactor) -> int:
+    """Run until told to stop; gives the exit code. Raises ``ExporterError`` if it cannot start."""
+    config = select(load_config(config_path, os.environ), options.shard)
+    learn_secrets(redactor, config)
+    for warning in config_warnings(config):
+        _LOG.warning("%s", warning)
+    if options.shard.count > 1:
+        _LOG.info(
+            "polling one shard of the configuration",
+            extra={"shard": str(options.shard), "clusters": len(config.clusters)},
+        )
+    state = StateDirectory(config.state.path)
+    state.acquire()
+    try:
+        return Daemon(config_path, config, options, Watch(state, redactor), redactor).run()
+    finally:
+        state.release()
+
+
+class Daemon:
+    """The running program: the watch, the web, and what the operator asks of them."""
+
+    def __init__(
+        self,
+        config_path: Path,
+        config: Config,
+        options: ServeOptions,
+        watch: Watch,
+        redactor: Redactor,
+    ) -> None:
+        self._config_path = config_path
+        self._config = config
+        self._shard = options.shard
+        self._watch = watch
+        self._redactor = redactor
+        self._wake = threading.Event()
+        self._stopping = False
+        self._reload_wanted = False
+        self._reloading = threading.Lock()
+        self._reload_status = ReloadStatus(successful=True, success_at=watch.clock.now_at())
+        facts = ExporterFacts(
+            build=BuildInfo(__version__, "", platform.python_version()),
+            reload=lambda: self._reload_status,
+            quotas=watch.quotas,
+            staleness_seconds=lambda: self._config.collection.staleness_seconds,
+        )
+        exposition = Exposition(watch.board, watch.telemetry, watch.clock, facts, ProcessFamilies())
+        watch.on_publish = exposition.refresh
+        self._refresh_exposition = exposition.refresh
+        self._web_config_file = options.web_config_file
+        self._app = build_app(exposition, facts, watch, self.reload, options)
+        protection = self._load_protection()
+        tls = RenewingContext(protection.tls) if protection.tls else None
+        self._web = WebServer(self._app, options.listen_addresses, tls=tls)
+
+    def run(self) -> int:
+        """Serve until a signal ends it."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        bound = self._web.bind()
+        self._web.start()
+        try:
+            self._watch.apply(self._config)
+            for host, port in bound:
+                _LOG.info("listening", extra={"address": host, "port": port})
+            self._wait()
+        finally:
+            self._watch.stop()
+            self._web.stop()
+        _LOG.info("stopped")
+        return 0
+
+    def reload(self) -> str | None:
+        """Take the file's new content into use, if it is good. What is wrong with it, or None."""
+        with self._reloading:
+            try:
+                config = select(load_config(self._config_path, os.environ), self._shard)
+                if config.state != self._config.state:
+                    raise StateError("state.path cannot change while the program runs; restart it")
+                learn_secrets(self._redactor, config)
+                self._load_protection()
+                self._watch.apply(config)
+            except ExporterError as error:
+                self._reload_status = ReloadStatus(
+                    successful=False, success_at=self._reload_status.success_at
+                )
+                _LOG.error(
+                    "the configuration was not reloaded; the old one goes on",
+                    extra={"cause": str(error)},
+                )
+                return str(error)
+            self._config = config
+            self._reload_status = ReloadStatus(
+                successful=True, success_at=self._watch.clock.now_at()
+            )
+            self._refresh_exposition()
+            _LOG.info("the configuration was reloaded")
+            return None
+
+    def _load_protection(self) -> WebConfig:
+        """Take ``--web.config.file`` into use; a change of its TLS files needs no reload at all."""
+        path = self._web_config_file
+        protection = load_web_config(path) if path else WebConfig()
+        self._app.protect(protection.users, protection.headers)
+        return protection
+
+    def _wait(self) -> None:
+        while not self._stopping:
+            self._wake.wait()
+            self._wake.clear()
+            if self._reload_wanted and not self._stopping:
+                self._reload_wanted = False
+                self.reload()
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            self._reload_wanted = True
+        else:
+            self._stopping = True
+        self._wake.set()
+
+
+def build_app(
+    exposition: Exposition,
+    facts: ExporterFacts,
+    watch: Watch,
+    reload: Callable[[], str | None],
+    options: ServeOptions,
+) -> WebApp:
+    """The routes, of what the program is made of."""
+    page = LandingPage(
+        PageParts(
+            board=watch.board,
+            clock=watch.clock,
+            version=__version__,
+            telemetry_path=options.telemetry_path,
+            quotas=watch.quotas,
+            reload=facts.reload,
+            staleness_seconds=facts.staleness_seconds,
+        )
+    )
+    parts = WebParts(exposition, watch.health, watch.ready, reload, page)
+    return WebApp(parts, WebOptions(options.telemetry_path, options.enable_lifecycle))

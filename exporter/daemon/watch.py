@@ -1,0 +1,168 @@
+"""The pollers of all clusters, as the configuration says, also when it changes."""
+
+import logging
+import random
+from collections.abc import Callable, Mapping
+
+from exporter.api.client import FAILURE_REASONS
+from exporter.clock import SystemClock
+from exporter.collector import AccountQuota
+from exporter.config import AccountConfig, ClusterConfig, Config
+from exporter.daemon.accounts import (
+    Account,
+    cluster_calls,
+    open_account,
+    publisher_of,
+    sync_settings,
+)
+from exporter.ledger.directory import StateDirectory
+from exporter.ledger.store import Ledger
+from exporter.logs import Redactor, RepeatGuard
+from exporter.snapshot import ClusterState, SnapshotBoard
+from exporter.sync.poller import Poller, PollerParts
+from exporter.telemetry import Telemetry
+
+_LOG = logging.getLogger(__name__)
+
+STOP_SECONDS = 3.0
+"""What pollers get to end in; a call that hangs is left behind: its sync is undone."""
+
+SYNC_REASONS = (*FAILURE_REASONS, "budget", "order", "filter", "moving", "state", "internal")
+CORRECTION_KINDS = ("changed", "deleted", "missing")
+
+
+class Watch:
+    """The accounts and the pollers of their clusters, as the configuration says."""
+
+    def __init__(self, state: StateDirectory, redactor: Redactor) -> None:
+        self.board = SnapshotBoard()
+        self.telemetry = Telemetry()
+        self.clock = SystemClock()
+        self.on_publish: Callable[[], None] = lambda: None
+        self._state = state
+        self._redactor = redactor
+        self._config: Config | None = None
+        self._accounts: dict[str, Account] = {}
+        self._pollers: dict[str, Poller] = {}
+        self._guard = RepeatGuard()
+
+    # -- what the web shows ------------------------------------------------------------------
+
+    def health(self) -> str | None:
+        """Why the program is not healthy; None if it is."""
+        problems = (poller.health() for poller in list(self._pollers.values()))
+        return next((problem for problem in problems if problem), None)
+
+    def ready(self) -> str | None:
+        """Which clusters have not been tried yet; None if all have."""
+        waiting = [name for name, state in self.board.current().items() if not state.tried]
+        return f"not tried yet: {', '.join(sorted(waiting))}" if waiting else None
+
+    def quotas(self) -> list[AccountQuota]:
+        """What each account may spend and has spent in its window."""
+        now_at = self.clock.now_at()
+        return [
+            AccountQuota(name, account.budget.allowed, account.budget.used(now_at))
+            for name, account in sorted(self._accounts.items())
+        ]
+
+    # -- starting, changing, stopping ----------------------------------------------------------
+
+    def apply(self, config: Config) -> None:
+        """Watch what this configuration says; what it leaves as it was goes on undisturbed.
+
+        Raises ``StateError`` before anything is changed.
+        """
+        accounts = {each.name: self._account(each) for each in config.accounts}
+        keep = {
+            cluster.name for cluster in config.clusters if self._goes_on(config, cluster, accounts)
+        }
+        self._stop([name for name in self._pollers if name not in keep])
+        gone = set(self.board.current()) - {cluster.name for cluster in config.clusters}
+        for name in gone:
+            self.board.remove(name)
+            self.telemetry.forget_cluster(name)
+            self._guard.forget(name)
+        for name in set(self._accounts) - set(accounts):
+            self.telemetry.forget_account(name)
+        for name, account in self._accounts.items():
+            if accounts.get(name) is not account:
+                account.transport.close()
+        self._accounts, self._config = accounts, config
+        for account in accounts.values():
+            self.telemetry.register_account(account.config.name, FAILURE_REASONS)
+        for cluster in config.clusters:
+            if cluster.name not in keep:
+                self._start(config, cluster)
+        self.on_publish()
+
+    def stop(self) -> None:
+        """Stop all pollers and close what they use."""
+        self.clock.stop()
+        self._stop(list(self._pollers))
+        for account in self._accounts.values():
+            account.transport.close()
+
+    def _account(self, config: AccountConfig) -> Account:
+        known = self._accounts.get(config.name)
+        if known is not None and known.config == config:
+            return known
+        return open_account(config, self._state, self.telemetry, self.clock, self._redactor)
+
+    def _goes_on(
+        self, config: Config, cluster: ClusterConfig, accounts: Mapping[str, Account]
+    ) -> bool:
+        old = self._config
+        return (
+            old is not None
+            and cluster.name in self._pollers
+            and cluster in old.clusters
+            and accounts[cluster.account] is self._accounts.get(cluster.account)
+            and (config.collection, config.labels) == (old.collection, old.labels)
+        )
+
+    def _start(self, config: Config, cluster: ClusterConfig) -> None:
+        account = self._accounts[cluster.account]
+        identity = cluster.identity
+        endpoint = account.config.endpoint
+        self.telemetry.register_cluster(identity.name, SYNC_REASONS, CORRECTION_KINDS)
+        clock = SystemClock()
+
+        def open_ledger() -> Ledger:
+            return self._state.ledger(identity, endpoint, clock.now_at())
+
+        def reopen_on_disk(ledger: Ledger) -> Ledger:
+            return self._state.put_back(ledger, identity, endpoint)
+
+        parts = PollerParts(
+            identity=identity,
+            calls=cluster_calls(account.client, cluster),
+            open_ledger=open_ledger,
+            reopen_on_disk=reopen_on_disk,
+            settings=sync_settings(config, cluster),
+            publisher=publisher_of(config),
+            staleness_seconds=config.collection.staleness_seconds,
+            budget=account.budget,
+            publish=self._publish,
+            telemetry=self.telemetry,
+            guard=self._guard,
+            clock=clock,
+            rng=random.Random(),  # noqa: S311 - which ranks an audit looks at is no secret
+        )
+        poller = self._pollers[identity.name] = Poller(parts)
+        poller.start()
+
+    def _stop(self, names: list[str]) -> None:
+        stopping = {name: self._pollers.pop(name) for name in names}
+        for poller in stopping.values():
+            poller.stop()
+        deadline = self.clock.monotonic_seconds() + STOP_SECONDS
+        for name, poller in stopping.items():
+            if not poller.join(max(0.0, deadline - self.clock.monotonic_seconds())):
+                _LOG.info("a call hangs and is left behind", extra={"cluster": name})
+            for account in self._accounts.values():
+                account.budget.declare(name, None)
+
+    def _publish(self, state: ClusterState) -> None:
+        self.board.publish(state)
+        self.on_publish()
