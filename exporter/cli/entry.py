@@ -65,6 +65,10 @@ def _serve(namespace: argparse.Namespace) -> int:
 def _check_config(namespace: argparse.Namespace) -> int:
     from exporter.cli.projection import report
 
+    if namespace.web_config_file is not None:
+        from exporter.web.web_config import load_web_config
+
+        load_web_config(namespace.web_config_file)
     config = select(load_config(namespace.config_file, os.environ), namespace.shard)
     sys.stdout.write(f"{namespace.config_file} is valid\n\n{report(config)}")
     return DONE

@@ -211,7 +211,10 @@ def _whole_second(ctx: SyncContext, ranked: Ranked) -> Asking[Ranked]:
     while offset > 0 and newest_at <= at:
         offset = max(0, offset - ctx.page_size + 1)
         page = yield Ask(ranking.query(offset))
-        newest_at = ranking.moment(rank_page(page, offset, ranking).jobs[0])
+        above = rank_page(page, offset, ranking).jobs
+        if not above:
+            raise SyncError("order", "the list ends before where it was seen to go on")
+        newest_at = ranking.moment(above[0])
     found: dict[str, Job] = {}
     for _ in range(MOST_TIE_ROUNDS):
         start = offset
