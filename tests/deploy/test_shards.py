@@ -24,9 +24,7 @@ def a_config(endpoint: str, state: str, clusters: Iterable[str] = CLUSTERS) -> d
 
 def most_within(seconds: float, moments: list[float]) -> int:
     """The most of these moments that lie within so many seconds of each other."""
-    return max(
-        place + 1 - bisect_left(moments, at - seconds) for place, at in enumerate(moments)
-    )
+    return max(place + 1 - bisect_left(moments, at - seconds) for place, at in enumerate(moments))
 
 
 def test_two_shards_poll_all_and_keep_the_share(tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""The systemd unit: no key that systemd does not know, and little that the service may do."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from exporter.cli.arguments import parse_arguments
+from exporter.config import load_config
+from tests.e2e.running import ROOT
+
+SYSTEMD = ROOT / "deploy/systemd"
+UNIT = SYSTEMD / "ehpc-exporter.service"
+PROGRAM = "/opt/ehpc-exporter/bin/ehpc-exporter"
+WORST_EXPOSURE = 2.0
+
+
+@pytest.fixture
+def analyze(
+    require_tool: Callable[[str], str], tmp_path: Path
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run systemd-analyze on the unit with a program that is there, since systemd looks for it."""
+    tool = require_tool("systemd-analyze")
+    unit = tmp_path / UNIT.name
+    text = UNIT.read_text()
+    assert text.count(f"ExecStart={PROGRAM} ") == 1
+    unit.write_text(text.replace(f"ExecStart={PROGRAM} ", f"ExecStart={sys.executable} "))
+
+    def run(*words: str, unit_text: str | None = None) -> subprocess.CompletedProcess[str]:
+        if unit_text is not None:
+            unit.write_text(unit_text)
+        return subprocess.run(
+            [tool, *words, str(unit)], capture_output=True, text=True, timeout=60, check=False
+        )
+
+    return run
+
+
+def test_systemd_has_nothing_to_say(
+    analyze: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    done = analyze("verify")  # exits 0 also when it complains
+    assert (done.stdout, done.stderr) == ("", "")
+    wrong = UNIT.read_text().replace("PrivateTmp=", "PrivateTemp=")
+    assert "PrivateTemp" in analyze("verify", unit_text=wrong).stderr
+
+
+def test_it_may_do_little(analyze: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = analyze("security", "--offline=true", "--no-pager")
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
+    assert found, done.stdout + done.stderr
+    assert float(found[1]) <= WORST_EXPOSURE
+
+
+def test_its_command_line_is_understood() -> None:
+    found = re.search(r"^ExecStart=\S+ (.*) \$ARGS$", UNIT.read_text(), re.MULTILINE)
+    assert found
+    read = parse_arguments([*found[1].split(), "--shard=0/2"])
+    assert str(read.config_file) == "/etc/ehpc-exporter/config.yaml"
+
+
+def test_its_configuration_is_understood(tmp_path: Path) -> None:
+    (credential,) = re.findall(r"^LoadCredential=(\w+):", UNIT.read_text(), re.MULTILINE)
+    (tmp_path / credential).write_text("hush\n")
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path), "STATE_DIRECTORY": "/var/lib/ehpc-exporter"}
+    config = load_config(SYSTEMD / "config.yaml", environ)
+    assert config.accounts[0].secret_access_key.reveal() == "hush"
+    assert str(config.state.path) == environ["STATE_DIRECTORY"]
