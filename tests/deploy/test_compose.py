@@ -1,0 +1,111 @@
+"""The compose stack: what docker-compose thinks of it, and its own commands really run."""
+
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter.config import load_config
+from tests.e2e.running import ROOT, Exporter, run_command, simulating
+
+COMPOSE = ROOT / "deploy/compose"
+FILE = COMPOSE / "compose.yaml"
+PROFILES = ("demo", "real")
+
+
+@pytest.fixture(scope="module")
+def stack() -> Mapping[str, Any]:
+    with FILE.open() as text:
+        services = yaml.safe_load(text)["services"]
+    assert isinstance(services, dict)
+    return services
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_docker_compose_has_nothing_to_say(
+    profile: str, require_tool: Callable[[str], str]
+) -> None:
+    done = subprocess.run(
+        [require_tool("docker-compose"), "--file", str(FILE), "--profile", profile, "config", "-q"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_without_a_word_it_is_the_demonstration() -> None:
+    assert (COMPOSE / ".env").read_text() == "COMPOSE_PROFILES=demo\n"
+
+
+def test_what_is_mounted_is_there(stack: Mapping[str, Any]) -> None:
+    named = set(yaml.safe_load(FILE.read_text())["volumes"])
+    mounted = [volume for service in stack.values() for volume in service.get("volumes", [])]
+    sources = {re.sub(r"^\$\{\w+:-(.*?)\}", r"\1", each).split(":")[0] for each in mounted}
+    assert sources > named
+    paths = sources - named - {"../../config.yaml"}  # that one is the user's own
+    assert [each for each in sorted(paths) if not (COMPOSE / each).exists()] == []
+
+
+def test_nothing_is_open_to_the_world(stack: Mapping[str, Any]) -> None:
+    ports = [port for service in stack.values() for port in service.get("ports", [])]
+    assert len(ports) == 5
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+    assert all(service["read_only"] for service in stack.values())
+    assert all(service["cap_drop"] == ["ALL"] for service in stack.values())
+
+
+def test_images_are_pinned(stack: Mapping[str, Any]) -> None:
+    others = {service["image"] for service in stack.values() if "build" not in service}
+    assert len(others) == 3
+    assert all(re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", image) for image in others)
+
+
+def test_prometheus_scrapes_the_exporter_of_either_profile(stack: Mapping[str, Any]) -> None:
+    scraped = yaml.safe_load((COMPOSE / "prometheus.yml").read_text())["scrape_configs"][0]
+    (target,) = scraped["static_configs"][0]["targets"]
+    host, port = target.split(":")
+    for profile in PROFILES:
+        (service,) = (
+            each
+            for each in stack.values()
+            if profile in each.get("profiles", ()) and each.get("ports")
+        )
+        assert service["networks"]["default"]["aliases"] == [host]
+        assert service["ports"] == [f"127.0.0.1:{port}:{port}"]
+
+
+def test_prometheus_takes_its_configuration(
+    require_tool: Callable[[str], str], tmp_path: Path
+) -> None:
+    """As in the container: the configuration and the rules side by side."""
+    (tmp_path / "rules").symlink_to(ROOT / "deploy/prometheus/rules")
+    (tmp_path / "prometheus.yml").write_text((COMPOSE / "prometheus.yml").read_text())
+    done = subprocess.run(
+        [require_tool("promtool"), "check", "config", str(tmp_path / "prometheus.yml")],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(re.findall(r"\d+ rules found", done.stdout)) == 3
+
+
+def test_the_demonstration_runs(stack: Mapping[str, Any], tmp_path: Path) -> None:
+    command, *flags = stack["simulator"]["command"]
+    assert command == "simulate"
+    (where,) = (flag for flag in flags if flag.startswith("--listen-address="))
+    flags.remove(where)
+    port = where.rpartition(":")[2]
+    told = (COMPOSE / "demo-config.yaml").read_text()
+    assert told.count(f"http://simulator:{port}\n") == 1
+    with simulating(*flags) as endpoint:
+        config = told.replace(f"http://simulator:{port}", endpoint)
+        with Exporter(tmp_path, config) as exporter:
+            names = [each.name for each in load_config(exporter.config_path, {}).clusters]
+            shown = exporter.until_up(*names)
+            assert len(names) == 4
+            assert shown.sum("ehpc_jobs", status="running") > 0
+    checked = run_command("check-config", f"--config.file={COMPOSE / 'demo-config.yaml'}")
+    assert "fits" in checked.stdout
+    assert checked.returncode == 0
