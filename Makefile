@@ -11,7 +11,7 @@ PORT   ?= 10046
 CONFIG ?= config.yaml
 PYTEST_ARGS ?=
 
-.PHONY: help demo run test lint format bench schema clean
+.PHONY: help demo run test lint format bench schema docs clean
 
 help:
 	@sed -n '1,4s/^# //p' Makefile
@@ -49,6 +49,9 @@ bench: $(STAMP)
 
 schema: $(STAMP)
 	$(BIN)/python -m exporter.config.schema > config.schema.json
+
+docs: $(STAMP)
+	$(BIN)/python -m docs.generate_metrics > docs/metrics.md
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

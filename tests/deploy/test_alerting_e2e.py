@@ -22,7 +22,9 @@ from typing import Any
 from docs.generate_metrics import RECIPES, Recipe
 from exporter.simulator.command import add_arguments, build_simulation
 from exporter.simulator.server import SimulatorServer
+from tests.deploy.doc_queries import queries_of
 from tests.deploy.fast_rules import write_alertmanager, write_prometheus
+from tests.deploy.rule_files import OPERATIONS, ROOT
 from tests.deploy.servers import free_address, program
 from tests.e2e.real_prometheus import fetch, query
 from tests.e2e.running import KEY_ID, SECRET, Exporter, config_of, until
@@ -36,6 +38,7 @@ QUEUE = "大内存"
 BACKLOG_JOBS = 6000
 RUN_SECONDS = 2 * WORLD_SPEED
 """Of one job of the backlog: the queue goes on to start one every two seconds."""
+README = ROOT / "README.md"
 ONLY_WHEN_IT_FAILS = {"Which clusters cannot be read, and why?"}
 
 
@@ -165,6 +168,7 @@ def test_a_backlog_and_an_outage_call_people(tmp_path: Path, require_tool: Tool)
             "the pace of the queue",
         )
         queries_find_data(stack, [x for x in RECIPES if x.question not in ONLY_WHEN_IT_FAILS])
+        queries_of_the_pages_are_understood(stack)
         backlog_is_told_and_its_end(stack)
         outage_is_told_and_its_end(stack)
         rules_are_healthy(stack)
@@ -225,6 +229,14 @@ def queries_find_data(stack: Stack, recipes: list[Recipe]) -> None:
     known."""
     for recipe in recipes:
         until(lambda asked=recipe.query: numbers(stack, asked), f"data of {recipe.query}")
+
+
+def queries_of_the_pages_are_understood(stack: Stack) -> None:
+    """Those with the names of somebody's cluster find nothing here, but must be queries."""
+    asked = [each for path in (OPERATIONS, README) for each in queries_of(path.read_text())]
+    assert len(asked) > 10
+    for expression in asked:
+        query(stack.prometheus, expression)
 
 
 def numbers(stack: Stack, expression: str) -> bool:
