@@ -54,7 +54,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
     check = add("check-config", "validate the configuration and tell what it costs of the quota")
     _add_config_file(check)
+    _add_web_config_file(check)
     _add_shard(check)
+    _add_web_config_file(check)
 
     collect = add("collect", "look once at every cluster, whole, and print the counts")
     _add_config_file(collect)
@@ -80,8 +82,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
     _add_log(demo)
     demo.set_defaults(shard=Shard())
     demo.add_argument(
-        "--speed", type=float, default=10.0, metavar="FACTOR",
-        help="how much faster than real time the pretend cloud lives (default %(default)g)",
+        "--pace", type=float, default=20.0, metavar="FACTOR",
+        help="how much happens in the pretend cloud: 1 is an ordinary day (default %(default)g)",
     )  # fmt: skip
     return parser
 
@@ -113,13 +115,17 @@ def _add_web(parser: argparse.ArgumentParser, address: str) -> None:
         default=ServeOptions().telemetry_path,
         help="where the metrics are (default %(default)s)",
     )  # fmt: skip
-    parser.add_argument(
-        "--web.config.file", dest="web_config_file", type=_optional_path, default=None,
-        metavar="FILE", help="TLS and basic auth, in the format of Prometheus' exporter-toolkit",
-    )  # fmt: skip
+    _add_web_config_file(parser)
     parser.add_argument(
         "--web.enable-lifecycle", dest="enable_lifecycle", action="store_true",
         help="let POST /-/reload load the configuration anew",
+    )  # fmt: skip
+
+
+def _add_web_config_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--web.config.file", dest="web_config_file", type=_optional_path, default=None,
+        metavar="FILE", help="TLS and basic auth, in the format of Prometheus' exporter-toolkit",
     )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ class PretendCluster:
     zone: str
 
 
-def demo(options: ServeOptions, redactor: Redactor, *, speed: float) -> int:
+def demo(options: ServeOptions, redactor: Redactor, *, pace: float) -> int:
     """Run until told to stop; gives the daemon's exit code."""
     from exporter import daemon
 
@@ -37,7 +37,7 @@ def demo(options: ServeOptions, redactor: Redactor, *, speed: float) -> int:
     add_arguments(flags)
     wanted = flags.parse_args(
         [
-            f"--speed={speed}",
+            f"--pace={pace}",
             f"--access-key-id={_KEY_ID}",
             f"--secret-access-key={_SECRET}",
             f"--quota-requests={QUOTA_REQUESTS}",
@@ -51,7 +51,7 @@ def demo(options: ServeOptions, redactor: Redactor, *, speed: float) -> int:
     with SimulatorServer(simulation) as server, tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "config.yaml")
         path.write_text(config_text(server.address, clusters))
-        sys.stdout.write(guide(options, server.address, clusters, speed))
+        sys.stdout.write(guide(options, server.address, clusters))
         sys.stdout.flush()
         return daemon.serve(path, options, redactor)
 
@@ -78,16 +78,13 @@ def config_text(endpoint: str, clusters: list[PretendCluster]) -> str:
     )
 
 
-def guide(
-    options: ServeOptions, endpoint: str, clusters: list[PretendCluster], speed: float
-) -> str:
+def guide(options: ServeOptions, endpoint: str, clusters: list[PretendCluster]) -> str:
     """What there is to see."""
     address = options.listen_addresses[0]
     base = f"http://{'127.0.0.1' + address if address.startswith(':') else address}"
     metrics = f"{base}{options.telemetry_path}"
     return f"""
-A pretend cloud with {len(clusters)} clusters is at {endpoint}; {speed:g} s pass there in one of ours,
-so that its jobs' times run ahead of the clock on the wall.
+A pretend cloud with {len(clusters)} clusters, where a lot happens, is at {endpoint}.
 The exporter looks at each of them every {INTERVAL}. What to look at, in a few seconds:
 
   {base}/            every cluster at a glance

@@ -102,7 +102,7 @@ def _demo(namespace: argparse.Namespace) -> int:
 
     redactor = Redactor()
     set_up_logging(namespace.log_level, namespace.log_format, redactor)
-    return demo(serve_options(namespace), redactor, speed=namespace.speed)
+    return demo(serve_options(namespace), redactor, pace=namespace.pace)
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -53,6 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="simulated seconds per real second; 0 stands still (default %(default)s)",
     )
     parser.add_argument(
+        "--pace",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="so many times as many jobs, each so many times shorter (default %(default)s)",
+    )
+    parser.add_argument(
         "--dialect",
         choices=tuple(DIALECTS),
         default="documented",
@@ -143,7 +150,7 @@ def _made_up_world(
     cloud: Cloud, options: argparse.Namespace, dialect: Dialect, now_at: float
 ) -> World:
     engines = []
-    for profile in demo_profiles(options.clusters):
+    for profile in demo_profiles(options.clusters, options.pace):
         hosted = cloud.add_cluster(profile.cluster_id, zone=profile.zone, dialect=dialect)
         begin_at = now_at - (profile.keep_days + 1) * 86400
         people = Inhabitants(profile, hosted.jobs, begin_at, options.seed)

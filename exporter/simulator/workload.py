@@ -4,7 +4,7 @@ import math
 import random
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exporter.simulator.engine import Engine, Plan
 from exporter.simulator.joblist import JobList
@@ -86,15 +86,29 @@ _BASES = (
 )
 
 
-def demo_profiles(clusters: int) -> list[ClusterProfile]:
-    """So many different clusters, always the same ones."""
+_MOST_JOBS_A_DAY = 16_000
+
+
+def demo_profiles(clusters: int, pace: float = 1.0) -> list[ClusterProfile]:
+    """So many different clusters, always the same ones.
+
+    With a ``pace`` other than 1 there are so many times as many jobs, each so many times shorter:
+    more happens, in real time, and as many cores are busy.
+    """
     profiles = []
     for number in range(clusters):
         cluster_id, zone, rate, keep_days, queues = _BASES[number % len(_BASES)]
         if number >= len(_BASES):
             cluster_id = f"{cluster_id[:-3]}{number:03d}"
         users = [name for place, name in enumerate(_USERS) if (place * 7 + number) % 4 != 0]
-        profiles.append(ClusterProfile(cluster_id, zone, rate, keep_days, _QUEUES[:queues], users))
+        own_pace = min(pace, max(1.0, _MOST_JOBS_A_DAY / rate))
+        queue_profiles = [
+            replace(queue, run_seconds=queue.run_seconds / own_pace) for queue in _QUEUES[:queues]
+        ]
+        keep_days = max(1, round(keep_days / own_pace))
+        profiles.append(
+            ClusterProfile(cluster_id, zone, rate * own_pace, keep_days, queue_profiles, users)
+        )
     return profiles
 
 

@@ -21,6 +21,6 @@ def test_the_configuration_is_one() -> None:
     [(":10046", "http://127.0.0.1:10046"), ("[::1]:1", "http://[::1]:1"), ("h:2", "http://h:2")],
 )
 def test_the_guide_names_the_address(address: str, base: str) -> None:
-    text = guide(ServeOptions((address,)), "http://127.0.0.1:1", [], 10)
+    text = guide(ServeOptions((address,)), "http://127.0.0.1:1", [])
     assert f"{base}/metrics " in text
     assert f"{base}/ " in text
