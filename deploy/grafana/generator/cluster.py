@@ -19,10 +19,13 @@ from deploy.grafana.generator.promql import (
     cores,
     data_age,
     empty_in,
+    failed,
     failed_share,
     highest,
+    hours,
     jobs,
     longest_wait,
+    longest_wait_or_none,
     most_waiting,
     per_minute,
     percentile,
@@ -46,20 +49,22 @@ def dashboard() -> Dashboard:
         ("user", "User", frame.USERS),
     ):
         made.with_variable(frame.choice(name, label, values))
-    frame.place(made, 4, numbers())
+    frame.place(made, 5, numbers())
     made.with_row(row("Who waits, where, how long"))
-    frame.place(made, 9, [queues(), users()])
+    frame.place(made, 8, [queues()])
+    frame.place(made, 9, [users(), longest_wait_by_queue()], [13, 11])
     made.with_row(row("By queue"))
     frame.place(made, 8, by("queue", "other queues")[:2])
     frame.place(made, 8, by("queue", "other queues")[2:])
-    frame.place(made, 8, [longest_wait_by_queue(), wait_by_queue()])
     made.with_row(row("By user"))
     frame.place(made, 8, by("user", "other users")[:2])
     frame.place(made, 8, by("user", "other users")[2:])
     made.with_row(row("How long jobs wait and run"))
-    frame.place(made, 8, [waits(), runs()])
+    frame.place(made, 8, [waits(), wait_by_queue()])
+    frame.place(made, 8, [runs(), run_by_queue()])
     made.with_row(row("What comes and goes"))
-    frame.place(made, 8, [flow(), ended(), failures()])
+    frame.place(made, 8, [flow(), submitted_by_queue()])
+    frame.place(made, 8, [ended(), failures()])
     return made.build()
 
 
@@ -89,20 +94,20 @@ def numbers() -> list[panels.Panel]:
             nothing="nobody waits", decimals=1,
         ),
         number(
-            "95 % waited less than",
+            "Wait, 95 %",
             "Of the jobs that started in the hour before, 95 % had waited less than this."
             f" {ALL_USERS}",
             percentile(0.95, "ehpc_job_wait_seconds", QUEUE), unit=looks.SECONDS,
             steps=looks.WAIT_STEPS, nothing="none started", decimals=1,
         ),
         number(
-            "Failed in the last hour",
+            "Failed (1 h)",
             f"The part that failed (exited) of the jobs that ended in the hour before. {ALL_USERS}",
             failed_share("", QUEUE, "1h"), unit=looks.SHARE, steps=looks.FAILED_SHARE_STEPS,
             nothing="none ended", decimals=1,
         ),
         number(
-            "Age of the data",
+            "Data age",
             "How long ago these counts were true. The exporter withdraws those that are older than"
             " its collection.staleness.",
             data_age("", CLUSTER), unit=looks.SECONDS, steps=looks.AGE_STEPS, decimals=0,
@@ -125,8 +130,10 @@ def queues() -> panels.Panel:
                 steps=looks.WAIT_STEPS, decimals=1,
             ),
             Column("Pending", total(labels, jobs(USER, "pending")), bar=looks.PENDING),
-            Column("Cores waiting", total(labels, cores(USER, "pending"))),
+            Column("Cores waiting", total(labels, cores(USER, "pending")), bar=looks.PENDING),
             Column("Running", total(labels, jobs(USER, "running")), bar=looks.RUNNING),
+            Column("Cores running", total(labels, cores(USER, "running")), bar=looks.RUNNING),
+            Column("Started (1 h)", total(labels, f"increase(ehpc_jobs_started_total{{{QUEUE}}}[1h])")),
             Column("95 % waited", percentile(0.95, "ehpc_job_wait_seconds", QUEUE, labels),
                    looks.SECONDS, decimals=1),
             Column("Empty in", empty_in(labels, QUEUE), looks.SECONDS, decimals=1),
@@ -151,7 +158,7 @@ def users() -> panels.Panel:
             ),
             Column("Cores running", most_waiting(labels, cores(USER, "running"), USER)),
             Column(
-                "Queue's longest wait",
+                "Longest wait",
                 f"0 * ({most_waiting(labels, jobs(USER, 'pending'), USER)})"
                 " + on (cluster_name, queue) group_left ()"
                 f" ({longest_wait('cluster_name, queue', QUEUE)})",
@@ -188,10 +195,10 @@ def longest_wait_by_queue() -> panels.Panel:
     """Who stands first in the line, and since when."""
     return lines(
         "Longest wait by queue",
-        "Time since the submission of the pending job that has waited longest; a gap where nobody"
+        "Time since the submission of the pending job that has waited longest; 0 where nobody"
         f" waits. The ten queues that were worst at some moment. {ALL_USERS}",
-        {"{{queue}}": highest("queue", longest_wait("queue", QUEUE))},
-        unit=looks.SECONDS,
+        {"{{queue}}": hours(highest("queue", longest_wait_or_none("queue", QUEUE)))},
+        unit=looks.HOURS,
         legend_right=True,
     )
 
@@ -202,8 +209,28 @@ def wait_by_queue() -> panels.Panel:
         "95 % waited less than, by queue",
         "Of the jobs that started in the hour before each moment. The ten queues that were worst"
         f" at some moment. {ALL_USERS}",
-        {"{{queue}}": highest("queue", percentile(0.95, "ehpc_job_wait_seconds", QUEUE, "queue"))},
-        unit=looks.SECONDS,
+        {
+            "{{queue}}": hours(
+                highest("queue", percentile(0.95, "ehpc_job_wait_seconds", QUEUE, "queue"))
+            )
+        },
+        unit=looks.HOURS,
+        legend_right=True,
+    )
+
+
+def run_by_queue() -> panels.Panel:
+    """What most took."""
+    return lines(
+        "95 % ran for less than, by queue",
+        "Of the jobs that ended in the hour before each moment, in whatever way. The ten queues"
+        f" with the longest. {ALL_USERS}",
+        {
+            "{{queue}}": hours(
+                highest("queue", percentile(0.95, "ehpc_job_run_seconds", QUEUE, "queue"))
+            )
+        },
+        unit=looks.HOURS,
         legend_right=True,
     )
 
@@ -211,7 +238,7 @@ def wait_by_queue() -> panels.Panel:
 def percentiles(family: str) -> dict[str, str]:
     """By legend."""
     shares = {"median": 0.5, "90 %": 0.9, "95 %": 0.95}
-    return {legend: percentile(share, family, QUEUE) for legend, share in shares.items()}
+    return {legend: hours(percentile(share, family, QUEUE)) for legend, share in shares.items()}
 
 
 def waits() -> panels.Panel:
@@ -221,7 +248,7 @@ def waits() -> panels.Panel:
         "Of the jobs that started in the hour before each moment, half, 90 % and 95 % had waited"
         f" less than this. {ALL_USERS}",
         percentiles("ehpc_job_wait_seconds"),
-        unit=looks.SECONDS,
+        unit=looks.HOURS,
         colours=looks.PERCENTILE_COLOURS,
     )
 
@@ -233,7 +260,7 @@ def runs() -> panels.Panel:
         "Of the jobs that ended in the hour before each moment, in whatever way, half, 90 % and"
         f" 95 % had run for less than this. {ALL_USERS}",
         percentiles("ehpc_job_run_seconds"),
-        unit=looks.SECONDS,
+        unit=looks.HOURS,
         colours=looks.PERCENTILE_COLOURS,
     )
 
@@ -254,6 +281,18 @@ def flow() -> panels.Panel:
     )
 
 
+def submitted_by_queue() -> panels.Panel:
+    """Where the work comes in."""
+    return stack_of_largest(
+        "Submitted a minute, by queue",
+        f"Jobs that appeared in the list. Averaged over some minutes. {ALL_USERS}",
+        "queue",
+        per_minute("queue", f"ehpc_jobs_submitted_total{{{QUEUE}}}"),
+        rest="other queues",
+        unit=looks.PER_MINUTE,
+    )
+
+
 def ended() -> panels.Panel:
     """How jobs end."""
     return stack(
@@ -267,10 +306,10 @@ def ended() -> panels.Panel:
 
 def failures() -> panels.Panel:
     """Where they fail."""
-    return lines(
-        "Failed share by queue",
-        "The part that failed of the jobs that ended in the hour before each moment. The ten queues"
-        f" that were worst at some moment. {ALL_USERS}",
-        {"{{queue}}": highest("queue", failed_share("queue", QUEUE, "1h"))},
-        unit=looks.SHARE,
-    )
+    return stack_of_largest(
+        "Failed jobs an hour, by queue",
+        f"Jobs that ended as exited in the hour before each moment. {ALL_USERS}",
+        "queue",
+        failed("queue", QUEUE, "1h"),
+        rest="other queues",
+    ).decimals(0)

@@ -25,7 +25,7 @@ def dashboard() -> Dashboard:
         ("cluster", "Cluster", frame.CLUSTERS),
     ):
         made.with_variable(frame.choice(name, label, values))
-    frame.place(made, 4, numbers())
+    frame.place(made, 5, numbers())
     frame.place(made, 9, [clusters()])
     made.with_row(row("Syncs"))
     frame.place(made, 8, [age_by_cluster(), failures(), durations()])
@@ -58,7 +58,7 @@ def numbers() -> list[panels.Panel]:
             data_age("", CLUSTER), unit=looks.SECONDS, steps=looks.AGE_STEPS, decimals=0,
         ),
         number(
-            "Failed syncs (1 h)", "The part of the last hour's syncs that failed.",
+            "Syncs failed", "The part of the last hour's syncs that failed.",
             f"sum(increase(ehpc_sync_failures_total{{{CLUSTER}}}[1h]))"
             f" / (sum(increase(ehpc_syncs_total{{{CLUSTER}}}[1h])) > 0)",
             unit=looks.SHARE, steps=((None, "green"), (0.05, "yellow"), (0.5, "red")), decimals=1,
@@ -79,8 +79,8 @@ def numbers() -> list[panels.Panel]:
             unit=looks.SHARE, steps=((None, "yellow"), (0.999, "green")), decimals=1,
         ),
         number(
-            "Corrections (24 h)",
-            "Jobs that audits found wrong in the ledgers and put right. Deleted jobs are found in"
+            "Corrections",
+            "Jobs that audits found wrong in the ledgers and put right in 24 hours. Deleted jobs are found in"
             " this way, so that some are no reason to worry.",
             f"sum(increase(ehpc_sync_corrections_total{{{CLUSTER}}}[24h]))"
             f" or 0 * count(ehpc_up{{{CLUSTER}}})",
@@ -142,9 +142,9 @@ def clusters() -> panels.Panel:
                 ),
                 steps=looks.ANY_IS_NOTABLE,
             ),
-            Column("Jobs in the ledger", joined(f"ehpc_history_jobs_known{{{CLUSTER}}}")),
+            Column("Jobs known", joined(f"ehpc_history_jobs_known{{{CLUSTER}}}")),
             Column(
-                "History complete", joined(f"ehpc_history_complete{{{CLUSTER}}}"),
+                "History", joined(f"ehpc_history_complete{{{CLUSTER}}}"),
                 mappings=looks.YES_NO,
             ),
             Column(
@@ -154,6 +154,7 @@ def clusters() -> panels.Panel:
             ),
         ],
         sort="Data age",
+        widths={"cluster_name": 130, "cluster_id": 125},
     )  # fmt: skip
 
 
@@ -164,21 +165,19 @@ def age_by_cluster() -> panels.Panel:
         "How long ago the published counts were true. The ten clusters that were worst at some"
         " moment.",
         {"{{cluster_name}}": highest("cluster_name", data_age("cluster_name", CLUSTER))},
-        unit=looks.SECONDS,
+        unit=looks.WHOLE_SECONDS,
     )
 
 
 def failures() -> panels.Panel:
     """Why syncs fail."""
-    failed = f"sum by (reason) (increase(ehpc_sync_failures_total{{{CLUSTER}}}[$__rate_interval]))"
+    failed = f"sum by (reason) (increase(ehpc_sync_failures_total{{{CLUSTER}}}[1h]))"
     return stack(
-        "Failed syncs by reason",
-        "The reasons are those of the log and of the exporter's landing page, which also say what"
-        " to do.",
+        "Failed syncs an hour, by reason",
+        "Syncs that failed in the hour before each moment. The reasons are those of the log and of"
+        " the exporter's landing page, which also say what to do.",
         {"{{reason}}": occurring("reason", failed)},
-        bars=True,
-        nothing="No sync has failed",
-    )
+    ).no_value("No sync has failed")
 
 
 def durations() -> panels.Panel:
@@ -206,10 +205,9 @@ def corrections() -> panels.Panel:
     """What audits found."""
     return stack(
         "Corrected jobs an hour, by kind",
-        "Jobs that an audit found wrong in the ledger and put right.",
+        "Jobs that an audit found wrong in the ledger and put right, in the hour before each moment.",
         {"{{kind}}": f"sum by (kind) (increase(ehpc_sync_corrections_total{{{CLUSTER}}}[1h]))"},
-        nothing="No audit has found anything wrong",
-    )
+    ).no_value("No audit has found anything wrong")
 
 
 def intervals() -> panels.Panel:
@@ -224,7 +222,7 @@ def intervals() -> panels.Panel:
                 f"max by (cluster_name) (ehpc_effective_interval_seconds{{{CLUSTER}}})",
             )
         },
-        unit=looks.SECONDS,
+        unit=looks.WHOLE_SECONDS,
     )
 
 
@@ -289,8 +287,7 @@ def history() -> panels.Panel:
         " clusters that were farthest behind.",
         {"{{cluster_name}}": lowest("cluster_name", share)},
         unit=looks.SHARE,
-        ceiling=1.0,
-    )
+    ).max(1)
 
 
 def known() -> panels.Panel:

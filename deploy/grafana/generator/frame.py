@@ -60,7 +60,12 @@ def choice(name: str, label: str, values: str) -> build.QueryVariable:
     )
 
 
-def place(made: build.Dashboard, height: int, across: Sequence[panels.Panel]) -> None:
-    """Panels of equal width side by side, as many to a row as are given."""
-    for panel in across:
-        made.with_panel(panel.height(height).span(24 // len(across)))
+def place(
+    made: build.Dashboard,
+    height: int,
+    across: Sequence[panels.Panel],
+    widths: Sequence[int] = (),
+) -> None:
+    """Panels side by side, in 24 columns; of equal width unless told."""
+    for panel, width in zip(across, widths or [24 // len(across)] * len(across), strict=True):
+        made.with_panel(panel.height(height).span(width))

@@ -18,13 +18,14 @@ PENDING, RUNNING = STATUS_COLOURS["pending"], STATUS_COLOURS["running"]
 FLOW_COLOURS = {"submitted": "orange", "started": "blue", "ended": "green"}
 STRATEGY_COLOURS = {"delta": "green", "sweep": "yellow", "scan": "orange"}
 """Cheapest first."""
-PERCENTILE_COLOURS = {"median": "light-blue", "90 %": "blue", "95 %": "dark-blue"}
+PERCENTILE_COLOURS = {"median": "light-blue", "90 %": "dark-blue", "95 %": "purple"}
 REST_COLOUR = "#8e8e8e"
 """Of what is added up under "others"."""
 LIMIT_COLOUR = "red"
 
-SECONDS, COUNT, SHARE, BYTES = "s", "short", "percentunit", "bytes"
-PER_MINUTE = "suffix: /min"
+SECONDS, COUNT, SHARE, BYTES = "s", "locale", "percentunit", "bytes"
+PER_MINUTE, HOURS, WHOLE_SECONDS = "suffix:/min", "suffix:h", "suffix:s"
+"""The last two for axes, where seconds would be marked at 2.31 days and 3.33 minutes."""
 
 Steps = tuple[tuple[float | None, str], ...]
 
@@ -80,6 +81,11 @@ def by_threshold() -> build.FieldColor:
     return build.FieldColor().mode(model.FieldColorModeId.THRESHOLDS)
 
 
-def by_name() -> build.FieldColor:
-    """A name has the same colour on every panel, whatever stands beside it."""
-    return build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME)
+def palette() -> build.FieldColor:
+    """Series are sorted by their labels, so that the same names have the same colours."""
+    return build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC)
+
+
+def quiet(steps: Steps) -> Steps:
+    """For a table: what is well has no colour, so that the rest stands out."""
+    return ((None, "transparent"), *steps[1:])

@@ -20,8 +20,10 @@ from deploy.grafana.generator.promql import (
     failed,
     failed_share,
     highest,
+    hours,
     jobs,
     longest_wait,
+    longest_wait_or_none,
     most_waiting,
     per_minute,
     total,
@@ -37,9 +39,9 @@ def dashboard() -> Dashboard:
         "E-HPC / Overview",
         "All clusters at a glance: who waits, where, and how long. Click a name to look into it.",
     ).with_variable(frame.choice("cluster", "Cluster", frame.CLUSTERS))
-    frame.place(made, 4, numbers())
-    frame.place(made, 9, [clusters()])
-    frame.place(made, 9, [queues(), users()])
+    frame.place(made, 5, numbers())
+    frame.place(made, 8, [clusters()])
+    frame.place(made, 9, [queues(), users()], [11, 13])
     made.with_row(row("The last hours"))
     frame.place(made, 8, [pending_by_cluster(), longest_by_cluster()])
     frame.place(made, 8, [cores_by_cluster(), waiting_cores_by_cluster()])
@@ -81,7 +83,7 @@ def numbers() -> list[panels.Panel]:
             nothing="nobody waits", decimals=1,
         ),
         number(
-            "Failed in the last hour",
+            "Failed (1 h)",
             "The part that failed (exited) of the jobs that ended in the hour before.",
             failed_share("", CLUSTER, "1h"), unit=looks.SHARE, steps=looks.FAILED_SHARE_STEPS,
             decimals=1,
@@ -115,13 +117,13 @@ def clusters() -> panels.Panel:
             Column("Cores running", total(by, cores(CLUSTER, "running")), bar=looks.RUNNING),
             Column("Failed (1 h)", failed(by, CLUSTER, "1h")),
             Column(
-                "Share", failed_share(by, CLUSTER, "1h"), looks.SHARE,
+                "Failed share", failed_share(by, CLUSTER, "1h"), looks.SHARE,
                 steps=looks.FAILED_SHARE_STEPS,
             ),
             Column("Data age", data_age(by, CLUSTER), looks.SECONDS, steps=looks.AGE_STEPS),
         ],
         sort="Longest wait",
-        widths={"cluster_name": 170},
+        widths={"cluster_name": 180},
     )  # fmt: skip
 
 
@@ -145,7 +147,7 @@ def queues() -> panels.Panel:
             Column("Empty in", empty_in(by, CLUSTER), looks.SECONDS, decimals=1),
         ],
         sort="Longest wait",
-        widths={"cluster_name": 130},
+        widths={},
     )  # fmt: skip
 
 
@@ -165,7 +167,7 @@ def users() -> panels.Panel:
             ),
             Column("Cores running", most_waiting(by, cores(CLUSTER, "running"), CLUSTER)),
             Column(
-                "Queue's longest wait",
+                "Longest wait",
                 f"0 * ({most_waiting(by, jobs(CLUSTER, 'pending'), CLUSTER)})"
                 " + on (cluster_name, queue) group_left ()"
                 f" ({longest_wait('cluster_name, queue', CLUSTER)})",
@@ -173,7 +175,7 @@ def users() -> panels.Panel:
             ),
         ],
         sort="Cores waiting",
-        widths={"cluster_name": 130},
+        widths={},
     )  # fmt: skip
 
 
@@ -192,10 +194,14 @@ def longest_by_cluster() -> panels.Panel:
     """How long the first in the line has waited."""
     return lines(
         "Longest wait by cluster",
-        "Time since the submission of the pending job that has waited longest; a gap where nobody"
-        " waits. The ten clusters that were worst at some moment. Dashed: an hour, six, a day.",
-        {"{{cluster_name}}": highest("cluster_name", longest_wait("cluster_name", CLUSTER))},
-        unit=looks.SECONDS,
+        "Time since the submission of the pending job that has waited longest; 0 where nobody"
+        " waits. The ten clusters that were worst at some moment.",
+        {
+            "{{cluster_name}}": hours(
+                highest("cluster_name", longest_wait_or_none("cluster_name", CLUSTER))
+            )
+        },
+        unit=looks.HOURS,
         legend_right=True,
     )
 
@@ -235,11 +241,10 @@ def ended() -> panels.Panel:
 
 def failures_by_cluster() -> panels.Panel:
     """Where they fail."""
-    return lines(
-        "Failed share by cluster",
-        "The part that failed of the jobs that ended in the hour before each moment. The ten"
-        " clusters that were worst at some moment.",
-        {"{{cluster_name}}": highest("cluster_name", failed_share("cluster_name", CLUSTER, "1h"))},
-        unit=looks.SHARE,
-        legend_right=True,
-    )
+    return stack_of_largest(
+        "Failed jobs an hour, by cluster",
+        "Jobs that ended as exited in the hour before each moment.",
+        "cluster_name",
+        failed("cluster_name", CLUSTER, "1h"),
+        rest="other clusters",
+    ).decimals(0)

@@ -15,6 +15,9 @@ SOURCE = look.DataSourceRef(type_val="prometheus", uid="${datasource}")
 SHORTEST_STEP = "1m"
 """The exporter looks once a minute, unless it is told otherwise: between is nothing to see."""
 
+NARROWEST = 70
+"""Columns of a table share its width, but none is narrower; in pixels."""
+
 Panel = stat.Panel | timeseries.Panel | table.Panel
 
 TO_CLUSTER = "/d/ehpc-cluster?var-datasource=${datasource}&${__url_time_range}&var-cluster="
@@ -60,12 +63,6 @@ def number(
 
     Where there is none now, it says ``nothing`` instead of what there was last.
     """
-    absent = model.SpecialValueMap(
-        options=model.DashboardSpecialValueMapOptions(
-            match=model.SpecialValueMatch.NULL_AND_NAN,
-            result=model.ValueMappingResult(text=nothing, color="text", index=9),
-        )
-    )
     panel = (
         stat.Panel()
         .title(title)
@@ -75,11 +72,12 @@ def number(
         .interval(SHORTEST_STEP)
         .unit(unit)
         .no_value(nothing)
-        .mappings([*mappings, absent])
+        .mappings([*mappings, _absent(nothing, "text")])
         .reduce_options(common.ReduceDataOptions().calcs(["last"]).values(False))  # noqa: FBT003
         .color_mode(look.BigValueColorMode.VALUE)
         .graph_mode(look.BigValueGraphMode.AREA)
         .text_mode(look.BigValueTextMode.VALUE)
+        .text(common.VizTextDisplayOptions().value_size(32))
         .justify_mode(look.BigValueJustifyMode.AUTO)
         .orientation(look.VizOrientation.AUTO)
     )
@@ -88,6 +86,15 @@ def number(
     if steps:
         return panel.thresholds(looks.thresholds(steps)).color_scheme(looks.by_threshold())
     return panel.color_scheme(looks.fixed(colour))
+
+
+def _absent(text: str, colour: str) -> model.SpecialValueMap:
+    return model.SpecialValueMap(
+        options=model.DashboardSpecialValueMapOptions(
+            match=model.SpecialValueMatch.NULL_AND_NAN,
+            result=model.ValueMappingResult(text=text, color=colour, index=9),
+        )
+    )
 
 
 def lines(
@@ -99,12 +106,10 @@ def lines(
     colours: Mapping[str, str] | None = None,
     steps: looks.Steps = (),
     dashed: str = "",
-    ceiling: float | None = None,
     legend_right: bool = False,
-    nothing: str = "",
 ) -> timeseries.Panel:
     """A line for each series. ``exprs`` has the queries by legend; ``dashed`` is a pattern of the
-    names of lines that are limits; ``nothing`` stands there instead of "No data"."""
+    names of lines that are limits."""
     panel = _over_time(title, description, unit, legend_right=legend_right)
     for place, (legend, expr) in enumerate(exprs.items()):
         panel.with_target(query(expr, legend, chr(ord("A") + place)))
@@ -123,10 +128,6 @@ def lines(
                 model.DynamicConfigValue(id_val="color", value=_fixed(looks.LIMIT_COLOUR)),
             ],
         )
-    if ceiling is not None:
-        panel.max(ceiling)
-    if nothing:
-        panel.no_value(nothing)
     return panel
 
 
@@ -138,18 +139,11 @@ def stack(
     unit: str = looks.COUNT,
     colours: Mapping[str, str] | None = None,
     legend_right: bool = False,
-    bars: bool = False,
-    nothing: str = "",
 ) -> timeseries.Panel:
-    """Areas on top of one another, or bars for what happens rather than is."""
-    panel = lines(
-        title, description, exprs,
-        unit=unit, colours=colours, legend_right=legend_right, nothing=nothing,
-    )  # fmt: skip
+    """Areas on top of one another."""
+    panel = lines(title, description, exprs, unit=unit, colours=colours, legend_right=legend_right)
     panel.stacking(common.StackingConfig().mode(look.StackingMode.NORMAL).group("A"))
-    if bars:
-        return panel.draw_style(look.GraphDrawStyle.BARS).line_width(0).fill_opacity(85)
-    return panel.line_width(1).fill_opacity(55)
+    return panel.line_width(1).fill_opacity(70)
 
 
 def stack_of_largest(
@@ -199,6 +193,8 @@ def grid(
         .cell_height(look.TableCellHeight.SM)
         .sort_by([common.TableSortByFieldState().display_name(sort).desc(True)])  # noqa: FBT003
         .align(look.FieldTextAlignment.AUTO)
+        .min_width(NARROWEST)
+        .field_min_max(True)  # noqa: FBT003
         .no_value("–")
     )
     for place, column in enumerate(columns):
@@ -247,8 +243,9 @@ def _properties(column: Column) -> list[model.DynamicConfigValue]:
     if column.steps:
         properties |= {
             "custom.cellOptions": {"type": "color-background", "mode": "basic"},
-            "thresholds": looks.thresholds(column.steps).build().to_json(),
+            "thresholds": looks.thresholds(looks.quiet(column.steps)).build().to_json(),
             "color": {"mode": "thresholds"},
+            "mappings": [_absent("–", "transparent").to_json()],
         }
     if column.mappings:
         properties |= {
@@ -292,7 +289,7 @@ def _over_time(title: str, description: str, unit: str, *, legend_right: bool) -
         )
         .show_points(look.VisibilityMode.NEVER)
         .axis_border_show(False)  # noqa: FBT003
-        .color_scheme(looks.by_name())
+        .color_scheme(looks.palette())
     )
 
 

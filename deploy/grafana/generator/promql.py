@@ -40,10 +40,20 @@ def longest_wait(by: str, where: str) -> str:
     return f"clamp_min(time() - {first}, 0)"
 
 
+def longest_wait_or_none(by: str, where: str) -> str:
+    """The same for a graph: 0 where nobody waits."""
+    return f"{longest_wait(by, where)} or 0 * {total(by, jobs(where, 'pending'))}"
+
+
 def data_age(by: str, where: str) -> str:
     """Seconds since the published counts were true."""
     moment = f"ehpc_snapshot_timestamp_seconds{{{where}}}"
     return f"time() - min by ({by}) ({moment})" if by else f"time() - min({moment})"
+
+
+def hours(seconds: str) -> str:
+    """For an axis."""
+    return f"({seconds}) / 3600"
 
 
 def empty_in(by: str, where: str) -> str:
