@@ -430,16 +430,18 @@ def run_command(
     *arguments: str, timeout_seconds: float = 120.0, environ: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Another command, to its end."""
-    return subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-m", "exporter", *arguments],
         cwd=ROOT,
         env={**os.environ, **(environ or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
         timeout=timeout_seconds,
         check=False,
     )
+    # Not in text mode: that would change the line ends within names.
+    out, err = ended.stdout.decode(), ended.stderr.decode()
+    return subprocess.CompletedProcess(ended.args, ended.returncode, out, err)
 
 
 @contextlib.contextmanager
