@@ -22,6 +22,7 @@ from typing import Any
 from docs.generate_metrics import RECIPES, Recipe
 from exporter.simulator.command import add_arguments, build_simulation
 from exporter.simulator.server import SimulatorServer
+from exporter.simulator.simulation import Simulation
 from tests.deploy.doc_queries import queries_of
 from tests.deploy.fast_rules import write_alertmanager, write_prometheus
 from tests.deploy.rule_files import OPERATIONS, ROOT
@@ -33,11 +34,12 @@ Tool = Callable[[str], str]
 
 WORLD_SPEED = 600
 CLUSTER_ID = "ehpc-qmmvigwe"
-"""The busiest of the simulator's clusters but one: some 25 jobs an hour of its world."""
-QUEUE = "大内存"
-BACKLOG_JOBS = 6000
-RUN_SECONDS = 2 * WORLD_SPEED
-"""Of one job of the backlog: the queue goes on to start one every two seconds."""
+QUEUE = "大内存 1T"
+"""A queue of the test's own, with a single core: it starts a job every so often, come what may."""
+RUN_SECONDS = 3 * WORLD_SPEED
+USUAL_JOBS = 9
+"""Too few to be a backlog, enough to keep the queue busy until one comes."""
+BACKLOG_JOBS = 4000
 README = ROOT / "README.md"
 ONLY_WHEN_IT_FAILS = {"Which clusters cannot be read, and why?"}
 
@@ -91,9 +93,7 @@ class Stack:
     """All of it, running."""
 
     cloud: str
-    exporter: Exporter
     prometheus: str
-    alertmanager: str
     receiver: Receiver
 
     def ask_cloud(self, method: str, path: str, body: object = None) -> None:
@@ -108,9 +108,7 @@ class Stack:
         return float(found[0]["value"][1]) if found else 0.0  # type: ignore[index]
 
 
-@contextlib.contextmanager
-def simulating() -> Iterator[str]:
-    """The pretend cloud, its time flying; gives its address."""
+def a_flying_world() -> Simulation:
     flags = argparse.ArgumentParser()
     add_arguments(flags)
     options = flags.parse_args(
@@ -122,8 +120,24 @@ def simulating() -> Iterator[str]:
             f"--secret-access-key={SECRET}",
         ]
     )
-    with SimulatorServer(build_simulation(options, time.time())) as server:
-        yield server.address
+    simulation = build_simulation(options, time.time())
+    assert simulation.world is not None
+    simulation.world.engines[CLUSTER_ID].add_queue(QUEUE, 1)
+    return simulation
+
+
+def submit_usual_jobs(simulation: Simulation) -> None:
+    """What the queue is used to: some jobs, of which every third fails."""
+    assert simulation.world is not None
+    engine = simulation.world.engines[CLUSTER_ID]
+    with simulation.lock:
+        simulation.advance(time.time())
+        for number in range(USUAL_JOBS):
+            outcome = "finished" if number % 3 else "exited"
+            engine.submit(
+                int(engine.now_at), queue=QUEUE, user="李娜", cores=1, run_seconds=RUN_SECONDS,
+                outcome=outcome,
+            )  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -131,10 +145,11 @@ def running(directory: Path, require_tool: Tool) -> Iterator[Stack]:
     prometheus, alertmanager = free_address(), free_address()
     with contextlib.ExitStack() as stack:
         receiver = stack.enter_context(Receiver().listening())
-        cloud = stack.enter_context(simulating())
+        simulation = a_flying_world()
+        cloud = stack.enter_context(SimulatorServer(simulation)).address
         config = config_of(cloud, {"cfd": CLUSTER_ID})
         exporter = stack.enter_context(Exporter(directory / "exporter", config))
-        alerting = stack.enter_context(
+        stack.enter_context(
             program(
                 directory / "alertmanager.log",
                 alertmanager,
@@ -156,12 +171,13 @@ def running(directory: Path, require_tool: Tool) -> Iterator[Stack]:
                 f"--web.listen-address={prometheus}",
             )
         )
-        yield Stack(cloud, exporter, scraping, alerting, receiver)
+        exporter.until_up("cfd")
+        submit_usual_jobs(simulation)
+        yield Stack(cloud, scraping, receiver)
 
 
 def test_a_backlog_and_an_outage_call_people(tmp_path: Path, require_tool: Tool) -> None:
     with running(tmp_path, require_tool) as stack:
-        stack.exporter.until_up("cfd")
         until(lambda: stack.value("cluster_queue:ehpc_jobs_pending:growth1h + 1"), "an hour")
         until(
             lambda: stack.value(f'cluster_queue:ehpc_jobs_started:pace{{queue="{QUEUE}"}}'),
