@@ -55,9 +55,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     check = add("check-config", "validate the configuration and tell what it costs of the quota")
     _add_config_file(check)
     _add_web_config_file(check)
-    _add_web_config_file(check)
     _add_shard(check)
-    _add_web_config_file(check)
 
     collect = add("collect", "look once at every cluster, whole, and print the counts")
     _add_config_file(collect)
@@ -121,10 +119,6 @@ def _add_web(parser: argparse.ArgumentParser, address: str) -> None:
         "--web.enable-lifecycle", dest="enable_lifecycle", action="store_true",
         help="let POST /-/reload load the configuration anew",
     )  # fmt: skip
-
-
-def _add_web_config_file(parser: argparse.ArgumentParser) -> None:
-    _add_web_config_file(parser)
 
 
 def _add_web_config_file(parser: argparse.ArgumentParser) -> None:
