@@ -1,8 +1,9 @@
 """Whether the exporter in this container is healthy, for images that have no curl.
 
-Asks ``/-/healthy`` at the address in the first argument (``http://127.0.0.1:10046``) or in
-``EHPC_HEALTH_ADDRESS``, and exits 0 or 1, saying why. An answer that asks for a password is an
-answer: whoever protects the exporter need not hand its password to the container.
+Asks the URL in the first argument or in ``EHPC_HEALTH_ADDRESS``, or else
+``http://127.0.0.1:10046/-/healthy``, which is also the path where only an address is given. Exits 0 or
+1, saying why. An answer that asks for a password is an answer: whoever protects the exporter need not
+hand its password to the container.
 """
 
 import http.client
@@ -28,7 +29,7 @@ def check(address: str) -> str | None:
     else:
         connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
     try:
-        connection.request("GET", "/-/healthy")
+        connection.request("GET", parts.path.rstrip("/") or "/-/healthy")
         answer = connection.getresponse()
         said = answer.read(300).decode(errors="replace").strip()
     except (OSError, http.client.HTTPException) as error:

@@ -1,0 +1,328 @@
+"""The Helm chart: what it makes of its values, held to Kubernetes' own schemas and to our program."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from exporter import __version__
+from exporter.cli.arguments import parse_arguments
+from exporter.config import Config, parse_config, shard_of
+from exporter.simulator.workload import demo_profiles
+from tests.e2e.running import ROOT
+
+CHART = ROOT / "deploy/helm/ehpc-exporter"
+EXAMPLES = sorted(path.name for path in (CHART / "ci").glob("*.yaml"))
+KUBERNETES = "1.33"
+OPERATOR = "monitoring.coreos.com/v1"
+
+Document = dict[str, Any]
+Render = Callable[..., list[Document]]
+
+
+@pytest.fixture(scope="session")
+def run_helm(helm: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [helm, *words], capture_output=True, text=True, timeout=120, check=False, cwd=ROOT
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def render(run_helm: Callable[..., subprocess.CompletedProcess[str]]) -> Render:
+    """``helm template`` with an example's values, and more; each outcome is kept."""
+    known: dict[tuple[str, ...], list[Document]] = {}
+
+    def documents(example: str, *more: str) -> list[Document]:
+        words = ("template", "ehpc", str(CHART), f"--kube-version={KUBERNETES}",
+                 f"--values={CHART / 'ci' / example}", *more)  # fmt: skip
+        if words not in known:
+            done = run_helm(*words)
+            assert done.returncode == 0, done.stderr
+            known[words] = [each for each in yaml.safe_load_all(done.stdout) if each]
+        return known[words]
+
+    return documents
+
+
+def only(documents: list[Document], kind: str, name: str | None = None) -> Document:
+    (found,) = (
+        each
+        for each in documents
+        if each["kind"] == kind and name in {None, each["metadata"]["name"]}
+    )
+    return found
+
+
+def container(documents: list[Document]) -> Document:
+    (found,) = only(documents, "StatefulSet")["spec"]["template"]["spec"]["containers"]
+    assert isinstance(found, dict)
+    return found
+
+
+def config_of(documents: list[Document], **environ: str) -> Config:
+    text = only(documents, "ConfigMap", "ehpc-ehpc-exporter")["data"]["config.yaml"]
+    text = re.sub(r"secret_access_key_file: \S+", "secret_access_key: S", text)
+    text = re.sub(r"ca_file: \S+\n", "\n", text)
+    return parse_config(text, environ, Path("/"))
+
+
+# What is written
+
+
+@pytest.mark.parametrize("example", [None, *EXAMPLES])
+def test_helm_has_nothing_to_say(
+    example: str | None, run_helm: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    values = [f"--values={CHART / 'ci' / example}"] if example else []
+    done = run_helm("lint", "--strict", "--quiet", str(CHART), *values)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_kubernetes_takes_it(example: str, render: Render) -> None:
+    checked = 0
+    for document in render(example):
+        if document["apiVersion"] != OPERATOR:
+            kubernetes_validate.validate(document, KUBERNETES, strict=True)
+            checked += 1
+    assert checked > 5
+
+
+def test_the_validation_finds_something(render: Render) -> None:
+    wrong = json.loads(json.dumps(only(render(EXAMPLES[0]), "StatefulSet")))
+    wrong["spec"]["template"]["spec"]["containers"][0]["securitycontext"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, KUBERNETES, strict=True)
+
+
+def test_the_schema_of_the_values_is_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c",
+         "import runpy, sys; sys.stdout.write(runpy.run_path(sys.argv[1])['values_schema']())",
+         str(ROOT / "deploy/helm/values_schema.py")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    wanted = (CHART / "values.schema.json").read_text()
+    assert done.stdout == wanted, "run python deploy/helm/values_schema.py"
+
+
+def test_every_value_has_a_schema() -> None:
+    def missing(values: Mapping[str, Any], schema: Mapping[str, Any], path: str) -> Iterator[str]:
+        for key, value in values.items():
+            if key not in schema.get("properties", {}):
+                yield f"{path}{key}"
+            elif isinstance(value, dict) and "properties" in schema["properties"][key]:
+                yield from missing(value, schema["properties"][key], f"{path}{key}.")
+
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    assert list(missing(values, schema, "")) == []
+
+
+@pytest.mark.parametrize(
+    ("example", "flags", "said"),
+    [
+        ("demo", ["demo.enabled=false"], "config.clusters is empty: name the clusters to watch"),
+        ("one-account", ["secret.data=null"], "a key is needed: set secret.existing"),
+        ("one-account", ["replicas=2"], "additional properties 'replicas' not allowed"),
+        ("one-account", ["config.clusters[0].zon=x"], "additional properties 'zon' not allowed"),
+        ("one-account", ["config.state.path=/x"], "additional properties 'state' not allowed"),
+        ("one-account", ["config.collection.interval=5x"], "does not match pattern"),
+        ("one-account", ["shards=0"], "/shards': minimum: got 0, want 1"),
+        ("one-account", ["prometheusRule.thresholds.wait=1"],
+         'prometheusRule.thresholds: there is no "wait"; known are'),
+    ],
+)  # fmt: skip
+def test_bad_values_are_refused(
+    example: str,
+    flags: list[str],
+    said: str,
+    run_helm: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    done = run_helm(
+        "template", "ehpc", str(CHART), f"--values={CHART / 'ci'}/{example}-values.yaml",
+        *(f"--set={flag}" for flag in flags),
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
+def test_the_version_is_the_programs() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["appVersion"] == __version__
+
+
+# What runs
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_program_understands_its_command_line_and_configuration(
+    example: str, render: Render
+) -> None:
+    documents = render(example)
+    spec = only(documents, "StatefulSet")["spec"]
+    arguments = [each.replace("$(EHPC_SHARD_INDEX)", "0") for each in container(documents)["args"]]
+    read = parse_arguments(arguments)
+    assert read.shard.count == spec["replicas"]
+    assert str(read.config_file) in {
+        mount["mountPath"] for mount in container(documents)["volumeMounts"]
+    }
+    given = {variable["name"]: "x" for variable in container(documents)["env"]}
+    config = config_of(documents, **given)
+    state = {mount["name"]: mount["mountPath"] for mount in container(documents)["volumeMounts"]}
+    assert str(config.state.path) == state["state"]
+
+
+def test_the_demonstration_watches_the_clusters_of_the_simulator(render: Render) -> None:
+    documents = render("demo-values.yaml")
+    config = config_of(documents)
+    known = {(profile.cluster_id, profile.zone) for profile in demo_profiles(4)}
+    assert {(each.cluster_id, each.zone) for each in config.clusters} == known
+    deployment = only(documents, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    simulate = parse_arguments(deployment["args"])
+    assert simulate.access_key_id == config.accounts[0].access_key_id
+    assert simulate.secret_access_key == config.accounts[0].secret_access_key.reveal()
+    service = only(documents, "Service", "ehpc-ehpc-exporter-simulator")
+    port = service["spec"]["ports"][0]["port"]
+    assert config.accounts[0].endpoint == f"http://{service['metadata']['name']}:{port}"
+    assert simulate.listen_address == f"0.0.0.0:{port}"
+    with pytest.raises(ValueError, match="not enough values"):
+        only(documents, "Secret")
+
+
+def test_the_sharing_of_the_fleet(render: Render) -> None:
+    documents = render("fleet-values.yaml")
+    config = config_of(documents, PUBLIC_KEY_ID="x", PRIVATE_KEY_ID="y")
+    assert config.accounts[1].quota_requests == 1_000_000
+    (index,) = (each for each in container(documents)["env"] if each["name"] == "EHPC_SHARD_INDEX")
+    path = index["valueFrom"]["fieldRef"]["fieldPath"]
+    assert path == "metadata.labels['apps.kubernetes.io/pod-index']"
+    assert len({shard_of(each.cluster_id, 3) for each in config.clusters}) > 1
+    (claim,) = only(documents, "StatefulSet")["spec"]["volumeClaimTemplates"]
+    assert claim["metadata"]["name"] == "state"
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_nothing_may_do_more_than_it_must(example: str, render: Render) -> None:
+    for document in render(example):
+        if document["kind"] not in {"StatefulSet", "Deployment"}:
+            continue
+        pod = document["spec"]["template"]["spec"]
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] == 10046
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for each in pod["containers"]:
+            assert each["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert each["resources"]["limits"]["memory"]
+
+
+def test_the_user_is_the_images() -> None:
+    dockerfile = (ROOT / "deploy/Dockerfile").read_text()
+    assert "USER 10046:10046\n" in dockerfile
+    assert "runAsUser: 10046\n" in (CHART / "templates/_helpers.tpl").read_text()
+
+
+def test_it_may_reach_the_endpoints_and_names_only(render: Render) -> None:
+    policy = only(render("fleet-values.yaml"), "NetworkPolicy")["spec"]
+    ports = [port["port"] for rule in policy["egress"] for port in rule["ports"]]
+    assert sorted(set(ports)) == [53, 443, 3128, 7777]
+    policy = only(render("one-account-values.yaml"), "NetworkPolicy")["spec"]
+    (ingress,) = policy["ingress"]
+    assert ingress["ports"] == [{"port": "metrics", "protocol": "TCP"}]
+    assert len(ingress["from"]) == 1
+
+
+def test_a_protected_exporter_is_asked_from_within(render: Render) -> None:
+    (plain, protected) = (
+        container(render(f"{name}-values.yaml")) for name in ("one-account", "fleet")
+    )
+    assert plain["livenessProbe"]["httpGet"] == {"path": "/-/healthy", "port": "metrics"}
+    assert plain["readinessProbe"]["httpGet"]["path"] == "/-/ready"
+    command = protected["readinessProbe"]["exec"]["command"]
+    assert command[-1] == "https://127.0.0.1:10046/-/ready"
+    assert command[1] in re.findall(r"/opt\S+\.py", (ROOT / "deploy/Dockerfile").read_text())
+
+
+def test_the_services_selectors_meet_the_pods(render: Render) -> None:
+    documents = render("one-account-values.yaml")
+    labels = only(documents, "StatefulSet")["spec"]["template"]["metadata"]["labels"]
+    service = only(documents, "Service")
+    monitor = only(documents, "ServiceMonitor")
+    assert service["spec"]["selector"].items() <= labels.items()
+    assert (
+        monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    )
+    for kind in ("NetworkPolicy", "PodDisruptionBudget"):
+        spec = only(documents, kind)["spec"]
+        selector = spec.get("podSelector") or spec["selector"]
+        assert selector["matchLabels"].items() <= labels.items()
+    assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
+
+
+# Rules and dashboards
+
+
+def rules_of_the_project() -> list[Document]:
+    paths = sorted((ROOT / "deploy/prometheus/rules").glob("*.yml"))
+    assert paths
+    return [group for path in paths for group in yaml.safe_load(path.read_text())["groups"]]
+
+
+def test_the_rules_are_the_projects(
+    render: Render, require_tool: Callable[[str], str], tmp_path: Path
+) -> None:
+    spec = only(render("one-account-values.yaml"), "PrometheusRule")["spec"]
+    assert spec["groups"] == rules_of_the_project()
+    path = tmp_path / "rules.yml"
+    path.write_text(yaml.safe_dump(spec))
+    done = subprocess.run(
+        [require_tool("promtool"), "check", "rules", "--lint=all", "--lint-fatal", str(path)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_thresholds_and_runbooks_can_be_others(render: Render) -> None:
+    groups = only(render("fleet-values.yaml"), "PrometheusRule")["spec"]["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    original = [rule for group in rules_of_the_project() for rule in group["rules"]]
+    changed = {
+        rule["record"]: rule["expr"]
+        for rule, before in zip(rules, original, strict=True)
+        if rule["expr"] != before["expr"]
+    }
+    assert changed == {
+        "ehpc:backlog_hours:threshold": "vector(24)",
+        "ehpc:wait_seconds:threshold": "vector(48 * 3600)",
+    }
+    links = {rule["annotations"]["runbook_url"] for rule in rules if "alert" in rule}
+    assert all(link.startswith("https://wiki.example.org/hpc/operations.md#") for link in links)
+
+
+def test_the_dashboards_are_the_projects(render: Render) -> None:
+    found = {
+        name: text
+        for document in render("one-account-values.yaml")
+        if document["kind"] == "ConfigMap"
+        for name, text in document["data"].items()
+        if name.endswith(".json")
+    }
+    paths = (ROOT / "deploy/grafana/dashboards").glob("*.json")
+    assert found == {path.name: path.read_text() for path in paths}
+    assert found
