@@ -91,6 +91,27 @@ def test_prometheus_takes_its_configuration(
     assert len(re.findall(r"\d+ rules found", done.stdout)) == 3
 
 
+def test_grafana_finds_prometheus_and_the_dashboards(stack: Mapping[str, Any]) -> None:
+    environment = stack["grafana"]["environment"]
+    mounts = dict(each.split(":")[:2] for each in stack["grafana"]["volumes"])
+    told = {
+        path.parent.name: yaml.safe_load(path.read_text())
+        for path in (ROOT / "deploy/grafana/provisioning").glob("*/*.yml")
+    }
+    assert mounts["../grafana/provisioning"] == "/etc/grafana/provisioning"
+    (source,) = told["datasources"]["datasources"]
+    assert (source["type"], source["url"]) == ("prometheus", "${PROMETHEUS_URL}")
+    port = stack["prometheus"]["ports"][0].rpartition(":")[2]
+    assert environment["PROMETHEUS_URL"] == f"http://prometheus:{port}"
+    (provider,) = told["dashboards"]["providers"]
+    assert provider["options"]["path"] == "${EHPC_DASHBOARDS}"
+    where = environment["EHPC_DASHBOARDS"]
+    assert mounts["../grafana/dashboards"] == where
+    home = Path(environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert str(home.parent) == where
+    assert (ROOT / "deploy/grafana/dashboards" / home.name).exists()
+
+
 def test_the_demonstration_runs(stack: Mapping[str, Any], tmp_path: Path) -> None:
     command, *flags = stack["simulator"]["command"]
     assert command == "simulate"
