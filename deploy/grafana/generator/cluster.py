@@ -16,6 +16,7 @@ from deploy.grafana.generator.promql import (
     CLUSTER,
     QUEUE,
     USER,
+    busiest,
     cores,
     data_age,
     empty_in,
@@ -166,28 +167,24 @@ def users() -> panels.Panel:
             ),
         ],
         sort="Cores waiting",
+        widths={"cluster_name": 95, "queue": 100, "user": 130},
     )  # fmt: skip
 
 
 def by(label: str, rest: str) -> list[panels.Panel]:
     """Pending and running jobs, cores waiting and running, stacked by queue or by user."""
+    shown = (
+        ("Pending jobs", "Jobs that wait to start.", jobs(USER, "pending")),
+        ("Running jobs", "Jobs that run.", jobs(USER, "running")),
+        ("Cores waiting", "Cores that pending jobs ask for.", cores(USER, "pending")),
+        ("Cores running", "Cores that running jobs asked for.", cores(USER, "running")),
+    )
     return [
         stack_of_largest(
-            f"Pending jobs by {label}", "Jobs that wait to start.",
-            label, total(label, jobs(USER, "pending")), rest=rest,
-        ),
-        stack_of_largest(
-            f"Running jobs by {label}", "Jobs that run.",
-            label, total(label, jobs(USER, "running")), rest=rest,
-        ),
-        stack_of_largest(
-            f"Cores waiting by {label}", "Cores that pending jobs ask for.",
-            label, total(label, cores(USER, "pending")), rest=rest,
-        ),
-        stack_of_largest(
-            f"Cores running by {label}", "Cores that running jobs asked for.",
-            label, total(label, cores(USER, "running")), rest=rest,
-        ),
+            f"{title} by {label}", description, label, total(label, what),
+            rest=rest, rank=busiest(label, USER), most="cores, running and waiting,",
+        )
+        for title, description, what in shown
     ]  # fmt: skip
 
 
@@ -200,7 +197,7 @@ def longest_wait_by_queue() -> panels.Panel:
         {"{{queue}}": hours(highest("queue", longest_wait_or_none("queue", QUEUE)))},
         unit=looks.HOURS,
         legend_right=True,
-    )
+    ).decimals(2)
 
 
 def wait_by_queue() -> panels.Panel:
@@ -216,7 +213,7 @@ def wait_by_queue() -> panels.Panel:
         },
         unit=looks.HOURS,
         legend_right=True,
-    )
+    ).decimals(2)
 
 
 def run_by_queue() -> panels.Panel:
@@ -232,7 +229,7 @@ def run_by_queue() -> panels.Panel:
         },
         unit=looks.HOURS,
         legend_right=True,
-    )
+    ).decimals(2)
 
 
 def percentiles(family: str) -> dict[str, str]:
@@ -250,7 +247,7 @@ def waits() -> panels.Panel:
         percentiles("ehpc_job_wait_seconds"),
         unit=looks.HOURS,
         colours=looks.PERCENTILE_COLOURS,
-    )
+    ).decimals(2)
 
 
 def runs() -> panels.Panel:
@@ -262,14 +259,14 @@ def runs() -> panels.Panel:
         percentiles("ehpc_job_run_seconds"),
         unit=looks.HOURS,
         colours=looks.PERCENTILE_COLOURS,
-    )
+    ).decimals(2)
 
 
 def flow() -> panels.Panel:
     """In, on, out."""
     return lines(
         "Submitted, started and ended a minute",
-        "While more are submitted than start, the backlog grows. Averaged over some minutes."
+        "While more are submitted than start, the backlog grows. Averaged over at least 20 minutes."
         f" {ALL_USERS}",
         {
             "submitted": per_minute("", f"ehpc_jobs_submitted_total{{{QUEUE}}}"),
@@ -277,6 +274,7 @@ def flow() -> panels.Panel:
             "ended": per_minute("", f"ehpc_jobs_ended_total{{{QUEUE}}}"),
         },
         unit=looks.PER_MINUTE,
+        step=panels.FLOW_STEP,
         colours=looks.FLOW_COLOURS,
     )
 
@@ -285,11 +283,12 @@ def submitted_by_queue() -> panels.Panel:
     """Where the work comes in."""
     return stack_of_largest(
         "Submitted a minute, by queue",
-        f"Jobs that appeared in the list. Averaged over some minutes. {ALL_USERS}",
+        f"Jobs that appeared in the list. Averaged over at least 20 minutes. {ALL_USERS}",
         "queue",
         per_minute("queue", f"ehpc_jobs_submitted_total{{{QUEUE}}}"),
         rest="other queues",
         unit=looks.PER_MINUTE,
+        step=panels.FLOW_STEP,
     )
 
 
@@ -300,6 +299,7 @@ def ended() -> panels.Panel:
         f"Jobs that were seen to end: finished, exited (failed) or cancelled. {ALL_USERS}",
         {"{{status}}": per_minute("status", f"ehpc_jobs_ended_total{{{QUEUE}}}")},
         unit=looks.PER_MINUTE,
+        step=panels.FLOW_STEP,
         colours=looks.STATUS_COLOURS,
     )
 

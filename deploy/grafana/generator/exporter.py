@@ -45,8 +45,8 @@ def numbers() -> list[panels.Panel]:
     allowed = f"max by (account) (ehpc_api_quota_requests{{{ACCOUNT}}})"
     return [
         number(
-            "Exporters down", "Exporters that Prometheus cannot scrape.",
-            f"count(up{{{TARGET}}} == 0) or 0 * count(up{{{TARGET}}})", steps=looks.ANY_IS_BAD,
+            "Exporter", "Whether Prometheus can scrape it; with several, each of them.",
+            f"min(up{{{TARGET}}})", steps=((None, "red"), (1, "green")), mappings=looks.UP_DOWN,
         ),
         number(
             "Clusters down", "Clusters whose last sync with the cloud API failed.",

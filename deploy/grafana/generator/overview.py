@@ -14,6 +14,7 @@ from deploy.grafana.generator.panels import (
 )
 from deploy.grafana.generator.promql import (
     CLUSTER,
+    busiest,
     cores,
     data_age,
     empty_in,
@@ -120,7 +121,7 @@ def clusters() -> panels.Panel:
                 "Failed share", failed_share(by, CLUSTER, "1h"), looks.SHARE,
                 steps=looks.FAILED_SHARE_STEPS,
             ),
-            Column("Data age", data_age(by, CLUSTER), looks.SECONDS, steps=looks.AGE_STEPS),
+            Column("Data age", data_age(by, CLUSTER), looks.SECONDS, steps=looks.AGE_STEPS, decimals=1),
         ],
         sort="Longest wait",
         widths={"cluster_name": 180},
@@ -147,7 +148,7 @@ def queues() -> panels.Panel:
             Column("Empty in", empty_in(by, CLUSTER), looks.SECONDS, decimals=1),
         ],
         sort="Longest wait",
-        widths={},
+        widths={"cluster_name": 95, "queue": 100},
     )  # fmt: skip
 
 
@@ -175,7 +176,7 @@ def users() -> panels.Panel:
             ),
         ],
         sort="Cores waiting",
-        widths={},
+        widths={"cluster_name": 95, "queue": 100, "user": 130},
     )  # fmt: skip
 
 
@@ -187,6 +188,8 @@ def pending_by_cluster() -> panels.Panel:
         "cluster_name",
         total("cluster_name", jobs(CLUSTER, "pending")),
         rest="other clusters",
+        rank=busiest("cluster_name", CLUSTER),
+        most="cores, running and waiting,",
     )
 
 
@@ -203,7 +206,7 @@ def longest_by_cluster() -> panels.Panel:
         },
         unit=looks.HOURS,
         legend_right=True,
-    )
+    ).decimals(2)
 
 
 def cores_by_cluster() -> panels.Panel:
@@ -214,6 +217,8 @@ def cores_by_cluster() -> panels.Panel:
         "cluster_name",
         total("cluster_name", cores(CLUSTER, "running")),
         rest="other clusters",
+        rank=busiest("cluster_name", CLUSTER),
+        most="cores, running and waiting,",
     )
 
 
@@ -225,6 +230,8 @@ def waiting_cores_by_cluster() -> panels.Panel:
         "cluster_name",
         total("cluster_name", cores(CLUSTER, "pending")),
         rest="other clusters",
+        rank=busiest("cluster_name", CLUSTER),
+        most="cores, running and waiting,",
     )
 
 
@@ -235,6 +242,7 @@ def ended() -> panels.Panel:
         "Jobs that were seen to end: finished, exited (failed) or cancelled.",
         {"{{status}}": per_minute("status", f"ehpc_jobs_ended_total{{{CLUSTER}}}")},
         unit=looks.PER_MINUTE,
+        step=panels.FLOW_STEP,
         colours=looks.STATUS_COLOURS,
     )
 

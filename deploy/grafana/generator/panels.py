@@ -15,6 +15,9 @@ SOURCE = look.DataSourceRef(type_val="prometheus", uid="${datasource}")
 SHORTEST_STEP = "1m"
 """The exporter looks once a minute, unless it is told otherwise: between is nothing to see."""
 
+FLOW_STEP = "5m"
+"""For what happens a few times a minute: averaged over 20 minutes, it has a shape."""
+
 NARROWEST = 70
 """Columns of a table share its width, but none is narrower; in pixels."""
 
@@ -41,9 +44,11 @@ TITLES = {
 }
 
 
-def query(expr: str, legend: str = "", ref: str = "A") -> prometheus.Dataquery:
-    """Values over the time range."""
-    made = prometheus.Dataquery().expr(expr).ref_id(ref).range().datasource(SOURCE)
+def query(
+    expr: str, legend: str = "", ref: str = "A", step: str = SHORTEST_STEP
+) -> prometheus.Dataquery:
+    """Values over the time range. ``$__rate_interval`` is at least four times ``step``."""
+    made = prometheus.Dataquery().expr(expr).ref_id(ref).range().datasource(SOURCE).interval(step)
     return made.legend_format(legend) if legend else made
 
 
@@ -107,12 +112,13 @@ def lines(
     steps: looks.Steps = (),
     dashed: str = "",
     legend_right: bool = False,
+    step: str = SHORTEST_STEP,
 ) -> timeseries.Panel:
     """A line for each series. ``exprs`` has the queries by legend; ``dashed`` is a pattern of the
     names of lines that are limits."""
     panel = _over_time(title, description, unit, legend_right=legend_right)
     for place, (legend, expr) in enumerate(exprs.items()):
-        panel.with_target(query(expr, legend, chr(ord("A") + place)))
+        panel.with_target(query(expr, legend, chr(ord("A") + place), step))
     panel.line_width(2).fill_opacity(0)
     _colour(panel, colours or {})
     if steps:
@@ -139,6 +145,7 @@ def stack(
     unit: str = looks.COUNT,
     colours: Mapping[str, str] | None = None,
     legend_right: bool = False,
+    step: str = SHORTEST_STEP,
 ) -> timeseries.Panel:
     """Areas on top of one another."""
     panel = lines(title, description, exprs, unit=unit, colours=colours, legend_right=legend_right)
@@ -147,16 +154,29 @@ def stack(
 
 
 def stack_of_largest(
-    title: str, description: str, by: str, what: str, *, rest: str, unit: str = looks.COUNT
+    title: str,
+    description: str,
+    by: str,
+    what: str,
+    *,
+    rest: str,
+    rank: str = "",
+    most: str = "of it",
+    unit: str = looks.COUNT,
+    step: str = SHORTEST_STEP,
 ) -> timeseries.Panel:
-    """The lines with most, told apart by name, and the rest as one."""
-    told = (
-        f"{description} The {promql.MOST_LINES} with most in the time range have their own colour."
-    )
-    exprs = {f"{{{{{by}}}}}": promql.largest(by, what), rest: promql.others(by, what)}
+    """Ten lines told apart by name, and the rest as one. The ten are those that have most of
+    ``rank``, a query by the same label: by default of what is shown."""
+    told = f"{description} The {promql.MOST_LINES} with the most {most} are told apart."
+    ranked = rank or what
+    exprs = {
+        f"{{{{{by}}}}}": promql.largest(by, what, ranked),
+        rest: promql.others(by, what, ranked),
+    }
     return stack(
-        title, told, exprs, unit=unit, colours={rest: looks.REST_COLOUR}, legend_right=True
-    )
+        title, told, exprs,
+        unit=unit, colours={rest: looks.REST_COLOUR}, legend_right=True, step=step,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +270,7 @@ def _properties(column: Column) -> list[model.DynamicConfigValue]:
     if column.mappings:
         properties |= {
             "custom.cellOptions": {"type": "color-text"},
+            "custom.align": "center",
             "mappings": [mapping.to_json() for mapping in column.mappings],
         }
     return [

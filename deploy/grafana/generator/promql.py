@@ -96,20 +96,25 @@ def per_minute(by: str, counter: str) -> str:
     return f"60 * {total(by, f'rate({counter}[$__rate_interval])')}"
 
 
-def _largest(by: str, what: str) -> str:
-    """The lines with most in the whole time range, so that they are the same at each moment."""
-    ranked = f"sum_over_time(({what})[$__range:$__interval] @ end())"
+def busiest(by: str, where: str) -> str:
+    """What to rank by so that the same names stand on all panels about jobs and cores."""
+    return total(by, f"ehpc_jobs_cores{{{where}}}")
+
+
+def _largest(rank: str) -> str:
+    """Those with most in the whole time range, so that they are the same at each moment."""
+    ranked = f"sum_over_time(({rank})[$__range:$__interval] @ end())"
     return f"topk({MOST_LINES}, {ranked})"
 
 
-def largest(by: str, what: str) -> str:
-    """Those of ``what`` that have most in the time range."""
-    return f"({what}) and on ({by}) {_largest(by, what)}"
+def largest(by: str, what: str, rank: str) -> str:
+    """``what`` of those that have most of ``rank`` in the time range."""
+    return f"({what}) and on ({by}) {_largest(rank)}"
 
 
-def others(by: str, what: str) -> str:
-    """All the rest of them, added up; absent when there is none."""
-    return f"sum(({what}) unless on ({by}) {_largest(by, what)})"
+def others(by: str, what: str, rank: str) -> str:
+    """``what`` of all others, added up; absent when there are none."""
+    return f"sum(({what}) unless on ({by}) {_largest(rank)})"
 
 
 def highest(by: str, what: str) -> str:
