@@ -114,8 +114,9 @@ class AccountBudget:
                     f"the {self.allowed} calls that this exporter may make in"
                     f" {self.period_seconds:.0f} s are used up",
                     until_at=until_at + _ROUNDING_SECONDS,
-                    advice="It goes on by itself. Lengthen the interval, watch fewer clusters with"
-                    " this account, or raise quota.share if no other tool needs the calls.",
+                    advice="Wait; the daemon goes on by itself. Lengthen the interval, watch fewer"
+                    " clusters with this account, or raise quota.share if no other tool needs the"
+                    " calls.",
                 )
             if self._log.pause().times:
                 self._careful_call_at = now_at

@@ -183,8 +183,8 @@ def _jobs(records: Sequence[_Record], timezone: tzinfo) -> list[Job]:
     hours, seconds = _hours_of(timezone), _SECONDS_UTC if timezone is UTC else _SECONDS
     jobs = [_job(record, timezone, hours, seconds) for record in records]
     for position, job in enumerate(jobs):
-        if not job.status or not job.uuid.strip():
-            raise _bad(f"record {position} has a blank hpcjob_uuid or job_status")
+        if not job.status or not job.uuid.strip() or "\0" in job.uuid:
+            raise _bad(f"record {position} has no proper hpcjob_uuid or job_status")
     if len({job.uuid for job in jobs}) != len(jobs):
         raise _bad("the same hpcjob_uuid comes twice in one page")
     return jobs

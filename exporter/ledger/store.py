@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
+from weakref import WeakSet
 
 import msgspec
 
@@ -98,6 +99,15 @@ class Marks:
         ).fetchone()
         return row is not None
 
+    def recount(self) -> None:
+        """A transaction was undone: count what is left."""
+        try:
+            row = self._connection.execute(f"SELECT COUNT(*) FROM {self.table}").fetchone()
+        except sqlite3.OperationalError:
+            self.count = 0  # the set itself was made in that transaction
+        else:
+            self.count = int(row[0])
+
     def drop(self) -> None:
         """Forget the set."""
         self._connection.execute(f"DROP TABLE IF EXISTS {self.table}")
@@ -125,6 +135,7 @@ class Ledger:
         self.progress = self._saved_progress
         self._suspects = 0
         self._marks_made = 0
+        self._marks: WeakSet[Marks] = WeakSet()
 
     # -- transactions ------------------------------------------------------------------------
 
@@ -161,15 +172,24 @@ class Ledger:
         except sqlite3.Error as error:
             self.rollback()
             raise translated(error) from error
+        self._touched_tallies.clear()
+        self._touched_activity.clear()
         self._undo.clear()
         self._saved_progress = self.progress
 
     def rollback(self) -> None:
-        """Undo what was written since ``begin``."""
+        """Undo what was written since ``begin``. Raises ``LedgerUnreadable`` if what was there
+        before cannot be read."""
+        try:
+            self._roll_back()
+        except sqlite3.Error as error:
+            raise translated(error) from error
+
+    def _roll_back(self) -> None:
         with suppress(sqlite3.Error):  # a full disk may have undone it already
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-        for key, jobs, cores in self._undo:
+        for key, jobs, cores in reversed(self._undo):  # else a group could vanish on the way
             self._shift_group(key, -jobs, -cores)
         self._undo.clear()
         for words in (self._statuses, self._queues, self._users):
@@ -180,6 +200,8 @@ class Ledger:
         if self._touched_activity:
             self._activity = self._load_activity()
             self._touched_activity.clear()
+        for marks in self._marks:
+            marks.recount()
         self.progress = self._saved_progress
         self._suspects = 0
 
@@ -342,7 +364,9 @@ class Ledger:
     def marks(self) -> Marks:
         """A new, empty set of seen jobs."""
         self._marks_made += 1
-        return Marks(self._connection, self._marks_made)
+        marks = Marks(self._connection, self._marks_made)
+        self._marks.add(marks)
+        return marks
 
     # -- asking --------------------------------------------------------------------------------
 
@@ -523,7 +547,6 @@ class Ledger:
                 for tally in (self._tallies[key],)
             ],
         )
-        self._touched_tallies.clear()
 
     def _load_activity(self) -> dict[tuple[str, str], float]:
         rows = self._connection.execute("SELECT queue, user, last_active_at FROM activity")
@@ -540,7 +563,6 @@ class Ledger:
                 self._connection.execute(
                     "INSERT OR REPLACE INTO activity VALUES (?, ?, ?)", (queue, user, at)
                 )
-        self._touched_activity.clear()
 
     def _load_progress(self) -> Progress:
         row = self._connection.execute("SELECT value FROM about WHERE key = 'progress'").fetchone()

@@ -73,7 +73,7 @@ class Replica:
         if is_whole(ctx, head):
             take_whole(ctx, head)
         else:
-            yield from scan(ctx, self.ledger.marks(), purpose=Purpose.FRESH)
+            yield from scan(ctx, self.ledger.marks(), purpose=Purpose.FRESH, head=head)
         ctx.update(last_success_at=ctx.now_at)
         return Refreshed("scan", ctx.intake.changes, {})
 
@@ -208,7 +208,7 @@ class Replica:
                 self._note_frontier(ctx, head)
                 return "delta"
         self._scan_marks = None
-        yield from scan(ctx, self.ledger.marks(), purpose=Purpose.FRESH)
+        yield from scan(ctx, self.ledger.marks(), purpose=Purpose.FRESH, head=head)
         return "scan"
 
     def _close_sweep(self, ctx: SyncContext) -> Asking[None]:

@@ -25,8 +25,11 @@ def is_whole(ctx: SyncContext, page: Page) -> bool:
     return is_last(ctx.progress, page, offset=0, filtered=False)
 
 
-def scan(ctx: SyncContext, marks: Marks, *, purpose: Purpose) -> Asking[None]:
-    """Read the whole list. Jobs that it does not show are gone, if it is proven whole."""
+def scan(
+    ctx: SyncContext, marks: Marks, *, purpose: Purpose, head: Page | None = None
+) -> Asking[None]:
+    """Read the whole list, of which ``head`` may be the first page, read just now. Jobs that it does
+    not show are gone, if it is proven whole."""
     started_at = ctx.now_at
 
     def on_step(step: Step) -> bool:
@@ -35,6 +38,9 @@ def scan(ctx: SyncContext, marks: Marks, *, purpose: Purpose) -> Asking[None]:
         return False
 
     walk = Walk(ctx.query, marks, lambda: ctx.progress, purpose=purpose)
+    if head is not None:
+        ctx.intake.take(head.jobs)
+        walk.after = Step(head, 0, last=False)
     try:
         yield from _read_all(ctx, walk, on_step, marks)
     except SyncError:
@@ -62,7 +68,7 @@ def _read_all(ctx: SyncContext, walk: Walk, on_step: OnStep, marks: Marks) -> As
                 total = yield from _read_inserted(ctx, marks, walk.purpose)
             if total is None or marks.count >= total:
                 return
-        walk.strict = False
+        walk.strict, walk.after = False, None
     raise SyncError("moving", "the list moved while it was read, and could not be read whole")
 
 

@@ -401,7 +401,7 @@ def test_bad_answers(body: bytes) -> None:
         ("no verdict", "the answer has no ret_code"),
         ("no list", "the answer has no hpc_job_set"),
         ("negative count", "total_count is not a number of jobs"),
-        ("second record bad", "record 1 has a blank hpcjob_uuid or job_status"),
+        ("second record bad", "record 1 has no proper hpcjob_uuid or job_status"),
         ("same twice", "the same hpcjob_uuid comes twice in one page"),
         (
             "null status",
