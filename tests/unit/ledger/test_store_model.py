@@ -1,0 +1,200 @@
+"""Whatever is applied, suspected, undone and reopened: the ledger equals a plain dictionary."""
+
+import tempfile
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from exporter.ledger.records import Change, JobTotals
+from exporter.ledger.store import open_ledger
+from exporter.model import END_STATUSES, Job
+from tests.unit.ledger.made import AT
+
+INFINITE = float("inf")
+MOMENTS = st.one_of(st.none(), st.integers(AT, AT + 6))
+JOBS = st.builds(
+    Job,
+    uuid=st.integers(0, 12).map(lambda number: f"hpcjob-{number}"),
+    status=st.sampled_from(("pending", "running", "finished", "exited", "suspended", "")),
+    queue=st.sampled_from(("q", "默认队列")),
+    user=st.sampled_from(("u", 'v"\\\n')),
+    cores=st.integers(0, 4),
+    submitted_at=MOMENTS,
+    started_at=MOMENTS,
+    modified_at=MOMENTS,
+)
+BOUNDS = st.one_of(st.sampled_from((INFINITE, -INFINITE)), st.integers(AT - 1, AT + 7))
+
+
+class UndoneError(Exception):
+    """What undoes a transaction."""
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """A ledger in a file, and what a dictionary says it must hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = tempfile.TemporaryDirectory()
+        self.path = Path(self.directory.name) / "one.ledger"
+        self.ledger = open_ledger(self.path, "whose")
+        self.jobs: dict[str, Job] = {}
+        self.suspects: dict[str, Job] = {}
+
+    def teardown(self) -> None:
+        self.ledger.close()
+        self.directory.cleanup()
+
+    @rule(batch=st.lists(JOBS, max_size=8))
+    def apply(self, batch: list[Job]) -> None:
+        with self.ledger.transaction():
+            changes = self.ledger.apply(batch)
+        self._apply(batch, changes)
+
+    @rule(batch=st.lists(JOBS, max_size=8), newest=BOUNDS, oldest=BOUNDS)
+    def fail(self, batch: list[Job], newest: float, oldest: float) -> None:
+        """All of it, undone. (Suspects do not outlive a transaction of a sync that fails.)"""
+        self.restore()
+        try:
+            with self.ledger.transaction():
+                self.ledger.suspect_between(newest, oldest, keep=[])
+                self.ledger.apply(batch)
+                self.ledger.forget_suspects()
+                self.ledger.drop_older(INFINITE)
+                raise UndoneError  # noqa: TRY301
+        except UndoneError:
+            pass
+
+    @rule(batch=st.lists(JOBS, max_size=8), newest=BOUNDS, oldest=BOUNDS, forgotten=st.booleans())
+    def look(self, batch: list[Job], newest: float, oldest: float, forgotten: bool) -> None:
+        """As a sync does it: suspect, apply, and forget or restore, in one transaction."""
+        self.restore()
+        with self.ledger.transaction():
+            found = self.ledger.suspect_between(newest, oldest, keep=[job.uuid for job in batch])
+            before = len(self.jobs)
+            self._suspect(newest, oldest, {job.uuid for job in batch})
+            assert found == before - len(self.jobs)
+            self._apply(batch, self.ledger.apply(batch))
+            if forgotten:
+                assert self.ledger.forget_suspects() == len(self.suspects)
+                self.suspects.clear()
+            else:
+                assert self.ledger.restore_suspects() == len(self.suspects)
+                self.jobs |= self.suspects
+                self.suspects.clear()
+
+    @rule(newest=BOUNDS, oldest=BOUNDS, by_submit=st.booleans())
+    def suspect(self, newest: float, oldest: float, by_submit: bool) -> None:
+        by = "submitted_at" if by_submit else "modified_at"
+        with self.ledger.transaction():
+            self.ledger.suspect_between(newest, oldest, keep=[], by=by)
+        self._suspect(newest, oldest, set(), by)
+
+    @rule()
+    def restore(self) -> None:
+        with self.ledger.transaction():
+            assert self.ledger.restore_suspects() == len(self.suspects)
+        self.jobs |= self.suspects
+        self.suspects.clear()
+
+    @rule()
+    def forget(self) -> None:
+        with self.ledger.transaction():
+            assert self.ledger.forget_suspects() == len(self.suspects)
+        self.suspects.clear()
+
+    @rule(before_at=BOUNDS)
+    def drop_older(self, before_at: float) -> None:
+        if before_at in (INFINITE, -INFINITE):
+            return
+        with self.ledger.transaction():
+            dropped = self.ledger.drop_older(before_at)
+        kept = {
+            uuid: job
+            for uuid, job in self.jobs.items()
+            if job.status not in END_STATUSES | {""} or (job.modified_at or 0) >= before_at
+        }
+        assert dropped == len(self.jobs) - len(kept)
+        self.jobs = kept
+
+    @rule(status=st.sampled_from(("pending", "running", "suspended")), stay=st.integers(0, 12))
+    def leave(self, status: str, stay: int) -> None:
+        with self.ledger.transaction():
+            left = self.ledger.leave(status, lambda uuid: uuid == f"hpcjob-{stay}")
+        gone = [
+            job
+            for job in self.jobs.values()
+            if job.status == status and job.uuid != f"hpcjob-{stay}"
+        ]
+        assert left == len(gone)
+        self.jobs |= {job.uuid: job._replace(status="") for job in gone}
+
+    @rule()
+    def reopen(self) -> None:
+        self.restore()
+        self.ledger.close()
+        self.ledger = open_ledger(self.path, "whose")
+
+    @invariant()
+    def totals_are_equal(self) -> None:
+        groups: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
+        for job in self.jobs.values():
+            groups[job.status, job.queue, job.user][0] += 1
+            groups[job.status, job.queue, job.user][1] += job.cores
+        assert self.ledger.totals() == {key: JobTotals(*group) for key, group in groups.items()}
+        assert self.ledger.size == len(self.jobs)
+        assert self.ledger.suspects == len(self.suspects)
+
+    @invariant()
+    def questions_are_answered_alike(self) -> None:
+        jobs = self.jobs.values()
+        by_status = Counter(job.status for job in jobs)
+        for status in ("pending", "running", "finished", ""):
+            assert self.ledger.count_status(status) == by_status[status]
+            assert {job.uuid for job in self.ledger.in_status(status)} == {
+                job.uuid for job in jobs if job.status == status
+            }
+        assert self.ledger.active_statuses() == by_status.keys() - END_STATUSES - {""}
+        oldest: dict[str, int] = {}
+        for job in jobs:
+            if job.status == "pending" and job.submitted_at:
+                oldest[job.queue] = min(job.submitted_at, oldest.get(job.queue, job.submitted_at))
+        assert self.ledger.oldest_pending() == oldest
+        assert {uuid for uuid, _, _ in self.ledger.active_jobs()} == {
+            job.uuid for job in jobs if job.status not in END_STATUSES | {""}
+        }
+
+    @invariant()
+    def ranks_are_equal(self) -> None:
+        for newest, oldest in ((INFINITE, AT + 3), (AT + 2, -INFINITE), (AT + 4, AT + 2)):
+            for by in ("modified_at", "submitted_at"):
+                within = sum(
+                    oldest <= (getattr(job, by) or 0) <= newest for job in self.jobs.values()
+                )
+                assert self.ledger.count_between(newest, oldest, by=by) == within  # type: ignore[arg-type]
+
+    def _suspect(
+        self, newest: float, oldest: float, keep: set[str], by: str = "modified_at"
+    ) -> None:
+        for uuid, job in list(self.jobs.items()):
+            if oldest <= (getattr(job, by) or 0) <= newest and uuid not in keep:
+                self.suspects[uuid] = self.jobs.pop(uuid)
+
+    def _apply(self, batch: list[Job], changes: list[Change]) -> None:
+        new = {job.uuid: job for job in batch}
+        expected = {
+            uuid: Change(self.jobs.get(uuid) or self.suspects.get(uuid), job)
+            for uuid, job in new.items()
+            if self.jobs.get(uuid) != job
+        }
+        assert {change.new.uuid: change for change in changes} == expected
+        self.jobs |= new
+        for uuid in new:
+            self.suspects.pop(uuid, None)
+
+
+TestLedger = LedgerMachine.TestCase
+TestLedger.settings = settings(max_examples=50, stateful_step_count=12, deadline=None)
