@@ -99,6 +99,18 @@ def test_kubernetes_takes_it(example: str, render: Render) -> None:
     assert checked > 5
 
 
+def test_the_documented_values(render: Render, tmp_path: Path) -> None:
+    (values,) = re.findall(
+        r"^```yaml\n(.*?)^```", (ROOT / "docs/deployment.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    path = tmp_path / "my-values.yaml"
+    path.write_text(values)
+    documents = render(str(path))
+    assert {"ServiceMonitor", "PrometheusRule"} < {each["kind"] for each in documents}
+    names = [each.name for each in config_of(documents, EHPC_ACCESS_KEY_ID="x").clusters]
+    assert names == ["cfd"]
+
+
 def test_the_validation_finds_something(render: Render) -> None:
     wrong = json.loads(json.dumps(only(render(EXAMPLES[0]), "StatefulSet")))
     wrong["spec"]["template"]["spec"]["containers"][0]["securitycontext"] = {}
