@@ -17,7 +17,6 @@ from random import Random
 from exporter.api.budget import AccountBudget
 from exporter.api.payload import decode_page
 from exporter.clock import SystemClock
-from exporter.errors import RefusedError
 from exporter.ledger.spending import MemorySpendingLog
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import ClusterIdentity, JobListQuery, Page
@@ -164,14 +163,16 @@ class Followed:
         """The ledger on disk."""
         return open_ledger(self.ledger_path, CLUSTER_ID)
 
-    def is_right(self) -> bool:
-        """Whether the ledger, between two lives, counts as a plain loop over the list does."""
+    def wrong(self) -> int:
+        """How many jobs the ledger counts, by status, queue and user, other than a plain loop over
+        the list does."""
         ledger = self.open_ledger()
         try:
-            known = {key: totals.jobs for key, totals in ledger.totals().items()}
+            known = Counter({key: totals.jobs for key, totals in ledger.totals().items()})
         finally:
             ledger.close()
-        return known == {tuple(key): jobs for key, jobs in self.jobs.counts().items() if jobs}
+        true = Counter({tuple(key): jobs for key, jobs in self.jobs.counts().items()})
+        return ((known - true) + (true - known)).total()
 
     # -- what a poller asks of the client -------------------------------------------------------
 
@@ -222,6 +223,3 @@ class Followed:
         turn.snapshot, turn.strategy = state.snapshot, state.strategy
         turn.interval_seconds = state.effective_interval_seconds
         self.after_turn(self, turn)
-
-
-__all__ = ["START_AT", "Followed", "PretendTime", "RefusedError", "Turn"]

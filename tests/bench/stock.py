@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -56,6 +57,13 @@ class Stock:
         path = self.new_path()
         shutil.copy(kept, path)
         return path
+
+    def relearn(self, path: Path, **learned: Any) -> None:
+        """Let a ledger believe something else of its server."""
+        ledger = open_ledger(path, CLUSTER_ID)
+        with ledger.transaction():
+            ledger.progress = msgspec.structs.replace(ledger.progress, **learned)
+        ledger.close()
 
     def _make(self, path: Path, jobs: JobList) -> None:
         fill_ledger(path, CLUSTER_ID, jobs, self._progress())

@@ -1,0 +1,138 @@
+"""Resident memory of the real daemon, following a long list over HTTP."""
+
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from exporter.ledger.directory import StateDirectory
+from exporter.model import ClusterIdentity
+from tests.bench.figures import MEGABYTES, Figure, Findings, Part
+from tests.bench.followed import CLUSTER_ID
+from tests.bench.naive import KEY_ID, SECRET, memory_megabytes
+from tests.bench.workshop import CHANGES_A_MINUTE, ROOT, Bench, cloud_process
+
+GOAL = 100.0
+IDENTITY = ClusterIdentity("bench", CLUSTER_ID, "jinan1a", "default")
+START_SECONDS = 60.0
+
+
+def measure(bench: Bench) -> Findings:
+    """See the module."""
+    findings = Findings()
+    sizes = (2_000,) if bench.quick else (1_000, 1_000_000)
+    seconds = 3.0 if bench.quick else 45.0
+    for size in sizes:
+        active = bench.active(size)
+        with cloud_process(size, active, CHANGES_A_MINUTE) as address:
+            bench.tell(f"the daemon and {size:,} jobs")
+            jobs = bench.stock.jobs(size, active)
+            path = bench.stock.ledger(jobs, size, active)
+            del jobs
+            now, highest, syncs = _daemon(bench.directory, path, address, size, seconds)
+            naive = bench.naive_look(size, address)
+        findings.figures += [
+            Figure(
+                f"{size:,} jobs in the ledger, after {syncs} syncs and as many scrapes",
+                now,
+                naive["VmRSS"],
+                unit=MEGABYTES,
+                at_most=GOAL,
+            ),
+            Figure("at its highest", highest, naive["VmHWM"], unit=MEGABYTES, at_most=GOAL),
+        ]
+    findings.remarks.append(
+        "``serve`` with its web server and its ledger on disk, an interval of 1 s and an audit"
+        " every 5 s, scraped every second. The naive exporter counts page by page and keeps no job:"
+        " it has less to remember, and knows less."
+    )
+    return findings
+
+
+def _daemon(
+    directory: Path, ledger: Path, address: str, jobs: int, seconds: float
+) -> tuple[float, float, int]:
+    """Megabytes now and at their highest, and how many syncs it made."""
+    state = directory / f"state-{jobs}"
+    state.mkdir()
+    adopted = StateDirectory(state).ledger_path(IDENTITY, address)
+    ledger.rename(adopted)
+    _adopt(adopted, f"{address} {IDENTITY.zone} {IDENTITY.cluster_id}")
+    config = directory / f"config-{jobs}.json"
+    config.write_text(json.dumps(_config(address, state)))
+    command = [sys.executable, "-m", "exporter", "serve", f"--config.file={config}"]
+    command += ["--web.listen-address=127.0.0.1:0"]
+    log = directory / f"log-{jobs}"
+    with log.open("wb") as errors, subprocess.Popen(command, cwd=ROOT, stderr=errors) as process:
+        try:
+            url = _listening(log)
+            scrape = ""
+            until = time.monotonic() + START_SECONDS
+            while _value(scrape, "ehpc_syncs_total") < 1:
+                if time.monotonic() > until:
+                    raise RuntimeError(f"the daemon does not sync:\n{log.read_text()}")
+                time.sleep(0.2)
+                scrape = _get(url)
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                time.sleep(1)
+                scrape = _get(url)
+            if abs(_value(scrape, "ehpc_history_jobs_known") - jobs) > jobs / 10:
+                raise RuntimeError("the daemon did not go on with the ledger it was given")
+            highest = memory_megabytes(process.pid, "VmHWM")
+            now = memory_megabytes(process.pid)
+            return now, highest, round(_value(scrape, "ehpc_syncs_total"))
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _adopt(ledger: Path, whose: str) -> None:
+    """Let a ledger be the one of the cluster at this address."""
+    connection = sqlite3.connect(ledger)
+    connection.execute("UPDATE about SET value = ? WHERE key = 'identity'", (whose,))
+    connection.commit()
+    connection.close()
+
+
+def _config(address: str, state: Path) -> dict[str, object]:
+    account = {
+        "endpoint": address,
+        "access_key_id": KEY_ID,
+        "secret_access_key": SECRET,
+        "quota": {"requests": 1_000_000},
+    }
+    cluster = {"name": IDENTITY.name, "cluster_id": CLUSTER_ID, "zone": IDENTITY.zone}
+    return {
+        "accounts": [account],
+        "clusters": [cluster],
+        "collection": {"interval": "1s", "audit_interval": "5s"},
+        "state": {"path": str(state)},
+    }
+
+
+def _listening(log: Path) -> str:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        found = re.search(r"msg=listening .*port=(\d+)", log.read_text())
+        if found:
+            return f"http://127.0.0.1:{found[1]}/metrics"
+        time.sleep(0.1)
+    raise RuntimeError(f"the daemon does not listen:\n{log.read_text()}")
+
+
+def _get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+def _value(scrape: str, name: str) -> float:
+    found = re.search(rf"^{name}\S* (\S+)$", scrape, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+PART = Part("memory", "Resident memory", "naive exporter", measure)

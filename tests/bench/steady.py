@@ -1,0 +1,94 @@
+"""Calls per refresh in a steady state: 60 changes a minute, a refresh a minute, audits included."""
+
+from dataclasses import replace
+
+from exporter.simulator import DIALECTS, Dialect
+from exporter.sync.context import SyncSettings
+from tests.bench.figures import WRONG, Curve, Figure, Findings, Part
+from tests.bench.followed import Followed, Turn
+from tests.bench.stock import Churn
+from tests.bench.workshop import CHANGES_A_MINUTE, Bench
+
+GOAL = 1.1
+HOURS = 8
+WARM_UP_SECONDS = 1200.0
+PLOT = "calls"
+SETTINGS = SyncSettings(interval_seconds=60.0, audit_interval_seconds=600.0)
+
+
+def measure(bench: Bench) -> Findings:
+    """See the module."""
+    findings = Findings()
+    sizes = (1_000,) if bench.quick else (1_000, 10_000, 100_000, 1_000_000)
+    hours = 4.0 if bench.quick else HOURS
+    naive: list[tuple[float, float]] = []
+    ours: list[tuple[float, float]] = []
+    swept: list[tuple[float, float]] = []
+    for size in sizes:
+        calls = bench.naive_look(size)["calls"]
+        naive.append((size, calls))
+        bench.tell(f"{hours:g} simulated hours of {size:,} jobs, sorting honoured")
+        followed = _follow(bench, size, DIALECTS["documented"])
+        average = _average(_live(followed, hours))
+        ours.append((size, average))
+        findings.figures += [
+            Figure(f"calls a refresh, {size:,} jobs", average, calls, at_most=GOAL, exact=True),
+            Figure(
+                "wrong after one audit interval of rest",
+                _wrong_at_rest(followed),
+                unit=WRONG,
+                at_most=0,
+                exact=True,
+            ),
+        ]
+        bench.tell(f"{size:,} jobs, sorting ignored")
+        turns = _live(_follow(bench, size, DIALECTS["sort-ignored"]), hours / 8)
+        foreground = sum(turn.calls for turn in turns) / len(turns)
+        swept.append((size, foreground))
+        findings.figures.append(
+            Figure(f"the same, sorting ignored: {turns[-1].strategy}", foreground, calls)
+        )
+    findings.curves = [
+        Curve(PLOT, "naive exporter", naive),
+        Curve(PLOT, "sorting not honoured", swept),
+        Curve(PLOT, "ehpc-exporter", ours),
+    ]
+    findings.remarks.append(
+        f"{hours:g} simulated hours of {CHANGES_A_MINUTE:.0f} changes a minute at random moments"
+        " (submitted, started, ended in turn), interval 60 s, audit_interval 10 m, 1000 calls an"
+        " hour allowed; the first 20 minutes after the start are left out. Where sorting is"
+        " ignored, calls for fresh numbers only: the history is read beside them, as far as the"
+        " budget lets it."
+    )
+    return findings
+
+
+def _follow(bench: Bench, size: int, dialect: Dialect) -> Followed:
+    active = bench.active(size)
+    jobs = bench.stock.jobs(size, active)
+    path = bench.stock.ledger(jobs, size, active)
+    if dialect.sort != "honoured":
+        bench.stock.relearn(path, sort="ignored")
+    churn = Churn(jobs, per_minute=CHANGES_A_MINUTE)
+    return Followed(jobs, path, world=churn, dialect=dialect, settings=replace(SETTINGS))
+
+
+def _live(followed: Followed, hours: float) -> list[Turn]:
+    turns = followed.run(WARM_UP_SECONDS + hours * 3600)
+    begin_at = turns[0].began_at + WARM_UP_SECONDS
+    return [turn for turn in turns if turn.began_at >= begin_at]
+
+
+def _average(turns: list[Turn]) -> float:
+    return sum(turn.calls + turn.background for turn in turns) / len(turns)
+
+
+def _wrong_at_rest(followed: Followed) -> int:
+    churn = followed.world
+    assert isinstance(churn, Churn)
+    churn.resting = True
+    followed.run(SETTINGS.audit_interval_seconds + SETTINGS.interval_seconds)
+    return followed.wrong()
+
+
+PART = Part("steady", "Calls a refresh, steady state", "naive exporter", measure)
