@@ -39,7 +39,8 @@ from exporter.web.rendering import OPENMETRICS_END, render_header, render_sample
 from tests.unit.manual_clock import ManualClock
 
 ACCOUNT = "default"
-ALLOWED_CALLS = 1000
+CALLS_A_CLUSTER = 250
+"""Allowed in an hour, on average."""
 SCRAPE_SECONDS = 60
 TARGET = 'instance="exporter:10046",job="ehpc"'
 NAMES = ("materials", "genomics", "cfd", "teaching")
@@ -78,7 +79,7 @@ class Past:
         options = flags.parse_args([f"--clusters={clusters}", f"--seed={seed}"])
         self.simulation = build_simulation(options, start_at)
         self.budget = AccountBudget(
-            allowed=ALLOWED_CALLS,
+            allowed=CALLS_A_CLUSTER * clusters,
             period_seconds=3600,
             clock=self.clock,
             log=MemorySpendingLog(),

@@ -111,7 +111,7 @@ def numbers() -> list[panels.Panel]:
             "Data age",
             "How long ago these counts were true. The exporter withdraws those that are older than"
             " its collection.staleness.",
-            data_age("", CLUSTER), unit=looks.SECONDS, steps=looks.AGE_STEPS, decimals=0,
+            data_age("", CLUSTER), unit=looks.SECONDS, steps=looks.AGE_STEPS, decimals=0, trend=False,
         ),
     ]  # fmt: skip
 
@@ -155,7 +155,7 @@ def users() -> panels.Panel:
             Column("Pending", most_waiting(labels, jobs(USER, "pending"), USER)),
             Column(
                 "Cores waiting", most_waiting(labels, cores(USER, "pending"), USER),
-                bar=looks.PENDING,
+                bar=looks.PENDING, width=135,
             ),
             Column("Cores running", most_waiting(labels, cores(USER, "running"), USER)),
             Column(
@@ -167,7 +167,7 @@ def users() -> panels.Panel:
             ),
         ],
         sort="Cores waiting",
-        widths={"cluster_name": 95, "queue": 100, "user": 130},
+        widths={"cluster_name": 95, "queue": 90, "user": 120},
     )  # fmt: skip
 
 

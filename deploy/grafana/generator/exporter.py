@@ -47,15 +47,16 @@ def numbers() -> list[panels.Panel]:
         number(
             "Exporter", "Whether Prometheus can scrape it; with several, each of them.",
             f"min(up{{{TARGET}}})", steps=((None, "red"), (1, "green")), mappings=looks.UP_DOWN,
+            trend=False,
         ),
         number(
             "Clusters down", "Clusters whose last sync with the cloud API failed.",
             f"count(ehpc_up{{{CLUSTER}}} == 0) or 0 * count(ehpc_up{{{CLUSTER}}})",
-            steps=looks.ANY_IS_BAD,
+            steps=looks.ANY_IS_BAD, trend=False,
         ),
         number(
             "Oldest data", "Age of the oldest counts of any cluster.",
-            data_age("", CLUSTER), unit=looks.SECONDS, steps=looks.AGE_STEPS, decimals=0,
+            data_age("", CLUSTER), unit=looks.SECONDS, steps=looks.AGE_STEPS, decimals=0, trend=False,
         ),
         number(
             "Syncs failed", "The part of the last hour's syncs that failed.",
@@ -77,6 +78,7 @@ def numbers() -> list[panels.Panel]:
             f"min(ehpc_history_jobs_known{{{CLUSTER}}}"
             f" / (ehpc_history_jobs_expected{{{CLUSTER}}} > 0))",
             unit=looks.SHARE, steps=((None, "yellow"), (0.999, "green")), decimals=1,
+            trend=False,
         ),
         number(
             "Corrections",
@@ -91,7 +93,7 @@ def numbers() -> list[panels.Panel]:
             "Whether the last attempt to load the configuration succeeded. If not, the old one goes"
             " on; the log has the reason.",
             f"min(ehpc_exporter_config_last_reload_successful{{{TARGET}}})",
-            steps=((None, "red"), (1, "green")), mappings=looks.LOADED,
+            steps=((None, "red"), (1, "green")), mappings=looks.LOADED, trend=False,
         ),
     ]  # fmt: skip
 

@@ -58,7 +58,7 @@ def numbers() -> list[panels.Panel]:
             "Clusters whose last sync with the cloud API failed. What is shown of them is old, or"
             " withdrawn.",
             f"count(ehpc_up{{{CLUSTER}}} == 0) or 0 * count(ehpc_up{{{CLUSTER}}})",
-            steps=looks.ANY_IS_BAD,
+            steps=looks.ANY_IS_BAD, trend=False,
         ),
         number(
             "Running", f"Jobs that run now. {NEAR}",
@@ -93,7 +93,7 @@ def numbers() -> list[panels.Panel]:
             "Oldest data",
             "Age of the oldest counts on this page. The exporter withdraws those that are older"
             " than its collection.staleness.",
-            data_age("", CLUSTER), unit=looks.SECONDS, steps=looks.AGE_STEPS, decimals=0,
+            data_age("", CLUSTER), unit=looks.SECONDS, steps=looks.AGE_STEPS, decimals=0, trend=False,
         ),
     ]  # fmt: skip
 
@@ -139,7 +139,7 @@ def queues() -> panels.Panel:
         [
             Column(
                 "Longest wait", longest_wait(by, CLUSTER), looks.SECONDS,
-                steps=looks.WAIT_STEPS, decimals=1,
+                steps=looks.WAIT_STEPS, decimals=1, width=125,
             ),
             Column("Pending", f"{total(by, jobs(CLUSTER, 'pending'))} > 0", bar=looks.PENDING),
             Column(
@@ -164,7 +164,7 @@ def users() -> panels.Panel:
             Column("Pending", most_waiting(by, jobs(CLUSTER, "pending"), CLUSTER)),
             Column(
                 "Cores waiting", most_waiting(by, cores(CLUSTER, "pending"), CLUSTER),
-                bar=looks.PENDING,
+                bar=looks.PENDING, width=135,
             ),
             Column("Cores running", most_waiting(by, cores(CLUSTER, "running"), CLUSTER)),
             Column(
@@ -176,7 +176,7 @@ def users() -> panels.Panel:
             ),
         ],
         sort="Cores waiting",
-        widths={"cluster_name": 95, "queue": 100, "user": 130},
+        widths={"cluster_name": 95, "queue": 90, "user": 120},
     )  # fmt: skip
 
 

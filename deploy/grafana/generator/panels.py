@@ -63,8 +63,9 @@ def number(
     mappings: Sequence[model.ValueMapping] = (),
     nothing: str = "–",
     decimals: int | None = None,
+    trend: bool = True,
 ) -> stat.Panel:
-    """The value now, large, with its past behind it. Either a fixed colour or thresholds.
+    """The value now, large, with its past behind it if there is a ``trend``. Either a fixed colour or thresholds.
 
     Where there is none now, it says ``nothing`` instead of what there was last.
     """
@@ -80,9 +81,9 @@ def number(
         .mappings([*mappings, _absent(nothing, "text")])
         .reduce_options(common.ReduceDataOptions().calcs(["last"]).values(False))  # noqa: FBT003
         .color_mode(look.BigValueColorMode.VALUE)
-        .graph_mode(look.BigValueGraphMode.AREA)
+        .graph_mode(look.BigValueGraphMode.AREA if trend else look.BigValueGraphMode.NONE)
         .text_mode(look.BigValueTextMode.VALUE)
-        .text(common.VizTextDisplayOptions().value_size(32))
+        .text(common.VizTextDisplayOptions().value_size(30))
         .justify_mode(look.BigValueJustifyMode.AUTO)
         .orientation(look.VizOrientation.AUTO)
     )
