@@ -63,7 +63,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if subprocess.run(["podman", "image", "exists", base_name()], check=False).returncode:
         archive = tmp_path_factory.mktemp("base") / "base.tar"
         packages = "python3,python3-venv,ca-certificates"
-        run("mmdebstrap", "--variant=minbase", f"--include={packages}", "bookworm", str(archive))
+        mirrors = [str(path) for path in Path("/etc/apt/sources.list.d").glob("debian.sources")]
+        run("mmdebstrap", "--variant=minbase", f"--include={packages}", "bookworm", str(archive),
+            *mirrors)  # fmt: skip
         run("podman", "import", str(archive), base_name())
         archive.unlink()
     name = f"localhost/ehpc-exporter-test:{uuid.uuid4().hex[:8]}"
@@ -111,6 +113,14 @@ class Container:
     def inspect(self, what: str) -> str:
         return run(*PODMAN, "inspect", f"--format={what}", self.name).strip()
 
+    def status(self) -> dict[str, str]:
+        """What the kernel says of process 1."""
+        status = Path(f"/proc/{self.inspect('{{.State.Pid}}')}/status").read_text()
+        return dict(re.findall(r"^(\w+):\t(.*)$", status, re.MULTILINE))
+
+    def heeds_sigterm(self) -> bool:
+        return bool(int(self.status()["SigCgt"], 16) >> (signal.SIGTERM - 1) & 1)
+
     def exec(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*PODMAN, "exec", self.name, *command], capture_output=True, text=True, check=False
@@ -151,8 +161,7 @@ def test_it_runs_with_nothing(image: str, world: World, volume: str, tmp_path: P
     container = Container(image, path, volume)
     try:
         assert container.until_up().sum("ehpc_jobs", status="pending") == 250
-        status = Path(f"/proc/{container.inspect('{{.State.Pid}}')}/status").read_text()
-        facts = dict(re.findall(r"^(\w+):\t(.*)$", status, re.MULTILINE))
+        facts = container.status()
         assert facts["Uid"].split() == facts["Gid"].split() == [str(USER)] * 4
         assert {int(facts[f"Cap{kind}"], 16) for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {0}
         assert facts["NoNewPrivs"] == "1"
@@ -182,6 +191,35 @@ def test_a_new_container_goes_on_where_the_old_one_ended(
             assert container.stop() == 0, container.log()
         finally:
             run(*PODMAN, "rm", "--force", container.name)
+
+
+def test_it_ends_while_it_starts(image: str, world: World, volume: str, tmp_path: Path) -> None:
+    """What process 1 has no handler for never reaches it; it has one before it begins its work."""
+    path = write_config(tmp_path, config_of(world.endpoint, [CLUSTER], state="state"))
+    path.chmod(0o644)
+    for _ in range(3):
+        container = Container(image, path, volume)
+        try:
+            until(container.heeds_sigterm, "a handler")
+            assert container.stop() == 0, container.log()
+            assert "Traceback" not in container.log()
+        finally:
+            run(*PODMAN, "rm", "--force", container.name)
+
+
+def test_the_pretend_cloud_runs_in_it_too(image: str) -> None:
+    name = f"ehpc-test-{uuid.uuid4().hex[:8]}"
+    command = (*PODMAN, "run", "--detach", f"--name={name}", "--network=host", "--read-only",
+               "--read-only-tmpfs=false", "--cap-drop=all", "--no-healthcheck",
+               "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024", image,
+               "simulate", "--listen-address=127.0.0.1:0")  # fmt: skip
+    run(*command)
+    try:
+        until(lambda: "cluster_id" in run(*PODMAN, "logs", name), "the pretend cloud")
+        run(*PODMAN, "kill", f"--signal={signal.SIGTERM.value}", name)
+        assert run(*PODMAN, "wait", name, timeout_seconds=5).strip() == "0"
+    finally:
+        run(*PODMAN, "rm", "--force", name)
 
 
 def test_what_is_in_it(image: str) -> None:
