@@ -1,0 +1,171 @@
+"""Kills and restarts: nothing is lost, nothing counted twice, and few calls are needed."""
+
+import random
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+from exporter.simulator import END_STATUSES, JobList
+from tests.e2e.churn import QUEUES, USERS, populate
+from tests.e2e.running import Exporter, World, config_of, until
+
+PAGE_STEP = 99
+"""Jobs that a page of a walk shows anew: consecutive pages overlap by one."""
+
+
+class Model:
+    """Submits, starts and ends jobs, and counts what a ledger must have counted."""
+
+    def __init__(self, jobs: JobList, seed: int) -> None:
+        self._jobs = jobs
+        self._rng = random.Random(seed)
+        self._active = [job.uuid for job in jobs.jobs() if job.status in {"pending", "running"}]
+        self.submitted: Counter[tuple[str, ...]] = Counter()
+        self.started: Counter[tuple[str, ...]] = Counter()
+        self.ended: Counter[tuple[str, ...]] = Counter()
+
+    def change(self) -> None:
+        """One transition, now."""
+        at = time.time()
+        lot = self._rng.random()
+        if lot < 0.4 or not self._active:
+            queue = self._rng.choice(QUEUES)
+            uuid = self._jobs.submit(at, queue=queue, user=self._rng.choice(USERS))
+            self._active.append(uuid)
+            self.submitted[queue,] += 1
+            return
+        uuid = self._rng.choice(self._active)
+        job = self._jobs.get(uuid)
+        if lot < 0.45:
+            self._jobs.cancel(uuid, at)
+        elif job.status == "pending":
+            self._jobs.start(uuid, at)
+            self.started[job.queue,] += 1
+        else:
+            self._jobs.end(uuid, at, self._rng.choice(("finished", "exited")))
+        job = self._jobs.get(uuid)
+        if job.status in END_STATUSES:
+            self._active.remove(uuid)
+            self.ended[job.queue, job.status] += 1
+
+    def agrees(self, exporter: Exporter) -> bool:
+        """Whether the counters are these, to the last one."""
+        metrics = exporter.scrape()
+        return (
+            metrics.by("ehpc_jobs_submitted_total", "queue") == self.submitted
+            and metrics.by("ehpc_jobs_started_total", "queue") == self.started
+            and metrics.by("ehpc_jobs_ended_total", "queue", "status") == self.ended
+        )
+
+
+def test_kills_at_any_moment_lose_and_double_nothing(tmp_path: Path) -> None:
+    """The jobs go on while the process is killed and started again and again."""
+    rng = random.Random(7)
+    with World(latency_seconds=0.01) as world:
+        jobs = world.add("c").jobs
+        populate(jobs, 900, active=150)
+        config = config_of(world.endpoint, ["c"], state="state")
+        exporter = Exporter(tmp_path, config).start()
+        exporter.until_true({"c": world.truth("c")})
+        time.sleep(2)  # what happens in the very second in which a ledger begins is not counted
+        model = Model(jobs, seed=3)
+        over = threading.Event()
+
+        def live() -> None:
+            while not over.wait(0.02):
+                with world.lock:
+                    model.change()
+
+        life = threading.Thread(target=live, name="life")
+        life.start()
+        try:
+            for _ in range(8):
+                time.sleep(rng.uniform(0, 1.2))
+                exporter.kill()
+                exporter.start()
+        finally:
+            over.set()
+            life.join()
+        with exporter:
+            exporter.until_true({"c": world.truth("c")})
+            until(lambda: model.agrees(exporter), "the counters to be those of the model")
+            assert model.submitted.total() > 50
+            assert model.ended.total() > 20
+            assert "set aside" not in exporter.log()
+
+
+def test_kills_while_the_history_is_read(tmp_path: Path) -> None:
+    """It goes on where it was: all the kills together cost few pages twice."""
+    with World(latency_seconds=0.05) as world:
+        populate(world.add("c").jobs, 3000, active=120)
+        config = config_of(world.endpoint, ["c"], state="state", audit_interval="10m")
+        exporter = Exporter(tmp_path, config)
+        complete = False
+        kills = 0
+        while not complete and kills < 6:
+            exporter.start()
+            known = exporter.until_up("c").value("ehpc_history_jobs_known") or 0
+            time.sleep(0.2 + 0.15 * kills)
+            metrics = exporter.scrape()
+            complete = metrics.value("ehpc_history_complete") == 1
+            exporter.kill()
+            kills += 1
+        assert kills > 1, known
+        with exporter:
+            exporter.until_true({"c": world.truth("c")})
+        # 31 pages are all there is; each start costs a head, a sweep and the page it was cut off in.
+        assert len(world.calls("c")) <= 31 + 10 * (kills + 1)
+
+
+def test_a_restart_costs_what_has_changed(tmp_path: Path) -> None:
+    """At most 2 + ceil(changes / 99) calls until all is current again."""
+    with World() as world:
+        hosted = world.add("c")
+        populate(hosted.jobs, 2500, active=300)
+        config = config_of(
+            world.endpoint, {"b": "c"}, state="state", audit_interval="10m", interval="5s"
+        )
+        exporter = Exporter(tmp_path, config).start()
+        exporter.until_true({"b": world.truth("c")})
+        until(
+            lambda: exporter.scrape().value("ehpc_sync_strategy", strategy="delta") == 1,
+            "the way that needs few calls",
+        )
+        for changes in (0, 40, 250):
+            exporter.kill()
+            with world.lock:
+                model = Model(hosted.jobs, seed=changes)
+                for _ in range(changes):
+                    model.change()
+            calls_before = len(world.calls())
+            restarted_at = time.time()
+            exporter.start()
+            until(
+                lambda since=restarted_at: (
+                    (exporter.scrape().value("ehpc_last_sync_success_timestamp_seconds") or 0)
+                    > since
+                ),
+                "the first sync",
+            )
+            calls = len(world.calls()) - calls_before
+            assert calls <= 2 + -(-changes // PAGE_STEP), f"{changes} changes"
+            exporter.until_true({"b": world.truth("c")}, within_seconds=1)
+        with exporter:
+            pass
+
+
+def test_a_restart_shows_at_once_what_was_true_a_moment_ago(tmp_path: Path) -> None:
+    """Also where the cloud is out of reach just then."""
+    with World() as world:
+        populate(world.add("c").jobs, 330, active=50)
+        config = config_of(world.endpoint, ["c"], state="state")
+        exporter = Exporter(tmp_path, config).start()
+        exporter.until_true({"c": world.truth("c")})
+        exporter.stop()
+        truth = world.truth("c")
+    with exporter.start():
+        exporter.until_ready()
+        metrics = exporter.scrape()
+        assert metrics.up("c") == 0
+        assert metrics.jobs() == {"c": truth}
