@@ -141,7 +141,9 @@ def test_every_alert_has_a_runbook() -> None:
     headings = anchors(page)
     for name in ALERTS:
         assert headings.count(name.lower()) == 1, name
-    sections = dict(re.findall(r"^### (Ehpc\w+)\n(.*?)(?=^#{2,3} |\Z)", page, re.DOTALL | re.MULTILINE))
+    sections = dict(
+        re.findall(r"^### (Ehpc\w+)\n(.*?)(?=^#{2,3} |\Z)", page, re.DOTALL | re.MULTILINE)
+    )
     assert set(sections) == set(ALERTS)
     for name, section in sections.items():
         for part in ("**It means**", "**Check**", "**Do**"):
