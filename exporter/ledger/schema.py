@@ -13,8 +13,10 @@ The empty one marks a job that is no longer active and whose end has not been se
 LAST_END_STATUS_ID = 3
 PENDING_ID = FIXED_STATUSES.index("pending")
 
+# By row, not clustered by uuid: identities are random, and jobs that are young together change
+# together, so that a page of changes dirties few pages of the file.
 _JOB_COLUMNS = """
-    uuid TEXT NOT NULL PRIMARY KEY,
+    uuid TEXT NOT NULL UNIQUE,
     status INTEGER NOT NULL,
     queue INTEGER NOT NULL,
     user INTEGER NOT NULL,
@@ -29,9 +31,8 @@ CREATE TABLE about (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT 
 CREATE TABLE statuses (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE queues (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE users (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
-CREATE TABLE jobs ({_JOB_COLUMNS}) WITHOUT ROWID;
+CREATE TABLE jobs ({_JOB_COLUMNS});
 CREATE INDEX jobs_by_change ON jobs (modified_at);
-CREATE INDEX jobs_by_submit ON jobs (submitted_at);
 CREATE INDEX jobs_active ON jobs (status, queue, submitted_at) WHERE status > {LAST_END_STATUS_ID};
 CREATE TABLE tallies (
     kind TEXT NOT NULL, queue TEXT NOT NULL, status TEXT NOT NULL,
@@ -46,7 +47,7 @@ CREATE TABLE shown (label TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (label
     WITHOUT ROWID;
 """
 
-TEMPORARY_TABLES = f"CREATE TEMP TABLE suspects ({_JOB_COLUMNS}) WITHOUT ROWID"
+TEMPORARY_TABLES = f"CREATE TEMP TABLE suspects ({_JOB_COLUMNS})"
 """Jobs taken out of the list of jobs until it is proven that they are gone, not moved."""
 
 
@@ -69,6 +70,7 @@ def tune(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     # A power cut may take the last transactions, whole; jobs and counters go back together.
     connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")
     connection.execute("PRAGMA cache_size = -8192")
     connection.execute("PRAGMA temp_store = FILE")
     connection.execute(TEMPORARY_TABLES)

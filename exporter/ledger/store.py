@@ -24,6 +24,12 @@ _Row = tuple[str, int, int, int, int, int, int | None, int]
 _GroupKey = tuple[int, int, int]
 
 _UPSERT = f"INSERT OR REPLACE INTO jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_UPDATE = (
+    "UPDATE jobs SET status = ?, queue = ?, user = ?, cores = ?, started_at = ?, modified_at = ?"
+    " WHERE uuid = ?"
+)
+"""Leaves out what almost never changes, and so its index."""
+_SUBMITTED = _COLUMNS.split(", ").index("submitted_at")
 _SELECT_SOME = f"SELECT {_COLUMNS} FROM {{table}} WHERE uuid IN (SELECT value FROM json_each(?))"
 _DELETE_SOME = "DELETE FROM {table} WHERE uuid IN (SELECT value FROM json_each(?))"
 
@@ -224,9 +230,10 @@ class Ledger:
     def apply(self, jobs: Sequence[Job]) -> list[Change]:
         """Make the ledger agree with records of the remote list; returns what that changed."""
         status_id, queue_id, user_id = self._statuses.id_of, self._queues.id_of, self._users.id_of
+        by_uuid = {job.uuid: job for job in jobs}
         rows: dict[str, _Row] = {
-            job.uuid: (
-                job.uuid,
+            uuid: (
+                uuid,
                 status_id(job.status),
                 queue_id(job.queue),
                 user_id(job.user),
@@ -235,27 +242,22 @@ class Ledger:
                 job.started_at,
                 job.modified_at or 0,
             )
-            for job in jobs
+            for uuid, job in by_uuid.items()
         }
         asked = json.dumps(list(rows))
         known: dict[str, _Row] = {
             row[0]: row
             for row in self._connection.execute(_SELECT_SOME.format(table="jobs"), (asked,))
         }
-        changed = [row for row in rows.values() if known.get(row[0]) != row]
+        changed = [job for uuid, job in by_uuid.items() if known.get(uuid) != rows[uuid]]
         if not changed:
             return []
-        self._connection.executemany(_UPSERT, changed)
-        for row in changed:
-            old = known.get(row[0])
-            if old is not None:
-                self._count(old, -1)
-            self._count(row, +1)
+        self._store([rows[job.uuid] for job in changed], known)
         if self._suspects:
             known |= self._take_suspects(asked)
         return [
-            Change(self._job(known[row[0]]) if row[0] in known else None, self._job(row))
-            for row in changed
+            Change(self._job(known[job.uuid]) if job.uuid in known else None, job)
+            for job in changed
         ]
 
     def suspect(self, uuids: Sequence[str]) -> None:
@@ -500,6 +502,22 @@ class Ledger:
             started_at,
             modified_at or None,
         )
+
+    def _store(self, rows: Sequence[_Row], known: Mapping[str, _Row]) -> None:
+        new, updated = [], []
+        for row in rows:
+            old = known.get(row[0])
+            if old is None:
+                new.append(row)
+            else:
+                self._count(old, -1)
+                if old[_SUBMITTED] == row[_SUBMITTED]:
+                    updated.append((*row[1:_SUBMITTED], *row[_SUBMITTED + 1 :], row[0]))
+                else:
+                    new.append(row)
+            self._count(row, +1)
+        self._connection.executemany(_UPSERT, new)
+        self._connection.executemany(_UPDATE, updated)
 
     def _count(self, row: _Row, jobs: int) -> None:
         key = (row[1], row[2], row[3])

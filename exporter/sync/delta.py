@@ -21,7 +21,7 @@ from exporter.sync.evidence import (
 )
 from exporter.sync.walk import SeenInMemory, Step, Walk
 
-MOST_CATCH_UP_PAGES = 60
+MOST_CATCH_UP_PAGES = 250
 """After more pages than this the active jobs are swept first: their counts are wanted now."""
 
 UNCHANGED_TAIL = 5

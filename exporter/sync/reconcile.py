@@ -138,22 +138,28 @@ def reconcile(ctx: SyncContext, head: Page) -> Asking[None]:
     """
     total = head.total_count or 0
     whole = Stretch(Boundary(INFINITE, -total), Boundary(-INFINITE, 0))
-    if ctx.progress.sort_by_submit != "no":
-        try:
-            found = yield from search(ctx, replace(whole, ranking=BY_SUBMIT))
-        except (OrderBroken, RefusedError) as error:
-            if isinstance(error, RefusedError) and error.reason != "request":
-                raise
-            ctx.ledger.restore_suspects()
-            ctx.update(sort_by_submit="no")
-        else:
-            if found:
-                return
-    yield from search(ctx, whole)
+    # What was deleted together stands together in one of the orders, and is strewn in the other.
+    for together in (True, False):
+        if ctx.progress.sort_by_submit != "no":
+            try:
+                found = yield from search(ctx, replace(whole, ranking=BY_SUBMIT), together=together)
+            except (OrderBroken, RefusedError) as error:
+                if isinstance(error, RefusedError) and error.reason != "request":
+                    raise
+                ctx.ledger.restore_suspects()
+                ctx.update(sort_by_submit="no")
+            else:
+                if found:
+                    return
+        if (yield from search(ctx, whole, together=together)):
+            return
 
 
-def search(ctx: SyncContext, whole: Stretch, first: Ranked | None = None) -> Asking[bool]:
-    """Close in on what differs within a stretch. False if that would take too many calls."""
+def search(
+    ctx: SyncContext, whole: Stretch, first: Ranked | None = None, *, together: bool = False
+) -> Asking[bool]:
+    """Close in on what differs within a stretch. False if that would take too many calls, or, with
+    ``together``, as soon as it shows that it is not all in one place."""
     open_stretches = [whole] if first is None else _split(whole, examine(ctx, first))
     most_calls = 8 + 4 * max(1, (max(1, whole.listed) // ctx.page_size).bit_length())
     if whole.ranking is BY_CHANGE:
@@ -174,6 +180,8 @@ def search(ctx: SyncContext, whole: Stretch, first: Ranked | None = None) -> Ask
         calls += 1
         ranked = yield from _probe(ctx, stretch, at_end=at_end)
         open_stretches += _split(stretch, examine(ctx, ranked))
+        if together and sum(each.surplus(ctx) != 0 for each in open_stretches) > 1:
+            return False
     return True
 
 

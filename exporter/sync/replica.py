@@ -8,7 +8,13 @@ from exporter.errors import SyncError
 from exporter.ledger.store import Ledger, Marks
 from exporter.model import END_STATUSES, Page
 from exporter.sync.asking import Allowance, Asking, FilterBroken, OrderBroken, Purpose
-from exporter.sync.audit import audits_of, due_audits, ends_as_known, run_audit
+from exporter.sync.audit import (
+    audits_of,
+    due_audits,
+    ends_as_known,
+    resolve_set_aside,
+    run_audit,
+)
 from exporter.sync.backfill import backfill, probation
 from exporter.sync.context import SyncContext, SyncSettings, bottom_at
 from exporter.sync.delta import catch_up, close_head, read_head
@@ -21,6 +27,9 @@ from exporter.sync.sweep import sweep_active, sweep_cost
 MOST_MISMATCHES = 3
 MOST_SCANNED_PAGES = 20
 BELIEVED_EMPTY_HEADS = 3
+BUSY_AUDIT_INTERVALS = 1.5
+"""While the list moves an audit sometimes needs a second look at its head; rarer ones make up for
+that."""
 NOT_ACTIVE = END_STATUSES | {""}
 
 
@@ -46,6 +55,7 @@ class Replica:
         self._rng = rng
         self._scan_marks: Marks | None = None
         self._empty_heads = 0
+        self._refreshed = False
 
     def refresh(self, now_at: float, allowance: Allowance) -> Asking[Refreshed]:
         """Bring the ledger up to date. ``now_at`` is the server's time as well as it is known."""
@@ -63,6 +73,7 @@ class Replica:
             ctx.distrust_order()
             ctx.update(scanned_at=0.0)
         self._finish(ctx, pairs_before)
+        self._refreshed = True
         return Refreshed(strategy, ctx.intake.changes, dict(ctx.intake.corrections))
 
     def full_look(self, now_at: float) -> Asking[Refreshed]:
@@ -126,7 +137,10 @@ class Replica:
             head = yield from close_head(ctx)
             ctx.update(active_known=True)
         yield from self._settle(ctx, head)
-        if ctx.progress.active_known:
+        if ctx.progress.complete and self.ledger.count_status(""):
+            yield from resolve_set_aside(ctx)
+        # After a restart, first things first: the audits that have fallen due can wait for a sync.
+        if ctx.progress.active_known and self._refreshed:
             yield from self._audit(ctx, head)
 
     def _settle(self, ctx: SyncContext, head: Page) -> Asking[None]:
@@ -163,7 +177,7 @@ class Replica:
             interval_seconds=max(
                 0.0, settings.audit_interval_seconds - 2 * settings.interval_seconds
             ),
-            busy_interval_seconds=settings.audit_interval_seconds + settings.interval_seconds,
+            busy_interval_seconds=BUSY_AUDIT_INTERVALS * settings.audit_interval_seconds,
             quiet=ctx.intake.changes == 0,
         )
         for name in due:
@@ -198,8 +212,10 @@ class Replica:
                 self.ledger.restore_suspects()
             else:
                 ctx.update(active_known=True)
-                if perhaps_sorted:
+                if perhaps_sorted and self.ledger.active_statuses():
                     yield from self._close_sweep(ctx)
+                elif perhaps_sorted:
+                    self._note_frontier(ctx, head)  # nothing took any time
                 return "sweep"
         if perhaps_sorted and ctx.whole_list_cost > MOST_SCANNED_PAGES:
             # No filter helps, and a scan is dear: then it pays to prove the order at once.
