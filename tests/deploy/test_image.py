@@ -75,7 +75,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         str(ROOT),
     )  # fmt: skip
     yield name
-    run("podman", "image", "rm", "--force", name)
+    run("podman", "image", "rm", "--force", "--volumes", name)
 
 
 class Container:
@@ -150,7 +150,7 @@ def volume() -> Iterator[str]:
     name = f"ehpc-test-{uuid.uuid4().hex[:8]}"
     run(*PODMAN, "volume", "create", name)
     yield name
-    run(*PODMAN, "volume", "rm", "--force", name)
+    run(*PODMAN, "volume", "rm", "--force", "--volumes", name)
 
 
 def test_it_runs_with_nothing(image: str, world: World, volume: str, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_it_runs_with_nothing(image: str, world: World, volume: str, tmp_path: P
         assert container.stop() == 0, container.log()
         assert "Traceback" not in container.log()
     finally:
-        run(*PODMAN, "rm", "--force", container.name)
+        run(*PODMAN, "rm", "--force", "--volumes", container.name)
 
 
 def test_a_new_container_goes_on_where_the_old_one_ended(
@@ -190,7 +190,7 @@ def test_a_new_container_goes_on_where_the_old_one_ended(
             assert calls is None or len(world.calls()) - began <= calls
             assert container.stop() == 0, container.log()
         finally:
-            run(*PODMAN, "rm", "--force", container.name)
+            run(*PODMAN, "rm", "--force", "--volumes", container.name)
 
 
 def test_it_ends_while_it_starts(image: str, world: World, volume: str, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_it_ends_while_it_starts(image: str, world: World, volume: str, tmp_path
             assert container.stop() == 0, container.log()
             assert "Traceback" not in container.log()
         finally:
-            run(*PODMAN, "rm", "--force", container.name)
+            run(*PODMAN, "rm", "--force", "--volumes", container.name)
 
 
 def test_the_pretend_cloud_runs_in_it_too(image: str) -> None:
@@ -219,7 +219,7 @@ def test_the_pretend_cloud_runs_in_it_too(image: str) -> None:
         run(*PODMAN, "kill", f"--signal={signal.SIGTERM.value}", name)
         assert run(*PODMAN, "wait", name, timeout_seconds=5).strip() == "0"
     finally:
-        run(*PODMAN, "rm", "--force", name)
+        run(*PODMAN, "rm", "--force", "--volumes", name)
 
 
 def test_what_is_in_it(image: str) -> None:
