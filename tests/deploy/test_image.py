@@ -75,7 +75,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         str(ROOT),
     )  # fmt: skip
     yield name
-    run("podman", "image", "rm", "--force", "--volumes", name)
+    run("podman", "image", "rm", "--force", name)
 
 
 class Container:
@@ -150,7 +150,7 @@ def volume() -> Iterator[str]:
     name = f"ehpc-test-{uuid.uuid4().hex[:8]}"
     run(*PODMAN, "volume", "create", name)
     yield name
-    run(*PODMAN, "volume", "rm", "--force", "--volumes", name)
+    run(*PODMAN, "volume", "rm", "--force", name)
 
 
 def test_it_runs_with_nothing(image: str, world: World, volume: str, tmp_path: Path) -> None:
