@@ -150,6 +150,33 @@ def test_a_full_disk_is_told_of_and_survived(tmp_path: Path, small_disk: Path) -
             assert len(world.calls()) - calls < 10, "the file on the disk is up to date"
 
 
+@pytest.mark.xfail(strict=True, reason="a start on a full disk never goes back to the disk")
+@pytest.mark.parametrize("known", [False, True], ids=["a new ledger", "a known ledger"])
+def test_starting_on_a_full_disk(tmp_path: Path, small_disk: Path, *, known: bool) -> None:
+    with World() as world:
+        jobs = world.add("c").jobs
+        populate(jobs, 330, active=50)
+        exporter = Exporter(
+            tmp_path, config_of(world.endpoint, ["c"], state="state"), constants=SOON
+        )
+        if known:
+            exporter.start()
+            exporter.until_true({"c": world.truth("c")})
+            exporter.stop()
+            with world.lock:
+                Churn(jobs).stir(100)
+        fill_up(small_disk / "filler")
+        with exporter.start():
+            exporter.until_true({"c": world.truth("c")})
+            exporter.until_up("c")
+            assert len(exporter.log_lines("level=error", "memory")) == 1
+            (small_disk / "filler").unlink()
+            until(lambda: exporter.log_lines("on disk again"), "the disk again", within_seconds=15)
+            exporter.until_true({"c": world.truth("c")})
+            exporter.stop()
+        assert list(small_disk.glob("c-*.ledger"))
+
+
 def fill_up(path: Path) -> None:
     with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(bytes(4096)):
