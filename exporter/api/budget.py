@@ -7,6 +7,7 @@ second process on the same account makes the program forget one.
 
 import math
 import threading
+from collections import deque
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ LONGEST_PAUSE_SECONDS = 4 * 3600.0
 
 PLANNED_PART = 0.9
 """Of the allowed calls, what refreshes are planned to use; the rest is for audits and surprises."""
+
+CAREFUL_CALL_SECONDS = 60.0
+"""What the one call after a pause gets to be answered in, before another is tried."""
 
 _ROUNDING_SECONDS = 1e-6
 
@@ -44,7 +48,7 @@ class CallGate(Protocol):
 
 def longer_pause(pause: Pause, now_at: float) -> Pause:
     """The pause after one that did not help. Pure."""
-    seconds = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0**pause.times)
+    seconds = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(pause.times, 10))
     return Pause(now_at + seconds, pause.times + 1)
 
 
@@ -97,7 +101,9 @@ class AccountBudget:
         self._log = log
         self._lock = threading.Lock()
         self._demands: dict[str, Demand] = {}
-        self._careful_call_at: float | None = None
+        self._own: deque[float] = deque()
+        """When this process made its calls, by the clock that nobody sets."""
+        self._careful_call_seconds: float | None = None
 
     def admit(self, cluster_name: str) -> None:
         """See ``CallGate``."""
@@ -105,42 +111,43 @@ class AccountBudget:
         with self._lock, self._log.locked():
             now_at = self._clock.now_at()
             self._log.not_after(now_at)
-            self._check_pause(now_at)
-            calls = self._log.calls_since(now_at - self.period_seconds)
-            if len(calls) >= self.allowed:
-                until_at = calls[-self.allowed] + self.period_seconds
+            seconds = self._clock.monotonic_seconds()
+            self._check_pause(now_at, seconds)
+            wait_seconds = self._wait_seconds(now_at, seconds)
+            if wait_seconds is not None:
                 raise BudgetExhausted(
                     "budget",
                     f"the {self.allowed} calls that this exporter may make in"
                     f" {self.period_seconds:.0f} s are used up",
-                    until_at=until_at + _ROUNDING_SECONDS,
+                    until_at=now_at + wait_seconds + _ROUNDING_SECONDS,
                     advice="Wait; the daemon goes on by itself. Lengthen the interval, watch fewer"
                     " clusters with this account, or raise quota.share if no other tool needs the"
                     " calls.",
                 )
             if self._log.pause().times:
-                self._careful_call_at = now_at
+                self._careful_call_seconds = seconds
             self._log.add_call(now_at)
+            self._own.append(seconds)
 
     def over_quota(self) -> None:
         """See ``CallGate``."""
         with self._lock, self._log.locked():
             now_at = self._clock.now_at()
             pause = self._log.pause()
-            self._careful_call_at = None
+            self._careful_call_seconds = None
             if pause.until_at <= now_at:  # else another call of the same moment has said so
                 self._log.set_pause(longer_pause(pause, now_at))
 
     def passed(self) -> None:
         """See ``CallGate``."""
         with self._lock:
-            if self._careful_call_at is None and not self._log.pause().times:
+            if self._careful_call_seconds is None and not self._log.pause().times:
                 return
             with self._log.locked():
                 pause = self._log.pause()
                 if pause.times and pause.until_at <= self._clock.now_at():
                     self._log.set_pause(Pause())
-                self._careful_call_at = None
+                self._careful_call_seconds = None
 
     def used(self, now_at: float) -> int:
         """Calls made within the window that ends now, as far as this process knows."""
@@ -163,8 +170,8 @@ class AccountBudget:
         ]
 
     def left_for(self, cluster_name: str, *, keep_part: float) -> int:
-        """Calls that may be made now by a cluster if this part of what refreshes need within one
-        window is to be kept for them. At most the cluster's fair part."""
+        """Calls that may be made now, beyond refreshes, if this part of what the refreshes of all
+        clusters need within one window is kept for them. Who asks first has them."""
         now_at = self._clock.now_at()
         with self._lock:
             demands = dict(self._demands)
@@ -175,9 +182,29 @@ class AccountBudget:
         left = self.allowed - self.used(now_at) - math.ceil(keep_part * needed)
         return max(0, left)
 
-    def _check_pause(self, now_at: float) -> None:
+    def _wait_seconds(self, now_at: float, seconds: float) -> float | None:
+        """How long until a call may be made; None if it may be made now.
+
+        What is written down outlives the process; what this process itself remembers does not
+        depend on a clock that somebody sets forward.
+        """
+        while self._own and self._own[0] <= seconds - self.period_seconds:
+            self._own.popleft()
+        calls = self._log.calls_since(now_at - self.period_seconds)
+        waits = []
+        if len(calls) >= self.allowed:
+            waits.append(calls[-self.allowed] + self.period_seconds - now_at)
+        if len(self._own) >= self.allowed:
+            waits.append(self._own[-self.allowed] + self.period_seconds - seconds)
+        return max(waits, default=None)
+
+    def _check_pause(self, now_at: float, seconds: float) -> None:
         pause = self._log.pause()
-        waiting = self._careful_call_at is not None and now_at - self._careful_call_at < 60
+        if pause.until_at > now_at + LONGEST_PAUSE_SECONDS:  # the clock was set back
+            pause = Pause(now_at + LONGEST_PAUSE_SECONDS, pause.times)
+            self._log.set_pause(pause)
+        careful = self._careful_call_seconds
+        waiting = careful is not None and seconds - careful < CAREFUL_CALL_SECONDS
         if now_at < pause.until_at or (pause.times and waiting):
             raise BudgetExhausted(
                 "quota",

@@ -74,7 +74,7 @@ def open_account(
         allowed=config.allowed_calls,
         period_seconds=config.quota_period_seconds,
         clock=clock,
-        log=state.spending(config.name),
+        log=state.spending(config.name, config.allowed_calls),
     )
     transport = RequestsTransport(
         timeout_seconds=config.timeout_seconds,

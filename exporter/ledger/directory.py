@@ -49,15 +49,16 @@ class StateDirectory:
             os.close(self._lock)
             self._lock = None
 
-    def spending(self, account: str) -> MemorySpendingLog:
-        """The log of an account's calls. Several processes may share it. Raises ``StateError``."""
+    def spending(self, account: str, most_calls: int = 0) -> MemorySpendingLog:
+        """The log of an account's calls, which remembers at least ``most_calls``. Several processes
+        may share it. Raises ``StateError``."""
         if self.path is None:
-            return MemorySpendingLog()
+            return MemorySpendingLog(most_calls)
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o750)
         except OSError as error:
             raise StateError(f"{self.path}: cannot be made: {error.strerror}") from error
-        return FileSpendingLog(self.path / f"{_file_name(account)}.calls")
+        return FileSpendingLog(self.path / f"{_file_name(account)}.calls", most_calls)
 
     def ledger(self, identity: ClusterIdentity, endpoint: str, now_at: float) -> Ledger:
         """The ledger of one cluster. A file that cannot be used is set aside and begun anew; where
@@ -69,7 +70,11 @@ class StateDirectory:
         try:
             return open_ledger(path, whose)
         except LedgerUnreadable as error:
-            aside = set_aside(path, now_at)
+            try:
+                aside = set_aside(path, now_at)
+            except OSError as failed:
+                told = LedgerUnwritable(f"{error}; it cannot be set aside: {failed.strerror}")
+                return self._in_memory(identity, whose, told)
             _LOG.warning(
                 "the ledger cannot be used and is set aside; it is rebuilt from the cloud",
                 extra={"cluster": identity.name, "file": str(aside), "reason": str(error)},
@@ -110,6 +115,8 @@ class StateDirectory:
 def set_aside(path: Path, now_at: float) -> Path:
     """Rename a file that cannot be used, so that nothing is lost, and give its new name."""
     aside = path.with_name(f"{path.name}.set-aside-{int(now_at)}")
+    while aside.exists():
+        aside = aside.with_name(aside.name + "-again")
     for suffix in ("", "-wal", "-shm"):
         part = path.with_name(path.name + suffix)
         if part.exists():

@@ -15,16 +15,18 @@ from pathlib import Path
 from exporter.errors import StateError
 from exporter.model import Pause
 
-MOST_LINES = 20_000
-"""After so many the file is written anew, with those that can still matter."""
-KEPT_CALLS = 10_000
+LEAST_KEPT_CALLS = 10_000
+EARLIEST_AT, LATEST_AT = 1e9, 1e11
+"""What else stands in the file is half a line, of a disk that was full or lost its power."""
 CLOCK_TOLERANCE_SECONDS = 1.0
 
 
 class MemorySpendingLog:
     """A log that ends with the process."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_calls: int = 0) -> None:
+        """At least ``most_calls`` are remembered: so many as the account allows in its window."""
+        self._kept = max(LEAST_KEPT_CALLS, most_calls)
         self._calls: list[float] = []
         self._pause = Pause()
 
@@ -46,8 +48,8 @@ class MemorySpendingLog:
     def add_call(self, at: float) -> None:
         """See ``SpendingLog``."""
         self._calls.append(max(at, self._calls[-1]) if self._calls else at)
-        if len(self._calls) > MOST_LINES:
-            del self._calls[:-KEPT_CALLS]
+        if len(self._calls) > 2 * self._kept:
+            del self._calls[: -self._kept]
 
     def pause(self) -> Pause:
         """See ``SpendingLog``."""
@@ -64,9 +66,13 @@ class FileSpendingLog(MemorySpendingLog):
     If the file cannot be written, calls are still counted in memory; ``complaint`` then says why.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, most_calls: int = 0) -> None:
         """Open or begin the log. Raises ``StateError``."""
-        super().__init__()
+        super().__init__(most_calls)
+        self._ragged = False
+        """Whether the file ends within a line."""
+        self._unwritten = False
+        """Whether something could be counted in memory only."""
         self._path = path
         self._read_to = 0
         self._lines = 0
@@ -88,7 +94,7 @@ class FileSpendingLog(MemorySpendingLog):
         try:
             self._read_others()
             yield
-            if self._lines > MOST_LINES:
+            if self._unwritten or self._lines > 2 * self._kept:
                 self._rewrite()
         finally:
             fcntl.flock(self._lock_descriptor, fcntl.LOCK_UN)
@@ -119,13 +125,15 @@ class FileSpendingLog(MemorySpendingLog):
         return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def _append(self, line: str) -> None:
-        data = line.encode()
+        data = (b"\n" if self._ragged else b"") + line.encode()
         try:
             written = os.write(self._descriptor, data)
         except OSError as error:
+            self._unwritten = True
             self.complaint = f"{self._path}: cannot be written: {error.strerror}"
             return
         self._read_to += written
+        self._ragged = self._unwritten = written < len(data)
         self._lines += 1
         self.complaint = None
 
@@ -143,6 +151,8 @@ class FileSpendingLog(MemorySpendingLog):
             self.complaint = f"{self._path}: cannot be read: {error.strerror}"
             return
         self._read_to += len(data)
+        if data:
+            self._ragged = not data.endswith(b"\n")
         for line in data.splitlines():
             self._lines += 1
             self._take_line(line.split())
@@ -150,14 +160,16 @@ class FileSpendingLog(MemorySpendingLog):
     def _take_line(self, words: list[bytes]) -> None:
         try:
             if len(words) == 3 and words[0] == b"pause":
-                self._pause = Pause(float(words[1]), int(words[2]))
-            elif len(words) == 1:
-                super().add_call(float(words[0]))
-        except ValueError:
-            return  # half a line, of a disk that was full: the next one is whole again
+                until_at, times = float(words[1]), int(words[2])
+                if until_at == 0.0 or EARLIEST_AT <= until_at <= LATEST_AT:
+                    self._pause = Pause(until_at, times)
+            elif len(words) == 1 and EARLIEST_AT <= (at := float(words[0])) <= LATEST_AT:
+                super().add_call(at)
+        except (ValueError, OverflowError):
+            return
 
     def _rewrite(self) -> None:
-        lines = [f"{at:.6f}\n" for at in self._calls[-KEPT_CALLS:]]
+        lines = [f"{at:.6f}\n" for at in self._calls[-self._kept :]]
         lines.append(f"pause {self._pause.until_at:.6f} {self._pause.times}\n")
         new = self._path.with_suffix(".new")
         try:
@@ -170,3 +182,5 @@ class FileSpendingLog(MemorySpendingLog):
             return
         self._read_to = os.fstat(self._descriptor).st_size
         self._lines = len(lines)
+        self._ragged = self._unwritten = False
+        self.complaint = None

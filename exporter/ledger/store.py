@@ -57,7 +57,7 @@ class _Words:
         self.reload()
 
     def reload(self) -> None:
-        """Read the table anew, as after an undone transaction."""
+        """Read the table anew, as at the start or after an undone transaction."""
         rows = self._connection.execute(f"SELECT id, text FROM {self._table}")
         self.texts = dict(rows.fetchall())
         self._ids = {text: number for number, text in self.texts.items()}
@@ -547,7 +547,15 @@ class Ledger:
             "SELECT status, queue, user, COUNT(*), SUM(cores) FROM jobs GROUP BY 1, 2, 3"
         )
         self._groups = {(s, q, u): [jobs, cores] for s, q, u, jobs, cores in rows}
+        self._check_words()
         self._size = sum(jobs for jobs, _ in self._groups.values())
+
+    def _check_words(self) -> None:
+        statuses, queues, users = self._statuses.texts, self._queues.texts, self._users.texts
+        fixed = [statuses.get(number) for number in range(len(schema.FIXED_STATUSES))]
+        known = all(s in statuses and q in queues and u in users for s, q, u in self._groups)
+        if fixed != list(schema.FIXED_STATUSES) or not known:
+            raise LedgerUnreadable("it is damaged")
 
     def _load_tallies(self) -> Iterator[tuple[TallyKey, Tally]]:
         rows = self._connection.execute(
@@ -608,7 +616,7 @@ def open_ledger(path: Path | None, identity: str) -> Ledger:
     try:
         _lay_out_or_check(connection, identity)
         return Ledger(connection, in_memory=path is None)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, ValueError) as error:  # damaged text is told of by UnicodeDecodeError
         connection.close()
         raise translated(error) from error
     except BaseException:
@@ -662,7 +670,7 @@ _UNWRITABLE_CODES = frozenset(
 )
 
 
-def translated(error: sqlite3.Error) -> StateError:
+def translated(error: sqlite3.Error | ValueError) -> StateError:
     """The error of ours for one of SQLite's."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _UNWRITABLE_CODES:
