@@ -46,7 +46,7 @@ def main() -> None:
         document = {"about": about, "parts": {r.part.name: r.as_json() for r in results}}
         options.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     if options.markdown:
-        report.write_markdown(results, about)
+        report.write_document(results, about)
 
 
 def _run(part: Part, bench: Bench, console: Console) -> report.Result:

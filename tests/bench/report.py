@@ -144,17 +144,18 @@ def _headings(part: Part) -> tuple[str, ...]:
     return tuple(part.other if place == 1 else text for place, text in enumerate(HEADINGS))
 
 
-def write_markdown(results: Sequence[Result], about: dict[str, str]) -> None:
+def write_document(results: Sequence[Result], about: dict[str, str]) -> None:
     """Put the tables between their markers in docs/performance.md, and draw the plots."""
     text = DOCUMENT.read_text()
-    text = _between(text, "machine", "\n".join(f"- {name}: {text}" for name, text in about.items()))
+    text = between(text, "machine", "\n".join(f"- {name}: {text}" for name, text in about.items()))
     for result in results:
-        text = _between(text, result.part.name, _markdown(result))
+        text = between(text, result.part.name, markdown(result))
         _draw_plots(result.findings)
     DOCUMENT.write_text(text)
 
 
-def _between(text: str, name: str, content: str) -> str:
+def between(text: str, name: str, content: str) -> str:
+    """The text with a generated part put in its place."""
     begin, end = f"<!-- bench {name} -->\n", f"<!-- end {name} -->"
     if begin not in text or end not in text:
         raise RuntimeError(f"{DOCUMENT.name} has no place for {name}")
@@ -162,7 +163,8 @@ def _between(text: str, name: str, content: str) -> str:
     return f"{before}{begin}\n{content}\n\n{end}{rest.partition(end)[2]}"
 
 
-def _markdown(result: Result) -> str:
+def markdown(result: Result) -> str:
+    """The table and its remarks, for the document."""
     headings = _headings(result.part)
     lines = [f"| {' | '.join(headings)} |", f"| --- {'| ---: ' * (len(headings) - 1)}|"]
     lines += [f"| {' | '.join(cells(figure))} |" for figure in result.findings.figures]

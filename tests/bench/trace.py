@@ -71,7 +71,7 @@ def measure(bench: Bench) -> Findings:
     if path is None:
         findings.remarks.append(f"Left out: no trace; name its file in {VARIABLE}.")
         return findings
-    days = 0.25 if bench.quick else DAYS
+    days = 0.1 if bench.quick else DAYS
     bench.tell(f"reading {path.name}")
     trace = read_trace(path)
     jobs = JobList()
