@@ -138,6 +138,7 @@ class Watch:
             identity=identity,
             calls=cluster_calls(account.client, cluster),
             open_ledger=open_ledger,
+            keeps_on_disk=self._state.path is not None,
             reopen_on_disk=reopen_on_disk,
             settings=sync_settings(config, cluster),
             publisher=publisher_of(config),

@@ -9,7 +9,13 @@ from pathlib import Path
 
 from exporter.errors import StateError
 from exporter.ledger.spending import FileSpendingLog, MemorySpendingLog
-from exporter.ledger.store import Ledger, LedgerUnreadable, LedgerUnwritable, open_ledger
+from exporter.ledger.store import (
+    Ledger,
+    LedgerUnreadable,
+    LedgerUnwritable,
+    open_ledger,
+    read_ledger,
+)
 from exporter.model import ClusterIdentity
 
 _LOG = logging.getLogger(__name__)
@@ -80,7 +86,7 @@ class StateDirectory:
                 extra={"cluster": identity.name, "file": str(aside), "reason": str(error)},
             )
         except LedgerUnwritable as error:
-            return self._in_memory(identity, whose, error)
+            return self._in_memory(identity, whose, error, path)
         try:
             return open_ledger(path, whose)
         except StateError as error:
@@ -100,15 +106,25 @@ class StateDirectory:
         return self.path / f"{_file_name(identity.cluster_id)}-{digest}.ledger"
 
     @staticmethod
-    def _in_memory(identity: ClusterIdentity, whose: str, error: StateError) -> Ledger:
+    def _in_memory(
+        identity: ClusterIdentity, whose: str, error: StateError, path: Path | None = None
+    ) -> Ledger:
         _LOG.error(
-            "the ledger is kept in memory only: a restart will read everything again",
+            "the ledger is kept in memory until the disk can be written again",
             extra={
                 "cluster": identity.name,
                 "reason": str(error),
                 "advice": "Make room on the disk of state.path and let the exporter write there.",
             },
         )
+        if path is not None and path.exists():
+            try:
+                return read_ledger(path, whose)
+            except StateError as unreadable:
+                _LOG.warning(
+                    "the ledger on disk cannot be read either, and is begun anew",
+                    extra={"cluster": identity.name, "reason": str(unreadable)},
+                )
         return open_ledger(None, whose)
 
 

@@ -7,7 +7,7 @@ together or not at all, also when the process is killed.
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 from weakref import WeakSet
@@ -622,6 +622,20 @@ def open_ledger(path: Path | None, identity: str) -> Ledger:
     except BaseException:
         connection.close()
         raise
+
+
+def read_ledger(path: Path, identity: str) -> Ledger:
+    """The ledger of a file on a disk that cannot be written, in memory. Raises ``StateError``."""
+    try:
+        # Immutable: not even the files beside it, which a reader would make, are asked for.
+        source = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+        connection = _connect(None)
+        with closing(source):
+            source.backup(connection)
+        _lay_out_or_check(connection, identity)
+        return Ledger(connection, in_memory=True)
+    except (sqlite3.Error, ValueError) as error:
+        raise translated(error) from error
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:

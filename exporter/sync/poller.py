@@ -71,6 +71,8 @@ class PollerParts:
     identity: ClusterIdentity
     calls: Calls
     open_ledger: Callable[[], Ledger]
+    keeps_on_disk: bool
+    """Whether the ledger is to be in a file, if it can be."""
     reopen_on_disk: Callable[[Ledger], Ledger]
     """The ledger, kept in memory for want of a disk, back in its file. Raises ``StateError``."""
     settings: SyncSettings
@@ -382,6 +384,8 @@ class Poller:
         parts = self._parts
         if self._replica is None:
             ledger = parts.open_ledger()
+            if ledger.in_memory and parts.keeps_on_disk:
+                self._disk_retry_at = parts.clock.monotonic_seconds() + DISK_RETRY_SECONDS
             self._replica = Replica(ledger, parts.settings, parts.rng)
             self._show_kept(ledger)
         elif self._disk_retry_at and parts.clock.monotonic_seconds() >= self._disk_retry_at:

@@ -136,6 +136,7 @@ class Followed:
                 identity=identity,
                 calls=self,
                 open_ledger=self.open_ledger,
+                keeps_on_disk=False,
                 reopen_on_disk=lambda ledger: ledger,
                 settings=self.settings,
                 publisher=Publisher(LabelRules()),

@@ -111,6 +111,7 @@ class Past:
                     name, cluster_id=cluster.cluster_id, zone=cluster.zone, timezone=UTC
                 ),
                 open_ledger=lambda: open_ledger(None, name),
+                keeps_on_disk=False,
                 reopen_on_disk=lambda ledger: ledger,
                 settings=SyncSettings(),
                 publisher=Publisher(LabelRules()),
