@@ -1,0 +1,140 @@
+"""Jobs that live in a remote list, and an exact account of what they did since a moment."""
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from random import Random
+
+from exporter.ledger.records import TallyKey
+from exporter.ledger.store import Ledger
+from exporter.snapshot import WAIT_BUCKETS_SECONDS
+from tests.unit.sync.pretend import PretendCluster
+
+QUEUES = ("默认队列", "gpu")
+ENDS = ("finished", "exited", "cancelled")
+WAITED, RAN = 0, 1
+
+Account = dict[TallyKey, tuple[int, float, tuple[int, ...]]]
+
+
+class Living:
+    """Lets jobs live by its own dice, and counts every transition as it makes it.
+
+    It does only what looks at any distance can tell apart: a job is requeued, or deleted, only as
+    it was last seen, and lives on only after the next look (``looked``).
+    """
+
+    def __init__(self, cluster: PretendCluster, rng: Random, *, ends_seen: bool = True) -> None:
+        """``ends_seen``: every look shows what has ended. Where only a scan now and then does, jobs
+        that have ended are left as they are."""
+        self.cluster = cluster
+        self.rng = rng
+        self._seen_ends = ENDS if ends_seen else ()
+        self.counts: Counter[TallyKey] = Counter()
+        self.durations: dict[TallyKey, list[float]] = defaultdict(list)
+        self._unseen: set[str] = set()
+        self._resting: set[str] = set()
+
+    def looked(self) -> None:
+        """A sync has seen everything as it is."""
+        self._unseen.clear()
+        self._resting.clear()
+
+    def live(self, times: int) -> None:
+        """So many things happen, some seconds apart."""
+        acts = (self.submit,) * 4 + (self.start,) * 4 + (self.end,) * 3
+        acts += (self.cancel, self.suspend, self.requeue, self.delete)
+        for _ in range(times):
+            self.cluster.now_at += self.rng.choice((0, 0, 1, 1, 7, 45))
+            self.rng.choice(acts)()
+
+    def submit(self) -> None:
+        """One more job."""
+        queue = self.rng.choice(QUEUES)
+        uuid = self.cluster.jobs.submit(self._now, queue=queue, user="u")
+        self.counts[TallyKey("submitted", queue, "")] += 1
+        self._unseen.add(uuid)
+
+    def start(self) -> None:
+        """A pending job starts."""
+        if uuid := self._pick("pending"):
+            job = self.cluster.jobs.get(uuid)
+            self.cluster.jobs.start(uuid, self._now)
+            self.counts[TallyKey("started", job.queue, "")] += 1
+            self.durations[TallyKey("wait", job.queue, "")].append(self._now - job.submitted_at)
+
+    def end(self) -> None:
+        """A running job ends."""
+        if uuid := self._pick("running"):
+            self._end(uuid, self.rng.choice(ENDS))
+
+    def cancel(self) -> None:
+        """A job that has not ended is cancelled."""
+        if uuid := self._pick("pending", "running", "suspended"):
+            self._end(uuid, "cancelled")
+
+    def suspend(self) -> None:
+        """A running job is held, or a held one runs on."""
+        if uuid := self._pick("running", "suspended"):
+            if self.cluster.jobs.get(uuid).status == "running":
+                self.cluster.jobs.suspend(uuid, self._now)
+            else:
+                self.cluster.jobs.resume(uuid, self._now)
+
+    def requeue(self) -> None:
+        """A job waits again, perhaps one that had ended."""
+        if uuid := self._pick("running", *self._seen_ends, seen=True):
+            self.cluster.jobs.requeue(uuid, self._now)
+            self._resting.add(uuid)
+
+    def delete(self) -> None:
+        """A job leaves the list."""
+        if uuid := self._pick("running", "pending", *self._seen_ends, seen=True):
+            self.cluster.jobs.delete([uuid])
+
+    def account(self) -> Account:
+        """What the ledger's counters must be."""
+        exact: Account = {key: (count, 0.0, ()) for key, count in self.counts.items()}
+        for key, seconds in self.durations.items():
+            buckets = [0] * (len(WAIT_BUCKETS_SECONDS) + 1)
+            for each in seconds:
+                buckets[bisect_left(WAIT_BUCKETS_SECONDS, each)] += 1
+            exact[key] = (len(seconds), float(sum(seconds)), tuple(buckets))
+        return exact
+
+    def _end(self, uuid: str, status: str) -> None:
+        job = self.cluster.jobs.get(uuid)
+        self.cluster.jobs.end(uuid, self._now, status)
+        self.counts[TallyKey("ended", job.queue, status)] += 1
+        if job.started_at is not None:
+            self.durations[TallyKey("run", job.queue, status)].append(self._now - job.started_at)
+
+    @property
+    def _now(self) -> int:
+        return int(self.cluster.now_at)
+
+    def _pick(self, *statuses: str, seen: bool = False) -> str | None:
+        fitting = [
+            job.uuid
+            for job in self.cluster.jobs.jobs()
+            if job.status in statuses
+            and job.uuid not in self._resting
+            and not (seen and job.uuid in self._unseen)
+        ]
+        if not fitting:
+            return None
+        uuid = self.rng.choice(fitting)
+        self._unseen.add(uuid)
+        return uuid
+
+
+def account_of(ledger: Ledger) -> Account:
+    """What the ledger's counters are; buckets to their full length."""
+    length = len(WAIT_BUCKETS_SECONDS) + 1
+    return {
+        key: (
+            tally.count,
+            tally.sum_seconds,
+            tuple(tally.buckets + [0] * (length - len(tally.buckets))) if tally.buckets else (),
+        )
+        for key, tally in ledger.tallies().items()
+    }
