@@ -15,8 +15,10 @@ is pinned because the files must come out the same everywhere.
 
 import json
 from pathlib import Path
+from typing import Any
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.grafana.generator import cluster, exporter, overview
 
@@ -27,6 +29,21 @@ def generate() -> dict[str, str]:
     """The text of each dashboard's file, by the file's name."""
     boards = [module.dashboard() for module in (overview, cluster, exporter)]
     return {
-        f"{board.uid}.json": json.dumps(board, cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"
+        f"{board.uid}.json": json.dumps(as_written(board), indent=2, ensure_ascii=False) + "\n"
         for board in boards
     }
+
+
+def as_written(board: Dashboard) -> dict[str, Any]:
+    """The file's content: panels numbered, and without the defaults that the kit adds for older
+    versions of Grafana."""
+    for place, panel in enumerate(board.panels or [], 1):
+        panel.id_val = place
+    written: dict[str, Any] = json.loads(json.dumps(board, cls=JSONEncoder))
+    for variable in written["templating"]["list"]:
+        for key in ("auto", "auto_min", "auto_count"):
+            variable.pop(key, None)
+    for panel in written["panels"]:
+        if panel["type"] == "table":
+            panel["options"].pop("footer", None)
+    return written

@@ -50,7 +50,6 @@ def choice(name: str, label: str, values: str) -> build.QueryVariable:
         .label(label)
         .datasource(panels.SOURCE)
         .query({"query": values, "refId": "StandardVariableQuery"})
-        .definition(values)
         .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(model.VariableSort.NATURAL_ASC)
         .multi(True)  # noqa: FBT003

@@ -1,0 +1,336 @@
+"""The dashboards: made by their code, typed as Grafana's, and every query finds data."""
+
+import fcntl
+import json
+import math
+import os
+import re
+import subprocess
+import tempfile
+import time
+import urllib.parse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.grafana.generator import generate, looks
+from exporter.catalog import CATALOG, LAST_SYNC_SUCCESS, RELOAD_SUCCESS_TIMESTAMP
+from tests.deploy.dashboard_files import (
+    BOARDS,
+    FILES,
+    Query,
+    columns_of,
+    filled_in,
+    panels,
+    queries,
+    selectors,
+    variables,
+)  # fmt: skip
+from tests.deploy.dashboard_types import source_of
+from tests.deploy.lively_cloud import BUSY_QUEUE, BUSY_USER, MAIN, OTHERS, LivelyCloud
+from tests.deploy.rule_files import names_in, unknown
+from tests.e2e.real_prometheus import fetch, scraping
+from tests.e2e.running import Exporter, config_of, until
+
+Tool = Callable[[str], str]
+Series = list[dict[str, Any]]
+
+SHOWN_OTHERWISE = {LAST_SYNC_SUCCESS.name, RELOAD_SUCCESS_TIMESTAMP.name}
+"""The moment of the counts says more than that of the last sync; of a reload, whether it went well."""
+OF_PROMETHEUS = {
+    "up", "scrape_samples_scraped", "scrape_duration_seconds", "process_resident_memory_bytes",
+    "process_cpu_seconds_total",
+}  # fmt: skip
+ROOT = Path(__file__).parents[2]
+SCHEMA_PACKAGES = ("@grafana/schema@13.2.2", "typescript@5.9.3")
+SCHEMA = ROOT / "build/tools/grafana-schema-13.2.2"
+PICTURES = ROOT / "docs/images"
+LARGEST_PICTURE_BYTES = 400_000
+
+
+EVERY_PANEL = [
+    pytest.param(panel, id=f"{name.removesuffix('.json')}-{panel['title']}")
+    for name, board in BOARDS.items()
+    for panel in panels(board)
+]
+
+
+# The files
+
+
+def test_the_files_are_what_their_code_makes() -> None:
+    assert {path.name: path.read_text(encoding="utf-8") for path in FILES} == generate()
+
+
+def test_the_boards_are_there_and_each_has_a_name_of_its_own() -> None:
+    assert [board["uid"] for board in BOARDS.values()] == [
+        "ehpc-cluster", "ehpc-exporter", "ehpc-overview",
+    ]  # fmt: skip
+    assert len({board["title"] for board in BOARDS.values()}) == len(BOARDS)
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=list(BOARDS))
+def test_panels_have_room(board: Mapping[str, Any]) -> None:
+    taken: set[tuple[int, int]] = set()
+    ids = [panel["id"] for panel in board["panels"]]
+    assert len(set(ids)) == len(ids)
+    for panel in board["panels"]:
+        at = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
+        assert at["x"] + at["w"] <= 24
+        assert not cells & taken, panel["title"]
+        taken |= cells
+
+
+@pytest.mark.parametrize("panel", EVERY_PANEL)
+def test_a_panel_says_what_it_shows(panel: Mapping[str, Any]) -> None:
+    assert re.search(r"\.$", panel["description"])
+    assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+    assert all(target["datasource"] == panel["datasource"] for target in panel["targets"])
+    units = [panel["fieldConfig"]["defaults"].get("unit")]
+    if panel["type"] == "table":
+        units = [value_of(panel, title, "unit") for title in value_titles(panel)]
+    assert all(units), units
+
+
+def value_titles(panel: Mapping[str, Any]) -> list[str]:
+    """The titles of a table's columns of numbers."""
+    return [title for field, title in columns_of(panel).items() if field.startswith("Value")]
+
+
+def value_of(panel: Mapping[str, Any], name: str, setting: str) -> Any:
+    """What an override sets for a field."""
+    for override in panel["fieldConfig"]["overrides"]:
+        if override["matcher"] == {"id": "byName", "options": name}:
+            for each in override["properties"]:
+                if each["id"] == setting:
+                    return each["value"]
+    return None
+
+
+@pytest.mark.parametrize("panel", EVERY_PANEL)
+def test_what_is_set_for_a_field_is_set_for_one_that_is_there(panel: Mapping[str, Any]) -> None:
+    """A slip in a name would go unnoticed: the column would merely lose its colour."""
+    names = {
+        override["matcher"]["options"]
+        for override in panel["fieldConfig"]["overrides"]
+        if override["matcher"]["id"] == "byName"
+    }
+    if panel["type"] == "table":
+        there = set(columns_of(panel).values())
+        assert {each["displayName"] for each in panel["options"]["sortBy"]} <= there
+    else:
+        there = {target["legendFormat"] for target in panel["targets"]}
+        if there & {"{{status}}", "{{strategy}}"}:
+            there |= set(looks.STATUS_COLOURS) | set(looks.STRATEGY_COLOURS)
+    assert names <= there
+
+
+@pytest.mark.parametrize("panel", EVERY_PANEL)
+def test_a_status_has_one_colour(panel: Mapping[str, Any]) -> None:
+    for status, colour in looks.STATUS_COLOURS.items():
+        found = value_of(panel, status, "color")
+        assert found is None or found["fixedColor"] == colour
+    title = panel["title"].lower()
+    if panel["type"] == "stat" and title.split()[-1] in {"pending", "waiting", "running"}:
+        wanted = looks.RUNNING if "running" in title else looks.PENDING
+        assert panel["fieldConfig"]["defaults"]["color"]["fixedColor"] == wanted
+
+
+def test_links_lead_to_dashboards_that_understand_them() -> None:
+    by_uid = {board["uid"]: board for board in BOARDS.values()}
+    urls = set(re.findall(r'"url": "(/d/[^"]+)"', "".join(path.read_text() for path in FILES)))
+    assert urls
+    for url in urls:
+        path, _, parameters = url.partition("?")
+        target = by_uid[path.removeprefix("/d/")]
+        given = set(re.findall(r"var-(\w+)=", parameters))
+        assert given <= set(variables(target)), url
+    for board in BOARDS.values():
+        [link] = board["links"]
+        assert link["type"] == "dashboards"
+        assert all(set(link["tags"]) <= set(other["tags"]) for other in BOARDS.values())
+        assert link["keepTime"]
+        assert link["includeVars"]
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=list(BOARDS))
+def test_variables_can_be_all_and_are_used(board: Mapping[str, Any]) -> None:
+    chosen = {name for name in variables(board) if name != "datasource"}
+    text = json.dumps([panel["targets"] for panel in panels(board)])
+    for name in chosen:
+        each = variables(board)[name]
+        assert (each["includeAll"], each["multi"], each["allValue"]) == (True, True, ".*")
+        assert f"${name}" in text
+    used = set(re.findall(r"\$(\w+)", text)) - {"datasource"}
+    assert {name for name in used if not name.startswith("__")} <= chosen
+
+
+# The queries
+
+
+def test_queries_name_what_there_is() -> None:
+    for query in queries():
+        assert not unknown(names_in(query.expr) - {"ehpc"}), query
+        names = {selector.partition("{")[0] for selector in selectors(query.expr)}
+        assert {name for name in names if not name.startswith("ehpc_")} <= OF_PROMETHEUS, query
+
+
+def test_every_metric_is_on_some_dashboard() -> None:
+    named = {name for query in queries() for name in names_in(query.expr)}
+    missing = {
+        metric.name
+        for metric in CATALOG
+        if not any(name.removesuffix("_bucket") == metric.name for name in named)
+    }
+    assert missing == SHOWN_OTHERWISE
+
+
+def test_every_query_finds_data(tmp_path: Path, require_tool: Tool) -> None:
+    """Within a real Prometheus that scrapes the real exporter in a lively cloud."""
+    prometheus = require_tool("prometheus")
+    with LivelyCloud() as cloud:
+        names = {"cfd": MAIN} | {f"other-{each[-3:]}": each for each in OTHERS}
+        with Exporter(tmp_path / "exporter", config_of(cloud.world.endpoint, names)) as exporter:
+            jobs = f"- job_name: ehpc\n  static_configs: [{{targets: ['{exporter.address}']}}]\n"
+            with scraping(prometheus, tmp_path, jobs) as address:
+                missing = list(queries())
+                until(lambda: not still_missing(address, missing), "every query to find data")
+                assert_variables(address)
+                assert_choice(address)
+
+
+def still_missing(address: str, missing: list[Query]) -> list[Query]:
+    """Takes those that find data off the list; what remains is printed when the test fails."""
+    before = len(missing)
+    missing[:] = [query for query in missing if not finds_data(address, query)]
+    if len(missing) < before:
+        print(f"{len(missing)} queries find nothing yet:", *missing[:5], sep="\n")
+    return missing
+
+
+def finds_data(address: str, query: Query, chosen: Mapping[str, str] | None = None) -> bool:
+    """Whether each series that the query begins with is there, and so is what it makes of them,
+    with all labels that the panel shows."""
+    expr = filled_in(query.expr, chosen)
+    if not all(ask(address, f"last_over_time({each}[1m])") for each in selectors(expr)):
+        return False
+    found = [each for each in ask(address, expr, instant=query.instant) if has_number(each)]
+    assert all(set(query.labels) <= set(each["metric"]) for each in found), query
+    return bool(found)
+
+
+def has_number(series: Mapping[str, Any]) -> bool:
+    values = series["values"] if "values" in series else [series["value"]]
+    return any(math.isfinite(float(value)) for _, value in values)
+
+
+def ask(address: str, expr: str, *, instant: bool = True) -> Series:
+    now_at = time.time()
+    parameters: dict[str, object] = {"query": expr, "time": now_at}
+    if not instant:
+        parameters = {"query": expr, "start": now_at - 30, "end": now_at, "step": "2s"}
+    route = "query" if instant else "query_range"
+    return list(answer(f"{address}/api/v1/{route}?{urllib.parse.urlencode(parameters)}")["result"])
+
+
+def answer(url: str) -> Any:
+    found = json.loads(fetch(url))
+    assert found["status"] == "success"
+    return found["data"]
+
+
+def assert_variables(address: str) -> None:
+    """Each offers the values that there are."""
+    for board in BOARDS.values():
+        for name, each in variables(board).items():
+            if each["type"] == "datasource":
+                continue
+            asked = re.fullmatch(r"label_values\((.+), (\w+)\)", each["query"]["query"])
+            assert asked, each
+            match = urllib.parse.urlencode({"match[]": filled_in(asked[1])})
+            values = answer(f"{address}/api/v1/label/{asked[2]}/values?{match}")
+            assert values, name
+            expected = {"cluster": "cfd", "queue": BUSY_QUEUE, "user": BUSY_USER}
+            assert expected.get(name, values[0]) in values
+
+
+def assert_choice(address: str) -> None:
+    """With one cluster, queue and user chosen, all queries but those of the rest find data."""
+    chosen = {"cluster": "cfd", "queue": BUSY_QUEUE, "user": BUSY_USER}
+    for query in queries():
+        if query.board == "ehpc-cluster.json" and " unless " not in query.expr:
+            assert finds_data(address, query, chosen), query
+
+
+# The types
+
+
+@pytest.fixture(scope="session")
+def tsc(require_tool: Tool) -> Callable[[str], str]:
+    """Check a source against Grafana's types; gives what is wrong with it."""
+    SCHEMA.mkdir(parents=True, exist_ok=True)
+    with (SCHEMA / "lock").open("w") as lock:  # tests run in several processes
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (SCHEMA / "installed").exists():
+            npm = [require_tool("npm"), "install", "--ignore-scripts", "--no-audit", "--no-fund"]
+            done = subprocess.run(
+                [*npm, *SCHEMA_PACKAGES], cwd=SCHEMA, capture_output=True, text=True, timeout=120,
+                check=False,
+            )  # fmt: skip
+            if done.returncode and not os.environ.get("CI"):
+                pytest.skip(f"Grafana's types cannot be had: {done.stderr}")
+            assert done.returncode == 0, done.stderr
+            (SCHEMA / "installed").touch()
+    return check_types
+
+
+def check_types(source: str) -> str:
+    with tempfile.NamedTemporaryFile("w", suffix=".ts", dir=SCHEMA, encoding="utf-8") as file:
+        file.write(source)
+        file.flush()
+        done = subprocess.run(
+            ["node", "node_modules/typescript/bin/tsc", "--noEmit", "--strict", "--skipLibCheck",
+             "--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler",
+             file.name],
+            cwd=SCHEMA, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    return done.stdout + done.stderr
+
+
+def test_files_have_grafanas_types(tsc: Callable[[str], str]) -> None:
+    for board in BOARDS.values():
+        assert tsc(source_of(board)) == ""
+
+
+def test_wrong_types_are_found(tsc: Callable[[str], str]) -> None:
+    text = json.dumps(BOARDS["ehpc-overview.json"])
+    slips = {
+        '"showLegend": true': '"showLegend": "yes"',
+        '"graphMode"': '"graphMood"',
+        '"fixedColor"': '"fixedColour"',
+        '"type": "gauge"': '"type": "gouge"',
+        '"refresh": 2': '"refresh": "2"',
+    }
+    for right, wrong in slips.items():
+        assert right in text
+        text = text.replace(right, wrong, 1)
+    said = tsc(source_of(json.loads(text)))
+    assert len(re.findall(r"error TS", said)) == len(slips), said
+
+
+# The pictures
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_there_is_a_picture(path: Path) -> None:
+    picture = PICTURES / f"dashboard-{path.stem.removeprefix('ehpc-')}.png"
+    content = picture.read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert len(content) < LARGEST_PICTURE_BYTES
