@@ -124,10 +124,10 @@ class Walk:
             previous = step
 
     def _joins(self, page: Page, offset: int, previous: Step | None) -> bool:
+        if not page.jobs:
+            return offset == 0 and previous is None  # an empty list; else it cannot follow
         if offset == 0:
             return True
-        if not page.jobs:
-            return False
         first = page.jobs[0]
         if previous is None:
             above = self.reaches_above_at
