@@ -1,0 +1,347 @@
+"""A ledger -> what is shown: folding, hashing, zeros, and sums that are always the ledger's."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.ledger.records import TallyKey
+from exporter.ledger.store import Ledger, open_ledger
+from exporter.model import END_STATUSES, Job
+from exporter.snapshot import WAIT_BUCKETS_SECONDS, ClusterSnapshot, JobCount
+from exporter.sync.publishing import OTHER, LabelRules, Publisher, choose_shown, pseudonym
+from tests.unit.ledger.made import AT, job
+
+HOUR = 3600
+
+
+def ledger_with(*jobs: Job, complete: bool = True, active_known: bool = True) -> Ledger:
+    ledger = open_ledger(None, "whose")
+    with ledger.transaction():
+        ledger.apply(jobs)
+        ledger.progress = msgspec.structs.replace(
+            ledger.progress, complete=complete, active_known=active_known, expected=len(jobs)
+        )
+    return ledger
+
+
+def shown(
+    ledger: Ledger, rules: LabelRules | None = None, *, at: float = AT, history_wanted: bool = True
+) -> ClusterSnapshot:
+    publisher = Publisher(rules or LabelRules(), history_wanted=history_wanted)
+    with ledger.transaction():
+        snapshot = publisher.snapshot(ledger, at)
+    assert snapshot is not None
+    return snapshot
+
+
+def counts(snapshot: ClusterSnapshot) -> dict[tuple[str, str, str], int]:
+    assert len({count[:3] for count in snapshot.counts}) == len(snapshot.counts)
+    return {(c.status, c.queue, c.user): c.jobs for c in snapshot.counts}
+
+
+class TestChooseShown:
+    def test_those_with_the_most_active_jobs_keep_their_names(self) -> None:
+        active = {"a": 1, "b": 5, "c": 3}
+        assert choose_shown(active, frozenset("abc"), frozenset(), 2) == {"b", "c"}
+
+    def test_ties_go_by_name(self) -> None:
+        assert choose_shown({}, frozenset("dcba"), frozenset(), 2) == {"a", "b"}
+
+    def test_what_is_gone_makes_room(self) -> None:
+        assert choose_shown({"c": 1}, frozenset("bc"), frozenset("ab"), 2) == {"b", "c"}
+
+    def test_a_little_more_is_not_enough_to_take_over(self) -> None:
+        before = frozenset("ab")
+        assert choose_shown({"a": 3, "b": 4, "c": 16}, frozenset("abc"), before, 2) == {"a", "b"}
+
+    def test_far_more_is(self) -> None:
+        before = frozenset("ab")
+        assert choose_shown({"a": 3, "b": 4, "c": 17}, frozenset("abc"), before, 2) == {"b", "c"}
+
+    def test_a_smaller_limit_keeps_the_busiest(self) -> None:
+        assert choose_shown({"b": 1}, frozenset("abc"), frozenset("abc"), 1) == {"b"}
+
+    VALUES = st.sampled_from("abcdefgh")
+    ACTIVE = st.dictionaries(VALUES, st.integers(0, 100))
+
+    @given(active=ACTIVE, present=st.frozensets(VALUES), before=st.frozensets(VALUES),
+           limit=st.integers(1, 6))  # fmt: skip
+    def test_it_fills_the_limit_and_no_more(
+        self, active: dict[str, int], present: frozenset[str], before: frozenset[str], limit: int
+    ) -> None:
+        found = choose_shown(active, present, before, limit)
+        assert found <= present
+        assert len(found) == min(limit, len(present))
+
+    @given(active=ACTIVE, present=st.frozensets(VALUES), before=st.frozensets(VALUES),
+           limit=st.integers(1, 6))  # fmt: skip
+    def test_nobody_folded_is_far_busier_than_somebody_shown(
+        self, active: dict[str, int], present: frozenset[str], before: frozenset[str], limit: int
+    ) -> None:
+        found = choose_shown(active, present, before, limit)
+        for value in present - found:
+            for other in found:
+                assert active.get(value, 0) <= 2 * active.get(other, 0) + 10
+
+    @given(active=ACTIVE, present=st.frozensets(VALUES), before=st.frozensets(VALUES),
+           limit=st.integers(1, 6))  # fmt: skip
+    def test_asked_again_nothing_changes(
+        self, active: dict[str, int], present: frozenset[str], before: frozenset[str], limit: int
+    ) -> None:
+        found = choose_shown(active, present, before, limit)
+        assert choose_shown(active, present, found, limit) == found
+
+    @given(rounds=st.lists(ACTIVE, max_size=12), limit=st.integers(1, 6))
+    def test_small_movements_change_nothing(self, rounds: list[dict[str, int]], limit: int) -> None:
+        """Names must not come and go with every scrape."""
+        present = frozenset("abcdefgh")
+        before = choose_shown({}, present, frozenset(), limit)
+        for active in rounds:
+            calm = {value: number % 11 for value, number in active.items()}
+            assert choose_shown(calm, present, before, limit) == before
+
+
+class TestFolding:
+    def test_users_beyond_the_limit_are_other(self) -> None:
+        ledger = ledger_with(
+            job(1, user="a"), job(2, user="a"), job(3, user="b", cores=4), job(4, user="c", cores=8)
+        )
+        snapshot = shown(ledger, LabelRules(user_limit=1))
+        assert snapshot.folded_users == 2
+        assert JobCount("pending", "q", "a", 2, 2) in snapshot.counts
+        assert JobCount("pending", "q", OTHER, 2, 12) in snapshot.counts
+
+    def test_queues_beyond_the_limit_are_other_everywhere(self) -> None:
+        ledger = ledger_with(
+            job(1, queue="a"),
+            job(2, queue="a"),
+            job(3, queue="b", submitted_at=AT - 7),
+            job(4, queue="c", submitted_at=AT - 9),
+        )
+        with ledger.transaction():
+            for queue in "abc":
+                ledger.tally(TallyKey("submitted", queue, ""))
+                ledger.tally(TallyKey("wait", queue, ""), seconds=31.0, bucket=1)
+        snapshot = shown(ledger, LabelRules(queue_limit=1))
+        assert snapshot.folded_queues == 2
+        assert [(m.queue, m.at) for m in snapshot.oldest_pending] == [(OTHER, AT - 9), ("a", AT)]
+        assert {(tally.queue, tally.total) for tally in snapshot.submitted} == {
+            (OTHER, 2),
+            ("a", 1),
+        }
+        (other,) = [tally for tally in snapshot.waits if tally.queue == OTHER]
+        assert other.bucket_counts == (0, 2, *([0] * 12))
+        assert other.sum_seconds == 62.0
+
+    def test_a_name_that_was_shown_is_shown_after_a_restart(self) -> None:
+        ledger = ledger_with(job(1, user="a"), job(2, user="b"))
+        rules = LabelRules(user_limit=1)
+        assert ("pending", "q", "a") in counts(shown(ledger, rules))
+        with ledger.transaction():
+            ledger.apply([job(number, user="b") for number in range(3, 9)])
+        copy = ledger.copied_to(None)
+        assert counts(shown(copy, rules)) == {
+            ("pending", "q", "a"): 1, ("pending", "q", OTHER): 7,
+            ("running", "q", "a"): 0, ("running", "q", OTHER): 0,
+        }  # fmt: skip
+
+    def test_a_queue_with_counters_keeps_its_name_when_its_jobs_are_gone(self) -> None:
+        ledger = ledger_with(job(1, queue="a"))
+        with ledger.transaction():
+            ledger.tally(TallyKey("submitted", "a", ""))
+        rules = LabelRules(queue_limit=1)
+        shown(ledger, rules)
+        with ledger.transaction():
+            ledger.suspect([job(1).uuid])
+            ledger.forget_suspects()
+            ledger.apply([job(2, queue="b")])
+        snapshot = shown(ledger, rules)
+        assert [tally.queue for tally in snapshot.submitted] == ["a"]
+        assert counts(snapshot) == {("pending", OTHER, "u"): 1, ("running", OTHER, "u"): 0}
+
+    def test_somebody_whose_name_is_other_is_added_to_it(self) -> None:
+        ledger = ledger_with(job(1, user=OTHER), job(2, user="b"), job(3, user=OTHER))
+        assert counts(shown(ledger, LabelRules(user_limit=1)))["pending", "q", OTHER] == 3
+
+    def test_hash_hides_names_and_keeps_people_apart(self) -> None:
+        ledger = ledger_with(job(1, user="alice"), job(2, user="bob"), job(3, user=""))
+        snapshot = shown(ledger, LabelRules(user_mode="hash"))
+        users = {count.user for count in snapshot.counts}
+        assert users == {pseudonym("alice"), pseudonym("bob"), pseudonym("")}
+        assert len(users) == 3
+        assert "alice" not in repr(snapshot)
+        assert all(len(user) == 12 for user in users)
+
+    def test_hash_folds_too(self) -> None:
+        ledger = ledger_with(job(1, user="alice"), job(2, user="bob"), job(3, user="alice"))
+        snapshot = shown(ledger, LabelRules(user_mode="hash", user_limit=1))
+        assert {count.user for count in snapshot.counts} == {pseudonym("alice"), OTHER}
+
+    def test_off_adds_all_users(self) -> None:
+        ledger = ledger_with(job(1, user="a"), job(2, user="b", cores=3))
+        snapshot = shown(ledger, LabelRules(user_mode="off", user_limit=1))
+        assert snapshot.counts == (
+            JobCount("pending", "q", "", 2, 4),
+            JobCount("running", "q", "", 0, 0),
+        )
+        assert snapshot.folded_users == 0
+
+    @pytest.mark.parametrize(
+        "name", ['q"uo\\te', "new\nline", "默认队列", "", " ", "\0", "{a='b'}"]
+    )
+    def test_names_are_passed_on_as_they_are(self, name: str) -> None:
+        snapshot = shown(ledger_with(job(1, queue=name, user=name)))
+        assert counts(snapshot)["pending", name, name] == 1
+
+
+NAMELESS = pytest.mark.xfail(reason="they are shown as _other", strict=True)
+
+
+class TestZeros:
+    def test_a_pair_with_an_active_job_has_pending_and_running(self) -> None:
+        ledger = ledger_with(job(1), job(2, "running", queue="r"), job(3, "suspended", queue="s"))
+        assert counts(shown(ledger)) == {
+            ("pending", "q", "u"): 1, ("running", "q", "u"): 0,
+            ("pending", "r", "u"): 0, ("running", "r", "u"): 1,
+            ("pending", "s", "u"): 0, ("running", "s", "u"): 0, ("suspended", "s", "u"): 1,
+        }  # fmt: skip
+
+    def test_a_pair_with_ended_jobs_alone_has_none(self) -> None:
+        assert counts(shown(ledger_with(job(1, "finished")))) == {("finished", "q", "u"): 1}
+
+    @pytest.mark.parametrize(
+        ("after", "there"),
+        [
+            pytest.param(0, True, marks=NAMELESS),
+            pytest.param(HOUR, True, marks=NAMELESS),
+            (HOUR + 1, False),
+        ],
+    )
+    def test_they_stay_for_an_hour(self, after: int, there: bool) -> None:
+        ledger = ledger_with()
+        with ledger.transaction():
+            ledger.note_activity("q", "u", float(AT))
+        found = counts(shown(ledger, at=AT + after))
+        assert found == ({("pending", "q", "u"): 0, ("running", "q", "u"): 0} if there else {})
+
+    def test_folded_pairs_have_theirs_together(self) -> None:
+        ledger = ledger_with(*(job(number, user=str(number)) for number in range(5)))
+        found = counts(shown(ledger, LabelRules(user_limit=2)))
+        assert found == {
+            ("pending", "q", "0"): 1, ("pending", "q", "1"): 1, ("pending", "q", OTHER): 3,
+            ("running", "q", "0"): 0, ("running", "q", "1"): 0, ("running", "q", OTHER): 0,
+        }  # fmt: skip
+
+    def test_a_job_that_is_set_aside_is_in_no_status_and_keeps_its_pair_quiet(self) -> None:
+        ledger = ledger_with(job(1, ""))
+        assert counts(shown(ledger)) == {}
+
+
+class TestHistory:
+    def test_nothing_is_shown_before_the_active_jobs_are_known(self) -> None:
+        ledger = ledger_with(job(1), active_known=False)
+        assert Publisher(LabelRules()).snapshot(ledger, AT) is None
+
+    @pytest.mark.parametrize(
+        ("complete", "wanted", "there"),
+        [(True, True, True), (False, True, False), (True, False, False), (False, False, False)],
+    )
+    def test_end_statuses_are_there_when_complete_and_wanted(
+        self, complete: bool, wanted: bool, there: bool
+    ) -> None:
+        ends = [job(number, status) for number, status in enumerate(sorted(END_STATUSES))]
+        ledger = ledger_with(job(9), job(10, "stopped"), *ends, complete=complete)
+        snapshot = shown(ledger, history_wanted=wanted)
+        statuses = {status for status, _, _ in counts(snapshot)}
+        assert statuses == {"pending", "running", "stopped"} | (END_STATUSES if there else set())
+        assert snapshot.history_complete is complete
+        assert snapshot.history_known == 5
+        assert snapshot.history_expected == 5
+
+    def test_it_says_when_the_numbers_were_true(self) -> None:
+        assert shown(ledger_with(), at=AT + 0.5).taken_at == AT + 0.5
+
+
+TEXTS = st.sampled_from(("", "a", "b", "默认队列", OTHER, 'x"\\\n'))
+LEDGERS = st.lists(
+    st.builds(
+        job,
+        number=st.integers(0, 40),
+        status=st.sampled_from(("pending", "running", "finished", "exited", "suspended")),
+        queue=TEXTS,
+        user=TEXTS,
+        cores=st.integers(0, 9),
+        submitted_at=st.integers(AT - 9, AT),
+    ),
+    max_size=30,
+)
+TALLIES = st.lists(
+    st.tuples(
+        st.sampled_from(("submitted", "started", "ended", "wait", "run")),
+        TEXTS,
+        st.integers(0, len(WAIT_BUCKETS_SECONDS)),
+    ),
+    max_size=20,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    rounds=st.lists(LEDGERS, min_size=1, max_size=3),
+    tallies=TALLIES,
+    mode=st.sampled_from(("name", "hash", "off")),
+    limits=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+)
+def test_whatever_is_folded_the_sums_are_the_ledgers(
+    rounds: list[list[Job]],
+    tallies: list[tuple[str, str, int]],
+    mode: str,
+    limits: tuple[int, int],
+) -> None:
+    ledger = ledger_with()
+    rules = LabelRules(mode, *limits)  # type: ignore[arg-type]
+    with ledger.transaction():
+        for kind, queue, bucket in tallies:
+            status = "finished" if kind in ("ended", "run") else ""
+            timed = kind in ("wait", "run")
+            ledger.tally(
+                TallyKey(kind, queue, status),
+                seconds=1.5 if timed else 0.0,
+                bucket=bucket if timed else None,
+            )
+    for jobs in rounds:
+        with ledger.transaction():
+            ledger.apply(jobs)
+        snapshot = shown(ledger, rules)
+        _assert_sums(ledger, snapshot)
+        assert len({count.user for count in snapshot.counts} - {OTHER}) <= max(1, limits[0])
+        assert len({count.queue for count in snapshot.counts} - {OTHER}) <= limits[1]
+        by_kind = Counter(kind for kind, _, _ in tallies)
+        assert sum(tally.total for tally in snapshot.submitted) == by_kind["submitted"]
+        assert sum(tally.total for tally in snapshot.started) == by_kind["started"]
+        assert sum(tally.total for tally in snapshot.ended) == by_kind["ended"]
+        for durations, kind in ((snapshot.waits, "wait"), (snapshot.runs, "run")):
+            assert sum(sum(tally.bucket_counts) for tally in durations) == by_kind[kind]
+            assert sum(tally.sum_seconds for tally in durations) == 1.5 * by_kind[kind]
+            assert all(len(tally.bucket_counts) == 14 for tally in durations)
+
+
+def _assert_sums(ledger: Ledger, snapshot: ClusterSnapshot) -> None:
+    key: Callable[[JobCount], tuple[str, str, str]] = lambda c: (c.status, c.queue, c.user)  # noqa: E731
+    assert [key(count) for count in snapshot.counts] == sorted({key(c) for c in snapshot.counts})
+    for part in ("jobs", "cores"):
+        shown_sums: Counter[str] = Counter()
+        for count in snapshot.counts:
+            shown_sums[count.status] += getattr(count, part)
+        true_sums: Counter[str] = Counter()
+        for (status, _, _), totals in ledger.totals().items():
+            true_sums[status] += getattr(totals, part)
+        assert +shown_sums == +true_sums
+    oldest = ledger.oldest_pending()
+    assert bool(oldest) == bool(snapshot.oldest_pending)
+    if oldest:
+        assert min(oldest.values()) == min(moment.at for moment in snapshot.oldest_pending)
