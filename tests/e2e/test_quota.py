@@ -1,0 +1,132 @@
+"""The quota is not exceeded, whatever happens; a refusal for it is answered with silence."""
+
+import random
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from exporter.simulator import JournalEntry
+from exporter.simulator.quota import Quota
+from tests.e2e.churn import Churn, populate
+from tests.e2e.running import Exporter, World, config_of, run_command, until
+
+PERIOD_SECONDS = 6
+SHARE = 40
+"""Of eighty calls in a period; half of the quota is this exporter's."""
+QUOTA = {"requests": 2 * SHARE, "period": f"{PERIOD_SECONDS}s", "share": 0.5}
+
+
+def most_in_a_period(calls: Sequence[JournalEntry], period_seconds: float) -> int:
+    """The most calls that came in within any such window."""
+    most, first = 0, 0
+    for place, entry in enumerate(calls):
+        while calls[first].at <= entry.at - period_seconds:
+            first += 1
+        most = max(most, place - first + 1)
+    return most
+
+
+def test_never_a_call_beyond_the_share(tmp_path: Path) -> None:
+    """Costly lists, changes, failures with retries, kills, a reload and looks from the command
+    line, all at once: more is wanted than may be had, and all of the share is used."""
+    rng = random.Random(5)
+    dialects = {"a": "documented", "b": "nothing-honoured", "c": "sort-ignored", "d": "documented"}
+    with World(quota=Quota(2 * SHARE, PERIOD_SECONDS)) as world:
+        for number, (name, dialect) in enumerate(dialects.items()):
+            populate(world.add(name, dialect).jobs, 1500, active=300, seed=number)
+        churns = {name: Churn(world.jobs(name)) for name in dialects}
+        world.simulation.meddle = lambda cluster_id: churns[cluster_id].stir(5)
+        world.fault("ret-5000", probability=0.05)
+        world.fault("close", probability=0.03)
+        world.fault("ret-1300", probability=0.03)
+        config = config_of(world.endpoint, list(dialects), state="state", quota=QUOTA)
+        exporter = Exporter(tmp_path, config, "--web.enable-lifecycle").start()
+        begun = time.monotonic()
+        while time.monotonic() - begun < 3.5 * PERIOD_SECONDS:
+            time.sleep(rng.uniform(0.5, 2))
+            act = rng.randrange(4)
+            if act == 0:
+                exporter.kill()
+                exporter.start()
+            elif act == 1:
+                run_command("collect", f"--config.file={exporter.config_path}", "--cluster=d")
+            elif act == 2:
+                config["clusters"].reverse()
+                config["collection"]["staleness"] = f"{rng.randrange(100, 999)}s"
+                exporter.rewrite_config(config)
+                assert exporter.get("/-/reload", method="POST")[0] == 200
+        with exporter:
+            calls = world.calls()
+            assert len(calls) > 2 * SHARE, "there was more to ask than one period allows"
+            # What was let through just before a window ends may come in just after it began.
+            assert most_in_a_period(calls, PERIOD_SECONDS - 0.5) <= SHARE
+            assert not [entry for entry in calls if entry.outcome == "2500"]
+            metrics = exporter.scrape()
+            assert metrics.value("ehpc_api_quota_requests") == SHARE
+            assert 0 < (metrics.value("ehpc_api_quota_used") or 0) <= SHARE
+
+
+def test_the_interval_stretches_before_the_share_is_exceeded(tmp_path: Path) -> None:
+    """Two cheap clusters keep their interval; the costly one stretches itself."""
+    with World(quota=Quota(2 * SHARE, PERIOD_SECONDS)) as world:
+        populate(world.add("cheap").jobs, 50, active=20)
+        populate(world.add("costly", "nothing-honoured").jobs, 1200, active=300)
+        config = config_of(world.endpoint, ["cheap", "costly"], quota=QUOTA)
+        with Exporter(tmp_path, config) as exporter:
+            exporter.until_true({name: world.truth(name) for name in ("cheap", "costly")})
+            until(
+                lambda: (
+                    (
+                        exporter.scrape().value(
+                            "ehpc_effective_interval_seconds", cluster_name="costly"
+                        )
+                        or 0
+                    )
+                    > 1.5
+                ),
+                "the costly cluster's interval to be stretched",
+            )
+            cheap = exporter.scrape().value("ehpc_effective_interval_seconds", cluster_name="cheap")
+            assert cheap == 1
+            assert len(exporter.log_lines("level=warn", "interval is stretched")) == 1
+            assert most_in_a_period(world.calls(), PERIOD_SECONDS - 0.5) <= SHARE
+
+
+def test_a_refusal_for_the_quota_is_answered_with_silence(tmp_path: Path) -> None:
+    """All clusters of the account pause, through a kill and in every command; one careful call
+    comes after the pause, and if it is refused, the pause grows."""
+    clusters = ["a", "b", "c"]
+    with World() as world:
+        for name in clusters:
+            populate(world.add(name).jobs, 130, active=30)
+        truths = {name: world.truth(name) for name in clusters}
+        config = config_of(world.endpoint, clusters, state="state")
+        first_pause_seconds = 4.0
+        short = {"exporter.api.budget.FIRST_PAUSE_SECONDS": first_pause_seconds}
+        exporter = Exporter(tmp_path, config, constants=short).start()
+        exporter.until_true(truths)
+        world.fault("ret-2500", next_calls=2)
+        until(lambda: [x for x in world.calls() if x.fault], "the refusal")
+        refused_at = world.calls()[-1].at
+        until(lambda: all(exporter.scrape().up(name) == 0 for name in clusters), "all to be down")
+        assert exporter.scrape().jobs() == truths
+        exporter.kill()
+        exporter.start()
+        looked = run_command("collect", f"--config.file={exporter.config_path}")
+        assert looked.returncode == 1
+        assert "quota.share" in looked.stderr
+        careful = until(lambda: [x for x in world.calls() if x.at > refused_at + 1], "another call")
+        assert careful[0].at > refused_at + first_pause_seconds - 0.5
+        assert careful[0].fault == "ret-2500"
+        with exporter:
+            exporter.until_ready()
+            assert exporter.scrape().jobs() == truths
+            exporter.until_up(*clusters)
+            after = [x for x in world.calls() if x.at > careful[0].at]
+            assert after[0].at > careful[0].at + 2 * first_pause_seconds - 0.5, (
+                "the pause has grown"
+            )
+            assert exporter.scrape().sum("ehpc_api_failures_total", reason="quota") == 1
+            assert len(exporter.log_lines("could not be synced", "reason=quota")) <= 2 * len(
+                clusters
+            )
