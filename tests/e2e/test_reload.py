@@ -1,0 +1,142 @@
+"""The configuration changes under way: by SIGHUP and by POST /-/reload."""
+
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.churn import populate
+from tests.e2e.running import Exporter, Metrics, World, config_of, until
+
+SUCCESSFUL = "ehpc_exporter_config_last_reload_successful"
+SUCCESS_AT = "ehpc_exporter_config_last_reload_success_timestamp_seconds"
+
+
+def restarts_of(world: World, cluster_id: str, since: float) -> int:
+    """How often its list was read from an empty ledger: a page further down is only read then."""
+    return sum(
+        entry.at > since and entry.params.get("offset") == "99" for entry in world.calls(cluster_id)
+    )
+
+
+def names_in(metrics: Metrics) -> set[str]:
+    """Every cluster that is named anywhere in the text."""
+    return {
+        sample.labels["cluster_name"]
+        for family in metrics.families()
+        for sample in family.samples
+        if "cluster_name" in sample.labels
+    }
+
+
+def config(world: World, clusters: Mapping[str, str], **more: Any) -> dict[str, Any]:
+    return config_of(world.endpoint, clusters, state="state", audit_interval="10m", **more)
+
+
+def test_clusters_come_go_and_are_renamed(tmp_path: Path) -> None:
+    with World() as world:
+        for number, name in enumerate(("one", "two", "three", "four")):
+            populate(world.add(name).jobs, 330, active=40, seed=number)
+        exporter = Exporter(tmp_path, config(world, {"a": "one", "b": "two", "c": "three"}))
+        with exporter:
+            exporter.until_true({"a": world.truth("one"), "b": world.truth("two")})
+            exporter.until_up("a", "b", "c")
+            until(lambda: exporter.scrape().sum("ehpc_history_complete") == 3, "the whole history")
+            with world.lock:
+                uuid = world.jobs("two").submit(time.time() + 2, queue="q", user="u")
+                world.jobs("two").start(uuid, time.time() + 3)
+            until(
+                lambda: exporter.scrape().sum("ehpc_jobs_started_total", cluster_name="b") == 1,
+                "the start to be counted",
+            )
+            syncs = exporter.scrape().value("ehpc_syncs_total", cluster_name="a") or 0
+            changed_at = time.time()
+            # a stays, b is renamed to B, c leaves, d comes.
+            exporter.rewrite_config(config(world, {"a": "one", "B": "two", "d": "four"}))
+            exporter.process.send_signal(signal.SIGHUP)
+            truths = {
+                "a": world.truth("one"), "B": world.truth("two"), "d": world.truth("four"),
+            }  # fmt: skip
+            metrics = exporter.until_true(truths)
+            assert names_in(metrics) == {"a", "B", "d"}
+            assert metrics.value(SUCCESSFUL) == 1
+            assert (metrics.value("ehpc_syncs_total", cluster_name="a") or 0) >= syncs
+            # The ledger of a cluster is its own, whatever it is called.
+            assert metrics.sum("ehpc_jobs_started_total", cluster_name="B") == 1
+            assert restarts_of(world, "one", changed_at) == 0
+            assert restarts_of(world, "two", changed_at) == 0
+            time.sleep(2)
+            calls = len(world.calls("three"))
+            time.sleep(2)
+            assert len(world.calls("three")) == calls, "nobody asks for what has left"
+            assert len(exporter.log_lines("the configuration was reloaded")) == 1
+
+
+def test_a_bad_file_changes_nothing(tmp_path: Path) -> None:
+    with World() as world:
+        populate(world.add("one").jobs, 330, active=40)
+        good = config(world, {"a": "one"})
+        with Exporter(tmp_path, good, "--web.enable-lifecycle") as exporter:
+            exporter.until_true({"a": world.truth("one")})
+            loaded_at = exporter.scrape().value(SUCCESS_AT)
+            assert loaded_at
+            bad = config(world, {"a": "one"}, labels={"user": {"mode": "nmae"}})
+            exporter.rewrite_config(bad)
+            status, text = exporter.get("/-/reload", method="POST")
+            assert status == 500
+            assert 'labels.user.mode: "nmae" must be hash, name or off' in text
+            exporter.process.send_signal(signal.SIGHUP)
+            until(
+                lambda: len(exporter.log_lines("level=error", "was not reloaded")) == 2, "the log"
+            )
+            # What is about the exporter itself is rendered once a second.
+            until(lambda: exporter.scrape().value(SUCCESSFUL) == 0, "the failure to be shown")
+            assert exporter.scrape().value(SUCCESS_AT) == loaded_at
+            with world.lock:
+                world.jobs("one").submit(time.time(), queue="q", user="u")
+            exporter.until_true({"a": world.truth("one")})
+            moved = config(world, {"a": "one"})
+            moved["state"]["path"] = "elsewhere"
+            exporter.rewrite_config(moved)
+            status, text = exporter.get("/-/reload", method="POST")
+            assert (status, "state.path" in text) == (500, True)
+            exporter.rewrite_config(good)
+            assert exporter.get("/-/reload", method="POST")[0] == 200
+            until(lambda: exporter.scrape().value(SUCCESSFUL) == 1, "the success to be shown")
+
+
+def test_reload_by_http_must_be_allowed(tmp_path: Path) -> None:
+    with World() as world:
+        populate(world.add("one").jobs, 30, active=4)
+        with Exporter(tmp_path, config(world, {"a": "one"})) as exporter:
+            assert exporter.get("/-/reload", method="POST")[0] == 403
+            assert not exporter.log_lines("reloaded")
+
+
+def test_a_reload_changes_labels_and_account_settings(tmp_path: Path) -> None:
+    """What is shown changes at once; the keys, the share and the label rules are the new ones."""
+    with World() as world:
+        populate(world.add("one").jobs, 330, active=40)
+        with Exporter(tmp_path, config(world, {"a": "one"}), "--web.enable-lifecycle") as exporter:
+            exporter.until_true({"a": world.truth("one")})
+            off = config(
+                world, {"a": "one"}, labels={"user": {"mode": "off"}}, quota={"requests": 9000}
+            )
+            exporter.rewrite_config(off)
+            assert exporter.get("/-/reload", method="POST")[0] == 200
+            truth: dict[tuple[str, str, str], int] = {}
+            for key, count in world.truth("one").items():
+                shown_as = (key.status, key.queue, "")
+                truth[shown_as] = truth.get(shown_as, 0) + count
+            exporter.until_true({"a": truth})
+            until(
+                lambda: exporter.scrape().value("ehpc_api_quota_requests") == 4500, "the new share"
+            )
+            exporter.rewrite_config(config(world, {"a": "one"}, secret="no longer the secret"))
+            assert exporter.get("/-/reload", method="POST")[0] == 200
+            until(
+                lambda: exporter.scrape().sum("ehpc_sync_failures_total", reason="authentication"),
+                "the new secret to be refused",
+            )
+            assert exporter.scrape().up("a") == 0
