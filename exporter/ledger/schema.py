@@ -71,6 +71,6 @@ def tune(connection: sqlite3.Connection) -> None:
     # A power cut may take the last transactions, whole; jobs and counters go back together.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA wal_autocheckpoint = 4000")
-    connection.execute("PRAGMA cache_size = -8192")
+    connection.execute("PRAGMA cache_size = -16384")
     connection.execute("PRAGMA temp_store = FILE")
     connection.execute(TEMPORARY_TABLES)
