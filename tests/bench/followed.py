@@ -136,7 +136,7 @@ class Followed:
                 identity=identity,
                 calls=self,
                 open_ledger=self.open_ledger,
-                keeps_on_disk=False,
+                keeps_on_disk=True,
                 reopen_on_disk=lambda ledger: ledger,
                 settings=self.settings,
                 publisher=Publisher(LabelRules()),
