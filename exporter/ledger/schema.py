@@ -34,6 +34,7 @@ CREATE TABLE users (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE jobs ({_JOB_COLUMNS});
 CREATE INDEX jobs_by_change ON jobs (modified_at);
 CREATE INDEX jobs_active ON jobs (status, queue, submitted_at) WHERE status > {LAST_END_STATUS_ID};
+CREATE TABLE gone ({_JOB_COLUMNS});
 CREATE TABLE tallies (
     kind TEXT NOT NULL, queue TEXT NOT NULL, status TEXT NOT NULL,
     count INTEGER NOT NULL, sum_seconds REAL NOT NULL, buckets TEXT NOT NULL,

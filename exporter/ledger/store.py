@@ -34,6 +34,8 @@ _SELECT_SOME = f"SELECT {_COLUMNS} FROM {{table}} WHERE uuid IN (SELECT value FR
 _DELETE_SOME = "DELETE FROM {table} WHERE uuid IN (SELECT value FROM json_each(?))"
 
 
+GONE_KEPT_SECONDS = 86400.0
+
 TimeColumn = Literal["modified_at", "submitted_at"]
 """By which moment jobs are ranked; one that is not known counts as 0, the oldest."""
 
@@ -254,7 +256,9 @@ class Ledger:
             return []
         self._store([rows[job.uuid] for job in changed], known)
         if self._suspects:
-            known |= self._take_suspects(asked)
+            known |= self._take_back(asked, "suspects")
+        if any(job.uuid not in known for job in changed):
+            known |= self._take_back(asked, "gone")
         return [
             Change(self._job(known[job.uuid]) if job.uuid in known else None, job)
             for job in changed
@@ -300,10 +304,21 @@ class Ledger:
         """How many jobs are suspected to be gone."""
         return self._suspects
 
-    def forget_suspects(self) -> int:
-        """The suspects are gone for good. Returns how many they were."""
+    def forget_suspects(self, now_at: float) -> int:
+        """The suspects are gone. Returns how many they were.
+
+        Those that changed within the last day are remembered for as long: an answer that left them
+        out may be followed by one that has them again, and they are not new then.
+        """
         gone, self._suspects = self._suspects, 0
         if gone:
+            kept_from_at = int(now_at - GONE_KEPT_SECONDS)
+            self._connection.execute("DELETE FROM gone WHERE modified_at < ?", (kept_from_at,))
+            self._connection.execute(
+                f"INSERT OR REPLACE INTO gone ({_COLUMNS}) SELECT {_COLUMNS} FROM suspects"
+                " WHERE modified_at >= ?",
+                (kept_from_at,),
+            )
             self._connection.execute("DELETE FROM suspects")
         return gone
 
@@ -535,11 +550,12 @@ class Ledger:
         if not group[0]:
             del self._groups[key]
 
-    def _take_suspects(self, asked: str) -> dict[str, _Row]:
-        rows = self._connection.execute(_SELECT_SOME.format(table="suspects"), (asked,)).fetchall()
+    def _take_back(self, asked: str, table: Literal["suspects", "gone"]) -> dict[str, _Row]:
+        rows = self._connection.execute(_SELECT_SOME.format(table=table), (asked,)).fetchall()
         if rows:
-            self._connection.execute(_DELETE_SOME.format(table="suspects"), (asked,))
-            self._suspects -= len(rows)
+            self._connection.execute(_DELETE_SOME.format(table=table), (asked,))
+            if table == "suspects":
+                self._suspects -= len(rows)
         return {row[0]: row for row in rows}
 
     def _load_groups(self) -> None:

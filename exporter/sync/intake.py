@@ -41,7 +41,9 @@ class Intake:
             self.also_mark.add(job.uuid for job in jobs)
         changes = self.ledger.apply(wanted)
         for old, new in changes:
-            for counted in transitions(old, new, began_at=self.began_at):
+            # In a window, what is older than it and unknown has been known, and has left it.
+            began_at = max(self.began_at, self.window_from_at)
+            for counted in transitions(old, new, began_at=began_at):
                 self.ledger.tally(counted.key, seconds=counted.seconds, bucket=counted.bucket)
             if new.ended and changed_at(new) >= self.now_at - RECENT_SECONDS:
                 self.ledger.note_activity(new.queue, new.user, changed_at(new))

@@ -143,6 +143,7 @@ class Poller:
         parts = self._parts
         try:
             parts.budget.declare(self._name, Demand(parts.settings.interval_seconds, self._cost))
+            self._show_kept_at_once()
             if self._sleep(first_wait_seconds(self._name, parts.settings.interval_seconds)):
                 return
             while True:
@@ -401,6 +402,12 @@ class Poller:
         elif self._disk_retry_at and parts.clock.monotonic_seconds() >= self._disk_retry_at:
             self._return_to_disk(self._replica)
         return self._replica
+
+    def _show_kept_at_once(self) -> None:
+        try:
+            self._ready_replica()
+        except StateError as error:
+            _LOG.debug("the ledger is not yet there", extra=self._fields(cause=str(error)))
 
     def _show_kept(self, ledger: Ledger) -> None:
         """After a restart, what was true a moment ago is shown until the first sync."""

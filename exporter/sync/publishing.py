@@ -83,8 +83,9 @@ class Publisher:
         if not progress.active_known:
             return None
         totals = {key: value for key, value in ledger.totals().items() if key[0]}
-        queues = self._shown(ledger, "queue", totals, 1, self._rules.queue_limit)
-        users = self._shown(ledger, "user", totals, 2, self._rules.user_limit)
+        recent = _recent_pairs(ledger, taken_at)
+        queues = self._shown(ledger, "queue", totals, recent, self._rules.queue_limit)
+        users = self._shown(ledger, "user", totals, recent, self._rules.user_limit)
         queue_names = _Names(queues.shown)
         user_names = _Names(users.shown, self._rules.user_mode)
         tallies = _fold_tallies(ledger.tallies(), queue_names)
@@ -107,15 +108,16 @@ class Publisher:
     def _shown(
         self,
         ledger: Ledger,
-        label: str,
+        label: Literal["queue", "user"],
         totals: Mapping[tuple[str, str, str], JobTotals],
-        place: int,
+        recent: frozenset[tuple[str, str]],
         limit: int,
     ) -> "_Shown":
+        place = 1 if label == "queue" else 2
         active: dict[str, int] = defaultdict(int)
         for key, value in totals.items():
             active[key[place]] += value.jobs if key[0] not in END_STATUSES else 0
-        present = frozenset(active)
+        present = frozenset(active) | {pair[place - 1] for pair in recent}
         if label == "queue":  # counters keep their names, too
             present |= {key.queue for key in ledger.tallies()}
         shown = choose_shown(active, present, ledger.shown(label), limit)
@@ -170,8 +172,14 @@ def _live_pairs(
     ledger: Ledger, totals: Mapping[tuple[str, str, str], JobTotals], taken_at: float
 ) -> Iterable[tuple[str, str]]:
     live = {(queue, user) for status, queue, user in totals if status not in END_STATUSES}
-    recent = (pair for pair, at in ledger.activity().items() if at >= taken_at - RECENT_SECONDS)
-    return live.union(recent)
+    return live | _recent_pairs(ledger, taken_at)
+
+
+def _recent_pairs(ledger: Ledger, taken_at: float) -> frozenset[tuple[str, str]]:
+    """The (queue, user) pairs that had an active job within the last hour, and have none now."""
+    return frozenset(
+        pair for pair, at in ledger.activity().items() if at >= taken_at - RECENT_SECONDS
+    )
 
 
 def _oldest(oldest: Mapping[str, int], queues: _Names) -> tuple[QueueMoment, ...]:

@@ -68,7 +68,9 @@ class Replica:
             strategy = self._one_page(ctx, head)
         else:
             strategy = yield from self._longer_list(ctx, head)
-        ctx.intake.correct("deleted", self.ledger.forget_suspects())
+        if self.ledger.suspects and strategy == "delta" and not ctx.comparable:
+            yield from self._confirm_without_total(ctx)
+        ctx.intake.correct("deleted", self.ledger.forget_suspects(ctx.now_at))
         if ctx.intake.corrections.keys() & {"changed", "missing"}:
             ctx.distrust_order()
             ctx.update(scanned_at=0.0)
@@ -202,6 +204,13 @@ class Replica:
         if not proven:
             self.ledger.restore_suspects()
 
+    def _confirm_without_total(self, ctx: SyncContext) -> Asking[None]:
+        """Where no total says that jobs are gone, the list's end does; or it is not sorted at all."""
+        if ctx.windowed or not ctx.progress.complete or (yield from ends_as_known(ctx)):
+            return
+        self.ledger.restore_suspects()
+        ctx.distrust_order()
+
     def _without_order(self, ctx: SyncContext, head: Page) -> Asking[str]:
         ctx.intake.take(head.jobs)
         perhaps_sorted = ctx.progress.sort in ("unknown", "honoured")
@@ -306,7 +315,9 @@ class Replica:
             ctx.now_at = ctx.intake.now_at = head.server_time_at
             ctx.open_window()
         if ctx.progress.began_at is None:
-            newest_at = max((changed_at(job) for job in head.jobs), default=0)
+            tomorrow_at = ctx.now_at + 86400  # what is later is no zone's time, but nonsense
+            times = (changed_at(job) for job in head.jobs)
+            newest_at = max((at for at in times if at <= tomorrow_at), default=0)
             # What happened in the very second in which the ledger began, happened before.
             began_at = float(max(int(ctx.now_at), newest_at) + 1)
             ctx.intake.began_at = began_at

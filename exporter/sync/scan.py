@@ -48,7 +48,7 @@ def scan(
         raise
     ctx.ledger.drop_unmarked(marks)
     marks.drop()
-    ctx.intake.correct("deleted", ctx.ledger.forget_suspects())
+    ctx.intake.correct("deleted", ctx.ledger.forget_suspects(ctx.now_at))
     _is_complete(ctx, started_at)
 
 

@@ -54,9 +54,7 @@ def _ended(old: Job | None, new: Job, began_at: float) -> bool:
         return (new.modified_at or 0) >= began_at
     # Ended before, and again: it was requeued in between if it has started anew.
     return not old.ended or (
-        new.started_at is not None
-        and old.started_at != new.started_at
-        and old.modified_at != new.modified_at
+        old.started_at != new.started_at and old.modified_at != new.modified_at
     )
 
 

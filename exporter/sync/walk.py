@@ -18,6 +18,7 @@ from exporter.sync.evidence import changed_at, is_last
 
 FIRST_STEP_BACK = 10
 MOST_STEPS_BACK = 12
+MOST_RESTARTS = 3
 MOST_FRUITLESS_PAGES = 50
 MOST_ROUNDS = 12
 
@@ -93,7 +94,8 @@ class Walk:
 
     def run(self, on_step: OnStep) -> Asking[Step]:
         """Walk until ``on_step`` says so or the list ends; returns the last page that joined."""
-        offset, step_back, tries, fruitless = self.start, FIRST_STEP_BACK, 0, 0
+        offset, step_back = self.start, FIRST_STEP_BACK
+        tries = fruitless = restarts = 0
         previous = self.after
         if previous is not None:
             self.seen.add(job.uuid for job in previous.page.jobs)
@@ -109,6 +111,9 @@ class Walk:
                     )
                 offset = max(0, offset - step_back)
                 step_back *= 2
+                restarts += offset == 0
+                if restarts > MOST_RESTARTS:
+                    raise SyncError("order", "the list is another one at every call")
                 continue
             tries, step_back = 0, FIRST_STEP_BACK
             known_before = self.seen.count
@@ -143,7 +148,10 @@ class Walk:
         if is_last(self.progress(), page, offset=offset, filtered=self.filtered):
             return True
         # Asked from the last known item on, the server gave that item alone: nothing follows.
-        return previous is not None and len(page.jobs) == 1
+        if previous is None or len(page.jobs) != 1:
+            return False
+        total = page.total_count
+        return total is None or self.filtered or offset + 1 >= total
 
 
 def run_to_end(walk: Walk, on_step: OnStep, counts_list: Callable[[], bool]) -> Asking[Step]:

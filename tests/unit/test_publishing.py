@@ -157,7 +157,7 @@ class TestFolding:
         shown(ledger, rules)
         with ledger.transaction():
             ledger.suspect([job(1).uuid])
-            ledger.forget_suspects()
+            ledger.forget_suspects(1e12)
             ledger.apply([job(2, queue="b")])
         snapshot = shown(ledger, rules)
         assert [tally.queue for tally in snapshot.submitted] == ["a"]

@@ -225,8 +225,8 @@ class TestSuspects:
         with ledger.transaction():
             ledger.apply(run_of(10))
             ledger.suspect([job(3).uuid, job(4).uuid, "unheard of"])
-            assert ledger.forget_suspects() == 2
-            assert ledger.forget_suspects() == 0
+            assert ledger.forget_suspects(1e12) == 2
+            assert ledger.forget_suspects(1e12) == 0
             assert ledger.restore_suspects() == 0
         ledger.close()
         ledger = open_ledger(path, WHOSE)
@@ -242,7 +242,7 @@ class TestSuspects:
             ledger.suspect([job(3).uuid, job(4).uuid])
             assert ledger.apply([moved]) == [Change(run_of(1, first=3)[0], moved)]
             assert ledger.suspects == 1
-            assert ledger.forget_suspects() == 1
+            assert ledger.forget_suspects(1e12) == 1
         assert ledger.size == 9
 
     def test_one_that_is_seen_again_unchanged_keeps_its_past(self, ledger: Ledger) -> None:
@@ -300,7 +300,7 @@ class TestTransaction:
             raise ValueError("stop")
         with ledger.transaction():
             change_everything(ledger)
-            ledger.forget_suspects()
+            ledger.forget_suspects(1e12)
         after = state_of(ledger)
         assert after["size"] == 2
         ledger.close()
@@ -352,7 +352,7 @@ class TestTransaction:
         ledger.close()
         with in_memory.transaction():
             change_everything(in_memory)
-            in_memory.forget_suspects()
+            in_memory.forget_suspects(1e12)
         expected = state_of(in_memory)
         on_disk = in_memory.copied_to(path)
         in_memory.close()

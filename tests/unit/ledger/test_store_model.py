@@ -62,7 +62,7 @@ class LedgerMachine(RuleBasedStateMachine):
             with self.ledger.transaction():
                 self.ledger.suspect_between(newest, oldest, keep=[])
                 self.ledger.apply(batch)
-                self.ledger.forget_suspects()
+                self.ledger.forget_suspects(1e12)
                 self.ledger.drop_older(INFINITE)
                 raise UndoneError  # noqa: TRY301
         except UndoneError:
@@ -79,7 +79,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert found == before - len(self.jobs)
             self._apply(batch, self.ledger.apply(batch))
             if forgotten:
-                assert self.ledger.forget_suspects() == len(self.suspects)
+                assert self.ledger.forget_suspects(1e12) == len(self.suspects)
                 self.suspects.clear()
             else:
                 assert self.ledger.restore_suspects() == len(self.suspects)
@@ -103,7 +103,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def forget(self) -> None:
         with self.ledger.transaction():
-            assert self.ledger.forget_suspects() == len(self.suspects)
+            assert self.ledger.forget_suspects(1e12) == len(self.suspects)
         self.suspects.clear()
 
     @rule(before_at=BOUNDS)
