@@ -62,11 +62,17 @@ def _wanted_down_to_at(ctx: SyncContext) -> float:
 def probation(ctx: SyncContext) -> Asking[None]:
     """Prove that the whole list is sorted, not only its head by chance: pages from its end and from
     its middle must be sorted, and each older than what stands before it."""
-    # Whatever comes of it, it is not tried again at once.
-    ctx.update(sort_retry_at=ctx.now_at + ctx.settings.audit_interval_seconds)
+    if (yield from _is_sorted(ctx)):
+        ctx.update(sort="honoured")
+    else:
+        ctx.update(sort_retry_at=ctx.now_at + ctx.settings.audit_interval_seconds)
+
+
+def _is_sorted(ctx: SyncContext) -> Asking[bool]:
+    """False if nothing speaks against it, but nothing proves it either."""
     offsets = _probation_offsets(ctx)
     if not offsets:
-        return
+        return False
     above_at = float("inf")
     for offset in offsets:
         page = yield Ask(by_last_change(offset), Purpose.FRESH)
@@ -76,9 +82,8 @@ def probation(ctx: SyncContext) -> Asking[None]:
         above_at = _check_order(page.jobs, above_at)
     head = yield Ask(by_last_change(), Purpose.FRESH)
     _check_order(head.jobs, float("inf"))
-    if distinct_times([*head.jobs, *page.jobs]) < 2:
-        return  # nothing is proven by jobs that all changed in the same second
-    ctx.update(sort="honoured")
+    # Jobs that all changed in the same second prove nothing.
+    return distinct_times([*head.jobs, *page.jobs]) >= 2
 
 
 def _probation_offsets(ctx: SyncContext) -> list[int]:

@@ -190,7 +190,7 @@ class Poller:
         except LedgerUnreadable:
             self._close()
             raise
-        self._learn_cost(self._calls_made - calls_before)
+        self._learn_cost(self._calls_made - calls_before, refreshed.strategy)
         self._publish_success(refreshed, snapshot, started_at)
         return refreshed
 
@@ -288,13 +288,19 @@ class Poller:
             wait_until_at = max(wait_until_at, error.until_at)
         return wait_until_at
 
-    def _learn_cost(self, calls: int) -> None:
-        settings = self._parts.settings
-        if self._state.strategy is None:
-            calls = min(calls, 3)  # the first sync is dearer than those that follow
-        self._cost += COST_SMOOTHING * (calls - self._cost)
+    def _learn_cost(self, calls: int, strategy: str) -> None:
+        """What a sync costs: known at once when the way changes or grows dearer, else smoothed."""
+        before = self._state.strategy
+        replica = self._replica
+        if before is None and replica is not None and replica.ledger.progress.sort == "unknown":
+            calls = min(calls, 3)  # the first sync is dearer than those that follow by delta
+        if strategy != before or (strategy != "delta" and calls > self._cost):
+            self._cost = float(calls)
+        else:
+            self._cost += COST_SMOOTHING * (calls - self._cost)
         self._cost = max(self._cost, 1.0)
-        self._parts.budget.declare(self._name, Demand(settings.interval_seconds, self._cost))
+        interval_seconds = self._parts.settings.interval_seconds
+        self._parts.budget.declare(self._name, Demand(interval_seconds, self._cost))
 
     def _note_interval(self) -> None:
         parts = self._parts
