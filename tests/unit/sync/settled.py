@@ -1,0 +1,77 @@
+"""Replicas that know their whole list, ready to be copied: reading a long list takes a while."""
+
+from copy import deepcopy
+from functools import cache
+from random import Random
+
+from exporter.simulator import DIALECTS, Dialect, JobList, fill
+from exporter.sync.context import SyncSettings
+from exporter.sync.replica import Replica
+from tests.unit.sync.pretend import START_AT, PretendCluster
+
+SETTINGS = SyncSettings(interval_seconds=60, audit_interval_seconds=600)
+
+
+@cache
+def _read_once(dialect: str, count: int, settings: SyncSettings) -> PretendCluster:
+    listed = JobList()
+    fill(listed, count, active=min(150, count // 10), now_at=START_AT - 5)
+    cluster = PretendCluster(DIALECTS[dialect], settings, jobs=listed)
+    for _ in range(14):
+        cluster.turn()
+        if cluster.ledger.progress.complete:
+            break
+    for _ in range(12):
+        cluster.turn()
+    return cluster
+
+
+def settled(
+    count: int, dialect: str = "documented", settings: SyncSettings = SETTINGS, *, seed: int = 0
+) -> PretendCluster:
+    """A cluster whose ledger equals its list of ``count`` jobs; nobody else has it."""
+    original = _read_once(dialect, count, settings)
+    spoken: Dialect = DIALECTS[dialect]
+    copy = PretendCluster(
+        spoken,
+        settings,
+        jobs=deepcopy(original.jobs),
+        seed=seed,
+        ledger=original.ledger.copied_to(None),
+    )
+    copy.replica = Replica(copy.ledger, settings, Random(seed))
+    copy.now_at = original.now_at
+    assert copy.counted() == copy.true_counts()
+    assert copy.ledger.progress.complete
+    return copy
+
+
+class Traffic:
+    """Changes of a list as they come all day; by its own dice, quicker than asking the list."""
+
+    def __init__(self, cluster: PretendCluster, seed: int = 0) -> None:
+        self.cluster = cluster
+        self.dice = Random(seed)
+        self.by_status: dict[str, list[str]] = {"pending": [], "running": []}
+        for job in cluster.jobs.jobs():
+            self.by_status.get(job.status, []).append(job.uuid)
+
+    def pass_by(self, times: int, seconds: float = 1) -> None:
+        """So many times: one job is submitted, one starts, one ends."""
+        pending, running = self.by_status["pending"], self.by_status["running"]
+        jobs = self.cluster.jobs
+        for _ in range(times):
+            self.cluster.now_at += seconds
+            at = self.cluster.now_at
+            pending.append(jobs.submit(at, queue="q", user="u"))
+            started = pending.pop(self.dice.randrange(len(pending)))
+            jobs.start(started, at)
+            running.append(started)
+            jobs.end(running.pop(self.dice.randrange(len(running))), at)
+
+
+def calls_of_a_turn(cluster: PretendCluster, seconds: float | None = None) -> int:
+    """The calls of one sync with its background."""
+    before = cluster.calls
+    cluster.turn(seconds)
+    return cluster.calls - before

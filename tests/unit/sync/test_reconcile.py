@@ -1,0 +1,183 @@
+"""Finding what was deleted: right at once, and in few calls."""
+
+from collections import Counter
+from math import log2
+from random import Random
+
+import pytest
+
+from exporter.simulator import DIALECTS, JobList
+from exporter.sync.replica import Refreshed
+from tests.unit.sync.pretend import START_AT, PretendCluster
+from tests.unit.sync.settled import SETTINGS, calls_of_a_turn, settled
+
+
+def goal(count: int) -> int:
+    """Most calls for one run of deleted jobs (the project's figure)."""
+    return int(2 * log2(count / 100) + 4)
+
+
+def in_order(cluster: PretendCluster, by: str) -> list[str]:
+    """Identities, oldest first."""
+    jobs = sorted(cluster.jobs.jobs(), key=lambda job: (getattr(job, by), job.job_id))
+    return [job.uuid for job in jobs]
+
+
+RUNS = {
+    "oldest": lambda uuids, length: uuids[:length],
+    "newest": lambda uuids, length: uuids[-length:],
+    "middle": lambda uuids, length: uuids[len(uuids) // 2 : len(uuids) // 2 + length],
+    "a third": lambda uuids, length: uuids[len(uuids) // 3 : len(uuids) // 3 + length],
+    "near the end": lambda uuids, length: uuids[150 : 150 + length],
+}
+
+
+class TestOneRun:
+    @pytest.mark.parametrize("run", RUNS)
+    @pytest.mark.parametrize(
+        ("count", "length"), [(2_000, 1), (2_000, 30), (2_000, 700), (20_000, 30)]
+    )
+    def test_submitted_one_after_the_other(self, count: int, run: str, length: int) -> None:
+        cluster = settled(count)
+        cluster.jobs.delete(RUNS[run](in_order(cluster, "submitted_at"), length))
+        refreshed = self._found_at_once(cluster, count)
+        assert refreshed.corrections == {"deleted": length}
+
+    @pytest.mark.parametrize("length", [1, 30, 700])
+    @pytest.mark.parametrize("run", RUNS)
+    def test_changed_one_after_the_other(self, run: str, length: int) -> None:
+        """Where the server sorts by the last change alone, or that is how they were chosen."""
+        cluster = settled(2_000, "sort-by-modified-only")
+        cluster.jobs.delete(RUNS[run](in_order(cluster, "modified_at"), length))
+        self._found_at_once(cluster, 2_000)
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_together_with_new_jobs(self, seed: int) -> None:
+        cluster = settled(2_000, seed=seed)
+        cluster.jobs.delete(RUNS["middle"](in_order(cluster, "submitted_at"), 50))
+        for _ in range(30):
+            cluster.jobs.submit(cluster.now_at + 30, queue="q", user="u")
+        self._found_at_once(cluster, 2_000)
+
+    def _found_at_once(self, cluster: PretendCluster, count: int) -> Refreshed:
+        before = cluster.calls
+        cluster.now_at += 60
+        refreshed = cluster.refresh()
+        assert cluster.counted() == cluster.true_counts()
+        assert cluster.calls - before <= goal(count)
+        assert refreshed.strategy == "delta"
+        return refreshed
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_several_runs_are_found_within_a_few_syncs(seed: int) -> None:
+    cluster = settled(2_000, seed=seed)
+    dice = Random(seed)
+    uuids = in_order(cluster, "submitted_at")
+    for _ in range(4):
+        start = dice.randrange(len(uuids) - 40)
+        cluster.jobs.delete(uuids[start : start + 20])
+        del uuids[start : start + 20]
+    calls = [calls_of_a_turn(cluster) for _ in range(3)]
+    assert cluster.counted() == cluster.true_counts()
+    assert max(calls) <= 4 * goal(2_000)
+
+
+def test_jobs_scattered_all_over_cost_no_more_than_reading_the_list() -> None:
+    cluster = settled(2_000)
+    uuids = in_order(cluster, "submitted_at")
+    cluster.jobs.delete(Random(1).sample(uuids, 200))
+    calls = [calls_of_a_turn(cluster) for _ in range(10)]
+    assert cluster.counted() == cluster.true_counts()
+    assert sum(calls) <= 150
+
+
+def test_a_deletion_that_new_jobs_hide_from_the_total_is_found_by_the_audits() -> None:
+    cluster = settled(2_000)
+    cluster.jobs.delete(in_order(cluster, "submitted_at")[700:712])
+    for _ in range(12):
+        cluster.jobs.submit(cluster.now_at + 1, queue="q", user="u")
+    found = Counter[str]()
+    for _ in range(10):
+        cluster.now_at += 60
+        found.update(cluster.refresh().corrections)
+    assert cluster.counted() == cluster.true_counts()
+
+
+def test_everything_but_a_few_is_deleted() -> None:
+    cluster = settled(2_000)
+    cluster.jobs.delete(in_order(cluster, "submitted_at")[:-3])
+    assert calls_of_a_turn(cluster) <= 3
+    assert cluster.counted() == cluster.true_counts()
+
+
+def test_everything_is_deleted() -> None:
+    cluster = settled(2_000)
+    cluster.jobs.delete(in_order(cluster, "submitted_at"))
+    for _ in range(3):
+        cluster.turn()
+    assert cluster.counted() == cluster.true_counts() == {}
+
+
+class TestTies:
+    """Hundreds of jobs of the same second, as an array job makes them."""
+
+    @pytest.mark.parametrize(
+        "dialect", ["documented", "ties-reversed", "ties-shuffled", "small-pages"]
+    )
+    @pytest.mark.parametrize("tied", [100, 350])
+    def test_a_deletion_among_them(self, dialect: str, tied: int) -> None:
+        listed = JobList()
+        uuids = []
+        for number in range(900):
+            at = START_AT - 90_000 + (300 if 300 <= number < 300 + tied else number)
+            uuid = listed.submit(at, queue="q", user="u")
+            listed.start(uuid, at)
+            listed.end(uuid, at)
+            uuids.append(uuid)
+        cluster = PretendCluster(DIALECTS[dialect], SETTINGS, jobs=listed)
+        for _ in range(12):
+            cluster.turn()
+        assert cluster.counted() == cluster.true_counts()
+        cluster.jobs.delete(uuids[310:317])
+        cluster.turn()
+        assert cluster.ledger.size == len(cluster.jobs)
+        for _ in range(12):
+            cluster.turn()
+        assert cluster.ledger.known(uuids).keys() == {job.uuid for job in cluster.jobs.jobs()}
+
+    def test_hundreds_that_change_in_one_second_are_a_few_pages(self) -> None:
+        cluster = settled(2_000)
+        at = cluster.now_at + 30
+        uuids = [cluster.jobs.submit(at, queue="q", user="u") for _ in range(400)]
+        assert calls_of_a_turn(cluster) <= 7
+        assert cluster.counted() == cluster.true_counts()
+        at = cluster.now_at + 30
+        for uuid in uuids:
+            cluster.jobs.cancel(uuid, at)
+        assert calls_of_a_turn(cluster) <= 7
+        assert cluster.counted() == cluster.true_counts()
+
+
+@pytest.mark.parametrize("dialect", ["documented", "total-missing", "sort-by-modified-only"])
+@pytest.mark.parametrize("seed", range(3))
+def test_it_goes_on_while_the_search_goes_on(dialect: str, seed: int) -> None:
+    """Jobs are submitted, start and end between the calls of the search itself."""
+    cluster = settled(2_000, dialect, seed=seed)
+    dice = Random(seed)
+    cluster.jobs.delete(RUNS["a third"](in_order(cluster, "submitted_at"), 40))
+
+    def between() -> None:
+        cluster.now_at += dice.choice((0, 1))
+        if dice.random() < 0.5:
+            cluster.jobs.submit(cluster.now_at, queue="q", user="u")
+        running = [job.uuid for job in cluster.jobs.jobs() if job.status == "running"]
+        cluster.jobs.end(dice.choice(running), cluster.now_at)
+
+    cluster.between_calls = between
+    for _ in range(2):
+        cluster.turn()
+    cluster.between_calls = lambda: None
+    for _ in range(10):
+        cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
