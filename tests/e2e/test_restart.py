@@ -6,6 +6,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from exporter.simulator import END_STATUSES, JobList
 from tests.e2e.churn import QUEUES, USERS, populate
 from tests.e2e.running import Exporter, World, config_of, until
@@ -95,27 +97,31 @@ def test_kills_at_any_moment_lose_and_double_nothing(tmp_path: Path) -> None:
             assert "set aside" not in exporter.log()
 
 
+@pytest.mark.xfail(strict=True, reason="a kill during probation makes it scan from the start")
 def test_kills_while_the_history_is_read(tmp_path: Path) -> None:
     """It goes on where it was: all the kills together cost few pages twice."""
-    with World(latency_seconds=0.05) as world:
-        populate(world.add("c").jobs, 3000, active=120)
-        config = config_of(world.endpoint, ["c"], state="state", audit_interval="10m")
+    kills = 5
+    with World(latency_seconds=0.03) as world:
+        populate(world.add("b").jobs, 3000, active=120)
+        config = config_of(world.endpoint, ["b"], state="state", audit_interval="10m")
         exporter = Exporter(tmp_path, config)
-        complete = False
-        kills = 0
-        while not complete and kills < 6:
+        for kill in range(kills):
             exporter.start()
-            known = exporter.until_up("c").value("ehpc_history_jobs_known") or 0
-            time.sleep(0.2 + 0.15 * kills)
-            metrics = exporter.scrape()
-            complete = metrics.value("ehpc_history_complete") == 1
+            if kill == 0:
+                # The first kill strikes while it finds out whether the list is sorted.
+                until(lambda: exporter.scrape().up("b"), "the first sync")
+                world.server.latency_seconds = 1.0
+                until(lambda: world.calls()[-1].params["offset"] > "1", "a look further down")
+            else:
+                least = len(world.calls()) + 16
+                until(lambda least=least: len(world.calls()) > least, "some calls")
             exporter.kill()
-            kills += 1
-        assert kills > 1, known
+            world.server.latency_seconds = 0.03
         with exporter:
-            exporter.until_true({"c": world.truth("c")})
-        # 31 pages are all there is; each start costs a head, a sweep and the page it was cut off in.
-        assert len(world.calls("c")) <= 31 + 10 * (kills + 1)
+            exporter.until_true({"b": world.truth("b")})
+        # 31 pages are all there is; a start costs a head, two sweeps, a look at the order, and the
+        # page that the kill cut off.
+        assert len(world.calls()) <= 31 + 10 * (kills + 1)
 
 
 def test_a_restart_costs_what_has_changed(tmp_path: Path) -> None:
