@@ -194,7 +194,6 @@ TestBudgetStateful = BudgetMachine.TestCase
 TestBudgetStateful.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
 
 
-@pytest.mark.xfail(reason="what was called before the jump is taken for old", strict=True)
 @pytest.mark.parametrize("back_first", [False, True])
 def test_a_clock_that_is_set_forward_gives_no_more_calls(back_first: bool) -> None:
     """A machine that wakes up with a wrong clock, and then hears of the right one."""
@@ -224,17 +223,7 @@ class TestPause:
             clock.advance(pauses[-1])
         assert pauses == pytest.approx([300, 600, 1200, 2400, 4800, 9600, 14400, 14400, 14400])
 
-    @pytest.mark.parametrize(
-        "times",
-        [
-            0,
-            1,
-            50,
-            pytest.param(
-                5000, marks=pytest.mark.xfail(raises=OverflowError, reason="2.0**5000", strict=True)
-            ),
-        ],
-    )
+    @pytest.mark.parametrize("times", [0, 1, 50, 5000, 10**9])
     def test_it_has_bounds_however_often(self, times: int) -> None:
         pause = longer_pause(Pause(AT, times), AT + 1)
         assert FIRST_PAUSE_SECONDS <= pause.until_at - (AT + 1) <= LONGEST_PAUSE_SECONDS
@@ -320,17 +309,16 @@ class TestPause:
         assert caught.value.until_at - clock.now == pytest.approx(4 * FIRST_PAUSE_SECONDS)
         log.close()
 
-    @pytest.mark.xfail(reason="the pause stays where the clock was", strict=True)
     def test_a_clock_that_is_set_back_does_not_lengthen_it(self) -> None:
         clock = ManualClock(AT)
         budget = budget_of(100, clock)
         budget.admit("any")
         budget.over_quota()
         clock.now -= 30 * 86400
+        assert admitted(budget) == 0
         clock.advance(LONGEST_PAUSE_SECONDS + 61)
         assert admitted(budget) == 1
 
-    @pytest.mark.xfail(reason="the careful call seems to lie in the future", strict=True)
     def test_a_clock_that_is_set_back_after_the_careful_call_does_not_lock_out(self) -> None:
         clock = ManualClock(AT)
         budget = budget_of(100, clock)
@@ -339,6 +327,7 @@ class TestPause:
         clock.advance(FIRST_PAUSE_SECONDS + 1)
         budget.admit("any")  # no answer comes
         clock.now -= 30 * 86400
+        assert admitted(budget) == 0
         clock.advance(LONGEST_PAUSE_SECONDS + 61)
         assert admitted(budget) == 1
 

@@ -198,9 +198,6 @@ class TestFolding:
         assert counts(snapshot)["pending", name, name] == 1
 
 
-NAMELESS = pytest.mark.xfail(reason="they are shown as _other", strict=True)
-
-
 class TestZeros:
     def test_a_pair_with_an_active_job_has_pending_and_running(self) -> None:
         ledger = ledger_with(job(1), job(2, "running", queue="r"), job(3, "suspended", queue="s"))
@@ -213,14 +210,7 @@ class TestZeros:
     def test_a_pair_with_ended_jobs_alone_has_none(self) -> None:
         assert counts(shown(ledger_with(job(1, "finished")))) == {("finished", "q", "u"): 1}
 
-    @pytest.mark.parametrize(
-        ("after", "there"),
-        [
-            pytest.param(0, True, marks=NAMELESS),
-            pytest.param(HOUR, True, marks=NAMELESS),
-            (HOUR + 1, False),
-        ],
-    )
+    @pytest.mark.parametrize(("after", "there"), [(0, True), (HOUR, True), (HOUR + 1, False)])
     def test_they_stay_for_an_hour(self, after: int, there: bool) -> None:
         ledger = ledger_with()
         with ledger.transaction():

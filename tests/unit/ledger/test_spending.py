@@ -34,7 +34,7 @@ def calls_of(log: MemorySpendingLog) -> list[float]:
 
 
 def reopened(path: Path) -> list[float]:
-    log = FileSpendingLog(path)
+    log = FileSpendingLog(path, 25_000)
     try:
         return log.calls_since(float("-inf"))
     finally:
@@ -94,8 +94,7 @@ def test_two_logs_of_one_file_see_each_other(path: Path) -> None:
 def test_writing_anew_keeps_what_matters_and_the_other_follows(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spending, "MOST_LINES", 20)
-    monkeypatch.setattr(spending, "KEPT_CALLS", 10)
+    monkeypatch.setattr(spending, "LEAST_KEPT_CALLS", 10)
     one, other = FileSpendingLog(path), FileSpendingLog(path)
     with one.locked():
         one.set_pause(Pause(AT, 1))
@@ -114,11 +113,10 @@ def test_writing_anew_keeps_what_matters_and_the_other_follows(
     other.close()
 
 
-@pytest.mark.xfail(reason="only the last 10,000 are kept", strict=True)
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_as_many_calls_are_kept_as_a_big_quota_allows(path: Path, in_memory: bool) -> None:
     """50,000 requests a day with a share of a half: none of 25,000 calls may be forgotten."""
-    log = MemorySpendingLog() if in_memory else FileSpendingLog(path)
+    log = MemorySpendingLog(25_000) if in_memory else FileSpendingLog(path, 25_000)
     for number in range(25_000):
         log.add_call(AT + number * 0.01)
     with log.locked():
@@ -129,7 +127,6 @@ def test_as_many_calls_are_kept_as_a_big_quota_allows(path: Path, in_memory: boo
         assert len(reopened(path)) == 25_000
 
 
-@pytest.mark.xfail(reason="the next line is glued to it", strict=True)
 @pytest.mark.parametrize(
     "half", ["17000", "1700000001.25", "pau", "pause 17", "pause 1700000500.0 "]
 )
@@ -145,9 +142,6 @@ def test_after_half_a_line_the_next_ones_count(path: Path, half: str) -> None:
     assert calls[-2:] == [AT + 2, AT + 3]
 
 
-POISON = pytest.mark.xfail(reason="it is taken for a moment", strict=True)
-
-
 @pytest.mark.parametrize(
     "line",
     [
@@ -159,10 +153,15 @@ POISON = pytest.mark.xfail(reason="it is taken for a moment", strict=True)
         "pause 1 2 3",
         "\0\0\0\0",
         "ü",
-        *(
-            pytest.param(line, marks=POISON)
-            for line in ("nan", "inf", "-inf", "1e400", "pause nan 1", "9" * 400)
-        ),
+        "nan",
+        "inf",
+        "-inf",
+        "1e400",
+        "1e300",
+        "-1700000000",
+        "pause nan 1",
+        "pause inf 1",
+        "9" * 400,
     ],
 )
 def test_a_line_that_is_none_is_passed_over(path: Path, line: str) -> None:
@@ -176,7 +175,7 @@ def test_a_line_that_is_none_is_passed_over(path: Path, line: str) -> None:
 
 
 class TestClockSetBack:
-    @pytest.mark.parametrize("back_seconds", [2.0, 3600.0, 1e9])
+    @pytest.mark.parametrize("back_seconds", [2.0, 3600.0, 5e8])
     def test_calls_move_with_it(self, path: Path, back_seconds: float) -> None:
         """They were made so long ago as they were, whatever the clock says."""
         log = FileSpendingLog(path)
@@ -205,7 +204,6 @@ class TestClockSetBack:
         log.close()
 
 
-@pytest.mark.xfail(reason="the next line is glued to half a line", strict=True)
 def test_a_disk_without_room_is_complained_of_and_counted_in_memory(path: Path) -> None:
     def write() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

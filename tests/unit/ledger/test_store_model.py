@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from exporter.ledger.records import Change, JobTotals
-from exporter.ledger.store import open_ledger
+from exporter.ledger.store import GONE_KEPT_SECONDS, open_ledger
 from exporter.model import END_STATUSES, Job
 from tests.unit.ledger.made import AT
 
 INFINITE = float("inf")
+DAY = int(GONE_KEPT_SECONDS)
 MOMENTS = st.one_of(st.none(), st.integers(AT, AT + 6))
 JOBS = st.builds(
     Job,
@@ -43,6 +44,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger = open_ledger(self.path, "whose")
         self.jobs: dict[str, Job] = {}
         self.suspects: dict[str, Job] = {}
+        self.gone: dict[str, Job] = {}
+        """Jobs that were forgotten within a day of their last change."""
 
     def teardown(self) -> None:
         self.ledger.close()
@@ -176,6 +179,17 @@ class LedgerMachine(RuleBasedStateMachine):
                 )
                 assert self.ledger.count_between(newest, oldest, by=by) == within  # type: ignore[arg-type]
 
+    def _forget(self, now_at: int) -> None:
+        assert self.ledger.forget_suspects(now_at) == len(self.suspects)
+        if self.suspects:
+            self.gone |= self.suspects
+            self.gone = {
+                uuid: job
+                for uuid, job in self.gone.items()
+                if (job.modified_at or 0) >= now_at - DAY
+            }
+        self.suspects.clear()
+
     def _suspect(
         self, newest: float, oldest: float, keep: set[str], by: str = "modified_at"
     ) -> None:
@@ -186,7 +200,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _apply(self, batch: list[Job], changes: list[Change]) -> None:
         new = {job.uuid: job for job in batch}
         expected = {
-            uuid: Change(self.jobs.get(uuid) or self.suspects.get(uuid), job)
+            uuid: Change(self.jobs.get(uuid) or self.suspects.get(uuid) or self.gone.get(uuid), job)
             for uuid, job in new.items()
             if self.jobs.get(uuid) != job
         }
@@ -194,6 +208,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.jobs |= new
         for uuid in new:
             self.suspects.pop(uuid, None)
+            self.gone.pop(uuid, None)
 
 
 TestLedger = LedgerMachine.TestCase

@@ -175,7 +175,6 @@ def test_one_life_between_two_looks_is_counted_with_its_times() -> None:
     }
 
 
-@pytest.mark.xfail(reason="what was forgotten is taken for new", strict=True)
 def test_a_job_that_an_answer_left_out_is_not_submitted_anew() -> None:
     """One answer lies; the jobs that it hides come back as those that they were."""
     cluster = cluster_with(60)
@@ -262,7 +261,6 @@ def test_what_leaves_a_bounded_ledger_stays_counted(history_seconds: float) -> N
     assert ended < 300
 
 
-@pytest.mark.xfail(reason="it is not known any more, so it is taken for new", strict=True)
 def test_a_requeued_job_that_had_left_a_bounded_ledger_is_not_submitted_anew() -> None:
     cluster = cluster_with(300, settings=replace(SETTINGS, history_seconds=0.0))
     cluster.turn()

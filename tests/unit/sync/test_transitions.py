@@ -85,12 +85,7 @@ def counted(old: Job | None, new: Job) -> str:
         (FINISHED, job("finished", SUBMIT, END + 5, END + 9), "RwEr"),
         (FINISHED, job("exited", SUBMIT, END + 5, END + 9), "RwEr"),
         (job("pending", SUBMIT, START, END), job("running", SUBMIT, START, END + 5), "Rw"),
-        pytest.param(
-            FINISHED,
-            job("cancelled", SUBMIT, None, END + 9),
-            "E",
-            marks=pytest.mark.xfail(reason="requeued and cancelled between looks", strict=True),
-        ),
+        (FINISHED, job("cancelled", SUBMIT, None, END + 9), "E"),
         # An end status that is put right is no second end.
         (FINISHED, FINISHED._replace(status="exited"), ""),
         (FINISHED, FINISHED._replace(modified_at=END + 50), ""),

@@ -239,7 +239,6 @@ class TestLies:
         reader.run()
         assert reader.names == all_of(moving)
 
-    @pytest.mark.xfail(reason="it is taken for the last one that is known", strict=True)
     def test_a_page_of_one_job_with_more_to_come_is_not_the_end(self) -> None:
         """A gateway cuts an answer short; the total still says how many there are."""
         moving = MovingList(numbered(24))
