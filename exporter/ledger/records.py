@@ -72,6 +72,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """The same for ``submitted_time``, by which deletions are searched if it can be."""
     filters: str = "unknown"
     """Whether it filters by ``jobs_status``: unknown, honoured, ignored."""
+    filters_retry_at: float = 0.0
+    """When a filter that was ignored is tried again."""
     totals: str = "unknown"
     """What ``total_count`` of a filtered answer counts: unknown, filtered, whole, missing."""
     page_cap: int = 0

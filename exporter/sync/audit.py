@@ -31,7 +31,7 @@ END = "end"
 
 def audits_of(*, filters: str, totals: str) -> tuple[str, ...]:
     """The names of the audits that make sense for a server. Pure."""
-    actives = SWEPT_STATUSES if filters == "honoured" else (COVER,)
+    actives = (COVER,) if filters == "ignored" else SWEPT_STATUSES
     return (*actives, PROBE, *((END,) if totals == "missing" else ()))
 
 
@@ -80,8 +80,10 @@ def _audit_status(ctx: SyncContext, status: str) -> Asking[None]:
             offset = max(0, expected - ctx.page_size // 2)
         page = yield Ask(by_last_change(offset, status), Purpose.AUDIT)
         if any(job.status != status for job in page.jobs):
-            ctx.update(filters="ignored")
+            ctx.lose_filters()
             raise FilterBroken(f"asked for {status} jobs, the server also sends others")
+        if page.jobs:
+            ctx.update(filters="honoured")
         ctx.intake.take(page.jobs, audit=True)
         counted = _counted(ctx, page, offset)
         if counted == ctx.ledger.count_status(status):

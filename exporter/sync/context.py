@@ -23,6 +23,9 @@ from exporter.sync.intake import Intake
 SHORTEST_WINDOW_SECONDS = 3600.0
 """Ended jobs are remembered at least so long, lest one still at the head be taken for new."""
 
+FILTER_RETRY_INTERVALS = 6
+"""After so many audit intervals a filter that was ignored is tried again."""
+
 UNKNOWN_COST = 10**6
 
 DISTRUST_SECONDS = 3600.0
@@ -107,6 +110,11 @@ class SyncContext:
             floor_at=floor_at,
             sort_retry_at=self.now_at + self.settings.audit_interval_seconds,
         )
+
+    def lose_filters(self) -> None:
+        """A filtered answer held other jobs, too. It is tried again after a while."""
+        retry_seconds = FILTER_RETRY_INTERVALS * self.settings.audit_interval_seconds
+        self.update(filters="ignored", filters_retry_at=self.now_at + retry_seconds)
 
     def open_window(self) -> None:
         """Say which part of the history is wanted, as of now."""

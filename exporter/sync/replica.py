@@ -7,7 +7,7 @@ from random import Random
 from exporter.errors import SyncError
 from exporter.ledger.store import Ledger, Marks
 from exporter.model import END_STATUSES, Page
-from exporter.sync.asking import Allowance, Asking, FilterBroken, OrderBroken, Purpose
+from exporter.sync.asking import Allowance, Ask, Asking, FilterBroken, OrderBroken, Purpose
 from exporter.sync.audit import (
     audits_of,
     due_audits,
@@ -25,7 +25,7 @@ from exporter.sync.scan import is_whole, scan, take_whole
 from exporter.sync.sweep import sweep_active, sweep_cost
 
 MOST_MISMATCHES = 3
-MOST_SCANNED_PAGES = 20
+MOST_SCANNED_PAGES = 3
 BELIEVED_EMPTY_HEADS = 3
 BUSY_AUDIT_INTERVALS = 1.5
 """While the list moves an audit sometimes needs a second look at its head; rarer ones make up for
@@ -64,7 +64,9 @@ class Replica:
         head = yield from read_head(ctx)
         self._doubt_emptiness(head)
         self._tell_time(ctx, head)
-        if is_whole(ctx, head):
+        if ctx.progress.filters == "ignored" and ctx.now_at >= ctx.progress.filters_retry_at:
+            ctx.update(filters="unknown")
+        if (yield from self._is_whole(ctx, head)):
             strategy = self._one_page(ctx, head)
         else:
             strategy = yield from self._longer_list(ctx, head)
@@ -101,6 +103,19 @@ class Replica:
             if ctx.order_trusted:
                 return None if progress.read_through else guarded(ctx, backfill)
         return self._scan_if_due(ctx)
+
+    def _is_whole(self, ctx: SyncContext, head: Page) -> Asking[bool]:
+        """Whether the head is the whole list. A list that seems to have lost most of itself, with no
+        total to say so, is asked for more: perhaps its pages have only become shorter."""
+        if not is_whole(ctx, head):
+            return False
+        if head.total_count is not None or not head.jobs or self.ledger.size <= len(head.jobs):
+            return True
+        more = yield Ask(ctx.query(len(head.jobs) - 1))
+        if len(more.jobs) <= 1:
+            return True
+        ctx.update(page_cap=len(head.jobs))
+        return False
 
     # -- the ways ------------------------------------------------------------------------------
 
@@ -226,7 +241,8 @@ class Replica:
                 elif perhaps_sorted:
                     self._note_frontier(ctx, head)  # nothing took any time
                 return "sweep"
-        if perhaps_sorted and ctx.whole_list_cost > MOST_SCANNED_PAGES:
+        patient = ctx.now_at < ctx.progress.sort_retry_at
+        if perhaps_sorted and not patient and ctx.whole_list_cost > MOST_SCANNED_PAGES:
             # No filter helps, and a scan is dear: then it pays to prove the order at once.
             yield from guarded(ctx, probation)
             if ctx.order_trusted:

@@ -51,10 +51,17 @@ def _counts_filtered(ctx: SyncContext) -> Callable[[], bool]:
 def _take(ctx: SyncContext, step: Step, status: str) -> bool:
     ctx.saw(step.page)
     if any(job.status != status for job in step.page.jobs):
-        ctx.update(filters="ignored")
+        ctx.lose_filters()
         raise FilterBroken(f"asked for {status} jobs, the server also sends others")
     if step.page.jobs:
         ctx.update(filters="honoured")
+    jobs, total = len(step.page.jobs), step.page.total_count
+    if (
+        total == ctx.progress.expected
+        and step.offset + jobs < (total or 0)
+        and jobs < ctx.page_size
+    ):
+        ctx.update(totals="unknown")  # it ends before the total: that counts the whole list
     ctx.intake.take(step.page.jobs)
     return False
 
