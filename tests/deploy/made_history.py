@@ -76,7 +76,10 @@ class Past:
         self.rng = random.Random(seed)
         flags = argparse.ArgumentParser()
         add_arguments(flags)
-        options = flags.parse_args([f"--clusters={clusters}", f"--seed={seed}"])
+        quota = 2 * CALLS_A_CLUSTER * clusters
+        options = flags.parse_args(
+            [f"--clusters={clusters}", f"--seed={seed}", f"--quota-requests={quota}"]
+        )
         self.simulation = build_simulation(options, start_at)
         self.budget = AccountBudget(
             allowed=CALLS_A_CLUSTER * clusters,

@@ -30,6 +30,7 @@ from tests.deploy.dashboard_files import (
 )  # fmt: skip
 from tests.deploy.dashboard_types import source_of
 from tests.deploy.lively_cloud import BUSY_QUEUE, BUSY_USER, MAIN, OTHERS, LivelyCloud
+from tests.deploy.made_history import write
 from tests.deploy.rule_files import names_in, unknown
 from tests.e2e.real_prometheus import fetch, scraping
 from tests.e2e.running import Exporter, config_of, until
@@ -326,6 +327,18 @@ def test_wrong_types_are_found(tsc: Callable[[str], str]) -> None:
 
 
 # The pictures
+
+
+def test_a_made_up_past_can_be_imported(tmp_path: Path, require_tool: Tool) -> None:
+    """What the pictures are drawn from."""
+    past = tmp_path / "past.txt"
+    assert write(past, clusters=2, hours=0.2, now_at=1_700_000_000) > 1000
+    done = subprocess.run(
+        [require_tool("promtool"), "tsdb", "create-blocks-from", "openmetrics", past, tmp_path],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(tmp_path.glob("*/meta.json"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -105,7 +105,7 @@ def numbers() -> list[panels.Panel]:
             "Failed (1 h)",
             f"The part that failed (exited) of the jobs that ended in the hour before. {ALL_USERS}",
             failed_share("", QUEUE, "1h"), unit=looks.SHARE, steps=looks.FAILED_SHARE_STEPS,
-            nothing="none ended", decimals=1,
+            nothing="none ended", decimals=1, trend=False,
         ),
         number(
             "Data age",
@@ -157,17 +157,17 @@ def users() -> panels.Panel:
                 "Cores waiting", most_waiting(labels, cores(USER, "pending"), USER),
                 bar=looks.PENDING, width=135,
             ),
-            Column("Cores running", most_waiting(labels, cores(USER, "running"), USER)),
+            Column("Cores running", most_waiting(labels, cores(USER, "running"), USER), width=108),
             Column(
                 "Longest wait",
                 f"0 * ({most_waiting(labels, jobs(USER, 'pending'), USER)})"
                 " + on (cluster_name, queue) group_left ()"
                 f" ({longest_wait('cluster_name, queue', QUEUE)})",
-                looks.SECONDS, steps=looks.WAIT_STEPS, decimals=1,
+                looks.SECONDS, steps=looks.WAIT_STEPS, decimals=1, width=108,
             ),
         ],
         sort="Cores waiting",
-        widths={"cluster_name": 95, "queue": 90, "user": 120},
+        widths={"cluster_name": 90, "queue": 95, "user": 115},
     )  # fmt: skip
 
 
@@ -197,7 +197,7 @@ def longest_wait_by_queue() -> panels.Panel:
         {"{{queue}}": hours(highest("queue", longest_wait_or_none("queue", QUEUE)))},
         unit=looks.HOURS,
         legend_right=True,
-    ).decimals(2)
+    ).decimals(1)
 
 
 def wait_by_queue() -> panels.Panel:
@@ -213,7 +213,7 @@ def wait_by_queue() -> panels.Panel:
         },
         unit=looks.HOURS,
         legend_right=True,
-    ).decimals(2)
+    ).decimals(1)
 
 
 def run_by_queue() -> panels.Panel:
@@ -229,7 +229,7 @@ def run_by_queue() -> panels.Panel:
         },
         unit=looks.HOURS,
         legend_right=True,
-    ).decimals(2)
+    ).decimals(1)
 
 
 def percentiles(family: str) -> dict[str, str]:
@@ -247,7 +247,7 @@ def waits() -> panels.Panel:
         percentiles("ehpc_job_wait_seconds"),
         unit=looks.HOURS,
         colours=looks.PERCENTILE_COLOURS,
-    ).decimals(2)
+    ).decimals(1)
 
 
 def runs() -> panels.Panel:
@@ -259,7 +259,7 @@ def runs() -> panels.Panel:
         percentiles("ehpc_job_run_seconds"),
         unit=looks.HOURS,
         colours=looks.PERCENTILE_COLOURS,
-    ).decimals(2)
+    ).decimals(1)
 
 
 def flow() -> panels.Panel:

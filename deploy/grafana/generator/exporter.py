@@ -127,7 +127,7 @@ def clusters() -> panels.Panel:
             ),
             Column(
                 "Data age", joined(data_age("cluster_name", CLUSTER)), looks.SECONDS,
-                steps=looks.AGE_STEPS,
+                steps=looks.AGE_STEPS, decimals=1,
             ),
             Column(
                 "Interval", joined(f"ehpc_effective_interval_seconds{{{CLUSTER}}}"), looks.SECONDS
@@ -150,7 +150,7 @@ def clusters() -> panels.Panel:
                 mappings=looks.YES_NO,
             ),
             Column(
-                "Names folded",
+                "Folded",
                 joined(f"sum by (cluster_name) (ehpc_label_values_folded{{{CLUSTER}}})"),
                 steps=looks.ANY_IS_NOTABLE,
             ),

@@ -87,7 +87,7 @@ def numbers() -> list[panels.Panel]:
             "Failed (1 h)",
             "The part that failed (exited) of the jobs that ended in the hour before.",
             failed_share("", CLUSTER, "1h"), unit=looks.SHARE, steps=looks.FAILED_SHARE_STEPS,
-            decimals=1,
+            decimals=1, trend=False,
         ),
         number(
             "Oldest data",
@@ -143,12 +143,13 @@ def queues() -> panels.Panel:
             ),
             Column("Pending", f"{total(by, jobs(CLUSTER, 'pending'))} > 0", bar=looks.PENDING),
             Column(
-                "Cores waiting", f"{total(by, cores(CLUSTER, 'pending'))} > 0", bar=looks.PENDING
+                "Cores waiting", f"{total(by, cores(CLUSTER, 'pending'))} > 0",
+                bar=looks.PENDING, width=115,
             ),
             Column("Empty in", empty_in(by, CLUSTER), looks.SECONDS, decimals=1),
         ],
         sort="Longest wait",
-        widths={"cluster_name": 95, "queue": 100},
+        widths={"cluster_name": 90, "queue": 95},
     )  # fmt: skip
 
 
@@ -166,17 +167,17 @@ def users() -> panels.Panel:
                 "Cores waiting", most_waiting(by, cores(CLUSTER, "pending"), CLUSTER),
                 bar=looks.PENDING, width=135,
             ),
-            Column("Cores running", most_waiting(by, cores(CLUSTER, "running"), CLUSTER)),
+            Column("Cores running", most_waiting(by, cores(CLUSTER, "running"), CLUSTER), width=108),
             Column(
                 "Longest wait",
                 f"0 * ({most_waiting(by, jobs(CLUSTER, 'pending'), CLUSTER)})"
                 " + on (cluster_name, queue) group_left ()"
                 f" ({longest_wait('cluster_name, queue', CLUSTER)})",
-                looks.SECONDS, steps=looks.WAIT_STEPS, decimals=1,
+                looks.SECONDS, steps=looks.WAIT_STEPS, decimals=1, width=108,
             ),
         ],
         sort="Cores waiting",
-        widths={"cluster_name": 95, "queue": 90, "user": 120},
+        widths={"cluster_name": 90, "queue": 95, "user": 115},
     )  # fmt: skip
 
 
@@ -206,7 +207,7 @@ def longest_by_cluster() -> panels.Panel:
         },
         unit=looks.HOURS,
         legend_right=True,
-    ).decimals(2)
+    ).decimals(1)
 
 
 def cores_by_cluster() -> panels.Panel:

@@ -149,7 +149,10 @@ def stack(
     step: str = SHORTEST_STEP,
 ) -> timeseries.Panel:
     """Areas on top of one another."""
-    panel = lines(title, description, exprs, unit=unit, colours=colours, legend_right=legend_right)
+    panel = lines(
+        title, description, exprs,
+        unit=unit, colours=colours, legend_right=legend_right, step=step,
+    )  # fmt: skip
     panel.stacking(common.StackingConfig().mode(look.StackingMode.NORMAL).group("A"))
     return panel.line_width(1).fill_opacity(70)
 
