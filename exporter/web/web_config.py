@@ -5,6 +5,7 @@ key that the toolkit has and this program has not is refused too: it would prote
 """
 
 import difflib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ _NOT_HERE = frozenset({
 """What the toolkit knows besides."""
 
 _BCRYPT_HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
+_LONG_WORD = re.compile(r"\$2[aby]?\$\S{20,}")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]+")
 
 
@@ -209,7 +211,7 @@ class _Reader:
 
     def _wrong(self, path: str, message: str, node: yaml.Node | None) -> None:
         line = None if node is None else node.start_mark.line + 1
-        self.problems.append(ConfigProblem(path, message, line))
+        self.problems.append(ConfigProblem(_shown(path), _shown(message), line))
 
 
 def _compose(text: str) -> yaml.Node | None:
@@ -227,6 +229,12 @@ def _compose(text: str) -> yaml.Node | None:
 
 def _is_null(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
+
+
+def _shown(text: str) -> str:
+    """One line, whatever keys and names of files hold, and no hash that is mistaken for a key."""
+    text = _LONG_WORD.sub("?", text)
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def _hint(text: str, known: Sequence[str]) -> str:

@@ -183,6 +183,21 @@ def test_an_encrypted_key_is_refused_without_asking(directory: Path) -> None:
     assert problem.startswith("tls_server_config.cert_file: this and key_file do not fit")
 
 
+def test_a_key_of_several_lines_is_told_in_one() -> None:
+    """Found by fuzzing: a plain text in braces may go on over empty lines."""
+    with pytest.raises(ConfigError) as caught:
+        parse_web_config("tls_server_config: {cert_fil\n\n\ne}\n", Path("/nonexistent"))
+    assert all("\n" not in str(problem) for problem in caught.value.problems)
+    assert "cert_fil\\n\\ne" in str(caught.value)
+
+
+def test_a_hash_that_has_slipped_into_a_key_is_not_shown() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_web_config(f"basic_auth_users: {{alice:{HASH}: x}}", Path("/nonexistent"))
+    assert HASH[10:] not in str(caught.value)
+    assert "alice" in str(caught.value)
+
+
 @given(st.text())
 def test_any_text_is_a_config_or_its_problems(text: str) -> None:
     with contextlib.suppress(ConfigError):
