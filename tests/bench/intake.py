@@ -48,7 +48,7 @@ def measure(bench: Bench) -> Findings:
         for name, bodies in _kinds(jobs, pages):
             bench.tell(f"{pages} pages of {name} jobs into a ledger of {size:,}")
             ledger = open_ledger(bench.stock.ledger(jobs, size, active), CLUSTER_ID)
-            together = CALLS_WRITTEN_TOGETHER if name == "new" else 1
+            together = CALLS_WRITTEN_TOGETHER if name in ("new", "changed") else 1
             spent = _take_in(ledger, bodies(), together)
             ledger.close()
             taken = spent.microseconds(spent.decode + spent.ledger)
