@@ -31,7 +31,7 @@ from tests.deploy.dashboard_files import (
 from tests.deploy.dashboard_types import source_of
 from tests.deploy.lively_cloud import BUSY_QUEUE, BUSY_USER, MAIN, OTHERS, LivelyCloud
 from tests.deploy.made_history import write
-from tests.deploy.rule_files import names_in, unknown
+from tests.deploy.rule_files import names_in, records, unknown
 from tests.e2e.real_prometheus import fetch, scraping
 from tests.e2e.running import Exporter, config_of, until
 
@@ -171,6 +171,21 @@ def test_variables_can_be_all_and_are_used(board: Mapping[str, Any]) -> None:
         assert f"${name}" in text
     used = set(re.findall(r"\$(\w+)", text)) - {"datasource"}
     assert {name for name in used if not name.startswith("__")} <= chosen
+
+
+@pytest.mark.parametrize(
+    ("record", "steps", "colour"),
+    [
+        ("ehpc:wait_seconds:threshold", looks.WAIT_STEPS, "red"),
+        ("ehpc:failed_share:threshold", looks.FAILED_SHARE_STEPS, "red"),
+        ("ehpc:quota_used_ratio:threshold", looks.QUOTA_STEPS, "yellow"),
+    ],
+)
+def test_colours_warn_where_alerts_do(record: str, steps: looks.Steps, colour: str) -> None:
+    found = re.fullmatch(r"vector\(([\d.* ]+)\)", records()[record].expression)
+    assert found
+    threshold = math.prod(float(factor) for factor in found[1].split("*"))
+    assert [value for value, each in steps if each == colour] == [threshold]
 
 
 # The queries

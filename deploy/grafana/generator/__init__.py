@@ -6,6 +6,7 @@
 looks       colours, thresholds, units: what a status looks like is decided here, once
 promql      selectors, and the turns of phrase that many queries share
 panels      numbers, lines, stacks and tables, all in one style
+demand      what two of the dashboards show: how much runs, and who waits
 frame       what every dashboard has: variables, links, time, a grid that fills itself
 overview, cluster, exporter    one dashboard each
 

@@ -3,6 +3,7 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.grafana.generator import frame, looks, panels
+from deploy.grafana.generator.demand import counts, users
 from deploy.grafana.generator.panels import (
     Column,
     grid,
@@ -27,7 +28,6 @@ from deploy.grafana.generator.promql import (
     jobs,
     longest_wait,
     longest_wait_or_none,
-    most_waiting,
     per_minute,
     percentile,
     total,
@@ -53,7 +53,7 @@ def dashboard() -> Dashboard:
     frame.place(made, 5, numbers())
     made.with_row(row("Who waits, where, how long"))
     frame.place(made, 8, [queues()])
-    frame.place(made, 9, [users(), longest_wait_by_queue()], [13, 11])
+    frame.place(made, 9, [users("Users who wait", USER, QUEUE), longest_wait_by_queue()], [13, 11])
     made.with_row(row("By queue"))
     frame.place(made, 8, by("queue", "other queues")[:2])
     frame.place(made, 8, by("queue", "other queues")[2:])
@@ -72,22 +72,7 @@ def dashboard() -> Dashboard:
 def numbers() -> list[panels.Panel]:
     """What is chosen, in eight numbers."""
     return [
-        number(
-            "Running", "Jobs that run now.",
-            total("", jobs(USER, "running")), colour=looks.RUNNING,
-        ),
-        number(
-            "Pending", "Jobs that wait to start.",
-            total("", jobs(USER, "pending")), colour=looks.PENDING,
-        ),
-        number(
-            "Cores running", "Cores that running jobs asked for.",
-            total("", cores(USER, "running")), colour=looks.RUNNING,
-        ),
-        number(
-            "Cores waiting", "Cores that pending jobs ask for.",
-            total("", cores(USER, "pending")), colour=looks.PENDING,
-        ),
+        *counts(USER),
         number(
             "Longest wait",
             f"Time since the submission of the pending job that has waited longest. {ALL_USERS}",
@@ -140,34 +125,6 @@ def queues() -> panels.Panel:
             Column("Empty in", empty_in(labels, QUEUE), looks.SECONDS, decimals=1),
         ],
         sort="Longest wait",
-    )  # fmt: skip
-
-
-def users() -> panels.Panel:
-    """A row for each user who waits."""
-    labels = "cluster_name, queue, user"
-    return grid(
-        "Users who wait",
-        "With the most cores waiting first; at most 50. The wait is that of the job that has waited"
-        " longest in the queue, whosoever it is.",
-        ["cluster_name", "queue", "user"],
-        [
-            Column("Pending", most_waiting(labels, jobs(USER, "pending"), USER)),
-            Column(
-                "Cores waiting", most_waiting(labels, cores(USER, "pending"), USER),
-                bar=looks.PENDING, width=135,
-            ),
-            Column("Cores running", most_waiting(labels, cores(USER, "running"), USER), width=108),
-            Column(
-                "Longest wait",
-                f"0 * ({most_waiting(labels, jobs(USER, 'pending'), USER)})"
-                " + on (cluster_name, queue) group_left ()"
-                f" ({longest_wait('cluster_name, queue', QUEUE)})",
-                looks.SECONDS, steps=looks.WAIT_STEPS, decimals=1, width=108,
-            ),
-        ],
-        sort="Cores waiting",
-        widths={"cluster_name": 90, "queue": 95, "user": 115},
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.grafana.generator import frame, looks, panels
+from deploy.grafana.generator.demand import counts, users
 from deploy.grafana.generator.panels import (
     Column,
     grid,
@@ -25,12 +26,9 @@ from deploy.grafana.generator.promql import (
     jobs,
     longest_wait,
     longest_wait_or_none,
-    most_waiting,
     per_minute,
     total,
 )  # fmt: skip
-
-NEAR = "The counts come from polls of the cloud API, about one a minute."
 
 
 def dashboard() -> Dashboard:
@@ -42,7 +40,7 @@ def dashboard() -> Dashboard:
     ).with_variable(frame.choice("cluster", "Cluster", frame.CLUSTERS))
     frame.place(made, 5, numbers())
     frame.place(made, 8, [clusters()])
-    frame.place(made, 9, [queues(), users()], [11, 13])
+    frame.place(made, 9, [queues(), users("Who: users", CLUSTER, CLUSTER)], [11, 13])
     made.with_row(row("The last hours"))
     frame.place(made, 8, [pending_by_cluster(), longest_by_cluster()])
     frame.place(made, 8, [cores_by_cluster(), waiting_cores_by_cluster()])
@@ -60,22 +58,7 @@ def numbers() -> list[panels.Panel]:
             f"count(ehpc_up{{{CLUSTER}}} == 0) or 0 * count(ehpc_up{{{CLUSTER}}})",
             steps=looks.ANY_IS_BAD, trend=False,
         ),
-        number(
-            "Running", f"Jobs that run now. {NEAR}",
-            total("", jobs(CLUSTER, "running")), colour=looks.RUNNING,
-        ),
-        number(
-            "Pending", f"Jobs that wait to start. {NEAR}",
-            total("", jobs(CLUSTER, "pending")), colour=looks.PENDING,
-        ),
-        number(
-            "Cores running", "Cores that running jobs asked for.",
-            total("", cores(CLUSTER, "running")), colour=looks.RUNNING,
-        ),
-        number(
-            "Cores waiting", "Cores that pending jobs ask for.",
-            total("", cores(CLUSTER, "pending")), colour=looks.PENDING,
-        ),
+        *counts(CLUSTER),
         number(
             "Longest wait",
             "Time since the submission of the pending job that has waited longest, of all"
@@ -150,34 +133,6 @@ def queues() -> panels.Panel:
         ],
         sort="Longest wait",
         widths={"cluster_name": 90, "queue": 95},
-    )  # fmt: skip
-
-
-def users() -> panels.Panel:
-    """Who waits."""
-    by = "cluster_name, queue, user"
-    return grid(
-        "Who: users",
-        "Users whose jobs wait, with the most cores waiting first; at most 50. The wait is that of"
-        " the job that has waited longest in the queue, whosoever it is.",
-        ["cluster_name", "queue", "user"],
-        [
-            Column("Pending", most_waiting(by, jobs(CLUSTER, "pending"), CLUSTER)),
-            Column(
-                "Cores waiting", most_waiting(by, cores(CLUSTER, "pending"), CLUSTER),
-                bar=looks.PENDING, width=135,
-            ),
-            Column("Cores running", most_waiting(by, cores(CLUSTER, "running"), CLUSTER), width=108),
-            Column(
-                "Longest wait",
-                f"0 * ({most_waiting(by, jobs(CLUSTER, 'pending'), CLUSTER)})"
-                " + on (cluster_name, queue) group_left ()"
-                f" ({longest_wait('cluster_name, queue', CLUSTER)})",
-                looks.SECONDS, steps=looks.WAIT_STEPS, decimals=1, width=108,
-            ),
-        ],
-        sort="Cores waiting",
-        widths={"cluster_name": 90, "queue": 95, "user": 115},
     )  # fmt: skip
 
 
