@@ -5,13 +5,14 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
+FLOOR  ?= .venv-floor
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PORT   ?= 10046
 CONFIG ?= config.yaml
 PYTEST_ARGS ?=
 
-.PHONY: help demo run test lint format bench schema docs clean
+.PHONY: help demo run test test-floor lint format bench schema docs dist clean
 
 help:
 	@sed -n '1,4s/^# //p' Makefile
@@ -40,6 +41,18 @@ lint: $(STAMP)
 test: lint
 	$(BIN)/pytest --numprocesses=auto $(PYTEST_ARGS)
 
+# The oldest versions that pyproject.toml allows; `test` has the newest. The lean part of the tests:
+# what the libraries do for us, through the real program.
+test-floor: $(FLOOR)/.installed
+	$(FLOOR)/bin/pytest --quiet --numprocesses=auto $(FLOOR_TESTS)
+
+$(FLOOR)/.installed: pyproject.toml tests/floor.py
+	@test -x $(FLOOR)/bin/python || $(PYTHON) -m venv $(FLOOR)
+	$(PYTHON) tests/floor.py > $(FLOOR)/constraints.txt
+	$(FLOOR)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint $(FLOOR)/constraints.txt --editable . pytest pytest-xdist hypothesis trustme
+	@touch $@
+
 format: $(STAMP)
 	$(BIN)/ruff check --quiet --fix .
 	$(BIN)/ruff format --quiet .
@@ -53,6 +66,10 @@ schema: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m docs.generate_metrics > docs/metrics.md
 
+# sdist, wheel, bill of materials and checksums of the last commit, proven reproducible
+dist: $(STAMP)
+	$(BIN)/python -m deploy.dist
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(FLOOR) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

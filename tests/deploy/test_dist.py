@@ -1,0 +1,92 @@
+"""A release: the same to the byte wherever it is built, complete, and with nothing else in it."""
+
+import hashlib
+import json
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from deploy import dist
+from exporter import __version__
+from tests.e2e.running import ROOT
+from tests.floor import floors
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return dist.build(tmp_path_factory.mktemp("packages"))
+
+
+def test_the_same_wherever_it_is_built(
+    packages: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    monkeypatch.setenv("PYTHONHASHSEED", "7")
+    mask = os.umask(0o077)
+    try:
+        again = dist.build(tmp_path)
+    finally:
+        os.umask(mask)
+    assert [file.name for file in again] == [file.name for file in packages]
+    assert [file.read_bytes() for file in again] == [file.read_bytes() for file in packages]
+
+
+def test_the_wheel_has_the_program_and_its_licence_alone(packages: list[Path]) -> None:
+    with zipfile.ZipFile(packages[1]) as wheel:
+        names = wheel.namelist()
+        licence = f"ehpc_exporter-{__version__}.dist-info/licenses/LICENSE"
+        assert wheel.read(licence) == (ROOT / "LICENSE").read_bytes()
+        metadata = wheel.read(f"ehpc_exporter-{__version__}.dist-info/METADATA").decode()
+    assert {name.split("/")[0] for name in names} == {
+        "exporter",
+        f"ehpc_exporter-{__version__}.dist-info",
+    }
+    assert "exporter/__main__.py" in names
+    assert not [name for name in names if "test" in name]
+    assert "License-Expression: Apache-2.0" in metadata
+
+
+def test_the_sdist_has_what_tests_need(packages: list[Path]) -> None:
+    top = f"ehpc_exporter-{__version__}"
+    with tarfile.open(packages[0]) as sdist:
+        names = set(sdist.getnames())
+    assert {f"{top}/{name}" for name in ("LICENSE", "Makefile", "tests/conftest.py")} <= names
+
+
+def test_a_build_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(place: Path) -> list[Path]:
+        place.mkdir()
+        (place / "a.whl").write_text(str(place))
+        return [place / "a.whl"]
+
+    monkeypatch.setattr(dist, "build", build)
+    with pytest.raises(dist.DistError, match=r"a\.whl does not come out the same"):
+        dist.make(tmp_path)
+
+
+@pytest.mark.skipif(not os.environ.get("CI"), reason="installs all dependencies anew: CI only")
+def test_an_installed_wheel_runs_and_is_listed(packages: list[Path], tmp_path: Path) -> None:
+    bom = json.loads(dist.bill_of_materials(packages[1], tmp_path).read_text())
+    assert bom["bomFormat"] == "CycloneDX"
+    root = bom["metadata"]["component"]
+    assert (root["name"], root["version"]) == ("ehpc-exporter", __version__)
+    listed = {component["name"].lower().replace("_", "-") for component in bom["components"]}
+    assert {line.split("==")[0].lower() for line in floors()} <= listed
+    assert not {"pip", "pytest", "setuptools"} & listed
+    assert str(tmp_path) not in json.dumps(bom)
+
+
+def test_checksums(packages: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = iter([packages, list(packages)])
+    monkeypatch.setattr(dist, "build", lambda _: [tmp_path / f.name for f in next(made)])
+    monkeypatch.setattr(dist, "bill_of_materials", lambda wheel, _: wheel.with_suffix(".json"))
+    for file in packages:
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / packages[1].with_suffix(".json").name).write_text("{}")
+    *files, sums = dist.make(tmp_path)
+    lines = sums.read_text().splitlines()
+    assert lines == [f"{hashlib.sha256(f.read_bytes()).hexdigest()}  {f.name}" for f in files]
+    assert len(lines) == 3
