@@ -7,6 +7,7 @@ second process on the same account makes the program forget one.
 
 import math
 import threading
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -103,6 +104,9 @@ class AccountBudget:
         self._demands: dict[str, Demand] = {}
         self._own: deque[float] = deque()
         """When this process made its calls, by the clock that nobody sets."""
+        self._extra: deque[float] = deque()
+        """Those of them that were none of a refresh."""
+        self._began_at = clock.now_at()
         self._careful_call_seconds: float | None = None
 
     def admit(self, cluster_name: str) -> None:
@@ -169,18 +173,30 @@ class AccountBudget:
             cluster_name
         ]
 
-    def left_for(self, cluster_name: str, *, keep_part: float) -> int:
-        """Calls that may be made now, beyond refreshes, if this part of what the refreshes of all
-        clusters need within one window is kept for them. Who asks first has them."""
-        now_at = self._clock.now_at()
+    def note_extra(self) -> None:
+        """The call that was just made was none of a refresh: an audit's, or for the history."""
+        with self._lock:
+            self._extra.append(self._clock.monotonic_seconds())
+
+    def left_for(self, *, spare_part: float) -> int:
+        """Calls that may be made now beyond refreshes, if what the refreshes of all clusters need
+        in one window is left to them, and ``spare_part`` of the whole besides. Who asks first has
+        them."""
+        now_at, seconds = self._clock.now_at(), self._clock.monotonic_seconds()
         with self._lock:
             demands = dict(self._demands)
+            while self._extra and self._extra[0] <= seconds - self.period_seconds:
+                self._extra.popleft()
+            extra = len(self._extra)
         intervals = fair_intervals(demands, self.allowed * PLANNED_PART, self.period_seconds)
         needed = sum(
             demand.calls * self.period_seconds / intervals[name] for name, demand in demands.items()
         )
-        left = self.allowed - self.used(now_at) - math.ceil(keep_part * needed)
-        return max(0, left)
+        calls = self._log.calls_since(now_at - self.period_seconds)
+        # Of calls before this process nobody knows what they were for.
+        extra += bisect_left(calls, self._began_at)
+        beside_refreshes = math.floor(self.allowed * (1 - spare_part) - needed) - extra
+        return max(0, min(self.allowed - len(calls), beside_refreshes))
 
     def _wait_seconds(self, now_at: float, seconds: float) -> float | None:
         """How long until a call may be made; None if it may be made now.

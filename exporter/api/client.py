@@ -7,7 +7,7 @@ counted anew.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Protocol
 from urllib.parse import unquote
@@ -32,6 +32,8 @@ FAILURE_REASONS = (
 
 _LEAST_SKEW_SECONDS = 5.0
 """The server allows for 60 s: a correction of less than this is not what it wants."""
+
+_MOST_SKEW_SECONDS = 120.0
 
 _HTTP_OK, _HTTP_TOO_MANY_REQUESTS = 200, 429
 _SHORTEST_SECRET = 4  # characters; taking shorter ones out of a text would only garble it
@@ -145,7 +147,8 @@ class AccountClient:
         started_seconds = self._clock.monotonic_seconds()
         try:
             answer = self._transport.exchange(f"{self._endpoint}{PATH}?{signed}")
-            return self._page(answer, target.timezone, _Scrubber(seal.credentials, signed))
+            page = self._page(answer, target.timezone, _Scrubber(seal.credentials, signed))
+            return replace(page, server_time_at=_server_time_at(page.server_time_at, signed_at))
         except ApiError as error:
             self._telemetry.api_call_failed(self._account, error.reason)
             raise
@@ -261,6 +264,14 @@ def _parameters(
         parameters["sort_key"] = query.sort_key
         parameters["reverse"] = "1" if query.descending else "0"
     return parameters
+
+
+def _server_time_at(date_at: float | None, signed_at: float) -> float:
+    """The API's time: it accepts only requests that are signed within 60 s of it, so a ``Date`` far
+    from that is another machine's."""
+    if date_at is not None and abs(date_at - signed_at) <= _MOST_SKEW_SECONDS:
+        return date_at
+    return signed_at
 
 
 def _clock_error(error: RefusedError, date_at: float | None, now_at: float) -> _ClockError:

@@ -52,6 +52,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     began_at: float | None = None
     """The server's time when the ledger began; what happened before is not counted as seen."""
     last_success_at: float | None = None
+    """The server's time at the last sync that succeeded."""
+    synced_at: float | None = None
+    """The same moment by this machine's own clock."""
     newest_at: int | None = None
     """The newest ``modified_at`` known; a delta reads down to a little below it."""
     frontier_at: int | None = None

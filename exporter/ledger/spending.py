@@ -133,7 +133,8 @@ class FileSpendingLog(MemorySpendingLog):
             self.complaint = f"{self._path}: cannot be written: {error.strerror}"
             return
         self._read_to += written
-        self._ragged = self._unwritten = written < len(data)
+        self._ragged = written < len(data)
+        self._unwritten = self._unwritten or self._ragged
         self._lines += 1
         self.complaint = None
 

@@ -51,11 +51,16 @@ def due_audits(
     of the last change everything has been proven.
     """
     oldest_first = sorted(names, key=lambda name: audited_at.get(name, 0.0))
-    due = [name for name in oldest_first if now_at - audited_at.get(name, 0.0) >= interval_seconds]
+    # What seems to have run in the future ran by a clock that was wrong.
+    due = [
+        name
+        for name in oldest_first
+        if not 0 <= now_at - audited_at.get(name, 0.0) < interval_seconds
+    ]
     if quiet:
         return due
     latest_at = max((audited_at.get(name, 0.0) for name in names), default=0.0)
-    return due[:1] if now_at - latest_at >= busy_interval_seconds else []
+    return due[:1] if not 0 <= now_at - latest_at < busy_interval_seconds else []
 
 
 def run_audit(ctx: SyncContext, name: str, head: Page) -> Asking[None]:

@@ -79,7 +79,7 @@ def _is_sorted(ctx: SyncContext) -> Asking[bool]:
         if not page.jobs:
             break
         ctx.intake.take(page.jobs)
-        above_at = _check_order(page.jobs, above_at)
+        above_at = _check_order(page.jobs, above_at)  # its top: the next page may overlap it
     head = yield Ask(by_last_change(), Purpose.FRESH)
     _check_order(head.jobs, float("inf"))
     # Jobs that all changed in the same second prove nothing.
@@ -100,4 +100,4 @@ def _probation_offsets(ctx: SyncContext) -> list[int]:
 def _check_order(jobs: Sequence[Job], above_at: float) -> float:
     if not newest_first(jobs) or (jobs and changed_at(jobs[0]) > above_at):
         raise OrderBroken("the list is not sorted by the last change")
-    return changed_at(jobs[-1]) if jobs else above_at
+    return changed_at(jobs[0]) if jobs else above_at

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
+import msgspec
+
 from exporter.api.budget import AccountBudget, Demand
 from exporter.clock import SystemClock
 from exporter.errors import (
@@ -37,8 +39,8 @@ COST_SMOOTHING = 0.2
 MOST_BACKGROUND_TRIES = 5
 CALLS_WRITTEN_TOGETHER = 20
 """Of the background, in one transaction: a kill loses no more than these."""
-KEPT_FOR_AUDITS, KEPT_FOR_HISTORY = 0.2, 1.0
-"""The part of what refreshes need in one window that audits, and the history, leave alone."""
+SPARED_BY_HISTORY = 0.05
+"""The part of the allowed calls that the history leaves to audits."""
 DISK_RETRY_SECONDS = 300.0
 
 
@@ -174,7 +176,13 @@ class Poller:
         due_at = next_due_at(
             self._name, self._state.effective_interval_seconds, parts.clock.now_at()
         )
-        self._work_in_background(due_at)
+        try:
+            self._work_in_background(due_at)
+        except Stopped:
+            raise
+        except Exception:
+            _LOG.exception("the background ended in an error of this program", extra=self._fields())
+            self._close()
         return due_at
 
     def _sync(self, started_at: float) -> Refreshed:
@@ -184,6 +192,8 @@ class Poller:
             with replica.ledger.transaction():
                 refreshed = self._converse(replica.refresh(started_at, self._allowance))
                 snapshot = self._parts.publisher.snapshot(replica.ledger, started_at)
+                ledger = replica.ledger
+                ledger.progress = msgspec.structs.replace(ledger.progress, synced_at=started_at)
         except LedgerUnwritable as error:
             self._go_on_in_memory(error)
             raise
@@ -200,17 +210,17 @@ class Poller:
         while isinstance(step, Ask):
             answer: Page | ApiError
             try:
-                answer = self._call(step.query, patient=self._calls_made - calls_before)
+                answer = self._call(step, patient=self._calls_made - calls_before)
             except RefusedError as error:
                 answer = error  # a conversation may know another way
             step = advance(asking, answer)
         return step.value
 
-    def _call(self, query: JobListQuery, *, patient: int) -> Page:
+    def _call(self, ask: Ask, *, patient: int) -> Page:
         while True:
             self._turning(0.0)
             try:
-                page = self._parts.calls.list_jobs(query)
+                page = self._parts.calls.list_jobs(ask.query)
             except BudgetExhausted as error:
                 if error.reason != "budget" or patient < LONG_READ_CALLS:
                     raise
@@ -218,11 +228,13 @@ class Poller:
                     raise Stopped("the program is stopping") from error
             else:
                 self._calls_made += 1
+                if ask.purpose is not Purpose.FRESH:
+                    self._parts.budget.note_extra()
                 return page
 
     def _allowance(self, purpose: Purpose) -> int:
-        keep_part = KEPT_FOR_AUDITS if purpose is Purpose.AUDIT else KEPT_FOR_HISTORY
-        return self._parts.budget.left_for(self._name, keep_part=keep_part)
+        spare_part = 0.0 if purpose is Purpose.AUDIT else SPARED_BY_HISTORY
+        return self._parts.budget.left_for(spare_part=spare_part)
 
     # -- what came of it -------------------------------------------------------------------------
 
@@ -313,7 +325,12 @@ class Poller:
                     interval_seconds=round(effective),
                     calls_a_sync=round(self._cost, 1),
                     advice="Lengthen collection.interval, raise quota.share, or give the cluster"
-                    " an account of its own.",
+                    " an account of its own."
+                    + (
+                        " Counts are withdrawn between two syncs: raise collection.staleness."
+                        if effective > parts.staleness_seconds
+                        else ""
+                    ),
                 ),
             )
         self._state = replace(self._state, effective_interval_seconds=effective)
@@ -358,7 +375,7 @@ class Poller:
                 self._background_next(asking, advance(asking, None))
                 return self._background is not None
             asking, ask = self._background
-            page = self._call(ask.query, patient=0)
+            page = self._call(ask, patient=0)
             self._background_next(asking, advance(asking, page))
         except (ApiError, SyncError) as error:
             self._background_failed(error)
@@ -412,13 +429,14 @@ class Poller:
     def _show_kept_at_once(self) -> None:
         try:
             self._ready_replica()
-        except StateError as error:
+        except Exception as error:  # the first sync will meet it, too, and tell of it
             _LOG.debug("the ledger is not yet there", extra=self._fields(cause=str(error)))
+            self._close()
 
     def _show_kept(self, ledger: Ledger) -> None:
         """After a restart, what was true a moment ago is shown until the first sync."""
         parts = self._parts
-        last_at = ledger.progress.last_success_at
+        last_at = ledger.progress.synced_at
         if last_at is None or parts.clock.now_at() - last_at > parts.staleness_seconds:
             return
         with ledger.transaction():

@@ -25,7 +25,7 @@ from exporter.sync.scan import is_whole, scan, take_whole
 from exporter.sync.sweep import sweep_active, sweep_cost
 
 MOST_MISMATCHES = 3
-MOST_SCANNED_PAGES = 3
+MOST_SCANNED_PAGES = 20
 BELIEVED_EMPTY_HEADS = 3
 BUSY_AUDIT_INTERVALS = 1.5
 """While the list moves an audit sometimes needs a second look at its head; rarer ones make up for
@@ -241,15 +241,19 @@ class Replica:
                 elif perhaps_sorted:
                     self._note_frontier(ctx, head)  # nothing took any time
                 return "sweep"
-        patient = ctx.now_at < ctx.progress.sort_retry_at
-        if perhaps_sorted and not patient and ctx.whole_list_cost > MOST_SCANNED_PAGES:
-            # No filter helps, and a scan is dear: then it pays to prove the order at once.
+        to_be_proven = perhaps_sorted and ctx.now_at >= ctx.progress.sort_retry_at
+        if to_be_proven and ctx.whole_list_cost > MOST_SCANNED_PAGES:
+            # No filter helps, and a scan is dear: then the order is proven first.
             yield from guarded(ctx, probation)
             if ctx.order_trusted:
                 self._note_frontier(ctx, head)
                 return "delta"
         self._scan_marks = None
         yield from scan(ctx, self.ledger.marks(), purpose=Purpose.FRESH, head=head)
+        if to_be_proven and ctx.whole_list_cost <= MOST_SCANNED_PAGES:
+            yield from guarded(ctx, probation)
+            if ctx.order_trusted:
+                yield from self._close_sweep(ctx)
         return "scan"
 
     def _close_sweep(self, ctx: SyncContext) -> Asking[None]:
@@ -277,7 +281,7 @@ class Replica:
         if not progress.active_known or not self._sweep_is_cheaper(ctx):
             return None  # then every sync is a scan
         interval_seconds = self.settings.audit_interval_seconds - 2 * self.settings.interval_seconds
-        if progress.complete and ctx.now_at - progress.scanned_at < interval_seconds:
+        if progress.complete and 0 <= ctx.now_at - progress.scanned_at < interval_seconds:
             return None
         return self._scan(ctx)
 
