@@ -118,7 +118,8 @@ class Marks:
 
     def drop(self) -> None:
         """Forget the set."""
-        self._connection.execute(f"DROP TABLE IF EXISTS {self.table}")
+        with suppress(sqlite3.Error):  # the file may have been closed before
+            self._connection.execute(f"DROP TABLE IF EXISTS {self.table}")
 
 
 class Ledger:

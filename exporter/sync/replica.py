@@ -292,6 +292,7 @@ class Replica:
             yield from scan(ctx, marks, purpose=Purpose.HISTORY)
         finally:
             self._scan_marks = None
+            marks.drop()
 
     def _doubt_emptiness(self, head: Page) -> None:
         """A list that was long and is suddenly empty, with no total to say so, is believed only if
