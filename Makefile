@@ -1,5 +1,7 @@
 # make demo        the whole program against a pretend cloud: no account, no configuration
 # make test        everything that must hold before a change lands
+# make test-floor  some of it with the oldest libraries that pyproject.toml allows
+# make dist        what a release consists of, in dist/
 # make run         the daemon with CONFIG (config.yaml)
 # The virtual environment is made on first use and renewed when pyproject.toml changes.
 
@@ -15,7 +17,7 @@ PYTEST_ARGS ?=
 .PHONY: help demo run test test-floor lint format bench schema docs dist clean
 
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,6s/^# //p' Makefile
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -43,6 +45,11 @@ test: lint
 
 # The oldest versions that pyproject.toml allows; `test` has the newest. The lean part of the tests:
 # what the libraries do for us, through the real program.
+FLOOR_TESTS = tests/unit/api tests/unit/cli tests/unit/config tests/unit/web tests/unit/test_logs.py \
+  tests/unit/test_collector.py tests/unit/test_telemetry.py tests/simulator/test_server.py \
+  tests/simulator/test_protocol.py tests/e2e/test_golden.py tests/e2e/test_web.py \
+  tests/e2e/test_web_protected.py tests/e2e/transport
+
 test-floor: $(FLOOR)/.installed
 	$(FLOOR)/bin/pytest --quiet --numprocesses=auto $(FLOOR_TESTS)
 
