@@ -59,6 +59,17 @@ class OrderBroken(SyncError):  # noqa: N818 - says what is the matter
         super().__init__("order", message)
 
 
+class PageCutShort(SyncError):  # noqa: N818 - says what is the matter
+    """A page has fewer jobs than pages have, and the list goes on after it: jobs were left out."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "payload",
+            "a page of the list is shorter than others, although the list goes on",
+            advice="Nothing is counted from it; the next sync asks again.",
+        )
+
+
 class FilterBroken(SyncError):  # noqa: N818 - says what is the matter
     """A filtered answer holds jobs that the filter excludes: it is not honoured."""
 

@@ -128,7 +128,7 @@ def _visit(ctx: SyncContext, at: int) -> Asking[None]:
     while True:
         page = yield Ask(by_last_change(offset), Purpose.AUDIT)
         ctx.saw_head(page)
-        examine(ctx, rank_page(page, offset))
+        examine(ctx, rank_page(ctx, page, offset))
         if len(page.jobs) < ctx.page_size or changed_at(page.jobs[-1]) < at:
             return
         offset += ctx.page_size - 1
@@ -143,7 +143,7 @@ def _audit_active(ctx: SyncContext) -> Asking[None]:
         offset = max(0, ctx.ledger.count_between(INFINITE, at + 1) - 1)
         page = yield Ask(by_last_change(offset), Purpose.AUDIT)
         ctx.saw_head(page)
-        examine(ctx, rank_page(page, offset))
+        examine(ctx, rank_page(ctx, page, offset))
         if page.jobs:
             visited_down_to_at = changed_at(page.jobs[-1]) + 1
 
@@ -155,7 +155,7 @@ def _audit_random_rank(ctx: SyncContext, head: Page) -> Asking[None]:
     offset = ctx.rng.randrange(max(1, known - ctx.page_size + 1))
     page = yield Ask(by_last_change(offset), Purpose.AUDIT)
     ctx.saw_head(page)
-    ranked = rank_page(page, offset)
+    ranked = rank_page(ctx, page, offset)
     boundaries = examine(ctx, ranked)
     if not boundaries:
         return
@@ -192,7 +192,7 @@ def _audit_end(ctx: SyncContext) -> Asking[None]:
     page = yield Ask(by_last_change(offset), Purpose.AUDIT)
     end = offset + len(page.jobs)
     if page.jobs and len(page.jobs) < ctx.page_size and end == ctx.ledger.size:
-        examine(ctx, rank_page(page, offset))
+        examine(ctx, rank_page(ctx, page, offset))
         return
     yield from close_head(ctx)
     if page.jobs and len(page.jobs) < ctx.page_size and end == ctx.ledger.size:

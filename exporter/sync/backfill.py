@@ -30,6 +30,7 @@ def backfill(ctx: SyncContext) -> Asking[None]:
     def on_step(step: Step) -> bool:
         nonlocal pages
         pages += 1
+        ctx.require_full(step.page, step.offset)
         ctx.saw(step.page)
         if not newest_first(step.page.jobs):
             raise OrderBroken("a page of the history is not sorted by the last change")

@@ -10,7 +10,7 @@ import msgspec
 from exporter.ledger.records import Progress
 from exporter.ledger.store import Ledger
 from exporter.model import PAGE_LIMIT, JobListQuery, Page
-from exporter.sync.asking import Allowance, Purpose
+from exporter.sync.asking import Allowance, PageCutShort, Purpose
 from exporter.sync.evidence import (
     LATE_SECONDS,
     after_page,
@@ -75,6 +75,13 @@ class SyncContext:
         learned = after_page(self.progress, page, PAGE_LIMIT)
         if learned is not self.progress:
             self.ledger.progress = learned
+
+    def require_full(self, page: Page, offset: int) -> None:
+        """A page of the whole list must be as long as pages are, or end the list. Raises
+        ``PageCutShort``: from such a page nothing follows of where jobs stand, or that they do not."""
+        total = page.total_count
+        if total is not None and len(page.jobs) < min(self.progress.page_cap, total - offset):
+            raise PageCutShort
 
     def saw_head(self, page: Page) -> None:
         """Learn from the first page of the whole list."""

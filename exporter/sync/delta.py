@@ -52,6 +52,7 @@ def read_head(ctx: SyncContext) -> Asking[Page]:
             f"the server says that there are {page.total_count} jobs, and sends none",
             advice="The cloud is in trouble, or its API has changed; if it lasts, report it.",
         )
+    ctx.require_full(page, 0)
     ctx.saw_head(page)
     return page
 
@@ -68,6 +69,7 @@ def take_head(ctx: SyncContext, page: Page) -> list[Change]:
 def close_head(ctx: SyncContext) -> Asking[Page]:
     """Look at the head once more: what has changed since the sync began stands there."""
     page = yield Ask(by_last_change())
+    ctx.require_full(page, 0)
     ctx.saw_head(page)
     if not newest_first(page.jobs):
         raise OrderBroken("the head of the list is not sorted by the last change")
@@ -93,6 +95,7 @@ def catch_up(ctx: SyncContext, head: Page) -> Asking[bool]:
         def on_step(step: Step) -> bool:
             nonlocal joined, pages
             pages += 1
+            ctx.require_full(step.page, step.offset)
             if not newest_first(step.page.jobs):
                 raise OrderBroken("a page is not sorted by the last change")
             changes = ctx.intake.take(step.page.jobs)

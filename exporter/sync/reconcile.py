@@ -110,13 +110,13 @@ class Ranked:
         return found
 
 
-def rank_page(
-    page: Page, offset: int, ranking: Ranking = BY_CHANGE, *, end: int | None = None
-) -> Ranked:
-    """A page as it stands in the sorted list. Raises ``OrderBroken`` if it is not sorted."""
+def rank_page(ctx: SyncContext, page: Page, offset: int, ranking: Ranking = BY_CHANGE) -> Ranked:
+    """A page as it stands in the sorted list. Raises ``OrderBroken`` if it is not sorted, and
+    ``PageCutShort``."""
+    ctx.require_full(page, offset)
     if not newest_first(page.jobs, ranking.moment):
         raise OrderBroken(f"a page is not sorted by {ranking.sort_key}")
-    return Ranked(page.jobs, offset, page.total_count, ranking, end)
+    return Ranked(page.jobs, offset, page.total_count, ranking, ctx.known_end)
 
 
 def examine(ctx: SyncContext, ranked: Ranked) -> list[Boundary]:
@@ -196,7 +196,7 @@ def _probe(ctx: SyncContext, stretch: Stretch, *, at_end: bool) -> Asking[Ranked
     offset = max(0, offset)
     page = yield Ask(stretch.ranking.query(offset))
     ctx.saw_head(page)
-    ranked = rank_page(page, offset, stretch.ranking, end=ctx.known_end)
+    ranked = rank_page(ctx, page, offset, stretch.ranking)
     boundaries = ranked.boundaries()
     if len(boundaries) < 2 and not any(
         stretch.newer.at > boundary.at > stretch.older.at for boundary in boundaries
@@ -219,7 +219,7 @@ def _whole_second(ctx: SyncContext, ranked: Ranked) -> Asking[Ranked]:
     while offset > 0 and newest_at <= at:
         offset = max(0, offset - ctx.page_size + 1)
         page = yield Ask(ranking.query(offset))
-        above = rank_page(page, offset, ranking).jobs
+        above = rank_page(ctx, page, offset, ranking).jobs
         if not above:
             raise SyncError("order", "the list ends before where it was seen to go on")
         newest_at = ranking.moment(above[0])
@@ -228,7 +228,7 @@ def _whole_second(ctx: SyncContext, ranked: Ranked) -> Asking[Ranked]:
         start = offset
         while True:
             page = yield Ask(ranking.query(start))
-            jobs = rank_page(page, start, ranking).jobs
+            jobs = rank_page(ctx, page, start, ranking).jobs
             found |= {job.uuid: job for job in jobs}
             end = start + len(jobs)
             if (

@@ -7,7 +7,15 @@ from random import Random
 from exporter.errors import SyncError
 from exporter.ledger.store import Ledger, Marks
 from exporter.model import END_STATUSES, Page
-from exporter.sync.asking import Allowance, Ask, Asking, FilterBroken, OrderBroken, Purpose
+from exporter.sync.asking import (
+    Allowance,
+    Ask,
+    Asking,
+    FilterBroken,
+    OrderBroken,
+    PageCutShort,
+    Purpose,
+)
 from exporter.sync.audit import (
     audits_of,
     due_audits,
@@ -26,7 +34,7 @@ from exporter.sync.sweep import sweep_active, sweep_cost
 
 MOST_MISMATCHES = 3
 MOST_SCANNED_PAGES = 20
-BELIEVED_EMPTY_HEADS = 3
+BELIEVED_EMPTY_HEADS = BELIEVED_SHORT_PAGES = 3
 BUSY_AUDIT_INTERVALS = 1.5
 """While the list moves an audit sometimes needs a second look at its head; rarer ones make up for
 that."""
@@ -56,10 +64,22 @@ class Replica:
         self._scan_marks: Marks | None = None
         self._empty_heads = 0
         self._refreshed = False
+        self._short_pages = 0
 
     def refresh(self, now_at: float, allowance: Allowance) -> Asking[Refreshed]:
         """Bring the ledger up to date. ``now_at`` is the server's time as well as it is known."""
+        try:
+            refreshed = yield from self._refresh(now_at, allowance)
+        except PageCutShort:
+            self._short_pages += 1
+            raise
+        self._short_pages = 0
+        return refreshed
+
+    def _refresh(self, now_at: float, allowance: Allowance) -> Asking[Refreshed]:
         ctx = self._context(now_at, allowance)
+        if self._short_pages >= BELIEVED_SHORT_PAGES:
+            ctx.update(page_cap=0)  # it is no slip: the server's pages have become shorter
         pairs_before = active_pairs(self.ledger)
         head = yield from read_head(ctx)
         self._doubt_emptiness(head)

@@ -33,6 +33,7 @@ def scan(
     started_at = ctx.now_at
 
     def on_step(step: Step) -> bool:
+        ctx.require_full(step.page, step.offset)
         ctx.saw(step.page)
         ctx.intake.take(step.page.jobs)
         return False
