@@ -1,0 +1,180 @@
+"""A poller with everything around it made up: a clock that sleeping moves, calls by script."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from random import Random
+
+from exporter.api.budget import AccountBudget
+from exporter.errors import ApiError, TransportError
+from exporter.ledger.spending import MemorySpendingLog
+from exporter.ledger.store import Ledger, open_ledger
+from exporter.model import ClusterIdentity, JobListQuery, Page
+from exporter.snapshot import ClusterState, SnapshotBoard
+from exporter.sync.context import SyncSettings
+from exporter.sync.poller import Poller, PollerParts
+from exporter.sync.publishing import LabelRules, Publisher
+from tests.unit.manual_clock import ManualClock
+from tests.unit.sync.pretend import CLUSTER_ID, PretendCluster
+
+IDENTITY = ClusterIdentity("cfd", CLUSTER_ID, "jn1a", "default")
+TIMEOUT = TransportError("timeout", "no answer", retryable=True, advice="Wait.")
+
+
+class StoppableClock(ManualClock):
+    """Stops whoever sleeps beyond a moment."""
+
+    def __init__(self, now_at: float) -> None:
+        super().__init__(now_at)
+        self.stop_at = float("inf")
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> bool:
+        self.slept.append(seconds)
+        super().sleep(max(0.0, seconds))
+        return self.now >= self.stop_at
+
+    def stop(self) -> None:
+        self.stop_at = float("-inf")
+
+
+class CountingTelemetry:
+    """Counts what it is told."""
+
+    def __init__(self) -> None:
+        self.syncs: Counter[str] = Counter()
+        self.corrections: Counter[str] = Counter()
+
+    def sync_succeeded(self, cluster_name: str, seconds: float) -> None:
+        self.syncs["ok"] += 1
+
+    def sync_failed(self, cluster_name: str, reason: str, seconds: float) -> None:
+        self.syncs[reason] += 1
+
+    def corrected(self, cluster_name: str, kind: str, jobs: int) -> None:
+        self.corrections[kind] += jobs
+
+
+class EveryFailure:
+    """Lets every failure into the log."""
+
+    def __init__(self) -> None:
+        self.failing = False
+
+    def failed(self, subject: Hashable, reason: Hashable, now_seconds: float) -> int | None:
+        self.failing = True
+        return 0
+
+    def succeeded(self, subject: Hashable) -> int | None:
+        was, self.failing = self.failing, False
+        return 1 if was else None
+
+
+class PolledCluster:
+    """One cluster of the pretend cloud and its poller."""
+
+    def __init__(
+        self,
+        cluster: PretendCluster,
+        *,
+        settings: SyncSettings | None = None,
+        allowed: int = 1000,
+        path: Path | None = None,
+    ) -> None:
+        self.cluster = cluster
+        self.clock = StoppableClock(cluster.now_at)
+        self.budget = AccountBudget(
+            allowed=allowed, period_seconds=3600.0, clock=self.clock, log=MemorySpendingLog()
+        )
+        self.board = SnapshotBoard()
+        self.published: list[ClusterState] = []
+        self.telemetry = CountingTelemetry()
+        self.path = path
+        self.server_ahead_seconds = 0.0
+        self.call_seconds = 0.0
+        self.call_times: list[float] = []
+        self.sync_times: list[float] = []
+        self.trouble: Callable[[JobListQuery], None] = lambda query: None
+        self.open: Callable[[], Ledger] = lambda: open_ledger(self.path, CLUSTER_ID)
+        self.settings = settings or SyncSettings(interval_seconds=60, audit_interval_seconds=600)
+        self.poller = self.new_poller()
+
+    def new_poller(self) -> Poller:
+        """As after a restart."""
+        return Poller(
+            PollerParts(
+                identity=IDENTITY,
+                calls=self,
+                open_ledger=lambda: self.open(),  # noqa: PLW0108 - it may be replaced
+                reopen_on_disk=lambda ledger: ledger.copied_to(self.path),
+                keeps_on_disk=self.path is not None,
+                settings=self.settings,
+                publisher=Publisher(LabelRules()),
+                staleness_seconds=300.0,
+                budget=self.budget,
+                publish=self._publish,
+                telemetry=self.telemetry,  # type: ignore[arg-type]
+                guard=EveryFailure(),
+                clock=self.clock,  # type: ignore[arg-type]
+                rng=Random(1),
+            )
+        )
+
+    def begin_sync(self) -> None:
+        """See ``Calls``."""
+        self.sync_times.append(self.clock.now)
+
+    def list_jobs(self, query: JobListQuery) -> Page:
+        """See ``Calls``."""
+        self.budget.admit(IDENTITY.name)
+        self.call_times.append(self.clock.now)
+        self.clock.advance(self.call_seconds)
+        self.trouble(query)
+        self.cluster.now_at = self.clock.now + self.server_ahead_seconds
+        page = self.cluster.list_jobs(query)
+        self.budget.passed()
+        return page
+
+    def run(self, seconds: float) -> None:
+        """Let the loop turn for so long, in this thread, and close its ledger."""
+        self.clock.stop_at = self.clock.now + seconds
+        self.poller._run()
+
+    def turn(self) -> float:
+        """One sync with its background; returns after how many seconds the next one is due."""
+        return self.poller._turn() - self.clock.now
+
+    @property
+    def state(self) -> ClusterState:
+        """What stands on the board."""
+        return self.board.current()[IDENTITY.name]
+
+    @property
+    def shown(self) -> Counter[tuple[str, str, str]]:
+        """The counts on the board, without zeros."""
+        snapshot = self.state.snapshot
+        assert snapshot is not None
+        return Counter({(c.status, c.queue, c.user): c.jobs for c in snapshot.counts if c.jobs})
+
+    @property
+    def ledger(self) -> Ledger:
+        """The poller's."""
+        replica = self.poller._replica
+        assert replica is not None
+        return replica.ledger
+
+    def fail(self, error: ApiError | Exception = TIMEOUT) -> None:
+        """From now on every call fails so."""
+
+        def trouble(_: JobListQuery) -> None:
+            raise error
+
+        self.trouble = trouble
+
+    def recover(self) -> None:
+        """Calls work again."""
+        self.trouble = lambda query: None
+
+    def _publish(self, state: ClusterState) -> None:
+        self.published.append(state)
+        self.board.publish(state)

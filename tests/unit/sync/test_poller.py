@@ -1,0 +1,489 @@
+"""The loop of one cluster: when it asks, what it publishes, and what it survives."""
+
+import logging
+from itertools import pairwise
+from pathlib import Path
+from threading import Event, current_thread
+
+import pytest
+
+from exporter.clock import SystemClock
+from exporter.errors import PayloadError, RefusedError, Stopped, SyncError
+from exporter.ledger.store import Ledger, LedgerUnreadable, LedgerUnwritable, open_ledger
+from exporter.model import JobListQuery
+from exporter.simulator import DIALECTS, DOCUMENTED, JobList, fill
+from exporter.sync.context import SyncSettings
+from exporter.sync.poller import DISK_RETRY_SECONDS, STUCK_SECONDS
+from tests.unit.sync.polling import IDENTITY, TIMEOUT, PolledCluster
+from tests.unit.sync.pretend import CLUSTER_ID, START_AT, PretendCluster
+from tests.unit.sync.settled import Traffic
+
+
+def polled(jobs: int = 300, **how: object) -> PolledCluster:
+    listed = JobList()
+    fill(listed, jobs, active=min(40, jobs), now_at=START_AT - 5)
+    return PolledCluster(PretendCluster(DOCUMENTED, jobs=listed), **how)  # type: ignore[arg-type]
+
+
+class TestGoingWell:
+    def test_it_publishes_first_that_it_has_not_tried(self) -> None:
+        cloud = polled()
+        cloud.poller._parts.publish(cloud.poller._state)
+        assert not cloud.state.tried
+        assert not cloud.state.up
+        assert cloud.state.snapshot is None
+
+    def test_the_counts_are_right_after_one_turn_and_its_background(self) -> None:
+        cloud = polled()
+        cloud.turn()
+        cloud.clock.advance(60)
+        cloud.turn()
+        assert cloud.shown == cloud.cluster.true_counts()
+        assert cloud.state.up
+        assert cloud.state.tried
+        assert cloud.state.failure is None
+        assert cloud.state.snapshot is not None
+        assert cloud.state.snapshot.history_complete
+
+    def test_it_keeps_its_beat(self) -> None:
+        cloud = polled()
+        cloud.run(3600)
+        assert 59 <= len(cloud.sync_times) <= 62
+        gaps = {round(b - a) for a, b in pairwise(cloud.sync_times[1:])}
+        assert gaps == {60}
+
+    def test_snapshots_tell_when_they_were_true(self) -> None:
+        cloud = polled()
+        cloud.call_seconds = 7.0
+        cloud.run(600)
+        for state in cloud.published:
+            if state.snapshot is not None:
+                assert state.snapshot.taken_at == state.last_success_at
+                assert state.last_success_at in cloud.sync_times
+
+    def test_it_follows_the_list(self) -> None:
+        cloud = polled()
+        traffic = Traffic(cloud.cluster)
+        for _ in range(12):
+            traffic.pass_by(10)
+            cloud.clock.advance(60)
+            cloud.turn()
+        assert cloud.shown == cloud.cluster.true_counts()
+        assert cloud.telemetry.syncs == {"ok": 12}
+
+    def test_a_stop_ends_it_wherever_it_sleeps(self) -> None:
+        cloud = polled()
+        cloud.clock.stop()
+        cloud.poller._run()
+        assert cloud.call_times == []
+
+    def test_a_stop_ends_it_wherever_it_calls(self, tmp_path: Path) -> None:
+        cloud = polled(path=tmp_path / "one.ledger")
+        cloud.turn()
+        cloud.fail(Stopped("the program is stopping"))  # type: ignore[arg-type]
+        with pytest.raises(Stopped):
+            cloud.turn()
+        assert cloud.telemetry.syncs == {"ok": 1}
+        cloud.poller._run()  # ends, and closes the ledger
+        assert cloud.poller._replica is None
+        assert cloud.telemetry.syncs == {"ok": 1}
+
+
+class TestFailing:
+    def test_waits_grow_to_the_contracts_limit(self) -> None:
+        cloud = polled()
+        cloud.fail()
+        waits = []
+        for _ in range(5):
+            waits.append(round(cloud.turn()))
+            cloud.clock.advance(waits[-1])
+        assert waits == [60, 120, 180, 180, 180]
+
+    def test_a_short_interval_is_tried_again_within_half_a_minute(self) -> None:
+        cloud = polled(settings=SyncSettings(interval_seconds=1))
+        cloud.fail()
+        waits = []
+        for _ in range(9):
+            waits.append(round(cloud.turn()))
+            cloud.clock.advance(waits[-1])
+        assert waits == [1, 2, 4, 8, 16, 30, 30, 30, 30]
+
+    @pytest.mark.parametrize(
+        ("error", "reason"),
+        [
+            (TIMEOUT, "timeout"),
+            (PayloadError("payload", "nonsense", retryable=True, advice="Report it."), "payload"),
+            (RefusedError(1400, "denied", "no", retryable=False, advice="Ask."), "denied"),
+            (SyncError("moving", "it moves", advice="Wait."), "moving"),
+            (LedgerUnreadable("it is damaged"), "state"),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    def test_the_last_snapshot_stays_and_the_failure_is_said(
+        self, error: Exception, reason: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        cloud = polled()
+        cloud.turn()
+        cloud.clock.advance(60)
+        cloud.turn()
+        before = cloud.state
+        cloud.fail(error)
+        cloud.clock.advance(60)
+        cloud.turn()
+        state = cloud.state
+        assert not state.up
+        assert state.snapshot == before.snapshot
+        assert state.last_success_at == before.last_success_at
+        assert state.failure is not None
+        assert (state.failure.reason, state.failure.message) == (reason, str(error))
+        assert cloud.telemetry.syncs[reason] == 1
+        assert [r.message for r in caplog.records if r.levelno >= logging.WARNING] == [
+            "the cluster could not be synced"
+        ]
+        cloud.recover()
+        cloud.clock.advance(60)
+        cloud.turn()
+        assert cloud.state.up
+        assert cloud.state.failure is None
+        assert "the cluster is synced again" in caplog.messages
+
+    def test_a_failed_sync_changes_nothing_that_is_seen(self, tmp_path: Path) -> None:
+        """The third page of a long delta does not come: what the first two told is not shown."""
+        cloud = polled(2_000, path=tmp_path / "one.ledger")
+        cloud.run(1800)
+        before = cloud.state.snapshot
+        assert cloud.state.strategy == "delta"
+        Traffic(cloud.cluster).pass_by(400, seconds=0)
+        calls = 0
+
+        def trouble(_: JobListQuery) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == 3:
+                raise TIMEOUT
+
+        cloud.trouble = trouble
+        cloud.turn()
+        assert not cloud.state.up
+        assert cloud.state.snapshot == before
+        cloud.recover()
+        cloud.clock.advance(60)
+        cloud.turn()
+        assert cloud.shown == cloud.cluster.true_counts()
+        assert cloud.state.strategy == "delta"
+
+    def test_an_error_of_the_program_does_not_end_the_loop(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        cloud = polled()
+        cloud.fail(ZeroDivisionError("nobody thought of it"))
+        cloud.run(600)
+        assert cloud.telemetry.syncs["internal"] >= 3
+        assert cloud.state.failure is not None
+        assert cloud.state.failure.reason == "internal"
+        assert "ZeroDivisionError" in cloud.state.failure.message
+        assert "nobody thought" not in cloud.state.failure.message
+        cloud.recover()
+        cloud.run(600)
+        assert cloud.state.up
+
+    def test_nor_does_one_in_the_background(self) -> None:
+        cloud = polled(2_000)
+
+        def trouble(query: JobListQuery) -> None:
+            if query.offset > 300 and query.status is None:
+                raise ZeroDivisionError("nobody thought of it")
+
+        cloud.trouble = trouble
+        cloud.run(600)
+        assert cloud.telemetry.syncs["ok"] >= 5
+        cloud.recover()
+        cloud.run(600)
+        assert cloud.shown == cloud.cluster.true_counts()
+
+    def test_nor_does_one_in_opening_the_ledger(self) -> None:
+        cloud = polled()
+        opens = cloud.open
+
+        def fail_once() -> Ledger:
+            cloud.open = opens
+            raise ZeroDivisionError("nobody thought of it")
+
+        cloud.open = fail_once
+        cloud.run(600)
+        assert cloud.state.up
+
+
+class TestBudget:
+    def test_used_up_it_waits_and_says_so(self) -> None:
+        cloud = polled(allowed=30)
+        cloud.turn()
+        for _ in range(30 - cloud.budget.used(cloud.clock.now)):
+            cloud.budget.admit("another")
+        cloud.clock.advance(60)
+        wait = cloud.turn()
+        assert cloud.state.failure is not None
+        assert cloud.state.failure.reason == "budget"
+        assert wait == pytest.approx(60, abs=1)
+        cloud.clock.advance(3600)
+        cloud.turn()
+        assert cloud.state.up
+
+    def test_locked_out_it_waits_for_the_end_of_the_pause(self) -> None:
+        cloud = polled()
+        cloud.turn()
+        cloud.budget.over_quota()
+        cloud.clock.advance(1)
+        wait = cloud.turn()
+        assert cloud.state.failure is not None
+        assert cloud.state.failure.reason == "quota"
+        assert wait == pytest.approx(299, abs=1)
+        cloud.clock.advance(wait + 1)
+        cloud.turn()
+        assert cloud.state.up
+
+    @pytest.mark.xfail(reason="what refreshes used is taken off twice", strict=True)
+    def test_no_call_goes_beyond_the_share_and_the_history_is_read_all_the_same(self) -> None:
+        cloud = polled(5_000, allowed=100)
+        cloud.run(4 * 3600)
+        times = cloud.call_times
+        assert all(b - a >= 3600 for a, b in zip(times, times[100:], strict=False))
+        assert cloud.state.snapshot is not None
+        assert cloud.state.snapshot.history_complete
+        assert "budget" not in cloud.telemetry.syncs
+
+    @pytest.mark.xfail(reason="what refreshes used is taken off twice", strict=True)
+    def test_the_background_leaves_refreshes_their_calls(self) -> None:
+        """A list that takes much longer to read than one window allows."""
+        cloud = polled(9_000, allowed=80)
+        cloud.run(2 * 3600)
+        assert cloud.telemetry.syncs["ok"] >= 90
+        assert set(cloud.telemetry.syncs) == {"ok"}
+        assert not cloud.state.snapshot.history_complete  # type: ignore[union-attr]
+        assert cloud.state.snapshot.history_known > 1_200  # type: ignore[union-attr]
+
+    def test_the_interval_is_stretched_before_the_share_is_exceeded(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.WARNING)
+        cloud = polled(allowed=20)
+        cloud.run(3 * 3600)
+        assert cloud.state.effective_interval_seconds >= 3600 / 20
+        assert cloud.telemetry.syncs["ok"] >= 12
+        assert cloud.telemetry.syncs["budget"] <= 3
+        stretched = [m for m in caplog.messages if "stretched" in m]
+        assert len(stretched) == 1
+
+    def test_a_scan_longer_than_a_window_comes_to_its_end(self) -> None:
+        listed = JobList()
+        fill(listed, 8_000, active=10, now_at=START_AT - 5)
+        cluster = PretendCluster(DIALECTS["nothing-honoured"], jobs=listed)
+        cloud = PolledCluster(cluster, allowed=60)
+        cloud.run(3 * 3600)
+        assert cloud.state.up
+        assert cloud.shown == cloud.cluster.true_counts()
+
+
+class TestBackground:
+    def test_its_failures_are_not_the_syncs(self) -> None:
+        cloud = polled(3_000)
+
+        def trouble(query: JobListQuery) -> None:
+            if query.offset > 150 and query.status is None:
+                raise TIMEOUT
+
+        cloud.trouble = trouble
+        cloud.run(600)
+        assert set(cloud.telemetry.syncs) == {"ok"}
+        assert cloud.state.up
+        cloud.recover()
+        cloud.run(600)
+        assert cloud.shown == cloud.cluster.true_counts()
+
+    def test_it_gives_way_to_the_next_sync(self) -> None:
+        cloud = polled(9_000)
+        cloud.call_seconds = 5.0
+        cloud.run(900)
+        gaps = [b - a for a, b in pairwise(cloud.sync_times)]
+        assert max(gaps) <= 90
+
+    def test_it_shows_how_far_it_is(self) -> None:
+        cloud = polled(9_000)
+        cloud.call_seconds = 2.0
+        cloud.run(900)
+        known = [s.snapshot.history_known for s in cloud.published if s.snapshot is not None]
+        assert known == sorted(known)
+        assert len(set(known)) > 4
+        assert cloud.state.snapshot.history_expected == 9_000  # type: ignore[union-attr]
+        before_complete = [
+            s.snapshot for s in cloud.published if s.snapshot and not s.snapshot.history_complete
+        ]
+        for snapshot in before_complete:
+            assert {count.status for count in snapshot.counts} == {"pending", "running"}
+
+
+class TestDisk:
+    def test_it_goes_on_in_memory_and_returns(self, tmp_path: Path) -> None:
+        cloud = polled(path=tmp_path / "one.ledger")
+        for _ in range(2):
+            cloud.turn()
+            cloud.clock.advance(60)
+        traffic = Traffic(cloud.cluster)
+        cloud.ledger._connection.execute("PRAGMA query_only = 1")  # as a read-only disk does
+        traffic.pass_by(20)
+        cloud.turn()
+        assert cloud.state.failure is not None
+        assert cloud.state.failure.reason == "state"
+        assert cloud.ledger.in_memory
+        cloud.clock.advance(60)
+        cloud.turn()
+        assert cloud.state.up
+        assert cloud.shown == cloud.cluster.true_counts()
+        counted = dict(cloud.ledger.tallies())
+        cloud.clock.advance(DISK_RETRY_SECONDS)
+        cloud.turn()
+        assert not cloud.ledger.in_memory
+        assert cloud.ledger.tallies() == counted
+        cloud.poller._close()
+        kept = open_ledger(tmp_path / "one.ledger", CLUSTER_ID)
+        assert kept.size == len(cloud.cluster.jobs)
+        assert kept.tallies() == counted
+        kept.close()
+
+    def test_a_disk_that_stays_full_is_tried_again_now_and_then(self, tmp_path: Path) -> None:
+        cloud = polled(path=tmp_path / "one.ledger")
+        cloud.turn()
+        tries = 0
+
+        def full(ledger: Ledger) -> Ledger:
+            nonlocal tries
+            tries += 1
+            raise LedgerUnwritable("it cannot be written (full)")
+
+        object.__setattr__(cloud.poller._parts, "reopen_on_disk", full)
+        cloud.ledger._connection.execute("PRAGMA query_only = 1")
+        Traffic(cloud.cluster).pass_by(20)
+        cloud.run(3600)
+        assert cloud.telemetry.syncs["state"] == 1
+        assert 9 <= tries <= 12
+        assert cloud.state.up
+
+    def test_a_ledger_that_was_damaged_is_opened_anew(self, tmp_path: Path) -> None:
+        cloud = polled(path=tmp_path / "one.ledger")
+        cloud.turn()
+        opened = 0
+        opens = cloud.open
+
+        def count() -> Ledger:
+            nonlocal opened
+            opened += 1
+            return opens()
+
+        cloud.open = count
+        cloud.fail(LedgerUnreadable("it is damaged"))
+        cloud.clock.advance(60)
+        cloud.turn()
+        cloud.recover()
+        cloud.clock.advance(60)
+        cloud.turn()
+        assert opened == 1
+        assert cloud.state.up
+
+    @pytest.mark.parametrize(("away", "there"), [(200, True), (400, False)])
+    def test_after_a_restart_what_is_not_stale_is_shown_at_once(
+        self, tmp_path: Path, away: float, there: bool
+    ) -> None:
+        cloud = polled(path=tmp_path / "one.ledger")
+        cloud.run(300)
+        shown = cloud.shown
+        last_at = cloud.state.last_success_at
+        cloud.clock.advance(away - (cloud.clock.now - (last_at or 0)))
+        cloud.board.remove(IDENTITY.name)
+        cloud.poller = cloud.new_poller()
+        cloud.fail()
+        cloud.run(1)
+        if there:
+            assert cloud.shown == shown
+            assert cloud.state.last_success_at == last_at
+            assert cloud.state.snapshot is not None
+            assert cloud.state.snapshot.taken_at == last_at
+        else:
+            assert all(state.snapshot is None for state in cloud.board.current().values())
+
+    def test_what_was_kept_is_judged_by_this_machines_clock(self, tmp_path: Path) -> None:
+        cloud = polled(path=tmp_path / "one.ledger")
+        cloud.server_ahead_seconds = 7200.0
+        cloud.run(300)
+        cloud.clock.advance(1000)
+        cloud.board.remove(IDENTITY.name)
+        cloud.poller = cloud.new_poller()
+        cloud.fail()
+        cloud.run(1)
+        assert all(state.snapshot is None for state in cloud.board.current().values())
+
+    def test_a_restart_goes_on_where_it_was(self, tmp_path: Path) -> None:
+        cloud = polled(path=tmp_path / "one.ledger")
+        cloud.run(300)
+        before = len(cloud.call_times)
+        Traffic(cloud.cluster).pass_by(20)
+        cloud.poller = cloud.new_poller()
+        cloud.turn()
+        assert len(cloud.call_times) - before <= 3
+        assert cloud.shown == cloud.cluster.true_counts()
+
+
+class TestHealth:
+    def test_one_that_never_began_is_not_alive(self) -> None:
+        assert polled().poller.health() == "the poller of cluster cfd has died"
+
+    def test_alive_while_it_turns_and_dead_when_it_ended(self) -> None:
+        cloud = polled()
+        object.__setattr__(cloud.poller._parts, "clock", SystemClock())
+        cloud.poller.start()
+        assert cloud.poller.health() is None
+        assert cloud.poller._thread is not None
+        assert cloud.poller._thread.name == "poll cfd"
+        assert cloud.poller._thread.daemon
+        cloud.poller.stop()
+        assert cloud.poller.join(10)
+        assert cloud.poller.health() == "the poller of cluster cfd has died"
+
+    def test_one_that_is_stuck_in_a_call_is_told(self) -> None:
+        cloud = polled()
+        called, go_on = Event(), Event()
+
+        def trouble(_: JobListQuery) -> None:
+            called.set()
+            go_on.wait(30)
+            raise Stopped("enough")
+
+        cloud.trouble = trouble
+        cloud.poller.start()
+        assert called.wait(30)
+        assert cloud.poller.health() is None
+        cloud.clock.advance(STUCK_SECONDS + 1)
+        health = cloud.poller.health()
+        go_on.set()
+        assert cloud.poller.join(30)
+        assert health == "the poller of cluster cfd has not turned for 601 s"
+
+    def test_a_long_rest_is_no_illness(self) -> None:
+        cloud = polled()
+        cloud.poller._thread = current_thread()
+        healths = []
+        sleep = cloud.clock.sleep
+
+        def look_and_sleep(seconds: float) -> bool:
+            stopped = sleep(seconds)
+            healths.append(cloud.poller.health())
+            return stopped
+
+        cloud.clock.sleep = look_and_sleep  # type: ignore[method-assign]
+        for _ in range(4):  # 300 s, 600 s, 1200 s, 2400 s
+            cloud.budget.over_quota()
+            cloud.clock.advance(2400)
+        cloud.budget.over_quota()
+        cloud.run(3 * 3600)
+        assert max(cloud.clock.slept) > STUCK_SECONDS
+        assert set(healths) == {None}
