@@ -409,43 +409,79 @@ class TestFairIntervals:
 
 
 class TestLeftFor:
-    def test_nothing_is_kept_where_nobody_needs_anything(self) -> None:
-        assert budget_of(100, ManualClock(AT)).left_for("a", keep_part=1.0) == 100
+    def test_all_of_it_where_nobody_needs_anything(self) -> None:
+        budget = budget_of(100, ManualClock(AT))
+        assert budget.left_for(spare_part=0.0) == 100
+        assert budget.left_for(spare_part=0.05) == 95
 
     def test_what_refreshes_need_is_kept(self) -> None:
+        budget = budget_of(100, ManualClock(AT))
+        budget.declare("a", Demand(3600 / 40, 1))
+        assert budget.left_for(spare_part=0.0) == 60
+        assert admitted(budget, 50) == 50
+        assert budget.left_for(spare_part=0.0) == 50
+        assert admitted(budget, 50) == 50
+        assert budget.left_for(spare_part=0.0) == 0
+
+    def test_what_was_taken_beside_refreshes_counts_for_one_window(self) -> None:
         clock = ManualClock(AT)
         budget = budget_of(100, clock)
         budget.declare("a", Demand(3600 / 40, 1))
-        assert budget.left_for("a", keep_part=1.0) == 60
-        assert budget.left_for("a", keep_part=0.5) == 80
-        assert admitted(budget, 30) == 30
-        assert budget.left_for("a", keep_part=1.0) == 30
-        assert admitted(budget, 70) == 70
-        assert budget.left_for("a", keep_part=0.0) == 0
+        for _ in range(25):
+            budget.admit("a")
+            budget.note_extra()
+        assert budget.left_for(spare_part=0.0) == 35
+        clock.advance(PERIOD - 1)
+        assert budget.left_for(spare_part=0.0) == 35
+        clock.advance(2)
+        assert budget.left_for(spare_part=0.0) == 60
 
-    def test_it_is_never_negative_and_never_all_where_the_share_is_short(self) -> None:
+    def test_it_is_never_negative_where_the_share_is_short(self) -> None:
         budget = budget_of(100, ManualClock(AT))
         budget.declare("a", Demand(60, 50))
         budget.declare("b", Demand(60, 50))
-        assert admitted(budget, 20) == 20
-        assert budget.left_for("a", keep_part=1.0) == 0
+        assert 0 <= budget.left_for(spare_part=0.05) <= 10
+        assert admitted(budget, 100) == 100
+        assert budget.left_for(spare_part=0.0) == 0
 
     def test_a_cluster_that_left_needs_nothing(self) -> None:
         budget = budget_of(100, ManualClock(AT))
         budget.declare("a", Demand(60, 50))
         budget.declare("a", None)
         budget.declare("never there", None)
-        assert budget.left_for("b", keep_part=1.0) == 100
+        assert budget.left_for(spare_part=0.0) == 100
 
-    def test_spending_what_is_left_keeps_refreshes_going(self) -> None:
-        """One cluster reads its history with all that is left: no refresh of another is refused."""
+    @pytest.mark.parametrize("clusters", [1, 2, 5, 9])
+    def test_spending_what_is_left_refuses_no_refresh_and_wastes_little(
+        self, clusters: int
+    ) -> None:
+        """One cluster reads its history with all that is left, for many hours."""
         clock = ManualClock(AT)
-        budget = budget_of(200, clock)
-        budget.declare("a", Demand(60, 1))
-        budget.declare("b", Demand(60, 1))
-        for _ in range(240):
-            for name in ("a", "b"):
+        budget = budget_of(600, clock)
+        names = [f"cluster-{number}" for number in range(clusters)]
+        for name in names:
+            budget.declare(name, Demand(60, 1))
+        history = 0
+        for _ in range(300):
+            for name in names:
                 budget.admit(name)
-            for _ in range(budget.left_for("a", keep_part=1.0)):
-                budget.admit("a")
+            for _ in range(budget.left_for(spare_part=0.05)):
+                budget.admit("cluster-0")
+                budget.note_extra()
+                history += 1
             clock.advance(60)
+        assert history >= 5 * (600 * 0.95 - 60 * clusters) * 0.8
+
+    def test_after_a_restart_calls_that_nobody_knows_are_not_taken_for_refreshes(
+        self, tmp_path: Path
+    ) -> None:
+        clock = ManualClock(AT)
+        log = FileSpendingLog(tmp_path / "default.calls")
+        assert admitted(budget_of(100, clock, log), 50) == 50
+        log.close()
+        clock.advance(10)
+        log = FileSpendingLog(tmp_path / "default.calls")
+        budget = budget_of(100, clock, log)
+        budget.declare("a", Demand(3600 / 40, 1))
+        assert budget.left_for(spare_part=0.0) == 10
+        log.close()
