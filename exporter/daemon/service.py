@@ -13,6 +13,7 @@ from exporter import __version__
 from exporter.collector import BuildInfo, ReloadStatus
 from exporter.config import Config, ServeOptions, config_warnings, load_config, select
 from exporter.daemon.accounts import learn_secrets
+from exporter.daemon.summary import Summary
 from exporter.daemon.watch import Watch
 from exporter.errors import ExporterError, StateError
 from exporter.ledger.directory import StateDirectory
@@ -134,9 +135,13 @@ class Daemon:
         return protection
 
     def _wait(self) -> None:
+        clock = self._watch.clock
+        summary = Summary(self._watch.standings, clock.monotonic_seconds())
         while not self._stopping:
-            self._wake.wait()
+            self._wake.wait(summary.wait_seconds(clock.monotonic_seconds()))
             self._wake.clear()
+            for fields in summary.lines(clock.monotonic_seconds()):
+                _LOG.info("the last hour", extra=fields)
             if self._reload_wanted and not self._stopping:
                 self._reload_wanted = False
                 self.reload()

@@ -15,6 +15,7 @@ from exporter.daemon.accounts import (
     publisher_of,
     sync_settings,
 )
+from exporter.daemon.summary import Standing, standings
 from exporter.ledger.directory import StateDirectory
 from exporter.ledger.store import Ledger
 from exporter.logs import Redactor, RepeatGuard
@@ -65,6 +66,11 @@ class Watch:
             AccountQuota(name, account.budget.allowed, account.budget.used(now_at))
             for name, account in sorted(self._accounts.items())
         ]
+
+    def standings(self) -> list[Standing]:
+        """How each account stands, for the log."""
+        samples = [each for family in self.telemetry.families() for each in family.samples]
+        return standings(self.board.current().values(), self.quotas(), samples)
 
     # -- starting, changing, stopping ----------------------------------------------------------
 

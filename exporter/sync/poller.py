@@ -27,6 +27,7 @@ from exporter.sync.context import SyncSettings
 from exporter.sync.publishing import Publisher
 from exporter.sync.replica import Refreshed, Replica
 from exporter.sync.schedule import first_wait_seconds, next_due_at, retry_wait_seconds
+from exporter.sync.telling import Rarely
 from exporter.telemetry import Telemetry
 
 _LOG = logging.getLogger(__name__)
@@ -42,6 +43,10 @@ CALLS_WRITTEN_TOGETHER = 20
 SPARED_BY_HISTORY = 0.05
 """The part of the allowed calls that the history leaves to audits."""
 DISK_RETRY_SECONDS = 300.0
+HISTORY_TOLD_SECONDS = 300.0
+"""How often the log says how far the history is."""
+CHANGE_TOLD_SECONDS = 1800.0
+"""How often it says that the way of syncing, or the interval, has changed, should they alternate."""
 
 
 class Calls(Protocol):
@@ -109,6 +114,9 @@ class Poller:
         self._background_failures = 0
         self._expected_turn_by = 0.0
         self._disk_retry_at = 0.0
+        self._history_told = Rarely(HISTORY_TOLD_SECONDS)
+        self._strategy_told = Rarely(CHANGE_TOLD_SECONDS)
+        self._stretch_told = Rarely(CHANGE_TOLD_SECONDS)
 
     # -- from other threads ------------------------------------------------------------------
 
@@ -182,7 +190,7 @@ class Poller:
             raise
         except Exception:
             _LOG.exception("the background ended in an error of this program", extra=self._fields())
-            self._close()
+            self._background = None
         return due_at
 
     def _sync(self, started_at: float) -> Refreshed:
@@ -255,12 +263,16 @@ class Poller:
     ) -> None:
         before = self._state
         if before.strategy != refreshed.strategy:
-            _LOG.info(
+            told = not before.strategy or self._strategy_told.permits(self._seconds())
+            _LOG.log(
+                logging.INFO if told else logging.DEBUG,
                 "how the cluster is synced has changed"
                 if before.strategy
                 else "the first sync is done",
                 extra=self._fields(strategy=refreshed.strategy),
             )
+        if snapshot is not None and snapshot.history_complete and self._history_told.forget():
+            _LOG.info("the history is complete", extra=self._fields(known=snapshot.history_known))
         self._state = replace(
             before,
             tried=True,
@@ -318,7 +330,8 @@ class Poller:
         parts = self._parts
         wanted = parts.settings.interval_seconds
         effective = max(wanted, parts.budget.effective_interval_seconds(self._name))
-        if effective > wanted * 1.1 and self._state.effective_interval_seconds <= wanted * 1.1:
+        begins = self._state.effective_interval_seconds <= wanted * 1.1 < effective
+        if begins and self._stretch_told.permits(self._seconds()):
             _LOG.warning(
                 "the interval is stretched: the account's share of calls does not allow more",
                 extra=self._fields(
@@ -406,7 +419,7 @@ class Poller:
         )
         self._state = replace(self._state, snapshot=shown)
         self._parts.publish(self._state)
-        if not progress.complete:
+        if not progress.complete and self._history_told.permits(self._seconds()):
             _LOG.info(
                 "reading the history",
                 extra=self._fields(known=replica.ledger.size, expected=progress.expected),
@@ -490,6 +503,9 @@ class Poller:
     def _turning(self, resting_seconds: float) -> None:
         """Say that the loop is alive, and will be silent for so long."""
         self._expected_turn_by = self._parts.clock.monotonic_seconds() + resting_seconds
+
+    def _seconds(self) -> float:
+        return self._parts.clock.monotonic_seconds()
 
     def _fields(self, **more: object) -> dict[str, object]:
         identity = self._parts.identity
