@@ -2,15 +2,20 @@
 
 Fields are given by ``extra``: ``logger.info("cluster is back", extra={"cluster": "cfd"})`` becomes
 ``ts=2026-01-02T03:04:05.678Z level=info msg="cluster is back" cluster=cfd``.
+
+Where standard error is systemd's journal, which has the moment and the level of each line in fields
+of its own, logfmt leaves ``ts`` out, and each line begins with the priority that journald takes for
+itself (sd-daemon(3)): ``journalctl -p warning`` works. JSON lines keep ``ts``, for who reads them.
 """
 
 import json
 import logging
+import os
 import re
 import sys
 import threading
 import traceback
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -25,6 +30,7 @@ _LEVEL_NUMBERS = {
     "warn": logging.WARNING,
     "error": logging.ERROR,
 }
+_PRIORITIES = {"debug": 7, "info": 6, "warn": 4, "error": 3}  # syslog's
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
     "message", "asctime", "taskName", "color_message",
 }  # fmt: skip
@@ -67,17 +73,24 @@ class Redactor:
 class LineFormatter(logging.Formatter):
     """One record, one line, whatever is in it."""
 
-    def __init__(self, form: Literal["logfmt", "json"], redactor: Redactor) -> None:
+    def __init__(
+        self, form: Literal["logfmt", "json"], redactor: Redactor, *, journal: bool = False
+    ) -> None:
         super().__init__()
+        self._journal = journal
         self._form = form
         self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
         """See ``logging.Formatter``."""
         fields = {key: self._clean(value) for key, value in _fields_of(record).items()}
+        priority = f"<{_PRIORITIES[_level_word(record.levelno)]}>" if self._journal else ""
         if self._form == "json":
-            return one_line(json.dumps(fields, ensure_ascii=False, default=str))
-        return " ".join(f"{_bare_key(key)}={_logfmt(value)}" for key, value in fields.items())
+            return priority + one_line(json.dumps(fields, ensure_ascii=False, default=str))
+        if self._journal:
+            del fields["ts"]
+        words = (f"{_bare_key(key)}={_logfmt(value)}" for key, value in fields.items())
+        return priority + " ".join(words)
 
     def _clean(self, value: object) -> object:
         if value is None or isinstance(value, bool | int):
@@ -150,7 +163,8 @@ def set_up_logging(
     """
     number = _LEVEL_NUMBERS[level]
     handler = _Handler(stream or sys.stderr)
-    handler.setFormatter(LineFormatter(form, redactor))
+    journal = is_journal(handler.stream, os.environ)
+    handler.setFormatter(LineFormatter(form, redactor, journal=journal))
     logging.basicConfig(level=number, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     for name in ("urllib3", "requests", "uvicorn", "asyncio"):  # theirs are for developers
@@ -161,6 +175,15 @@ def set_up_logging(
     )
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_of_thread
+
+
+def is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether systemd's journal itself gets what is written, and no pipe or file in between."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def _log_uncaught(

@@ -1,17 +1,19 @@
 import io
 import json
 import logging
+import os
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.logs import LineFormatter, Redactor, RepeatGuard, set_up_logging
+from exporter.logs import LineFormatter, Redactor, RepeatGuard, is_journal, set_up_logging
 
 SECRET = "sEcr3t/with+signs=="  # a fake
 
@@ -48,6 +50,43 @@ def test_logfmt() -> None:
         'ts=2023-11-14T22:13:20.250Z level=info msg="cluster is back" cluster=cfd '
         'queue="a \\"b\\"" calls=3 took_seconds=0.123457 ok=true last=null empty=""'
     )
+
+
+@pytest.mark.parametrize(
+    ("level", "start"),
+    [(10, "<7>level=debug"), (20, "<6>level=info"), (30, "<4>level=warn"), (50, "<3>level=error")],
+)
+def test_the_journal_gets_priorities_and_has_times_of_its_own(level: int, start: str) -> None:
+    record = logging.makeLogRecord({"name": "exporter.x", "levelno": level, "msg": "a\nb"})
+    assert LineFormatter("logfmt", Redactor(), journal=True).format(record) == (
+        f'{start} msg="a\\nb"'
+    )
+    line = LineFormatter("json", Redactor(), journal=True).format(record)
+    assert line[:3] == start[:3]
+    assert {"ts", "level", "msg"} == set(json.loads(line[3:]))
+
+
+def test_only_the_journal_itself_is_taken_for_it(tmp_path: Path) -> None:
+    """Whoever starts us may have standard error in the journal when ours is a file."""
+    with (tmp_path / "ours").open("w") as ours, (tmp_path / "theirs").open("w") as theirs:
+        status = os.fstat(ours.fileno())
+        environ = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+        assert is_journal(ours, environ)
+        assert not is_journal(theirs, environ)
+        assert not is_journal(ours, {})
+        assert not is_journal(ours, {"JOURNAL_STREAM": "nonsense"})
+    assert not is_journal(io.StringIO(), environ)
+    assert not is_journal(ours, environ)  # closed
+
+
+def test_set_up_looks_where_it_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal"
+    with path.open("w") as stream:
+        status = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        set_up_logging("info", "logfmt", Redactor(), stream)
+        logging.getLogger("exporter.x").warning("careful")
+    assert path.read_text() == "<4>level=warn msg=careful\n"
 
 
 def test_json() -> None:
