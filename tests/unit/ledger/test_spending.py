@@ -227,7 +227,6 @@ def test_a_disk_without_room_is_complained_of_and_counted_in_memory(path: Path) 
     assert all(AT <= at <= AT + 4 for at in reopened(path))
 
 
-@pytest.mark.xfail(reason="it never does", strict=True)
 def test_what_was_counted_only_in_memory_reaches_the_disk_later(path: Path) -> None:
     """The promise holds through a restart also after a disk was full for a while."""
 
