@@ -24,7 +24,7 @@ STRATEGIES = {
 }
 
 
-@pytest.mark.parametrize(("size", "active"), [(70, 25), (1100, 120)], ids=["small", "large"])
+@pytest.mark.parametrize(("size", "active"), [(70, 25), (800, 120)], ids=["small", "large"])
 def test_metrics_equal_the_list_in_every_dialect(tmp_path: Path, size: int, active: int) -> None:
     """First as the list stood, then after changes between any two calls, once it rests."""
     names = {f'{dialect} "\\\n中': dialect for dialect in DIALECTS}
@@ -46,7 +46,7 @@ def test_metrics_equal_the_list_in_every_dialect(tmp_path: Path, size: int, acti
                 within_seconds=REST_SECONDS,
             )
             metrics = exporter.until_true(truths)
-            if size > 1000:
+            if size > 500:
                 strategies = {
                     (name, strategy)
                     for (name, strategy), used in metrics.by(

@@ -10,7 +10,7 @@ from exporter.simulator.quota import Quota
 from tests.e2e.churn import Churn, populate
 from tests.e2e.running import Exporter, World, config_of, run_command, until
 
-PERIOD_SECONDS = 6
+PERIOD_SECONDS = 5
 SHARE = 40
 """Of eighty calls in a period; half of the quota is this exporter's."""
 QUOTA = {"requests": 2 * SHARE, "period": f"{PERIOD_SECONDS}s", "share": 0.5}
@@ -42,7 +42,7 @@ def test_never_a_call_beyond_the_share(tmp_path: Path) -> None:
         config = config_of(world.endpoint, list(dialects), state="state", quota=QUOTA)
         exporter = Exporter(tmp_path, config, "--web.enable-lifecycle").start()
         begun = time.monotonic()
-        while time.monotonic() - begun < 3.5 * PERIOD_SECONDS:
+        while time.monotonic() - begun < 3 * PERIOD_SECONDS:
             time.sleep(rng.uniform(0.5, 2))
             act = rng.randrange(4)
             if act == 0:
@@ -57,7 +57,7 @@ def test_never_a_call_beyond_the_share(tmp_path: Path) -> None:
                 assert exporter.get("/-/reload", method="POST")[0] == 200
         with exporter:
             calls = world.calls()
-            assert len(calls) > 2 * SHARE, "there was more to ask than one period allows"
+            assert len(calls) > 1.5 * SHARE, "there was more to ask than one period allows"
             # What was let through just before a window ends may come in just after it began.
             assert most_in_a_period(calls, PERIOD_SECONDS - 0.5) <= SHARE
             assert not [entry for entry in calls if entry.outcome == "2500"]
@@ -101,7 +101,7 @@ def test_a_refusal_for_the_quota_is_answered_with_silence(tmp_path: Path) -> Non
             populate(world.add(name).jobs, 130, active=30)
         truths = {name: world.truth(name) for name in clusters}
         config = config_of(world.endpoint, clusters, state="state")
-        first_pause_seconds = 4.0
+        first_pause_seconds = 3.0
         short = {"exporter.api.budget.FIRST_PAUSE_SECONDS": first_pause_seconds}
         exporter = Exporter(tmp_path, config, constants=short).start()
         exporter.until_true(truths)

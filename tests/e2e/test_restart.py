@@ -80,7 +80,7 @@ def test_kills_at_any_moment_lose_and_double_nothing(tmp_path: Path) -> None:
         life = threading.Thread(target=live, name="life")
         life.start()
         try:
-            for _ in range(8):
+            for _ in range(6):
                 time.sleep(rng.uniform(0, 1.2))
                 exporter.kill()
                 exporter.start()
