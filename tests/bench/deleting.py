@@ -60,7 +60,7 @@ class Deleter:
         """A turn has published its numbers."""
         if self._deleted is not None:
             self.calls[self._deleted] = turn.calls
-            if turn.snapshot is not None and turn.snapshot.history_known != len(self._jobs):
+            if followed.shown is not None and followed.shown.history_known != len(self._jobs):
                 followed.failures.append(f"{self._deleted} was not found")
             self._deleted = None
 

@@ -80,7 +80,7 @@ class Turn:
     """Until its numbers were published, audits included."""
     background: int = 0
     """After that, for the history."""
-    snapshot: ClusterSnapshot | None = None
+    published: bool = False
     strategy: str | None = None
     interval_seconds: float = 0.0
 
@@ -100,10 +100,13 @@ class Followed:
     now_at: float = START_AT
     allowed: int = ALLOWED_CALLS
     seed: int = 1
+    publisher: Publisher = field(default_factory=lambda: Publisher(LabelRules()))
     turns: list[Turn] = field(default_factory=list)
     before_turn: Callable[["Followed"], None] = lambda _: None
     after_turn: Callable[["Followed", Turn], None] = lambda _, __: None
     """Called before a turn, and when it has published; in the poller's thread."""
+    shown: ClusterSnapshot | None = None
+    """What was published last."""
     failures: list[str] = field(default_factory=list)
     call_times: list[float] = field(default_factory=list)
     clock: PretendTime = field(init=False)
@@ -139,7 +142,7 @@ class Followed:
                 keeps_on_disk=True,
                 reopen_on_disk=lambda ledger: ledger,
                 settings=self.settings,
-                publisher=Publisher(LabelRules()),
+                publisher=self.publisher,
                 staleness_seconds=0.0,
                 budget=self._budget,
                 publish=self._publish,
@@ -189,7 +192,7 @@ class Followed:
         now_at = self.clock.now_at()
         self.call_times.append(now_at)
         turn = self.turns[-1]
-        if turn.snapshot is None:
+        if not turn.published:
             turn.calls += 1
         else:
             turn.background += 1
@@ -216,11 +219,12 @@ class Followed:
         return None
 
     def _publish(self, state: ClusterState) -> None:
-        if not self.turns or self.turns[-1].snapshot is not None or state.snapshot is None:
+        if not self.turns or self.turns[-1].published or state.snapshot is None:
             return
         if threading.current_thread() is threading.main_thread():
             return
         turn = self.turns[-1]
-        turn.snapshot, turn.strategy = state.snapshot, state.strategy
+        turn.published, turn.strategy = True, state.strategy
         turn.interval_seconds = state.effective_interval_seconds
+        self.shown = state.snapshot
         self.after_turn(self, turn)

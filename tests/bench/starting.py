@@ -35,8 +35,8 @@ def measure(bench: Bench) -> Findings:
                 exact=True,
             )
         )
-        assert turn.snapshot is not None
-        shown = sum(each.jobs for each in turn.snapshot.counts if each.status not in END_STATUSES)
+        assert followed.shown is not None
+        shown = sum(each.jobs for each in followed.shown.counts if each.status not in END_STATUSES)
         wrong += abs(shown - active)
     findings.figures.append(
         Figure("wrong, of all that were published", wrong, unit=WRONG, at_most=0, exact=True)

@@ -39,7 +39,7 @@ def measure(bench: Bench) -> Findings:
         )
         bench.tell(f"{size:,} jobs, sorting ignored")
         followed = _follow(bench, size, DIALECTS["sort-ignored"])
-        turns = [turn for turn in _live(followed, hours / 4) if turn.snapshot is not None]
+        turns = [turn for turn in _live(followed, hours / 4) if turn.published]
         foreground = sum(turn.calls for turn in turns) / len(turns)
         swept.append((size, foreground))
         starved += len(followed.failures)
