@@ -1,5 +1,6 @@
 """The real process, started as people start it, against a pretend cloud in the test's process."""
 
+import atexit
 import contextlib
 import http.client
 import json
@@ -281,6 +282,7 @@ class Exporter:
         self._process: subprocess.Popen[bytes] | None = None
         self._address: tuple[str, int] = ("", 0)
         self._log_start = 0
+        atexit.register(self._leave_nothing_behind)  # of a test that failed outside a block
 
     # -- its life --------------------------------------------------------------------------
 
@@ -338,6 +340,10 @@ class Exporter:
         process, self._process = self.process, None
         process.kill()
         process.wait()
+
+    def _leave_nothing_behind(self) -> None:
+        if self._process is not None:
+            self.kill()
 
     def __enter__(self) -> Self:
         return self if self._process is not None else self.start()
