@@ -115,9 +115,14 @@ def change_without_a_trace(cluster: PretendCluster, kind: str, dice: Random) -> 
 
 
 class TestUnmovedChanges:
-    @pytest.mark.parametrize("kind", ["start", "end", "cancel", "requeue", "suspend"])
     @pytest.mark.parametrize(
-        "dialect", ["documented", "filters-ignored", "total-whole", "total-missing"]
+        ("dialect", "kind"),
+        [
+            *(("documented", kind) for kind in ("start", "end", "cancel", "requeue", "suspend")),
+            ("filters-ignored", "end"),
+            ("total-whole", "cancel"),
+            ("total-missing", "start"),
+        ],
     )
     def test_they_are_right_within_one_audit_interval(self, kind: str, dialect: str) -> None:
         cluster = settled(1_000, dialect)
@@ -295,8 +300,15 @@ def settled_in_window(settings: SyncSettings) -> PretendCluster:
     return cluster
 
 
-@pytest.mark.parametrize("dialect", ["documented", "filters-ignored", "total-missing"])
-@pytest.mark.parametrize("with_deletions", [False, True])
+@pytest.mark.parametrize(
+    ("dialect", "with_deletions"),
+    [
+        ("documented", False),
+        ("documented", True),
+        ("filters-ignored", False),
+        ("total-missing", True),
+    ],
+)
 def test_a_gap_after_a_long_outage_closes(dialect: str, with_deletions: bool) -> None:
     """More has changed than a catch-up reads: what lies between is read in the background."""
     cluster = settled(2_000, dialect)
@@ -340,7 +352,7 @@ class TestAnotherServer:
         ],
     )
     def test_there_and_back(self, there: str, strategies: set[str]) -> None:
-        cluster = settled(1_000)
+        cluster = settled(600)
         traffic = Traffic(cluster)
         assert cluster.turn().strategy == "delta"
         cluster.cluster.speak(DIALECTS[there])
@@ -362,7 +374,7 @@ class TestAnotherServer:
 
     @pytest.mark.parametrize("there", sorted(DIALECTS))
     def test_counts_are_right_whatever_it_speaks_now(self, there: str) -> None:
-        cluster = settled(1_000)
+        cluster = settled(600)
         cluster.cluster.speak(DIALECTS[there])
         cluster.jobs.still_transitions = DIALECTS[there].still_transitions
         traffic = Traffic(cluster)
@@ -377,7 +389,7 @@ class TestAnotherServer:
 
     @pytest.mark.parametrize("total", ["filtered", "whole", "missing"])
     def test_pages_that_become_shorter_do_not_end_the_list(self, total: str) -> None:
-        cluster = settled(1_000)
+        cluster = settled(600)
         spoken = replace(DOCUMENTED, total_count=total)  # type: ignore[arg-type]
         cluster.cluster.speak(spoken)
         rest_for_one_audit_interval(cluster)
@@ -387,7 +399,7 @@ class TestAnotherServer:
         rest_for_one_audit_interval(cluster)
         assert cluster.counted() == cluster.true_counts()
 
-    @pytest.mark.parametrize("count", [60, 1_000])
+    @pytest.mark.parametrize("count", [60, 500])
     @pytest.mark.parametrize(
         "beyond",
         [
@@ -397,7 +409,7 @@ class TestAnotherServer:
             ),
         ],
     )
-    @pytest.mark.parametrize("there", ["documented", "sort-ignored", "nothing-honoured"])
+    @pytest.mark.parametrize("there", ["documented", "nothing-honoured"])
     def test_a_total_that_counts_something_else(self, there: str, beyond: int, count: int) -> None:
         """Deleted jobs too, perhaps: it is wrong by as much for the whole list at every call."""
         listed = JobList()

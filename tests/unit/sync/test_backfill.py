@@ -21,9 +21,9 @@ def fresh(count: int, dialect: Dialect = DOCUMENTED, *, seed: int = 0) -> Preten
 
 
 class TestOrder:
-    @pytest.mark.parametrize("count", [150, 250, 300, 500, 1_000, 2_000])
+    @pytest.mark.parametrize("count", [150, 250, 300, 500, 1_000])
     def test_the_order_of_a_list_of_any_length_is_proven(self, count: int) -> None:
-        for seed in range(6):
+        for seed in range(4):
             cluster = fresh(count, seed=seed)
             strategies = [cluster.turn().strategy for _ in range(4)]
             assert strategies[-1] == "delta", (seed, strategies)
@@ -37,7 +37,7 @@ class TestOrder:
         strategies = [cluster.turn().strategy for _ in range(4)]
         assert strategies[-1] == "delta"
 
-    @pytest.mark.parametrize("count", [150, 300, 1_000, 3_000])
+    @pytest.mark.parametrize("count", [150, 300, 1_000])
     @pytest.mark.parametrize(
         "name", ["sort-ignored", "sort-ignored-by-id", "sort-ignored-arbitrary", "reverse-ignored"]
     )
@@ -103,7 +103,7 @@ class TestReading:
                         break
         assert cluster.calls - before <= 20
 
-    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize("seed", range(2))
     def test_while_the_list_moves(self, seed: int) -> None:
         cluster = fresh(3_000, replace(DOCUMENTED, page_cap=50), seed=seed)
         traffic = Traffic(cluster, seed)

@@ -245,8 +245,8 @@ class TestBudget:
 
     @pytest.mark.xfail(reason="what refreshes used is taken off twice", strict=True)
     def test_no_call_goes_beyond_the_share_and_the_history_is_read_all_the_same(self) -> None:
-        cloud = polled(5_000, allowed=100)
-        cloud.run(4 * 3600)
+        cloud = polled(4_000, allowed=100)
+        cloud.run(3 * 3600)
         times = cloud.call_times
         assert all(b - a >= 3600 for a, b in zip(times, times[100:], strict=False))
         assert cloud.state.snapshot is not None
@@ -302,20 +302,20 @@ class TestBackground:
         assert cloud.shown == cloud.cluster.true_counts()
 
     def test_it_gives_way_to_the_next_sync(self) -> None:
-        cloud = polled(9_000)
+        cloud = polled(6_000)
         cloud.call_seconds = 5.0
         cloud.run(900)
         gaps = [b - a for a, b in pairwise(cloud.sync_times)]
         assert max(gaps) <= 90
 
     def test_it_shows_how_far_it_is(self) -> None:
-        cloud = polled(9_000)
+        cloud = polled(6_000)
         cloud.call_seconds = 2.0
         cloud.run(900)
         known = [s.snapshot.history_known for s in cloud.published if s.snapshot is not None]
         assert known == sorted(known)
-        assert len(set(known)) > 4
-        assert cloud.state.snapshot.history_expected == 9_000  # type: ignore[union-attr]
+        assert len(set(known)) >= 4
+        assert cloud.state.snapshot.history_expected == 6_000  # type: ignore[union-attr]
         before_complete = [
             s.snapshot for s in cloud.published if s.snapshot and not s.snapshot.history_complete
         ]
@@ -484,6 +484,6 @@ class TestHealth:
             cloud.budget.over_quota()
             cloud.clock.advance(2400)
         cloud.budget.over_quota()
-        cloud.run(3 * 3600)
+        cloud.run(2.5 * 3600)
         assert max(cloud.clock.slept) > STUCK_SECONDS
         assert set(healths) == {None}

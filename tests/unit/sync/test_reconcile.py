@@ -35,7 +35,7 @@ RUNS = {
 class TestOneRun:
     @pytest.mark.parametrize("run", RUNS)
     @pytest.mark.parametrize(
-        ("count", "length"), [(2_000, 1), (2_000, 30), (2_000, 700), (20_000, 30)]
+        ("count", "length"), [(2_000, 1), (2_000, 30), (2_000, 700), (10_000, 30)]
     )
     def test_submitted_one_after_the_other(self, count: int, run: str, length: int) -> None:
         cluster = settled(count)
@@ -43,8 +43,8 @@ class TestOneRun:
         refreshed = self._found_at_once(cluster, count)
         assert refreshed.corrections == {"deleted": length}
 
-    @pytest.mark.parametrize("length", [1, 30, 700])
-    @pytest.mark.parametrize("run", RUNS)
+    @pytest.mark.parametrize("length", [1, 30])
+    @pytest.mark.parametrize("run", ["oldest", "newest", "a third"])
     def test_changed_one_after_the_other(self, run: str, length: int) -> None:
         """Where the server sorts by the last change alone, or that is how they were chosen."""
         cluster = settled(2_000, "sort-by-modified-only")
