@@ -1,5 +1,6 @@
 """Reading the head of the list down to what is known, and no further."""
 
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 
@@ -80,6 +81,22 @@ class TestClocks:
         for _ in range(10):
             traffic.pass_by(50)
             refresh(cluster, 1)
+
+    @pytest.mark.parametrize("dialect", ["documented", "total-missing", "sort-ignored"])
+    def test_the_servers_clock_is_set_back(self, dialect: str) -> None:
+        """What changes now is stamped an hour before what is known: no head shows it."""
+        cluster = settled(1_000, dialect)
+        traffic = Traffic(cluster)
+        traffic.pass_by(100)
+        cluster.turn()
+        cluster.now_at -= 3600
+        for _ in range(5):
+            traffic.pass_by(5)
+            with suppress(SyncError):
+                cluster.turn()
+        for _ in range(10):
+            cluster.turn()
+        assert cluster.counted() == cluster.true_counts()
 
     def test_no_time_passes_between_two_syncs(self) -> None:
         cluster = without_audits()
