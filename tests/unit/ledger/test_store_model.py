@@ -212,4 +212,4 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestLedger = LedgerMachine.TestCase
-TestLedger.settings = settings(max_examples=50, stateful_step_count=12, deadline=None)
+TestLedger.settings = settings(max_examples=35, stateful_step_count=12, deadline=None)

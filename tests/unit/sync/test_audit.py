@@ -165,7 +165,7 @@ class TestCost:
         cluster = settled(2_000)
         traffic = Traffic(cluster)
         calls = 0
-        turns = 165
+        turns = 132
         for _ in range(turns):
             traffic.pass_by(20, seconds=3)
             calls += calls_of_a_turn(cluster, 0.0)
