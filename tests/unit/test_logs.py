@@ -183,7 +183,9 @@ def test_levels_and_the_loud_libraries() -> None:
     assert "UserWarning: old" in lines[2]
 
 
-def test_urllib3_stays_silent_when_all_is_asked_for() -> None:
+def test_urllib3_stays_silent_when_all_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A server that another test has run in this process has silenced its access log for good.
+    monkeypatch.setattr(logging.getLogger("uvicorn.access"), "propagate", True)
     stream = set_up(level="debug")
     logging.getLogger("urllib3.connectionpool").debug("GET /api/job/list?zone=a")
     logging.getLogger("exporter.x").debug("yes")
