@@ -8,7 +8,7 @@ from math import ceil, floor, log10
 from tests.bench.figures import Curve
 
 WIDTH, HEIGHT = 760, 400
-LEFT, RIGHT, TOP, BOTTOM = 76, 170, 44, 54
+LEFT, RIGHT, TOP, BOTTOM = 76, 186, 44, 54
 COLOURS = ("#c2410c", "#64748b", "#0f766e")
 """By place: what it is held against, what lies between, ours. Readable on white, also in grey."""
 STYLE = "font-family:system-ui,sans-serif;font-size:13px"
