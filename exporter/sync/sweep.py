@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from exporter.model import END_STATUSES
 from exporter.sync.asking import Asking, FilterBroken, Purpose
 from exporter.sync.context import SyncContext
 from exporter.sync.walk import SeenInMemory, Step, Walk, run_to_end
@@ -79,9 +78,3 @@ def learn_totals(ctx: SyncContext, total: int | None, found: int) -> None:
 def sweep_cost(ctx: SyncContext) -> int:
     """Calls of a sweep, about."""
     return sum(1 + ctx.ledger.count_status(status) // 99 for status in SWEPT_STATUSES)
-
-
-def has_unswept(ctx: SyncContext) -> bool:
-    """Whether there are active jobs that no documented filter finds, or jobs set aside."""
-    others = ctx.ledger.active_statuses() - set(SWEPT_STATUSES) - END_STATUSES
-    return bool(others) or ctx.ledger.count_status("") > 0
