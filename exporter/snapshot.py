@@ -101,6 +101,9 @@ class ClusterState:
     strategy: str | None = None
     """``delta``, ``sweep``, ``scan``; None before the first good sync."""
     effective_interval_seconds: float = 0.0
+    ledger_on_disk: bool | None = None
+    """Whether the ledger is in its file rather than in memory for want of a disk; None where the
+    configuration asks for memory, or it is not known yet."""
 
 
 class SnapshotBoard:

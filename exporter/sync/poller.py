@@ -281,6 +281,7 @@ class Poller:
             last_success_at=started_at,
             failure=None,
             strategy=refreshed.strategy,
+            ledger_on_disk=self._ledger_on_disk(),
         )
         self._note_interval()
 
@@ -297,6 +298,7 @@ class Poller:
             tried=True,
             up=False,
             failure=SyncFailure(reason, str(error), advice, now_at),
+            ledger_on_disk=self._ledger_on_disk(),
         )
         parts.publish(self._state)
         unlogged = parts.guard.failed(self._name, reason, parts.clock.monotonic_seconds())
@@ -476,6 +478,11 @@ class Poller:
         self._background = None
         self._disk_retry_at = self._parts.clock.monotonic_seconds() + DISK_RETRY_SECONDS
 
+    def _ledger_on_disk(self) -> bool | None:
+        if not self._parts.keeps_on_disk or self._replica is None:
+            return None
+        return not self._replica.ledger.in_memory
+
     def _return_to_disk(self, replica: Replica) -> None:
         try:
             ledger = self._parts.reopen_on_disk(replica.ledger)
@@ -514,7 +521,7 @@ class Poller:
 
 def _as_failure(error: Exception) -> SyncError:
     return SyncError(
-        "internal",
+        "bug",
         f"an error of this program ({type(error).__name__})",
         advice="Report it, with the log's lines about it.",
     )

@@ -179,9 +179,9 @@ class TestFailing:
         cloud = polled()
         cloud.fail(ZeroDivisionError("nobody thought of it"))
         cloud.run(600)
-        assert cloud.telemetry.syncs["internal"] >= 3
+        assert cloud.telemetry.syncs["bug"] >= 3
         assert cloud.state.failure is not None
-        assert cloud.state.failure.reason == "internal"
+        assert cloud.state.failure.reason == "bug"
         assert "ZeroDivisionError" in cloud.state.failure.message
         assert "nobody thought" not in cloud.state.failure.message
         cloud.recover()
@@ -324,11 +324,18 @@ class TestBackground:
 
 
 class TestDisk:
+    def test_memory_by_choice_is_no_want_of_a_disk(self) -> None:
+        cloud = polled()
+        cloud.turn()
+        assert cloud.state.up
+        assert cloud.state.ledger_on_disk is None
+
     def test_it_goes_on_in_memory_and_returns(self, tmp_path: Path) -> None:
         cloud = polled(path=tmp_path / "one.ledger")
         for _ in range(2):
             cloud.turn()
             cloud.clock.advance(60)
+        assert cloud.state.ledger_on_disk is True
         traffic = Traffic(cloud.cluster)
         cloud.ledger._connection.execute("PRAGMA query_only = 1")  # as a read-only disk does
         traffic.pass_by(20)
@@ -336,6 +343,7 @@ class TestDisk:
         assert cloud.state.failure is not None
         assert cloud.state.failure.reason == "state"
         assert cloud.ledger.in_memory
+        assert cloud.state.ledger_on_disk is False
         cloud.clock.advance(60)
         cloud.turn()
         assert cloud.state.up
@@ -344,6 +352,7 @@ class TestDisk:
         cloud.clock.advance(DISK_RETRY_SECONDS)
         cloud.turn()
         assert not cloud.ledger.in_memory
+        assert cloud.state.ledger_on_disk is True
         assert cloud.ledger.tallies() == counted
         cloud.poller._close()
         kept = open_ledger(tmp_path / "one.ledger", CLUSTER_ID)
