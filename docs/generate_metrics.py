@@ -55,7 +55,7 @@ SECTIONS = (
             catalog.LAST_SYNC_SUCCESS, catalog.SYNCS, catalog.SYNC_FAILURES, catalog.SYNC_DURATION,
             catalog.SYNC_STRATEGY, catalog.SYNC_CORRECTIONS, catalog.HISTORY_COMPLETE,
             catalog.HISTORY_KNOWN, catalog.HISTORY_EXPECTED, catalog.EFFECTIVE_INTERVAL,
-            catalog.LABEL_VALUES_FOLDED,
+            catalog.LEDGER_ON_DISK, catalog.LABEL_VALUES_FOLDED,
         ),
     ),
     Section(

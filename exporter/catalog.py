@@ -150,6 +150,11 @@ EFFECTIVE_INTERVAL = Metric(
     "Seconds between the starts of two syncs: the configured interval, stretched when the account's"
     " quota asks for it.", unit="seconds",
 )  # fmt: skip
+LEDGER_ON_DISK = Metric(
+    "ehpc_ledger_on_disk", "gauge", ("cluster_name",),
+    "1 if the cluster's ledger is in state.path, 0 while it is kept in memory because the disk is"
+    ' full or cannot be written; absent where state.path is ":memory:".',
+)  # fmt: skip
 LABEL_VALUES_FOLDED = Metric(
     "ehpc_label_values_folded", "gauge", ("cluster_name", "label"),
     'Label values (users, queues) beyond the configured limit, shown together as "_other".',
@@ -203,7 +208,7 @@ CATALOG: tuple[Metric, ...] = (
     JOB_WAIT, JOB_RUN, JOBS_SUBMITTED, JOBS_STARTED, JOBS_ENDED,
     CLUSTER_INFO, UP, SNAPSHOT_TIMESTAMP, LAST_SYNC_SUCCESS, SYNCS, SYNC_FAILURES, SYNC_DURATION,
     SYNC_STRATEGY, SYNC_CORRECTIONS, HISTORY_COMPLETE, HISTORY_KNOWN, HISTORY_EXPECTED,
-    EFFECTIVE_INTERVAL, LABEL_VALUES_FOLDED,
+    EFFECTIVE_INTERVAL, LEDGER_ON_DISK, LABEL_VALUES_FOLDED,
     API_REQUESTS, API_FAILURES, API_DURATION, API_QUOTA_REQUESTS, API_QUOTA_USED,
     BUILD_INFO, RELOAD_SUCCESSFUL, RELOAD_SUCCESS_TIMESTAMP,
 )  # fmt: skip

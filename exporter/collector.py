@@ -256,6 +256,7 @@ _CLUSTER_SAMPLES: Mapping[catalog.Metric, _Samples] = {
         lambda s: s.snapshot.history_expected if s.snapshot else None
     ),
     catalog.EFFECTIVE_INTERVAL: _single(lambda s: s.effective_interval_seconds),
+    catalog.LEDGER_ON_DISK: _single(lambda s: s.ledger_on_disk),
     catalog.LABEL_VALUES_FOLDED: _folded,
 }
 

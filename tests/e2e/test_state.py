@@ -172,11 +172,13 @@ def test_starting_on_a_full_disk(tmp_path: Path, small_disk: Path, *, known: boo
             exporter.until_true({"c": world.truth("c")})
             exporter.until_up("c")
             assert len(exporter.log_lines("level=error", "memory")) == 1
+            assert exporter.scrape().value("ehpc_ledger_on_disk", cluster_name="c") == 0
             counted = 6 if known else 0
             assert exporter.scrape().sum("ehpc_jobs_submitted_total") == counted
             (small_disk / "filler").unlink()
             until(lambda: exporter.log_lines("on disk again"), "the disk again", within_seconds=15)
             exporter.until_true({"c": world.truth("c")})
+            assert exporter.scrape().value("ehpc_ledger_on_disk", cluster_name="c") == 1
             exporter.stop()
         with exporter.start():
             exporter.until_true({"c": world.truth("c")})

@@ -62,6 +62,7 @@ def good_state(name: str = "cfd", taken_at: float = NOON_AT) -> ClusterState:
         last_success_at=taken_at + 0.5,
         strategy="delta",
         effective_interval_seconds=60.0,
+        ledger_on_disk=True,
     )
 
 

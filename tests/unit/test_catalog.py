@@ -29,6 +29,7 @@ CONTRACT = {
     "ehpc_history_jobs_known": ("gauge", set()),
     "ehpc_history_jobs_expected": ("gauge", set()),
     "ehpc_effective_interval_seconds": ("gauge", set()),
+    "ehpc_ledger_on_disk": ("gauge", set()),
     "ehpc_label_values_folded": ("gauge", {"label"}),
     "ehpc_api_requests_total": ("counter", {"account"}),
     "ehpc_api_failures_total": ("counter", {"account", "reason"}),
