@@ -20,6 +20,7 @@ from exporter.ledger.directory import StateDirectory
 from exporter.logs import Redactor
 from exporter.web.app import WebApp, WebOptions, WebParts
 from exporter.web.exposition import ExporterFacts, Exposition, ProcessFamilies
+from exporter.web.manual import Manual
 from exporter.web.page import LandingPage, PageParts
 from exporter.web.server import WebServer
 from exporter.web.tls import RenewingContext
@@ -173,5 +174,5 @@ def build_app(
             staleness_seconds=facts.staleness_seconds,
         )
     )
-    parts = WebParts(exposition, watch.health, watch.ready, reload, page)
+    parts = WebParts(exposition, watch.health, watch.ready, reload, page, Manual(__version__).leaf)
     return WebApp(parts, WebOptions(options.telemetry_path, options.enable_lifecycle))

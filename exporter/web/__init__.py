@@ -9,5 +9,7 @@ exposition   keeps the answers to scrapes ready; publishers call ``refresh``
 rendering    metric families -> text
 negotiation  which text a client wants
 page         the landing page; ``page_texts`` has its words, ``summary`` what it tells
+manual       the documentation, which the program carries
+look         what all pages look like
 threads      work that takes a while, off the web's thread
 """

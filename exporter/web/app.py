@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
 
 from exporter.web.access import BasicAuth, Verdict
 from exporter.web.exposition import Exposition
+from exporter.web.manual import Leaf, page_address
 from exporter.web.negotiation import accepts_gzip, choose_format
 from exporter.web.rendering import encode
 from exporter.web.threads import in_thread
@@ -52,6 +53,8 @@ class WebParts:
     page: Callable[[str], tuple[str, str]]
     """The landing page for the value of an ``Accept-Language`` header: HTML, and its
     ``Content-Security-Policy``."""
+    manual: Callable[[str], Leaf | None]
+    """What the documentation has at a path below ``/docs/``. This one may block for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,7 @@ def _routes(parts: WebParts, options: WebOptions) -> Router:
     return Router(
         [
             Route("/", landing, methods=["GET"]),
+            *_manual_routes(parts.manual),
             Route("/-/healthy", healthy, methods=["GET"]),
             Route("/-/ready", ready, methods=["GET"]),
             Route("/-/reload", reload, methods=["POST", "PUT"]),
@@ -189,10 +193,42 @@ def _routes(parts: WebParts, options: WebOptions) -> Router:
     )
 
 
+def _manual_routes(leaf_at: Callable[[str], Leaf | None]) -> list[Route]:
+    async def index(_: Request) -> Response:
+        return RedirectResponse(page_address())
+
+    async def manual(request: Request) -> Response:
+        path = request.path_params["path"]
+        leaf = await in_thread("web-manual", lambda: leaf_at(path))
+        if leaf is not None:
+            return _leaf(leaf, request.headers.get("if-none-match", ""))
+        name = path.removesuffix(".md")
+        if name != path and name and leaf_at(name) is not None:
+            return RedirectResponse(page_address(name))  # browsers keep the #section
+        return PlainTextResponse("not found\n", 404)
+
+    return [
+        Route("/docs", index, methods=["GET"]),
+        Route("/docs/{path:path}", manual, methods=["GET"]),
+    ]
+
+
 def _status(problem: str | None, word: str) -> Response:
     if problem is None:
         return PlainTextResponse(f"{word}\n")
     return PlainTextResponse(f"not {word}: {problem}\n", 503)
+
+
+def _leaf(leaf: Leaf, known_tags: str) -> Response:
+    """A page of the manual; to be asked for again each time, and sent only if it has changed."""
+    headers = {
+        "etag": leaf.tag,
+        "cache-control": "private, no-cache",
+        "content-security-policy": leaf.policy,
+    }
+    if leaf.tag in known_tags:
+        return Response(status_code=304, headers=headers)
+    return Response(leaf.body, headers=headers, media_type=leaf.media_type)
 
 
 def _turn_away(verdict: Verdict) -> Response:

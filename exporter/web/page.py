@@ -4,15 +4,16 @@ One HTML text without a script, a font, a picture or anything else to fetch. Wha
 configuration, a cloud or an error is escaped, and the policy would not let it do anything anyway.
 """
 
-import base64
-import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from exporter.clock import Clock
 from exporter.collector import AccountQuota, ReloadStatus
-from exporter.snapshot import ClusterSnapshot, ClusterState, SnapshotBoard
+from exporter.snapshot import ClusterSnapshot, ClusterState, SnapshotBoard, SyncFailure
+from exporter.web.look import BASE_STYLE, policy
+from exporter.web.manual import RUNBOOKS, page_address
 from exporter.web.page_texts import Texts, duration, texts_for
 from exporter.web.summary import ClusterSummary, Counts, Health, count, summarize
 
@@ -27,27 +28,17 @@ _SIGNS = {
 }
 """Shapes that differ without colour."""
 
-_STYLE = """
-:root{color-scheme:light dark;--ink:#1c2330;--soft:#5b6472;--page:#f6f7f9;--card:#fff;
---line:#d9dde3;--good:#14713a;--bad:#b3261e;--warn:#8a5300}
-@media(prefers-color-scheme:dark){:root{--ink:#e6e9ee;--soft:#a0a9b6;--page:#14171c;--card:#1d2128;
---line:#353b45;--good:#5ccf8b;--bad:#ff8a80;--warn:#f2b457}}
-*{box-sizing:border-box}
-body{margin:0 auto;padding:1rem;max-width:75rem;background:var(--page);color:var(--ink);
-font:1rem/1.45 system-ui,sans-serif}
-header{display:flex;flex-wrap:wrap;gap:.25rem 1rem;align-items:baseline}
-h1{font-size:1.1rem;margin:0}h2{font-size:1rem;margin:1.5rem 0 .5rem}
-nav{display:flex;flex-wrap:wrap;gap:1rem;margin-left:auto}a{color:inherit}
+_STYLE = (
+    BASE_STYLE
+    + """
+h2{font-size:1rem;margin:1.5rem 0 .5rem}
 .banner{margin:1rem 0;padding:.8rem 1rem;border:1px solid;border-left-width:.4rem;
 border-radius:.4rem;background:var(--card);font-size:1.25rem;font-weight:600}
+.banner a{font-size:1rem;font-weight:400}
 .well,.filling{color:var(--good)}.down{color:var(--bad)}.failing{color:var(--warn)}
-.starting,.soft{color:var(--soft)}
-table{width:100%;border-collapse:collapse;background:var(--card);border:1px solid var(--line)}
-th,td{padding:.45rem .7rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}
-thead th{color:var(--soft);font-weight:500;font-size:.85rem;border-bottom:1px solid var(--line)}
-tbody th{min-width:9rem}tbody+tbody{border-top:1px solid var(--line)}
-.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.big{font-weight:600}.small{font-size:.85rem}.soft{font-weight:400}
+.starting{color:var(--soft)}
+table{width:100%}tbody th{min-width:9rem}tbody+tbody{border-top:1px solid var(--line)}
+.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.big{font-weight:600}
 .trouble{border-left:.2rem solid;padding-left:.6rem;white-space:pre-line}
 meter,progress{width:100%;max-width:18rem;height:1rem}
 footer{margin-top:1.5rem}
@@ -57,11 +48,9 @@ td.n{display:flex;justify-content:space-between;white-space:normal}
 td[data-label]::before{content:attr(data-label);color:var(--soft);margin-right:1rem}
 nav{margin-left:0}}
 """
-
-_POLICY = (
-    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
-    f" style-src 'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'"
 )
+
+_POLICY = policy(_STYLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +64,6 @@ class PageParts:
     staleness_seconds: Callable[[], float]
     quotas: Callable[[], Sequence[AccountQuota]]
     reload: Callable[[], ReloadStatus]
-    docs_url: str = ""
-    """Where the documentation is; no link if empty."""
 
 
 class LandingPage:
@@ -121,9 +108,8 @@ def _header(parts: PageParts, texts: Texts) -> str:
         (parts.telemetry_path, texts.metrics),
         ("/-/healthy", texts.health),
         ("/-/ready", texts.ready),
+        (page_address(), texts.docs),
     ]
-    if parts.docs_url:
-        links.append((parts.docs_url, texts.docs))
     anchors = "".join(f'<a href="{escape(to)}">{escape(word)}</a>' for to, word in links)
     name = f'ehpc-exporter <span class="soft">{escape(parts.version)}</span>'
     return f"<header><h1>{name}</h1><nav>{anchors}</nav></header>"
@@ -157,7 +143,8 @@ def _banner(summaries: Sequence[ClusterSummary], texts: Texts) -> str:
 
 
 def _reload_failed(texts: Texts) -> str:
-    return f'<p class="banner failing">{_sign(Health.FAILING)} {escape(texts.reload_failed)}</p>'
+    link = _runbook("ehpcconfigreloadfailed", texts)
+    return f'<p class="banner failing">{_sign(Health.FAILING)} {escape(texts.reload_failed)} {link}</p>'
 
 
 def _clusters(summaries: Sequence[ClusterSummary], now_at: float, texts: Texts) -> str:
@@ -231,9 +218,19 @@ def _history(state: ClusterState, texts: Texts) -> str:
 
 
 def _trouble(state: ClusterState, health: Health, now_at: float, texts: Texts) -> str:
-    failure = state.failure
-    if failure is None:
-        return ""
+    troubles = []
+    if state.failure is not None:
+        troubles.append((health.value, _failure(state.failure, now_at, texts)))
+    if state.ledger_on_disk is False:
+        link = _runbook("ehpcledgerinmemory", texts)
+        troubles.append(("failing", f"{escape(texts.ledger_in_memory)} {link}"))
+    return "".join(
+        f'<tr><td colspan="9"><div class="trouble {kind}">{words}</div></td></tr>'
+        for kind, words in troubles
+    )
+
+
+def _failure(failure: SyncFailure, now_at: float, texts: Texts) -> str:
     ago = _say(texts.failed_ago, ago=duration(now_at - failure.at, texts))
     advice = ""
     if failure.advice:
@@ -242,10 +239,13 @@ def _trouble(state: ClusterState, health: Health, now_at: float, texts: Texts) -
             f' <span lang="en">{escape(failure.advice)}</span>'
         )
     said = f'<span lang="en">{escape(failure.reason)}: {escape(failure.message)}</span>'
-    return (
-        f'<tr><td colspan="9"><div class="trouble {health.value}">{ago} {said}{advice}</div>'
-        "</td></tr>"
-    )
+    known = re.fullmatch(r"[a-z0-9_]+", failure.reason)
+    more = _runbook(f"term-{failure.reason}" if known else "reasons-of-failures", texts)
+    return f"{ago} {said}{advice} {more}"
+
+
+def _runbook(section: str, texts: Texts) -> str:
+    return f'<a href="{RUNBOOKS}#{section}" hreflang="en">{escape(texts.runbook)}</a>'
 
 
 def _accounts(quotas: Sequence[AccountQuota], texts: Texts) -> str:

@@ -36,6 +36,8 @@ class Texts:
     none_waiting: str
     failed_ago: str
     next_step: str
+    runbook: str
+    ledger_in_memory: str
     accounts: str
     account: str
     quota: str
@@ -81,6 +83,8 @@ ENGLISH = Texts(
     none_waiting="none waits",
     failed_ago="Failed {ago} ago.",
     next_step="Next step:",
+    runbook="More about it",
+    ledger_in_memory="The disk cannot be written: the ledger is kept in memory. Do not restart.",
     accounts="Calls of each account in the quota window",
     account="Account",
     quota="Quota",
@@ -123,6 +127,8 @@ CHINESE = Texts(
     none_waiting="无等待",
     failed_ago="{ago}前失败。",
     next_step="下一步：",
+    runbook="详细说明（英文）",
+    ledger_in_memory="磁盘无法写入，账本暂存于内存中，请勿重启。",
     accounts="各账号在配额周期内的调用次数",
     account="账号",
     quota="配额",

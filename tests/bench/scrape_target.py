@@ -79,7 +79,9 @@ def ours(series: int, *, publishing: bool) -> int:
     if publishing:
         threading.Thread(target=publish, name="publisher", daemon=True).start()
     page = lambda _: ("", "")  # noqa: E731
-    return serve(WebApp(WebParts(exposition, *[lambda: None] * 3, page), WebOptions()))
+    return serve(
+        WebApp(WebParts(exposition, *[lambda: None] * 3, page, lambda _: None), WebOptions())
+    )
 
 
 def fixed(series: int) -> int:

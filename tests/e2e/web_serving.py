@@ -12,6 +12,7 @@ from exporter.snapshot import ClusterState, SnapshotBoard
 from exporter.telemetry import Telemetry
 from exporter.web.app import WebApp, WebOptions, WebParts
 from exporter.web.exposition import ExporterFacts, Exposition, ProcessFamilies
+from exporter.web.manual import Manual
 from exporter.web.page import LandingPage, PageParts
 from exporter.web.server import Limits, WebServer
 
@@ -77,7 +78,9 @@ def serving(
             shared.reload,
         )
     )
-    parts = WebParts(exposition, lambda: None, lambda: None, lambda: None, page)
+    parts = WebParts(
+        exposition, lambda: None, lambda: None, lambda: None, page, Manual("1.2.3").leaf
+    )
     app = WebApp(parts, WebOptions(), users=users)
     server = WebServer(app, listen, limits=limits, tls=tls)
     world = Serving(server, app, board, telemetry, exposition, server.bind())

@@ -14,6 +14,7 @@ from exporter.snapshot import SnapshotBoard
 from exporter.telemetry import Telemetry
 from exporter.web.app import SECURITY_HEADERS, WebApp, WebOptions, WebParts
 from exporter.web.exposition import ExporterFacts, Exposition
+from exporter.web.manual import Manual
 from tests.unit.board_states import NOON_AT, good_state
 from tests.unit.manual_clock import ManualClock
 from tests.unit.web.asgi import ask
@@ -39,7 +40,7 @@ def make_parts(
     exposition = Exposition(board, Telemetry(), ManualClock(NOON_AT), facts, list)
     exposition.refresh()
     page = lambda language: (f"<p>page for {language}", "default-src 'self'")  # noqa: E731
-    return WebParts(exposition, health, ready, reload, page)
+    return WebParts(exposition, health, ready, reload, page, Manual("1").leaf)
 
 
 def make_app(telemetry_path: str = "/metrics", *, lifecycle: bool = False) -> WebApp:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from exporter.collector import AccountQuota, ReloadStatus
 from exporter.snapshot import ClusterState, SnapshotBoard, SyncFailure
+from exporter.web.manual import Manual
 from exporter.web.page import LandingPage, PageParts
 from exporter.web.page_texts import CHINESE, ENGLISH, duration, texts_for
 from exporter.web.summary import Counts, Health, count, summarize
@@ -57,14 +58,13 @@ def render(
     now_at: float = NOON_AT + 60,
     quotas: tuple[AccountQuota, ...] = (AccountQuota("default", 1000, 870),),
     reloaded: bool = True,
-    docs_url: str = "",
 ) -> Page:
     board = SnapshotBoard()
     for state in states:
         board.publish(state)
     parts = PageParts(
         board, ManualClock(now_at), "1.2.3", "/metrics", lambda: 300.0, lambda: quotas,
-        lambda: ReloadStatus(successful=reloaded, success_at=NOON_AT), docs_url,
+        lambda: ReloadStatus(successful=reloaded, success_at=NOON_AT),
     )  # fmt: skip
     html, _ = LandingPage(parts)(language)
     return Page(html)
@@ -81,12 +81,19 @@ def test_all_is_well_at_a_glance() -> None:
         assert words in page.text
     assert "870 of 1,000 calls (87 %)" in page.text
     links = [attrs["href"] for tag, attrs in page.tags if tag == "a"]
-    assert links == ["/metrics", "/-/healthy", "/-/ready"]
+    assert links == ["/metrics", "/-/healthy", "/-/ready", "/docs/"]
 
 
-def test_documentation_is_linked_where_there_is_any() -> None:
-    page = render(docs_url="https://docs.invalid/?a=1&b")
-    assert ("a", {"href": "https://docs.invalid/?a=1&b"}) in page.tags
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_what_is_wrong_leads_to_its_section_of_the_manual(language: str) -> None:
+    in_memory = dataclasses.replace(failing(), ledger_on_disk=False)
+    page = render(in_memory, reloaded=False, language=language)
+    links = [attrs["href"] for tag, attrs in page.tags if tag == "a"]
+    sections = ["ehpcconfigreloadfailed", "term-timeout", "ehpcledgerinmemory"]
+    assert links[-3:] == [f"/docs/operations#{section}" for section in sections]
+    operations = Manual("1").leaf("operations")
+    assert operations is not None
+    assert all(f' id="{section}"'.encode() in operations.body for section in sections)
 
 
 def test_trouble_comes_first_with_its_reason_and_the_next_step() -> None:

@@ -1,0 +1,233 @@
+"""The documentation that the program carries: ``docs/*.md`` as pages below ``/docs/``.
+
+It is that of this very version, and there where nothing else can be reached. All of it is rendered
+once, when the first reader comes, off the web's thread. Headings have the anchors that GitHub and
+GitLab give them, so that the same link works here and there; besides, the first word in code of a
+table's row has one, ``term-`` and the word.
+"""
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from exporter.web.look import BASE_STYLE, policy
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+
+PAGES: Mapping[str, str] = MappingProxyType(
+    {
+        "operations": "Sizing, state, upgrades, alerting; the reasons of failures, and a runbook for"
+        " each alert.",
+        "metrics": "Every metric with its labels, and queries to paste.",
+        "deployment": "One command for each way to run it: compose, a container, systemd, Kubernetes.",
+        "architecture": "How it is built, and how it follows a list of a million jobs with one call a"
+        " minute.",
+        "performance": "What was measured, beside the exporter that anybody would write first.",
+    }
+)
+"""The pages by name, in the order in which they are offered, and what is in them."""
+PICTURES = ("performance-calls.svg", "performance-trace.svg")
+"""Those in ``docs/images`` that the pages show; the others are the README's."""
+
+_STYLE = (
+    BASE_STYLE
+    + """
+body{max-width:60rem}
+main{margin-top:1rem;overflow-wrap:anywhere}
+h1,h2,h3{line-height:1.25}main h1{font-size:1.6rem}h2{font-size:1.3rem;margin-top:2.2rem}
+h3{font-size:1.1rem;margin-top:1.8rem}
+:target{background:var(--card);outline:.15rem solid var(--warn);outline-offset:.2rem}
+.anchor{margin-left:.4rem;color:var(--soft);text-decoration:none;font-weight:400}
+pre,.wide{overflow-x:auto;max-width:100%}
+pre{padding:.7rem;background:var(--card);border:1px solid var(--line);border-radius:.3rem}
+code{font:.9em ui-monospace,monospace}pre code{overflow-wrap:normal}
+.wide td,.wide th{overflow-wrap:normal}td code{overflow-wrap:anywhere}
+tbody tr+tr{border-top:1px solid var(--line)}
+img{max-width:100%;height:auto}li{margin:.2rem 0}
+[aria-current]{font-weight:600}.outside{border-bottom:1px dotted}
+@media(max-width:48rem){nav{margin-left:0}td,th{padding:.3rem .4rem}}
+"""
+)
+
+_POLICY = policy(_STYLE, "img-src 'self'")
+_PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
+_TERM = re.compile(r"[\w.-]+")
+_COMMENT = re.compile(r"<!--.*?-->\s*", re.DOTALL)
+
+
+def page_address(name: str = "") -> str:
+    """Where a page is; the index without a name."""
+    return f"/docs/{name}"
+
+
+RUNBOOKS = page_address("operations")
+"""The page that has a section for each alert and a row for each reason of a failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One thing that a browser can have."""
+
+    body: bytes
+    media_type: str
+    policy: str
+    """Its ``Content-Security-Policy``."""
+
+    @property
+    def tag(self) -> str:
+        """Its ``ETag``."""
+        return f'"{hashlib.sha256(self.body).hexdigest()[:32]}"'
+
+
+class Manual:
+    """The pages and pictures. Any thread may ask."""
+
+    def __init__(self, version: str, directory: Path | None = None) -> None:
+        """``directory`` is that of the Markdown files: in a checkout ``docs``, else inside this
+        package, where the wheel puts them."""
+        self._version = version
+        self._directory = directory or _carried()
+        self._leaves: Mapping[str, Leaf] | None = None
+        self._lock = threading.Lock()
+
+    def leaf(self, path: str) -> Leaf | None:
+        """What is at ``path`` below ``/docs/``, where the empty one is the index; None if nothing.
+
+        The first call takes some tens of milliseconds. No file is looked for by ``path``.
+        """
+        with self._lock:
+            if self._leaves is None:
+                self._leaves = MappingProxyType(dict(self._make()))
+            return self._leaves.get(path)
+
+    def _make(self) -> Iterator[tuple[str, Leaf]]:
+        documents = [_read(self._directory, name) for name in PAGES]
+        for document in documents:
+            yield document.name, self._page(document.name, document.title, document.html)
+        entries = "".join(
+            f'<li><a href="{each.name}">{escape(each.title)}</a><br>{escape(PAGES[each.name])}</li>'
+            for each in documents
+        )
+        yield "", self._page("", "Documentation", f"<h1>Documentation</h1><ul>{entries}</ul>")
+        for name in PICTURES:
+            body = (self._directory / "images" / name).read_bytes()
+            yield f"images/{name}", Leaf(body, "image/svg+xml", _PICTURE_POLICY)
+
+    def _page(self, name: str, title: str, html: str) -> Leaf:
+        links = "".join(
+            f'<a href="{to}"{current}>{to.capitalize()}</a>'
+            for to in PAGES
+            for current in (' aria-current="page"' if to == name else "",)
+        )
+        head = f'<a href="/">ehpc-exporter</a> <span class="soft">{escape(self._version)}</span>'
+        text = (
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            f"<title>{escape(title)} · ehpc-exporter</title>"
+            '<meta name="viewport" content="width=device-width,initial-scale=1">'
+            f"<style>{_STYLE}</style></head><body>"
+            f'<header><div class="name">{head}</div><nav>{links}</nav></header>'
+            f"<main>{html}</main></body></html>\n"
+        )
+        return Leaf(text.encode(), "text/html; charset=utf-8", _POLICY)
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    name: str
+    title: str
+    html: str
+
+
+def _carried() -> Path:
+    inside = Path(__file__).with_name("docs")
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "docs"
+
+
+def _read(directory: Path, name: str) -> _Document:
+    # Only who reads the manual pays for it: the daemon runs for months without.
+    from markdown_it import MarkdownIt  # noqa: PLC0415
+
+    text = _COMMENT.sub("", (directory / f"{name}.md").read_text(encoding="utf-8"))
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = markdown.parse(text)
+    title = _plain(next(token for token in tokens if token.type == "inline"))
+    for inline in tokens:
+        _mend_links(inline.children or ())
+    html: str = markdown.renderer.render(list(_with_anchors(tokens)), markdown.options, {})
+    return _Document(name, title, html)
+
+
+def _with_anchors(tokens: Sequence["Token"]) -> Iterator["Token"]:
+    """The tokens with an ``id`` at what can be linked to, and a frame around what may be wide."""
+    taken: dict[str, int] = {}
+    for number, token in enumerate(tokens):
+        if token.type == "heading_open":
+            inline = tokens[number + 1]
+            anchor = _unused(slug(_plain(inline)), taken)
+            token.attrSet("id", anchor)
+            mark = f'<a class="anchor" href="#{escape(anchor)}" aria-label="Link to this section">#</a>'
+            (inline.children or []).append(_raw(mark))
+        if token.type == "tr_open" and tokens[number + 1].type == "td_open":
+            for code in tokens[number + 2].children or ():
+                if code.type == "code_inline" and _TERM.fullmatch(code.content):
+                    code.attrSet("id", _unused(f"term-{code.content}", taken))
+        if token.type == "table_open":
+            yield _raw('<div class="wide" tabindex="0">')
+        yield token
+        if token.type == "table_close":
+            yield _raw("</div>")
+
+
+def slug(heading: str) -> str:
+    """The anchor of a heading, as GitHub and GitLab make it."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def _unused(anchor: str, taken: dict[str, int]) -> str:
+    """The anchor, or with a number behind it if there is one like it, as GitHub does."""
+    before = taken.get(anchor, 0)
+    taken[anchor] = before + 1
+    return f"{anchor}-{before}" if before else anchor
+
+
+def _mend_links(tokens: Sequence["Token"]) -> None:
+    """Let links lead to our own pages; one to a file that is not here only names it."""
+    for number, token in enumerate(tokens):
+        if token.type != "link_open":
+            continue
+        target = str(token.attrGet("href"))
+        address = _address(target)
+        if address is not None:
+            token.attrSet("href", address)
+            continue
+        end = next(later for later in tokens[number:] if later.type == "link_close")
+        token.tag = end.tag = "span"
+        name = target.removeprefix("../")
+        token.attrs = {"class": "outside", "title": f"{name} in the source of ehpc-exporter"}
+
+
+def _address(target: str) -> str | None:
+    """Where a link of a Markdown file leads here; None if its file is not served."""
+    if re.match(r"https?:|#", target):
+        return target
+    path, mark, fragment = target.partition("#")
+    name = path.removesuffix(".md")
+    return f"{name}{mark}{fragment}" if path.endswith(".md") and name in PAGES else None
+
+
+def _plain(inline: "Token") -> str:
+    """The words of a heading, without what marks them up."""
+    return "".join(token.content for token in inline.children or ())
+
+
+def _raw(html: str) -> "Token":
+    from markdown_it.token import Token  # noqa: PLC0415
+
+    return Token("html_inline", "", 0, content=html)
