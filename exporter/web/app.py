@@ -15,6 +15,7 @@ from starlette.routing import Route, Router
 
 from exporter.web.access import BasicAuth, Verdict
 from exporter.web.exposition import Exposition
+from exporter.web.look import ICON, ICON_PATH, IMAGE_POLICY
 from exporter.web.manual import Leaf, page_address
 from exporter.web.negotiation import accepts_gzip, choose_format
 from exporter.web.rendering import encode
@@ -166,6 +167,10 @@ def _routes(parts: WebParts, options: WebOptions) -> Router:
         headers = {"content-security-policy": policy, "vary": "accept-language"}
         return HTMLResponse(encode(html), headers=headers)
 
+    async def icon(_: Request) -> Response:
+        headers = {"content-security-policy": IMAGE_POLICY, "cache-control": "max-age=86400"}
+        return Response(ICON, headers=headers, media_type="image/svg+xml")
+
     async def healthy(_: Request) -> Response:
         return _status(parts.health(), "healthy")
 
@@ -184,6 +189,7 @@ def _routes(parts: WebParts, options: WebOptions) -> Router:
     return Router(
         [
             Route("/", landing, methods=["GET"]),
+            Route(ICON_PATH, icon, methods=["GET"]),
             *_manual_routes(parts.manual),
             Route("/-/healthy", healthy, methods=["GET"]),
             Route("/-/ready", ready, methods=["GET"]),

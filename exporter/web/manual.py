@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from exporter.web.look import BASE_STYLE, policy
+from exporter.web.look import BASE_STYLE, HEAD, IMAGE_POLICY, policy
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -49,15 +49,14 @@ pre,.wide{overflow-x:auto;max-width:100%}
 pre{padding:.7rem;background:var(--card);border:1px solid var(--line);border-radius:.3rem}
 code{font:.9em ui-monospace,monospace}pre code{overflow-wrap:normal}
 .wide td,.wide th{overflow-wrap:normal}td code{overflow-wrap:anywhere}
-tbody tr+tr{border-top:1px solid var(--line)}
+.right{text-align:right}.center{text-align:center}tbody tr+tr{border-top:1px solid var(--line)}
 img{max-width:100%;height:auto}li{margin:.2rem 0}
 [aria-current]{font-weight:600}.outside{border-bottom:1px dotted}
 @media(max-width:48rem){nav{margin-left:0}td,th{padding:.3rem .4rem}}
 """
 )
 
-_POLICY = policy(_STYLE, "img-src 'self'")
-_PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
+_POLICY = policy(_STYLE)
 _TERM = re.compile(r"[\w.-]+")
 _COMMENT = re.compile(r"<!--.*?-->\s*", re.DOTALL)
 
@@ -118,7 +117,7 @@ class Manual:
         yield "", self._page("", "Documentation", f"<h1>Documentation</h1><ul>{entries}</ul>")
         for name in PICTURES:
             body = (self._directory / "images" / name).read_bytes()
-            yield f"images/{name}", Leaf(body, "image/svg+xml", _PICTURE_POLICY)
+            yield f"images/{name}", Leaf(body, "image/svg+xml", IMAGE_POLICY)
 
     def _page(self, name: str, title: str, html: str) -> Leaf:
         links = "".join(
@@ -128,9 +127,8 @@ class Manual:
         )
         head = f'<a href="/">ehpc-exporter</a> <span class="soft">{escape(self._version)}</span>'
         text = (
-            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            f'<!doctype html><html lang="en"><head>{HEAD}'
             f"<title>{escape(title)} · ehpc-exporter</title>"
-            '<meta name="viewport" content="width=device-width,initial-scale=1">'
             f"<style>{_STYLE}</style></head><body>"
             f'<header><div class="name">{head}</div><nav>{links}</nav></header>'
             f"<main>{html}</main></body></html>\n"
@@ -178,6 +176,9 @@ def _with_anchors(tokens: Sequence["Token"]) -> Iterator["Token"]:
             for code in tokens[number + 2].children or ():
                 if code.type == "code_inline" and _TERM.fullmatch(code.content):
                     code.attrSet("id", _unused(f"term-{code.content}", taken))
+        if str(token.attrGet("style")).startswith("text-align"):
+            # As a class: the policy allows no style beside the sheet.
+            token.attrs = {"class": str(token.attrs["style"]).removeprefix("text-align:")}
         if token.type == "table_open":
             yield _raw('<div class="wide" tabindex="0">')
         yield token

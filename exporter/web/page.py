@@ -1,6 +1,6 @@
 """The landing page: is all well, and if not, what is to be done.
 
-One HTML text without a script, a font, a picture or anything else to fetch. Whatever comes from a
+One HTML text without a script, a font or anything else to fetch but its icon. Whatever comes from a
 configuration, a cloud or an error is escaped, and the policy would not let it do anything anyway.
 """
 
@@ -12,7 +12,7 @@ from html import escape
 from exporter.clock import Clock
 from exporter.collector import AccountQuota, ReloadStatus
 from exporter.snapshot import ClusterSnapshot, ClusterState, SnapshotBoard, SyncFailure
-from exporter.web.look import BASE_STYLE, policy
+from exporter.web.look import BASE_STYLE, HEAD, policy
 from exporter.web.manual import RUNBOOKS, page_address
 from exporter.web.page_texts import Texts, duration, texts_for
 from exporter.web.summary import ClusterSummary, Counts, Health, count, summarize
@@ -117,9 +117,7 @@ def _header(parts: PageParts, texts: Texts) -> str:
 
 def _document(texts: Texts, body: str) -> str:
     return (
-        f'<!doctype html><html lang="{texts.lang}"><head><meta charset="utf-8">'
-        "<title>ehpc-exporter</title>"
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'<!doctype html><html lang="{texts.lang}"><head>{HEAD}<title>ehpc-exporter</title>'
         f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">'
         f"<style>{_STYLE}</style></head><body>{body}</body></html>\n"
     )

@@ -33,6 +33,7 @@ class Browser:
         self._receive = receive
         self._ids = itertools.count(1)
         self._pending = b""
+        self._loads = 0
         self.complaints: list[str] = []
         """What the browser logged about the page, refusals by its policy among them."""
         target = self.call("Target.createTarget", session=None, url="about:blank")["targetId"]
@@ -45,9 +46,15 @@ class Browser:
 
     def open(self, url: str) -> None:
         """Load a page and wait until it is there."""
+        before = self._loads
         self.call("Page.navigate", url=url)
-        while self._next_message().get("method") != "Page.loadEventFired":
-            pass
+        self._await_load(before)
+
+    def follow(self, selector: str) -> None:
+        """Click a link to another page and wait until that is there."""
+        before = self._loads
+        self.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
+        self._await_load(before)
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression on the page."""
@@ -82,6 +89,10 @@ class Browser:
                 assert "error" not in answer, answer
                 return dict(answer["result"])
 
+    def _await_load(self, before: int) -> None:
+        while self._loads == before:
+            self._next_message()
+
     def _next_message(self) -> dict[str, Any]:
         while b"\0" not in self._pending:
             chunk = self._receive.read(1 << 16)
@@ -89,6 +100,8 @@ class Browser:
             self._pending += chunk
         first, _, self._pending = self._pending.partition(b"\0")
         message: dict[str, Any] = json.loads(first)
+        if message.get("method") == "Page.loadEventFired":
+            self._loads += 1
         if message.get("method") == "Log.entryAdded":
             self.complaints.append(message["params"]["entry"]["text"])
         return message

@@ -47,6 +47,12 @@ def make_app(telemetry_path: str = "/metrics", *, lifecycle: bool = False) -> We
     return WebApp(make_parts(), WebOptions(telemetry_path, lifecycle))
 
 
+def test_an_icon_for_the_browsers_tab() -> None:
+    answer = ask(make_app(), "/favicon.svg")
+    assert (answer.status, answer.headers["content-type"]) == (200, "image/svg+xml")
+    assert answer.text.startswith("<svg")
+
+
 def test_metrics_as_text() -> None:
     answer = ask(make_app(), "/metrics")
     assert answer.status == 200

@@ -40,6 +40,18 @@ def tags(manual: Manual, name: str) -> list[tuple[str, dict[str, str | None]]]:
     return Page(leaf.body.decode().replace(" />", ">")).tags
 
 
+def test_no_page_has_a_style_that_its_policy_refuses(tmp_path: Path) -> None:
+    aligned = "# A\n\n| a | b |\n| ---: | :--: |\n| 1 | 2 |\n"
+    cells = [
+        a for tag, a in tags(written(tmp_path, metrics=aligned), "metrics") if tag in {"th", "td"}
+    ]
+    assert cells == [{"class": "right"}, {"class": "center"}] * 2
+    for name in ("", *PAGES):
+        found = tags(MANUAL, name)
+        assert not [attrs for _, attrs in found if "style" in attrs]
+        assert not [name for _, attrs in found for name in attrs if name.startswith("on")]
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_every_word_of_a_page_is_there(name: str) -> None:
     shown = set(re.findall(r"\w{4,}", re.sub(r"<[^>]*>|&\w+;", " ", html(name))))

@@ -20,7 +20,7 @@ from tests.unit.board_states import HOSTILE, NOON_AT, good_state, hostile_state,
 from tests.unit.manual_clock import ManualClock
 
 FAILED = SyncFailure("timeout", "no answer in 10 s", "see whether the cloud is up", NOON_AT + 30)
-VOID = frozenset({"meta", "br"})
+VOID = frozenset({"meta", "br", "link", "hr", "img"})
 
 
 class Page(HTMLParser):
