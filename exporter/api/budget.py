@@ -7,9 +7,8 @@ second process on the same account makes the program forget one.
 
 import math
 import threading
-from bisect import bisect_left
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -25,10 +24,22 @@ LONGEST_PAUSE_SECONDS = 4 * 3600.0
 PLANNED_PART = 0.9
 """Of the allowed calls, what refreshes are planned to use; the rest is for audits and surprises."""
 
+AUDITS_PART = 0.25
+"""Of what refreshes leave, what the history leaves to audits, if they want so much."""
+
+HISTORY_PART = 0.5
+"""Of what refreshes leave, what audits leave to the history, until it has been read."""
+
 CAREFUL_CALL_SECONDS = 60.0
 """What the one call after a pause gets to be answered in, before another is tried."""
 
-_ROUNDING_SECONDS = 1e-6
+_ROUNDING = _ROUNDING_SECONDS = 1e-6
+
+_AIR_CALLS = 0.1
+"""Not quite all of the planned part is planned, lest every call must come on the dot."""
+
+_MARGIN_SECONDS = 0.01
+"""A call that comes on the dot may come a little earlier than the one a period before."""
 
 
 class CallGate(Protocol):
@@ -87,6 +98,10 @@ class Demand:
 
     interval_seconds: float
     calls: float
+    audits_per_second: float = 0.0
+    """The calls that its audits may come to, beside those of the syncs."""
+    history: bool = False
+    """Whether there is history to be read."""
 
 
 class AccountBudget:
@@ -104,9 +119,9 @@ class AccountBudget:
         self._demands: dict[str, Demand] = {}
         self._own: deque[float] = deque()
         """When this process made its calls, by the clock that nobody sets."""
-        self._extra: deque[float] = deque()
+        self._audits: deque[float] = deque()
+        self._history: deque[float] = deque()
         """Those of them that were none of a refresh."""
-        self._began_at = clock.now_at()
         self._careful_call_seconds: float | None = None
 
     def admit(self, cluster_name: str) -> None:
@@ -166,37 +181,80 @@ class AccountBudget:
                 self._demands[cluster_name] = demand
 
     def effective_interval_seconds(self, cluster_name: str) -> float:
-        """How often a declared cluster can be synced without the share being exceeded."""
+        """How long a declared cluster waits from one sync to the next, such that refreshes neither
+        exceed their part of the share nor find the window full."""
         with self._lock:
-            demands = dict(self._demands)
-        return fair_intervals(demands, self.allowed * PLANNED_PART, self.period_seconds)[
-            cluster_name
-        ]
+            demands, waits = dict(self._demands), self._waits()
+        planned = self._planned_intervals(demands)
+        slower = slowdown(self.allowed, waits, _calls_per_second(demands, planned))
+        if slower == 1.0:
+            return planned[cluster_name]
+        calls = _calls_per_second(demands, planned) * self.period_seconds / slower
+        interval = fair_intervals(demands, calls, self.period_seconds)[cluster_name]
+        # Once every cluster finds its calls there is nothing left to wait for.
+        for_all = sum(math.ceil(demand.calls) for demand in demands.values())
+        needed = min(max(1, len(waits) + for_all - self.allowed), len(waits))
+        room_in_seconds = waits[needed - 1] + _MARGIN_SECONDS
+        return max(planned[cluster_name], min(interval, room_in_seconds))
 
-    def note_extra(self) -> None:
-        """The call that was just made was none of a refresh: an audit's, or for the history."""
+    def left(self) -> int:
+        """Calls that may be made now."""
         with self._lock:
-            self._extra.append(self._clock.monotonic_seconds())
+            return max(0, self.allowed - len(self._waits()))
 
-    def left_for(self, *, spare_part: float) -> int:
-        """Calls that may be made now beyond refreshes, if what the refreshes of all clusters need
-        in one window is left to them, and ``spare_part`` of the whole besides. Who asks first has
-        them."""
+    def note_audit(self) -> None:
+        """The call that was just made was an audit's."""
+        with self._lock:
+            self._audits.append(self._clock.monotonic_seconds())
+
+    def note_history(self) -> None:
+        """The call that was just made was for the history."""
+        with self._lock:
+            self._history.append(self._clock.monotonic_seconds())
+
+    def left_for_audits(self) -> int:
+        """Calls that audits may make now such that every refresh that is planned for the next window
+        finds its own, and the history its part. Who asks first has them."""
+        demands, beside, spare, audits, history = self._beside_refreshes()
+        if any(demand.history for demand in demands.values()):
+            history = max(history, math.ceil(HISTORY_PART * beside))
+        return max(0, min(spare, beside - audits - history))
+
+    def left_for_history(self) -> int:
+        """The same for the history, which leaves audits their part."""
+        demands, beside, spare, audits, history = self._beside_refreshes()
+        wanted = sum(demand.audits_per_second for demand in demands.values()) * self.period_seconds
+        audits = max(audits, int(min(wanted, AUDITS_PART * beside)))
+        return max(0, min(spare, beside - audits - history))
+
+    def _beside_refreshes(self) -> tuple[dict[str, Demand], int, int, int, int]:
+        """The demands; the calls of a window that refreshes leave, and how many of them can be made
+        now; those that audits have made, and the history."""
+        with self._lock:
+            demands, waits = dict(self._demands), self._waits()
+            window_from = self._clock.monotonic_seconds() - self.period_seconds
+            for calls in (self._audits, self._history):
+                while calls and calls[0] <= window_from:
+                    calls.popleft()
+            audits, history = len(self._audits), len(self._history)
+        rate = _calls_per_second(demands, self._planned_intervals(demands))
+        beside = self.allowed - math.ceil(rate * self.period_seconds - _ROUNDING)
+        return demands, beside, spare_calls(self.allowed, waits, rate), audits, history
+
+    def _planned_intervals(self, demands: Mapping[str, Demand]) -> dict[str, float]:
+        planned = min(self.allowed * PLANNED_PART, self.allowed - 1.0) - _AIR_CALLS
+        return fair_intervals(demands, max(planned, PLANNED_PART), self.period_seconds)
+
+    def _waits(self) -> list[float]:
+        """In how many seconds each call of the window will have left it, the soonest first: as it
+        is written down, or as this process remembers, whichever are more."""
         now_at, seconds = self._clock.now_at(), self._clock.monotonic_seconds()
-        with self._lock:
-            demands = dict(self._demands)
-            while self._extra and self._extra[0] <= seconds - self.period_seconds:
-                self._extra.popleft()
-            extra = len(self._extra)
-        intervals = fair_intervals(demands, self.allowed * PLANNED_PART, self.period_seconds)
-        needed = sum(
-            demand.calls * self.period_seconds / intervals[name] for name, demand in demands.items()
-        )
+        while self._own and self._own[0] <= seconds - self.period_seconds:
+            self._own.popleft()
         calls = self._log.calls_since(now_at - self.period_seconds)
-        # Of calls before this process nobody knows what they were for.
-        extra += bisect_left(calls, self._began_at)
-        beside_refreshes = math.floor(self.allowed * (1 - spare_part) - needed) - extra
-        return max(0, min(self.allowed - len(calls), beside_refreshes))
+        if len(calls) >= len(self._own):
+            return [at + self.period_seconds - now_at for at in calls]
+        return [at + self.period_seconds - seconds for at in self._own]
 
     def _wait_seconds(self, now_at: float, seconds: float) -> float | None:
         """How long until a call may be made; None if it may be made now.
@@ -252,3 +310,34 @@ def fair_intervals(
             intervals[name] = demands[name].calls * period_seconds / part
         left -= min(wanted[name], part)
     return intervals
+
+
+def _calls_per_second(demands: Mapping[str, Demand], intervals: Mapping[str, float]) -> float:
+    return sum(demand.calls / intervals[name] for name, demand in demands.items())
+
+
+def spare_calls(allowed: int, waits: Sequence[float], calls_per_second: float) -> int:
+    """How many calls can be made now, if those of a steady rate are to find room in the window at
+    any time from now on. Pure. ``waits``: in how many seconds each call of the window will have left
+    it, the soonest first.
+
+    Whatever is spent now is away for a whole period, while room comes back only as old calls leave:
+    so it does not do to look at the sum of a period.
+    """
+    spare = free = allowed - len(waits)
+    for left, wait_seconds in enumerate(waits):
+        steady = int(calls_per_second * (wait_seconds + _MARGIN_SECONDS))
+        spare = min(spare, free + left - steady)
+    return max(0, spare)
+
+
+def slowdown(allowed: int, waits: Sequence[float], calls_per_second: float) -> float:
+    """The least factor, from 1, by which a steady rate of calls must slow down to find room in the
+    window at any time from now on. Pure. ``waits`` as in ``spare_calls``."""
+    beyond = max(0, len(waits) - allowed)  # the share may have become smaller
+    free = max(0, allowed - len(waits))
+    factors = (
+        calls_per_second * (wait_seconds + _MARGIN_SECONDS) / (free + place)
+        for place, wait_seconds in enumerate(waits[beyond:], start=1)
+    )
+    return max(1.0, max(factors, default=1.0))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from exporter.model import Page
 from exporter.sync.asking import Ask, Asking, FilterBroken, Purpose
-from exporter.sync.context import SyncContext
+from exporter.sync.context import SyncContext, SyncSettings
 from exporter.sync.delta import close_head
 from exporter.sync.evidence import by_last_change, changed_at
 from exporter.sync.reconcile import (
@@ -27,6 +27,7 @@ MOST_ROUNDS = 3
 COVER = "active"
 PROBE = "probe"
 END = "end"
+MOST_AUDITS = 4
 
 
 def audits_of(*, filters: str, totals: str) -> tuple[str, ...]:
@@ -61,6 +62,18 @@ def due_audits(
         return due
     latest_at = max((audited_at.get(name, 0.0) for name in names), default=0.0)
     return due[:1] if not 0 <= now_at - latest_at < busy_interval_seconds else []
+
+
+def audit_interval_at_rest(settings: SyncSettings) -> float:
+    """How old an audit may become, in seconds, before it is due. A little less than was asked for:
+    within one interval of the last change everything must have been proven."""
+    return max(0.0, settings.audit_interval_seconds - 2 * settings.interval_seconds)
+
+
+def audit_calls_per_second(settings: SyncSettings) -> float:
+    """What audits cost at most, while nothing is found. Pure."""
+    often_seconds = max(audit_interval_at_rest(settings), settings.interval_seconds)
+    return MOST_AUDITS / often_seconds
 
 
 def run_audit(ctx: SyncContext, name: str, head: Page) -> Asking[None]:

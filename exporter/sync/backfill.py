@@ -15,6 +15,7 @@ from exporter.sync.walk import SeenInMemory, Step, Walk
 
 CHUNK_PAGES = 20
 PROBATION_PAGES = 3
+PROBATION_CALLS = PROBATION_PAGES + 1
 PROBATION_DEPTHS = (500, 5_000, 50_000)
 """Where to look if the length of the list is not known."""
 

@@ -23,6 +23,7 @@ from exporter.ledger.store import Ledger, LedgerUnreadable, LedgerUnwritable
 from exporter.model import ClusterIdentity, JobListQuery, Page
 from exporter.snapshot import ClusterSnapshot, ClusterState, SyncFailure
 from exporter.sync.asking import Ask, Asking, Finished, Purpose, advance
+from exporter.sync.audit import audit_calls_per_second
 from exporter.sync.context import SyncSettings
 from exporter.sync.publishing import Publisher
 from exporter.sync.replica import Refreshed, Replica
@@ -35,13 +36,12 @@ _LOG = logging.getLogger(__name__)
 STUCK_SECONDS = 600.0
 """A poller that has not turned for so long beyond its time is not healthy."""
 LONG_READ_CALLS = 50
-"""A sync that has made so many calls waits for the budget rather than begin anew."""
+"""A sync that has made so many calls, or all of a window, waits for the budget rather than begin
+anew."""
 COST_SMOOTHING = 0.2
 MOST_BACKGROUND_TRIES = 5
 CALLS_WRITTEN_TOGETHER = 20
 """Of the background, in one transaction: a kill loses no more than these."""
-SPARED_BY_HISTORY = 0.05
-"""The part of the allowed calls that the history leaves to audits."""
 DISK_RETRY_SECONDS = 300.0
 HISTORY_TOLD_SECONDS = 300.0
 """How often the log says how far the history is."""
@@ -109,6 +109,7 @@ class Poller:
         self._replica: Replica | None = None
         self._cost = 1.0
         self._calls_made = 0
+        self._fresh_calls_made = 0
         self._failures = 0
         self._background: tuple[Asking[None], Ask] | None = None
         self._background_failures = 0
@@ -152,7 +153,7 @@ class Poller:
     def _run(self) -> None:
         parts = self._parts
         try:
-            parts.budget.declare(self._name, Demand(parts.settings.interval_seconds, self._cost))
+            self._declare()
             self._show_kept_at_once()
             if self._sleep(first_wait_seconds(self._name, parts.settings.interval_seconds)):
                 return
@@ -182,7 +183,10 @@ class Poller:
             return self._failed(_as_failure(error), started_seconds)
         self._succeeded(refreshed, started_seconds)
         due_at = next_due_at(
-            self._name, self._state.effective_interval_seconds, parts.clock.now_at()
+            self._name,
+            parts.settings.interval_seconds,
+            parts.clock.now_at(),
+            stretched_seconds=self._state.effective_interval_seconds,
         )
         try:
             self._work_in_background(due_at)
@@ -195,7 +199,7 @@ class Poller:
 
     def _sync(self, started_at: float) -> Refreshed:
         replica = self._ready_replica()
-        calls_before = self._calls_made
+        calls_before = self._fresh_calls_made
         try:
             with replica.ledger.transaction():
                 refreshed = self._converse(replica.refresh(started_at, self._allowance))
@@ -208,7 +212,7 @@ class Poller:
         except LedgerUnreadable:
             self._close()
             raise
-        self._learn_cost(self._calls_made - calls_before, refreshed.strategy)
+        self._learn_cost(self._fresh_calls_made - calls_before, refreshed.strategy)
         self._publish_success(refreshed, snapshot, started_at)
         return refreshed
 
@@ -219,8 +223,8 @@ class Poller:
             answer: Page | ApiError
             try:
                 answer = self._call(step, patient=self._calls_made - calls_before)
-            except RefusedError as error:
-                answer = error  # a conversation may know another way
+            except (RefusedError, BudgetExhausted) as error:
+                answer = error  # a conversation may know another way, or do without
             step = advance(asking, answer)
         return step.value
 
@@ -230,19 +234,30 @@ class Poller:
             try:
                 page = self._parts.calls.list_jobs(ask.query)
             except BudgetExhausted as error:
-                if error.reason != "budget" or patient < LONG_READ_CALLS:
+                if error.reason != "budget" or patient < min(
+                    LONG_READ_CALLS, self._parts.budget.allowed
+                ):
                     raise
                 if self._sleep(error.until_at - self._parts.clock.now_at()):
                     raise Stopped("the program is stopping") from error
             else:
                 self._calls_made += 1
-                if ask.purpose is not Purpose.FRESH:
-                    self._parts.budget.note_extra()
+                self._count_call(ask.purpose)
                 return page
 
+    def _count_call(self, purpose: Purpose) -> None:
+        if purpose is Purpose.FRESH:
+            self._fresh_calls_made += 1
+        elif purpose is Purpose.AUDIT:
+            self._parts.budget.note_audit()
+        else:
+            self._parts.budget.note_history()
+
     def _allowance(self, purpose: Purpose) -> int:
-        spare_part = 0.0 if purpose is Purpose.AUDIT else SPARED_BY_HISTORY
-        return self._parts.budget.left_for(spare_part=spare_part)
+        budget = self._parts.budget
+        if purpose is Purpose.FRESH:
+            return budget.left()
+        return budget.left_for_audits() if purpose is Purpose.AUDIT else budget.left_for_history()
 
     # -- what came of it -------------------------------------------------------------------------
 
@@ -325,8 +340,17 @@ class Poller:
         else:
             self._cost += COST_SMOOTHING * (calls - self._cost)
         self._cost = max(self._cost, 1.0)
-        interval_seconds = self._parts.settings.interval_seconds
-        self._parts.budget.declare(self._name, Demand(interval_seconds, self._cost))
+        self._declare()
+
+    def _declare(self) -> None:
+        settings, replica = self._parts.settings, self._replica
+        demand = Demand(
+            settings.interval_seconds,
+            self._cost,
+            audit_calls_per_second(settings),
+            history=replica is None or not replica.ledger.progress.complete,
+        )
+        self._parts.budget.declare(self._name, demand)
 
     def _note_interval(self) -> None:
         parts = self._parts
@@ -368,7 +392,7 @@ class Poller:
                 for _ in range(CALLS_WRITTEN_TOGETHER):
                     if self._parts.clock.now_at() >= until_at:
                         return False
-                    if self._allowance(Purpose.HISTORY) < 1 or not self._step_background(replica):
+                    if not self._step_background(replica):
                         return False
         except LedgerUnwritable as error:
             self._background = None
@@ -380,16 +404,15 @@ class Poller:
         return True
 
     def _step_background(self, replica: Replica) -> bool:
-        """One call of the background; False if there is nothing to do, or it fails just now."""
-        parts = self._parts
+        """One call of the background; False if there is nothing to do, no call left to do it with,
+        or it fails just now."""
         try:
-            if self._background is None:
-                asking = replica.background(parts.clock.now_at(), self._allowance)
-                if asking is None:
-                    return False
-                self._background_next(asking, advance(asking, None))
-                return self._background is not None
+            if self._background is None and not self._begin_background(replica):
+                return False
+            assert self._background is not None  # noqa: S101 - it has begun
             asking, ask = self._background
+            if self._allowance(ask.purpose) < 1:
+                return False
             page = self._call(ask, patient=0)
             self._background_next(asking, advance(asking, page))
         except (ApiError, SyncError) as error:
@@ -397,6 +420,17 @@ class Poller:
             return False
         self._background_failures = 0
         return True
+
+    def _begin_background(self, replica: Replica) -> bool:
+        asking = replica.background(self._parts.clock.now_at(), self._allowance)
+        if asking is None:
+            return False
+        step = advance(asking, None)
+        if isinstance(step, Ask) and self._allowance(step.purpose) < 1:
+            asking.close()  # by the time there is a call for it, it would begin elsewhere
+            return False
+        self._background_next(asking, step)
+        return self._background is not None
 
     def _background_next(self, asking: Asking[None], step: Ask | Finished[None]) -> None:
         self._background = (asking, step) if isinstance(step, Ask) else None

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from exporter.errors import SyncError
+from exporter.errors import BudgetExhausted, SyncError
 from exporter.ledger.store import Ledger, Marks
 from exporter.model import END_STATUSES, Page
 from exporter.sync.asking import (
@@ -17,13 +17,14 @@ from exporter.sync.asking import (
     Purpose,
 )
 from exporter.sync.audit import (
+    audit_interval_at_rest,
     audits_of,
     due_audits,
     ends_as_known,
     resolve_set_aside,
     run_audit,
 )
-from exporter.sync.backfill import backfill, probation
+from exporter.sync.backfill import PROBATION_CALLS, backfill, probation
 from exporter.sync.context import SyncContext, SyncSettings, bottom_at
 from exporter.sync.delta import catch_up, close_head, read_head
 from exporter.sync.evidence import changed_at, newest_first
@@ -119,7 +120,9 @@ class Replica:
         if progress.newest_at is not None:
             patient_until_at = max(progress.distrusted_until_at, progress.sort_retry_at)
             if progress.sort == "unknown" and now_at >= patient_until_at:
-                return guarded(ctx, probation)
+                # Its calls are a refresh's: until the order is proven, each costs several.
+                affordable = ctx.may(Purpose.FRESH, PROBATION_CALLS)
+                return guarded(ctx, probation) if affordable else None
             if ctx.order_trusted:
                 return None if progress.read_through else guarded(ctx, backfill)
         return self._scan_if_due(ctx)
@@ -210,10 +213,7 @@ class Replica:
             audits_of(filters=progress.filters, totals=progress.totals),
             progress.audited_at,
             now_at=ctx.now_at,
-            # A little early: within one interval of the last change all must have been proven.
-            interval_seconds=max(
-                0.0, settings.audit_interval_seconds - 2 * settings.interval_seconds
-            ),
+            interval_seconds=audit_interval_at_rest(settings),
             busy_interval_seconds=BUSY_AUDIT_INTERVALS * settings.audit_interval_seconds,
             quiet=ctx.intake.changes == 0,
         )
@@ -222,10 +222,16 @@ class Replica:
                 return
             try:
                 yield from run_audit(ctx, name, head)
+                if self.ledger.suspects:
+                    yield from self._confirm_gone(ctx)
             except FilterBroken:
                 return  # the next sync knows that filters are not to be relied on
-            if self.ledger.suspects:
-                yield from self._confirm_gone(ctx)
+            except BudgetExhausted:
+                # What the sync has found out stands without it, if it has left nothing half done.
+                self.ledger.restore_suspects()
+                if self.ledger.count_status(""):
+                    raise
+                return
 
     def _confirm_gone(self, ctx: SyncContext) -> Asking[None]:
         """Suspects of an audit may only have moved: the head would show them now."""
@@ -300,7 +306,7 @@ class Replica:
         progress = ctx.progress
         if not progress.active_known or not self._sweep_is_cheaper(ctx):
             return None  # then every sync is a scan
-        interval_seconds = self.settings.audit_interval_seconds - 2 * self.settings.interval_seconds
+        interval_seconds = audit_interval_at_rest(self.settings)
         if progress.complete and 0 <= ctx.now_at - progress.scanned_at < interval_seconds:
             return None
         return self._scan(ctx)

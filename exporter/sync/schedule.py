@@ -20,8 +20,13 @@ def first_wait_seconds(cluster_name: str, interval_seconds: float) -> float:
     return offset_part(cluster_name) * min(interval_seconds, LONGEST_FIRST_WAIT_SECONDS)
 
 
-def next_due_at(cluster_name: str, interval_seconds: float, now_at: float) -> float:
-    """The next moment of a cluster's own beat, after ``now_at``."""
+def next_due_at(
+    cluster_name: str, interval_seconds: float, now_at: float, *, stretched_seconds: float = 0.0
+) -> float:
+    """The next moment of a cluster's own beat, after ``now_at``; there is no beat while the budget
+    stretches the interval, since nothing may then come sooner than so many seconds from now."""
+    if stretched_seconds > interval_seconds:
+        return now_at + stretched_seconds
     phase_seconds = offset_part(cluster_name) * interval_seconds
     beats = math.floor((now_at - phase_seconds) / interval_seconds) + 1
     due_at = phase_seconds + beats * interval_seconds

@@ -1,12 +1,13 @@
 """What an account may spend: never more in any window, whatever is asked and whatever the clock does."""
 
+import math
 import threading
 from bisect import bisect_left
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -17,6 +18,8 @@ from exporter.api.budget import (
     Demand,
     fair_intervals,
     longer_pause,
+    slowdown,
+    spare_calls,
 )
 from exporter.errors import BudgetExhausted
 from exporter.ledger.spending import FileSpendingLog, MemorySpendingLog
@@ -408,20 +411,93 @@ class TestFairIntervals:
         assert intervals["large"] == pytest.approx(1000 * 3600 / 840)
 
 
+class TestSpareCalls:
+    """What can be spent now without a steady rate ever finding the window full."""
+
+    WAITS = st.lists(st.floats(0, PERIOD), max_size=60).map(sorted)
+
+    def test_nothing_is_planned(self) -> None:
+        assert spare_calls(100, [], 0.0) == 100
+        assert spare_calls(100, [10.0] * 30, 0.0) == 70
+
+    def test_calls_of_one_moment_come_back_in_one_moment(self) -> None:
+        # Ninety seconds from one to the next: 39 are needed before the fifty leave the window.
+        assert spare_calls(100, [3590.0] * 50, 40 / PERIOD) == 50 - 39
+
+    def test_calls_in_a_steady_rhythm_make_room_for_those_that_follow(self) -> None:
+        rhythm = [90.0 * place - 1 for place in range(1, 41)]  # a second after the last
+        assert spare_calls(100, rhythm, 40 / PERIOD) == 60
+
+    @given(
+        allowed=st.integers(1, 60),
+        waits=WAITS,
+        interval=st.floats(30, PERIOD),
+        spent=st.booleans(),
+    )
+    def test_once_it_is_spent_every_steady_call_finds_room(
+        self, allowed: int, waits: list[float], interval: float, spent: bool
+    ) -> None:
+        """Unless it would not have found any had nothing been spent: then nothing is spare."""
+        assume(allowed * interval > PERIOD)
+        rate = 1 / interval
+        spare = min(spare_calls(allowed, waits, rate), allowed - math.ceil(rate * PERIOD))
+        if spare == 0:
+            return
+        leaving = sorted(waits + [PERIOD] * spare) if spent else waits
+        made = 0
+        while (made + 1) * interval < PERIOD:
+            made += 1
+            left = sum(wait < made * interval for wait in leaving)
+            assert len(leaving) - left + made <= allowed
+
+    @given(allowed=st.integers(1, 60), waits=WAITS, interval=st.floats(30, PERIOD))
+    def test_slowed_down_every_steady_call_finds_room(
+        self, allowed: int, waits: list[float], interval: float
+    ) -> None:
+        assume(allowed * interval > PERIOD)
+        waits = waits[-allowed:]
+        slower = slowdown(allowed, waits, 1 / interval)
+        assert slower >= 1
+        made = 0
+        while (made + 1) * interval * slower < PERIOD:
+            made += 1
+            left = sum(wait < made * interval * slower for wait in waits)
+            assert len(waits) - left + made <= allowed
+
+    def test_a_share_that_became_smaller(self) -> None:
+        waits = [60.0 * place for place in range(1, 61)]
+        assert spare_calls(20, waits, 1 / 600) == 0
+        assert 1 / 600 / slowdown(20, waits, 1 / 600) <= 1 / (41 * 60)
+
+
 class TestLeftFor:
     def test_all_of_it_where_nobody_needs_anything(self) -> None:
         budget = budget_of(100, ManualClock(AT))
-        assert budget.left_for(spare_part=0.0) == 100
-        assert budget.left_for(spare_part=0.05) == 95
+        assert budget.left() == 100
+        assert budget.left_for_audits() == 100
+        assert budget.left_for_history() == 100
 
     def test_what_refreshes_need_is_kept(self) -> None:
+        clock = ManualClock(AT)
+        budget = budget_of(100, clock)
+        budget.declare("a", Demand(3600 / 40, 1))
+        assert budget.left_for_audits() == 60
+        for _ in range(39):
+            clock.advance(90)
+            budget.admit("a")
+            clock.advance(1)
+            assert budget.left_for_audits() == 60
+            clock.advance(-1)
+        assert budget.left() == 61
+
+    def test_calls_that_came_all_at_once_are_missed_until_they_leave(self) -> None:
+        """They come back all at once, too: until then the refreshes need what is left."""
         budget = budget_of(100, ManualClock(AT))
         budget.declare("a", Demand(3600 / 40, 1))
-        assert budget.left_for(spare_part=0.0) == 60
         assert admitted(budget, 50) == 50
-        assert budget.left_for(spare_part=0.0) == 50
+        assert budget.left_for_audits() == 50 - 40
         assert admitted(budget, 50) == 50
-        assert budget.left_for(spare_part=0.0) == 0
+        assert budget.left_for_audits() == 0
 
     def test_what_was_taken_beside_refreshes_counts_for_one_window(self) -> None:
         clock = ManualClock(AT)
@@ -429,27 +505,58 @@ class TestLeftFor:
         budget.declare("a", Demand(3600 / 40, 1))
         for _ in range(25):
             budget.admit("a")
-            budget.note_extra()
-        assert budget.left_for(spare_part=0.0) == 35
-        clock.advance(PERIOD - 1)
-        assert budget.left_for(spare_part=0.0) == 35
-        clock.advance(2)
-        assert budget.left_for(spare_part=0.0) == 60
+            budget.note_audit()
+        assert budget.left_for_audits() == budget.left_for_history() == 35
+        for _ in range(39):
+            clock.advance(90)
+            budget.admit("a")
+        assert budget.left_for_audits() == budget.left_for_history() == 35
+        clock.advance(91)
+        budget.admit("a")
+        clock.advance(1)
+        assert budget.left_for_audits() == budget.left_for_history() == 60
+
+    def test_audits_and_the_history_leave_each_other_a_part(self) -> None:
+        budget = budget_of(100, ManualClock(AT))
+        budget.declare("a", Demand(3600 / 40, 1, audits_per_second=22 / PERIOD, history=True))
+        assert budget.left_for_audits() == 30
+        assert budget.left_for_history() == 45
+        for _ in range(45):
+            budget.admit("a")
+            budget.note_history()
+        assert budget.left_for_audits() == 15
+        assert budget.left_for_history() == 0
+        for _ in range(15):
+            budget.admit("a")
+            budget.note_audit()
+        assert budget.left_for_audits() == 0
+
+    @pytest.mark.parametrize("allowed", [2, 3, 9, 15, 100])
+    def test_the_history_has_a_call_in_any_budget_that_leaves_one(self, allowed: int) -> None:
+        budget = budget_of(allowed, ManualClock(AT))
+        budget.declare("a", Demand(60, 1, audits_per_second=30 / PERIOD, history=True))
+        audits = 0
+        while budget.left_for_audits():
+            budget.admit("a")
+            budget.note_audit()
+            audits += 1
+        assert budget.left_for_history() >= 1
+        assert audits or allowed < 20
 
     def test_it_is_never_negative_where_the_share_is_short(self) -> None:
         budget = budget_of(100, ManualClock(AT))
         budget.declare("a", Demand(60, 50))
         budget.declare("b", Demand(60, 50))
-        assert 0 <= budget.left_for(spare_part=0.05) <= 10
+        assert 0 <= budget.left_for_history() <= 10
         assert admitted(budget, 100) == 100
-        assert budget.left_for(spare_part=0.0) == 0
+        assert budget.left_for_audits() == 0
 
     def test_a_cluster_that_left_needs_nothing(self) -> None:
         budget = budget_of(100, ManualClock(AT))
         budget.declare("a", Demand(60, 50))
         budget.declare("a", None)
         budget.declare("never there", None)
-        assert budget.left_for(spare_part=0.0) == 100
+        assert budget.left_for_audits() == 100
 
     @pytest.mark.parametrize("clusters", [1, 2, 5, 9])
     def test_spending_what_is_left_refuses_no_refresh_and_wastes_little(
@@ -460,19 +567,21 @@ class TestLeftFor:
         budget = budget_of(600, clock)
         names = [f"cluster-{number}" for number in range(clusters)]
         for name in names:
-            budget.declare(name, Demand(60, 1))
+            budget.declare(name, Demand(60, 1, history=True))
         history = 0
         for _ in range(300):
             for name in names:
                 budget.admit(name)
-            for _ in range(budget.left_for(spare_part=0.05)):
+            for _ in range(budget.left_for_history()):
                 budget.admit("cluster-0")
-                budget.note_extra()
+                budget.note_history()
                 history += 1
-            clock.advance(60)
+            interval = max(budget.effective_interval_seconds(name) for name in names)
+            assert interval == pytest.approx(60, rel=0.001)
+            clock.advance(interval)
         assert history >= 5 * (600 * 0.95 - 60 * clusters) * 0.8
 
-    def test_after_a_restart_calls_that_nobody_knows_are_not_taken_for_refreshes(
+    def test_after_a_restart_calls_that_nobody_knows_are_not_forgotten(
         self, tmp_path: Path
     ) -> None:
         clock = ManualClock(AT)
@@ -483,5 +592,52 @@ class TestLeftFor:
         log = FileSpendingLog(tmp_path / "default.calls")
         budget = budget_of(100, clock, log)
         budget.declare("a", Demand(3600 / 40, 1))
-        assert budget.left_for(spare_part=0.0) == 10
+        assert budget.left_for_audits() == 50 - 39
         log.close()
+
+    def test_a_clock_that_is_set_forward_frees_nothing(self) -> None:
+        clock = ManualClock(AT)
+        budget = budget_of(100, clock)
+        assert admitted(budget, 70) == 70
+        clock.now += 2 * PERIOD
+        assert budget.left() == budget.left_for_history() == 30
+
+
+class TestEffectiveInterval:
+    def test_with_room_it_is_as_wanted(self) -> None:
+        budget = budget_of(100, ManualClock(AT))
+        budget.declare("a", Demand(60, 1))
+        assert budget.effective_interval_seconds("a") == 60
+
+    def test_it_is_stretched_before_the_window_is_full(self) -> None:
+        """Sixty calls have been made at once: the forty that are left last until they are back."""
+        clock = ManualClock(AT)
+        budget = budget_of(100, clock)
+        budget.declare("a", Demand(60, 1))
+        assert admitted(budget, 60) == 60
+        syncs = 0
+        while clock.now < AT + 3 * PERIOD:
+            interval = budget.effective_interval_seconds("a")
+            assert 60 <= interval <= 90
+            clock.advance(interval)
+            budget.admit("a")
+            syncs += 1
+        assert syncs >= 150
+
+    def test_who_needs_little_is_not_stretched_with_who_needs_much(self) -> None:
+        budget = budget_of(1000, ManualClock(AT))
+        budget.declare("small", Demand(60, 1))
+        budget.declare("large", Demand(60, 10))
+        assert admitted(budget, 500) == 500
+        assert budget.effective_interval_seconds("small") == 60
+        assert budget.effective_interval_seconds("large") > 80
+
+    def test_nobody_waits_longer_than_until_there_is_room_for_all(self) -> None:
+        clock = ManualClock(AT)
+        budget = budget_of(100, clock)
+        for number in range(10):
+            budget.declare(f"cluster-{number}", Demand(60, 1))
+        assert admitted(budget, 100) == 100
+        clock.advance(600)
+        waits = [budget.effective_interval_seconds(f"cluster-{n}") for n in range(10)]
+        assert waits == pytest.approx([3000] * 10, abs=1)

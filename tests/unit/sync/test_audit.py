@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.errors import SyncError
-from exporter.model import Page
+from exporter.errors import BudgetExhausted, SyncError
+from exporter.model import JobListQuery, Page
 from exporter.simulator import DIALECTS, DOCUMENTED, JobList, fill
 from exporter.sync.audit import COVER, END, PROBE, audits_of, due_audits
 from exporter.sync.context import SyncSettings
@@ -127,6 +127,33 @@ class TestUnmovedChanges:
     def test_they_are_right_within_one_audit_interval(self, kind: str, dialect: str) -> None:
         cluster = settled(1_000, dialect)
         change_without_a_trace(cluster, kind, Random(2))
+        rest_for_one_audit_interval(cluster)
+        assert cluster.counted() == cluster.true_counts()
+
+    @pytest.mark.parametrize("kind", ["start", "end"])
+    @pytest.mark.parametrize("calls", [2, 3])
+    def test_an_audit_without_calls_leaves_the_sync_as_it_is(self, kind: str, calls: int) -> None:
+        """It has looked at a page, wants to look on, and the budget has no call for it."""
+        cluster = settled(2_000)
+        change_without_a_trace(cluster, kind, Random(2))
+        cut = 0
+        for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+            left = calls
+
+            def spend(_: JobListQuery) -> None:
+                nonlocal left, cut
+                left -= 1
+                if left < 0:
+                    cut += 1
+                    raise BudgetExhausted("budget", "used up", until_at=0.0, advice="")
+
+            cluster.before_call = spend
+            size = cluster.ledger.size
+            cluster.now_at += 60
+            cluster.refresh()
+            assert cluster.ledger.size == size
+        assert cut
+        cluster.before_call = lambda query: None
         rest_for_one_audit_interval(cluster)
         assert cluster.counted() == cluster.true_counts()
 
