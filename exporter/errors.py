@@ -5,6 +5,8 @@
     ExporterError
     ├── ConfigError             the configuration cannot be used; has all problems at once
     ├── StateError              the state directory cannot be used (in use, not writable, foreign)
+    │   ├── LedgerUnreadable    a ledger is damaged, foreign, of another version or another cluster
+    │   └── LedgerUnwritable    its disk is full or read-only
     ├── Stopped                 the daemon is stopping; unwinds a sync, is no failure
     ├── SyncError               the answers cannot be brought together into a true count
     └── ApiError                one call of the cloud API did not give a page
@@ -52,6 +54,14 @@ class ConfigError(ExporterError):
 
 class StateError(ExporterError):
     """The state directory or a file in it cannot be used."""
+
+
+class LedgerUnreadable(StateError):  # noqa: N818 - says what is the matter
+    """The file is damaged, of another program, of a newer version, or of another cluster."""
+
+
+class LedgerUnwritable(StateError):  # noqa: N818 - says what is the matter
+    """The disk is full or read-only: the transaction was undone, the file is as it was."""
 
 
 class Stopped(ExporterError):  # noqa: N818 - an unwinding, not a failure

@@ -3,7 +3,7 @@
 import sqlite3
 
 APPLICATION_ID = 0x45485043  # "EHPC"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 FIXED_STATUSES = ("", "finished", "exited", "cancelled", "pending", "running")
 """Statuses whose ids are their places here, so that indexes and queries can name them.
@@ -13,10 +13,15 @@ The empty one marks a job that is no longer active and whose end has not been se
 LAST_END_STATUS_ID = 3
 PENDING_ID = FIXED_STATUSES.index("pending")
 
-# By row, not clustered by uuid: identities are random, and jobs that are young together change
-# together, so that a page of changes dirties few pages of the file.
-_JOB_COLUMNS = """
-    uuid TEXT NOT NULL UNIQUE,
+JOB_COLUMNS = "uuid, status, queue, user, cores, submitted_at, started_at, modified_at"
+
+# By row, not clustered by uuid nor with an index of it: identities are random, and jobs that are
+# young together change together, so that a page of changes dirties few pages of the file. Where a
+# job is, ``places`` knows. Ended jobs are ranked by an index to which new ones are added at one end;
+# active ones, which change, have a small one of their own, so that a change need not look for its
+# old place in the large one.
+_JOBS = """
+    uuid TEXT NOT NULL{unique},
     status INTEGER NOT NULL,
     queue INTEGER NOT NULL,
     user INTEGER NOT NULL,
@@ -31,10 +36,11 @@ CREATE TABLE about (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT 
 CREATE TABLE statuses (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE queues (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE users (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
-CREATE TABLE jobs ({_JOB_COLUMNS});
-CREATE INDEX jobs_by_change ON jobs (modified_at);
-CREATE INDEX jobs_active ON jobs (status, queue, submitted_at) WHERE status > {LAST_END_STATUS_ID};
-CREATE TABLE gone ({_JOB_COLUMNS});
+CREATE TABLE jobs ({_JOBS.format(unique="")});
+CREATE INDEX jobs_ended ON jobs (modified_at) WHERE status <= {LAST_END_STATUS_ID};
+CREATE INDEX jobs_active ON jobs (status, queue, submitted_at, modified_at)
+    WHERE status > {LAST_END_STATUS_ID};
+CREATE TABLE gone ({_JOBS.format(unique=" UNIQUE")});
 CREATE TABLE tallies (
     kind TEXT NOT NULL, queue TEXT NOT NULL, status TEXT NOT NULL,
     count INTEGER NOT NULL, sum_seconds REAL NOT NULL, buckets TEXT NOT NULL,
@@ -48,7 +54,7 @@ CREATE TABLE shown (label TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (label
     WITHOUT ROWID;
 """
 
-TEMPORARY_TABLES = f"CREATE TEMP TABLE suspects ({_JOB_COLUMNS})"
+TEMPORARY_TABLES = f"CREATE TEMP TABLE suspects ({_JOBS.format(unique=' UNIQUE')})"
 """Jobs taken out of the list of jobs until it is proven that they are gone, not moved."""
 
 
@@ -64,14 +70,3 @@ def create(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
-
-
-def tune(connection: sqlite3.Connection) -> None:
-    """Settings of one connection: small memory, and safe against a killed process."""
-    connection.execute("PRAGMA journal_mode = WAL")
-    # A power cut may take the last transactions, whole; jobs and counters go back together.
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA wal_autocheckpoint = 4000")
-    connection.execute("PRAGMA cache_size = -16384")
-    connection.execute("PRAGMA temp_store = FILE")
-    connection.execute(TEMPORARY_TABLES)

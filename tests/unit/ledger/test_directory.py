@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.errors import StateError
+from exporter.errors import LedgerUnreadable, StateError
 from exporter.ledger.directory import StateDirectory, set_aside
 from exporter.ledger.spending import FileSpendingLog
-from exporter.ledger.store import Ledger, LedgerUnreadable, open_ledger
+from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import ClusterIdentity
 from tests.unit.ledger.made import run_of
 from tests.unit.ledger.test_store import in_child, write_some_of_everything
@@ -94,8 +94,8 @@ class TestBadFiles:
             (lambda self, path: self._truncate(path), ""),
             (lambda self, path: self._zero_the_middle(path), ""),
             (lambda self, path: self._foreign(path), "not a ledger"),
-            (lambda self, path: self._pragma(path, "PRAGMA user_version = 2"), "version 2"),
-            (lambda self, path: self._pragma(path, "PRAGMA user_version = 0"), "version 0"),
+            (lambda self, path: self._pragma(path, "PRAGMA user_version = 3"), "version 3"),
+            (lambda self, path: self._pragma(path, "PRAGMA user_version = 1"), "version 1"),
             (lambda self, path: self._pragma(path, "PRAGMA application_id = 7"), "not a ledger"),
             (lambda self, path: self._pragma(path, "DROP TABLE tallies"), ""),
             (lambda self, path: self._pragma(path, "DROP TABLE about"), ""),

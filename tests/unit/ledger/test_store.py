@@ -11,8 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from exporter.errors import LedgerUnreadable, LedgerUnwritable
+from exporter.ledger.jobs import MOST_RECENT
 from exporter.ledger.records import Change, JobTotals, Progress, TallyKey
-from exporter.ledger.store import Ledger, LedgerUnreadable, LedgerUnwritable, open_ledger
+from exporter.ledger.store import Ledger, open_ledger
 from tests.unit.ledger.made import AT, job, run_of
 
 WHOSE = "https://cloud zone ehpc-1"
@@ -172,7 +174,7 @@ class TestApply:
             "123",
             "null",
             "[1]",
-            pytest.param("nul\0byte", marks=pytest.mark.xfail(reason="json_each ends at a NUL")),
+            "nul\0byte",
         ],
     )
     def test_any_text_is_an_identity(self, ledger: Ledger, uuid: str) -> None:
@@ -183,6 +185,29 @@ class TestApply:
         with ledger.transaction():
             ledger.suspect([uuid])
             assert (ledger.size, ledger.suspects) == (0, 1)
+
+    def test_more_than_memory_holds_are_found_and_changed(self, ledger: Ledger) -> None:
+        many = MOST_RECENT + 2000
+        with ledger.transaction():
+            assert len(ledger.apply(run_of(many, "running"))) == many
+        for status in ("running", "finished"):
+            for first in range(0, many, 1000):
+                with ledger.transaction():
+                    changes = ledger.apply(run_of(1000, status, first=first))
+                assert len(changes) == (0 if status == "running" else 1000)
+        assert ledger.totals() == {("finished", "q", "u"): JobTotals(many, many)}
+
+    def test_jobs_that_came_back_after_an_undone_growth_are_known(self, ledger: Ledger) -> None:
+        """Where jobs are was noted anew while these were gone."""
+        with ledger.transaction():
+            ledger.apply(run_of(500))
+        with pytest.raises(KeyError), ledger.transaction():  # noqa: PT012
+            ledger.suspect([each.uuid for each in run_of(500)])
+            ledger.apply(run_of(1000, first=500))
+            raise KeyError
+        with ledger.transaction():
+            assert ledger.apply(run_of(500)) == []
+        assert ledger.size == 500
 
     def test_oldest_pending_is_by_queue_and_only_of_pending_jobs(self, ledger: Ledger) -> None:
         with ledger.transaction():

@@ -3,13 +3,17 @@
 import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
+from unittest.mock import patch
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+import exporter.ledger.jobs
+import exporter.ledger.places
 from exporter.ledger.records import Change, JobTotals
-from exporter.ledger.store import GONE_KEPT_SECONDS, open_ledger
+from exporter.ledger.store import open_ledger
+from exporter.ledger.suspects import GONE_KEPT_SECONDS
 from exporter.model import END_STATUSES, Job
 from tests.unit.ledger.made import AT
 
@@ -211,5 +215,25 @@ class LedgerMachine(RuleBasedStateMachine):
             self.gone.pop(uuid, None)
 
 
+class CrampedLedgerMachine(LedgerMachine):
+    """The same where memory holds two jobs, and the table of places is full again and again."""
+
+    def __init__(self) -> None:
+        self.patches = [
+            patch.object(exporter.ledger.jobs, "MOST_RECENT", 2),
+            patch.object(exporter.ledger.places, "_SMALLEST", 4),
+        ]
+        for each in self.patches:
+            each.start()
+        super().__init__()
+
+    def teardown(self) -> None:
+        super().teardown()
+        for each in self.patches:
+            each.stop()
+
+
 TestLedger = LedgerMachine.TestCase
 TestLedger.settings = settings(max_examples=35, stateful_step_count=12, deadline=None)
+TestCrampedLedger = CrampedLedgerMachine.TestCase
+TestCrampedLedger.settings = settings(max_examples=35, stateful_step_count=12, deadline=None)

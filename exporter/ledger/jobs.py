@@ -1,0 +1,238 @@
+"""The table of jobs: found by identity, added, rewritten, taken out; ranked and counted by time."""
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Literal
+
+from exporter.errors import LedgerUnreadable
+from exporter.ledger import schema
+from exporter.ledger.places import Places
+from exporter.ledger.totals import GroupKey
+from exporter.ledger.words import Words
+from exporter.model import Job
+
+TimeColumn = Literal["modified_at", "submitted_at"]
+"""By which moment jobs are ranked; one that is not known counts as 0, the oldest."""
+
+Row = tuple[str, int, int, int, int, int, int | None, int]
+"""A job as it is written, names replaced by their numbers: the ``schema.JOB_COLUMNS``."""
+_NumberedRow = tuple[str, int, int, int, int, int, int | None, int, int]
+"""The same, and its row number."""
+
+MOST_RECENT = 10_000
+"""How many jobs are kept in memory because they have just changed: about 6 MB."""
+
+_COLUMNS = schema.JOB_COLUMNS
+_INSERT = f"INSERT INTO jobs ({_COLUMNS}, rowid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_REWRITE = (
+    "UPDATE jobs SET status = ?2, queue = ?3, user = ?4, cores = ?5, submitted_at = ?6,"
+    " started_at = ?7, modified_at = ?8 WHERE rowid = ?9"
+)
+_SOME = "rowid IN (SELECT value FROM json_each(?))"
+_ENDED = f"status <= {schema.LAST_END_STATUS_ID}"
+_ACTIVE = f"status > {schema.LAST_END_STATUS_ID}"
+
+
+Kept = tuple[Job, int]
+"""A job, and the number of the row in which it is."""
+
+
+class JobTable:
+    """The jobs that are known, in the file; those that changed last, in memory as well."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._statuses = Words(connection, "statuses")
+        self._queues = Words(connection, "queues")
+        self._users = Words(connection, "users")
+        self._recent: dict[str, Kept] = {}
+        self._places = Places()
+        self._refilled = False
+        self._next_row_number = 1
+        self._refill_places()
+
+    # -- transactions --------------------------------------------------------------------------
+
+    def keep(self) -> None:
+        """What was written stands."""
+        self._refilled = False
+
+    def undo(self) -> None:
+        """The transaction was undone."""
+        for words in (self._statuses, self._queues, self._users):
+            words.reload()
+        self._recent.clear()
+        if self._refilled:  # perhaps without rows that are back now
+            self._refill_places()
+            self._refilled = False
+
+    # -- changing ------------------------------------------------------------------------------
+
+    def add(self, jobs: Sequence[Job]) -> None:
+        """Jobs that are not in the table."""
+        first = self._next_row_number
+        self._next_row_number += len(jobs)
+        added = list(zip(jobs, range(first, self._next_row_number), strict=True))
+        self._connection.executemany(_INSERT, self._numbered_rows(added))
+        if self._places.has_room(len(jobs)):
+            self._places.add((job.uuid, number) for job, number in added)
+        else:
+            self._refilled = True
+            self._refill_places()
+        self._remember(added)
+
+    def rewrite(self, changed: Sequence[Kept]) -> None:
+        """Rows that are in the table and what is in them now."""
+        self._connection.executemany(_REWRITE, self._numbered_rows(changed))
+        self._remember(changed)
+
+    def take_out(self, kept: Collection[Kept]) -> None:
+        """Delete jobs."""
+        numbers = [number for _, number in kept]
+        self._connection.execute(f"DELETE FROM jobs WHERE {_SOME}", (json.dumps(numbers),))
+        for job, _ in kept:
+            self._recent.pop(job.uuid, None)
+
+    # -- finding -------------------------------------------------------------------------------
+
+    def find(self, uuids: Collection[str]) -> dict[str, Kept]:
+        """Those of the jobs that are known."""
+        recent = self._recent
+        found = {uuid: recent[uuid] for uuid in uuids if uuid in recent}
+        if len(found) < len(uuids):
+            wanted = {uuid for uuid in uuids if uuid not in found}
+            if hints := self._places.hints(wanted):
+                for kept in self._select(_SOME, json.dumps(hints)):
+                    uuid = kept[0][0]
+                    if uuid in wanted:
+                        found[uuid] = kept
+        return found
+
+    def ended_before(self, at: float) -> list[Kept]:
+        """Ended jobs whose last change lies before a moment."""
+        return list(self._select(f"{_ENDED} AND modified_at < ?", at))
+
+    def between(self, newest_at: float, oldest_at: float, by: TimeColumn) -> Iterator[Kept]:
+        """All jobs of a span of time, its bounds included; they may be infinite."""
+        return self._select(f"{by} BETWEEN ? AND ?", _integral(oldest_at), _integral(newest_at))
+
+    def not_in(self, table: str) -> Iterator[Kept]:
+        """Jobs that a table of identities has not."""
+        return self._select(f"uuid NOT IN (SELECT uuid FROM {table})")
+
+    def in_status(self, status: str) -> list[Kept]:
+        """All jobs in a status, newest change first."""
+        number = self._statuses.get(status)
+        if number is None:
+            return []
+        part = _ACTIVE if number > schema.LAST_END_STATUS_ID else _ENDED
+        return list(self._select(f"{part} AND status = ? ORDER BY modified_at DESC", number))
+
+    def active(self) -> Iterator[tuple[str, str, int]]:
+        """(uuid, status, modified_at) of every active job, newest change first."""
+        texts = self._statuses.texts
+        rows = self._connection.execute(
+            f"SELECT uuid, status, modified_at FROM jobs WHERE {_ACTIVE} ORDER BY modified_at DESC"
+        )
+        return ((uuid, texts[status], modified_at) for uuid, status, modified_at in rows)
+
+    # -- counting ------------------------------------------------------------------------------
+
+    def count_between(self, newest_at: float, oldest_at: float, by: TimeColumn) -> int:
+        """How many jobs are of a span of time, its bounds included; they may be infinite."""
+        return sum(
+            self._connection.execute(
+                f"SELECT COUNT(*) FROM jobs WHERE {part} AND {by} BETWEEN ? AND ?",
+                (_integral(oldest_at), _integral(newest_at)),
+            ).fetchone()[0]
+            for part in (_ENDED, _ACTIVE)
+        )
+
+    def oldest_pending(self) -> dict[str, int]:
+        """By queue, the submit time of the pending job that waits longest."""
+        rows = self._connection.execute(
+            "SELECT queue, MIN(submitted_at) FROM jobs INDEXED BY jobs_active"
+            f" WHERE {_ACTIVE} AND status = {schema.PENDING_ID} AND submitted_at > 0"
+            " GROUP BY queue"
+        )
+        return {self._queues.texts[queue]: oldest for queue, oldest in rows}
+
+    def groups(self) -> Iterator[tuple[GroupKey, int, int]]:
+        """(status, queue, user), jobs and cores of each group. Raises ``LedgerUnreadable``."""
+        statuses, queues, users = self._statuses.texts, self._queues.texts, self._users.texts
+        fixed = [statuses.get(number) for number in range(len(schema.FIXED_STATUSES))]
+        if fixed != list(schema.FIXED_STATUSES):
+            raise LedgerUnreadable("it is damaged")
+        rows = self._connection.execute(
+            "SELECT status, queue, user, COUNT(*), SUM(cores) FROM jobs GROUP BY 1, 2, 3"
+        )
+        for status, queue, user, jobs, cores in rows:
+            try:
+                yield (statuses[status], queues[queue], users[user]), jobs, cores
+            except KeyError:
+                raise LedgerUnreadable("it is damaged") from None
+
+    # -- rows ----------------------------------------------------------------------------------
+
+    def rows(self, jobs: Iterable[Job]) -> list[Row]:
+        """Jobs as they are written."""
+        return [row[:8] for row in self._numbered_rows((job, 0) for job in jobs)]
+
+    def jobs(self, rows: Iterable[Row]) -> Iterator[Job]:
+        """Jobs as they were written."""
+        return (job for job, _ in self._kept((*row, 0) for row in rows))
+
+    def _numbered_rows(self, kept: Iterable[Kept]) -> list[_NumberedRow]:
+        statuses, queues, users = self._statuses, self._queues, self._users
+        return [
+            (
+                uuid, statuses[status], queues[queue], users[user], cores,
+                submitted_at or 0, started_at, modified_at or 0, number,
+            )
+            for (
+                (uuid, status, queue, user, cores, submitted_at, started_at, modified_at), number,
+            ) in kept
+        ]  # fmt: skip
+
+    def _kept(self, rows: Iterable[_NumberedRow]) -> Iterator[Kept]:
+        statuses, queues, users = self._statuses.texts, self._queues.texts, self._users.texts
+        return (
+            (
+                Job(
+                    uuid, statuses[status], queues[queue], users[user], cores,
+                    submitted_at or None, started_at, modified_at or None,
+                ),
+                number,
+            )
+            for uuid, status, queue, user, cores, submitted_at, started_at, modified_at, number
+            in rows
+        )  # fmt: skip
+
+    def _select(self, where: str, *values: float | str) -> Iterator[Kept]:
+        return self._kept(
+            self._connection.execute(f"SELECT {_COLUMNS}, rowid FROM jobs WHERE {where}", values)
+        )
+
+    def _remember(self, kept: Iterable[tuple[Job, int]]) -> None:
+        recent = self._recent
+        for job, number in kept:
+            recent.pop(job.uuid, None)  # so that it comes last
+            recent[job.uuid] = (job, number)
+        if len(recent) > MOST_RECENT:
+            for uuid in list(islice(recent, MOST_RECENT // 2)):  # those that came first
+                del recent[uuid]
+
+    def _refill_places(self) -> None:
+        ask = self._connection.execute
+        jobs, last = ask("SELECT COUNT(*), MAX(rowid) FROM jobs").fetchone()
+        self._next_row_number = max(self._next_row_number, (last or 0) + 1)
+        self._places.refill(jobs, ask("SELECT uuid, rowid FROM jobs"))
+
+
+def _integral(at: float) -> int:
+    """A bound that SQLite can compare with its 64-bit integers."""
+    if at == float("inf"):
+        return 2**62
+    return -(2**62) if at == float("-inf") else int(at)

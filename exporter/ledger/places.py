@@ -1,0 +1,69 @@
+"""In which row of the table each job is: identity -> row number, in memory.
+
+Identities are random, so that an index of them in the file would cost the reading, and the writing,
+of a page of it for nearly every job that is looked up or added. This takes 8 bytes a slot, of which
+at most six in ten are in use: 16 MB for a million jobs.
+
+An entry is only a hint: half a hash, and a row number, which suffices for four billion jobs. Whoever follows it compares the identity in
+the row. So an entry is never taken back: that of a row which is gone, or whose insertion was undone,
+leads nowhere.
+"""
+
+from array import array
+from collections.abc import Iterable
+
+_SMALLEST = 1 << 10
+_MOST_IN_USE = 0.6
+_GROWTH = 1.25
+_ROW_BITS = 32
+_ROW_MASK = (1 << _ROW_BITS) - 1
+_WORD_MASK = (1 << 64) - 1
+
+
+class Places:
+    """Hints by the hash of an identity: open addressing, linear probing."""
+
+    def __init__(self) -> None:
+        self._mask = _SMALLEST - 1
+        self._slots = array("Q", bytes(8 * _SMALLEST))
+        self._in_use = 0
+
+    def has_room(self, jobs: int) -> bool:
+        """Whether so many can be added; else it is time to ``refill``."""
+        return self._in_use + jobs <= _MOST_IN_USE * len(self._slots)
+
+    def refill(self, jobs: int, entries: Iterable[tuple[str, int]]) -> None:
+        """Begin anew with the identities and row numbers of so many jobs, and room for more."""
+        size = _SMALLEST
+        while jobs * _GROWTH > _MOST_IN_USE * size:
+            size *= 2
+        self._slots = array("Q")  # the old one goes before the new one comes
+        self._slots = array("Q", bytes(8)) * size
+        self._mask = size - 1
+        self._in_use = 0
+        self.add(entries)
+
+    def add(self, entries: Iterable[tuple[str, int]]) -> None:
+        """Note where jobs are."""
+        slots, mask = self._slots, self._mask
+        for uuid, row_number in entries:
+            hashed = hash(uuid)
+            slot = hashed & mask
+            while slots[slot]:
+                slot = (slot + 1) & mask
+            slots[slot] = (hashed & ~_ROW_MASK | row_number) & _WORD_MASK
+            self._in_use += 1
+
+    def hints(self, uuids: Iterable[str]) -> list[int]:
+        """The numbers of the rows in which the jobs are, if they are known; some lead nowhere."""
+        slots, mask = self._slots, self._mask
+        found = []
+        for uuid in uuids:
+            hashed = hash(uuid)
+            tag = hashed >> _ROW_BITS & _ROW_MASK
+            slot = hashed & mask
+            while entry := slots[slot]:
+                if entry >> _ROW_BITS == tag:
+                    found.append(entry & _ROW_MASK)
+                slot = (slot + 1) & mask
+        return found

@@ -1,0 +1,86 @@
+"""Jobs that are taken out of the list because they seem to be gone, until that is proven or refuted.
+
+An answer that leaves jobs out may be followed by one that has them again: those that changed within
+the last day are remembered for as long after they are gone, so that they are not new then.
+"""
+
+import json
+import sqlite3
+from collections.abc import Collection, Sequence
+from typing import Literal
+
+from exporter.ledger import schema
+from exporter.ledger.jobs import JobTable
+from exporter.model import Job
+
+GONE_KEPT_SECONDS = 86400.0
+
+_COLUMNS = schema.JOB_COLUMNS
+_SOME = "uuid IN (SELECT value FROM json_each(?))"
+
+
+class Suspects:
+    """Beside the table of jobs. Suspicion does not outlive the process, nor an undone transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, table: JobTable) -> None:
+        self._connection = connection
+        self._table = table
+        self.count = 0
+
+    def add(self, jobs: Sequence[Job]) -> None:
+        """Remember jobs that are taken out of the list."""
+        self._connection.executemany(
+            f"INSERT OR REPLACE INTO suspects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            self._table.rows(jobs),
+        )
+        self.count += len(jobs)
+
+    def take_back(self, uuids: Collection[str]) -> dict[str, Job]:
+        """Forget that jobs are suspected, or were gone: they have been seen. Gives those that were,
+        as they were known."""
+        found: dict[str, Job] = {}
+        asked = json.dumps(list(uuids))
+        if self.count:
+            found = self._take("suspects", asked)
+            self.count -= len(found)
+        if self._connection.execute("SELECT 1 FROM gone LIMIT 1").fetchone():
+            found |= self._take("gone", asked)
+        return found
+
+    def take_all(self) -> list[Job]:
+        """None is a suspect any longer. Gives those that were."""
+        if not self.count:
+            return []
+        rows = self._connection.execute(f"SELECT {_COLUMNS} FROM suspects").fetchall()
+        self._connection.execute("DELETE FROM suspects")
+        self.count = 0
+        return list(self._table.jobs(rows))
+
+    def forget(self, now_at: float) -> int:
+        """They are gone. Returns how many they were."""
+        gone, self.count = self.count, 0
+        if gone:
+            kept_from_at = int(now_at - GONE_KEPT_SECONDS)
+            self._connection.execute("DELETE FROM gone WHERE modified_at < ?", (kept_from_at,))
+            self._connection.execute(
+                f"INSERT OR REPLACE INTO gone ({_COLUMNS}) SELECT {_COLUMNS} FROM suspects"
+                " WHERE modified_at >= ?",
+                (kept_from_at,),
+            )
+            self._connection.execute("DELETE FROM suspects")
+        return gone
+
+    def keep(self) -> None:
+        """What was written stands, suspicions included."""
+
+    def undo(self) -> None:
+        """The transaction was undone."""
+        self.count = 0
+
+    def _take(self, name: Literal["suspects", "gone"], asked: str) -> dict[str, Job]:
+        rows = self._connection.execute(
+            f"SELECT {_COLUMNS} FROM {name} WHERE {_SOME}", (asked,)
+        ).fetchall()
+        if rows:
+            self._connection.execute(f"DELETE FROM {name} WHERE {_SOME}", (asked,))
+        return {job.uuid: job for job in self._table.jobs(rows)}

@@ -1,0 +1,35 @@
+"""Texts that come again and again, kept once."""
+
+import sqlite3
+from typing import Literal
+
+
+class Words(dict[str, int]):
+    """The number of each label text; asked for one that has none, it gives and writes it.
+
+    ``texts`` is the way back. A dictionary, as every record of every page asks three of them.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, table: Literal["statuses", "queues", "users"]
+    ) -> None:
+        super().__init__()
+        self._connection = connection
+        self._table = table
+        self.texts: dict[int, str] = {}
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the table anew, as at the start or after an undone transaction."""
+        rows = self._connection.execute(f"SELECT id, text FROM {self._table}")
+        self.texts = dict(rows.fetchall())
+        self.clear()
+        self.update((text, number) for number, text in self.texts.items())
+
+    def __missing__(self, text: str) -> int:
+        cursor = self._connection.execute(f"INSERT INTO {self._table} (text) VALUES (?)", (text,))
+        number = cursor.lastrowid
+        assert number is not None  # noqa: S101 - an INSERT always has one
+        self.texts[number] = text
+        self[text] = number
+        return number

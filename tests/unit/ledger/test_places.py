@@ -1,0 +1,76 @@
+"""Hints to rows: whatever was added is found again, however full and unlucky the table is."""
+
+from collections.abc import Iterator
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.ledger.places import Places
+
+
+class Colliding(str):
+    """An identity whose hash is chosen."""
+
+    __slots__ = ("chosen",)
+
+    def __new__(cls, text: str, chosen: int) -> "Colliding":
+        self = super().__new__(cls, text)
+        self.chosen = chosen
+        return self
+
+    def __hash__(self) -> int:
+        return self.chosen
+
+    def __eq__(self, other: object) -> bool:
+        return str(self) == str(other)
+
+
+HASHES = st.one_of(
+    st.sampled_from([0, -1, 1, 1023, 1 << 32, -(1 << 32), 2**61 - 2, -(2**61) + 2]),
+    st.integers(-(2**61) + 1, 2**61 - 2),
+)
+
+
+def identities(hashes: list[int]) -> list[str]:
+    return [Colliding(f"job-{number}", chosen) for number, chosen in enumerate(hashes)]
+
+
+@given(st.lists(HASHES, max_size=60))
+def test_what_was_added_is_among_the_hints(hashes: list[int]) -> None:
+    places = Places()
+    uuids = identities(hashes)
+    places.add((uuid, row_number) for row_number, uuid in enumerate(uuids, 1))
+    for row_number, uuid in enumerate(uuids, 1):
+        assert row_number in places.hints([uuid])
+    assert set(places.hints(uuids)) == set(range(1, len(uuids) + 1))
+
+
+@given(st.lists(HASHES, min_size=1, max_size=60))
+def test_the_same_job_in_another_row_has_both_hints(hashes: list[int]) -> None:
+    places = Places()
+    uuids = identities(hashes)
+    places.add((uuid, 7) for uuid in uuids)
+    places.add((uuid, 2**32 - 1) for uuid in uuids)
+    for uuid in uuids:
+        assert {7, 2**32 - 1} <= set(places.hints([uuid]))
+
+
+def test_jobs_that_were_not_added_have_hardly_a_hint() -> None:
+    places = Places()
+    places.add((f"job-{number}", number) for number in range(1, 601))
+    assert len(places.hints(f"other-{number}" for number in range(10_000))) < 10
+
+
+def test_a_full_table_says_so_and_a_new_one_has_room_for_more() -> None:
+    places = Places()
+    entries = [(f"job-{number}", number) for number in range(1, 5001)]
+    assert not places.has_room(len(entries))
+
+    def once() -> Iterator[tuple[str, int]]:
+        yield from entries
+
+    places.refill(len(entries), once())
+    assert places.has_room(len(entries) // 5)
+    assert set(places.hints(uuid for uuid, _ in entries)) >= set(range(1, 5001))
+    places.refill(0, [])
+    assert places.hints(uuid for uuid, _ in entries) == []
