@@ -72,10 +72,10 @@ def measure(bench: Bench) -> Findings:
             )
     findings.remarks.append(
         f"Means of {pages} different pages of {PAGE_LIMIT} jobs, about 75 kB each; CPU time of the"
-        " thread, what SQLite's checkpoints cost included; on disk, a page a transaction. Known:"
-        " nothing has changed. Busy: at the head of the list, 60 of them have changed or are new."
-        " Changed: all of them are active jobs that have. New: as a first start reads the history,"
-        f" {CALLS_WRITTEN_TOGETHER} pages a transaction."
+        " thread, what SQLite's checkpoints cost included; on disk. Known: nothing has changed. Busy:"
+        " at the head of the list, 60 of them have changed or are new. Both a page a transaction."
+        " Changed: all of them are active jobs that have, as a restart catches up. New: as a first"
+        f" start reads the history. Both {CALLS_WRITTEN_TOGETHER} pages a transaction."
         " The goal, 3, is for the time in units of json.loads."
     )
     return findings
