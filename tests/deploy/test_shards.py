@@ -56,8 +56,10 @@ def test_two_shards_poll_all_and_keep_the_share(tmp_path: Path) -> None:
         until(lambda: len(world.calls()) > began + 1.5 * REQUESTS * SHARE, "more calls")
         # Else it would be no wonder that the share is kept.
         until(
-            lambda: most_within(PERIOD_SECONDS, [entry.at for entry in world.calls()])
-            > REQUESTS * SHARE / SHARDS,
+            lambda: (
+                most_within(PERIOD_SECONDS, [entry.at for entry in world.calls()])
+                > REQUESTS * SHARE / SHARDS
+            ),
             "more calls in a period than one shard may make",
         )
         calls = [entry.at for entry in world.calls()]
