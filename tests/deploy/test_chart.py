@@ -310,6 +310,22 @@ def test_the_rules_are_the_projects(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_probes_of_a_protected_exporter_log_in(render: Render) -> None:
+    (pod,) = (
+        each["spec"]["template"]["spec"]
+        for each in render("fleet-values.yaml")
+        if each["kind"] == "StatefulSet"
+    )
+    (container,) = pod["containers"]
+    environ = {each["name"]: each.get("value") for each in container["env"]}
+    mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+    assert environ["EHPC_HEALTH_LOGIN_FILE"] == f"{mounts['web']}/login"
+    for kind, path in (("livenessProbe", "/-/healthy"), ("readinessProbe", "/-/ready")):
+        program, file, address = container[kind]["exec"]["command"]
+        assert (program, file) == ("python3", "/opt/ehpc-exporter/healthcheck.py")
+        assert address == f"https://127.0.0.1:10046{path}"
+
+
 def test_thresholds_and_runbooks_can_be_others(render: Render) -> None:
     groups = only(render("fleet-values.yaml"), "PrometheusRule")["spec"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]

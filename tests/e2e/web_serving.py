@@ -3,7 +3,7 @@
 import contextlib
 import http.client
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from exporter.clock import SystemClock
@@ -56,6 +56,7 @@ def serving(
     tls: ssl.SSLContext | None = None,
     users: Mapping[str, str] | None = None,
     staleness_seconds: float = float("inf"),
+    ready: Callable[[], str | None] = lambda: None,
 ) -> Iterator[Serving]:
     """Serve the states until the end of the block."""
     board, telemetry, clock = SnapshotBoard(), Telemetry(), SystemClock()
@@ -78,9 +79,7 @@ def serving(
             shared.reload,
         )
     )
-    parts = WebParts(
-        exposition, lambda: None, lambda: None, lambda: None, page, Manual("1.2.3").leaf
-    )
+    parts = WebParts(exposition, lambda: None, ready, lambda: None, page, Manual("1.2.3").leaf)
     app = WebApp(parts, WebOptions(), users=users)
     server = WebServer(app, listen, limits=limits, tls=tls)
     world = Serving(server, app, board, telemetry, exposition, server.bind())
