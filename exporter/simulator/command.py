@@ -34,95 +34,116 @@ class SimulatorError(Exception):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``simulate``."""
-    example = Account()
     parser.add_argument(
         "--listen-address",
         default="127.0.0.1:18080",
         metavar="HOST:PORT",
         help="where to listen; port 0 takes a free one (default %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of everything that is left to chance")
     parser.add_argument(
+        "--truth",
+        action="store_true",
+        help="print plain counts of the jobs as JSON, by cluster id, and exit",
+    )
+    _add_clusters(parser.add_argument_group("the clusters and their jobs"))
+    _add_trace(parser.add_argument_group("a recorded workload in their place"))
+    _add_account(parser.add_argument_group("the account"))
+    _add_behaviour(parser.add_argument_group("how the API behaves"))
+
+
+def _add_clusters(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--seed", type=int, default=1, help="of everything that is left to chance")
+    group.add_argument(
         "--clusters", type=int, default=4, help="how many clusters (default %(default)s)"
     )
-    parser.add_argument(
+    group.add_argument(
         "--speed",
         type=float,
         default=1.0,
         metavar="FACTOR",
         help="simulated seconds per real second; 0 stands still (default %(default)s)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--pace",
         type=float,
         default=1.0,
         metavar="FACTOR",
         help="so many times as many jobs, each so many times shorter (default %(default)s)",
     )
-    parser.add_argument(
-        "--dialect",
-        choices=tuple(DIALECTS),
-        default="documented",
-        metavar="NAME",
-        help=f"how the API behaves where its documentation does not say: {', '.join(DIALECTS)}",
-    )
-    parser.add_argument(
+
+
+def _add_trace(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--trace",
         type=Path,
         metavar="FILE",
         help="replay a workload from a .csv or .csv.gz with the columns submit_s,run_s,cores,"
         "user,queue, in one cluster, instead of a made-up one",
     )
-    parser.add_argument(
+    group.add_argument(
         "--at",
         type=float,
         default=0.0,
         metavar="SECONDS",
-        help="with --trace: the moment of the trace that is now (default: its beginning)",
+        help="the moment of the trace that is now (default: its beginning)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--queue-cores",
         type=int,
         metavar="N",
-        help="with --trace: cores of every queue, at least its widest job "
-        "(default: by the queue's load)",
+        help="cores of every queue, at least its widest job (default: by the queue's load)",
     )
-    parser.add_argument("--access-key-id", default=example.access_key_id, metavar="ID")
-    parser.add_argument("--secret-access-key", default=example.secret_access_key, metavar="SECRET")
-    parser.add_argument(
+
+
+def _add_account(group: argparse._ArgumentGroup) -> None:
+    example = Account()
+    group.add_argument("--access-key-id", default=example.access_key_id, metavar="ID")
+    group.add_argument("--secret-access-key", default=example.secret_access_key, metavar="SECRET")
+    group.add_argument(
         "--quota-requests",
         type=int,
         default=2000,
         metavar="N",
         help="requests within the period, 0 for no quota (default %(default)s)",
     )
-    parser.add_argument("--quota-period", type=float, default=3600.0, metavar="SECONDS")
-    parser.add_argument(
+    group.add_argument(
+        "--quota-period",
+        type=float,
+        default=3600.0,
+        metavar="SECONDS",
+        help="the period (default %(default)s)",
+    )
+
+
+def _add_behaviour(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--dialect",
+        choices=tuple(DIALECTS),
+        default="documented",
+        metavar="NAME",
+        help=f"how it behaves where its documentation does not say: {', '.join(DIALECTS)}",
+    )
+    group.add_argument(
         "--latency",
         type=float,
         default=0.0,
         metavar="SECONDS",
         help="how long each answer takes at least",
     )
-    parser.add_argument(
+    group.add_argument(
         "--clock-skew",
         type=float,
         default=0.0,
         metavar="SECONDS",
-        help="how far the API's own clock is ahead of this machine's",
+        help="how far its own clock is ahead of this machine's",
     )
-    parser.add_argument(
+    group.add_argument(
         "--fault",
         action="append",
         default=[],
         metavar="NAME[:KEY=VALUE,...]",
         help="let calls fail; keys: cluster, skip, next, every, probability, for, seconds; "
         f"names: {', '.join(fault_names())}",
-    )
-    parser.add_argument(
-        "--truth",
-        action="store_true",
-        help="print plain counts of the jobs as JSON, by cluster id, and exit",
     )
 
 
