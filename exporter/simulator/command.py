@@ -239,7 +239,17 @@ def _greeting(server: SimulatorServer) -> str:
         f"  cluster_id {cluster.cluster_id}  zone {cluster.zone}  jobs {len(cluster.jobs)}\n"
         for cluster in clusters
     )
-    return f"simulator listening on {server.address}\n{hosted}"
+    return f"simulator listening on {server.address}\n{_keys(server)}{hosted}"
+
+
+def _keys(server: SimulatorServer) -> str:
+    """The example's keys, which nobody can guess; whoever gave others knows them."""
+    example = Account()
+    if example not in server.simulation.cloud.accounts:
+        return ""
+    return (
+        f"  access_key_id {example.access_key_id}  secret_access_key {example.secret_access_key}\n"
+    )
 
 
 def _await_signal() -> None:

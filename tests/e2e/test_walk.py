@@ -1,0 +1,106 @@
+"""The README's walk, from nothing to two clusters behind TLS and a password, command by command.
+
+Its blocks run as they stand, one after the other in one shell, with a pretend cloud for the real one.
+Only the ports are others, since tests share a machine, and the installation is the one under test.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.running import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+WALK = README.partition("## A real configuration in ten minutes\n")[2].partition("\n## ")[0]
+PATIENCE_SECONDS = 120
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", WALK, re.MULTILINE | re.DOTALL)
+
+
+def script(exporter_port: int, cloud_port: int) -> str:
+    """The commands of all steps, but the installation."""
+    install, real_keys, *rest = blocks("sh")
+    assert "pip install ." in install
+    assert "EHPC_ENDPOINT=https://hpc.api.qingcloud.com" in real_keys
+    text = "set -eux -o pipefail\ntrap 'kill $(jobs -p); wait' EXIT\n" + "".join(rest)
+    for told, ours in (
+        ("simulate >", f"simulate --listen-address=127.0.0.1:{cloud_port} >"),
+        ("127.0.0.1:18080", f"127.0.0.1:{cloud_port}"),
+        (
+            "--web.config.file=web.yml &",
+            f"--web.config.file=web.yml --web.listen-address=:{exporter_port} &",
+        ),
+        ("localhost:10046", f"localhost:{exporter_port}"),
+    ):
+        assert told in text, f"the walk has changed: {told}"
+        text = text.replace(told, ours)
+    return text
+
+
+def free_ports() -> tuple[int, int]:
+    with socket.create_server(("", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A directory beside which an exporter is installed, and nothing else."""
+    binaries = tmp_path / "bin"
+    binaries.mkdir()
+    for name, words in (("ehpc-exporter", "-m exporter"), ("python3", "")):
+        (binaries / name).write_text(f'#!/bin/sh\nexec {sys.executable} {words} "$@"\n')
+        (binaries / name).chmod(0o755)
+    place = tmp_path / "place"
+    place.mkdir()
+    return place
+
+
+def run_bash(text: str, place: Path) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error; whatever it started is ended, too."""
+    environ = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    environ |= {"PATH": f"{place.parent / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    shell = subprocess.Popen(
+        ["bash", "-s"], cwd=place, env=environ, start_new_session=True, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        out, err = shell.communicate(text, timeout=PATIENCE_SECONDS)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(shell.pid, signal.SIGKILL)
+    return shell.returncode, out, err
+
+
+def test_the_walk(place: Path, require_tool: Callable[[str], str]) -> None:
+    for tool in ("bash", "openssl", "curl"):
+        require_tool(tool)
+    exporter_port, cloud_port = free_ports()
+    code, said, complaints = run_bash(script(exporter_port, cloud_port), place)
+    assert code == 0, complaints
+    assert re.findall(r"^ehpc_up.*", said, re.MULTILINE) == [
+        'ehpc_up{cluster_name="cfd"} 1.0',
+        'ehpc_up{cluster_name="vis"} 1.0',
+    ]
+    assert said.count("config.yaml is valid") == 2
+    assert "http" not in (place / "config.yaml").read_text()
+    assert (place / "server.key").stat().st_mode & 0o077 == 0
+    assert (place / "password").stat().st_mode & 0o077 == 0
+    # The last step: what Prometheus is told fits what is there.
+    (told,) = blocks("yaml")
+    (place / "prometheus.yml").write_text(told)
+    promtool = require_tool("promtool")
+    checked = subprocess.run(
+        [promtool, "check", "config", "prometheus.yml"],
+        cwd=place, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert checked.returncode == 0, checked.stderr
