@@ -14,7 +14,7 @@ CLUSTERS = ("cfd", "fea")
 
 
 def test_prometheus_agrees_with_the_list(
-    require_tool: Callable[[str], str], tmp_path: Path
+    prometheus_tool: Callable[[str], str], tmp_path: Path
 ) -> None:
     with World() as world:
         for name in CLUSTERS:
@@ -26,13 +26,13 @@ def test_prometheus_agrees_with_the_list(
             target = (
                 f"- {{job_name: ehpc, static_configs: [{{targets: ['{exporter.address}']}}]}}\n"
             )
-            with scraping(require_tool("prometheus"), tmp_path, target) as address:
+            with scraping(prometheus_tool("prometheus"), tmp_path, target) as address:
                 until(lambda: query(address, "up{job='ehpc'} == 1"), "a scrape that succeeds")
                 for name in CLUSTERS:
                     agrees(address, name, world)
             text = exporter.get("/metrics")[1]
             check = subprocess.run(
-                [require_tool("promtool"), "check", "metrics"],
+                [prometheus_tool("promtool"), "check", "metrics"],
                 input=text, capture_output=True, text=True, check=False,
             )  # fmt: skip
             assert (check.returncode, check.stdout, check.stderr) == (0, "", "")

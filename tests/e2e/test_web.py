@@ -266,8 +266,10 @@ def test_publishing_while_scraping_never_gives_half_an_answer() -> None:
             publisher.join()
 
 
-def test_a_real_prometheus_scrapes_it(require_tool: Callable[[str], str], tmp_path: Path) -> None:
-    program = require_tool("prometheus")
+def test_a_real_prometheus_scrapes_it(
+    prometheus_tool: Callable[[str], str], tmp_path: Path
+) -> None:
+    program = prometheus_tool("prometheus")
     with serving(good_state(), new_state(), hostile_state()) as world:
         target = f"127.0.0.1:{world.port}"
         config = f"- {{job_name: ehpc, static_configs: [{{targets: ['{target}']}}]}}\n"
@@ -295,13 +297,13 @@ def test_a_real_prometheus_scrapes_it(require_tool: Callable[[str], str], tmp_pa
             assert [entry[0]["type"] for entry in kinds.values()] == ["counter"]
 
 
-def test_promtool_has_nothing_to_say(require_tool: Callable[[str], str]) -> None:
+def test_promtool_has_nothing_to_say(prometheus_tool: Callable[[str], str]) -> None:
     """Of the whole answer, the process and python families included."""
     with serving(good_state(), new_state(), hostile_state()) as world:
         _, body = world.get()
     assert b"\nprocess_" in body
     assert b"\npython_" in body
-    command = [require_tool("promtool"), "check", "metrics"]
+    command = [prometheus_tool("promtool"), "check", "metrics"]
     result = subprocess.run(command, input=body, capture_output=True, check=False, timeout=60)
     assert (result.stdout, result.stderr, result.returncode) == (b"", b"", 0)
 
