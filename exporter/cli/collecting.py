@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal, Protocol, TextIO
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -90,7 +91,11 @@ def write_table(states: Mapping[str, ClusterState], stream: TextIO) -> None:
     """Print what is known of every cluster, then its busiest queues."""
     width = None if stream.isatty() else _WIDTH_OF_A_FILE
     console = Console(file=stream, width=width, markup=False, highlight=False)
-    console.print("Jobs by status", _clusters_table(states), sep="\n")
+    table = _clusters_table(states)
+    unbounded = console.options.update(max_width=1000)
+    if Measurement.get(console, unbounded, table).maximum > console.width:
+        table.padding = 0  # rather than numbers that are cut
+    console.print("Jobs by status", table, sep="\n")
     for name, state in states.items():
         if state.snapshot is not None and state.snapshot.counts:
             queues = _busiest_queues(state.snapshot)
@@ -118,9 +123,9 @@ def failure_lines(states: Mapping[str, ClusterState]) -> list[str]:
 
 def _clusters_table(states: Mapping[str, ClusterState]) -> Table:
     table = Table()
-    table.add_column("cluster", overflow="fold")
-    for heading in (*SHOWN_STATUSES, "other", "cores running", "cores pending", "longest wait"):
-        table.add_column(heading, justify="right")
+    table.add_column("cluster", overflow="fold", min_width=7)
+    for heading in (*SHOWN_STATUSES, "other", "cores\nrunning", "cores\npending", "longest\nwait"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, state in states.items():
         if state.snapshot is None:
             table.add_row(_text(name), Text("failed", style="bold red"))
@@ -181,7 +186,9 @@ def _longest_wait(snapshot: ClusterSnapshot) -> str:
     if not snapshot.oldest_pending:
         return "-"
     oldest_at = min(moment.at for moment in snapshot.oldest_pending)
-    return format_duration(float(max(0, round(snapshot.taken_at - oldest_at))))
+    seconds = max(0, round(snapshot.taken_at - oldest_at))
+    coarse = next((unit for least, unit in ((86_400, 3600), (3600, 60)) if seconds >= least), 1)
+    return format_duration(float(seconds - seconds % coarse))
 
 
 def _text(name: str) -> Text:

@@ -245,7 +245,7 @@ def _greeting(server: SimulatorServer) -> str:
 def _keys(server: SimulatorServer) -> str:
     """The example's keys, which nobody can guess; whoever gave others knows them."""
     example = Account()
-    if example not in server.simulation.cloud.accounts:
+    if example not in server.simulation.cloud.accounts.values():
         return ""
     return (
         f"  access_key_id {example.access_key_id}  secret_access_key {example.secret_access_key}\n"

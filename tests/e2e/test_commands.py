@@ -3,6 +3,8 @@
 import contextlib
 import re
 import socket
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -294,3 +296,16 @@ def test_serve_on_a_state_directory_in_use(tmp_path: Path) -> None:
             with world.lock:
                 world.jobs("c").submit(1_700_000_000, queue="q", user="u")
             exporter.until_true({"c": world.truth("c")})
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["its own keys", "given keys"])
+def test_the_pretend_cloud_tells_keys_that_nobody_can_guess(told: bool) -> None:
+    flags = [] if told else ["--access-key-id=MYKEY", "--secret-access-key=mysecret"]
+    command = [sys.executable, "-m", "exporter", "simulate", "--listen-address=127.0.0.1:0", *flags]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as cloud:
+        assert cloud.stdout is not None
+        lines = [cloud.stdout.readline(), cloud.stdout.readline()]
+        cloud.terminate()
+    example = "  access_key_id QYACCESSKEYIDEXAMPLE  secret_access_key SECRETACCESSKEY\n"
+    assert (lines[1] == example) is told
+    assert "mysecret" not in "".join(lines)

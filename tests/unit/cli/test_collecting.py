@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,11 @@ from exporter.model import ClusterIdentity
 from exporter.snapshot import ClusterSnapshot, ClusterState, JobCount, QueueMoment, SyncFailure
 
 from .conftest import FakeDaemon
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def good(name: str = "cfd", queue: str = "默认队列") -> ClusterState:
@@ -54,6 +60,34 @@ def test_table(daemon: FakeDaemon, config_file: Path, capsys: pytest.CaptureFixt
     assert "cfd: active jobs by queue (the busiest 10 of 13)" in out
     assert ["q08", "0", "1", "0"] in cells
     assert "q09" not in out
+
+
+@pytest.mark.parametrize(
+    ("waits_seconds", "shown"),
+    [(90_061, "1d1h"), (3661, "1h1m"), (3599, "59m59s"), (3600, "1h"), (-5, "0s")],
+)
+def test_waits_are_told_to_their_two_largest_units(waits_seconds: float, shown: str) -> None:
+    snapshot = ClusterSnapshot(
+        taken_at=1e9, counts=(), oldest_pending=(QueueMoment("q", 1e9 - waits_seconds),)
+    )
+    stream = io.StringIO()
+    write_table({"cfd": ClusterState(good().identity, up=True, snapshot=snapshot)}, stream)
+    assert f" {shown} │" in stream.getvalue()
+
+
+def test_a_narrow_terminal_cuts_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+    state = good()
+    assert state.snapshot is not None
+    many = replace(state.snapshot, taken_at=state.snapshot.taken_at + 9 * 86_400)
+    stream = Terminal()
+    write_table({"ehpc-qmmvigwe": replace(state, snapshot=many)}, stream)
+    shown = stream.getvalue()
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    for word in ("cancelled", "1,200", "4,800", "9d1h"):
+        assert word in shown
 
 
 def test_history_that_is_not_complete_is_not_counted(capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,11 +146,6 @@ def test_names_cannot_steer_the_terminal() -> None:
     assert "\x1b" not in shown
     assert "\x07" not in shown
     assert "[bold]\\u001b]0;title\\u0007" in shown
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 def test_progress_is_shown_to_people_only(monkeypatch: pytest.MonkeyPatch) -> None:
