@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from deploy import dist
 from exporter import __version__
+from exporter.web.manual import PAGES, PICTURES, Manual
 from tests.e2e.running import ROOT
 from tests.floor import floors
 
@@ -49,6 +51,19 @@ def test_the_wheel_has_the_program_and_its_licence_alone(packages: list[Path]) -
     assert "License-Expression: Apache-2.0" in metadata
 
 
+def test_the_wheel_carries_the_documentation(packages: list[Path], tmp_path: Path) -> None:
+    with zipfile.ZipFile(packages[1]) as wheel:
+        wheel.extractall(tmp_path)
+    carried = Manual("1", tmp_path / "exporter/web/docs")
+    here = Manual("1")
+    for path in ("", *PAGES, *(f"images/{name}" for name in PICTURES)):
+        leaf = carried.leaf(path)
+        assert leaf is not None
+        assert leaf.media_type == here.leaf(path).media_type  # type: ignore[union-attr]
+    carried_names = {file.name for file in (tmp_path / "exporter/web/docs").iterdir()}
+    assert carried_names == {*(f"{name}.md" for name in PAGES), "images"}
+
+
 def test_the_sdist_has_what_tests_need(packages: list[Path]) -> None:
     top = f"ehpc_exporter-{__version__}"
     with tarfile.open(packages[0]) as sdist:
@@ -70,6 +85,11 @@ def test_a_build_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.skipif(not os.environ.get("CI"), reason="installs all dependencies anew: CI only")
 def test_an_installed_wheel_runs_and_is_listed(packages: list[Path], tmp_path: Path) -> None:
     bom = json.loads(dist.bill_of_materials(packages[1], tmp_path).read_text())
+    read = (
+        "from exporter.web.manual import Manual; print(Manual('').leaf('operations') is not None)"
+    )
+    python = tmp_path / "venv/bin/python"
+    assert subprocess.check_output([python, "-c", read], cwd=tmp_path, text=True) == "True\n"
     assert bom["bomFormat"] == "CycloneDX"
     root = bom["metadata"]["component"]
     assert (root["name"], root["version"]) == ("ehpc-exporter", __version__)
