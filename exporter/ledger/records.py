@@ -79,6 +79,10 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """When a filter that was ignored is tried again."""
     totals: str = "unknown"
     """What ``total_count`` of a filtered answer counts: unknown, filtered, whole, missing."""
+    totals_ignored_until_at: float = 0.0
+    """Until then ``total_count`` is not listened to: it counts more than the list has."""
+    totals_ignored_times: int = 0
+    """How often in a row that has been found."""
     page_cap: int = 0
     """The longest page yet seen: a shorter one, then, ends a list."""
     distrusted_until_at: float = 0.0

@@ -6,6 +6,7 @@ network, a clock or a thread; ``poller`` is the only loop and holds the other en
 
 asking      what a conversation yields, and the words of its allowance
 evidence    what answers prove about the server: order, filters, totals
+total_count whether it counts the list at all
 intake      records of the remote list -> ledger, transitions counted once
 walk        reading a list that moves while one pages through it
 delta       the head of the list, newest change first, down to what is known

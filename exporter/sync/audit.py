@@ -7,6 +7,7 @@ random rank holds what the ledger holds there.
 
 from collections.abc import Mapping
 
+from exporter.errors import BudgetExhausted
 from exporter.model import Page
 from exporter.sync.asking import Ask, Asking, FilterBroken, Purpose
 from exporter.sync.context import SyncContext, SyncSettings
@@ -24,6 +25,9 @@ from exporter.sync.reconcile import (
 from exporter.sync.sweep import SWEPT_STATUSES, sweep_status
 
 MOST_ROUNDS = 3
+BUSY_AUDIT_INTERVALS = 1.5
+"""While the list moves an audit sometimes needs a second look at its head; rarer ones make up for
+that."""
 COVER = "active"
 PROBE = "probe"
 END = "end"
@@ -74,6 +78,55 @@ def audit_calls_per_second(settings: SyncSettings) -> float:
     """What audits cost at most, while nothing is found. Pure."""
     often_seconds = max(audit_interval_at_rest(settings), settings.interval_seconds)
     return MOST_AUDITS / often_seconds
+
+
+def run_due_audits(ctx: SyncContext, head: Page) -> Asking[None]:
+    """Run the audits that are due, as long as the budget leaves calls for them."""
+    progress = ctx.progress
+    due = due_audits(
+        audits_of(filters=progress.filters, totals=progress.totals),
+        progress.audited_at,
+        now_at=ctx.now_at,
+        interval_seconds=audit_interval_at_rest(ctx.settings),
+        busy_interval_seconds=BUSY_AUDIT_INTERVALS * ctx.settings.audit_interval_seconds,
+        quiet=ctx.intake.changes == 0,
+    )
+    for name in due:
+        if not ctx.may(Purpose.AUDIT, 1):
+            return
+        try:
+            yield from run_audit(ctx, name, head)
+            if ctx.ledger.suspects:
+                yield from _confirm_gone(ctx)
+        except FilterBroken:
+            return  # the next sync knows that filters are not to be relied on
+        except BudgetExhausted:
+            # What the sync has found out stands without it, if it has left nothing half done.
+            ctx.ledger.restore_suspects()
+            if ctx.ledger.count_status(""):
+                raise
+            return
+
+
+def _confirm_gone(ctx: SyncContext) -> Asking[None]:
+    """Suspects of an audit may only have moved: the head would show them now."""
+    head = yield from close_head(ctx)
+    if not ctx.progress.complete or ctx.windowed or not ctx.ledger.suspects:
+        return
+    if ctx.comparable:
+        proven = ctx.ledger.size == head.total_count
+    else:
+        proven = yield from ends_as_known(ctx)
+    if not proven:
+        ctx.ledger.restore_suspects()
+
+
+def confirm_without_total(ctx: SyncContext) -> Asking[None]:
+    """Where no total says that jobs are gone, the list's end does; or it is not sorted at all."""
+    if ctx.windowed or not ctx.progress.complete or (yield from ends_as_known(ctx)):
+        return
+    ctx.ledger.restore_suspects()
+    ctx.distrust_order()
 
 
 def run_audit(ctx: SyncContext, name: str, head: Page) -> Asking[None]:
@@ -144,7 +197,7 @@ def _visit(ctx: SyncContext, at: int) -> Asking[None]:
         examine(ctx, rank_page(ctx, page, offset))
         if len(page.jobs) < ctx.page_size or changed_at(page.jobs[-1]) < at:
             return
-        offset += ctx.page_size - 1
+        offset += max(1, ctx.page_size - 1)
 
 
 def _audit_active(ctx: SyncContext) -> Asking[None]:

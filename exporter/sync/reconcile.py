@@ -217,7 +217,7 @@ def _whole_second(ctx: SyncContext, ranked: Ranked) -> Asking[Ranked]:
     at = ranking.moment(ranked.jobs[len(ranked.jobs) // 2])
     newest_at = ranking.moment(ranked.jobs[0])
     while offset > 0 and newest_at <= at:
-        offset = max(0, offset - ctx.page_size + 1)
+        offset = max(0, offset - max(1, ctx.page_size - 1))
         page = yield Ask(ranking.query(offset))
         above = rank_page(ctx, page, offset, ranking).jobs
         if not above:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from exporter.errors import BudgetExhausted, SyncError
+from exporter.errors import SyncError
 from exporter.ledger.store import Ledger, Marks
 from exporter.model import END_STATUSES, Page
 from exporter.sync.asking import (
@@ -18,11 +18,9 @@ from exporter.sync.asking import (
 )
 from exporter.sync.audit import (
     audit_interval_at_rest,
-    audits_of,
-    due_audits,
-    ends_as_known,
+    confirm_without_total,
     resolve_set_aside,
-    run_audit,
+    run_due_audits,
 )
 from exporter.sync.backfill import PROBATION_CALLS, backfill, probation
 from exporter.sync.context import SyncContext, SyncSettings, bottom_at
@@ -32,13 +30,11 @@ from exporter.sync.intake import RECENT_SECONDS, Intake
 from exporter.sync.reconcile import reconcile
 from exporter.sync.scan import is_whole, scan, take_whole
 from exporter.sync.sweep import sweep_active, sweep_cost
+from exporter.sync.total_count import TotalsTrust, explained_by_total, ignored, without_totals
 
 MOST_MISMATCHES = 3
 MOST_SCANNED_PAGES = 20
 BELIEVED_EMPTY_HEADS = BELIEVED_SHORT_PAGES = 3
-BUSY_AUDIT_INTERVALS = 1.5
-"""While the list moves an audit sometimes needs a second look at its head; rarer ones make up for
-that."""
 NOT_ACTIVE = END_STATUSES | {""}
 
 
@@ -66,20 +62,22 @@ class Replica:
         self._empty_heads = 0
         self._refreshed = False
         self._short_pages = 0
+        self._totals = TotalsTrust(BELIEVED_SHORT_PAGES)
+        self._background_totals = TotalsTrust(1)
 
     def refresh(self, now_at: float, allowance: Allowance) -> Asking[Refreshed]:
         """Bring the ledger up to date. ``now_at`` is the server's time as well as it is known."""
+        ctx = self._context(now_at, allowance)
         try:
-            refreshed = yield from self._refresh(now_at, allowance)
+            refreshed = yield from self._totals.listen(ctx, lambda: self._refresh(ctx))
         except PageCutShort:
             self._short_pages += 1
             raise
         self._short_pages = 0
         return refreshed
 
-    def _refresh(self, now_at: float, allowance: Allowance) -> Asking[Refreshed]:
-        ctx = self._context(now_at, allowance)
-        if self._short_pages >= BELIEVED_SHORT_PAGES:
+    def _refresh(self, ctx: SyncContext) -> Asking[Refreshed]:
+        if self._short_pages >= BELIEVED_SHORT_PAGES and not ignored(ctx):
             ctx.update(page_cap=0)  # it is no slip: the server's pages have become shorter
         pairs_before = active_pairs(self.ledger)
         head = yield from read_head(ctx)
@@ -92,7 +90,7 @@ class Replica:
         else:
             strategy = yield from self._longer_list(ctx, head)
         if self.ledger.suspects and strategy == "delta" and not ctx.comparable:
-            yield from self._confirm_without_total(ctx)
+            yield from confirm_without_total(ctx)
         ctx.intake.correct("deleted", self.ledger.forget_suspects(ctx.now_at))
         if ctx.intake.corrections.keys() & {"changed", "missing"}:
             ctx.distrust_order()
@@ -104,6 +102,14 @@ class Replica:
     def full_look(self, now_at: float) -> Asking[Refreshed]:
         """Read the whole list once, whatever it costs."""
         ctx = self._context(now_at, lambda _: 0)
+        try:
+            return (yield from self._full_look(ctx))
+        except SyncError as error:
+            if not explained_by_total(error) or not (yield from self._totals.judge(ctx)):
+                raise
+        return (yield from without_totals(self._full_look(ctx)))
+
+    def _full_look(self, ctx: SyncContext) -> Asking[Refreshed]:
         head = yield from read_head(ctx)
         self._tell_time(ctx, head)
         if is_whole(ctx, head):
@@ -116,10 +122,16 @@ class Replica:
     def background(self, now_at: float, allowance: Allowance) -> Asking[None] | None:
         """What is worth doing with calls that are left over; None if nothing is."""
         ctx = self._context(now_at, allowance)
+        conversation = self._worth_doing(ctx)
+        if conversation is None:
+            return None
+        return self._background_totals.listen(ctx, lambda: conversation)
+
+    def _worth_doing(self, ctx: SyncContext) -> Asking[None] | None:
         progress = ctx.progress
         if progress.newest_at is not None:
             patient_until_at = max(progress.distrusted_until_at, progress.sort_retry_at)
-            if progress.sort == "unknown" and now_at >= patient_until_at:
+            if progress.sort == "unknown" and ctx.now_at >= patient_until_at:
                 # Its calls are a refresh's: until the order is proven, each costs several.
                 affordable = ctx.may(Purpose.FRESH, PROBATION_CALLS)
                 return guarded(ctx, probation) if affordable else None
@@ -181,7 +193,7 @@ class Replica:
             yield from resolve_set_aside(ctx)
         # After a restart, first things first: the audits that have fallen due can wait for a sync.
         if ctx.progress.active_known and self._refreshed:
-            yield from self._audit(ctx, head)
+            yield from run_due_audits(ctx, head)
 
     def _settle(self, ctx: SyncContext, head: Page) -> Asking[None]:
         """Explain the total, or find what it does not fit."""
@@ -200,57 +212,14 @@ class Replica:
         self.ledger.restore_suspects()
         ctx.update(mismatches=ctx.progress.mismatches + 1)
         if ctx.progress.mismatches >= MOST_MISMATCHES:
+            if (yield from self._totals.judge(ctx)):
+                self._settled(ctx)
+                return
             ctx.distrust_order()
             ctx.update(mismatches=0, scanned_at=0.0)
 
     def _settled(self, ctx: SyncContext) -> None:
         ctx.update(complete=True, active_known=True, mismatches=0)
-
-    def _audit(self, ctx: SyncContext, head: Page) -> Asking[None]:
-        progress = ctx.progress
-        settings = self.settings
-        due = due_audits(
-            audits_of(filters=progress.filters, totals=progress.totals),
-            progress.audited_at,
-            now_at=ctx.now_at,
-            interval_seconds=audit_interval_at_rest(settings),
-            busy_interval_seconds=BUSY_AUDIT_INTERVALS * settings.audit_interval_seconds,
-            quiet=ctx.intake.changes == 0,
-        )
-        for name in due:
-            if not ctx.may(Purpose.AUDIT, 1):
-                return
-            try:
-                yield from run_audit(ctx, name, head)
-                if self.ledger.suspects:
-                    yield from self._confirm_gone(ctx)
-            except FilterBroken:
-                return  # the next sync knows that filters are not to be relied on
-            except BudgetExhausted:
-                # What the sync has found out stands without it, if it has left nothing half done.
-                self.ledger.restore_suspects()
-                if self.ledger.count_status(""):
-                    raise
-                return
-
-    def _confirm_gone(self, ctx: SyncContext) -> Asking[None]:
-        """Suspects of an audit may only have moved: the head would show them now."""
-        head = yield from close_head(ctx)
-        if not ctx.progress.complete or ctx.windowed or not self.ledger.suspects:
-            return
-        if ctx.comparable:
-            proven = self.ledger.size == head.total_count
-        else:
-            proven = yield from ends_as_known(ctx)
-        if not proven:
-            self.ledger.restore_suspects()
-
-    def _confirm_without_total(self, ctx: SyncContext) -> Asking[None]:
-        """Where no total says that jobs are gone, the list's end does; or it is not sorted at all."""
-        if ctx.windowed or not ctx.progress.complete or (yield from ends_as_known(ctx)):
-            return
-        self.ledger.restore_suspects()
-        ctx.distrust_order()
 
     def _without_order(self, ctx: SyncContext, head: Page) -> Asking[str]:
         ctx.intake.take(head.jobs)

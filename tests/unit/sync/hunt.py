@@ -59,6 +59,9 @@ class Play:
             ledger=open_ledger(self.path, CLUSTER_ID),
         )
         self.adversary = Adversary(self.cluster, self.rng)
+        self.too_many = self.rng.choice((0, 0, 0, 0, 2, 40))
+        """What the server counts beyond the jobs that it sends."""
+        self.cluster.distort = self._miscount
         self.failing = 0
 
     def run(self) -> None:
@@ -105,9 +108,9 @@ class Play:
 
     def look_at_a_lie(self) -> None:
         """One answer leaves jobs out, or comes in another order, or is empty."""
-        self.cluster.distort = self._lie
+        self.cluster.distort = lambda page: self._lie(self._miscount(page))
         self.look()
-        self.cluster.distort = lambda page: page
+        self.cluster.distort = self._miscount
 
     def lose_everything(self) -> None:
         """The state is lost."""
@@ -136,6 +139,9 @@ class Play:
         """The list rests for one audit interval: then everything must be right."""
         for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
             self.look()
+        # Some failures it takes until such a total is doubted.
+        for _ in range(TURNS_OF_AN_AUDIT_INTERVAL if self.too_many else 0):
+            self.look()
         if self.dialect in SHUFFLED:  # luck has a part in reading what every call shuffles
             for _ in range(4 * TURNS_OF_AN_AUDIT_INTERVAL):
                 if self.cluster.counted() == self.cluster.true_counts():
@@ -156,6 +162,11 @@ class Play:
                 raise error
 
         self.cluster.before_call = before
+
+    def _miscount(self, page: Page) -> Page:
+        if page.total_count is None or not len(self.cluster.jobs):
+            return page
+        return Page(page.jobs, page.total_count + self.too_many, page.server_time_at)
 
     def _lie(self, page: Page) -> Page:
         if self.rng.random() < 0.7:
