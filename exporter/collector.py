@@ -5,7 +5,7 @@ series by their labels. ``collect`` gives all that is known of the clusters and 
 the counters of ``exporter.telemetry`` are families already.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -13,7 +13,14 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.core import Sample
 
 from exporter import catalog
-from exporter.snapshot import WAIT_BUCKETS_SECONDS, ClusterState, DurationTally, Tally
+from exporter.snapshot import (
+    WAIT_BUCKETS_SECONDS,
+    ClusterSnapshot,
+    ClusterState,
+    DurationTally,
+    JobCount,
+    Tally,
+)
 
 _WITH_CORES = frozenset({"pending", "running"})
 
@@ -124,6 +131,12 @@ def format_value(value: float) -> str:
 _NOT_FINITE = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
 
 
+_BOUNDS = [format_value(float(bound)) for bound in (*WAIT_BUCKETS_SECONDS, float("inf"))]
+
+_Samples = Callable[[catalog.Metric, ClusterState], Iterator[Sample]]
+"""One cluster's share of a family."""
+
+
 def _plain(
     metric: catalog.Metric, rows: Iterable[tuple[tuple[str, ...], float]]
 ) -> Iterator[Sample]:
@@ -131,25 +144,20 @@ def _plain(
         yield Sample(metric.name, dict(zip(metric.labels, values, strict=True)), float(value))
 
 
-def _jobs(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
-    name, cluster = metric.name, state.identity.name
-    for count in sorted(state.snapshot.counts) if state.snapshot else ():
-        labels = {
-            "cluster_name": cluster, "status": count.status,
-            "queue": count.queue, "user": count.user,
-        }  # fmt: skip
-        yield Sample(name, labels, float(count.jobs))
+def _counts(value_of: Callable[[JobCount], int], statuses: Collection[str] = ()) -> _Samples:
+    """A number of each (status, queue, user); of these statuses only, if any are named."""
 
+    def samples(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+        name, cluster = metric.name, state.identity.name
+        for count in sorted(state.snapshot.counts) if state.snapshot else ():
+            if not statuses or count.status in statuses:
+                labels = {
+                    "cluster_name": cluster, "status": count.status,
+                    "queue": count.queue, "user": count.user,
+                }  # fmt: skip
+                yield Sample(name, labels, float(value_of(count)))
 
-def _cores(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
-    name, cluster = metric.name, state.identity.name
-    for count in sorted(state.snapshot.counts) if state.snapshot else ():
-        if count.status in _WITH_CORES:
-            labels = {
-                "cluster_name": cluster, "status": count.status,
-                "queue": count.queue, "user": count.user,
-            }  # fmt: skip
-            yield Sample(name, labels, float(count.cores))
+    return samples
 
 
 def _oldest_pending(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
@@ -157,45 +165,30 @@ def _oldest_pending(metric: catalog.Metric, state: ClusterState) -> Iterator[Sam
     return _plain(metric, (((state.identity.name, m.queue), m.at) for m in moments))
 
 
-def _submitted(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
-    return _tallies(metric, state, state.snapshot.submitted if state.snapshot else ())
+def _tallies(tallies_of: Callable[[ClusterSnapshot], Sequence[Tally]]) -> _Samples:
+    """A counter of each queue, and status if there is one."""
+
+    def samples(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+        for queue, status, count in sorted(tallies_of(state.snapshot)) if state.snapshot else ():
+            labels = _transition_labels(metric, state, queue, status)
+            yield Sample(metric.name, labels, float(count))
+
+    return samples
 
 
-def _started(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
-    return _tallies(metric, state, state.snapshot.started if state.snapshot else ())
+def _durations(tallies_of: Callable[[ClusterSnapshot], Sequence[DurationTally]]) -> _Samples:
+    """A histogram of each queue, and status if there is one."""
 
+    def samples(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+        for tally in sorted(tallies_of(state.snapshot)) if state.snapshot else ():
+            labels = _transition_labels(metric, state, tally.queue, tally.status)
+            cumulative = [float(count) for count in accumulate(tally.bucket_counts)]
+            for bound, count in zip(_BOUNDS, cumulative, strict=True):
+                yield Sample(metric.name + "_bucket", {**labels, "le": bound}, count)
+            yield Sample(metric.name + "_count", labels, cumulative[-1])
+            yield Sample(metric.name + "_sum", labels, float(tally.sum_seconds))
 
-def _ended(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
-    return _tallies(metric, state, state.snapshot.ended if state.snapshot else ())
-
-
-def _tallies(
-    metric: catalog.Metric, state: ClusterState, tallies: Sequence[Tally]
-) -> Iterator[Sample]:
-    for queue, status, count in sorted(tallies):
-        labels = _transition_labels(metric, state, queue, status)
-        yield Sample(metric.name, labels, float(count))
-
-
-def _waits(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
-    return _durations(metric, state, state.snapshot.waits if state.snapshot else ())
-
-
-def _runs(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
-    return _durations(metric, state, state.snapshot.runs if state.snapshot else ())
-
-
-def _durations(
-    metric: catalog.Metric, state: ClusterState, tallies: Sequence[DurationTally]
-) -> Iterator[Sample]:
-    bounds = [format_value(float(bound)) for bound in (*WAIT_BUCKETS_SECONDS, float("inf"))]
-    for tally in sorted(tallies):
-        labels = _transition_labels(metric, state, tally.queue, tally.status)
-        cumulative = [float(count) for count in accumulate(tally.bucket_counts)]
-        for bound, count in zip(bounds, cumulative, strict=True):
-            yield Sample(metric.name + "_bucket", {**labels, "le": bound}, count)
-        yield Sample(metric.name + "_count", labels, cumulative[-1])
-        yield Sample(metric.name + "_sum", labels, float(tally.sum_seconds))
+    return samples
 
 
 def _transition_labels(
@@ -223,9 +216,6 @@ def _folded(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
     return _plain(metric, [((state.identity.name, what), n) for what, n in counts.items()])
 
 
-_Samples = Callable[[catalog.Metric, ClusterState], Iterator[Sample]]
-
-
 def _single(value_of: Callable[[ClusterState], float | None]) -> _Samples:
     """A gauge with no further labels; absent where there is no value."""
 
@@ -237,14 +227,14 @@ def _single(value_of: Callable[[ClusterState], float | None]) -> _Samples:
 
 
 _CLUSTER_SAMPLES: Mapping[catalog.Metric, _Samples] = {
-    catalog.JOBS: _jobs,
-    catalog.JOBS_CORES: _cores,
+    catalog.JOBS: _counts(lambda count: count.jobs),
+    catalog.JOBS_CORES: _counts(lambda count: count.cores, _WITH_CORES),
     catalog.OLDEST_PENDING: _oldest_pending,
-    catalog.JOB_WAIT: _waits,
-    catalog.JOB_RUN: _runs,
-    catalog.JOBS_SUBMITTED: _submitted,
-    catalog.JOBS_STARTED: _started,
-    catalog.JOBS_ENDED: _ended,
+    catalog.JOB_WAIT: _durations(lambda snapshot: snapshot.waits),
+    catalog.JOB_RUN: _durations(lambda snapshot: snapshot.runs),
+    catalog.JOBS_SUBMITTED: _tallies(lambda snapshot: snapshot.submitted),
+    catalog.JOBS_STARTED: _tallies(lambda snapshot: snapshot.started),
+    catalog.JOBS_ENDED: _tallies(lambda snapshot: snapshot.ended),
     catalog.CLUSTER_INFO: _info,
     catalog.UP: _single(lambda s: s.up),
     catalog.SNAPSHOT_TIMESTAMP: _single(lambda s: s.snapshot.taken_at if s.snapshot else None),

@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.grafana.generator import frame, looks, panels
-from deploy.grafana.generator.demand import counts, users
+from deploy.grafana.generator.demand import amounts, by, counts, users
 from deploy.grafana.generator.panels import (
     Column,
     grid,
@@ -17,15 +17,12 @@ from deploy.grafana.generator.promql import (
     CLUSTER,
     QUEUE,
     USER,
-    busiest,
-    cores,
     data_age,
     empty_in,
     failed,
     failed_share,
     highest,
     hours,
-    jobs,
     longest_wait,
     longest_wait_or_none,
     per_minute,
@@ -55,11 +52,13 @@ def dashboard() -> Dashboard:
     frame.place(made, 8, [queues()])
     frame.place(made, 9, [users("Users who wait", USER, QUEUE), longest_wait_by_queue()], [13, 11])
     made.with_row(row("By queue"))
-    frame.place(made, 8, by("queue", "other queues")[:2])
-    frame.place(made, 8, by("queue", "other queues")[2:])
+    by_queue = by("queue", "queue", USER)
+    frame.place(made, 8, [by_queue.pending_jobs, by_queue.running_jobs])
+    frame.place(made, 8, [by_queue.cores_waiting, by_queue.cores_running])
     made.with_row(row("By user"))
-    frame.place(made, 8, by("user", "other users")[:2])
-    frame.place(made, 8, by("user", "other users")[2:])
+    by_user = by("user", "user", USER)
+    frame.place(made, 8, [by_user.pending_jobs, by_user.running_jobs])
+    frame.place(made, 8, [by_user.cores_waiting, by_user.cores_running])
     made.with_row(row("How long jobs wait and run"))
     frame.place(made, 8, [waits(), wait_by_queue()])
     frame.place(made, 8, [runs(), run_by_queue()])
@@ -115,10 +114,7 @@ def queues() -> panels.Panel:
                 "Longest wait", longest_wait(labels, QUEUE), looks.SECONDS,
                 steps=looks.WAIT_STEPS, decimals=1,
             ),
-            Column("Pending", total(labels, jobs(USER, "pending")), bar=looks.PENDING),
-            Column("Cores waiting", total(labels, cores(USER, "pending")), bar=looks.PENDING),
-            Column("Running", total(labels, jobs(USER, "running")), bar=looks.RUNNING),
-            Column("Cores running", total(labels, cores(USER, "running")), bar=looks.RUNNING),
+            *amounts(labels, USER),
             Column("Started (1 h)", total(labels, f"increase(ehpc_jobs_started_total{{{QUEUE}}}[1h])")),
             Column("95 % waited", percentile(0.95, "ehpc_job_wait_seconds", QUEUE, labels),
                    looks.SECONDS, decimals=1),
@@ -126,23 +122,6 @@ def queues() -> panels.Panel:
         ],
         sort="Longest wait",
     )  # fmt: skip
-
-
-def by(label: str, rest: str) -> list[panels.Panel]:
-    """Pending and running jobs, cores waiting and running, stacked by queue or by user."""
-    shown = (
-        ("Pending jobs", "Jobs that wait to start.", jobs(USER, "pending")),
-        ("Running jobs", "Jobs that run.", jobs(USER, "running")),
-        ("Cores waiting", "Cores that pending jobs ask for.", cores(USER, "pending")),
-        ("Cores running", "Cores that running jobs asked for.", cores(USER, "running")),
-    )
-    return [
-        stack_of_largest(
-            f"{title} by {label}", description, label, total(label, what),
-            rest=rest, rank=busiest(label, USER), most="cores, running and waiting,",
-        )
-        for title, description, what in shown
-    ]  # fmt: skip
 
 
 def longest_wait_by_queue() -> panels.Panel:

@@ -1,8 +1,10 @@
 """What both the overview and the page of a cluster show: how much runs, and who waits."""
 
+from dataclasses import dataclass
+
 from deploy.grafana.generator import looks, panels
-from deploy.grafana.generator.panels import Column, grid, number
-from deploy.grafana.generator.promql import cores, jobs, longest_wait, most_waiting, total
+from deploy.grafana.generator.panels import Column, grid, number, stack_of_largest
+from deploy.grafana.generator.promql import busiest, cores, jobs, longest_wait, most_waiting, total
 
 
 def counts(where: str) -> list[panels.Panel]:
@@ -23,6 +25,44 @@ def counts(where: str) -> list[panels.Panel]:
         number(title, description, total("", what), colour=colour)
         for title, description, what, colour in shown
     ]
+
+
+def amounts(labels: str, where: str) -> list[Column]:
+    """Jobs and cores, waiting and running, in four columns of a table with a row for each of the
+    labels."""
+    return [
+        Column("Pending", total(labels, jobs(where, "pending")), bar=looks.PENDING),
+        Column("Cores waiting", total(labels, cores(where, "pending")), bar=looks.PENDING),
+        Column("Running", total(labels, jobs(where, "running")), bar=looks.RUNNING),
+        Column("Cores running", total(labels, cores(where, "running")), bar=looks.RUNNING),
+    ]
+
+
+@dataclass(frozen=True)
+class Stacks:
+    """The same by something, over time."""
+
+    pending_jobs: panels.Panel
+    running_jobs: panels.Panel
+    cores_waiting: panels.Panel
+    cores_running: panels.Panel
+
+
+def by(label: str, word: str, where: str) -> Stacks:
+    """Stacked by the values of a label, which people call ``word``."""
+
+    def stacked(title: str, description: str, what: str) -> panels.Panel:
+        return stack_of_largest(
+            f"{title} by {word}", description, label, total(label, what),
+            rest=f"other {word}s", rank=busiest(label, where), most="cores, running and waiting,",
+        )  # fmt: skip
+
+    return Stacks(
+        stacked("Pending jobs", "Jobs that wait to start.", jobs(where, "pending")),
+        stacked("Running jobs", "Jobs that run.", jobs(where, "running")),
+        stacked("Cores waiting", "Cores that pending jobs ask for.", cores(where, "pending")),
+        stacked("Cores running", "Cores that running jobs asked for.", cores(where, "running")),
+    )
 
 
 def users(title: str, where: str, queues: str) -> panels.Panel:

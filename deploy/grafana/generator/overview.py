@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.grafana.generator import frame, looks, panels
-from deploy.grafana.generator.demand import counts, users
+from deploy.grafana.generator.demand import amounts, by, counts, users
 from deploy.grafana.generator.panels import (
     Column,
     grid,
@@ -15,7 +15,6 @@ from deploy.grafana.generator.panels import (
 )
 from deploy.grafana.generator.promql import (
     CLUSTER,
-    busiest,
     cores,
     data_age,
     empty_in,
@@ -42,8 +41,9 @@ def dashboard() -> Dashboard:
     frame.place(made, 8, [clusters()])
     frame.place(made, 9, [queues(), users("Who: users", CLUSTER, CLUSTER)], [11, 13])
     made.with_row(row("The last hours"))
-    frame.place(made, 8, [pending_by_cluster(), longest_by_cluster()])
-    frame.place(made, 8, [cores_by_cluster(), waiting_cores_by_cluster()])
+    by_cluster = by("cluster_name", "cluster", CLUSTER)
+    frame.place(made, 8, [by_cluster.pending_jobs, longest_by_cluster()])
+    frame.place(made, 8, [by_cluster.cores_running, by_cluster.cores_waiting])
     frame.place(made, 8, [ended(), failures_by_cluster()])
     return made.build()
 
@@ -83,28 +83,25 @@ def numbers() -> list[panels.Panel]:
 
 def clusters() -> panels.Panel:
     """A row for each cluster."""
-    by = "cluster_name"
+    labels = "cluster_name"
     return grid(
         "Clusters",
         "A row for each cluster, the longest wait first. Without counts: they are too old to be"
         " shown. Click a name to look into the cluster.",
         ["cluster_name"],
         [
-            Column("Sync", f"min by ({by}) (ehpc_up{{{CLUSTER}}})", mappings=looks.UP_DOWN),
+            Column("Sync", f"min by ({labels}) (ehpc_up{{{CLUSTER}}})", mappings=looks.UP_DOWN),
             Column(
-                "Longest wait", longest_wait(by, CLUSTER), looks.SECONDS,
+                "Longest wait", longest_wait(labels, CLUSTER), looks.SECONDS,
                 steps=looks.WAIT_STEPS, decimals=1,
             ),
-            Column("Pending", total(by, jobs(CLUSTER, "pending")), bar=looks.PENDING),
-            Column("Cores waiting", total(by, cores(CLUSTER, "pending")), bar=looks.PENDING),
-            Column("Running", total(by, jobs(CLUSTER, "running")), bar=looks.RUNNING),
-            Column("Cores running", total(by, cores(CLUSTER, "running")), bar=looks.RUNNING),
-            Column("Failed (1 h)", failed(by, CLUSTER, "1h")),
+            *amounts(labels, CLUSTER),
+            Column("Failed (1 h)", failed(labels, CLUSTER, "1h")),
             Column(
-                "Failed share", failed_share(by, CLUSTER, "1h"), looks.SHARE,
+                "Failed share", failed_share(labels, CLUSTER, "1h"), looks.SHARE,
                 steps=looks.FAILED_SHARE_STEPS,
             ),
-            Column("Data age", data_age(by, CLUSTER), looks.SECONDS, steps=looks.AGE_STEPS, decimals=1),
+            Column("Data age", data_age(labels, CLUSTER), looks.SECONDS, steps=looks.AGE_STEPS, decimals=1),
         ],
         sort="Longest wait",
         widths={"cluster_name": 180},
@@ -113,7 +110,7 @@ def clusters() -> panels.Panel:
 
 def queues() -> panels.Panel:
     """Where the waiting is."""
-    by = "cluster_name, queue"
+    labels = "cluster_name, queue"
     return grid(
         "Where: queues",
         "Queues in which jobs wait, the longest wait first. \"Empty in\": how long the backlog"
@@ -121,32 +118,19 @@ def queues() -> panels.Panel:
         ["cluster_name", "queue"],
         [
             Column(
-                "Longest wait", longest_wait(by, CLUSTER), looks.SECONDS,
+                "Longest wait", longest_wait(labels, CLUSTER), looks.SECONDS,
                 steps=looks.WAIT_STEPS, decimals=1, width=125,
             ),
-            Column("Pending", f"{total(by, jobs(CLUSTER, 'pending'))} > 0", bar=looks.PENDING),
+            Column("Pending", f"{total(labels, jobs(CLUSTER, 'pending'))} > 0", bar=looks.PENDING),
             Column(
-                "Cores waiting", f"{total(by, cores(CLUSTER, 'pending'))} > 0",
+                "Cores waiting", f"{total(labels, cores(CLUSTER, 'pending'))} > 0",
                 bar=looks.PENDING, width=115,
             ),
-            Column("Empty in", empty_in(by, CLUSTER), looks.SECONDS, decimals=1),
+            Column("Empty in", empty_in(labels, CLUSTER), looks.SECONDS, decimals=1),
         ],
         sort="Longest wait",
         widths={"cluster_name": 90, "queue": 95},
     )  # fmt: skip
-
-
-def pending_by_cluster() -> panels.Panel:
-    """The backlog."""
-    return stack_of_largest(
-        "Pending jobs by cluster",
-        "Jobs that wait to start.",
-        "cluster_name",
-        total("cluster_name", jobs(CLUSTER, "pending")),
-        rest="other clusters",
-        rank=busiest("cluster_name", CLUSTER),
-        most="cores, running and waiting,",
-    )
 
 
 def longest_by_cluster() -> panels.Panel:
@@ -163,32 +147,6 @@ def longest_by_cluster() -> panels.Panel:
         unit=looks.HOURS,
         legend_right=True,
     ).decimals(1)
-
-
-def cores_by_cluster() -> panels.Panel:
-    """What computes."""
-    return stack_of_largest(
-        "Cores running by cluster",
-        "Cores that running jobs asked for.",
-        "cluster_name",
-        total("cluster_name", cores(CLUSTER, "running")),
-        rest="other clusters",
-        rank=busiest("cluster_name", CLUSTER),
-        most="cores, running and waiting,",
-    )
-
-
-def waiting_cores_by_cluster() -> panels.Panel:
-    """What would compute."""
-    return stack_of_largest(
-        "Cores waiting by cluster",
-        "Cores that pending jobs ask for.",
-        "cluster_name",
-        total("cluster_name", cores(CLUSTER, "pending")),
-        rest="other clusters",
-        rank=busiest("cluster_name", CLUSTER),
-        most="cores, running and waiting,",
-    )
 
 
 def ended() -> panels.Panel:
