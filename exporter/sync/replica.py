@@ -62,6 +62,10 @@ class Replica:
         self._empty_heads = 0
         self._refreshed = False
         self._short_pages = 0
+        self._pairs: frozenset[tuple[str, str]] | None = None
+        """Who had an active job at the end of the last refresh."""
+        self._worked_between = self._working_between = False
+        """Whether there has been a background since then, and whether one is going on."""
         self._totals = TotalsTrust(BELIEVED_SHORT_PAGES)
         self._background_totals = TotalsTrust(1)
 
@@ -79,7 +83,7 @@ class Replica:
     def _refresh(self, ctx: SyncContext) -> Asking[Refreshed]:
         if self._short_pages >= BELIEVED_SHORT_PAGES and not ignored(ctx):
             ctx.update(page_cap=0)  # it is no slip: the server's pages have become shorter
-        pairs_before = active_pairs(self.ledger)
+        pairs_before = self._pairs_before()
         head = yield from read_head(ctx)
         self._doubt_emptiness(head)
         self._tell_time(ctx, head)
@@ -125,7 +129,15 @@ class Replica:
         conversation = self._worth_doing(ctx)
         if conversation is None:
             return None
-        return self._background_totals.listen(ctx, lambda: conversation)
+        self._worked_between = True
+        return self._noted(self._background_totals.listen(ctx, lambda: conversation))
+
+    def _noted(self, asking: Asking[None]) -> Asking[None]:
+        self._working_between = True
+        try:
+            yield from asking
+        finally:
+            self._working_between = False
 
     def _worth_doing(self, ctx: SyncContext) -> Asking[None] | None:
         progress = ctx.progress
@@ -339,10 +351,18 @@ class Replica:
             ctx.intake.began_at = began_at
             ctx.update(began_at=began_at)
 
+    def _pairs_before(self) -> frozenset[tuple[str, str]]:
+        """Who has had an active job since the end of the last refresh: what the background finds
+        gone in between counts, too."""
+        if self._pairs is not None and not self._worked_between:
+            return self._pairs
+        return active_pairs(self.ledger) | (self._pairs or frozenset())
+
     def _finish(self, ctx: SyncContext, pairs_before: frozenset[tuple[str, str]]) -> None:
         if ctx.windowed:
             self.ledger.drop_older(ctx.intake.window_from_at)
-        for queue, user in pairs_before - active_pairs(self.ledger):
+        self._pairs, self._worked_between = active_pairs(self.ledger), self._working_between
+        for queue, user in pairs_before - self._pairs:
             self.ledger.note_activity(queue, user, ctx.now_at)
         self.ledger.forget_activity(ctx.now_at - RECENT_SECONDS)
         ctx.update(last_success_at=ctx.now_at)

@@ -209,7 +209,6 @@ class TestZeros:
         cluster.turn(200)
         assert ("lonely", "hermit") not in cluster.ledger.activity()
 
-    @pytest.mark.xfail(reason="who was active is not remembered from sync to sync", strict=True)
     def test_also_if_only_a_scan_in_the_background_finds_out(self) -> None:
         cluster = settled(1_000)
         cluster.cluster.speak(DIALECTS["sort-ignored"])
