@@ -135,6 +135,18 @@ CHUNKED_BODY = b"5\r\n" + BODY[:5] + b"\r\n%x\r\n" % (len(BODY) - 5) + BODY[5:] 
 CHUNKED = CHUNKED_HEAD + CHUNKED_BODY
 
 
+def asked(*steps: Behaviour) -> Behaviour:
+    """Read a request before each of these."""
+
+    def behave(connection: socket.socket) -> None:
+        for step in steps:
+            if not read_request(connection):
+                return
+            step(connection)
+
+    return behave
+
+
 def serve(*octets: bytes, then: Behaviour | None = None) -> Behaviour:
     """Answer requests one after another, the last of ``octets`` again and again."""
 

@@ -22,6 +22,7 @@ from tests.e2e.transport.peers import (
     Make,
     Start,
     answer,
+    asked,
     at_most,
     drip,
     failure_of,
@@ -69,11 +70,7 @@ from tests.e2e.transport.peers import (
 def test_the_deadline_is_for_the_whole_exchange(
     peer: Start, transport: Make, authority: Authority, scheme: str, behave: Behaviour
 ) -> None:
-    def slow(connection: socket.socket) -> None:
-        if read_request(connection):
-            behave(connection)
-
-    server = peer(slow, authority.server if scheme == "https" else None)
+    server = peer(asked(behave), authority.server if scheme == "https" else None)
     client = transport(TIMEOUT_SECONDS, ca_file=authority.file)
     with at_most(10 * TIMEOUT_SECONDS):
         error = failure_of(client, server.url(scheme))
@@ -82,13 +79,7 @@ def test_the_deadline_is_for_the_whole_exchange(
 
 
 def test_the_deadline_holds_on_a_kept_connection(peer: Start, transport: Make) -> None:
-    def behave(connection: socket.socket) -> None:
-        read_request(connection)
-        connection.sendall(answer())
-        read_request(connection)
-        drip(connection, answer() * 99)
-
-    server = peer(behave)
+    server = peer(asked(lambda it: it.sendall(answer()), lambda it: drip(it, answer() * 99)))
     client = transport(TIMEOUT_SECONDS)
     client.exchange(server.url())
     with at_most(10 * TIMEOUT_SECONDS):
@@ -99,23 +90,19 @@ def test_the_deadline_holds_on_a_kept_connection(peer: Start, transport: Make) -
 def test_a_late_stall_has_only_what_is_left(peer: Start, transport: Make) -> None:
     timeout_seconds = 3.0
 
-    def behave(connection: socket.socket) -> None:
-        read_request(connection)
+    def stall(connection: socket.socket) -> None:
         time.sleep(timeout_seconds * 0.8)
         connection.sendall(answer(b"{", length=3000))
         hold(connection)
 
     client = transport(timeout_seconds)
     with at_most(timeout_seconds * 1.5):
-        assert failure_of(client, peer(behave).url()).reason == "timeout"
+        assert failure_of(client, peer(asked(stall)).url()).reason == "timeout"
 
 
 def test_a_slow_answer_within_the_deadline_is_fine(peer: Start, transport: Make) -> None:
-    def behave(connection: socket.socket) -> None:
-        read_request(connection)
-        drip(connection, answer(b"{}"))
-
-    assert transport().exchange(peer(behave).url()).body == b"{}"
+    server = peer(asked(lambda it: drip(it, answer(b"{}"))))
+    assert transport().exchange(server.url()).body == b"{}"
 
 
 def test_after_a_timeout_the_connection_is_not_used_again(peer: Start, transport: Make) -> None:
@@ -198,13 +185,12 @@ def test_an_address_that_swallows_packets_leaves_time_for_the_next(
 def test_close_ends_what_is_under_way(peer: Start, transport: Make, authority: Authority) -> None:
     waiting = threading.Barrier(3)
 
-    def behave(connection: socket.socket) -> None:
-        read_request(connection)
+    def wait(connection: socket.socket) -> None:
         waiting.wait(PATIENCE_SECONDS)
         hold(connection)
 
     client = transport(3 * PATIENCE_SECONDS, ca_file=authority.file)
-    urls = [peer(behave).url(), peer(behave, authority.server).url("https")]
+    urls = [peer(asked(wait)).url(), peer(asked(wait), authority.server).url("https")]
     errors: list[TransportError] = []
     threads = [
         threading.Thread(target=lambda url=url: errors.append(failure_of(client, url)))

@@ -16,6 +16,7 @@ from tests.e2e.transport.peers import (
     Make,
     Start,
     answer,
+    asked,
     at_most,
     drip,
     failure_of,
@@ -93,13 +94,11 @@ def test_a_proxy_that_is_reached_by_tls(
 ) -> None:
     monkeypatch.setenv("https_proxy", f"https://127.0.0.1:{peer(Proxy(), authority.server).port}")
 
-    def behave(connection: socket.socket) -> None:
-        read_request(connection)
-        connection.sendall(answer())
-        read_request(connection)
+    def drip_a_body(connection: socket.socket) -> None:
         connection.sendall(answer(b"{", length=3000))
         drip(connection, b" " * 2000)
 
+    behave = asked(lambda it: it.sendall(answer()), drip_a_body)
     timeout_seconds = 3.0
     client = transport(timeout_seconds, ca_file=authority.file)
     url = peer(behave, authority.server).url("https", "hpc.example")
@@ -140,11 +139,8 @@ def test_proxies_that_fail(
     behave: Behaviour,
     reason: str,
 ) -> None:
-    def proxy(connection: socket.socket) -> None:
-        read_request(connection)
-        behave(connection)
-
-    monkeypatch.setenv("https_proxy", f"http://someone:hush@127.0.0.1:{peer(proxy).port}")
+    proxy = peer(asked(behave))
+    monkeypatch.setenv("https_proxy", f"http://someone:hush@127.0.0.1:{proxy.port}")
     client = transport(TIMEOUT_SECONDS if reason == "timeout" else PATIENCE_SECONDS)
     with at_most(10 * TIMEOUT_SECONDS if reason == "timeout" else PATIENCE_SECONDS):
         error = failure_of(client, f"https://hpc.example{TARGET}")
@@ -162,12 +158,8 @@ def test_a_tunnel_and_the_answer_share_one_deadline(
             time.sleep(timeout_seconds * 0.6)
             super().__call__(connection)
 
-    def behave(connection: socket.socket) -> None:
-        read_request(connection)
-        hold(connection)
-
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{peer(SlowProxy()).port}")
-    server = peer(behave, authority.server)
+    server = peer(asked(hold), authority.server)
     with at_most(timeout_seconds * 1.5):
         error = failure_of(
             transport(timeout_seconds, ca_file=authority.file), server.url("https", "hpc.example")
