@@ -89,6 +89,7 @@ The exporter looks at each of them every {INTERVAL}. What to look at, in a few s
 
   {base}/            every cluster at a glance
   {metrics}     what Prometheus reads
+  {base}/docs/       the documentation
 
   curl -s {metrics} | grep '^ehpc_jobs{{.*"pending"'       who waits, by queue and user
   curl -s {metrics} | grep '^ehpc_oldest_pending'         since when

@@ -101,12 +101,15 @@ def test_how_serving_ends(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == "ehpc-exporter: the state directory is in use\n"
 
 
-def test_serving_needs_no_tables_and_no_pretend_cloud() -> None:
-    script = "import sys, exporter.cli; print('rich' in sys.modules, 'exporter.simulator' in sys.modules)"
+def test_serving_needs_no_tables_no_pretend_cloud_and_no_markdown() -> None:
+    script = (
+        "import sys, exporter.cli, exporter.daemon;"
+        "print([name for name in ('rich', 'exporter.simulator', 'markdown_it') if name in sys.modules])"
+    )
     process = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    assert process.stdout == "False False\n"
+    assert process.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("command", ["serve", "demo"])
