@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from exporter.errors import RefusedError, SyncError
 from exporter.ledger.records import Change
 from exporter.model import Job, Page
-from exporter.sync.asking import Ask, Asking, OrderBroken
+from exporter.sync.asking import Ask, Asking, OrderBroken, Purpose
 from exporter.sync.context import SyncContext, bottom_at, uuids
 from exporter.sync.evidence import (
     LATE_SECONDS,
@@ -19,9 +19,10 @@ from exporter.sync.evidence import (
     newest_first,
     unsorted,
 )
+from exporter.sync.sweep import sweep_cost
 from exporter.sync.walk import SeenInMemory, Step, Walk
 
-MOST_CATCH_UP_PAGES = 250
+MOST_CATCH_UP_PAGES = 500
 """After more pages than this the active jobs are swept first: their counts are wanted now."""
 
 UNCHANGED_TAIL = 5
@@ -77,6 +78,15 @@ def close_head(ctx: SyncContext) -> Asking[Page]:
     return page
 
 
+def most_catch_up_pages(*, calls_left: int, sweep_calls: int) -> int:
+    """How many pages a catch-up may take before the active jobs are swept instead. Pure.
+
+    Never more than half of the calls that are left, so that it does not come to its end with the
+    account's calls, and begin anew; but what a sweep would cost, it may cost, too.
+    """
+    return min(MOST_CATCH_UP_PAGES, max(calls_left // 2, sweep_calls + 1))
+
+
 def catch_up(ctx: SyncContext, head: Page) -> Asking[bool]:
     """Read from the head down to what is known. False if that would take too long: then what lies
     between is left as a gap for the backfill to close."""
@@ -91,6 +101,11 @@ def catch_up(ctx: SyncContext, head: Page) -> Asking[bool]:
     joined = step.last or _reached(head.jobs, changes, known_below_at)
     if not joined:
         pages = 1
+        swept = progress.filters == "honoured"  # else nothing but reading on finds what is active
+        most_pages = most_catch_up_pages(
+            calls_left=ctx.allowance(Purpose.FRESH),
+            sweep_calls=sweep_cost(ctx) if swept else MOST_CATCH_UP_PAGES,
+        )
 
         def on_step(step: Step) -> bool:
             nonlocal joined, pages
@@ -100,7 +115,7 @@ def catch_up(ctx: SyncContext, head: Page) -> Asking[bool]:
                 raise OrderBroken("a page is not sorted by the last change")
             changes = ctx.intake.take(step.page.jobs)
             joined = step.last or _reached(step.page.jobs, changes, known_below_at)
-            return joined or pages >= MOST_CATCH_UP_PAGES
+            return joined or pages >= most_pages
 
         walk = Walk(ctx.query, SeenInMemory(), lambda: ctx.progress, newest_first=True, after=step)
         step = yield from walk.run(on_step)

@@ -1,6 +1,7 @@
 """One sync of one cluster: which ways are gone, in which order, and what is proven at the end."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
@@ -197,9 +198,10 @@ class Replica:
     def _by_delta(self, ctx: SyncContext, head: Page) -> Asking[None]:
         joined = yield from catch_up(ctx, head)
         if not joined and ctx.progress.filters != "ignored":
-            yield from sweep_active(ctx)
+            with suppress(FilterBroken):  # which is remembered: the gap alone will show them
+                yield from sweep_active(ctx)
+                ctx.update(active_known=True)
             head = yield from close_head(ctx)
-            ctx.update(active_known=True)
         yield from self._settle(ctx, head)
         if ctx.progress.complete and self.ledger.count_status(""):
             yield from resolve_set_aside(ctx)

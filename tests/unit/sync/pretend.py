@@ -12,7 +12,7 @@ from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import JobListQuery, Page
 from exporter.simulator import Cloud, Dialect, JobList
 from exporter.simulator.dialect import DOCUMENTED
-from exporter.sync.asking import Ask, Purpose, advance
+from exporter.sync.asking import Allowance, Ask, Purpose, advance
 from exporter.sync.context import SyncSettings
 from exporter.sync.replica import Refreshed, Replica
 
@@ -41,6 +41,7 @@ class PretendCluster:
         self.cluster = self.cloud.add_cluster(CLUSTER_ID, dialect=dialect, jobs=jobs)
         self.now_at = START_AT
         self.calls = 0
+        self.allowance: Allowance = plenty
         self.ledger = ledger or open_ledger(None, CLUSTER_ID)
         self.settings = settings or SyncSettings()
         self.seed = seed
@@ -76,7 +77,7 @@ class PretendCluster:
 
     def refresh(self) -> Refreshed:
         """One sync, in one transaction."""
-        asking = self.replica.refresh(self.now_at, plenty)
+        asking = self.replica.refresh(self.now_at, self.allowance)
         with self.ledger.transaction():
             step = advance(asking, None)
             while isinstance(step, Ask):
@@ -87,7 +88,7 @@ class PretendCluster:
         """What is left to do in the background, each step in a transaction of its own."""
         before = self.calls
         while self.calls - before < most_calls:
-            asking = self.replica.background(self.now_at, plenty)
+            asking = self.replica.background(self.now_at, self.allowance)
             if asking is None:
                 return
             with self.ledger.transaction():

@@ -1,5 +1,6 @@
 """What no change of the head shows is found by audits, soon and for little."""
 
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
@@ -15,6 +16,7 @@ from exporter.simulator import DIALECTS, DOCUMENTED, JobList, fill
 from exporter.sync.asking import Ask, advance
 from exporter.sync.audit import COVER, END, PROBE, audits_of, due_audits
 from exporter.sync.context import SyncSettings
+from exporter.sync.delta import most_catch_up_pages
 from exporter.sync.replica import Replica
 from tests.unit.sync.pretend import START_AT, PretendCluster
 from tests.unit.sync.settled import SETTINGS, Traffic, calls_of_a_turn, settled
@@ -226,7 +228,22 @@ class TestCost:
         cluster.now_at += 100
         cluster.ledger.progress = cluster.ledger.progress  # as it was read from the disk
         cluster.refresh()
-        assert cluster.calls - before <= 2 + -(-changes // 99) + 1
+        assert cluster.calls - before <= 2 + -(-changes // 99)
+        assert cluster.counted() == cluster.true_counts()
+
+    def test_after_a_restart_long_after(self) -> None:
+        """The same, with half of the calls of a common account."""
+        cluster = settled(2_000)
+        cluster.allowance = lambda _: 1_000
+        changes = 27_000
+        for _ in range(changes):
+            cluster.now_at += 1
+            cluster.jobs.submit(cluster.now_at, queue="q", user="u")
+        before = cluster.calls
+        cluster.now_at += 100
+        cluster.replica = Replica(cluster.ledger, SETTINGS, Random(0))
+        assert cluster.refresh().strategy == "delta"
+        assert cluster.calls - before <= 2 + -(-changes // 99)
         assert cluster.counted() == cluster.true_counts()
 
     @pytest.mark.parametrize("active", [0, 40, 300, 1_000])
@@ -330,6 +347,47 @@ def settled_in_window(settings: SyncSettings) -> PretendCluster:
 
 
 @pytest.mark.parametrize(
+    ("left", "sweep", "pages"),
+    [
+        (10**9, 3, 500),
+        (1_000, 3, 500),
+        (700, 3, 350),
+        (9, 3, 4),
+        (5, 3, 4),
+        (0, 3, 4),
+        (100, 60, 61),
+        (0, 10**4, 500),
+    ],
+)
+def test_a_catch_up_takes_half_of_what_is_left_or_what_a_sweep_would(
+    left: int, sweep: int, pages: int
+) -> None:
+    assert most_catch_up_pages(calls_left=left, sweep_calls=sweep) == pages
+
+
+def test_a_catch_up_leaves_half_of_the_calls_and_active_counts_are_right() -> None:
+    cluster = settled(2_000)
+    for _ in range(5_000):
+        cluster.now_at += 1
+        cluster.jobs.submit(cluster.now_at, queue="q", user="u")
+    cluster.jobs.delete([job.uuid for job in cluster.jobs.jobs() if job.status == "running"][::2])
+    calls_left = 60
+    cluster.allowance = lambda _: calls_left
+    before = cluster.calls
+    cluster.refresh()
+    assert not cluster.ledger.progress.read_through
+    assert cluster.calls - before <= 30 + 3 + sweep_cost_of(cluster)
+    for status in ("pending", "running"):
+        true = {key: n for key, n in cluster.true_counts().items() if key[0] == status}
+        assert {key: n for key, n in cluster.counted().items() if key[0] == status} == true
+
+
+def sweep_cost_of(cluster: PretendCluster) -> int:
+    active = Counter(job.status for job in cluster.jobs.jobs())
+    return sum(1 + active[status] // 99 for status in ("pending", "running"))
+
+
+@pytest.mark.parametrize(
     ("dialect", "with_deletions"),
     [
         ("documented", False),
@@ -338,8 +396,11 @@ def settled_in_window(settings: SyncSettings) -> PretendCluster:
         ("total-missing", True),
     ],
 )
-def test_a_gap_after_a_long_outage_closes(dialect: str, with_deletions: bool) -> None:
+def test_a_gap_after_a_long_outage_closes(
+    dialect: str, with_deletions: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """More has changed than a catch-up reads: what lies between is read in the background."""
+    monkeypatch.setattr("exporter.sync.delta.MOST_CATCH_UP_PAGES", 50)
     cluster = settled(2_000, dialect)
     dice = Random(8)
     uuids = [job.uuid for job in cluster.jobs.jobs()]
@@ -353,6 +414,7 @@ def test_a_gap_after_a_long_outage_closes(dialect: str, with_deletions: bool) ->
         cluster.jobs.delete(uuids[100:400])
     cluster.now_at += 60
     cluster.refresh()
+    assert not cluster.ledger.progress.read_through
     active = {
         key: n for key, n in cluster.true_counts().items() if key[0] in ("pending", "running")
     }
