@@ -55,6 +55,24 @@ def test_it_may_do_little(analyze: Callable[..., subprocess.CompletedProcess[str
     assert float(found[1]) <= WORST_EXPOSURE
 
 
+def test_the_drop_in_for_tls_fits(
+    analyze: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    page = (ROOT / "docs/deployment.md").read_text()
+    (drop_in,) = re.findall(r"^```ini\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    unit = UNIT.read_text().replace(PROGRAM, sys.executable)
+    done = analyze("verify", unit_text=unit.replace("[Service]\n", drop_in, 1))
+    assert (done.stdout, done.stderr) == ("", "")
+    credentials = set(
+        re.findall(r"^LoadCredential=([\w.]+):/etc/ehpc-exporter/\1$", drop_in, re.MULTILINE)
+    )
+    assert credentials == {"web.yml", "server.crt", "server.key"}
+    (arguments,) = re.findall(r'^Environment="ARGS=(.*)"$', drop_in, re.MULTILINE)
+    # Where systemd puts them, by systemd.exec(5).
+    place = Path(f"/run/credentials/{UNIT.name}/web.yml")
+    assert parse_arguments(["serve", arguments]).web_config_file == place
+
+
 def test_its_command_line_is_understood() -> None:
     found = re.search(r"^ExecStart=\S+ (.*) \$ARGS$", UNIT.read_text(), re.MULTILINE)
     assert found

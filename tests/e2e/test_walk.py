@@ -29,10 +29,10 @@ def blocks(language: str) -> list[str]:
 
 def script(exporter_port: int, cloud_port: int) -> str:
     """The commands of all steps, but the installation."""
-    install, real_keys, *rest = blocks("sh")
+    install, config, real_keys, *rest = blocks("sh")
     assert "pip install ." in install
-    assert "EHPC_ENDPOINT=https://hpc.api.qingcloud.com" in real_keys
-    text = "set -eux -o pipefail\ntrap 'kill $(jobs -p); wait' EXIT\n" + "".join(rest)
+    assert "EHPC_SECRET_ACCESS_KEY=..." in real_keys
+    text = "".join(["set -eux -o pipefail\n", "trap 'kill $(jobs -p); wait' EXIT\n", config, *rest])
     for told, ours in (
         ("simulate >", f"simulate --listen-address=127.0.0.1:{cloud_port} >"),
         ("127.0.0.1:18080", f"127.0.0.1:{cloud_port}"),
@@ -92,7 +92,7 @@ def test_the_walk(place: Path, require_tool: Callable[[str], str]) -> None:
         'ehpc_up{cluster_name="vis"} 1.0',
     ]
     assert said.count("config.yaml is valid") == 2
-    assert "http" not in (place / "config.yaml").read_text()
+    assert "SECRETACCESSKEY" not in (place / "config.yaml").read_text()
     assert (place / "server.key").stat().st_mode & 0o077 == 0
     assert (place / "password").stat().st_mode & 0o077 == 0
     # The last step: what Prometheus is told fits what is there.
