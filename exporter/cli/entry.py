@@ -65,12 +65,15 @@ def _serve(namespace: argparse.Namespace) -> int:
 def _check_config(namespace: argparse.Namespace) -> int:
     from exporter.cli.projection import report
 
+    valid = [namespace.config_file]
     if namespace.web_config_file is not None:
         from exporter.web.web_config import load_web_config
 
         load_web_config(namespace.web_config_file)
+        valid.append(namespace.web_config_file)
     config = select(load_config(namespace.config_file, os.environ), namespace.shard)
-    sys.stdout.write(f"{namespace.config_file} is valid\n\n{report(config)}")
+    sys.stdout.writelines(f"{path} is valid\n" for path in valid)
+    sys.stdout.write(f"\n{report(config)}")
     return DONE
 
 

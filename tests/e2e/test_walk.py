@@ -91,7 +91,8 @@ def test_the_walk(place: Path, require_tool: Callable[[str], str]) -> None:
         'ehpc_up{cluster_name="cfd"} 1.0',
         'ehpc_up{cluster_name="vis"} 1.0',
     ]
-    assert said.count("config.yaml is valid") == 2
+    assert said.count("config.yaml is valid\n") == 2
+    assert said.count("web.yml is valid\n") == 1
     assert "SECRETACCESSKEY" not in (place / "config.yaml").read_text()
     assert (place / "server.key").stat().st_mode & 0o077 == 0
     assert (place / "password").stat().st_mode & 0o077 == 0
