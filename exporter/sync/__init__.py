@@ -18,5 +18,9 @@ audit       proving that nothing does
 replica     one sync of one cluster: which of these, in which order
 publishing  ledger -> frozen snapshot, as it is shown
 schedule    who is due when, and how long after a failure
+parts       what a poller is made of
+calling     the other end of the conversations: calls, as the budget allows
+keeping     the ledger on disk, or in memory until the disk can be written
+background  between two syncs: the history, a few calls at a time
 poller      the loop, one thread for each cluster
 """

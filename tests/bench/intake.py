@@ -15,7 +15,7 @@ from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import PAGE_LIMIT
 from exporter.simulator import DOCUMENTED, JobList, ListedJob, Order
 from exporter.simulator.records import record
-from exporter.sync.poller import CALLS_WRITTEN_TOGETHER
+from exporter.sync.background import CALLS_WRITTEN_TOGETHER
 from tests.bench.figures import MICROSECONDS, Figure, Findings, Part
 from tests.bench.followed import CLUSTER_ID, START_AT
 from tests.bench.workshop import Bench

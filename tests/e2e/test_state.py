@@ -116,7 +116,7 @@ def remount(place: Path, *options: str) -> None:
     subprocess.run(["mount", "-o", ",".join(("remount", *options)), str(place)], check=True)
 
 
-SOON = {"exporter.sync.poller.DISK_RETRY_SECONDS": 2.0}
+SOON = {"exporter.sync.keeping.DISK_RETRY_SECONDS": 2.0}
 """How long it waits before it tries the disk again; else minutes."""
 
 

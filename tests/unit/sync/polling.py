@@ -159,7 +159,7 @@ class PolledCluster:
     @property
     def ledger(self) -> Ledger:
         """The poller's."""
-        replica = self.poller._replica
+        replica = self.poller._keeping.replica
         assert replica is not None
         return replica.ledger
 

@@ -13,7 +13,8 @@ from exporter.ledger.store import Ledger, LedgerUnreadable, LedgerUnwritable, op
 from exporter.model import JobListQuery
 from exporter.simulator import DIALECTS, DOCUMENTED, JobList, fill
 from exporter.sync.context import SyncSettings
-from exporter.sync.poller import DISK_RETRY_SECONDS, STUCK_SECONDS
+from exporter.sync.keeping import DISK_RETRY_SECONDS
+from exporter.sync.poller import STUCK_SECONDS
 from tests.unit.sync.polling import IDENTITY, TIMEOUT, PolledCluster
 from tests.unit.sync.pretend import CLUSTER_ID, START_AT, PretendCluster
 from tests.unit.sync.settled import Traffic
@@ -85,7 +86,7 @@ class TestGoingWell:
             cloud.turn()
         assert cloud.telemetry.syncs == {"ok": 1}
         cloud.poller._run()  # ends, and closes the ledger
-        assert cloud.poller._replica is None
+        assert cloud.poller._keeping.replica is None
         assert cloud.telemetry.syncs == {"ok": 1}
 
 
@@ -378,7 +379,7 @@ class TestDisk:
         assert not cloud.ledger.in_memory
         assert cloud.state.ledger_on_disk is True
         assert cloud.ledger.tallies() == counted
-        cloud.poller._close()
+        cloud.poller._keeping.close()
         kept = open_ledger(tmp_path / "one.ledger", CLUSTER_ID)
         assert kept.size == len(cloud.cluster.jobs)
         assert kept.tallies() == counted

@@ -1,0 +1,95 @@
+"""What is done between two syncs with the calls that the budget leaves: the history, above all."""
+
+import logging
+
+from exporter.errors import ApiError, RefusedError, StateError, SyncError
+from exporter.sync.asking import Ask, Asking, Finished, advance
+from exporter.sync.calling import Caller
+from exporter.sync.keeping import Keeping
+from exporter.sync.parts import PollerParts
+from exporter.sync.replica import Replica
+
+_LOG = logging.getLogger(__name__)
+
+MOST_TRIES = 5
+CALLS_WRITTEN_TOGETHER = 20
+"""In one transaction: a kill loses no more than these."""
+
+
+class Background:
+    """The conversation of one cluster that goes on between its syncs, a few calls each time."""
+
+    def __init__(self, parts: PollerParts, keeping: Keeping, caller: Caller) -> None:
+        self._parts = parts
+        self._keeping = keeping
+        self._caller = caller
+        self._going_on: tuple[Replica, Asking[None], Ask] | None = None
+        self._failures = 0
+
+    def work(self, until_at: float) -> bool:
+        """Spend what calls are left, until a moment. Whether something was brought to its end."""
+        made_before = self._caller.made
+        while self._batch(until_at):
+            pass
+        worked = self._caller.made > made_before
+        return worked and self._keeping.replica is not None and self._going_on is None
+
+    def give_up(self) -> None:
+        """Begin anew the next time."""
+        self._going_on = None
+
+    def _batch(self, until_at: float) -> bool:
+        """Some calls, written down together: that costs a third of writing each. False at the end."""
+        replica = self._keeping.replica
+        if replica is None:
+            return False
+        if self._going_on is not None and self._going_on[0] is not replica:
+            self._going_on = None  # the ledger has moved
+        try:
+            with self._keeping.transaction(replica):
+                for _ in range(CALLS_WRITTEN_TOGETHER):
+                    if self._parts.clock.now_at() >= until_at or not self._step(replica):
+                        return False
+        except StateError:
+            self._going_on = None
+            return False
+        return True
+
+    def _step(self, replica: Replica) -> bool:
+        """One call; False if there is nothing to do, no call left to do it with, or it fails."""
+        try:
+            if self._going_on is None and not self._begin(replica):
+                return False
+            assert self._going_on is not None  # noqa: S101 - it has begun
+            _, asking, ask = self._going_on
+            if self._caller.allowance(ask.purpose) < 1:
+                return False
+            page = self._caller.call(ask)
+            self._next(replica, asking, advance(asking, page))
+        except (ApiError, SyncError) as error:
+            self._failed(error)
+            return False
+        self._failures = 0
+        return True
+
+    def _begin(self, replica: Replica) -> bool:
+        asking = replica.background(self._parts.clock.now_at(), self._caller.allowance)
+        if asking is None:
+            return False
+        step = advance(asking, None)
+        if isinstance(step, Ask) and self._caller.allowance(step.purpose) < 1:
+            asking.close()  # by the time there is a call for it, it would begin elsewhere
+            return False
+        self._next(replica, asking, step)
+        return self._going_on is not None
+
+    def _next(self, replica: Replica, asking: Asking[None], step: Ask | Finished[None]) -> None:
+        self._going_on = (replica, asking, step) if isinstance(step, Ask) else None
+
+    def _failed(self, error: ApiError | SyncError) -> None:
+        self._failures += 1
+        lasting = not isinstance(error, ApiError) or isinstance(error, RefusedError)
+        if lasting or self._failures >= MOST_TRIES:
+            self._going_on = None
+            self._failures = 0
+        _LOG.debug("the history could not be read on", extra=self._parts.fields(cause=str(error)))
