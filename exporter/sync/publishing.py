@@ -73,6 +73,10 @@ class Publisher:
     def __init__(self, rules: LabelRules, *, history_wanted: bool = True) -> None:
         self._rules = rules
         self._history_wanted = history_wanted
+        self._names: dict[str, _Names] = {}
+        self._rows: dict[tuple[str, str, str], JobCount] = {}
+        """Of the last snapshot, in order: from one to the next little changes."""
+        self._folded = _FoldedTallies()
 
     def snapshot(self, ledger: Ledger, taken_at: float) -> ClusterSnapshot | None:
         """What is to be shown of a ledger; None while the active jobs are not known.
@@ -86,9 +90,9 @@ class Publisher:
         recent = _recent_pairs(ledger, taken_at)
         queues = self._shown(ledger, "queue", totals, recent, self._rules.queue_limit)
         users = self._shown(ledger, "user", totals, recent, self._rules.user_limit)
-        queue_names = _Names(queues.shown)
-        user_names = _Names(users.shown, self._rules.user_mode)
-        tallies = _fold_tallies(ledger.tallies(), queue_names)
+        queue_names = self._named("queue", queues.shown)
+        user_names = self._named("user", users.shown, self._rules.user_mode)
+        tallies = self._folded.fold(ledger.tallies(), queue_names)
         return ClusterSnapshot(
             taken_at=taken_at,
             counts=self._counts(ledger, totals, queue_names, user_names, taken_at),
@@ -132,19 +136,40 @@ class Publisher:
         users: "_Names",
         taken_at: float,
     ) -> tuple[JobCount, ...]:
-        with_ended = ledger.progress.complete and self._history_wanted
-        jobs: dict[tuple[str, str, str], int] = defaultdict(int)
-        cores: dict[tuple[str, str, str], int] = defaultdict(int)
+        hidden = (
+            frozenset[str]() if ledger.progress.complete and self._history_wanted else END_STATUSES
+        )
+        sums: dict[tuple[str, str, str], tuple[int, int]] = {}
         for (status, queue, user), value in totals.items():
-            if status in END_STATUSES and not with_ended:
+            if status in hidden:
                 continue
-            key = (status, queues.of(queue), users.of(user))
-            jobs[key] += value.jobs
-            cores[key] += value.cores
+            key = (status, queues[queue], users[user])
+            other = sums.get(key)
+            sums[key] = value if other is None else (other[0] + value[0], other[1] + value[1])
         for queue, user in _live_pairs(ledger, totals, taken_at):
             for status in ALWAYS_SHOWN:
-                jobs[status, queues.of(queue), users.of(user)] += 0
-        return tuple(JobCount(*key, jobs[key], cores[key]) for key in sorted(jobs))
+                sums.setdefault((status, queues[queue], users[user]), (0, 0))
+        return self._rows_of(sums)
+
+    def _rows_of(
+        self, sums: Mapping[tuple[str, str, str], tuple[int, int]]
+    ) -> tuple[JobCount, ...]:
+        before = self._rows
+        order = before if before.keys() == sums.keys() else sorted(sums)
+        rows = {}
+        for key in order:
+            row, (jobs, cores) = before.get(key), sums[key]
+            if row is None or row.jobs != jobs or row.cores != cores:
+                row = JobCount(*key, jobs, cores)
+            rows[key] = row
+        self._rows = rows
+        return tuple(rows.values())
+
+    def _named(self, label: str, shown: frozenset[str], mode: str = "name") -> "_Names":
+        names = self._names.get(label)
+        if names is None or names.shown != shown:
+            names = self._names[label] = _Names(shown, mode)
+        return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,17 +178,22 @@ class _Shown:
     folded: int
 
 
-class _Names:
-    """How the values of one label are written."""
+class _Names(dict[str, str]):
+    """How the values of one label are written; found out once for each."""
 
     def __init__(self, shown: frozenset[str], mode: str = "name") -> None:
-        self._shown = shown
+        super().__init__()
+        self.shown = shown
         self._mode = mode
 
-    def of(self, value: str) -> str:
+    def __missing__(self, value: str) -> str:
+        name = self[value] = self._written(value)
+        return name
+
+    def _written(self, value: str) -> str:
         if self._mode == "off":
             return ""
-        if value not in self._shown:
+        if value not in self.shown:
             return OTHER
         return pseudonym(value) if self._mode == "hash" else value
 
@@ -185,24 +215,55 @@ def _recent_pairs(ledger: Ledger, taken_at: float) -> frozenset[tuple[str, str]]
 def _oldest(oldest: Mapping[str, int], queues: _Names) -> tuple[QueueMoment, ...]:
     found: dict[str, int] = {}
     for queue, at in oldest.items():
-        name = queues.of(queue)
+        name = queues[queue]
         found[name] = min(at, found.get(name, at))
     return tuple(QueueMoment(queue, float(at)) for queue, at in sorted(found.items()))
 
 
-def _fold_tallies(tallies: Mapping[TallyKey, Tally], queues: _Names) -> dict[TallyKey, Tally]:
-    folded: dict[TallyKey, Tally] = {}
-    for key in sorted(tallies):
-        tally = tallies[key]
-        into = folded.setdefault(
-            key._replace(queue=queues.of(key.queue)),
-            Tally(buckets=[0] * (len(WAIT_BUCKETS_SECONDS) + 1)),
-        )
-        into.count += tally.count
-        into.sum_seconds += tally.sum_seconds
-        for place, count in enumerate(tally.buckets):
-            into.buckets[place] += count
-    return folded
+class _FoldedTallies:
+    """The counters under the names that are shown. Only what has been counted is folded anew."""
+
+    def __init__(self) -> None:
+        self._tallies: Mapping[TallyKey, Tally] = {}
+        self._names: _Names | None = None
+        self._counted: dict[TallyKey, tuple[int, float]] = {}
+        self._sources: dict[TallyKey, list[TallyKey]] = {}
+        self._folded: dict[TallyKey, Tally] = {}
+
+    def fold(self, tallies: Mapping[TallyKey, Tally], names: _Names) -> Mapping[TallyKey, Tally]:
+        """Sums by shown name, in the order of their keys. ``tallies`` may be the same mapping as
+        before, with more counted in it; one that was read anew is another."""
+        if tallies is not self._tallies or names is not self._names:
+            self._tallies, self._names = tallies, names
+            self._counted, self._sources, self._folded = {}, {}, {}
+        touched: dict[TallyKey, None] = {}
+        for key, tally in tallies.items():
+            counted = (tally.count, tally.sum_seconds)
+            known = self._counted.get(key)
+            if counted == known:
+                continue
+            into = key._replace(queue=names[key.queue])
+            if known is None:
+                self._sources.setdefault(into, []).append(key)
+            self._counted[key] = counted
+            touched[into] = None
+        anew = {into: self._sum(into) for into in touched}
+        if anew.keys() <= self._folded.keys():
+            self._folded.update(anew)
+        else:
+            folded = self._folded | anew
+            self._folded = {key: folded[key] for key in sorted(folded)}
+        return self._folded
+
+    def _sum(self, into: TallyKey) -> Tally:
+        total = Tally(buckets=[0] * (len(WAIT_BUCKETS_SECONDS) + 1))
+        for key in sorted(self._sources[into]):
+            tally = self._tallies[key]
+            total.count += tally.count
+            total.sum_seconds += tally.sum_seconds
+            for place, count in enumerate(tally.buckets):
+                total.buckets[place] += count
+        return total
 
 
 def _plain(tallies: Mapping[TallyKey, Tally], kind: str) -> tuple[ShownTally, ...]:
