@@ -213,7 +213,8 @@ def test_every_query_finds_data(tmp_path: Path, require_tool: Tool) -> None:
     prometheus = require_tool("prometheus")
     with LivelyCloud() as cloud:
         names = {"cfd": MAIN} | {f"other-{each[-3:]}": each for each in OTHERS}
-        with Exporter(tmp_path / "exporter", config_of(cloud.world.endpoint, names)) as exporter:
+        config = config_of(cloud.world.endpoint, names, state="state")
+        with Exporter(tmp_path / "exporter", config) as exporter:
             jobs = f"- job_name: ehpc\n  static_configs: [{{targets: ['{exporter.address}']}}]\n"
             with scraping(prometheus, tmp_path, jobs) as address:
                 missing = list(queries())

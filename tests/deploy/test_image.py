@@ -169,7 +169,9 @@ def test_it_runs_with_nothing(image: str, world: World, volume: str, tmp_path: P
         assert "Read-only" in container.exec("touch", "/etc/ehpc-exporter/x").stderr
         assert container.exec("test", "-w", "/opt/ehpc-exporter").returncode == 1
         assert run(*PODMAN, "healthcheck", "run", container.name) == ""
-        read = "from exporter.web.manual import Manual; print(Manual('').leaf('operations') is None)"
+        read = (
+            "from exporter.web.manual import Manual; print(Manual('').leaf('operations') is None)"
+        )
         assert container.exec("python3", "-c", read).stdout.strip() == "False"
         ledgers = container.exec("sh", "-c", "ls /var/lib/ehpc-exporter/*.ledger").stdout.split()
         assert len(ledgers) == 1

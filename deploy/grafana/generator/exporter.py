@@ -149,6 +149,7 @@ def clusters() -> panels.Panel:
                 "History", joined(f"ehpc_history_complete{{{CLUSTER}}}"),
                 mappings=looks.YES_NO,
             ),
+            Column("Ledger", joined(f"ehpc_ledger_on_disk{{{CLUSTER}}}"), mappings=looks.ON_DISK),
             Column(
                 "Folded",
                 joined(f"sum by (cluster_name) (ehpc_label_values_folded{{{CLUSTER}}})"),
