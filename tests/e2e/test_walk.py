@@ -1,7 +1,8 @@
 """The README's walk, from nothing to two clusters behind TLS and a password, command by command.
 
 Its blocks run as they stand, one after the other in one shell, with a pretend cloud for the real one.
-Only the ports are others, since tests share a machine, and the installation is the one under test.
+Only the ports are others, since tests share a machine, the installation is the one under test, and where
+the README waits for some seconds, the test waits for what they are for.
 """
 
 import contextlib
@@ -21,6 +22,14 @@ from tests.e2e.running import ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 WALK = README.partition("## A real configuration in ten minutes\n")[2].partition("\n## ")[0]
 PATIENCE_SECONDS = 120
+WAITS = (
+    "until grep --quiet listening simulate.log; do sleep 0.2; done",
+    (
+        'until curl --silent --fail --cacert server.crt --user "prometheus:$(cat password)"'
+        " https://localhost:10046/-/ready; do sleep 0.2; done"
+    ),
+)
+"""Instead of the README's."""
 
 
 def blocks(language: str) -> list[str]:
@@ -33,6 +42,9 @@ def script(exporter_port: int, cloud_port: int) -> str:
     assert "pip install ." in install
     assert "EHPC_SECRET_ACCESS_KEY=..." in real_keys
     text = "".join(["set -eux -o pipefail\n", "trap 'kill $(jobs -p); wait' EXIT\n", config, *rest])
+    waits = iter(WAITS)
+    text = re.sub(r"^sleep 10\b.*$", lambda _: next(waits), text, flags=re.MULTILINE)
+    assert next(waits, None) is None
     for told, ours in (
         ("simulate >", f"simulate --listen-address=127.0.0.1:{cloud_port} >"),
         ("127.0.0.1:18080", f"127.0.0.1:{cloud_port}"),
