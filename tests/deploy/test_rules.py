@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from exporter.web.manual import Manual
 from tests.deploy.rule_files import (
     ALERTMANAGER,
     OPERATIONS,
@@ -134,6 +135,27 @@ def test_thresholds_are_in_one_file() -> None:
         "EhpcPollerStuck": {"600"},  # belongs to the window of half an hour beside it
         "EhpcThresholdsMissing": {"15"},
     }
+
+
+def test_runbooks_lead_to_the_exporters_own_pages(tmp_path: Path) -> None:
+    """As they are for whoever sits at the exporter's machine, and, after the documented command, for
+    everybody else."""
+    shown = Manual("1").leaf("operations")
+    assert shown is not None
+    name = "ehpc-alerts.yml"
+    (tmp_path / name).write_text((PROMETHEUS / "rules" / name).read_text())
+    (command,) = re.findall(
+        r"^    (sed -i .* ehpc-alerts\.yml)$", OPERATIONS.read_text(), re.MULTILINE
+    )
+    for address in ("http://localhost:10046", "https://ehpc-exporter.example.org"):
+        text = (tmp_path / name).read_text()
+        links = re.findall(r"^ +runbook_url: (.*)$", text, re.MULTILINE)
+        assert len(links) == len(ALERTS)
+        for link in links:
+            page, _, anchor = link.partition("#")
+            assert page == f"{address}/docs/operations.md"
+            assert f' id="{anchor}"'.encode() in shown.body
+        subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
 
 
 def test_every_alert_has_a_runbook() -> None:
