@@ -3,12 +3,12 @@
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Literal
 
 from exporter.errors import LedgerUnreadable
 from exporter.ledger import schema
-from exporter.ledger.places import Places
+from exporter.ledger.places import MOST_ROW_NUMBER, Places
 from exporter.ledger.totals import GroupKey
 from exporter.ledger.words import Words
 from exporter.model import Job
@@ -74,6 +74,8 @@ class JobTable:
         """Jobs that are not in the table."""
         first = self._next_row_number
         self._next_row_number += len(jobs)
+        if self._next_row_number > MOST_ROW_NUMBER:
+            raise LedgerUnreadable("its row numbers are used up")
         added = list(zip(jobs, range(first, self._next_row_number), strict=True))
         self._connection.executemany(_INSERT, self._numbered_rows(added))
         if self._places.has_room(len(jobs)):
@@ -116,7 +118,13 @@ class JobTable:
 
     def between(self, newest_at: float, oldest_at: float, by: TimeColumn) -> Iterator[Kept]:
         """All jobs of a span of time, its bounds included; they may be infinite."""
-        return self._select(f"{by} BETWEEN ? AND ?", _integral(oldest_at), _integral(newest_at))
+        span = f"{by} BETWEEN ? AND ?"
+        bounds = (_integral(oldest_at), _integral(newest_at))
+        if by != "modified_at" or oldest_at == float("-inf"):
+            return self._select(span, *bounds)
+        # By the indexes, each of which has a part: every sync asks for the newest few.
+        parts = (f"{part} AND {span}" for part in (_ENDED, _ACTIVE))
+        return chain.from_iterable(self._select(part, *bounds) for part in parts)
 
     def not_in(self, table: str) -> Iterator[Kept]:
         """Jobs that a table of identities has not."""
@@ -136,7 +144,11 @@ class JobTable:
         rows = self._connection.execute(
             f"SELECT uuid, status, modified_at FROM jobs WHERE {_ACTIVE} ORDER BY modified_at DESC"
         )
-        return ((uuid, texts[status], modified_at) for uuid, status, modified_at in rows)
+        try:
+            for uuid, status, modified_at in rows:
+                yield uuid, texts[status], modified_at
+        except KeyError:
+            raise LedgerUnreadable("it is damaged") from None
 
     # -- counting ------------------------------------------------------------------------------
 
@@ -157,7 +169,10 @@ class JobTable:
             f" WHERE {_ACTIVE} AND status = {schema.PENDING_ID} AND submitted_at > 0"
             " GROUP BY queue"
         )
-        return {self._queues.texts[queue]: oldest for queue, oldest in rows}
+        try:
+            return {self._queues.texts[queue]: oldest for queue, oldest in rows}
+        except KeyError:
+            raise LedgerUnreadable("it is damaged") from None
 
     def groups(self) -> Iterator[tuple[GroupKey, int, int]]:
         """(status, queue, user), jobs and cores of each group. Raises ``LedgerUnreadable``."""
@@ -198,35 +213,40 @@ class JobTable:
 
     def _kept(self, rows: Iterable[_NumberedRow]) -> Iterator[Kept]:
         statuses, queues, users = self._statuses.texts, self._queues.texts, self._users.texts
-        return (
-            (
-                Job(
+        # fmt: off
+        try:
+            for (
+                uuid, status, queue, user, cores, submitted_at, started_at, modified_at, number,
+            ) in rows:
+                job = Job(
                     uuid, statuses[status], queues[queue], users[user], cores,
                     submitted_at or None, started_at, modified_at or None,
-                ),
-                number,
-            )
-            for uuid, status, queue, user, cores, submitted_at, started_at, modified_at, number
-            in rows
-        )  # fmt: skip
+                )
+                yield job, number
+        except KeyError:  # a name's number that there is not
+            raise LedgerUnreadable("it is damaged") from None
+        # fmt: on
 
     def _select(self, where: str, *values: float | str) -> Iterator[Kept]:
         return self._kept(
             self._connection.execute(f"SELECT {_COLUMNS}, rowid FROM jobs WHERE {where}", values)
         )
 
-    def _remember(self, kept: Iterable[tuple[Job, int]]) -> None:
+    def _remember(self, kept: Sequence[Kept]) -> None:
         recent = self._recent
-        for job, number in kept:
+        for job, number in kept[-MOST_RECENT:]:  # of others, what came first goes below
             recent.pop(job.uuid, None)  # so that it comes last
             recent[job.uuid] = (job, number)
         if len(recent) > MOST_RECENT:
-            for uuid in list(islice(recent, MOST_RECENT // 2)):  # those that came first
+            too_many = len(recent) - MOST_RECENT // 2
+            for uuid in list(islice(recent, too_many)):  # those that came first
                 del recent[uuid]
 
     def _refill_places(self) -> None:
         ask = self._connection.execute
-        jobs, last = ask("SELECT COUNT(*), MAX(rowid) FROM jobs").fetchone()
+        jobs, first, last = ask("SELECT COUNT(*), MIN(rowid), MAX(rowid) FROM jobs").fetchone()
+        if jobs and not 1 <= first <= last <= MOST_ROW_NUMBER:
+            raise LedgerUnreadable("its row numbers are used up")
         self._next_row_number = max(self._next_row_number, (last or 0) + 1)
         self._places.refill(jobs, ask("SELECT uuid, rowid FROM jobs"))
 

@@ -4,8 +4,8 @@ Identities are random, so that an index of them in the file would cost the readi
 of a page of it for nearly every job that is looked up or added. This takes 8 bytes a slot, of which
 at most six in ten are in use: 16 MB for a million jobs.
 
-An entry is only a hint: half a hash, and a row number, which suffices for four billion jobs. Whoever follows it compares the identity in
-the row. So an entry is never taken back: that of a row which is gone, or whose insertion was undone,
+An entry is only a hint: half a hash, and a row number, which suffices for four billion jobs.
+Whoever follows it compares the identity in the row. So an entry is never taken back: that of a row which is gone, or whose insertion was undone,
 leads nowhere.
 """
 
@@ -18,6 +18,9 @@ _GROWTH = 1.25
 _ROW_BITS = 32
 _ROW_MASK = (1 << _ROW_BITS) - 1
 _WORD_MASK = (1 << 64) - 1
+
+MOST_ROW_NUMBER = _ROW_MASK
+"""A hint has room for row numbers from 1 to this."""
 
 
 class Places:

@@ -95,7 +95,7 @@ class Ledger:
                 part.undo()
             for marks in self._marks:
                 marks.recount()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError) as error:
             raise translated(error) from error
         self.progress = self._saved_progress
 
@@ -107,11 +107,18 @@ class Ledger:
         """The same ledger in another file, or, with None, in memory. Raises ``StateError``."""
         try:
             connection = connect(path)
+        except sqlite3.Error as error:
+            raise translated(error) from error
+        try:
             self._connection.backup(connection)
             tune(connection)
             return Ledger(connection, in_memory=path is None)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError) as error:
+            connection.close()
             raise translated(error) from error
+        except BaseException:
+            connection.close()
+            raise
 
     # -- taking in -----------------------------------------------------------------------------
 

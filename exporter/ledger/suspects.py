@@ -74,8 +74,8 @@ class Suspects:
         """What was written stands, suspicions included."""
 
     def undo(self) -> None:
-        """The transaction was undone."""
-        self.count = 0
+        """The transaction was undone; those of an earlier one are suspects still."""
+        self.count = self._connection.execute("SELECT COUNT(*) FROM suspects").fetchone()[0]
 
     def _take(self, name: Literal["suspects", "gone"], asked: str) -> dict[str, Job]:
         rows = self._connection.execute(

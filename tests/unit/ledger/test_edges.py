@@ -1,0 +1,228 @@
+"""A ledger at its edges: plans of statements, memory, row numbers, damage met while it is open."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import exporter.ledger.jobs
+from exporter.errors import LedgerUnreadable, LedgerUnwritable
+from exporter.ledger.jobs import MOST_RECENT
+from exporter.ledger.places import MOST_ROW_NUMBER
+from exporter.ledger.records import TallyKey
+from exporter.ledger.store import Ledger, open_ledger
+from tests.unit.ledger.made import AT, job, run_of
+
+WHOSE = "https://cloud zone ehpc-1"
+INFINITE = float("inf")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "one.ledger"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[Ledger]:
+    opened = open_ledger(path, WHOSE)
+    yield opened
+    opened.close()
+
+
+# -- what every sync asks ----------------------------------------------------------------------
+
+EVERY_SYNC: dict[str, Callable[[Ledger], object]] = {
+    "known": lambda ledger: ledger.known([job(number).uuid for number in range(100)]),
+    "apply": lambda ledger: ledger.apply(run_of(20, "running") + run_of(5, first=900)),
+    "suspect_between": lambda ledger: ledger.suspect_between(INFINITE, AT + 200, keep=["x"]),
+    "count_between": lambda ledger: ledger.count_between(INFINITE, AT + 200),
+    "oldest_pending": lambda ledger: ledger.oldest_pending(),
+    "active_jobs": lambda ledger: list(ledger.active_jobs()),
+    "in_status": lambda ledger: ledger.in_status("running"),
+    "drop_older": lambda ledger: ledger.drop_older(AT + 5),
+    "suspect": lambda ledger: ledger.suspect([job(7).uuid]),
+    "totals": lambda ledger: ledger.totals(),
+}
+
+
+@pytest.mark.parametrize("name", EVERY_SYNC)
+def test_no_statement_of_every_sync_reads_the_whole_table(ledger: Ledger, name: str) -> None:
+    with ledger.transaction():
+        ledger.apply([*run_of(300), *run_of(9, "running", first=300), job(999)])
+    ledger._jobs._recent.clear()
+    asked: list[str] = []
+    ledger._connection.set_trace_callback(asked.append)
+    with ledger.transaction():
+        EVERY_SYNC[name](ledger)
+    ledger._connection.set_trace_callback(None)
+    for statement in asked:
+        if statement.startswith(("BEGIN", "COMMIT", "--")):
+            continue
+        plan = ledger._connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+        steps = {row[3] for row in plan}
+        assert not {step for step in steps if step.startswith("SCAN jobs")}, statement
+
+
+def test_a_span_of_both_parts_is_suspected_whole(ledger: Ledger) -> None:
+    with ledger.transaction():
+        ledger.apply([*run_of(5), *run_of(5, "running", first=5)])
+        assert ledger.suspect_between(AT + 6, AT + 3, keep=[]) == 4
+        assert ledger.known([job(n).uuid for n in range(10)]).keys() == {
+            job(n).uuid for n in (0, 1, 2, 7, 8, 9)
+        }
+
+
+# -- memory ------------------------------------------------------------------------------------
+
+
+def test_few_jobs_are_kept_in_memory_however_many_come_at_once(ledger: Ledger) -> None:
+    many = 3 * MOST_RECENT
+    with ledger.transaction():
+        ledger.apply(run_of(many))
+        assert len(ledger._jobs._recent) <= MOST_RECENT
+        ledger.suspect_between(INFINITE, -INFINITE, keep=[])
+        assert ledger.restore_suspects() == many
+        assert len(ledger._jobs._recent) <= MOST_RECENT
+        assert ledger.apply(run_of(many)) == []
+
+
+def test_the_jobs_that_changed_last_are_the_ones_kept(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporter.ledger.jobs, "MOST_RECENT", 4)
+    with ledger.transaction():
+        ledger.apply(run_of(4))
+        ledger.apply(run_of(1, "exited"))
+        ledger.apply(run_of(1, first=4))
+    assert set(ledger._jobs._recent) == {job(0).uuid, job(4).uuid}
+
+
+def test_what_is_kept_in_memory_is_never_older_than_the_file(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporter.ledger.jobs, "MOST_RECENT", 4)
+    with ledger.transaction():
+        ledger.apply(run_of(9, "running"))
+        ledger.apply(run_of(9)[::-1])
+        assert ledger.known([job(8).uuid])[job(8).uuid].status == "finished"
+        assert ledger.apply(run_of(9)) == []
+
+
+# -- suspects and transactions -----------------------------------------------------------------
+
+
+def test_suspects_of_a_kept_transaction_outlive_one_that_is_undone(ledger: Ledger) -> None:
+    with ledger.transaction():
+        ledger.apply(run_of(10))
+        ledger.suspect([job(3).uuid, job(4).uuid])
+    with pytest.raises(KeyError), ledger.transaction():  # noqa: PT012
+        ledger.suspect([job(5).uuid])
+        ledger.apply([job(3)])
+        raise KeyError
+    assert (ledger.size, ledger.suspects) == (8, 2)
+    with ledger.transaction():
+        assert ledger.restore_suspects() == 2
+        assert ledger.apply(run_of(10)) == []
+    assert ledger.size == 10
+
+
+def test_what_an_undone_transaction_added_can_be_added_again(ledger: Ledger) -> None:
+    """Its row numbers are not used twice, though the rows are gone."""
+    with ledger.transaction():
+        ledger.apply(run_of(10))
+    for _ in range(3):
+        with pytest.raises(KeyError), ledger.transaction():  # noqa: PT012
+            ledger.apply(run_of(10, first=10))
+            raise KeyError
+    with ledger.transaction():
+        ledger.suspect([job(9).uuid])
+        ledger.forget_suspects(1e12)
+        assert len(ledger.apply(run_of(11, first=9))) == 11
+    ledger._jobs._recent.clear()
+    with ledger.transaction():
+        assert ledger.apply(run_of(20)) == []
+    assert ledger.size == 20
+
+
+# -- row numbers -------------------------------------------------------------------------------
+
+
+def test_row_numbers_that_no_hint_can_hold_make_it_unreadable(path: Path) -> None:
+    ledger = open_ledger(path, WHOSE)
+    with ledger.transaction():
+        ledger.apply(run_of(2))
+        ledger._connection.execute(
+            "UPDATE jobs SET rowid = ? WHERE rowid = 2", (MOST_ROW_NUMBER - 2,)
+        )
+    ledger.close()
+    ledger = open_ledger(path, WHOSE)
+    with ledger.transaction():
+        assert ledger.apply(run_of(2)) == []
+        ledger.apply(run_of(1, first=2))
+    with pytest.raises(LedgerUnreadable), ledger.transaction():
+        ledger.apply(run_of(5, first=3))
+    ledger.close()
+
+
+@pytest.mark.parametrize("number", [-1, 0, MOST_ROW_NUMBER + 1, 2**62])
+def test_a_file_with_impossible_row_numbers_is_unreadable(path: Path, number: int) -> None:
+    ledger = open_ledger(path, WHOSE)
+    with ledger.transaction():
+        ledger.apply(run_of(2))
+        ledger._connection.execute("UPDATE jobs SET rowid = ? WHERE rowid = 2", (number,))
+    ledger.close()
+    with pytest.raises(LedgerUnreadable):
+        open_ledger(path, WHOSE)
+
+
+# -- damage ------------------------------------------------------------------------------------
+
+READS: dict[str, Callable[[Ledger], object]] = {
+    "known": lambda ledger: ledger.known([job(1).uuid]),
+    "apply": lambda ledger: ledger.apply([job(1, "finished")]),
+    "suspect": lambda ledger: ledger.suspect([job(1).uuid]),
+    "suspect_between": lambda ledger: ledger.suspect_between(INFINITE, -INFINITE, keep=[]),
+    "leave": lambda ledger: ledger.leave("pending", lambda uuid: False),
+    "active_jobs": lambda ledger: list(ledger.active_jobs()),
+    "oldest_pending": lambda ledger: ledger.oldest_pending(),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_row_that_names_nothing_is_damage(ledger: Ledger, name: str) -> None:
+    with ledger.transaction():
+        ledger.apply([job(1), job(2, "odd")])
+    column = "status" if name == "active_jobs" else "queue"
+    ledger._connection.execute(f"UPDATE jobs SET {column} = 77")
+    if name == "oldest_pending":
+        ledger._connection.execute("UPDATE jobs SET status = 4")
+    ledger._jobs._recent.clear()
+    with pytest.raises(LedgerUnreadable), ledger.transaction():
+        READS[name](ledger)
+
+
+def test_a_counter_that_cannot_be_read_back_is_damage(ledger: Ledger) -> None:
+    with ledger.transaction():
+        ledger.tally(TallyKey("wait", "q", ""), seconds=1.0, bucket=2)
+    ledger._connection.execute("UPDATE tallies SET buckets = '[1,'")
+    with pytest.raises(LedgerUnreadable), ledger.transaction():  # noqa: PT012
+        ledger.tally(TallyKey("wait", "q", ""), seconds=1.0, bucket=2)
+        raise sqlite3.DatabaseError
+
+
+def test_no_copy_over_a_file_that_is_no_database(ledger: Ledger, tmp_path: Path) -> None:
+    """The copy's own connection is closed again, and the ledger goes on."""
+    other = tmp_path / "other.ledger"
+    other.write_bytes(b"\xa5" * 8192)
+    with ledger.transaction():
+        ledger.apply(run_of(3))
+    try:
+        copy = ledger.copied_to(other)
+    except (LedgerUnreadable, LedgerUnwritable):
+        assert other.read_bytes() == b"\xa5" * 8192
+    else:
+        assert copy.size == 3
+        copy.close()
+    with ledger.transaction():
+        assert ledger.apply(run_of(3)) == []
