@@ -2,8 +2,9 @@
 
 import json
 import sqlite3
+from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from typing import Literal
 
 from exporter.errors import LedgerUnreadable
@@ -23,6 +24,8 @@ _NumberedRow = tuple[str, int, int, int, int, int, int | None, int, int]
 
 MOST_RECENT = 10_000
 """How many jobs are kept in memory because they have just changed: about 6 MB."""
+BATCH = 10_000
+"""How many jobs are taken out, or put back, at a time."""
 
 _COLUMNS = schema.JOB_COLUMNS
 _INSERT = f"INSERT INTO jobs ({_COLUMNS}, rowid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -112,23 +115,22 @@ class JobTable:
                         found[uuid] = kept
         return found
 
-    def ended_before(self, at: float) -> list[Kept]:
-        """Ended jobs whose last change lies before a moment."""
-        return list(self._select(f"{_ENDED} AND modified_at < ?", at))
+    def ended_before(self, at: float) -> Iterator[list[Kept]]:
+        """Ended jobs whose last change lies before a moment, in batches."""
+        return self._batches([f"{_ENDED} AND modified_at < ?"], at)
 
-    def between(self, newest_at: float, oldest_at: float, by: TimeColumn) -> Iterator[Kept]:
-        """All jobs of a span of time, its bounds included; they may be infinite."""
+    def between(self, newest_at: float, oldest_at: float, by: TimeColumn) -> Iterator[list[Kept]]:
+        """In batches, all jobs of a span of time, its bounds included; they may be infinite."""
         span = f"{by} BETWEEN ? AND ?"
         bounds = (_integral(oldest_at), _integral(newest_at))
         if by != "modified_at" or oldest_at == float("-inf"):
-            return self._select(span, *bounds)
+            return self._batches([span], *bounds)
         # By the indexes, each of which has a part: every sync asks for the newest few.
-        parts = (f"{part} AND {span}" for part in (_ENDED, _ACTIVE))
-        return chain.from_iterable(self._select(part, *bounds) for part in parts)
+        return self._batches([f"{part} AND {span}" for part in (_ENDED, _ACTIVE)], *bounds)
 
-    def not_in(self, table: str) -> Iterator[Kept]:
-        """Jobs that a table of identities has not."""
-        return self._select(f"uuid NOT IN (SELECT uuid FROM {table})")
+    def not_in(self, table: str) -> Iterator[list[Kept]]:
+        """In batches, jobs that a table of identities has not."""
+        return self._batches([f"uuid NOT IN (SELECT uuid FROM {table})"])
 
     def in_status(self, status: str) -> list[Kept]:
         """All jobs in a status, newest change first."""
@@ -231,6 +233,16 @@ class JobTable:
         return self._kept(
             self._connection.execute(f"SELECT {_COLUMNS}, rowid FROM jobs WHERE {where}", values)
         )
+
+    def _batches(self, wheres: Iterable[str], *values: float) -> Iterator[list[Kept]]:
+        """Jobs found before the first of them is given, so that they can be changed meanwhile."""
+        numbers = array("Q")  # a million jobs would take half a gigabyte
+        for where in wheres:
+            rows = self._connection.execute(f"SELECT rowid FROM jobs WHERE {where}", values)
+            numbers.extend(number for (number,) in rows)
+        for first in range(0, len(numbers), BATCH):
+            batch = numbers[first : first + BATCH].tolist()
+            yield list(self._select(_SOME, json.dumps(batch)))
 
     def _remember(self, kept: Sequence[Kept]) -> None:
         recent = self._recent

@@ -167,7 +167,9 @@ class Ledger:
         """
         spared = set(keep)
         found = self._jobs.between(newest_at, oldest_at, by)
-        return self._suspect([kept for kept in found if kept[0].uuid not in spared])
+        return sum(
+            self._suspect([kept for kept in batch if kept[0].uuid not in spared]) for batch in found
+        )
 
     @property
     def suspects(self) -> int:
@@ -180,19 +182,20 @@ class Ledger:
 
     def restore_suspects(self) -> int:
         """The suspects could not be proven gone: put them back. Returns how many."""
-        jobs = self._suspects.take_all()
-        if jobs:
+        restored = 0
+        for jobs in self._suspects.take_all():
             self._jobs.add(jobs)
             self._totals.move([(None, job) for job in jobs])
-        return len(jobs)
+            restored += len(jobs)
+        return restored
 
     def drop_unmarked(self, marks: Marks) -> int:
         """Suspect every job that a walk through the whole list did not meet. Returns how many."""
-        return self._suspect(list(self._jobs.not_in(marks.table)))
+        return sum(self._suspect(batch) for batch in self._jobs.not_in(marks.table))
 
     def drop_older(self, before_at: float) -> int:
         """Forget ended jobs whose last change lies before a moment. Returns how many."""
-        return self._take_out(self._jobs.ended_before(before_at))
+        return sum(self._take_out(batch) for batch in self._jobs.ended_before(before_at))
 
     def leave(self, status: str, is_in_it: Callable[[str], bool]) -> int:
         """Set aside, in the empty status, the jobs of an active status that are no longer in it."""
@@ -293,7 +296,8 @@ class Ledger:
     # -- inside --------------------------------------------------------------------------------
 
     def _suspect(self, kept: Collection[Kept]) -> int:
-        self._suspects.add([job for job, _ in kept])
+        if kept:
+            self._suspects.add([job for job, _ in kept])
         return self._take_out(kept)
 
     def _take_out(self, kept: Collection[Kept]) -> int:

@@ -6,11 +6,11 @@ the last day are remembered for as long after they are gone, so that they are no
 
 import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal
 
 from exporter.ledger import schema
-from exporter.ledger.jobs import JobTable
+from exporter.ledger.jobs import BATCH, JobTable
 from exporter.model import Job
 
 GONE_KEPT_SECONDS = 86400.0
@@ -47,14 +47,18 @@ class Suspects:
             found |= self._take("gone", asked)
         return found
 
-    def take_all(self) -> list[Job]:
-        """None is a suspect any longer. Gives those that were."""
-        if not self.count:
-            return []
-        rows = self._connection.execute(f"SELECT {_COLUMNS} FROM suspects").fetchall()
-        self._connection.execute("DELETE FROM suspects")
-        self.count = 0
-        return list(self._table.jobs(rows))
+    def take_all(self) -> Iterator[list[Job]]:
+        """None is a suspect any longer. Gives those that were, in batches."""
+        while self.count:
+            rows = self._connection.execute(
+                f"SELECT {_COLUMNS} FROM suspects ORDER BY rowid LIMIT {BATCH}"
+            ).fetchall()
+            self._connection.execute(
+                "DELETE FROM suspects WHERE rowid IN"
+                f" (SELECT rowid FROM suspects ORDER BY rowid LIMIT {BATCH})"
+            )
+            self.count = self.count - len(rows) if rows else 0
+            yield list(self._table.jobs(rows))
 
     def forget(self, now_at: float) -> int:
         """They are gone. Returns how many they were."""

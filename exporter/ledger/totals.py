@@ -18,22 +18,48 @@ class Totals:
         """Start from what was counted: (group, jobs, cores) of each."""
         self._groups = {key: [jobs, cores] for key, jobs, cores in groups}
         self.size = sum(jobs for jobs, _ in self._groups.values())
-        self._moved: list[Move] = []
+        self._kept_size = self.size
+        self._before: dict[GroupKey, tuple[int, int]] = {}  # of each group that was touched since
 
     def move(self, moves: Sequence[Move]) -> None:
         """Count jobs where they are now, and no longer where they were."""
-        self._moved += moves
-        self._move(moves)
+        groups, before = self._groups, self._before
+        for old, new in moves:
+            if new is not None:
+                key = new[1:4]  # status, queue, user
+                group = groups.get(key)
+                if group is None:
+                    group = groups[key] = [0, 0]
+                if key not in before:
+                    before[key] = (group[0], group[1])
+                group[0] += 1
+                group[1] += new.cores
+                self.size += 1
+            if old is not None:
+                key = old[1:4]
+                group = groups[key]
+                if key not in before:
+                    before[key] = (group[0], group[1])
+                group[0] -= 1
+                group[1] -= old.cores
+                if not group[0]:
+                    del groups[key]
+                self.size -= 1
 
     def keep(self) -> None:
         """What was counted since stands."""
-        self._moved.clear()
+        self._kept_size = self.size
+        self._before.clear()
 
     def undo(self) -> None:
         """What was counted since ``keep`` does not."""
-        # In reverse, so that no group has less than nothing on the way.
-        self._move([(old, new) for new, old in reversed(self._moved)])
-        self._moved.clear()
+        for key, (jobs, cores) in self._before.items():
+            if jobs:
+                self._groups[key] = [jobs, cores]
+            else:
+                self._groups.pop(key, None)
+        self.size = self._kept_size
+        self._before.clear()
 
     def by_group(self) -> dict[GroupKey, JobTotals]:
         """Only groups in which there is a job."""
@@ -46,24 +72,3 @@ class Totals:
     def active_statuses(self) -> frozenset[str]:
         """The statuses, other than end statuses, that some job is in."""
         return frozenset({status for status, _, _ in self._groups} - END_STATUSES - {""})
-
-    def _move(self, moves: Sequence[Move]) -> None:
-        groups = self._groups
-        for old, new in moves:
-            if new is not None:
-                key = new[1:4]  # status, queue, user
-                group = groups.get(key)
-                if group is None:
-                    groups[key] = [1, new.cores]
-                else:
-                    group[0] += 1
-                    group[1] += new.cores
-                self.size += 1
-            if old is not None:
-                key = old[1:4]
-                group = groups[key]
-                group[0] -= 1
-                group[1] -= old.cores
-                if not group[0]:
-                    del groups[key]
-                self.size -= 1

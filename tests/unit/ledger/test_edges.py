@@ -1,12 +1,15 @@
 """A ledger at its edges: plans of statements, memory, row numbers, damage met while it is open."""
 
 import sqlite3
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 import exporter.ledger.jobs
+import exporter.ledger.suspects
 from exporter.errors import LedgerUnreadable, LedgerUnwritable
 from exporter.ledger.jobs import MOST_RECENT
 from exporter.ledger.places import MOST_ROW_NUMBER
@@ -85,6 +88,35 @@ def test_few_jobs_are_kept_in_memory_however_many_come_at_once(ledger: Ledger) -
         assert ledger.restore_suspects() == many
         assert len(ledger._jobs._recent) <= MOST_RECENT
         assert ledger.apply(run_of(many)) == []
+
+
+def test_however_many_are_taken_out_or_put_back_few_are_in_memory_at_a_time(
+    ledger: Ledger,
+) -> None:
+    many = 30_000
+    with ledger.transaction():
+        ledger.apply(run_of(many))
+    acts: dict[str, Callable[[], object]] = {
+        "suspect": lambda: ledger.suspect_between(INFINITE, -INFINITE, keep=[]),
+        "restore": ledger.restore_suspects,
+        "unmarked": lambda: ledger.drop_unmarked(ledger.marks()),
+        "again": ledger.restore_suspects,
+        "older": lambda: ledger.drop_older(INFINITE),
+    }
+    ledger._jobs._recent.clear()
+    with (
+        patch.object(exporter.ledger.jobs, "MOST_RECENT", 100),
+        patch.object(exporter.ledger.jobs, "BATCH", 500),
+        patch.object(exporter.ledger.suspects, "BATCH", 500),
+        ledger.transaction(),
+    ):
+        for name, act in acts.items():
+            tracemalloc.start()
+            assert act() == many, name
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert peak < 100 * many, name  # a list of them would take five times as much
+    assert ledger.size == 0
 
 
 def test_the_jobs_that_changed_last_are_the_ones_kept(

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 import exporter.ledger.jobs
 import exporter.ledger.places
+import exporter.ledger.suspects
 from exporter.ledger.records import Change, JobTotals
 from exporter.ledger.store import open_ledger
 from exporter.ledger.suspects import GONE_KEPT_SECONDS
@@ -216,11 +217,13 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 class CrampedLedgerMachine(LedgerMachine):
-    """The same where memory holds two jobs, and the table of places is full again and again."""
+    """The same where memory holds two jobs, a batch is two, and the table of places is full again and again."""
 
     def __init__(self) -> None:
         self.patches = [
             patch.object(exporter.ledger.jobs, "MOST_RECENT", 2),
+            patch.object(exporter.ledger.jobs, "BATCH", 2),
+            patch.object(exporter.ledger.suspects, "BATCH", 2),
             patch.object(exporter.ledger.places, "_SMALLEST", 4),
         ]
         for each in self.patches:
