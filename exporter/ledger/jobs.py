@@ -26,6 +26,9 @@ MOST_RECENT = 10_000
 """How many jobs are kept in memory because they have just changed: about 6 MB."""
 BATCH = 10_000
 """How many jobs are taken out, or put back, at a time."""
+MOST_STALE_HINTS = 5_000
+"""With more hints that lead nowhere in one look-up, they are begun anew: jobs that are taken out
+and put back again and again leave one each time."""
 
 _COLUMNS = schema.JOB_COLUMNS
 _INSERT = f"INSERT INTO jobs ({_COLUMNS}, rowid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -108,7 +111,12 @@ class JobTable:
         found = {uuid: recent[uuid] for uuid in uuids if uuid in recent}
         if len(found) < len(uuids):
             wanted = {uuid for uuid in uuids if uuid not in found}
-            if hints := self._places.hints(wanted):
+            hints = self._places.hints(wanted)
+            if len(hints) > len(wanted) + MOST_STALE_HINTS:
+                self._refilled = True
+                self._refill_places()
+                hints = self._places.hints(wanted)
+            if hints:
                 for kept in self._select(_SOME, json.dumps(hints)):
                     uuid = kept[0][0]
                     if uuid in wanted:

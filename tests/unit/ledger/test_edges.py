@@ -177,6 +177,27 @@ def test_what_an_undone_transaction_added_can_be_added_again(ledger: Ledger) -> 
     assert ledger.size == 20
 
 
+def test_a_job_that_comes_and_goes_leaves_few_traces(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporter.ledger.jobs, "MOST_STALE_HINTS", 10)
+    with ledger.transaction():
+        ledger.apply(run_of(10))
+    for number in range(100):
+        ledger._jobs._recent.clear()
+        with ledger.transaction():
+            ledger.suspect([job(3).uuid, job(4).uuid])
+            ledger.restore_suspects()
+        if number % 7 == 0:
+            with pytest.raises(KeyError), ledger.transaction():  # noqa: PT012
+                ledger.suspect_between(INFINITE, -INFINITE, keep=[])
+                ledger.apply(run_of(10))
+                raise KeyError
+    assert len(ledger._jobs._places.hints([job(3).uuid, job(4).uuid])) <= 20
+    with ledger.transaction():
+        assert ledger.apply(run_of(10)) == []
+
+
 # -- row numbers -------------------------------------------------------------------------------
 
 
