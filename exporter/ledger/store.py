@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 import msgspec
 
-from exporter.errors import LedgerUnreadable, LedgerUnwritable
+from exporter.errors import LedgerUnreadable, LedgerUnwritable, StateError
 from exporter.ledger.connection import connect, lay_out_or_check, translated, tune
 from exporter.ledger.counters import Activity, Counters
 from exporter.ledger.jobs import JobTable, Kept, TimeColumn
@@ -343,12 +343,27 @@ def open_ledger(path: Path | None, identity: str) -> Ledger:
 def read_ledger(path: Path, identity: str) -> Ledger:
     """The ledger of a file on a disk that cannot be written, in memory. Raises ``StateError``."""
     try:
+        # With the log of the last transactions, if the files beside it let that be read.
+        return _read_ledger(path, identity, "mode=ro")
+    except StateError:
         # Immutable: not even the files beside it, which a reader would make, are asked for.
-        source = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+        return _read_ledger(path, identity, "mode=ro&immutable=1")
+
+
+def _read_ledger(path: Path, identity: str, options: str) -> Ledger:
+    try:
         connection = connect(None)
+    except sqlite3.Error as error:
+        raise translated(error) from error
+    try:
+        source = sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True, timeout=0.5)
         with closing(source):
             source.backup(connection)
         lay_out_or_check(connection, identity)
         return Ledger(connection, in_memory=True)
     except (sqlite3.Error, ValueError) as error:
+        connection.close()
         raise translated(error) from error
+    except BaseException:
+        connection.close()
+        raise

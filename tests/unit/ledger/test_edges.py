@@ -1,5 +1,7 @@
 """A ledger at its edges: plans of statements, memory, row numbers, damage met while it is open."""
 
+import multiprocessing
+import os
 import sqlite3
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from exporter.errors import LedgerUnreadable, LedgerUnwritable
 from exporter.ledger.jobs import MOST_RECENT
 from exporter.ledger.places import MOST_ROW_NUMBER
 from exporter.ledger.records import TallyKey
-from exporter.ledger.store import Ledger, open_ledger
+from exporter.ledger.store import Ledger, open_ledger, read_ledger
 from tests.unit.ledger.made import AT, job, run_of
 
 WHOSE = "https://cloud zone ehpc-1"
@@ -227,6 +229,28 @@ def test_a_file_with_impossible_row_numbers_is_unreadable(path: Path, number: in
     ledger.close()
     with pytest.raises(LedgerUnreadable):
         open_ledger(path, WHOSE)
+
+
+# -- disks that cannot be written --------------------------------------------------------------
+
+
+def test_what_a_killed_process_left_in_the_log_is_read_as_well(path: Path) -> None:
+    def die() -> None:
+        dying = open_ledger(path, WHOSE)
+        for number in range(3):
+            with dying.transaction():
+                dying.apply(run_of(10, first=10 * number))
+        os._exit(0)
+
+    child = multiprocessing.get_context("fork").Process(target=die)
+    child.start()
+    child.join()
+    assert path.with_name(path.name + "-wal").stat().st_size
+    copy = read_ledger(path, WHOSE)
+    assert copy.in_memory
+    with copy.transaction():
+        assert copy.apply(run_of(30)) == []
+    copy.close()
 
 
 # -- damage ------------------------------------------------------------------------------------
