@@ -95,7 +95,16 @@ class StateDirectory:
     def put_back(self, ledger: Ledger, identity: ClusterIdentity, endpoint: str) -> Ledger:
         """A ledger that was kept in memory for want of a disk, in its file. Raises ``StateError``."""
         path = None if self.path is None else self.ledger_path(identity, endpoint)
-        return ledger.copied_to(path)
+        try:
+            return ledger.copied_to(path)
+        except LedgerUnreadable:
+            if path is None:
+                raise
+            try:  # it could not be set aside before, as the disk could not be written
+                set_aside(path, ledger.progress.synced_at or 0.0)
+            except OSError as error:
+                raise LedgerUnwritable(f"it cannot be set aside: {error.strerror}") from error
+            return ledger.copied_to(path)
 
     def ledger_path(self, identity: ClusterIdentity, endpoint: str) -> Path:
         """The file of one cluster's ledger; it does not depend on the name that it is given."""

@@ -13,10 +13,12 @@ import pytest
 import exporter.ledger.jobs
 import exporter.ledger.suspects
 from exporter.errors import LedgerUnreadable, LedgerUnwritable
+from exporter.ledger.directory import StateDirectory
 from exporter.ledger.jobs import MOST_RECENT
 from exporter.ledger.places import MOST_ROW_NUMBER
 from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger, open_ledger, read_ledger
+from exporter.model import ClusterIdentity
 from tests.unit.ledger.made import AT, job, run_of
 
 WHOSE = "https://cloud zone ehpc-1"
@@ -251,6 +253,21 @@ def test_what_a_killed_process_left_in_the_log_is_read_as_well(path: Path) -> No
     with copy.transaction():
         assert copy.apply(run_of(30)) == []
     copy.close()
+
+
+def test_a_bad_file_is_set_aside_before_a_ledger_returns_to_its_place(tmp_path: Path) -> None:
+    state, identity = StateDirectory(tmp_path), ClusterIdentity("c", "ehpc-1", "zone", "account")
+    path = state.ledger_path(identity, "https://cloud")
+    path.write_bytes(b"\xa5" * 8192)
+    kept = open_ledger(None, "https://cloud zone ehpc-1")
+    with kept.transaction():
+        kept.apply(run_of(3))
+    state.put_back(kept, identity, "https://cloud").close()
+    kept.close()
+    again = state.ledger(identity, "https://cloud", AT)
+    assert (again.size, again.in_memory) == (3, False)
+    again.close()
+    assert [each.read_bytes()[:1] for each in tmp_path.glob("*set-aside*")] == [b"\xa5"]
 
 
 # -- damage ------------------------------------------------------------------------------------
