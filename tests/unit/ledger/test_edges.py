@@ -80,6 +80,30 @@ def test_a_span_of_both_parts_is_suspected_whole(ledger: Ledger) -> None:
         }
 
 
+def test_what_is_as_old_as_the_bound_is_not_dropped(ledger: Ledger) -> None:
+    with ledger.transaction():
+        ledger.apply(run_of(5))
+        assert ledger.drop_older(AT + 2) == 2
+        assert ledger.drop_older(AT + 2) == 0
+    assert {found.uuid for found in ledger.in_status("finished")} == {
+        job(number).uuid for number in (2, 3, 4)
+    }
+
+
+def test_a_hint_to_the_row_of_another_job_is_not_believed(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when half a hash of two identities is equal."""
+    with ledger.transaction():
+        ledger.apply(run_of(5))
+    ledger._jobs._recent.clear()
+    monkeypatch.setattr(ledger._jobs._places, "hints", lambda _: [1, 2, 3, 4, 5, 99])
+    assert ledger.known([job(1).uuid, "other"]).keys() == {job(1).uuid}
+    with ledger.transaction():
+        ledger.suspect([job(1).uuid, "other"])
+        assert (ledger.size, ledger.suspects) == (4, 1)
+
+
 # -- memory ------------------------------------------------------------------------------------
 
 
