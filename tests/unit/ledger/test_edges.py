@@ -90,6 +90,19 @@ def test_what_is_as_old_as_the_bound_is_not_dropped(ledger: Ledger) -> None:
     }
 
 
+def test_jobs_of_a_status_come_newest_change_first(ledger: Ledger) -> None:
+    moments = (AT + 4, AT + 9, None, AT + 1)
+    with ledger.transaction():
+        for status in ("running", "", "finished"):
+            ledger.apply(
+                [job(f"{status}-{at}", status, modified_at=at, submitted_at=AT) for at in moments]
+            )
+    newest_first = [AT + 9, AT + 4, AT + 1, None]
+    for status in ("running", "", "finished"):
+        assert [found.modified_at for found in ledger.in_status(status)] == newest_first
+    assert [at for _, _, at in ledger.active_jobs()] == [AT + 9, AT + 4, AT + 1, 0]
+
+
 def test_a_hint_to_the_row_of_another_job_is_not_believed(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
