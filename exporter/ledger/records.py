@@ -90,6 +90,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     distrusted_times: int = 0
     sort_retry_at: float = 0.0
     """When a sort key that was refused is tried again."""
+    order_lost_at: float = 0.0
+    """When an order that had been proven was last broken."""
     mismatches: int = 0
     """Syncs in a row whose ``total_count`` could not be explained."""
     audited_at: dict[str, float] = {}

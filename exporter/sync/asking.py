@@ -37,6 +37,11 @@ class Finished(Generic[T]):
     value: T
 
 
+def asked(ask: Ask) -> Asking[Page]:
+    """One question, as a conversation of its own."""
+    return (yield ask)
+
+
 def advance(asking: Asking[T], answer: Page | ApiError | None) -> Ask | Finished[T]:
     """Give a conversation the answer to what it asked (None to start it); returns what it asks
     next. An error that it does not know how to live with comes back out."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from exporter.errors import BudgetExhausted
 from exporter.model import Page
-from exporter.sync.asking import Ask, Asking, FilterBroken, Purpose
+from exporter.sync.asking import Ask, Asking, FilterBroken, Purpose, asked
 from exporter.sync.context import SyncContext, SyncSettings
 from exporter.sync.delta import close_head
 from exporter.sync.evidence import by_last_change, changed_at
@@ -22,7 +22,7 @@ from exporter.sync.reconcile import (
     rank_page,
     search,
 )
-from exporter.sync.sweep import SWEPT_STATUSES, sweep_status
+from exporter.sync.sweep import SWEPT_STATUSES, filtered, sweep_status
 
 MOST_ROUNDS = 3
 BUSY_AUDIT_INTERVALS = 1.5
@@ -149,7 +149,7 @@ def _audit_status(ctx: SyncContext, status: str) -> Asking[None]:
             offset = ctx.rng.randrange(max(1, expected - ctx.page_size + 1))
         else:
             offset = max(0, expected - ctx.page_size // 2)
-        page = yield Ask(by_last_change(offset, status), Purpose.AUDIT)
+        page = yield from filtered(ctx, asked(Ask(by_last_change(offset, status), Purpose.AUDIT)))
         if any(job.status != status for job in page.jobs):
             ctx.lose_filters()
             raise FilterBroken(f"asked for {status} jobs, the server also sends others")
@@ -217,6 +217,8 @@ def _audit_active(ctx: SyncContext) -> Asking[None]:
 def _audit_random_rank(ctx: SyncContext, head: Page) -> Asking[None]:
     progress = ctx.progress
     oldest_at = -INFINITE if progress.complete else progress.frontier_at or 0
+    # What is older than the window and known are active jobs: between them, there are unknown ones.
+    oldest_at = max(oldest_at, ctx.intake.window_from_at)
     known = ctx.ledger.count_between(INFINITE, oldest_at)
     offset = ctx.rng.randrange(max(1, known - ctx.page_size + 1))
     page = yield Ask(by_last_change(offset), Purpose.AUDIT)

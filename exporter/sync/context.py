@@ -12,10 +12,10 @@ from exporter.ledger.store import Ledger
 from exporter.model import PAGE_LIMIT, JobListQuery, Page
 from exporter.sync.asking import Allowance, PageCutShort, Purpose
 from exporter.sync.evidence import (
-    LATE_SECONDS,
     after_page,
     by_last_change,
     changed_at,
+    known_up_to_at,
     unsorted,
 )
 from exporter.sync.intake import Intake
@@ -30,6 +30,7 @@ UNKNOWN_COST = 10**6
 
 DISTRUST_SECONDS = 3600.0
 LONGEST_DISTRUST_SECONDS = 86400.0
+MOST_DOUBLINGS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +101,21 @@ class SyncContext:
     def distrust_order(self) -> None:
         """Some change did not move its job to the head: rely on other ways for a while."""
         times = self.progress.distrusted_times + 1
-        pause = min(LONGEST_DISTRUST_SECONDS, DISTRUST_SECONDS * 2 ** (times - 1))
+        doubled = DISTRUST_SECONDS * 2 ** min(times - 1, MOST_DOUBLINGS)
+        pause = min(LONGEST_DISTRUST_SECONDS, doubled)
         self.lose_order("unknown")
         self.update(distrusted_until_at=self.now_at + pause, distrusted_times=times)
 
     def lose_order(self, sort: str) -> None:
-        """The list is not sorted as asked. What is known stays known, up to now."""
+        """The list is not sorted as asked. What is known stays known, up to now.
+
+        An order that has been proven may have been lost for one answer: it is proven again at once,
+        and only if that fails, tried rarely.
+        """
         progress = self.progress
-        floor_at = progress.floor_at
-        if progress.complete and progress.newest_at is not None:
-            floor_at = progress.newest_at - LATE_SECONDS
+        floor_at = known_up_to_at(progress) if progress.complete else None
+        if floor_at is None:
+            floor_at = progress.floor_at
         self.update(
             sort=sort,
             newest_at=None,
@@ -117,6 +123,8 @@ class SyncContext:
             floor_at=floor_at,
             sort_retry_at=self.now_at + self.settings.audit_interval_seconds,
         )
+        if progress.sort == "honoured" and sort == "ignored":
+            self.update(sort_retry_at=self.now_at, order_lost_at=self.now_at)
 
     def lose_filters(self) -> None:
         """A filtered answer held other jobs, too. It is tried again after a while."""

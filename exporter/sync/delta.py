@@ -16,6 +16,7 @@ from exporter.sync.evidence import (
     LATE_SECONDS,
     by_last_change,
     changed_at,
+    known_up_to_at,
     newest_first,
     unsorted,
 )
@@ -120,7 +121,7 @@ def catch_up(ctx: SyncContext, head: Page) -> Asking[bool]:
         walk = Walk(ctx.query, SeenInMemory(), lambda: ctx.progress, newest_first=True, after=step)
         step = yield from walk.run(on_step)
     if not joined:
-        _leave_gap(ctx, step, known_below_at)
+        _leave_gap(ctx, step)
     ctx.update(newest_at=max(newest_at, changed_at(head.jobs[0])))
     return joined
 
@@ -136,9 +137,9 @@ def _reached(jobs: Sequence[Job], changes: Sequence[Change], known_below_at: flo
     return not any(job.uuid in changed for job in jobs[-UNCHANGED_TAIL:])
 
 
-def _leave_gap(ctx: SyncContext, step: Step, known_below_at: float) -> None:
+def _leave_gap(ctx: SyncContext, step: Step) -> None:
     progress = ctx.progress
-    floor_at = int(known_below_at) if progress.read_through else progress.floor_at
+    floor_at = known_up_to_at(progress) if progress.read_through else progress.floor_at
     ctx.update(
         frontier_at=bottom_at(step.page), floor_at=floor_at, complete=False, read_through=False
     )

@@ -29,6 +29,20 @@ def submitted_at(job: Job) -> int:
     return job.submitted_at or 0
 
 
+def known_up_to_at(progress: Progress) -> int | None:
+    """Every change that is stamped before this moment has been seen; None before the first head.
+
+    That is up to the newest change known; but one job stamped in the future is no knowledge of what
+    is stamped until then. (Stamps may also lie behind the clock: then the newest one counts.)
+    """
+    if progress.newest_at is None:
+        return None
+    newest_at: float = progress.newest_at
+    if progress.last_success_at is not None:
+        newest_at = min(newest_at, progress.last_success_at)
+    return int(newest_at) - LATE_SECONDS
+
+
 def newest_first(jobs: Sequence[Job], at: Callable[[Job], int] = changed_at) -> bool:
     """Whether the jobs could be the answer of a server that sorts by a moment, newest first."""
     times = [at(job) for job in jobs]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from exporter.ledger.records import Change
 from exporter.ledger.store import Ledger, Marks
 from exporter.model import Job
-from exporter.sync.evidence import LATE_SECONDS, changed_at
+from exporter.sync.evidence import changed_at
 from exporter.sync.transitions import transitions
 
 RECENT_SECONDS = 3600.0
@@ -26,7 +26,8 @@ class Intake:
     """Ended jobs that changed before this are not wanted."""
     settled: bool = False
     """Whether the ledger was complete when the sync began: only then can an audit find faults."""
-    newest_at: int | None = None
+    known_up_to_at: int | None = None
+    """Every change stamped before this had been seen when the sync began."""
     also_mark: Marks | None = None
     """The jobs that a scan in the background has met: those that come in here are met, too."""
     corrections: dict[str, int] = field(default_factory=dict)
@@ -67,11 +68,10 @@ class Intake:
         ]
 
     def _judge(self, changes: Sequence[Change]) -> None:
-        if self.newest_at is None:
+        if self.known_up_to_at is None:
             return
-        late_at = self.newest_at - LATE_SECONDS
         for old, new in changes:
-            if changed_at(new) < late_at:
+            if changed_at(new) < self.known_up_to_at:
                 if old is not None and old.status == "":
                     continue  # it was known to have changed, only not to what
                 self.correct("missing" if old is None else "changed", 1)

@@ -26,7 +26,7 @@ from exporter.sync.audit import (
 from exporter.sync.backfill import PROBATION_CALLS, backfill, probation
 from exporter.sync.context import SyncContext, SyncSettings, bottom_at
 from exporter.sync.delta import catch_up, close_head, read_head
-from exporter.sync.evidence import changed_at, newest_first
+from exporter.sync.evidence import changed_at, known_up_to_at, newest_first
 from exporter.sync.intake import RECENT_SECONDS, Intake
 from exporter.sync.reconcile import reconcile
 from exporter.sync.scan import is_whole, scan, take_whole
@@ -35,6 +35,8 @@ from exporter.sync.total_count import TotalsTrust, explained_by_total, ignored, 
 
 MOST_MISMATCHES = 3
 MOST_SCANNED_PAGES = 20
+GRACE_INTERVALS = 3
+"""So long a proven order that was broken may take to be proven again, before the list is scanned."""
 BELIEVED_EMPTY_HEADS = BELIEVED_SHORT_PAGES = 3
 NOT_ACTIVE = END_STATUSES | {""}
 
@@ -197,11 +199,13 @@ class Replica:
 
     def _by_delta(self, ctx: SyncContext, head: Page) -> Asking[None]:
         joined = yield from catch_up(ctx, head)
-        if not joined and ctx.progress.filters != "ignored":
-            with suppress(FilterBroken):  # which is remembered: the gap alone will show them
-                yield from sweep_active(ctx)
-                ctx.update(active_known=True)
-            head = yield from close_head(ctx)
+        if not joined:
+            ctx.update(active_known=False)
+            if ctx.progress.filters != "ignored":
+                with suppress(FilterBroken):  # which is remembered: the gap alone will show them
+                    yield from sweep_active(ctx)
+                    ctx.update(active_known=True)
+                head = yield from close_head(ctx)
         yield from self._settle(ctx, head)
         if ctx.progress.complete and self.ledger.count_status(""):
             yield from resolve_set_aside(ctx)
@@ -289,6 +293,12 @@ class Replica:
         progress = ctx.progress
         if not progress.active_known or not self._sweep_is_cheaper(ctx):
             return None  # then every sync is a scan
+        lost_seconds = ctx.now_at - progress.order_lost_at
+        if (
+            progress.complete
+            and 0 <= lost_seconds < GRACE_INTERVALS * self.settings.interval_seconds
+        ):
+            return None  # it will be known soon whether the order is back
         interval_seconds = audit_interval_at_rest(self.settings)
         if progress.complete and 0 <= ctx.now_at - progress.scanned_at < interval_seconds:
             return None
@@ -326,7 +336,7 @@ class Replica:
             began_at=progress.began_at if progress.began_at is not None else float("inf"),
             now_at=now_at,
             settled=progress.complete,
-            newest_at=progress.newest_at,
+            known_up_to_at=known_up_to_at(progress),
             also_mark=self._scan_marks,
         )
         ctx = SyncContext(

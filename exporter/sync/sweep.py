@@ -1,13 +1,16 @@
 """The active jobs, by status filter. Needs no order, and finds them however long ago they changed."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
+from exporter.errors import RefusedError
 from exporter.sync.asking import Asking, FilterBroken, Purpose
 from exporter.sync.context import SyncContext
 from exporter.sync.walk import SeenInMemory, Step, Walk, run_to_end
 
 SWEPT_STATUSES = ("pending", "running")
 LOOKS_AT_NOTHING = 3
+T = TypeVar("T")
 
 
 def sweep_active(ctx: SyncContext, *, purpose: Purpose = Purpose.FRESH) -> Asking[int]:
@@ -33,14 +36,27 @@ def sweep_status(ctx: SyncContext, status: str, *, purpose: Purpose) -> Asking[i
         filtered=True,
         newest_first=ctx.progress.sort == "honoured",
     )
-    step = yield from run_to_end(walk, lambda step: _take(ctx, step, status), _counts_filtered(ctx))
+    step = yield from filtered(
+        ctx, run_to_end(walk, lambda step: _take(ctx, step, status), _counts_filtered(ctx))
+    )
     for _ in range(LOOKS_AT_NOTHING - 1):
         if seen.count or step.page.total_count == 0 or not ctx.ledger.count_status(status):
             break
         # All gone at once, and no total to say so: that is asked again before it is believed.
-        step = yield from walk.run(lambda step: _take(ctx, step, status))
+        step = yield from filtered(ctx, walk.run(lambda step: _take(ctx, step, status)))
     learn_totals(ctx, step.page.total_count, seen.count)
     return ctx.ledger.leave(status, seen.has)
+
+
+def filtered(ctx: SyncContext, asking: Asking[T]) -> Asking[T]:
+    """Questions with a filter. Raises ``FilterBroken`` where the server refuses filters."""
+    try:
+        return (yield from asking)
+    except RefusedError as error:
+        if error.reason != "request":
+            raise
+        ctx.lose_filters()
+        raise FilterBroken("the server refuses the filter by status") from error
 
 
 def _counts_filtered(ctx: SyncContext) -> Callable[[], bool]:

@@ -24,7 +24,7 @@ from exporter.sync.context import SyncSettings
 from exporter.sync.replica import Replica
 from tests.unit.sync.adversary import (
     DIALECT_NAMES,
-    SHUFFLED,
+    TURNS_OF_LUCK,
     Adversary,
     some_jobs,
     with_small_pages,
@@ -47,7 +47,7 @@ class Play:
         self.dialect = dialect
         self.rng = Random(seed)
         self.telling = telling
-        page_cap = 100 if dialect in SHUFFLED else self.rng.choice((8, 20, 100))
+        page_cap = 100 if dialect in TURNS_OF_LUCK else self.rng.choice((8, 20, 100))
         listed = JobList()
         some_jobs(listed, self.rng.choice((0, 3, 30, 120, 250)), self.rng)
         self.path = directory / f"{dialect}-{seed}.ledger"
@@ -142,11 +142,10 @@ class Play:
         # Some failures it takes until such a total is doubted.
         for _ in range(TURNS_OF_AN_AUDIT_INTERVAL if self.too_many else 0):
             self.look()
-        if self.dialect in SHUFFLED:  # luck has a part in reading what every call shuffles
-            for _ in range(4 * TURNS_OF_AN_AUDIT_INTERVAL):
-                if self.cluster.counted() == self.cluster.true_counts():
-                    break
-                self.look()
+        for _ in range(TURNS_OF_LUCK.get(self.dialect, 0)):
+            if self.cluster.counted() == self.cluster.true_counts():
+                break
+            self.look()
         counted, true = self.cluster.counted(), self.cluster.true_counts()
         assert counted == true, f"too many {counted - true}, too few {true - counted}"
         assert self.cluster.ledger.progress.complete, "the history is not complete"

@@ -14,7 +14,7 @@ from exporter.sync.context import SyncSettings
 from exporter.sync.replica import Replica
 from tests.unit.sync.adversary import (
     DIALECT_NAMES,
-    SHUFFLED,
+    TURNS_OF_LUCK,
     Adversary,
     some_jobs,
     with_small_pages,
@@ -38,8 +38,8 @@ class ReplicaMachine(RuleBasedStateMachine):
         """A list with a past, and a replica that does not know it."""
         self.rng = Random(seed)
         self.dialect = dialect
-        if dialect in SHUFFLED:
-            page_cap = 100  # with more ties than a few pages hold it is beyond anybody's luck
+        if dialect in TURNS_OF_LUCK:
+            page_cap = 100
         listed = JobList()
         some_jobs(listed, jobs, self.rng)
         self.cluster = PretendCluster(
@@ -100,12 +100,10 @@ class ReplicaMachine(RuleBasedStateMachine):
         self.cluster.between_calls = lambda: None
         for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
             self._turn()
-        if self.dialect in SHUFFLED:
-            # Luck has a part in reading what is shuffled at every call.
-            for _ in range(3 * TURNS_OF_AN_AUDIT_INTERVAL):
-                if self.cluster.counted() == self.cluster.true_counts():
-                    break
-                self._turn()
+        for _ in range(TURNS_OF_LUCK.get(self.dialect, 0)):
+            if self.cluster.counted() == self.cluster.true_counts():
+                break
+            self._turn()
         progress = self.cluster.ledger.progress
         assert self.cluster.counted() == self.cluster.true_counts(), progress
         assert progress.complete

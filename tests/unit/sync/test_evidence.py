@@ -12,6 +12,7 @@ from exporter.sync.evidence import (
     changed_at,
     distinct_times,
     is_last,
+    known_up_to_at,
     newest_first,
     submitted_at,
     unsorted,
@@ -21,6 +22,24 @@ from tests.unit.sync.answers import AT, numbered
 
 def page_of(length: int, total: int | None) -> Page:
     return Page(tuple(numbered(length)), total)
+
+
+@pytest.mark.parametrize(
+    ("newest_at", "last_success_at", "known"),
+    [
+        (None, None, None),
+        (None, AT + 0.0, None),
+        (AT, None, AT - 10),
+        (AT, AT + 60.5, AT - 10),  # nothing has changed for a minute
+        (AT + 10**8, AT + 60.5, AT + 50),  # a job from the future
+        (AT - 28800, AT + 60.5, AT - 28810),  # stamps that lie behind the clock
+    ],
+)
+def test_what_is_known_up_to(
+    newest_at: int | None, last_success_at: float | None, known: int | None
+) -> None:
+    progress = Progress(newest_at=newest_at, last_success_at=last_success_at)
+    assert known_up_to_at(progress) == known
 
 
 class TestLastPage:

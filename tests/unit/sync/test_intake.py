@@ -116,7 +116,11 @@ class TestAudit:
     NEWEST_AT = AT
 
     def corrections(self, ledger: Ledger, *jobs: Job, **how: object) -> dict[str, int]:
-        settings: dict[str, object] = {"settled": True, "newest_at": self.NEWEST_AT, "audit": True}
+        settings: dict[str, object] = {
+            "settled": True,
+            "known_up_to_at": self.NEWEST_AT - LATE_SECONDS,
+            "audit": True,
+        }
         return take(ledger, list(jobs), **(settings | how)).corrections  # type: ignore[arg-type]
 
     def test_what_a_delta_ought_to_have_brought_is_a_correction(self, ledger: Ledger) -> None:
@@ -142,7 +146,9 @@ class TestAudit:
         take(ledger, [job(1, "", modified_at=AT - 100)])
         assert not self.corrections(ledger, job(1, "finished", modified_at=AT - 50))
 
-    @pytest.mark.parametrize("how", [{"audit": False}, {"settled": False}, {"newest_at": None}])
+    @pytest.mark.parametrize(
+        "how", [{"audit": False}, {"settled": False}, {"known_up_to_at": None}]
+    )
     def test_none_can_be_told_before_all_is_known(
         self, ledger: Ledger, how: dict[str, object]
     ) -> None:

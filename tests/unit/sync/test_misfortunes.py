@@ -1,0 +1,163 @@
+"""Rare things that meet: each cost a wrong number, or hours of calls, before it was thought of."""
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from exporter.errors import RefusedError
+from exporter.model import JobListQuery, Page
+from exporter.simulator import JobList
+from exporter.sync import delta
+from tests.unit.sync.pretend import START_AT, PretendCluster
+from tests.unit.sync.settled import SETTINGS, Traffic, calls_of_a_turn, settled
+
+
+class TestAGapWithoutAFilter:
+    """After a long absence, where no filter can tell what is active."""
+
+    def test_active_counts_are_withheld_until_it_is_closed(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(delta, "MOST_CATCH_UP_PAGES", 5)
+        cluster = settled(3_000, "filters-ignored")
+        assert cluster.ledger.progress.active_known
+        Traffic(cluster).pass_by(1_500)
+        cluster.now_at += 60
+        cluster.refresh()
+        assert cluster.counted() != cluster.true_counts()
+        assert not cluster.ledger.progress.active_known
+        for _ in range(3):
+            cluster.turn()
+        assert cluster.ledger.progress.active_known
+        assert cluster.counted() == cluster.true_counts()
+
+    def test_also_if_the_filter_has_just_been_lost(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(delta, "MOST_CATCH_UP_PAGES", 5)
+        cluster = settled(3_000)
+        Traffic(cluster).pass_by(1_500)
+        cluster.before_call = refuse_filters
+        cluster.now_at += 60
+        cluster.refresh()
+        assert not cluster.ledger.progress.active_known
+
+
+class TestAJobFromTheFuture:
+    """Its stamp is the newest of all, for weeks."""
+
+    def settled(self) -> PretendCluster:
+        cluster = settled(3_000)
+        cluster.jobs.submit(cluster.now_at + 30 * 86400, queue="q", user="u")
+        cluster.turn()
+        return cluster
+
+    def test_a_long_gap_is_read_all_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(delta, "MOST_CATCH_UP_PAGES", 5)
+        cluster = self.settled()
+        Traffic(cluster).pass_by(2_000)
+        cluster.now_at += 60
+        cluster.refresh()
+        assert not cluster.ledger.progress.complete
+        cluster.background()
+        for _ in range(2):
+            assert cluster.turn().corrections == {}
+        assert cluster.counted() == cluster.true_counts()
+
+    def test_an_audit_does_not_take_every_change_for_one_that_was_overlooked(self) -> None:
+        cluster = self.settled()
+        traffic = Traffic(cluster)
+        cluster.between_calls = lambda: traffic.pass_by(1, 0.2)
+        for _ in range(60):
+            refreshed = cluster.turn()
+            assert (refreshed.strategy, refreshed.corrections) == ("delta", {})
+
+
+def test_one_page_out_of_order_costs_a_few_calls() -> None:
+    cluster = settled(10_000)
+    messed = []
+
+    def mess_up(page: Page) -> Page:
+        if messed or len(page.jobs) < 100:
+            return page
+        messed.append(page)
+        return replace(page, jobs=(*page.jobs[50:], *page.jobs[:50]))
+
+    cluster.distort = mess_up
+    before = cluster.calls
+    assert cluster.turn().strategy == "sweep"
+    assert cluster.turn().strategy == "sweep"
+    assert cluster.turn().strategy == "delta"
+    assert cluster.calls - before <= 20
+    assert sum(calls_of_a_turn(cluster) for _ in range(20)) <= 35
+    assert cluster.counted() == cluster.true_counts()
+
+
+def refuse_filters(query: JobListQuery) -> None:
+    if query.status is not None:
+        raise RefusedError(1101, "request", "refused", retryable=False, advice="")
+
+
+class TestAFilterThatIsRefused:
+    def test_from_the_beginning(self) -> None:
+        cluster = PretendCluster(settings=SETTINGS, jobs=settled(3_000).jobs)
+        cluster.before_call = refuse_filters
+        for _ in range(4):
+            cluster.turn()
+        assert cluster.ledger.progress.filters == "ignored"
+        assert cluster.counted() == cluster.true_counts()
+
+    def test_from_some_day_on(self) -> None:
+        cluster = settled(3_000)
+        traffic = Traffic(cluster)
+        cluster.before_call = refuse_filters
+        for _ in range(30):
+            traffic.pass_by(10)
+            cluster.turn()
+        assert cluster.counted() == cluster.true_counts()
+
+    def test_another_refusal_fails_the_sync(self) -> None:
+        cluster = PretendCluster(settings=SETTINGS, jobs=settled(3_000).jobs)
+
+        def forbid(query: JobListQuery) -> None:
+            if query.status is not None:
+                raise RefusedError(1400, "permission", "forbidden", retryable=False, advice="")
+
+        cluster.before_call = forbid
+        with pytest.raises(RefusedError):
+            cluster.turn()
+        assert cluster.ledger.progress.filters == "unknown"
+
+
+def test_probes_stay_within_the_part_of_the_history_that_is_kept() -> None:
+    """Beyond it, jobs that run for long stand among others that are not known."""
+    listed = JobList()
+    for age in range(2_000, 0, -1):
+        submitted_at = START_AT - 90 * age
+        uuid = listed.submit(submitted_at, queue="q", user="u")
+        listed.start(uuid, submitted_at + 1)
+        if age % 4:
+            listed.end(uuid, submitted_at + 2)
+    short = replace(SETTINGS, history_seconds=3600.0)
+    cluster = PretendCluster(settings=short, jobs=listed)
+    for _ in range(20):
+        cluster.turn()
+    before = cluster.calls
+    for _ in range(100):
+        cluster.turn()
+        assert cluster.counted()["running", "q", "u"] == 500
+    assert cluster.calls - before <= 150
+
+
+def test_distrust_can_grow_for_ever() -> None:
+    cluster = settled(3_000)
+    with cluster.ledger.transaction():
+        cluster.ledger.progress = msgspec.structs.replace(
+            cluster.ledger.progress, distrusted_times=5_000
+        )
+    pending = [job for job in cluster.jobs.jobs() if job.status == "pending"]
+    for job in pending:
+        cluster.jobs.edit(job.uuid, cluster.now_at, cores=99, moves_modified=False)
+    for _ in range(30):
+        cluster.turn()
+    assert cluster.ledger.progress.distrusted_times == 5_001
+    assert cluster.counted() == cluster.true_counts()
