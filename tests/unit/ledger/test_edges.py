@@ -18,6 +18,7 @@ from exporter.ledger.jobs import MOST_RECENT
 from exporter.ledger.places import MOST_ROW_NUMBER
 from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger, open_ledger, read_ledger
+from exporter.ledger.suspects import GONE_KEPT_SECONDS
 from exporter.model import ClusterIdentity
 from tests.unit.ledger.made import AT, job, run_of
 
@@ -237,6 +238,26 @@ def test_a_job_that_comes_and_goes_leaves_few_traces(
     assert len(ledger._jobs._places.hints([job(3).uuid, job(4).uuid])) <= 20
     with ledger.transaction():
         assert ledger.apply(run_of(10)) == []
+
+
+def test_one_that_was_gone_for_less_than_a_day_is_no_new_job(path: Path) -> None:
+    """Also after a restart; and once it has been seen, it is not gone any longer."""
+    day = int(GONE_KEPT_SECONDS)
+    ledger = open_ledger(path, WHOSE)
+    with ledger.transaction():
+        ledger.apply(run_of(4))
+        ledger.suspect([job(number).uuid for number in range(4)])
+        assert ledger.forget_suspects(AT + day + 1) == 4
+    ledger.close()
+    ledger = open_ledger(path, WHOSE)
+    with ledger.transaction():
+        old = {change.new.uuid: change.old for change in ledger.apply(run_of(3))}
+        jobs = run_of(4)
+        assert old == {jobs[0].uuid: None, jobs[1].uuid: jobs[1], jobs[2].uuid: jobs[2]}
+        ledger.suspect([jobs[1].uuid])
+        assert ledger.forget_suspects(AT + day + 4) == 1
+        assert [change.old for change in ledger.apply(jobs[1:])] == [None, None]
+    ledger.close()
 
 
 # -- row numbers -------------------------------------------------------------------------------

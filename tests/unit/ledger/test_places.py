@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,3 +75,12 @@ def test_a_full_table_says_so_and_a_new_one_has_room_for_more() -> None:
     assert set(places.hints(uuid for uuid, _ in entries)) >= set(range(1, 5001))
     places.refill(0, [])
     assert places.hints(uuid for uuid, _ in entries) == []
+
+
+@pytest.mark.parametrize("jobs", [0, 1, 491, 492, 614, 615, 1228, 1229, 5000])
+def test_after_a_new_start_there_is_room_for_a_fifth_more_however_often(jobs: int) -> None:
+    places = Places()
+    for _ in range(4):
+        places.refill(jobs, ((f"job-{number}", number) for number in range(1, jobs + 1)))
+        assert places.has_room(jobs // 5)
+        assert not places.has_room(4 * jobs + 1000)

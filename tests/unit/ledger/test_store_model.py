@@ -34,6 +34,9 @@ JOBS = st.builds(
 )
 BOUNDS = st.one_of(st.sampled_from((INFINITE, -INFINITE)), st.integers(AT - 1, AT + 7))
 
+NOW = st.one_of(st.just(AT), st.integers(AT + DAY - 1, AT + DAY + 7))
+"""When suspects are forgotten: those that changed within a day before are remembered."""
+
 
 class UndoneError(Exception):
     """What undoes a transaction."""
@@ -76,8 +79,16 @@ class LedgerMachine(RuleBasedStateMachine):
         except UndoneError:
             pass
 
-    @rule(batch=st.lists(JOBS, max_size=8), newest=BOUNDS, oldest=BOUNDS, forgotten=st.booleans())
-    def look(self, batch: list[Job], newest: float, oldest: float, forgotten: bool) -> None:
+    @rule(
+        batch=st.lists(JOBS, max_size=8),
+        newest=BOUNDS,
+        oldest=BOUNDS,
+        forgotten=st.booleans(),
+        now_at=NOW,
+    )
+    def look(
+        self, batch: list[Job], newest: float, oldest: float, forgotten: bool, now_at: int
+    ) -> None:
         """As a sync does it: suspect, apply, and forget or restore, in one transaction."""
         self.restore()
         with self.ledger.transaction():
@@ -87,8 +98,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert found == before - len(self.jobs)
             self._apply(batch, self.ledger.apply(batch))
             if forgotten:
-                assert self.ledger.forget_suspects(1e12) == len(self.suspects)
-                self.suspects.clear()
+                self._forget(now_at)
             else:
                 assert self.ledger.restore_suspects() == len(self.suspects)
                 self.jobs |= self.suspects
@@ -108,11 +118,10 @@ class LedgerMachine(RuleBasedStateMachine):
         self.jobs |= self.suspects
         self.suspects.clear()
 
-    @rule()
-    def forget(self) -> None:
+    @rule(now_at=NOW)
+    def forget(self, now_at: int) -> None:
         with self.ledger.transaction():
-            assert self.ledger.forget_suspects(1e12) == len(self.suspects)
-        self.suspects.clear()
+            self._forget(now_at)
 
     @rule(before_at=BOUNDS)
     def drop_older(self, before_at: float) -> None:
