@@ -15,9 +15,9 @@ from exporter.sync.walk import SeenInMemory, Step, Walk
 
 CHUNK_PAGES = 20
 PROBATION_PAGES = 3
-PROBATION_CALLS = PROBATION_PAGES + 1
 PROBATION_DEPTHS = (500, 5_000, 50_000)
-"""Where to look if the length of the list is not known."""
+"""Where to look, after the second page, if the length of the list is not known."""
+PROBATION_CALLS = 1 + max(PROBATION_PAGES, 1 + len(PROBATION_DEPTHS))
 
 
 def backfill(ctx: SyncContext) -> Asking[None]:
@@ -76,16 +76,18 @@ def _is_sorted(ctx: SyncContext) -> Asking[bool]:
     if not offsets:
         return False
     above_at = float("inf")
+    deepest: Sequence[Job] = ()
     for offset in offsets:
         page = yield Ask(by_last_change(offset), Purpose.FRESH)
         if not page.jobs:
             break
+        deepest = page.jobs
         ctx.intake.take(page.jobs)
         above_at = _check_order(page.jobs, above_at)  # its top: the next page may overlap it
     head = yield Ask(by_last_change(), Purpose.FRESH)
     _check_order(head.jobs, float("inf"))
-    # Jobs that all changed in the same second prove nothing.
-    return distinct_times([*head.jobs, *page.jobs]) >= 2
+    # The head alone proves nothing, nor do jobs that all changed in the same second.
+    return bool(deepest) and distinct_times([*head.jobs, *deepest]) >= 2
 
 
 def _probation_offsets(ctx: SyncContext) -> list[int]:
@@ -93,7 +95,8 @@ def _probation_offsets(ctx: SyncContext) -> list[int]:
     if jobs is None and ctx.progress.complete:
         jobs = ctx.ledger.size
     if jobs is None:
-        return list(PROBATION_DEPTHS)
+        page_size = ctx.page_size
+        return [page_size, *(depth for depth in PROBATION_DEPTHS if depth > page_size)]
     last = jobs - ctx.page_size
     middles = sorted(ctx.rng.randrange(max(1, last)) for _ in range(PROBATION_PAGES - 1))
     return [*middles, last] if last > 0 else []

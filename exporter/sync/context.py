@@ -109,8 +109,8 @@ class SyncContext:
     def lose_order(self, sort: str) -> None:
         """The list is not sorted as asked. What is known stays known, up to now.
 
-        An order that has been proven may have been lost for one answer: it is proven again at once,
-        and only if that fails, tried rarely.
+        An order that has been proven may have been lost for one answer: it is proven again at once;
+        if that fails, or does not hold for long, it is tried rarely.
         """
         progress = self.progress
         floor_at = known_up_to_at(progress) if progress.complete else None
@@ -123,7 +123,9 @@ class SyncContext:
             floor_at=floor_at,
             sort_retry_at=self.now_at + self.settings.audit_interval_seconds,
         )
-        if progress.sort == "honoured" and sort == "ignored":
+        lost_seconds = self.now_at - progress.order_lost_at
+        often = 0 <= lost_seconds < self.settings.audit_interval_seconds
+        if progress.sort == "honoured" and sort == "ignored" and not often:
             self.update(sort_retry_at=self.now_at, order_lost_at=self.now_at)
 
     def lose_filters(self) -> None:

@@ -61,6 +61,21 @@ class TestOrder:
             cluster.turn()
         assert cluster.counted() == cluster.true_counts()
 
+    def test_the_head_alone_proves_nothing(self) -> None:
+        """No total tells how long the list is, and where it is looked for first, nothing is."""
+        listed = JobList()
+        for number in range(180):
+            at = START_AT - 900_000 + number * 10
+            uuid = listed.submit(at, queue="q", user="u")
+            listed.start(uuid, at + 1)
+            listed.end(uuid, at + 2 + (number * 37 % 90 if number < 120 else 0))
+        dialect = replace(DIALECTS["nothing-honoured-total-missing"], page_cap=50)
+        cluster = PretendCluster(dialect, SETTINGS, jobs=listed)
+        for _ in range(3):
+            assert cluster.turn().strategy == "scan"
+        assert cluster.counted() == cluster.true_counts()
+        assert cluster.ledger.progress.sort == "ignored"
+
 
 class TestReading:
     @pytest.mark.parametrize(
