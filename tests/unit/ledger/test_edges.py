@@ -201,6 +201,18 @@ def test_suspects_of_a_kept_transaction_outlive_one_that_is_undone(ledger: Ledge
     assert ledger.size == 10
 
 
+def test_suspects_that_were_seen_again_are_not_put_back_as_well(ledger: Ledger) -> None:
+    with ledger.transaction():
+        ledger.apply(run_of(4))
+        ledger.suspect([job(number).uuid for number in range(4)])
+        ledger.apply(run_of(2))
+        assert ledger.suspects == 2
+        assert ledger.restore_suspects() == 2
+        assert ledger.size == 4
+    rows = ledger._connection.execute("SELECT uuid FROM jobs").fetchall()
+    assert sorted(rows) == [(each.uuid,) for each in run_of(4)]
+
+
 def test_what_an_undone_transaction_added_can_be_added_again(ledger: Ledger) -> None:
     """Its row numbers are not used twice, though the rows are gone."""
     with ledger.transaction():
@@ -257,6 +269,7 @@ def test_one_that_was_gone_for_less_than_a_day_is_no_new_job(path: Path) -> None
         ledger.suspect([jobs[1].uuid])
         assert ledger.forget_suspects(AT + day + 4) == 1
         assert [change.old for change in ledger.apply(jobs[1:])] == [None, None]
+        assert ledger._connection.execute("SELECT COUNT(*) FROM gone").fetchone() == (0,)
     ledger.close()
 
 
