@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from exporter.model import Job
 from exporter.sync.asking import Ask, Asking, OrderBroken, Purpose
 from exporter.sync.context import SyncContext, bottom_at
+from exporter.sync.delta import check_head
 from exporter.sync.evidence import by_last_change, changed_at, distinct_times, newest_first
 from exporter.sync.walk import SeenInMemory, Step, Walk
 
@@ -77,15 +78,18 @@ def _is_sorted(ctx: SyncContext) -> Asking[bool]:
         return False
     above_at = float("inf")
     deepest: Sequence[Job] = ()
+    seen: dict[str, int] = {}
     for offset in offsets:
         page = yield Ask(by_last_change(offset), Purpose.FRESH)
         if not page.jobs:
             break
         deepest = page.jobs
+        seen.update((job.uuid, changed_at(job)) for job in page.jobs)
         ctx.intake.take(page.jobs)
         above_at = _check_order(page.jobs, above_at)  # its top: the next page may overlap it
     head = yield Ask(by_last_change(), Purpose.FRESH)
     _check_order(head.jobs, float("inf"))
+    check_head(head, seen)
     # The head alone proves nothing, nor do jobs that all changed in the same second.
     return bool(deepest) and distinct_times([*head.jobs, *deepest]) >= 2
 

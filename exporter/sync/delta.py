@@ -5,7 +5,7 @@ enough, however long the list is. It is read until it reaches well below the new
 before, and until its tail shows nothing new.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from exporter.errors import RefusedError, SyncError
 from exporter.ledger.records import Change
@@ -63,9 +63,20 @@ def take_head(ctx: SyncContext, page: Page) -> list[Change]:
     """Take in the head of the list: if sorted, it shows every job that changed after its last."""
     changes = ctx.intake.take(page.jobs)
     if page.jobs and ctx.order_trusted:
+        check_head(page, ctx.intake.changed)
         oldest_at = bottom_at(page) + 1
         ctx.ledger.suspect_between(float("inf"), oldest_at, keep=uuids(page))
     return changes
+
+
+def check_head(head: Page, seen: Mapping[str, int]) -> None:
+    """Jobs that have been seen before the head was read, and when they changed: those newer than its
+    last one must stand on it. Raises ``OrderBroken``. (One that was deleted in between is taken for
+    a proof of disorder; that costs some calls.)"""
+    on_head = set(uuids(head))
+    oldest_at = bottom_at(head)
+    if any(at > oldest_at and uuid not in on_head for uuid, at in seen.items()):
+        raise OrderBroken("a job that has changed is not at the head of the list")
 
 
 def close_head(ctx: SyncContext) -> Asking[Page]:

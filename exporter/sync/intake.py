@@ -32,6 +32,8 @@ class Intake:
     """The jobs that a scan in the background has met: those that come in here are met, too."""
     corrections: dict[str, int] = field(default_factory=dict)
     changes: int = 0
+    changed: dict[str, int] = field(default_factory=dict)
+    """What has changed, and when, as this sync has seen it."""
 
     def take(self, jobs: Sequence[Job], *, audit: bool = False) -> list[Change]:
         """Apply records. With ``audit``, count those that a delta ought to have brought."""
@@ -46,6 +48,7 @@ class Intake:
             began_at = max(self.began_at, self.window_from_at)
             for counted in transitions(old, new, began_at=began_at):
                 self.ledger.tally(counted.key, seconds=counted.seconds, bucket=counted.bucket)
+            self.changed[new.uuid] = changed_at(new)
             if new.ended and changed_at(new) >= self.now_at - RECENT_SECONDS:
                 self.ledger.note_activity(new.queue, new.user, changed_at(new))
         self.changes += len(changes)

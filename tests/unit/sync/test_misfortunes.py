@@ -7,7 +7,7 @@ import pytest
 
 from exporter.errors import RefusedError
 from exporter.model import JobListQuery, Page
-from exporter.simulator import JobList
+from exporter.simulator import DIALECTS, JobList
 from exporter.sync import delta
 from tests.unit.sync.pretend import START_AT, PretendCluster
 from tests.unit.sync.settled import SETTINGS, Traffic, calls_of_a_turn, settled
@@ -90,6 +90,24 @@ def test_one_page_out_of_order_costs_a_few_calls() -> None:
     assert cluster.calls - before <= 20
     assert sum(calls_of_a_turn(cluster) for _ in range(20)) <= 35
     assert cluster.counted() == cluster.true_counts()
+
+
+@pytest.mark.parametrize("changed", range(0, 30, 7))
+def test_a_list_that_was_sorted_by_chance(changed: int) -> None:
+    """All have waited since they were submitted, and that is how the server sorts. Then one changes
+    where it stands, and another is deleted: by their number alone they would be right again."""
+    listed = JobList()
+    uuids = [listed.submit(START_AT - 900 + n, queue="q", user="u") for n in range(34)]
+    dialect = replace(DIALECTS["sort-ignored-total-whole"], page_cap=8)
+    cluster = PretendCluster(dialect, SETTINGS, jobs=listed)
+    assert [cluster.turn().strategy for _ in range(2)][-1] == "delta"
+    listed.submit(cluster.now_at, queue="gpu", user="u")
+    listed.delete([uuids[20]])
+    listed.edit(uuids[changed], cluster.now_at + 1, cores=7, moves_modified=True)
+    for _ in range(12):
+        cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
+    assert cluster.ledger.known(uuids)[uuids[changed]].cores == 7
 
 
 def refuse_filters(query: JobListQuery) -> None:
