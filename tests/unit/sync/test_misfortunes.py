@@ -107,7 +107,6 @@ def test_a_list_that_was_sorted_by_chance(changed: int) -> None:
     for _ in range(12):
         cluster.turn()
     assert cluster.counted() == cluster.true_counts()
-    assert cluster.ledger.known(uuids)[uuids[changed]].cores == 7
 
 
 def refuse_filters(query: JobListQuery) -> None:
