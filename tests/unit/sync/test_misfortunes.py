@@ -107,6 +107,7 @@ def test_a_list_that_was_sorted_by_chance(changed: int) -> None:
     for _ in range(12):
         cluster.turn()
     assert cluster.counted() == cluster.true_counts()
+    assert cluster.ledger.known(uuids).keys() == {*uuids} - {uuids[20]}
 
 
 def refuse_filters(query: JobListQuery) -> None:
