@@ -12,6 +12,7 @@ import argparse
 import heapq
 import random
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC
@@ -69,7 +70,8 @@ class Wire:
 class Past:
     """Clusters, their pollers, and a clock that is turned from one event to the next."""
 
-    def __init__(self, clusters: int, start_at: float, seed: int) -> None:
+    def __init__(self, clusters: int, start_at: float, seed: int, state: Path) -> None:
+        self.state = state
         self.clock = ManualClock(start_at)
         self.board = SnapshotBoard()
         self.telemetry = Telemetry()
@@ -113,8 +115,8 @@ class Past:
                 calls=self.client.cluster(
                     name, cluster_id=cluster.cluster_id, zone=cluster.zone, timezone=UTC
                 ),
-                open_ledger=lambda: open_ledger(None, name),
-                keeps_on_disk=False,
+                open_ledger=lambda: open_ledger(self.state / name, name),
+                keeps_on_disk=True,
                 reopen_on_disk=lambda ledger: ledger,
                 settings=SyncSettings(),
                 publisher=Publisher(LabelRules()),
@@ -240,10 +242,12 @@ def with_target(line: str, at: float) -> str:
     return f"{series} {value} {at:.3f}\n"
 
 
-def write(path: Path, *, clusters: int, hours: float, now_at: float, seed: int = 1) -> int:
-    """Write the history up to ``now_at`` as OpenMetrics; gives the number of samples."""
+def _scraped(
+    state: Path, clusters: int, hours: float, now_at: float, seed: int
+) -> tuple[dict[str, list[str]], int]:
+    """The lines of each family, and how many samples they are."""
     start_at = now_at - hours * 3600
-    past = Past(clusters, start_at, seed)
+    past = Past(clusters, start_at, seed, state)
     parts: dict[str, list[str]] = {}
     written = 0
     for at in past.run(now_at, stories(past, now_at)):
@@ -260,6 +264,13 @@ def write(path: Path, *, clusters: int, hours: float, now_at: float, seed: int =
             header = f"# TYPE {name.removesuffix('_total')} {kind}\n"
             series, _, value = line.rpartition(" ")
             parts.setdefault(name, [header]).append(f"{series} {value} {at:.3f}\n")
+    return parts, written
+
+
+def write(path: Path, *, clusters: int, hours: float, now_at: float, seed: int = 1) -> int:
+    """Write the history up to ``now_at`` as OpenMetrics; gives the number of samples."""
+    with tempfile.TemporaryDirectory() as state:
+        parts, written = _scraped(Path(state), clusters, hours, now_at, seed)
     with path.open("w", encoding="utf-8") as file:
         for lines in parts.values():
             file.writelines(lines)
