@@ -22,6 +22,7 @@ from exporter.simulator.command import (
     build_simulation,
     run_simulator,
 )
+from exporter.simulator.protocol import Account
 from exporter.simulator.trace import TraceJob, outcome, parse_trace, queue_capacities, replay
 from tests.simulator.cloud_client import CloudClient
 
@@ -251,7 +252,9 @@ def test_the_command_serves_until_a_signal(number: signal.Signals) -> None:
         assert process.stdout is not None
         try:
             address = process.stdout.readline().strip().removeprefix("simulator listening on ")
-            cluster_id = process.stdout.readline().split()[1]
+            keys, cluster = process.stdout.readline(), process.stdout.readline()
+            assert Account().access_key_id in keys
+            cluster_id = cluster.split()[1]
             with CloudClient(address) as client:
                 truth = client.admin("GET", f"/-/truth?cluster_id={cluster_id}")
                 answer = client.list_jobs(cluster_id)
