@@ -37,12 +37,13 @@ border-radius:.4rem;background:var(--card);font-size:1.25rem;font-weight:600}
 .banner a{font-size:1rem;font-weight:400}
 .well,.filling{color:var(--good)}.down{color:var(--bad)}.failing{color:var(--warn)}
 .starting{color:var(--soft)}
-table{width:100%}tbody th{min-width:9rem}tbody+tbody{border-top:1px solid var(--line)}
+table{width:100%}tbody th{min-width:8rem}tbody+tbody{border-top:1px solid var(--line)}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.big{font-weight:600}
+td.big{min-width:7.5rem}thead .n,.strategy{white-space:normal}
 .trouble{border-left:.2rem solid;padding-left:.6rem;white-space:pre-line}
 meter,progress{width:100%;max-width:18rem;height:1rem}
 footer{margin-top:1.5rem}
-@media(max-width:48rem){thead{position:absolute;left:-200vw}table,tbody,tr,td,tbody th{display:block}
+@media(max-width:60rem){thead{position:absolute;left:-200vw}table,tbody,tr,td,tbody th{display:block}
 tbody{padding:.4rem 0}td,tbody th{padding:.2rem .7rem}
 td.n{display:flex;justify-content:space-between;white-space:normal}
 td[data-label]::before{content:attr(data-label);color:var(--soft);margin-right:1rem}
@@ -124,13 +125,14 @@ def _document(texts: Texts, body: str) -> str:
 
 
 def _banner(summaries: Sequence[ClusterSummary], texts: Texts) -> str:
-    bad = sum(summary.health.needs_attention for summary in summaries)
+    bad = sum(summary.needs_attention for summary in summaries)
     waiting = sum(summary.health is Health.STARTING for summary in summaries)
     everything = len(summaries)
     if not summaries:
         health, words = Health.STARTING, escape(texts.no_clusters)
     elif bad:
-        health = summaries[0].health
+        worst = summaries[0].health
+        health = worst if worst.needs_attention else Health.FAILING
         words = _say(texts.attention, bad=bad, all=everything)
     elif waiting:
         health = Health.STARTING
@@ -196,8 +198,8 @@ def _strategy(state: ClusterState, texts: Texts) -> str:
     interval = duration(state.effective_interval_seconds, texts)
     every = _say(texts.every, interval=interval)
     return (
-        f'<span title="{words}">{escape(state.strategy)}</span>'
-        f' <span class="small soft">{every}</span>'
+        f'<span class="strategy"><span title="{words}">{escape(state.strategy)}</span>'
+        f' <span class="small soft">{every}</span></span>'
     )
 
 

@@ -46,6 +46,11 @@ class ClusterSummary:
     counts: Counts | None
     """None where there are none to be shown."""
 
+    @property
+    def needs_attention(self) -> bool:
+        """Whether somebody should have a look: at the cluster, or at the disk of its ledger."""
+        return self.health.needs_attention or self.state.ledger_on_disk is False
+
 
 def summarize(
     states: Mapping[str, ClusterState],
@@ -54,7 +59,7 @@ def summarize(
     now_at: float,
     staleness_seconds: float,
 ) -> list[ClusterSummary]:
-    """All clusters, those in the worst health first, by name among equals.
+    """All clusters, those that need attention first, then by health and by name.
 
     ``count_of`` gives ``count`` of a cluster's snapshot, from a memory perhaps.
     """
@@ -65,7 +70,9 @@ def summarize(
         snapshot = None if withdrawn else state.snapshot
         counts = None if snapshot is None else count_of(state, snapshot)
         summaries.append(ClusterSummary(state, _health(state, withdrawn=withdrawn), counts))
-    return sorted(summaries, key=lambda s: (order[s.health], s.state.identity.name))
+    return sorted(
+        summaries, key=lambda s: (not s.needs_attention, order[s.health], s.state.identity.name)
+    )
 
 
 def count(snapshot: ClusterSnapshot) -> Counts:

@@ -73,6 +73,21 @@ def test_page(
         picture(browser, "landing-page", width=width, dark=dark)
 
 
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_page_in_windows_of_every_width(
+    require_tool: Callable[[str], str], tmp_path: Path, language: str
+) -> None:
+    long = good_state("a-very-long-name-" * 6, time.time())
+    program = require_tool("chromium")
+    shown = serving(*states(), long, staleness_seconds=300)
+    with shown as world, browsing(program, tmp_path) as browser:
+        for width in (320, 760, 800, 960, 970, 1024, 1600):
+            browser.look_like(width=width, dark=False, language=language)
+            browser.open(f"http://127.0.0.1:{world.port}/")
+            assert browser.evaluate("document.documentElement.scrollWidth") <= width
+            assert browser.evaluate(NARROWEST_STATE) >= 100  # no letters below one another
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 390], ids=["desktop", "phone"])
 def test_manual(require_tool: Callable[[str], str], tmp_path: Path, width: int, dark: bool) -> None:
@@ -119,6 +134,11 @@ def test_hostile_names_do_nothing(require_tool: Callable[[str], str], tmp_path: 
         assert "<script>alert(1)</script>" in browser.evaluate("document.body.innerText")
         assert browser.complaints == []
 
+
+NARROWEST_STATE = (
+    "Math.min(...[...document.querySelectorAll('tbody td.big')].map(each => each.offsetWidth))"
+)
+"""How many pixels the words about a cluster's state have got."""
 
 FAINTEST = """
 (() => {

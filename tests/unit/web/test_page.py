@@ -107,6 +107,16 @@ def test_trouble_comes_first_with_its_reason_and_the_next_step() -> None:
     assert "check the access key" in text
 
 
+def test_all_is_not_well_while_a_ledger_is_in_memory() -> None:
+    in_memory = dataclasses.replace(good_state("zzz"), ledger_on_disk=False)
+    waiting = dataclasses.replace(new_state("bbb"), tried=False, failure=None)
+    text = render(good_state("aaa"), waiting, in_memory).text
+    assert "▲ 1 of 3 clusters need attention" in text
+    assert text.index("zzz") < text.index("bbb") < text.index("aaa")
+    by_choice = dataclasses.replace(good_state(), ledger_on_disk=None)
+    assert "✔ All is well" in render(by_choice).text
+
+
 def test_counts_too_old_are_not_shown() -> None:
     page = render(good_state(), now_at=NOON_AT + 400)
     assert "✖ no current counts" in page.text
