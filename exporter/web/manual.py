@@ -48,11 +48,11 @@ h3{font-size:1.1rem;margin-top:1.8rem}
 pre,.wide{overflow-x:auto;max-width:100%}
 pre{padding:.7rem;background:var(--card);border:1px solid var(--line);border-radius:.3rem}
 code{font:.9em ui-monospace,monospace}pre code{overflow-wrap:normal}
-.wide td,.wide th{overflow-wrap:normal}td code{overflow-wrap:anywhere}
+.wide td,.wide th{overflow-wrap:normal}
 th:empty{padding:0;border:0}.right{text-align:right}.center{text-align:center}tbody tr+tr{border-top:1px solid var(--line)}
 img{max-width:100%;height:auto}li{margin:.2rem 0}
 [aria-current]{font-weight:600}.outside{border-bottom:1px dotted}
-@media(max-width:48rem){nav{margin-left:0}td,th{padding:.3rem .4rem}}
+@media(max-width:48rem){nav{margin-left:0}td,th{padding:.3rem .4rem}td code{overflow-wrap:anywhere}}
 """
 )
 

@@ -39,11 +39,12 @@ border-radius:.4rem;background:var(--card);font-size:1.25rem;font-weight:600}
 .starting{color:var(--soft)}
 table{width:100%}tbody th{min-width:8rem}tbody+tbody{border-top:1px solid var(--line)}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.big{font-weight:600}
-td.big{min-width:7.5rem}thead .n,.strategy{white-space:normal}
+td.big{min-width:7.5rem}thead th{overflow-wrap:normal}thead .n,.strategy{white-space:normal}
+.strategy .small{white-space:nowrap}
 .trouble{border-left:.2rem solid;padding-left:.6rem;white-space:pre-line}
 meter,progress{width:100%;max-width:18rem;height:1rem}
 footer{margin-top:1.5rem}
-@media(max-width:60rem){thead{position:absolute;left:-200vw}table,tbody,tr,td,tbody th{display:block}
+@media(max-width:63rem){thead{position:absolute;left:-200vw}table,tbody,tr,td,tbody th{display:block}
 tbody{padding:.4rem 0}td,tbody th{padding:.2rem .7rem}
 td.n{display:flex;justify-content:space-between;white-space:normal}
 td[data-label]::before{content:attr(data-label);color:var(--soft);margin-right:1rem}
