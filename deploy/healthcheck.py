@@ -1,8 +1,8 @@
 """Whether the exporter in this container is healthy, for images that have no curl.
 
 Asks the URL in the first argument or in ``EHPC_HEALTH_ADDRESS``, or else
-``http://127.0.0.1:10046/-/healthy``, which is also the path where only an address is given. Exits 0 or
-1, saying why. To an exporter behind a password it logs in with ``USER:PASSWORD``, the content of the file
+``http://127.0.0.1:10046/-/healthy``, which is also the path where only an address is given, as ``http``
+is the scheme. Exits 0 or 1, saying why. To an exporter behind a password it logs in with ``USER:PASSWORD``, the content of the file
 that ``EHPC_HEALTH_LOGIN_FILE`` names. Without that file, or with a wrong password, an answer that asks
 for one is an answer, as is one that asks for a client's certificate: it proves that the exporter
 listens, and no more. Restarting it would mend nothing.
@@ -24,8 +24,11 @@ def check(address: str, login: str = "") -> str | None:
     headers = {}
     if login:
         headers["authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
-    parts = urlsplit(address)
-    port = parts.port or 10046
+    try:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+        port = parts.port or 10046
+    except ValueError as error:
+        return f"{address}: {error}"
     host = parts.hostname or "127.0.0.1"
     connection: http.client.HTTPConnection
     if parts.scheme == "https":  # to itself: the certificate's name is of no use here
@@ -61,11 +64,14 @@ def hung_up(error: OSError) -> bool:
 
 
 def read_login() -> str:
-    """What the file holds; empty if there is none."""
+    """What the file holds; empty if there is none, or if it cannot be read, which is said."""
     name = os.environ.get("EHPC_HEALTH_LOGIN_FILE", "")
     try:
         return Path(name).read_text(encoding="utf-8").strip() if name else ""
     except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeError) as error:
+        sys.stderr.write(f"{name} cannot be read: {type(error).__name__}\n")
         return ""
 
 

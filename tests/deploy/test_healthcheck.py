@@ -23,9 +23,14 @@ def test_it_tells_what_the_exporter_says() -> None:
         address = f"http://127.0.0.1:{world.port}"
         assert check(address) is None
         assert check(f"{address}/-/ready") == f"503: not ready: {WAITING}"
+        assert check(f"127.0.0.1:{world.port}/-/ready") == f"503: not ready: {WAITING}"
+        assert check(f"localhost:{world.port}/-/ready") == f"503: not ready: {WAITING}"
     said = check(address)
     assert said is not None
     assert said.startswith("no answer: ")
+    said = check("http://127.0.0.1:port")
+    assert said is not None
+    assert said.startswith("http://127.0.0.1:port: ")
 
 
 @pytest.mark.parametrize("login", ["", "alice:looking-glass"])
@@ -73,3 +78,17 @@ def test_the_password_comes_from_a_file(tmp_path: Path) -> None:
         login.write_text("alice:wonderland\n")
         done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, f"503: not ready: {WAITING}\n")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", None], ids=["no text", "a directory"])
+def test_a_login_that_cannot_be_read_is_said_and_no_reason_to_restart(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    login = tmp_path / "login"
+    login.mkdir() if content is None else login.write_bytes(content)
+    with serving(users=USERS) as world:
+        command = [sys.executable, ROOT / "deploy/healthcheck.py", f"http://127.0.0.1:{world.port}"]
+        environ = {**os.environ, "EHPC_HEALTH_LOGIN_FILE": str(login)}
+        done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stderr.startswith(f"{login} cannot be read: ")
