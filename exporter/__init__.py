@@ -21,7 +21,7 @@ The map of the house (imports go down only; ``docs/architecture.md`` has the rea
 cli         arguments, sub-commands, exit codes
 daemon      builds every object from the Config, starts and stops them in order
 config      YAML file -> frozen Config, or ConfigError naming the key
-web         routes, landing page, TLS and basic auth
+web         routes, landing page, the documentation, TLS and basic auth
 simulator   the pretend cloud; imports nothing else of ours
 logs        log set-up (logfmt, json), redaction
 collector   current snapshots -> metric families

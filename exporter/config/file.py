@@ -79,9 +79,7 @@ class Account(Struct, forbid_unknown_fields=True, kw_only=True):
         | UnsetType
     ) = UNSET
     secret_access_key_file: (
-        Annotated[
-            str, _text("A file that holds the secret; read again when the cloud refuses the key.")
-        ]
+        Annotated[str, _text("A file that holds the secret; read again when it changes.")]
         | UnsetType
     ) = UNSET
     timeout: Annotated[str, _checked("Deadline of one call.", checks.duration, PATTERN)] = "10s"

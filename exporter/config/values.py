@@ -53,7 +53,7 @@ class AccountConfig:
     access_key_id: str = field(repr=False)
     secret_access_key: Secret
     secret_access_key_file: Path | None
-    """Where the secret was read from; to be read again when the cloud refuses the key."""
+    """Where the secret was read from; to be read again when the file changes."""
     timeout_seconds: float
     """Of one call."""
     quota_requests: int
