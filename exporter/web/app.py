@@ -208,7 +208,7 @@ def _manual_routes(leaf_at: Callable[[str], Leaf | None]) -> list[Route]:
         leaf = await in_thread("web-manual", lambda: leaf_at(path))
         if leaf is not None:
             return _leaf(leaf, request.headers.get("if-none-match", ""))
-        name = path.removesuffix(".md")
+        name = path.removesuffix("/").removesuffix(".md")
         if name != path and name and leaf_at(name) is not None:
             return RedirectResponse(page_address(name))  # browsers keep the #section
         return PlainTextResponse("not found\n", 404)

@@ -125,7 +125,7 @@ def test_markup_in_the_text_stays_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "nothing", "operations/", "../README", "../pyproject.toml", "images/../operations.md",
+        "nothing", "nothing/", "/", "operations//", "//a.invalid/operations/", "../README", "../pyproject.toml", "images/../operations.md",
         "images/dashboard-cluster.png", "/etc/passwd", "%2e%2e/README.md", "generate_metrics.py",
         "../../../../etc/passwd", "images", ".md", "images/performance-calls.svg.md",
     ],
@@ -135,6 +135,12 @@ def test_nothing_else_is_served(path: str) -> None:
     assert answer.status in {404, 307}
     if answer.status == 307:
         assert answer.headers["location"] == "/docs/images/performance-calls.svg"
+
+
+@pytest.mark.parametrize("path", ["operations/", "operations.md", "operations.md/"])
+def test_other_spellings_lead_to_the_page(path: str) -> None:
+    answer = ask(make_app(), f"/docs/{path}")
+    assert (answer.status, answer.headers["location"]) == (307, "/docs/operations")
 
 
 def test_a_page_is_sent_once() -> None:
