@@ -125,7 +125,8 @@ def test_markup_in_the_text_stays_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "nothing", "nothing/", "/", "operations//", "//a.invalid/operations/", "../README", "../pyproject.toml", "images/../operations.md",
+        "nothing", "nothing/", "/", "operations//", "//a.invalid/operations/",
+        "../README", "../pyproject.toml", "images/../operations.md",
         "images/dashboard-cluster.png", "/etc/passwd", "%2e%2e/README.md", "generate_metrics.py",
         "../../../../etc/passwd", "images", ".md", "images/performance-calls.svg.md",
     ],
