@@ -177,8 +177,12 @@ def test_starting_on_a_full_disk(tmp_path: Path, small_disk: Path, *, known: boo
             assert exporter.scrape().sum("ehpc_jobs_submitted_total") == counted
             (small_disk / "filler").unlink()
             until(lambda: exporter.log_lines("on disk again"), "the disk again", within_seconds=15)
+            # It is told of before the sync that publishes it, and the counts have not changed.
+            until(
+                lambda: exporter.scrape().value("ehpc_ledger_on_disk", cluster_name="c") == 1,
+                "the disk on /metrics",
+            )
             exporter.until_true({"c": world.truth("c")})
-            assert exporter.scrape().value("ehpc_ledger_on_disk", cluster_name="c") == 1
             exporter.stop()
         with exporter.start():
             exporter.until_true({"c": world.truth("c")})
