@@ -242,6 +242,31 @@ def test_500_idle_or_dripping_clients_do_not_delay_a_scrape() -> None:
     assert crowded < 5 * alone + 0.5
 
 
+def test_readers_who_wait_for_the_documentation_hold_up_no_scrape() -> None:
+    arrived, made = threading.Semaphore(0), threading.Event()
+
+    def slow(_: str) -> None:
+        arrived.release()
+        made.wait(60)
+
+    with serving(good_state(), manual=slow) as world:
+        readers = [
+            threading.Thread(target=world.get, args=("/docs/operations",), name="reader")
+            for _ in range(20)
+        ]
+        try:
+            for reader in readers:
+                reader.start()
+            assert all(arrived.acquire(timeout=60) for _ in readers)
+            for _ in range(20):
+                assert world.get()[0].status == 200
+            assert all(reader.is_alive() for reader in readers)
+        finally:
+            made.set()
+            for reader in readers:
+                reader.join()
+
+
 def test_publishing_while_scraping_never_gives_half_an_answer() -> None:
     stop = threading.Event()
 

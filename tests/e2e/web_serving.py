@@ -12,7 +12,7 @@ from exporter.snapshot import ClusterState, SnapshotBoard
 from exporter.telemetry import Telemetry
 from exporter.web.app import WebApp, WebOptions, WebParts
 from exporter.web.exposition import ExporterFacts, Exposition, ProcessFamilies
-from exporter.web.manual import Manual
+from exporter.web.manual import Leaf, Manual
 from exporter.web.page import LandingPage, PageParts
 from exporter.web.server import Limits, WebServer
 
@@ -57,6 +57,7 @@ def serving(
     users: Mapping[str, str] | None = None,
     staleness_seconds: float = float("inf"),
     ready: Callable[[], str | None] = lambda: None,
+    manual: Callable[[str], Leaf | None] | None = None,
 ) -> Iterator[Serving]:
     """Serve the states until the end of the block."""
     board, telemetry, clock = SnapshotBoard(), Telemetry(), SystemClock()
@@ -79,7 +80,8 @@ def serving(
             shared.reload,
         )
     )
-    parts = WebParts(exposition, lambda: None, ready, lambda: None, page, Manual("1.2.3").leaf)
+    leaf_at = manual or Manual("1.2.3").leaf
+    parts = WebParts(exposition, lambda: None, ready, lambda: None, page, leaf_at)
     app = WebApp(parts, WebOptions(), users=users)
     server = WebServer(app, listen, limits=limits, tls=tls)
     world = Serving(server, app, board, telemetry, exposition, server.bind())
