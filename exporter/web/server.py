@@ -76,6 +76,14 @@ class _Connection(H11Protocol):
             worst = min(others, key=lambda c: (c.current_phase()[0], c.since))
             worst.abort()
 
+    def data_received(self, data: bytes) -> None:
+        """Look at what came, by the piece: h11 limits only headers whose end is still to come, and
+        all of a large one may come at once."""
+        step = self.limits.header_bytes + 1
+        for start in range(0, len(data), step):
+            if not self.transport.is_closing():
+                super().data_received(data[start : start + step])
+
     def current_phase(self) -> tuple[_Phase, object]:
         """What it is doing, and in the course of which request."""
         cycle = self.cycle

@@ -116,6 +116,29 @@ def test_a_header_without_end_is_refused() -> None:
             pass  # ends: the server has closed it
 
 
+@pytest.mark.parametrize("place", ["path", "header"])
+def test_a_long_header_is_refused_also_where_all_of_it_comes_at_once(place: str) -> None:
+    long = b"a" * 40_000
+    path, header = (long, b"x") if place == "path" else (b"", long)
+    with serving() as world, contextlib.closing(connect(world.port)) as client:
+        client.sendall(b"GET /docs/" + path + b" HTTP/1.1\r\nHost: x\r\nX: " + header + b"\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 400 ")
+        with contextlib.suppress(ConnectionError):
+            while client.recv(1000):
+                pass  # ends: the server has closed it
+        assert world.get(f"/docs/{'a' * 10_000}")[0].status == 404
+
+
+def test_requests_that_come_in_one_go_are_all_answered() -> None:
+    with serving() as world, contextlib.closing(connect(world.port)) as client:
+        one = b"GET /-/ready HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 1000 + b"\r\n\r\n"
+        client.sendall(one * 99 + one.replace(b"Host: x", b"Connection: close\r\nHost: x"))
+        said = b""
+        while chunk := client.recv(65_536):
+            said += chunk
+        assert said.count(b"HTTP/1.1 200 OK") == 100
+
+
 @pytest.mark.parametrize(
     "nonsense",
     [
