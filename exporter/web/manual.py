@@ -52,7 +52,8 @@ code{font:.9em ui-monospace,monospace}pre code{overflow-wrap:normal}
 th:empty{padding:0;border:0}.right{text-align:right}.center{text-align:center}tbody tr+tr{border-top:1px solid var(--line)}
 img{max-width:100%;height:auto}li{margin:.2rem 0}
 [aria-current]{font-weight:600}.outside{border-bottom:1px dotted}
-@media(max-width:48rem){nav{margin-left:0}td,th{padding:.3rem .4rem}td code{overflow-wrap:anywhere}}
+@media(max-width:48rem){nav{margin-left:0}td,th{padding:.3rem .4rem}td code,td a{overflow-wrap:anywhere}
+.wide{font-size:.85rem}td:first-child{min-width:7.2rem}}
 """
 )
 
