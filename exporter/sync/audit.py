@@ -188,30 +188,27 @@ def resolve_set_aside(ctx: SyncContext) -> Asking[None]:
             return  # not there, and not shown to be gone: the rank audit will tell
 
 
-def _visit(ctx: SyncContext, at: int) -> Asking[None]:
-    """Read the page on which the jobs that changed at a moment stand."""
+def _visit(ctx: SyncContext, at: int) -> Asking[float]:
+    """Read the pages on which the jobs that changed at a moment stand. Returns down to which moment
+    all jobs have been seen."""
     offset = max(0, ctx.ledger.count_between(INFINITE, at + 1) - 1)
     while True:
         page = yield Ask(by_last_change(offset), Purpose.AUDIT)
         ctx.saw_head(page)
         examine(ctx, rank_page(ctx, page, offset))
-        if len(page.jobs) < ctx.page_size or changed_at(page.jobs[-1]) < at:
-            return
+        if len(page.jobs) < ctx.page_size:
+            return -INFINITE
+        if changed_at(page.jobs[-1]) < at:
+            return changed_at(page.jobs[-1]) + 1
         offset += max(1, ctx.page_size - 1)
 
 
 def _audit_active(ctx: SyncContext) -> Asking[None]:
     """Where no filter helps: look at every active job where it stands in the order."""
-    visited_down_to_at = INFINITE
+    seen_down_to_at = INFINITE
     for _, _, at in list(ctx.ledger.active_jobs()):
-        if at >= visited_down_to_at:
-            continue
-        offset = max(0, ctx.ledger.count_between(INFINITE, at + 1) - 1)
-        page = yield Ask(by_last_change(offset), Purpose.AUDIT)
-        ctx.saw_head(page)
-        examine(ctx, rank_page(ctx, page, offset))
-        if page.jobs:
-            visited_down_to_at = changed_at(page.jobs[-1]) + 1
+        if at < seen_down_to_at:
+            seen_down_to_at = yield from _visit(ctx, at)
 
 
 def _audit_random_rank(ctx: SyncContext, head: Page) -> Asking[None]:

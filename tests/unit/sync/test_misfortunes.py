@@ -179,3 +179,16 @@ def test_distrust_can_grow_for_ever() -> None:
         cluster.turn()
     assert cluster.ledger.progress.distrusted_times == 5_001
     assert cluster.counted() == cluster.true_counts()
+
+
+def test_many_active_jobs_of_one_second_are_all_looked_at_once() -> None:
+    """Where no filter helps: an array of jobs fills many pages between two moments."""
+    cluster = settled(3_000, "filters-ignored")
+    array = [cluster.jobs.submit(cluster.now_at, queue="q", user="u") for _ in range(600)]
+    cluster.turn()
+    cluster.jobs.edit(array[123], cluster.now_at, cores=99, moves_modified=False)
+    before = cluster.calls
+    for _ in range(12):
+        cluster.turn()
+    assert cluster.ledger.known(array)[array[123]].cores == 99
+    assert cluster.calls - before <= 120
