@@ -98,6 +98,8 @@ class Replica:
             strategy = yield from self._longer_list(ctx, head)
         if self.ledger.suspects and strategy == "delta" and not ctx.comparable:
             yield from confirm_without_total(ctx)
+        if strategy != "delta":
+            self._doubt_suspects(ctx)
         ctx.intake.correct("deleted", self.ledger.forget_suspects(ctx.now_at))
         if ctx.intake.corrections.keys() & {"changed", "missing"}:
             ctx.distrust_order()
@@ -244,15 +246,10 @@ class Replica:
         perhaps_sorted = ctx.progress.sort in ("unknown", "honoured")
         if ctx.progress.filters != "ignored" and self._sweep_is_cheaper(ctx):
             try:
-                yield from sweep_active(ctx)
+                yield from self._by_sweep(ctx, head, perhaps_sorted=perhaps_sorted)
             except FilterBroken:
                 self.ledger.restore_suspects()
             else:
-                ctx.update(active_known=True)
-                if perhaps_sorted and self.ledger.active_statuses():
-                    yield from self._close_sweep(ctx)
-                elif perhaps_sorted:
-                    self._note_frontier(ctx, head)  # nothing took any time
                 return "sweep"
         to_be_proven = perhaps_sorted and ctx.now_at >= ctx.progress.sort_retry_at
         if to_be_proven and ctx.whole_list_cost > MOST_SCANNED_PAGES:
@@ -262,12 +259,26 @@ class Replica:
                 self._note_frontier(ctx, head)
                 return "delta"
         self._scan_marks = None
-        yield from scan(ctx, self.ledger.marks(), purpose=Purpose.FRESH, head=head)
-        if to_be_proven and ctx.whole_list_cost <= MOST_SCANNED_PAGES:
+        in_order = yield from scan(ctx, self.ledger.marks(), purpose=Purpose.FRESH, head=head)
+        if to_be_proven:
+            yield from self._judge_scanned(ctx, in_order=in_order)
+        return "scan"
+
+    def _by_sweep(self, ctx: SyncContext, head: Page, *, perhaps_sorted: bool) -> Asking[None]:
+        yield from sweep_active(ctx)
+        ctx.update(active_known=True)
+        if perhaps_sorted and self.ledger.active_statuses():
+            yield from self._close_sweep(ctx)
+        elif perhaps_sorted:
+            self._note_frontier(ctx, head)  # nothing took any time
+
+    def _judge_scanned(self, ctx: SyncContext, *, in_order: bool) -> Asking[None]:
+        if not in_order:
+            ctx.lose_order("ignored")
+        elif ctx.whole_list_cost <= MOST_SCANNED_PAGES:
             yield from guarded(ctx, probation)
             if ctx.order_trusted:
                 yield from self._close_sweep(ctx)
-        return "scan"
 
     def _close_sweep(self, ctx: SyncContext) -> Asking[None]:
         try:
@@ -312,6 +323,14 @@ class Replica:
         finally:
             self._scan_marks = None
             marks.drop()
+
+    def _doubt_suspects(self, ctx: SyncContext) -> None:
+        """Jobs that the head ought to show, and does not: by an order that has only just been
+        proven. If the total is wrong without them, it was proven by chance."""
+        known = ctx.progress.complete and ctx.comparable
+        if self.ledger.suspects and known and self.ledger.size != ctx.progress.expected:
+            self.ledger.restore_suspects()
+            ctx.lose_order("ignored")
 
     def _doubt_emptiness(self, head: Page) -> None:
         """A list that was long and is suddenly empty, with no total to say so, is believed only if

@@ -5,7 +5,7 @@ from exporter.ledger.store import Marks
 from exporter.model import Page
 from exporter.sync.asking import Ask, Asking, Purpose
 from exporter.sync.context import SyncContext, uuids
-from exporter.sync.evidence import LATE_SECONDS, is_last
+from exporter.sync.evidence import LATE_SECONDS, is_last, newest_first
 from exporter.sync.walk import MOST_ROUNDS, OnStep, Step, Walk
 
 MOST_HEAD_PAGES = 20
@@ -27,12 +27,16 @@ def is_whole(ctx: SyncContext, page: Page) -> bool:
 
 def scan(
     ctx: SyncContext, marks: Marks, *, purpose: Purpose, head: Page | None = None
-) -> Asking[None]:
+) -> Asking[bool]:
     """Read the whole list, of which ``head`` may be the first page, read just now. Jobs that it does
-    not show are gone, if it is proven whole."""
+    not show are gone, if it is proven whole. Returns whether every page was in order, newest change
+    first."""
     started_at = ctx.now_at
+    in_order = head is None or newest_first(head.jobs)
 
     def on_step(step: Step) -> bool:
+        nonlocal in_order
+        in_order = in_order and newest_first(step.page.jobs)
         ctx.require_full(step.page, step.offset)
         ctx.saw(step.page)
         ctx.intake.take(step.page.jobs)
@@ -51,6 +55,7 @@ def scan(
     marks.drop()
     ctx.intake.correct("deleted", ctx.ledger.forget_suspects(ctx.now_at))
     _is_complete(ctx, started_at)
+    return in_order
 
 
 def _read_all(ctx: SyncContext, walk: Walk, on_step: OnStep, marks: Marks) -> Asking[None]:

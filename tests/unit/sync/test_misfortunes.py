@@ -1,6 +1,7 @@
 """Rare things that meet: each cost a wrong number, or hours of calls, before it was thought of."""
 
 from dataclasses import replace
+from random import Random
 
 import msgspec
 import pytest
@@ -9,6 +10,7 @@ from exporter.errors import RefusedError
 from exporter.model import JobListQuery, Page
 from exporter.simulator import DIALECTS, JobList
 from exporter.sync import delta
+from exporter.sync.replica import Replica
 from tests.unit.sync.pretend import START_AT, PretendCluster
 from tests.unit.sync.settled import SETTINGS, Traffic, calls_of_a_turn, settled
 
@@ -108,6 +110,26 @@ def test_a_list_that_was_sorted_by_chance(changed: int) -> None:
         cluster.turn()
     assert cluster.counted() == cluster.true_counts()
     assert cluster.ledger.known(uuids).keys() == {*uuids} - {uuids[20]}
+
+
+class LooksAtTheHead(Random):
+    """Dice by which probation and probes see the head and the end only."""
+
+    def randrange(self, *_: object) -> int:  # type: ignore[override]
+        return 0
+
+
+def test_a_scan_that_shows_disorder_is_believed() -> None:
+    """Probation looks at three places, and might not see the one job that is out of place."""
+    listed = JobList()
+    uuids = [listed.submit(START_AT - 900 + n, queue="q", user="u") for n in range(51)]
+    listed.edit(uuids[25], START_AT - 100, cores=2, moves_modified=True)
+    dialect = replace(DIALECTS["nothing-honoured"], page_cap=8)
+    cluster = PretendCluster(dialect, SETTINGS, jobs=listed)
+    cluster.replica = Replica(cluster.ledger, SETTINGS, LooksAtTheHead())
+    for _ in range(12):
+        assert cluster.turn().strategy == "scan"
+        assert cluster.counted() == cluster.true_counts()
 
 
 def refuse_filters(query: JobListQuery) -> None:
