@@ -88,6 +88,8 @@ def _is_sorted(ctx: SyncContext) -> Asking[bool]:
         ctx.intake.take(page.jobs)
         above_at = _check_order(page.jobs, above_at)  # its top: the next page may overlap it
     head = yield Ask(by_last_change(), Purpose.FRESH)
+    if not head.jobs:
+        return False
     _check_order(head.jobs, float("inf"))
     check_head(head, seen)
     # The head alone proves nothing, nor do jobs that all changed in the same second.

@@ -18,6 +18,9 @@ from tests.unit.sync.hunt import Play
         ("nothing-honoured", 1034599),
         ("nothing-honoured", 4000747),
         ("still-requeue", 5005229),
+        ("sort-ignored-total-whole", 7000016),
+        ("times-z", 7000120),
+        ("nothing-honoured-total-missing", 7000935),
     ],
 )
 def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None:
