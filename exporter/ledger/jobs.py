@@ -154,11 +154,7 @@ class JobTable:
         rows = self._connection.execute(
             f"SELECT uuid, status, modified_at FROM jobs WHERE {_ACTIVE} ORDER BY modified_at DESC"
         )
-        try:
-            for uuid, status, modified_at in rows:
-                yield uuid, texts[status], modified_at
-        except KeyError:
-            raise LedgerUnreadable("it is damaged") from None
+        return ((uuid, texts[status], modified_at) for uuid, status, modified_at in rows)
 
     # -- counting ------------------------------------------------------------------------------
 
@@ -179,10 +175,7 @@ class JobTable:
             f" WHERE {_ACTIVE} AND status = {schema.PENDING_ID} AND submitted_at > 0"
             " GROUP BY queue"
         )
-        try:
-            return {self._queues.texts[queue]: oldest for queue, oldest in rows}
-        except KeyError:
-            raise LedgerUnreadable("it is damaged") from None
+        return {self._queues.texts[queue]: oldest for queue, oldest in rows}
 
     def groups(self) -> Iterator[tuple[GroupKey, int, int]]:
         """(status, queue, user), jobs and cores of each group. Raises ``LedgerUnreadable``."""
@@ -194,10 +187,7 @@ class JobTable:
             "SELECT status, queue, user, COUNT(*), SUM(cores) FROM jobs GROUP BY 1, 2, 3"
         )
         for status, queue, user, jobs, cores in rows:
-            try:
-                yield (statuses[status], queues[queue], users[user]), jobs, cores
-            except KeyError:
-                raise LedgerUnreadable("it is damaged") from None
+            yield (statuses[status], queues[queue], users[user]), jobs, cores
 
     # -- rows ----------------------------------------------------------------------------------
 
@@ -224,17 +214,14 @@ class JobTable:
     def _kept(self, rows: Iterable[_NumberedRow]) -> Iterator[Kept]:
         statuses, queues, users = self._statuses.texts, self._queues.texts, self._users.texts
         # fmt: off
-        try:
-            for (
-                uuid, status, queue, user, cores, submitted_at, started_at, modified_at, number,
-            ) in rows:
-                job = Job(
-                    uuid, statuses[status], queues[queue], users[user], cores,
-                    submitted_at or None, started_at, modified_at or None,
-                )
-                yield job, number
-        except KeyError:  # a name's number that there is not
-            raise LedgerUnreadable("it is damaged") from None
+        for (
+            uuid, status, queue, user, cores, submitted_at, started_at, modified_at, number,
+        ) in rows:
+            job = Job(
+                uuid, statuses[status], queues[queue], users[user], cores,
+                submitted_at or None, started_at, modified_at or None,
+            )
+            yield job, number
         # fmt: on
 
     def _select(self, where: str, *values: float | str) -> Iterator[Kept]:

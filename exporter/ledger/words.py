@@ -1,7 +1,16 @@
 """Texts that come again and again, kept once."""
 
 import sqlite3
-from typing import Literal
+from typing import Literal, NoReturn
+
+from exporter.errors import LedgerUnreadable
+
+
+class _Texts(dict[int, str]):
+    """The text of each number. Raises ``LedgerUnreadable`` for one that there is not."""
+
+    def __missing__(self, number: int) -> NoReturn:
+        raise LedgerUnreadable("it is damaged")
 
 
 class Words(dict[str, int]):
@@ -16,13 +25,13 @@ class Words(dict[str, int]):
         super().__init__()
         self._connection = connection
         self._table = table
-        self.texts: dict[int, str] = {}
+        self.texts = _Texts()
         self.reload()
 
     def reload(self) -> None:
         """Read the table anew, as at the start or after an undone transaction."""
         rows = self._connection.execute(f"SELECT id, text FROM {self._table}")
-        self.texts = dict(rows.fetchall())
+        self.texts = _Texts(rows.fetchall())
         self.clear()
         self.update((text, number) for number, text in self.texts.items())
 

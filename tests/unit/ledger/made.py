@@ -3,6 +3,7 @@
 from exporter.model import Job
 
 AT = 1_700_000_000
+WHOSE = "https://cloud zone ehpc-1"
 
 
 def job(

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import sqlite3
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
@@ -20,22 +20,9 @@ from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger, open_ledger, read_ledger
 from exporter.ledger.suspects import GONE_KEPT_SECONDS
 from exporter.model import ClusterIdentity
-from tests.unit.ledger.made import AT, job, run_of
+from tests.unit.ledger.made import AT, WHOSE, job, run_of
 
-WHOSE = "https://cloud zone ehpc-1"
 INFINITE = float("inf")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "one.ledger"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    opened = open_ledger(path, WHOSE)
-    yield opened
-    opened.close()
 
 
 # -- what every sync asks ----------------------------------------------------------------------

@@ -5,7 +5,7 @@ import os
 import resource
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -15,24 +15,11 @@ from exporter.errors import LedgerUnreadable, LedgerUnwritable
 from exporter.ledger.jobs import MOST_RECENT
 from exporter.ledger.records import Change, JobTotals, Progress, TallyKey
 from exporter.ledger.store import Ledger, open_ledger
-from tests.unit.ledger.made import AT, job, run_of
+from tests.unit.ledger.made import AT, WHOSE, job, run_of
 
-WHOSE = "https://cloud zone ehpc-1"
 INFINITE = float("inf")
 SUBMITTED = TallyKey("submitted", "q", "")
 WAIT = TallyKey("wait", "q", "")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "one.ledger"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    opened = open_ledger(path, WHOSE)
-    yield opened
-    opened.close()
 
 
 def state_of(ledger: Ledger) -> dict[str, object]:

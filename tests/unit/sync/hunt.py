@@ -8,6 +8,8 @@ many cases. Ledgers are on disk, syncs are killed, calls fail, and now and then 
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from unittest.mock import patch
@@ -219,10 +221,16 @@ def main(arguments: list[str]) -> int:
     return 1 if hunt(float(arguments[0]), int(arguments[1]) if len(arguments) > 1 else 1) else 0
 
 
-if __name__ == "__main__":
-    # The lists are short, so let the ledger's memory be shorter: some jobs at hand, others not.
+@contextmanager
+def short_of_memory() -> Iterator[None]:
+    """The lists are short, so let the ledger's memory be shorter: some jobs at hand, others not."""
     with (
         patch.object(exporter.ledger.jobs, "MOST_RECENT", 40),
         patch.object(exporter.ledger.places, "_SMALLEST", 4),
     ):
+        yield
+
+
+if __name__ == "__main__":
+    with short_of_memory():
         sys.exit(main(sys.argv[1:]))

@@ -1,13 +1,10 @@
 """What the hunt has found: each case ended in wrong counts once."""
 
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 
-import exporter.ledger.jobs
-import exporter.ledger.places
-from tests.unit.sync.hunt import Play
+from tests.unit.sync.hunt import Play, short_of_memory
 
 
 @pytest.mark.parametrize(
@@ -24,8 +21,5 @@ from tests.unit.sync.hunt import Play
     ],
 )
 def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None:
-    with (
-        patch.object(exporter.ledger.jobs, "MOST_RECENT", 40),
-        patch.object(exporter.ledger.places, "_SMALLEST", 4),
-    ):
+    with short_of_memory():
         Play(dialect, seed, tmp_path).run()
