@@ -72,6 +72,16 @@ class Stretch:
         known = ctx.ledger.count_between(self.newer.at - 1, self.older.at, by=self.ranking.column)
         return known - self.listed
 
+    def holds(self, moment: int) -> bool:
+        """Whether a job of this moment stands here."""
+        return self.older.at <= moment < self.newer.at
+
+    def narrowed_by(self, boundaries: Sequence[Boundary]) -> bool:
+        """Whether a page with these boundaries settles a part, or divides what is left."""
+        return bool(boundaries) and (
+            boundaries[0].at > self.older.at and boundaries[-1].at < self.newer.at
+        )
+
     def suspect(self, ctx: SyncContext, *, keep: Sequence[str] = ()) -> None:
         """All jobs here, but those to ``keep``, are perhaps gone."""
         ctx.ledger.suspect_between(
@@ -197,24 +207,19 @@ def _probe(ctx: SyncContext, stretch: Stretch, *, at_end: bool) -> Asking[Ranked
     page = yield Ask(stretch.ranking.query(offset))
     ctx.saw_head(page)
     ranked = rank_page(ctx, page, offset, stretch.ranking)
-    boundaries = ranked.boundaries()
-    if len(boundaries) < 2 and not any(
-        stretch.newer.at > boundary.at > stretch.older.at for boundary in boundaries
-    ):
-        ranked = yield from _whole_second(ctx, ranked)
+    moments = [moment for job in page.jobs if stretch.holds(moment := stretch.ranking.moment(job))]
+    if moments and not stretch.narrowed_by(ranked.boundaries()):
+        ranked = yield from _whole_second(ctx, ranked, moments[len(moments) // 2])
     return ranked
 
 
-def _whole_second(ctx: SyncContext, ranked: Ranked) -> Asking[Ranked]:
-    """More jobs are of one second than a page holds: read all of that second.
+def _whole_second(ctx: SyncContext, ranked: Ranked, at: int) -> Asking[Ranked]:
+    """More jobs are of one second than a page can show with both of its ends: read all of them.
 
     Their order may differ from call to call, so it is read until as many are found as there are
     ranks.
     """
-    if not ranked.jobs:
-        return ranked
     ranking, offset = ranked.ranking, ranked.offset
-    at = ranking.moment(ranked.jobs[len(ranked.jobs) // 2])
     newest_at = ranking.moment(ranked.jobs[0])
     while offset > 0 and newest_at <= at:
         offset = max(0, offset - max(1, ctx.page_size - 1))

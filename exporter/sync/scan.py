@@ -59,7 +59,8 @@ def scan(
 
 
 def _read_all(ctx: SyncContext, walk: Walk, on_step: OnStep, marks: Marks) -> Asking[None]:
-    """Walk through the list until as many jobs have been met as there are."""
+    """Walk through the list until as many jobs have been met as there are: by its total or, where
+    none is told, by the rank of its last job."""
     rounds = MOST_ROUNDS if ctx.whole_list_cost <= SHORT_LIST_PAGES else MOST_ROUNDS_LONG
     for _ in range(rounds):
         try:
@@ -69,29 +70,33 @@ def _read_all(ctx: SyncContext, walk: Walk, on_step: OnStep, marks: Marks) -> As
             if error.reason != "order" or not walk.strict or ctx.progress.expected is None:
                 raise
         else:
-            total = step.page.total_count
-            if total is not None and marks.count < total:
-                total = yield from _read_inserted(ctx, marks, walk.purpose)
-            if total is None or marks.count >= total:
+            jobs = _length(step.page, step.offset + len(step.page.jobs))
+            if marks.count < jobs:
+                jobs = yield from _read_inserted(ctx, marks, walk.purpose, jobs)
+            if marks.count >= jobs:
                 return
         walk.strict, walk.after = False, None
     raise SyncError("moving", "the list moved while it was read, and could not be read whole")
 
 
-def _read_inserted(ctx: SyncContext, marks: Marks, purpose: Purpose) -> Asking[int | None]:
-    """What was inserted at the head while the walk was further down."""
+def _length(page: Page, otherwise: int) -> int:
+    return otherwise if page.total_count is None else page.total_count
+
+
+def _read_inserted(ctx: SyncContext, marks: Marks, purpose: Purpose, jobs: int) -> Asking[int]:
+    """What was inserted at the head while the walk was further down. Returns how many jobs there
+    are, which were ``jobs`` before."""
     offset = 0
-    total: int | None = None
     for _ in range(MOST_HEAD_PAGES):
         page = yield Ask(ctx.query(offset), purpose)
-        total = page.total_count
+        jobs = _length(page, jobs)
         new = [job for job in page.jobs if not marks.has(job.uuid)]
         ctx.intake.take(page.jobs)
         marks.add(uuids(page))
-        if not new or total is None or marks.count >= total:
+        if not new or marks.count >= jobs:
             break
         offset += max(1, len(page.jobs) - 1)
-    return total
+    return jobs
 
 
 def _is_complete(ctx: SyncContext, as_of_at: float) -> None:

@@ -18,6 +18,8 @@ from tests.unit.sync.hunt import Play, short_of_memory
         ("sort-ignored-total-whole", 7000016),
         ("times-z", 7000120),
         ("nothing-honoured-total-missing", 7000935),
+        ("filters-ignored", 7004218),
+        ("sort-ignored-ties-shuffled", 8003362),
     ],
 )
 def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None:
