@@ -214,3 +214,19 @@ def test_many_active_jobs_of_one_second_are_all_looked_at_once() -> None:
         cluster.turn()
     assert cluster.ledger.known(array)[array[123]].cores == 99
     assert cluster.calls - before <= 120
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_scan_of_a_shuffled_list_misses_nothing_though_no_total_is_told(seed: int) -> None:
+    """Pages may join by chance; how far down the last job stands says how many there are."""
+    listed = JobList()
+    for number in range(150):
+        uuid = listed.submit(START_AT - 9000 + number // 40, queue="q", user="u")
+        if number % 40 == 0:
+            listed.start(uuid, START_AT - number)
+    shuffled = DIALECTS["sort-ignored-ties-shuffled"]
+    dialect = replace(shuffled, filters="ignored", total_count="missing")
+    cluster = PretendCluster(dialect, SETTINGS, jobs=listed, seed=seed)
+    for _ in range(20):
+        cluster.turn()
+        assert cluster.counted() == cluster.true_counts()

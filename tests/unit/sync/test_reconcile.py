@@ -125,7 +125,7 @@ class TestTies:
     @pytest.mark.parametrize(
         "dialect", ["documented", "ties-reversed", "ties-shuffled", "small-pages"]
     )
-    @pytest.mark.parametrize("tied", [100, 350])
+    @pytest.mark.parametrize("tied", [100, 106, 350])
     def test_a_deletion_among_them(self, dialect: str, tied: int) -> None:
         listed = JobList()
         uuids = []
@@ -144,6 +144,23 @@ class TestTies:
         assert cluster.ledger.size == len(cluster.jobs)
         for _ in range(12):
             cluster.turn()
+        assert cluster.ledger.known(uuids).keys() == {job.uuid for job in cluster.jobs.jobs()}
+
+    @pytest.mark.parametrize("left", [97, 98, 99, 100])
+    def test_a_page_of_them_at_the_head(self, left: int) -> None:
+        """A page that begins with the job before them cannot show the one behind them, too."""
+        listed = JobList()
+        uuids = []
+        for number in range(500):
+            at = START_AT - 90_000 + min(number, 300) + (number == 499)
+            uuid = listed.submit(at, queue="q", user="u")
+            listed.start(uuid, at)
+            listed.end(uuid, at)
+            uuids.append(uuid)
+        cluster = PretendCluster(DIALECTS["documented"], SETTINGS, jobs=listed)
+        cluster.turn()
+        cluster.jobs.delete(uuids[310 : 310 + 199 - left])
+        cluster.turn()
         assert cluster.ledger.known(uuids).keys() == {job.uuid for job in cluster.jobs.jobs()}
 
     def test_hundreds_that_change_in_one_second_are_a_few_pages(self) -> None:
