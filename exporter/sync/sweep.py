@@ -1,6 +1,5 @@
 """The active jobs, by status filter. Needs no order, and finds them however long ago they changed."""
 
-from collections.abc import Callable
 from typing import TypeVar
 
 from exporter.errors import RefusedError
@@ -36,9 +35,7 @@ def sweep_status(ctx: SyncContext, status: str, *, purpose: Purpose) -> Asking[i
         filtered=True,
         newest_first=ctx.progress.sort == "honoured",
     )
-    step = yield from filtered(
-        ctx, run_to_end(walk, lambda step: _take(ctx, step, status), _counts_filtered(ctx))
-    )
+    step = yield from filtered(ctx, run_to_end(walk, lambda step: _take(ctx, step, status)))
     for _ in range(LOOKS_AT_NOTHING - 1):
         if seen.count or step.page.total_count == 0 or not ctx.ledger.count_status(status):
             break
@@ -57,10 +54,6 @@ def filtered(ctx: SyncContext, asking: Asking[T]) -> Asking[T]:
             raise
         ctx.lose_filters()
         raise FilterBroken("the server refuses the filter by status") from error
-
-
-def _counts_filtered(ctx: SyncContext) -> Callable[[], bool]:
-    return lambda: ctx.progress.totals == "filtered"
 
 
 def _take(ctx: SyncContext, step: Step, status: str) -> bool:

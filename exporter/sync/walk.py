@@ -154,22 +154,21 @@ class Walk:
         return total is None or self.filtered or offset + 1 >= total
 
 
-def run_to_end(walk: Walk, on_step: OnStep, counts_list: Callable[[], bool]) -> Asking[Step]:
-    """Walk a whole list, and again if jobs are missing although its pages came to an end.
+def run_to_end(walk: Walk, on_step: OnStep) -> Asking[Step]:
+    """Walk a whole filtered list, and again if jobs are missing although its pages joined.
 
-    ``counts_list`` says whether ``total_count`` counts this list. Where the order differs from call
-    to call, pages do not join; then only the total can tell when every job has been met.
+    Where the order differs from call to call, they join by luck, or do not: then only how many jobs
+    there are can tell when every one has been met.
     """
     for round_number in range(MOST_ROUNDS):
         try:
             step = yield from walk.run(on_step)
         except SyncError as error:
-            if error.reason != "order" or not counts_list() or round_number:
+            if error.reason != "order" or walk.progress().totals != "filtered" or round_number:
                 raise
             walk.strict = False
             continue
-        total = step.page.total_count
-        if not counts_list() or total is None or walk.seen.count >= total:
+        if walk.seen.count >= _filtered_jobs(walk.progress(), step):
             return step
         walk.strict = False  # it joined, perhaps by luck
     raise SyncError(
@@ -177,3 +176,12 @@ def run_to_end(walk: Walk, on_step: OnStep, counts_list: Callable[[], bool]) -> 
         "the list cannot be read whole: the order of its jobs differs from call to call",
         advice="Nothing to do: the next sync tries again.",
     )
+
+
+def _filtered_jobs(progress: Progress, last: Step) -> int:
+    """How many jobs a filtered list has, by its last page; 0 while that is not known."""
+    if progress.totals == "filtered":
+        return last.page.total_count or 0
+    if progress.totals == "unknown":  # what is missing may be what has just come: not worth a round
+        return 0
+    return last.offset + len(last.page.jobs)

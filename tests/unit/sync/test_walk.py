@@ -22,6 +22,8 @@ TOTALS: dict[str, Callable[[int], int | None]] = {
     "missing": lambda length: None,
 }
 
+NEW = made("new", at=AT + 9)[0]
+
 
 class Reader:
     """A walk over a moving list, with what it has learned, as a sync would hold it."""
@@ -252,20 +254,36 @@ class TestLies:
 
 
 class TestToTheEnd:
-    def test_pages_that_join_by_luck_are_read_again(self) -> None:
-        """Ties are shown in another order at every call: the total tells when all were met."""
-        dice = Random(5)
+    @pytest.mark.parametrize(
+        ("counts", "total"),
+        [("filtered", "of this list"), ("whole", "of the whole list"), ("missing", "missing")],
+    )
+    @pytest.mark.parametrize("seed", range(5))
+    def test_pages_that_join_by_luck_are_read_again(
+        self, counts: str, total: str, seed: int
+    ) -> None:
+        """Ties are shown in another order at every call: how many there are tells when all were met."""
+        dice = Random(seed)
         jobs = [job._replace(modified_at=AT) for job in numbered(24)]
         shuffle = dict.fromkeys(range(1, 2000), dice.shuffle)
-        moving = MovingList(jobs, cap=9, acts=shuffle)
-        reader = Reader(moving)
-        step = converse(run_to_end(reader.walk, reader.on_step, lambda: True), moving.answer)
+        moving = MovingList(jobs, cap=9, total=TOTALS[total], acts=shuffle)
+        reader = Reader(moving, filtered=True)
+        reader.progress = msgspec.structs.replace(reader.progress, totals=counts)
+        converse(run_to_end(reader.walk, reader.on_step), moving.answer)
         assert reader.names == all_of(moving)
-        assert step.page.total_count == 24
+
+    def test_while_nobody_knows_what_the_total_counts_the_end_is_believed(self) -> None:
+        """A job that comes while the list is read is not worth reading it again."""
+        moving = MovingList(numbered(24), cap=9, acts={1: lambda jobs: jobs.insert(0, NEW)})
+        reader = Reader(moving, filtered=True)
+        converse(run_to_end(reader.walk, reader.on_step), moving.answer)
+        assert reader.names == all_of(moving) - {NEW.uuid}
+        assert len(moving.asked) == 3
 
     def test_a_total_that_is_never_reached_is_given_up(self) -> None:
         moving = MovingList(numbered(20), total=lambda length: length + 1)
-        reader = Reader(moving)
+        reader = Reader(moving, filtered=True)
+        reader.progress = msgspec.structs.replace(reader.progress, totals="filtered")
         with pytest.raises(SyncError):
-            converse(run_to_end(reader.walk, reader.on_step, lambda: True), moving.answer)
+            converse(run_to_end(reader.walk, reader.on_step), moving.answer)
         assert len(moving.asked) < 500
