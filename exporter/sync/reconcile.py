@@ -69,8 +69,15 @@ class Stretch:
 
     def surplus(self, ctx: SyncContext) -> int:
         """How many more there are in the ledger."""
-        known = ctx.ledger.count_between(self.newer.at - 1, self.older.at, by=self.ranking.column)
-        return known - self.listed
+        return self._known(ctx) - self.listed
+
+    def differs(self, ctx: SyncContext) -> bool:
+        """Whether ledger and list count differently. (Less than none is none: then the list has
+        moved between the calls that showed the two boundaries.)"""
+        return self._known(ctx) != max(0, self.listed)
+
+    def _known(self, ctx: SyncContext) -> int:
+        return ctx.ledger.count_between(self.newer.at - 1, self.older.at, by=self.ranking.column)
 
     def holds(self, moment: int) -> bool:
         """Whether a job of this moment stands here."""
@@ -177,20 +184,18 @@ def search(
     calls = 0
     while open_stretches:
         stretch = open_stretches.pop()
-        surplus = stretch.surplus(ctx)
-        if surplus == 0:
-            continue
-        if stretch.listed <= 0:
-            stretch.suspect(ctx)
+        if not stretch.differs(ctx):
             continue
         if calls >= most_calls:
             return False
         # What is deleted is most often what is oldest: look at the very end before halving.
-        at_end = calls == 0 and stretch.older.at == -INFINITE and surplus > 0
+        at_end = calls == 0 and stretch.older.at == -INFINITE and stretch.surplus(ctx) > 0
         calls += 1
         ranked = yield from _probe(ctx, stretch, at_end=at_end)
-        open_stretches += _split(stretch, examine(ctx, ranked))
-        if together and sum(each.surplus(ctx) != 0 for each in open_stretches) > 1:
+        boundaries = examine(ctx, ranked)
+        if stretch.listed > 0:  # else the page was to show that nothing is left there
+            open_stretches += _split(stretch, boundaries)
+        if together and sum(each.differs(ctx) for each in open_stretches) > 1:
             return False
     return True
 

@@ -20,6 +20,7 @@ from tests.unit.sync.hunt import Play, short_of_memory
         ("nothing-honoured-total-missing", 7000935),
         ("filters-ignored", 7004218),
         ("sort-ignored-ties-shuffled", 8003362),
+        ("times-local", 11003250),
     ],
 )
 def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None:
