@@ -222,8 +222,36 @@ def _whole_second(ctx: SyncContext, ranked: Ranked, at: int) -> Asking[Ranked]:
     """More jobs are of one second than a page can show with both of its ends: read all of them.
 
     Their order may differ from call to call, so it is read until as many are found as there are
-    ranks.
+    ranks: neither fewer, nor more, for then the list has moved between two pages.
     """
+    offset = yield from _in_front_of_second(ctx, ranked, at)
+    found: dict[str, Job] = {}
+    count = 0
+    for _ in range(MOST_TIE_ROUNDS):
+        places, last = yield from _read_second(ctx, ranked, offset, at)
+        moments = {place: ranked.ranking.moment(job) for place, job in places.items()}
+        first = max((place + 1 for place in moments if moments[place] > at), default=offset)
+        behind = min(
+            (place for place in moments if moments[place] < at), default=offset + len(places)
+        )
+        tied = {job.uuid: job for place, job in places.items() if moments[place] == at}
+        found |= tied
+        if behind - first != count or len(found) > count:
+            found, count = tied, behind - first  # what was found before may have gone
+        if len(found) == count:
+            before = [places[first - 1]] if first > offset else []
+            after = [places[behind]] if behind in places else []
+            jobs = [*before, *found.values(), *after]
+            return replace(ranked, jobs=jobs, offset=first - len(before), total=last.total_count)
+    raise SyncError(
+        "order",
+        "jobs of the same second cannot all be read: their order differs from call to call",
+        advice="Nothing to do: the next sync tries again.",
+    )
+
+
+def _in_front_of_second(ctx: SyncContext, ranked: Ranked, at: int) -> Asking[int]:
+    """A place from which on all jobs of a second stand."""
     ranking, offset = ranked.ranking, ranked.offset
     newest_at = ranking.moment(ranked.jobs[0])
     while offset > 0 and newest_at <= at:
@@ -233,29 +261,24 @@ def _whole_second(ctx: SyncContext, ranked: Ranked, at: int) -> Asking[Ranked]:
         if not above:
             raise SyncError("order", "the list ends before where it was seen to go on")
         newest_at = ranking.moment(above[0])
-    found: dict[str, Job] = {}
-    for _ in range(MOST_TIE_ROUNDS):
-        start = offset
-        while True:
-            page = yield Ask(ranking.query(start))
-            jobs = rank_page(ctx, page, start, ranking).jobs
-            found |= {job.uuid: job for job in jobs}
-            end = start + len(jobs)
-            if (
-                len(jobs) < 2
-                or ranking.moment(jobs[-1]) < at
-                or end in (page.total_count, ranked.end)
-            ):
-                break
-            start = end - 1
-        if len(found) >= end - offset:
-            ordered = sorted(found.values(), key=ranking.moment, reverse=True)
-            return replace(ranked, jobs=ordered[: end - offset], offset=offset)
-    raise SyncError(
-        "order",
-        "jobs of the same second cannot all be read: their order differs from call to call",
-        advice="Nothing to do: the next sync tries again.",
-    )
+    return offset
+
+
+def _read_second(
+    ctx: SyncContext, ranked: Ranked, offset: int, at: int
+) -> Asking[tuple[dict[int, Job], Page]]:
+    """The pages from a place to the end of a second: which job stood where, and the last page."""
+    places: dict[int, Job] = {}
+    while True:
+        page = yield Ask(ranked.ranking.query(offset))
+        jobs = rank_page(ctx, page, offset, ranked.ranking).jobs
+        places |= dict(enumerate(jobs, offset))
+        end = offset + len(jobs)
+        if len(jobs) < 2 or ranked.ranking.moment(jobs[-1]) < at:
+            return places, page
+        if end in (page.total_count, ranked.end):
+            return places, page
+        offset = end - 1
 
 
 def _split(stretch: Stretch, boundaries: list[Boundary]) -> list[Stretch]:
