@@ -274,9 +274,9 @@ def _read_second(
         jobs = rank_page(ctx, page, offset, ranked.ranking).jobs
         places |= dict(enumerate(jobs, offset))
         end = offset + len(jobs)
-        if len(jobs) < 2 or ranked.ranking.moment(jobs[-1]) < at:
-            return places, page
-        if end in (page.total_count, ranked.end):
+        length = ranked.end if page.total_count is None else page.total_count
+        beyond = len(jobs) < 2 or ranked.ranking.moment(jobs[-1]) < at
+        if beyond or (length is not None and end >= length):
             return places, page
         offset = end - 1
 

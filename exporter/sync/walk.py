@@ -87,8 +87,9 @@ class Walk:
     reaches_above_at: int | None = None
     """A walk from the middle: its first page must show a job that changed after this moment."""
     strict: bool = True
-    """Without it every page joins, and the caller counts whether all jobs were met: for servers
-    that put jobs of the same second in another order at every call."""
+    """Without it every page joins unless the total says that jobs have left in front of it, and the
+    caller counts whether all jobs were met: for servers that put jobs of the same second in another
+    order at every call."""
     after: Step | None = None
     """A page that has been read already, which the walk goes on from."""
 
@@ -133,11 +134,16 @@ class Walk:
             return offset == 0 and previous is None  # an empty list; else it cannot follow
         if offset == 0:
             return True
-        first = page.jobs[0]
         if previous is None:
             above = self.reaches_above_at
-            return above is None or changed_at(first) > above
-        if self.seen.has(first.uuid) or not self.strict:
+            return above is None or changed_at(page.jobs[0]) > above
+        return self._follows(page, offset, previous)
+
+    def _follows(self, page: Page, offset: int, previous: Step) -> bool:
+        first = page.jobs[0]
+        if not self.strict:
+            return offset + _left(previous.page, page) <= previous.offset + len(previous.page.jobs)
+        if self.seen.has(first.uuid):
             return True
         if not self.newest_first or not previous.page.jobs:
             return False
@@ -152,6 +158,13 @@ class Walk:
             return False
         total = page.total_count
         return total is None or self.filtered or offset + 1 >= total
+
+
+def _left(before: Page, after: Page) -> int:
+    """How many jobs have left the list between two pages, by their totals."""
+    if before.total_count is None or after.total_count is None:
+        return 0
+    return before.total_count - after.total_count
 
 
 def run_to_end(walk: Walk, on_step: OnStep) -> Asking[Step]:

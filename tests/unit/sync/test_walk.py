@@ -203,6 +203,16 @@ class TestMoving:
             Reader(moving).run()
         assert len(moving.asked) < 200
 
+    @pytest.mark.parametrize("gone", [1, 2, 3, 17])
+    def test_it_steps_back_by_the_total_where_the_order_says_nothing(self, gone: int) -> None:
+        """What is deleted in front of a page moves others in front of it, unseen."""
+        moving = MovingList(
+            numbered(60), cap=20, acts={1: lambda jobs: jobs.__delitem__(slice(gone))}
+        )
+        reader = Reader(moving, strict=False)
+        reader.run()
+        assert all_of(moving) <= reader.names
+
 
 class TestLies:
     def test_a_server_that_ignores_offsets_is_given_up(self) -> None:
