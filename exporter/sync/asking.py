@@ -75,6 +75,17 @@ class PageCutShort(SyncError):  # noqa: N818 - says what is the matter
         )
 
 
+class TotalTooSmall(SyncError):  # noqa: N818 - says what is the matter
+    """A page of the whole list reaches beyond its own total: that does not count the list."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "payload",
+            "the server sends more jobs than it says that there are",
+            advice="Its totals are looked at, and done without if it happens again.",
+        )
+
+
 class FilterBroken(SyncError):  # noqa: N818 - says what is the matter
     """A filtered answer holds jobs that the filter excludes: it is not honoured."""
 

@@ -10,7 +10,7 @@ import msgspec
 from exporter.ledger.records import Progress
 from exporter.ledger.store import Ledger
 from exporter.model import PAGE_LIMIT, JobListQuery, Page
-from exporter.sync.asking import Allowance, PageCutShort, Purpose
+from exporter.sync.asking import Allowance, PageCutShort, Purpose, TotalTooSmall
 from exporter.sync.evidence import (
     after_page,
     by_last_change,
@@ -79,10 +79,16 @@ class SyncContext:
 
     def require_full(self, page: Page, offset: int) -> None:
         """A page of the whole list must be as long as pages are, or end the list. Raises
-        ``PageCutShort``: from such a page nothing follows of where jobs stand, or that they do not."""
+        ``PageCutShort``: from such a page nothing follows of where jobs stand, or that they do not;
+        and ``TotalTooSmall``. (A head with such a total is taken for one without: see
+        ``saw_head``.)"""
         total = page.total_count
-        if total is not None and len(page.jobs) < min(self.progress.page_cap, total - offset):
+        if total is None:
+            return
+        if len(page.jobs) < min(self.progress.page_cap, total - offset):
             raise PageCutShort
+        if page.jobs and offset > 0 and total < offset + len(page.jobs):
+            raise TotalTooSmall
 
     def saw_head(self, page: Page) -> None:
         """Learn from the first page of the whole list."""

@@ -10,7 +10,7 @@ from itertools import pairwise
 import msgspec
 
 from exporter.ledger.records import Progress
-from exporter.model import Job, JobListQuery, Page
+from exporter.model import PAGE_LIMIT, Job, JobListQuery, Page
 
 SORT_KEY = "modified_time"
 
@@ -75,14 +75,15 @@ def is_last(progress: Progress, page: Page, *, offset: int, filtered: bool) -> b
     """Whether a page certainly ends its list. False also when it only may.
 
     ``total_count`` decides where it is known to count this list; else a page shorter than another
-    has been does. A page of the longest length yet seen proves nothing without a total.
+    has been does. A page of the longest length yet seen proves nothing without a total; and one as
+    long as was asked for proves nothing with one, either: a server may count up to a limit only.
     """
     end = offset + len(page.jobs)
     total = page.total_count
     if total is not None and end > total and not filtered:
         total = None  # it counts something else
     if total is not None and end == total:
-        return True
+        return len(page.jobs) < PAGE_LIMIT
     if total is not None and (not filtered or progress.totals == "filtered"):
         return False
     return 0 < len(page.jobs) < progress.page_cap or (not page.jobs and offset == 0)

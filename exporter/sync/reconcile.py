@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 from exporter.errors import RefusedError, SyncError
 from exporter.ledger.store import TimeColumn
-from exporter.model import Job, JobListQuery, Page
+from exporter.model import PAGE_LIMIT, Job, JobListQuery, Page
 from exporter.sync.asking import Ask, Asking, OrderBroken
 from exporter.sync.context import SyncContext
 from exporter.sync.evidence import changed_at, newest_first, submitted_at
@@ -104,8 +104,8 @@ class Ranked:
     offset: int
     total: int | None
     ranking: Ranking = BY_CHANGE
-    end: int | None = None
-    """How long the list is, where that was found out although the server tells no total."""
+    ends: bool = False
+    """Whether the list ends with it."""
 
     @property
     def base(self) -> int:
@@ -121,19 +121,26 @@ class Ranked:
             above = self.ranking.moment(self.jobs[index - 1])
             if above > self.ranking.moment(self.jobs[index]):
                 found.append(Boundary(above, self.offset + index - self.base))
-        length = self.end if self.total is None else self.total
-        if length is not None and self.offset + len(self.jobs) == length:
-            found.append(Boundary(-INFINITE, length - self.base))
+        if self.ends:
+            found.append(Boundary(-INFINITE, self.offset + len(self.jobs) - self.base))
         return found
 
 
 def rank_page(ctx: SyncContext, page: Page, offset: int, ranking: Ranking = BY_CHANGE) -> Ranked:
     """A page as it stands in the sorted list. Raises ``OrderBroken`` if it is not sorted, and
-    ``PageCutShort``."""
+    ``PageCutShort`` and ``TotalTooSmall``."""
     ctx.require_full(page, offset)
     if not newest_first(page.jobs, ranking.moment):
         raise OrderBroken(f"a page is not sorted by {ranking.sort_key}")
-    return Ranked(page.jobs, offset, page.total_count, ranking, ctx.known_end)
+    return Ranked(page.jobs, offset, page.total_count, ranking, _ends(ctx, page, offset))
+
+
+def _ends(ctx: SyncContext, page: Page, offset: int) -> bool:
+    end = offset + len(page.jobs)
+    if page.total_count is None:
+        return end == ctx.known_end
+    # A page as long as was asked for may be followed by others: see ``is_last``.
+    return end == page.total_count and len(page.jobs) < PAGE_LIMIT
 
 
 def examine(ctx: SyncContext, ranked: Ranked) -> list[Boundary]:
@@ -203,7 +210,7 @@ def search(
 def _probe(ctx: SyncContext, stretch: Stretch, *, at_end: bool) -> Asking[Ranked]:
     base = ctx.progress.expected or 0
     if at_end:
-        offset = stretch.older.rank + base - ctx.page_size
+        offset = stretch.older.rank + base - ctx.page_size + 1  # not a full page: it ends the list
     elif stretch.listed < ctx.page_size - 1:
         offset = stretch.newer.rank + base - 1  # with the job before it, to show the boundary
     else:
@@ -228,7 +235,7 @@ def _whole_second(ctx: SyncContext, ranked: Ranked, at: int) -> Asking[Ranked]:
     found: dict[str, Job] = {}
     count = 0
     for _ in range(MOST_TIE_ROUNDS):
-        places, last = yield from _read_second(ctx, ranked, offset, at)
+        places, last = yield from _read_second(ctx, ranked.ranking, offset, at)
         moments = {place: ranked.ranking.moment(job) for place, job in places.items()}
         first = max((place + 1 for place in moments if moments[place] > at), default=offset)
         behind = min(
@@ -242,7 +249,9 @@ def _whole_second(ctx: SyncContext, ranked: Ranked, at: int) -> Asking[Ranked]:
             before = [places[first - 1]] if first > offset else []
             after = [places[behind]] if behind in places else []
             jobs = [*before, *found.values(), *after]
-            return replace(ranked, jobs=jobs, offset=first - len(before), total=last.total_count)
+            start = first - len(before)
+            ends = last.ends and not after
+            return replace(last, jobs=jobs, offset=start, ends=ends)
     raise SyncError(
         "order",
         "jobs of the same second cannot all be read: their order differs from call to call",
@@ -265,20 +274,17 @@ def _in_front_of_second(ctx: SyncContext, ranked: Ranked, at: int) -> Asking[int
 
 
 def _read_second(
-    ctx: SyncContext, ranked: Ranked, offset: int, at: int
-) -> Asking[tuple[dict[int, Job], Page]]:
+    ctx: SyncContext, ranking: Ranking, offset: int, at: int
+) -> Asking[tuple[dict[int, Job], Ranked]]:
     """The pages from a place to the end of a second: which job stood where, and the last page."""
     places: dict[int, Job] = {}
     while True:
-        page = yield Ask(ranked.ranking.query(offset))
-        jobs = rank_page(ctx, page, offset, ranked.ranking).jobs
-        places |= dict(enumerate(jobs, offset))
-        end = offset + len(jobs)
-        length = ranked.end if page.total_count is None else page.total_count
-        beyond = len(jobs) < 2 or ranked.ranking.moment(jobs[-1]) < at
-        if beyond or (length is not None and end >= length):
-            return places, page
-        offset = end - 1
+        page = yield Ask(ranking.query(offset))
+        ranked = rank_page(ctx, page, offset, ranking)
+        places |= dict(enumerate(ranked.jobs, offset))
+        if ranked.ends or len(ranked.jobs) < 2 or ranking.moment(ranked.jobs[-1]) < at:
+            return places, ranked
+        offset += len(ranked.jobs) - 1
 
 
 def _split(stretch: Stretch, boundaries: list[Boundary]) -> list[Stretch]:

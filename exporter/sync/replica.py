@@ -7,7 +7,7 @@ from random import Random
 
 from exporter.errors import SyncError
 from exporter.ledger.store import Ledger, Marks
-from exporter.model import END_STATUSES, Page
+from exporter.model import END_STATUSES, PAGE_LIMIT, Page
 from exporter.sync.asking import (
     Allowance,
     Ask,
@@ -24,7 +24,7 @@ from exporter.sync.audit import (
     run_due_audits,
 )
 from exporter.sync.backfill import PROBATION_CALLS, backfill, probation
-from exporter.sync.context import SyncContext, SyncSettings, bottom_at
+from exporter.sync.context import SyncContext, SyncSettings, bottom_at, uuids
 from exporter.sync.delta import catch_up, close_head, read_head
 from exporter.sync.evidence import changed_at, known_up_to_at, newest_first
 from exporter.sync.intake import RECENT_SECONDS, Intake
@@ -158,16 +158,24 @@ class Replica:
 
     def _is_whole(self, ctx: SyncContext, head: Page) -> Asking[bool]:
         """Whether the head is the whole list. A list that seems to have lost most of itself, with no
-        total to say so, is asked for more: perhaps its pages have only become shorter."""
-        if not is_whole(ctx, head):
+        total to say so, is asked for more: perhaps its pages have only become shorter. And so is
+        one that ends, by its total, with a full page, when a new job stands on it: a server may
+        count up to a limit only."""
+        size = len(head.jobs)
+        full = head.total_count == size >= PAGE_LIMIT
+        if not full and not is_whole(ctx, head):
             return False
-        if head.total_count is not None or not head.jobs or self.ledger.size <= len(head.jobs):
-            return True
-        more = yield Ask(ctx.query(len(head.jobs) - 1))
-        if len(more.jobs) <= 1:
-            return True
-        ctx.update(page_cap=len(head.jobs))
-        return False
+        if full:
+            doubtful = len(self.ledger.known(uuids(head))) < size
+        else:
+            doubtful = head.total_count is None and 0 < size < self.ledger.size
+        if doubtful:
+            more = yield Ask(ctx.query(size - 1))
+            ctx.require_full(more, size - 1)
+            if len(more.jobs) > 1:
+                ctx.update(page_cap=size)
+                return False
+        return True
 
     # -- the ways ------------------------------------------------------------------------------
 

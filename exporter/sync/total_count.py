@@ -1,8 +1,9 @@
 """Whether ``total_count`` counts the list at all.
 
 Some servers may count more than they send: deleted jobs too, say. Every page at the list's end then
-looks cut short, and every scan as if the list had moved. Such a total is not told to the
-conversations for a while: the rules for servers that tell none are enough.
+looks cut short, and every scan as if the list had moved. Others may count fewer: up to a limit, say.
+Their pages reach beyond their totals. Such a total is not told to the conversations for a while: the
+rules for servers that tell none are enough.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from dataclasses import replace
 
 from exporter.errors import ApiError, RefusedError, SyncError
 from exporter.model import Page
-from exporter.sync.asking import Ask, Asking, PageCutShort, T, advance
+from exporter.sync.asking import Ask, Asking, PageCutShort, T, TotalTooSmall, advance
 from exporter.sync.context import SyncContext
 from exporter.sync.evidence import unsorted
 
@@ -18,20 +19,24 @@ IGNORED_SECONDS = 3600.0
 LONGEST_IGNORED_SECONDS = 86400.0
 
 
-def counts_too_many() -> Asking[bool]:
-    """Whether the list, in whatever order, ends before its total says so.
+def miscounts() -> Asking[bool]:
+    """Whether the list, in whatever order, ends before its total says so, or goes on after it.
 
-    The last place is asked for. If nothing is there, the end is looked for, and pages that reach
-    from several places to it must all end just as far from their totals: those of a server that cuts
-    pages short, at this place or that, do not.
+    The last place is asked for: if more than one job is there, the total is too small. If nothing is
+    there, the end is looked for, and pages that reach from several places to it must all end just as
+    far from their totals: those of a server that cuts pages short, at this place or that, do not.
     """
     head = yield Ask(unsorted())
     total, size = head.total_count, len(head.jobs)
-    if not size or total is None or total <= size:
+    if not size or total is None:
         return False
+    if total < size:
+        return True
     try:  # a deep place may be refused
         last = yield Ask(unsorted(total - 1))
-        if last.jobs or last.total_count is None or last.total_count < total:
+        if last.jobs or last.total_count is None:
+            return (last.total_count or total) < total - 1 + len(last.jobs)
+        if last.total_count < total or total == size:
             return False
         end = yield from _find_end(total - 1, size)
         missing = set()
@@ -96,6 +101,8 @@ class TotalsTrust:
             result = yield from without_totals(asking) if ignored(ctx) else asking
         except SyncError as error:
             self._failures += explained_by_total(error)
+            if isinstance(error, TotalTooSmall):  # which is no accident
+                self._failures = self._patience
             raise
         self._failures = 0
         return result
@@ -104,7 +111,7 @@ class TotalsTrust:
         """Look whether the total is wrong, and remember it. It is looked at again after an hour,
         and if it was wrong again, after twice that, up to a day."""
         self._failures = 0
-        wrong = yield from counts_too_many()
+        wrong = yield from miscounts()
         if wrong:
             times = ctx.progress.totals_ignored_times
             pause_seconds = min(LONGEST_IGNORED_SECONDS, IGNORED_SECONDS * 2 ** min(times, 10))
@@ -127,4 +134,4 @@ def ignored(ctx: SyncContext) -> bool:
 
 def explained_by_total(error: SyncError) -> bool:
     """Whether a total that is too large would explain a failure."""
-    return isinstance(error, PageCutShort) or error.reason in ("moving", "order")
+    return isinstance(error, PageCutShort | TotalTooSmall) or error.reason in ("moving", "order")

@@ -61,8 +61,10 @@ class Play:
             ledger=open_ledger(self.path, CLUSTER_ID),
         )
         self.adversary = Adversary(self.cluster, self.rng)
-        self.too_many = self.rng.choice((0, 0, 0, 0, 2, 40))
-        """What the server counts beyond the jobs that it sends."""
+        self.miscounted = self.rng.choice((0, 0, 0, 0, 2, 40))
+        """By how many the server miscounts the jobs that it sends."""
+        if not self.miscounted:
+            self.miscounted = Random(f"{seed} totals").choice((0,) * 9 + (-3,))
         self.cluster.distort = self._miscount
         self.failing = 0
 
@@ -142,7 +144,7 @@ class Play:
         for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
             self.look()
         # Some failures it takes until such a total is doubted.
-        for _ in range(TURNS_OF_AN_AUDIT_INTERVAL if self.too_many else 0):
+        for _ in range(TURNS_OF_AN_AUDIT_INTERVAL if self.miscounted else 0):
             self.look()
         for _ in range(TURNS_OF_LUCK.get(self.dialect, 0)):
             if self.cluster.counted() == self.cluster.true_counts():
@@ -167,7 +169,7 @@ class Play:
     def _miscount(self, page: Page) -> Page:
         if page.total_count is None or not len(self.cluster.jobs):
             return page
-        return Page(page.jobs, page.total_count + self.too_many, page.server_time_at)
+        return Page(page.jobs, max(0, page.total_count + self.miscounted), page.server_time_at)
 
     def _lie(self, page: Page) -> Page:
         if self.rng.random() < 0.7:

@@ -54,6 +54,10 @@ class TestLastPage:
             (5, 15, 10, False, "unknown", True),
             (5, 16, 10, False, "unknown", False),
             (0, 0, 0, False, "unknown", True),
+            # It may count up to a limit only: then a page as long as was asked for proves nothing.
+            (99, 99, 0, False, "unknown", True),
+            (100, 100, 0, False, "unknown", False),
+            (100, 199, 99, True, "filtered", False),
             (0, 7, 0, False, "unknown", False),
             (5, 15, 10, True, "filtered", True),
             (5, 16, 10, True, "filtered", False),

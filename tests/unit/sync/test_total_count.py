@@ -1,0 +1,88 @@
+"""Servers whose ``total_count`` counts fewer jobs than there are."""
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from exporter.errors import SyncError
+from exporter.model import Page
+from exporter.simulator import DIALECTS, JobList
+from tests.unit.sync.adversary import some_jobs
+from tests.unit.sync.pretend import PretendCluster
+from tests.unit.sync.settled import SETTINGS, Traffic
+
+TOTALS: dict[str, Callable[[Page, int], int]] = {
+    "up to a limit": lambda page, total: min(total, 200),
+    "up to a limit where a page ends": lambda page, total: min(total, 199),
+    "up to a page": lambda page, total: min(total, 100),
+    "what is sent": lambda page, total: len(page.jobs),
+    "all but a few": lambda page, total: max(0, total - 3),
+}
+THERE = ("documented", "sort-ignored", "filters-ignored", "nothing-honoured", "total-whole")
+
+
+def counting(there: str, counted: str, count: int) -> PretendCluster:
+    listed = JobList()
+    some_jobs(listed, count, Random(count))
+    cluster = PretendCluster(DIALECTS[there], SETTINGS, jobs=listed)
+
+    def miscount(page: Page) -> Page:
+        total = page.total_count
+        return page if total is None else replace(page, total_count=TOTALS[counted](page, total))
+
+    cluster.distort = miscount
+    return cluster
+
+
+def shown_is_right(cluster: PretendCluster) -> bool:
+    """What would be published of a list at rest: all, or the active jobs, or nothing."""
+    counted, true = cluster.counted(), cluster.true_counts()
+    if cluster.ledger.progress.complete:
+        return counted == true
+    return not cluster.ledger.progress.active_known or active(counted) == active(true)
+
+
+def active(counts: Counter[tuple[str, str, str]]) -> Counter[tuple[str, str, str]]:
+    return Counter({key: n for key, n in counts.items() if key[0] in ("pending", "running")})
+
+
+@pytest.mark.parametrize("count", [99, 100, 101, 199, 200, 450])
+@pytest.mark.parametrize("counted", TOTALS)
+@pytest.mark.parametrize("there", THERE)
+def test_nothing_wrong_is_shown_of_a_list_at_rest(there: str, counted: str, count: int) -> None:
+    cluster = counting(there, counted, count)
+    for _ in range(6):
+        with suppress(SyncError):
+            cluster.turn()
+        assert shown_is_right(cluster)
+    assert cluster.ledger.progress.complete
+
+
+@pytest.mark.parametrize("counted", TOTALS)
+@pytest.mark.parametrize("there", THERE)
+def test_it_is_right_once_a_list_rests(there: str, counted: str) -> None:
+    cluster = counting(there, counted, 97)
+    traffic = Traffic(cluster)
+    for _ in range(12):
+        traffic.pass_by(5)
+        with suppress(SyncError):
+            cluster.turn()
+    for _ in range(10):
+        cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
+    assert len(cluster.jobs) > 100
+
+
+def test_a_list_of_exactly_one_page_costs_one_call_once_it_is_known() -> None:
+    listed = JobList()
+    some_jobs(listed, 100, Random(1))
+    cluster = PretendCluster(DIALECTS["documented"], SETTINGS, jobs=listed)
+    cluster.turn()
+    assert cluster.calls == 2
+    cluster.turn()
+    assert cluster.calls == 3
+    assert cluster.counted() == cluster.true_counts()
