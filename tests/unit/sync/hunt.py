@@ -20,7 +20,7 @@ import exporter.ledger.jobs
 import exporter.ledger.places
 from exporter.errors import SyncError, TransportError
 from exporter.ledger.store import open_ledger
-from exporter.model import JobListQuery, Page
+from exporter.model import PAGE_LIMIT, JobListQuery, Page
 from exporter.simulator import DIALECTS, JobList
 from exporter.sync.context import SyncSettings
 from exporter.sync.replica import Replica
@@ -63,7 +63,7 @@ class Play:
         self.adversary = Adversary(self.cluster, self.rng)
         self.miscounted = self.rng.choice((0, 0, 0, 0, 2, 40))
         """By how many the server miscounts the jobs that it sends."""
-        if not self.miscounted:
+        if not self.miscounted and page_cap == PAGE_LIMIT:
             self.miscounted = Random(f"{seed} totals").choice((0,) * 9 + (-3,))
         self.cluster.distort = self._miscount
         self.failing = 0
