@@ -6,28 +6,46 @@ from contextlib import suppress
 
 
 class Marks:
-    """A set of job identities; on disk, so that a million cost no memory."""
+    """A set of job identities; on disk, so that a million cost no memory.
+
+    The walk's own are told from those that were met elsewhere meanwhile: where it has got to, only
+    its own can tell.
+    """
 
     def __init__(self, connection: sqlite3.Connection, number: int) -> None:
         self._connection = connection
         self.table = f"temp.marks_{number}"
         connection.execute(
-            f"CREATE TABLE {self.table} (uuid TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID"
+            f"CREATE TABLE {self.table} (uuid TEXT NOT NULL PRIMARY KEY, walked INTEGER)"
+            " WITHOUT ROWID"
         )
         self.count = 0
+        """How many there are, met anywhere."""
 
     def add(self, uuids: Iterable[str]) -> None:
-        """Mark these jobs as seen."""
+        """The walk has met these jobs."""
+        names = list(uuids)
+        self._insert(names, walked=True)
+        self._connection.executemany(
+            f"UPDATE {self.table} SET walked = 1 WHERE uuid = ? AND NOT walked",
+            ((uuid,) for uuid in names),
+        )
+
+    def add_met_elsewhere(self, uuids: Iterable[str]) -> None:
+        """These jobs are in the list, as another look at it has shown."""
+        self._insert(uuids, walked=False)
+
+    def _insert(self, uuids: Iterable[str], *, walked: bool) -> None:
         cursor = self._connection.executemany(
-            f"INSERT OR IGNORE INTO {self.table} (uuid) VALUES (?)",
-            ((uuid,) for uuid in uuids),
+            f"INSERT OR IGNORE INTO {self.table} (uuid, walked) VALUES (?, ?)",
+            ((uuid, walked) for uuid in uuids),
         )
         self.count += max(0, cursor.rowcount)
 
     def has(self, uuid: str) -> bool:
-        """Whether the job was seen."""
+        """Whether the walk has met the job."""
         row = self._connection.execute(
-            f"SELECT 1 FROM {self.table} WHERE uuid = ?",
+            f"SELECT 1 FROM {self.table} WHERE uuid = ? AND walked",
             (uuid,),
         ).fetchone()
         return row is not None

@@ -31,13 +31,17 @@ that."""
 COVER = "active"
 PROBE = "probe"
 END = "end"
+EDGE = "edge"
 MOST_AUDITS = 4
 
 
-def audits_of(*, filters: str, totals: str) -> tuple[str, ...]:
-    """The names of the audits that make sense for a server. Pure."""
+def audits_of(*, filters: str, totals: str, windowed: bool) -> tuple[str, ...]:
+    """The names of the audits that make sense for a server, and for a whole history or a part of
+    it. Pure."""
     actives = (COVER,) if filters == "ignored" else SWEPT_STATUSES
-    return (*actives, PROBE, *((END,) if totals == "missing" else ()))
+    if windowed:
+        return (*actives, PROBE, EDGE)
+    return (*actives, PROBE, END) if totals == "missing" else (*actives, PROBE)
 
 
 def due_audits(
@@ -84,7 +88,7 @@ def run_due_audits(ctx: SyncContext, head: Page) -> Asking[None]:
     """Run the audits that are due, as long as the budget leaves calls for them."""
     progress = ctx.progress
     due = due_audits(
-        audits_of(filters=progress.filters, totals=progress.totals),
+        audits_of(filters=progress.filters, totals=progress.totals, windowed=ctx.windowed),
         progress.audited_at,
         now_at=ctx.now_at,
         interval_seconds=audit_interval_at_rest(ctx.settings),
@@ -111,7 +115,7 @@ def run_due_audits(ctx: SyncContext, head: Page) -> Asking[None]:
 def _confirm_gone(ctx: SyncContext) -> Asking[None]:
     """Suspects of an audit may only have moved: the head would show them now."""
     head = yield from close_head(ctx)
-    if not ctx.progress.complete or ctx.windowed or not ctx.ledger.suspects:
+    if not ctx.all_known or ctx.windowed or not ctx.ledger.suspects:
         return
     if ctx.comparable:
         proven = ctx.ledger.size == head.total_count
@@ -123,7 +127,7 @@ def _confirm_gone(ctx: SyncContext) -> Asking[None]:
 
 def confirm_without_total(ctx: SyncContext) -> Asking[None]:
     """Where no total says that jobs are gone, the list's end does; or it is not sorted at all."""
-    if ctx.windowed or not ctx.progress.complete or (yield from ends_as_known(ctx)):
+    if ctx.windowed or not ctx.all_known or (yield from ends_as_known(ctx)):
         return
     ctx.ledger.restore_suspects()
     ctx.distrust_order()
@@ -137,6 +141,8 @@ def run_audit(ctx: SyncContext, name: str, head: Page) -> Asking[None]:
         yield from _audit_active(ctx)
     elif name == PROBE:
         yield from _audit_random_rank(ctx, head)
+    elif name == EDGE:
+        yield from _audit_edge(ctx, head)
     else:
         yield from _audit_end(ctx)
     ctx.update(audited_at={**ctx.progress.audited_at, name: ctx.now_at})
@@ -162,10 +168,11 @@ def _audit_status(ctx: SyncContext, status: str) -> Asking[None]:
         yield from close_head(ctx)  # or has it changed just now?
         if counted == ctx.ledger.count_status(status):
             return
-    before = dict(ctx.intake.corrections)
+    before, gone = dict(ctx.intake.corrections), ctx.ledger.suspects
     left = yield from sweep_status(ctx, status, purpose=Purpose.AUDIT)
     yield from resolve_set_aside(ctx)
-    if left and ctx.intake.corrections == before and ctx.intake.settled:
+    left -= ctx.ledger.suspects - gone  # to be deleted is no change
+    if left > 0 and ctx.intake.corrections == before and ctx.intake.settled:
         ctx.intake.correct("changed", left)
 
 
@@ -192,6 +199,8 @@ def _visit(ctx: SyncContext, at: int) -> Asking[float]:
     """Read the pages on which the jobs that changed at a moment stand. Returns down to which moment
     all jobs have been seen."""
     offset = max(0, ctx.ledger.count_between(INFINITE, at + 1) - 1)
+    if at <= ctx.known_from_at:
+        offset = yield from _find_place(ctx, offset, at)
     while True:
         page = yield Ask(by_last_change(offset), Purpose.AUDIT)
         ctx.saw_head(page)
@@ -200,7 +209,22 @@ def _visit(ctx: SyncContext, at: int) -> Asking[float]:
             return -INFINITE
         if changed_at(page.jobs[-1]) < at:
             return changed_at(page.jobs[-1]) + 1
-        offset += max(1, ctx.page_size - 1)
+        offset += max(1, ctx.page_size - 2)  # two jobs show what lies between them
+
+
+def _find_place(ctx: SyncContext, above: int, at: int) -> Asking[int]:
+    """A place less than a page in front of the jobs that changed at a moment, where jobs that are
+    not known stand before them: by leaps that grow, then by halving."""
+    below: int | None = None
+    leap = ctx.page_size
+    while below is None or below - above > ctx.page_size // 2:
+        offset = above + leap if below is None else (above + below) // 2
+        page = yield Ask(by_last_change(offset), Purpose.AUDIT)
+        if page.jobs and changed_at(page.jobs[0]) > at:
+            above, leap = offset, 2 * leap
+        else:
+            below = offset
+    return max(0, above - ctx.page_size // 4)  # they may have moved up meanwhile
 
 
 def _audit_active(ctx: SyncContext) -> Asking[None]:
@@ -212,19 +236,25 @@ def _audit_active(ctx: SyncContext) -> Asking[None]:
 
 
 def _audit_random_rank(ctx: SyncContext, head: Page) -> Asking[None]:
-    progress = ctx.progress
-    oldest_at = -INFINITE if progress.complete else progress.frontier_at or 0
-    # What is older than the window and known are active jobs: between them, there are unknown ones.
-    oldest_at = max(oldest_at, ctx.intake.window_from_at)
-    known = ctx.ledger.count_between(INFINITE, oldest_at)
+    known = ctx.ledger.count_between(INFINITE, ctx.known_from_at)
     offset = ctx.rng.randrange(max(1, known - ctx.page_size + 1))
+    yield from _audit_rank(ctx, head, offset)
+
+
+def _audit_edge(ctx: SyncContext, head: Page) -> Asking[None]:
+    """Of a part of the history: do as many jobs stand in front of its edge as are known?"""
+    known = ctx.ledger.count_between(INFINITE, ctx.known_from_at)
+    yield from _audit_rank(ctx, head, max(0, known - ctx.page_size // 2))
+
+
+def _audit_rank(ctx: SyncContext, head: Page, offset: int) -> Asking[None]:
     page = yield Ask(by_last_change(offset), Purpose.AUDIT)
     ctx.saw_head(page)
     ranked = rank_page(ctx, page, offset)
     boundaries = examine(ctx, ranked)
     # What a search by ranks finds while the list moves is a guess that only the total proves, and
     # that fits when the history is complete. What the page itself shows needs no such proof.
-    if not boundaries or not progress.complete:
+    if not boundaries or not ctx.all_known:
         return
     if _surplus_in_front(ctx, boundaries[0]) == 0:
         return
@@ -240,7 +270,7 @@ def reconcile_from(
     """Search on both sides of a page whose rank is wrong, as far as the list is known."""
     whole = Stretch(
         Boundary(INFINITE, -(head.total_count or 0)),
-        Boundary(-INFINITE, 0) if ctx.comparable and ctx.progress.complete else boundaries[-1],
+        Boundary(-INFINITE, 0) if ctx.comparable and ctx.all_known else boundaries[-1],
     )
     yield from search(ctx, whole, ranked)
 
@@ -252,7 +282,7 @@ def _surplus_in_front(ctx: SyncContext, boundary: Boundary) -> int:
 
 def _audit_end(ctx: SyncContext) -> Asking[None]:
     """Where the server tells no total: does the list end where the ledger does?"""
-    if not ctx.progress.complete or ctx.windowed:
+    if not ctx.all_known:
         return
     size = ctx.ledger.size
     offset = max(0, size - ctx.page_size // 2)
@@ -272,7 +302,7 @@ def _audit_end(ctx: SyncContext) -> Asking[None]:
 def ends_as_known(ctx: SyncContext) -> Asking[bool]:
     """Whether the list ends where the ledger does, if the server tells no total."""
     size = ctx.ledger.size
-    offset = max(0, size - ctx.page_size // 2)
+    offset = max(0, size - max(1, ctx.page_size // 2))
     page = yield Ask(by_last_change(offset), Purpose.AUDIT)
     return offset + len(page.jobs) == size and bool(page.jobs or not size)
 
@@ -280,14 +310,16 @@ def ends_as_known(ctx: SyncContext) -> Asking[bool]:
 def _find_end(ctx: SyncContext) -> Asking[int]:
     """How long the list is, by bisection."""
     inside, beyond = 0, max(ctx.page_size, 2 * ctx.ledger.size)
+    ended = False
     while inside < beyond:
         offset = (inside + beyond) // 2
         page = yield Ask(by_last_change(offset), Purpose.AUDIT)
         if not page.jobs:
-            beyond = offset
+            beyond, ended = offset, True
         elif len(page.jobs) < ctx.page_size:
             return offset + len(page.jobs)
         else:
             inside = offset + len(page.jobs)
-            beyond = max(beyond, inside)
+            if inside >= beyond and not ended:
+                beyond = 2 * inside
     return inside

@@ -28,9 +28,12 @@ def backfill(ctx: SyncContext) -> Asking[None]:
     assert frontier_at is not None  # noqa: S101 - there is no backfill before the first head
     newer = ctx.ledger.count_between(float("inf"), frontier_at + 1)
     pages = 0
+    read_down_to_at = frontier_at
 
     def on_step(step: Step) -> bool:
-        nonlocal pages
+        nonlocal pages, read_down_to_at
+        if ctx.progress.frontier_at != read_down_to_at or not ctx.order_trusted:
+            return True  # a sync in between has left a newer gap, or lost the order: begin anew
         pages += 1
         ctx.require_full(step.page, step.offset)
         ctx.saw(step.page)
@@ -39,7 +42,8 @@ def backfill(ctx: SyncContext) -> Asking[None]:
         ctx.intake.take(step.page.jobs)
         reached_at = bottom_at(step.page) if step.page.jobs else 0
         through = step.last or reached_at < _wanted_down_to_at(ctx)
-        ctx.update(frontier_at=min(frontier_at, reached_at), read_through=through)
+        read_down_to_at = min(frontier_at, reached_at)
+        ctx.update(frontier_at=read_down_to_at, read_through=through)
         return through or (pages >= CHUNK_PAGES and reached_at < frontier_at)
 
     walk = Walk(

@@ -119,7 +119,7 @@ class SyncContext:
         if that fails, or does not hold for long, it is tried rarely.
         """
         progress = self.progress
-        floor_at = known_up_to_at(progress) if progress.complete else None
+        floor_at = known_up_to_at(progress) if self.all_known else None
         if floor_at is None:
             floor_at = progress.floor_at
         self.update(
@@ -147,6 +147,19 @@ class SyncContext:
             self.intake.window_from_at = self.now_at - kept_seconds
 
     @property
+    def all_known(self) -> bool:
+        """Whether every job that is wanted is known: the history is complete, and there is no gap
+        that a time without order has left."""
+        return self.progress.complete and self.progress.read_through
+
+    @property
+    def known_from_at(self) -> float:
+        """All jobs that changed after this moment are known, as far as the order holds; of older
+        ones, some."""
+        unread_at = -float("inf") if self.all_known else self.progress.frontier_at or 0
+        return max(unread_at, self.intake.window_from_at)
+
+    @property
     def comparable(self) -> bool:
         """Whether the size of a complete ledger must equal ``total_count``."""
         return self.progress.expected is not None and not self.windowed
@@ -170,7 +183,7 @@ class SyncContext:
         """Calls to read everything, about; very many while nobody can tell."""
         jobs = self.progress.expected
         if jobs is None:
-            if not self.progress.complete:
+            if not self.progress.complete or self.windowed:
                 return UNKNOWN_COST
             jobs = self.ledger.size
         return max(1, -(-jobs // max(1, self.page_size - 1)))

@@ -41,7 +41,7 @@ class Intake:
         if self.window_from_at != float("-inf"):
             wanted = self._within_window(jobs)
         if self.also_mark is not None:
-            self.also_mark.add(job.uuid for job in jobs)
+            self.also_mark.add_met_elsewhere(job.uuid for job in jobs)
         changes = self.ledger.apply(wanted)
         for old, new in changes:
             # In a window, what is older than it and unknown has been known, and has left it.

@@ -96,10 +96,7 @@ class Replica:
             strategy = self._one_page(ctx, head)
         else:
             strategy = yield from self._longer_list(ctx, head)
-        if self.ledger.suspects and strategy == "delta" and not ctx.comparable:
-            yield from confirm_without_total(ctx)
-        if strategy != "delta":
-            self._doubt_suspects(ctx)
+        yield from self._doubt_suspects(ctx, strategy)
         ctx.intake.correct("deleted", self.ledger.forget_suspects(ctx.now_at))
         if ctx.intake.corrections.keys() & {"changed", "missing"}:
             ctx.distrust_order()
@@ -332,11 +329,17 @@ class Replica:
             self._scan_marks = None
             marks.drop()
 
-    def _doubt_suspects(self, ctx: SyncContext) -> None:
-        """Jobs that the head ought to show, and does not: by an order that has only just been
-        proven. If the total is wrong without them, it was proven by chance."""
+    def _doubt_suspects(self, ctx: SyncContext, strategy: str) -> Asking[None]:
+        """Jobs that the head ought to show, and does not: where no total says so, or by an order
+        that has only just been proven. If the list's length is wrong without them, it was proven by
+        chance."""
+        if not self.ledger.suspects:
+            return
+        if not ctx.comparable and ctx.order_trusted:
+            yield from confirm_without_total(ctx)
+            return
         known = ctx.progress.complete and ctx.comparable
-        if self.ledger.suspects and known and self.ledger.size != ctx.progress.expected:
+        if known and strategy != "delta" and self.ledger.size != ctx.progress.expected:
             self.ledger.restore_suspects()
             ctx.lose_order("ignored")
 
@@ -362,7 +365,7 @@ class Replica:
             ledger=self.ledger,
             began_at=progress.began_at if progress.began_at is not None else float("inf"),
             now_at=now_at,
-            settled=progress.complete,
+            settled=progress.complete and progress.read_through,
             known_up_to_at=known_up_to_at(progress),
             also_mark=self._scan_marks,
         )

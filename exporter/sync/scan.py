@@ -31,7 +31,8 @@ def scan(
     """Read the whole list, of which ``head`` may be the first page, read just now. Jobs that it does
     not show are gone, if it is proven whole. Returns whether every page was in order, newest change
     first."""
-    started_at = ctx.now_at
+    # In the background, now is by the exporter's own clock, which may be ahead.
+    started_at = min(ctx.now_at, ctx.progress.last_success_at or ctx.now_at)
     in_order = head is None or newest_first(head.jobs)
 
     def on_step(step: Step) -> bool:
@@ -55,6 +56,11 @@ def scan(
     marks.drop()
     ctx.intake.correct("deleted", ctx.ledger.forget_suspects(ctx.now_at))
     _is_complete(ctx, started_at)
+    frontier_at, floor_at = ctx.progress.frontier_at, ctx.progress.floor_at or 0
+    if frontier_at is not None and frontier_at >= floor_at:
+        ctx.update(
+            read_through=False
+        )  # what has changed while it was read, and before that frontier
     return in_order
 
 

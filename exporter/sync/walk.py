@@ -18,6 +18,7 @@ from exporter.sync.evidence import changed_at, is_last
 
 FIRST_STEP_BACK = 10
 MOST_STEPS_BACK = 12
+FRUITLESS_STEPS_BACK = 3
 MOST_RESTARTS = 3
 MOST_FRUITLESS_PAGES = 50
 MOST_ROUNDS = 12
@@ -103,7 +104,7 @@ class Walk:
             offset = previous.offset + max(1, len(previous.page.jobs) - 1)
         while True:
             page = yield Ask(self.query(offset), self.purpose)
-            if not self._joins(page, offset, previous):
+            if not self._joins(page, offset, previous, tries):
                 tries += 1
                 if tries > MOST_STEPS_BACK:
                     raise SyncError(
@@ -129,7 +130,7 @@ class Walk:
             offset += max(1, len(page.jobs) - 1)
             previous = step
 
-    def _joins(self, page: Page, offset: int, previous: Step | None) -> bool:
+    def _joins(self, page: Page, offset: int, previous: Step | None, steps_back: int) -> bool:
         if not page.jobs:
             return offset == 0 and previous is None  # an empty list; else it cannot follow
         if offset == 0:
@@ -137,18 +138,27 @@ class Walk:
         if previous is None:
             above = self.reaches_above_at
             return above is None or changed_at(page.jobs[0]) > above
-        return self._follows(page, offset, previous)
-
-    def _follows(self, page: Page, offset: int, previous: Step) -> bool:
-        first = page.jobs[0]
         if not self.strict:
-            return offset + _left(previous.page, page) <= previous.offset + len(previous.page.jobs)
+            return _left(previous.page, page) <= _overlap(previous, offset)
+        first = page.jobs[0]
         if self.seen.has(first.uuid):
             return True
-        if not self.newest_first or not previous.page.jobs:
+        return self.newest_first and self._follows_in_time(page, offset, previous, steps_back)
+
+    def _follows_in_time(self, page: Page, offset: int, previous: Step, steps_back: int) -> bool:
+        """Within one second the order may differ from call to call: then a page joins if, by the
+        total, no more jobs have left than the pages overlap; or if no step back meets a known one."""
+        if not previous.page.jobs:
             return False
-        # Within one second the order may differ from call to call; the ranks are checked later.
-        return changed_at(first) >= changed_at(previous.page.jobs[-1])
+        last_at, first_at = changed_at(previous.page.jobs[-1]), changed_at(page.jobs[0])
+        if first_at != last_at:
+            return first_at > last_at
+        if steps_back >= FRUITLESS_STEPS_BACK:
+            return True
+        counted = page.total_count is not None and (
+            not self.filtered or self.progress().totals == "filtered"
+        )
+        return counted and _left(previous.page, page) <= _overlap(previous, offset)
 
     def _ends(self, page: Page, offset: int, previous: Step | None) -> bool:
         if is_last(self.progress(), page, offset=offset, filtered=self.filtered):
@@ -165,6 +175,10 @@ def _left(before: Page, after: Page) -> int:
     if before.total_count is None or after.total_count is None:
         return 0
     return before.total_count - after.total_count
+
+
+def _overlap(previous: Step, offset: int) -> int:
+    return previous.offset + len(previous.page.jobs) - offset
 
 
 def run_to_end(walk: Walk, on_step: OnStep) -> Asking[Step]:

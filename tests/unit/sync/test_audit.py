@@ -14,7 +14,7 @@ from exporter.errors import BudgetExhausted, SyncError
 from exporter.model import JobListQuery, Page
 from exporter.simulator import DIALECTS, DOCUMENTED, JobList, fill
 from exporter.sync.asking import Ask, advance
-from exporter.sync.audit import COVER, END, PROBE, audits_of, due_audits
+from exporter.sync.audit import COVER, EDGE, END, PROBE, audits_of, due_audits
 from exporter.sync.context import SyncSettings
 from exporter.sync.delta import most_catch_up_pages
 from exporter.sync.replica import Replica
@@ -78,16 +78,20 @@ class TestDue:
         assert len(due) <= (3 if quiet else 1)
 
     @pytest.mark.parametrize(
-        ("filters", "totals", "names"),
+        ("filters", "totals", "windowed", "names"),
         [
-            ("honoured", "filtered", ("pending", "running", PROBE)),
-            ("honoured", "missing", ("pending", "running", PROBE, END)),
-            ("ignored", "whole", (COVER, PROBE)),
-            ("ignored", "missing", (COVER, PROBE, END)),
+            ("honoured", "filtered", False, ("pending", "running", PROBE)),
+            ("honoured", "missing", False, ("pending", "running", PROBE, END)),
+            ("honoured", "filtered", True, ("pending", "running", PROBE, EDGE)),
+            ("honoured", "missing", True, ("pending", "running", PROBE, EDGE)),
+            ("ignored", "whole", False, (COVER, PROBE)),
+            ("ignored", "missing", False, (COVER, PROBE, END)),
         ],
     )
-    def test_which_make_sense(self, filters: str, totals: str, names: tuple[str, ...]) -> None:
-        assert audits_of(filters=filters, totals=totals) == names
+    def test_which_make_sense(
+        self, filters: str, totals: str, windowed: bool, names: tuple[str, ...]
+    ) -> None:
+        assert audits_of(filters=filters, totals=totals, windowed=windowed) == names
 
 
 def rest_for_one_audit_interval(cluster: PretendCluster, *, doubts: int = 0) -> None:

@@ -172,4 +172,8 @@ def test_a_scan_in_the_background_has_met_what_a_sync_sees(ledger: Ledger) -> No
         window_from_at=100.0,
     )
     assert marks.count == 4
-    assert marks.has(job(9).uuid)
+    assert ledger.drop_unmarked(marks) == 0
+    assert not marks.has(job(2).uuid), "that does not tell where the scan has got to"
+    marks.add([job(2).uuid, job(8).uuid])
+    assert marks.count == 5
+    assert marks.has(job(2).uuid)
