@@ -64,6 +64,17 @@ class OrderBroken(SyncError):  # noqa: N818 - says what is the matter
         super().__init__("order", message)
 
 
+class SecondUnreadable(SyncError):  # noqa: N818 - says what is the matter
+    """The jobs of one second are in another order at every call, and cannot all be met."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "order",
+            "jobs of the same second cannot all be read: their order differs from call to call",
+            advice="Nothing to do: the next sync tries again.",
+        )
+
+
 class PageCutShort(SyncError):  # noqa: N818 - says what is the matter
     """A page has fewer jobs than pages have, and the list goes on after it: jobs were left out."""
 

@@ -6,10 +6,11 @@ random rank holds what the ledger holds there.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from exporter.errors import BudgetExhausted
 from exporter.model import Page
-from exporter.sync.asking import Ask, Asking, FilterBroken, Purpose, asked
+from exporter.sync.asking import Ask, Asking, FilterBroken, Purpose, SecondUnreadable, asked
 from exporter.sync.context import SyncContext, SyncSettings
 from exporter.sync.delta import close_head
 from exporter.sync.evidence import by_last_change, changed_at
@@ -21,6 +22,7 @@ from exporter.sync.reconcile import (
     examine,
     rank_page,
     search,
+    whole_second,
 )
 from exporter.sync.sweep import SWEPT_STATUSES, filtered, sweep_status
 
@@ -190,7 +192,10 @@ def resolve_set_aside(ctx: SyncContext) -> Asking[None]:
         aside = ctx.ledger.in_status("")
         if not aside:
             return
-        yield from _visit(ctx, changed_at(aside[0]))
+        at = changed_at(aside[0])
+        yield from _visit(ctx, at)
+        if ctx.ledger.in_status("") == aside:
+            yield from _visit_whole_second(ctx, at)
         if ctx.ledger.in_status("") == aside:
             return  # not there, and not shown to be gone: the rank audit will tell
 
@@ -198,9 +203,7 @@ def resolve_set_aside(ctx: SyncContext) -> Asking[None]:
 def _visit(ctx: SyncContext, at: int) -> Asking[float]:
     """Read the pages on which the jobs that changed at a moment stand. Returns down to which moment
     all jobs have been seen."""
-    offset = max(0, ctx.ledger.count_between(INFINITE, at + 1) - 1)
-    if at <= ctx.known_from_at:
-        offset = yield from _find_place(ctx, offset, at)
+    offset = yield from _place_of(ctx, at)
     while True:
         page = yield Ask(by_last_change(offset), Purpose.AUDIT)
         ctx.saw_head(page)
@@ -210,6 +213,23 @@ def _visit(ctx: SyncContext, at: int) -> Asking[float]:
         if changed_at(page.jobs[-1]) < at:
             return changed_at(page.jobs[-1]) + 1
         offset += max(1, ctx.page_size - 2)  # two jobs show what lies between them
+
+
+def _visit_whole_second(ctx: SyncContext, at: int) -> Asking[None]:
+    """Where no page shows both ends of a second, only all of its jobs show that one is missing."""
+    offset = yield from _place_of(ctx, at)
+    page = yield Ask(by_last_change(offset), Purpose.AUDIT)
+    if any(changed_at(job) == at for job in page.jobs):
+        with suppress(SecondUnreadable):
+            examine(ctx, (yield from whole_second(ctx, rank_page(ctx, page, offset), at)))
+
+
+def _place_of(ctx: SyncContext, at: int) -> Asking[int]:
+    """A place just in front of the jobs that changed at a moment."""
+    offset = max(0, ctx.ledger.count_between(INFINITE, at + 1) - 1)
+    if at <= ctx.known_from_at:
+        offset = yield from _find_place(ctx, offset, at)
+    return offset
 
 
 def _find_place(ctx: SyncContext, above: int, at: int) -> Asking[int]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from exporter.errors import RefusedError, SyncError
 from exporter.ledger.store import TimeColumn
 from exporter.model import PAGE_LIMIT, Job, JobListQuery, Page
-from exporter.sync.asking import Ask, Asking, OrderBroken
+from exporter.sync.asking import Ask, Asking, OrderBroken, SecondUnreadable
 from exporter.sync.context import SyncContext
 from exporter.sync.evidence import changed_at, newest_first, submitted_at
 
@@ -221,15 +221,17 @@ def _probe(ctx: SyncContext, stretch: Stretch, *, at_end: bool) -> Asking[Ranked
     ranked = rank_page(ctx, page, offset, stretch.ranking)
     moments = [moment for job in page.jobs if stretch.holds(moment := stretch.ranking.moment(job))]
     if moments and not stretch.narrowed_by(ranked.boundaries()):
-        ranked = yield from _whole_second(ctx, ranked, moments[len(moments) // 2])
+        ranked = yield from whole_second(ctx, ranked, moments[len(moments) // 2])
     return ranked
 
 
-def _whole_second(ctx: SyncContext, ranked: Ranked, at: int) -> Asking[Ranked]:
-    """More jobs are of one second than a page can show with both of its ends: read all of them.
+def whole_second(ctx: SyncContext, ranked: Ranked, at: int) -> Asking[Ranked]:
+    """More jobs are of one second than a page can show with both of its ends: read all of them,
+    beginning at a page that shows some.
 
     Their order may differ from call to call, so it is read until as many are found as there are
-    ranks: neither fewer, nor more, for then the list has moved between two pages.
+    ranks: neither fewer, nor more, for then the list has moved between two pages. Raises
+    ``SecondUnreadable``.
     """
     offset = yield from _in_front_of_second(ctx, ranked, at)
     found: dict[str, Job] = {}
@@ -252,11 +254,7 @@ def _whole_second(ctx: SyncContext, ranked: Ranked, at: int) -> Asking[Ranked]:
             start = first - len(before)
             ends = last.ends and not after
             return replace(last, jobs=jobs, offset=start, ends=ends)
-    raise SyncError(
-        "order",
-        "jobs of the same second cannot all be read: their order differs from call to call",
-        advice="Nothing to do: the next sync tries again.",
-    )
+    raise SecondUnreadable
 
 
 def _in_front_of_second(ctx: SyncContext, ranked: Ranked, at: int) -> Asking[int]:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from unittest.mock import patch
@@ -36,6 +37,7 @@ from tests.unit.sync.pretend import CLUSTER_ID, PretendCluster
 SETTINGS = SyncSettings(interval_seconds=60, audit_interval_seconds=600)
 TURNS_OF_AN_AUDIT_INTERVAL = 10
 MOST_FAILURES = 25
+ENOUGH_CALLS = 1000
 
 
 class Killed(BaseException):
@@ -45,7 +47,16 @@ class Killed(BaseException):
 class Play:
     """One case: a list, its adversary, and a replica on disk."""
 
-    def __init__(self, dialect: str, seed: int, directory: Path, *, telling: bool = False) -> None:
+    def __init__(
+        self,
+        dialect: str,
+        seed: int,
+        directory: Path,
+        *,
+        telling: bool = False,
+        varied: bool = True,
+    ) -> None:
+        """``varied``: also a part of the history, few calls between syncs, and totals too small."""
         self.dialect = dialect
         self.rng = Random(seed)
         self.telling = telling
@@ -53,9 +64,10 @@ class Play:
         listed = JobList()
         some_jobs(listed, self.rng.choice((0, 3, 30, 120, 250)), self.rng)
         self.path = directory / f"{dialect}-{seed}.ledger"
+        self.settings = self._some_settings(seed) if varied else SETTINGS
         self.cluster = PretendCluster(
             with_small_pages(DIALECTS[dialect], page_cap),
-            SETTINGS,
+            self.settings,
             jobs=listed,
             seed=seed,
             ledger=open_ledger(self.path, CLUSTER_ID),
@@ -63,10 +75,16 @@ class Play:
         self.adversary = Adversary(self.cluster, self.rng)
         self.miscounted = self.rng.choice((0, 0, 0, 0, 2, 40))
         """By how many the server miscounts the jobs that it sends."""
-        if not self.miscounted and page_cap == PAGE_LIMIT:
+        if varied and not self.miscounted and page_cap == PAGE_LIMIT:
             self.miscounted = Random(f"{seed} totals").choice((0,) * 9 + (-3,))
         self.cluster.distort = self._miscount
         self.failing = 0
+        if varied:
+            self.cluster.calls_between = Random(f"{seed} budget").choice((None, None, 1, 4, 15))
+
+    def _some_settings(self, seed: int) -> SyncSettings:
+        history_seconds = Random(f"{seed} history").choice((float("inf"),) * 4 + (86400.0, 0.0))
+        return replace(SETTINGS, history_seconds=history_seconds)
 
     def run(self) -> None:
         """Play; raises AssertionError if the counts are not right in the end."""
@@ -141,6 +159,8 @@ class Play:
 
     def rest(self) -> None:
         """The list rests for one audit interval: then everything must be right."""
+        if self.cluster.calls_between is not None:
+            self.cluster.calls_between = ENOUGH_CALLS
         for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
             self.look()
         # Some failures it takes until such a total is doubted.
@@ -189,7 +209,7 @@ class Play:
     def _restart(self, identity: str) -> None:
         self.cluster.ledger.close()
         self.cluster.ledger = open_ledger(self.path, identity)
-        self.cluster.replica = Replica(self.cluster.ledger, SETTINGS, Random(1))
+        self.cluster.replica = Replica(self.cluster.ledger, self.settings, Random(1))
 
 
 def hunt(seconds: float, first_seed: int) -> int:

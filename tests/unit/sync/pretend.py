@@ -7,13 +7,13 @@ from datetime import UTC
 from random import Random
 
 from exporter.api.payload import decode_page
-from exporter.errors import ApiError
+from exporter.errors import ApiError, SyncError
 from exporter.ledger.store import Ledger, open_ledger
-from exporter.model import JobListQuery, Page
+from exporter.model import END_STATUSES, JobListQuery, Page
 from exporter.simulator import Cloud, Dialect, JobList
 from exporter.simulator.dialect import DOCUMENTED
-from exporter.sync.asking import Allowance, Ask, Purpose, advance
-from exporter.sync.context import SyncSettings
+from exporter.sync.asking import Allowance, Ask, Asking, Purpose, advance
+from exporter.sync.context import SHORTEST_WINDOW_SECONDS, SyncSettings
 from exporter.sync.replica import Refreshed, Replica
 
 CLUSTER_ID = "ehpc-test"
@@ -49,6 +49,9 @@ class PretendCluster:
         self.between_calls: Callable[[], None] = lambda: None
         self.distort: Callable[[Page], Page] = lambda page: page
         self.before_call: Callable[[JobListQuery], None] = lambda query: None
+        self.calls_between: int | None = None
+        """So many calls the budget leaves between two syncs; None for all that are wanted."""
+        self._going_on: tuple[Replica, Asking[None], Ask] | None = None
 
     @property
     def jobs(self) -> JobList:
@@ -98,11 +101,34 @@ class PretendCluster:
                 with self.ledger.transaction():
                     step = advance(asking, answer)
 
+    def go_on_in_background(self, calls: int) -> None:
+        """So many calls; what has begun goes on in the next turn, whatever a sync does between."""
+        for _ in range(calls):
+            if self._going_on is None or self._going_on[0] is not self.replica:
+                asking = self.replica.background(self.now_at, self.allowance)
+                if asking is None:
+                    return
+                answer = None
+            else:
+                _, asking, ask = self._going_on
+                answer = self._answer(ask)
+            self._going_on = None  # unless it goes on
+            try:
+                with self.ledger.transaction():
+                    step = advance(asking, answer)
+            except (ApiError, SyncError):
+                return
+            if isinstance(step, Ask):
+                self._going_on = (self.replica, asking, step)
+
     def turn(self, seconds: float | None = None) -> Refreshed:
         """Let an interval pass, sync, and do what there is to do in the background."""
         self.now_at += seconds if seconds is not None else self.settings.interval_seconds
         result = self.refresh()
-        self.background()
+        if self.calls_between is None:
+            self.background()
+        else:
+            self.go_on_in_background(self.calls_between)
         return result
 
     def counted(self) -> Counter[tuple[str, str, str]]:
@@ -110,5 +136,14 @@ class PretendCluster:
         return Counter({key: totals.jobs for key, totals in self.ledger.totals().items()})
 
     def true_counts(self) -> Counter[tuple[str, str, str]]:
-        """What a plain count over the remote list says."""
-        return Counter({tuple(key): count for key, count in self.jobs.counts().items()})
+        """What a plain count over the remote list says, of the part of it that is wanted."""
+        window_seconds = self.settings.history_seconds
+        if window_seconds == float("inf"):
+            return Counter({tuple(key): count for key, count in self.jobs.counts().items()})
+        oldest_at = self.now_at - max(window_seconds, SHORTEST_WINDOW_SECONDS)
+        ahead_seconds = self.cluster.dialect.zone_offset_seconds
+        return Counter(
+            (job.status, job.queue, job.user)
+            for job in self.jobs.jobs()
+            if job.status not in END_STATUSES or job.modified_at + ahead_seconds >= oldest_at
+        )

@@ -230,3 +230,25 @@ def test_a_scan_of_a_shuffled_list_misses_nothing_though_no_total_is_told(seed: 
     for _ in range(20):
         cluster.turn()
         assert cluster.counted() == cluster.true_counts()
+
+
+@pytest.mark.parametrize("dialect", ["documented", "total-missing"])
+def test_a_job_that_has_left_a_crowded_second_is_forgotten(dialect: str) -> None:
+    """No page shows both ends of that second: only all of its jobs show that one is missing."""
+    listed = JobList()
+    for number in range(900):
+        at = START_AT - 90_000 + (400 if 400 <= number < 700 else number)
+        uuid = listed.submit(at, queue="q", user="u")
+        if not 400 <= number < 700:
+            listed.start(uuid, at)
+            listed.end(uuid, at)
+    cluster = PretendCluster(DIALECTS[dialect], SETTINGS, jobs=listed)
+    for _ in range(12):
+        cluster.turn()
+    waiting = [job.uuid for job in cluster.jobs.jobs() if job.status == "pending"]
+    cluster.jobs.delete(waiting[100:101])
+    for _ in range(10):
+        cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
+    assert cluster.ledger.progress.distrusted_times == 0
+    assert calls_of_a_turn(cluster) == 1
