@@ -279,6 +279,8 @@ def _read_second(
     while True:
         page = yield Ask(ranking.query(offset))
         ranked = rank_page(ctx, page, offset, ranking)
+        if page.total_count is None and 1 == len(page.jobs) < ctx.page_size and offset in places:
+            ranked = replace(ranked, ends=True)  # nothing follows the last job that was known
         places |= dict(enumerate(ranked.jobs, offset))
         if ranked.ends or len(ranked.jobs) < 2 or ranking.moment(ranked.jobs[-1]) < at:
             return places, ranked

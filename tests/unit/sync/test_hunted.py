@@ -26,3 +26,17 @@ from tests.unit.sync.hunt import Play, short_of_memory
 def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None:
     with short_of_memory():
         Play(dialect, seed, tmp_path, varied=False).run()
+
+
+@pytest.mark.parametrize(
+    ("dialect", "seed"),
+    [
+        ("total-missing", 21000307),
+        ("nulls", 22000099),
+    ],
+)
+def test_it_is_right_with_a_part_of_the_history_and_few_calls(
+    dialect: str, seed: int, tmp_path: Path
+) -> None:
+    with short_of_memory():
+        Play(dialect, seed, tmp_path).run()
