@@ -1,0 +1,165 @@
+"""Where jobs are listed that are not in the ledger: by intent, or because they are yet to be read.
+
+A job's rank in the ledger is not its place in the list then, and no total tells what is missing.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from math import log2
+
+import pytest
+
+from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, JobRow, Order, fill
+from tests.unit.sync.pretend import START_AT, PretendCluster
+from tests.unit.sync.settled import SETTINGS
+
+DAY = 86400.0
+TURNS_OF_AN_AUDIT_INTERVAL = 10
+
+
+def unread(
+    count: int, history_seconds: float, *, dialect: Dialect = DOCUMENTED, seed: int = 0
+) -> PretendCluster:
+    """A cluster of which nothing is known yet; its jobs are of the last ninety days."""
+    listed = JobList()
+    fill(listed, count, active=6, now_at=START_AT - 5)
+    settings = replace(SETTINGS, history_seconds=history_seconds)
+    return PretendCluster(dialect, settings, jobs=listed, seed=seed)
+
+
+def wait_for(days: float, cluster: PretendCluster) -> str:
+    """A job that has waited, and stood where it stands, for so long already."""
+    at = int(START_AT - days * DAY)
+    return cluster.jobs.load_one(JobRow("pending", "q", "u", 1, at, None, at))
+
+
+@pytest.mark.parametrize("dialect", ["documented", "total-missing"])
+@pytest.mark.parametrize("history_seconds", [float("inf"), 30 * DAY, 0.0])
+def test_a_deleted_active_job_does_not_cost_the_trust_in_the_order(
+    dialect: str, history_seconds: float
+) -> None:
+    """A sweep does not show it, as it would not if it had changed where it stood; but it stands
+    nowhere. Without the order, every sync would be a sweep for an hour, and scans between them."""
+    cluster = unread(2_000, history_seconds, dialect=DIALECTS[dialect])
+    waiting = [wait_for(days, cluster) for days in range(10, 60, 5)]
+    for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+        cluster.turn()
+    cluster.jobs.delete([waiting[5]])
+    corrections: Counter[str] = Counter()
+    for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+        corrections.update(cluster.turn().corrections)
+    assert corrections == {"deleted": 1}
+    assert cluster.ledger.progress.distrusted_times == 0
+
+
+class TestOneJobFarDown:
+    """It has waited since before all others came, at the end of a list that is not known. To look
+    there takes a search: some calls for each doubling of the list, not one for each of its pages."""
+
+    def with_it(
+        self, history_seconds: float, dialect_name: str = "documented"
+    ) -> tuple[PretendCluster, str]:
+        dialect = replace(DIALECTS[dialect_name], page_cap=20)
+        cluster = unread(2_000, history_seconds, dialect=dialect)
+        return cluster, wait_for(200, cluster)
+
+    @pytest.mark.parametrize("history_seconds", [DAY, 0.0])
+    def test_that_it_was_deleted(self, history_seconds: float) -> None:
+        cluster, uuid = self.with_it(history_seconds)
+        for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+            cluster.turn()
+        cluster.jobs.delete([uuid])
+        assert most_calls(cluster, cluster.turn) <= calls_of_a_search(cluster)
+        assert counted_active(cluster) == true_active(cluster)
+
+    def test_that_it_was_deleted_before_the_history_has_been_read(self) -> None:
+        """The budget leaves calls for audits already, but for the history none."""
+        cluster, uuid = self.with_it(float("inf"))
+
+        def turn() -> None:
+            cluster.now_at += 60
+            cluster.refresh()
+            if cluster.ledger.progress.sort != "honoured":
+                cluster.background(most_calls=1)  # to prove the order: the next is the history
+
+        for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+            turn()
+        assert not cluster.ledger.progress.complete
+        cluster.jobs.delete([uuid])
+        assert most_calls(cluster, turn) <= calls_of_a_search(cluster)
+        assert not cluster.ledger.progress.complete
+        assert counted_active(cluster) == true_active(cluster)
+
+    def test_whether_it_still_waits_where_no_filter_tells(self) -> None:
+        cluster, _ = self.with_it(DAY, "filters-ignored")
+        for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+            cluster.turn()
+        assert most_calls(cluster, cluster.turn) <= calls_of_a_search(cluster)
+        assert counted_active(cluster) == true_active(cluster)
+
+
+def calls_of_a_search(cluster: PretendCluster) -> float:
+    """By leaps that grow, then by halving; and the few of the other audits of that turn."""
+    return 2 * log2(len(cluster.jobs) / cluster.cluster.dialect.page_cap) + 20
+
+
+def most_calls(cluster: PretendCluster, turn: Callable[[], object]) -> int:
+    """Of any turn in more than an audit interval."""
+    calls = []
+    for _ in range(TURNS_OF_AN_AUDIT_INTERVAL + 2):
+        before = cluster.calls
+        turn()
+        calls.append(cluster.calls - before)
+    return max(calls)
+
+
+def counted_active(cluster: PretendCluster) -> Counter[str]:
+    return by_active_status(cluster.counted())
+
+
+def true_active(cluster: PretendCluster) -> Counter[str]:
+    return by_active_status(cluster.true_counts())
+
+
+def by_active_status(counts: Counter[tuple[str, str, str]]) -> Counter[str]:
+    summed: Counter[str] = Counter()
+    for (status, _, _), jobs in counts.items():
+        if status in ("pending", "running"):
+            summed[status] += jobs
+    return summed
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_deletions_at_the_far_end_of_what_is_kept_are_found_by_the_next_audit(seed: int) -> None:
+    """Where no total tells of them: a look at the last rank that is known shows them all, and a
+    look at any other rank only those above it."""
+    cluster = unread(3_000, 60 * DAY, seed=seed)
+    for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+        cluster.turn()
+    assert cluster.ledger.progress.complete
+    ranks = [job.uuid for job in cluster.jobs.page(order=Order.MODIFIED, limit=2_000).jobs]
+    deleted = ranks[1_950:1_955]
+    assert cluster.ledger.known(deleted).keys() == {*deleted}
+    cluster.jobs.delete(deleted)
+    for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+        cluster.turn()
+    assert cluster.ledger.known(ranks).keys() & {*deleted} == set()
+    kept_from_at = cluster.now_at - 60 * DAY
+    assert cluster.ledger.size == sum(
+        job.status in ("pending", "running") or job.modified_at >= kept_from_at
+        for job in cluster.jobs.jobs()
+    )
+
+
+def test_nobody_scans_a_list_for_the_few_jobs_that_are_kept_of_it() -> None:
+    """No order can be used, and no total tells how long the list is. What is kept of it is a page;
+    but to read the list takes many times the calls of a sweep."""
+    dialect = DIALECTS["sort-ignored-total-missing"]
+    cluster = unread(2_000, 0.0, dialect=dialect)
+    for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+        cluster.now_at += 60
+        before = cluster.calls
+        assert cluster.refresh().strategy == "sweep"
+        assert cluster.calls - before <= 4
+        cluster.background()
