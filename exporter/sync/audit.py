@@ -11,7 +11,7 @@ from contextlib import suppress
 from exporter.errors import BudgetExhausted
 from exporter.model import Page
 from exporter.sync.asking import Ask, Asking, FilterBroken, Purpose, SecondUnreadable, asked
-from exporter.sync.context import SyncContext, SyncSettings
+from exporter.sync.context import SyncContext, SyncSettings, bottom_at
 from exporter.sync.delta import close_head
 from exporter.sync.evidence import by_last_change, changed_at
 from exporter.sync.reconcile import (
@@ -269,8 +269,17 @@ def _audit_edge(ctx: SyncContext, head: Page) -> Asking[None]:
 
 def _audit_rank(ctx: SyncContext, head: Page, offset: int) -> Asking[None]:
     page = yield Ask(by_last_change(offset), Purpose.AUDIT)
+    if not page.jobs and offset:  # so much is gone that the list ends before
+        end = page.total_count if page.total_count is not None else (yield from _find_end(ctx))
+        offset = max(0, end - max(1, ctx.page_size // 2))
+        page = yield Ask(by_last_change(offset), Purpose.AUDIT)
     ctx.saw_head(page)
     ranked = rank_page(ctx, page, offset)
+    if page.jobs and not ranked.boundaries():
+        try:
+            ranked = yield from whole_second(ctx, ranked, bottom_at(page))
+        except SecondUnreadable:
+            return
     boundaries = examine(ctx, ranked)
     # What a search by ranks finds while the list moves is a guess that only the total proves, and
     # that fits when the history is complete. What the page itself shows needs no such proof.
