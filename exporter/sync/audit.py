@@ -11,9 +11,10 @@ from contextlib import suppress
 from exporter.errors import BudgetExhausted
 from exporter.model import Page
 from exporter.sync.asking import Ask, Asking, FilterBroken, Purpose, SecondUnreadable, asked
-from exporter.sync.context import SyncContext, SyncSettings, bottom_at
+from exporter.sync.context import SyncContext, SyncSettings, bottom_at, uuids
 from exporter.sync.delta import close_head
 from exporter.sync.evidence import by_last_change, changed_at
+from exporter.sync.place import place_of
 from exporter.sync.reconcile import (
     INFINITE,
     Boundary,
@@ -203,10 +204,11 @@ def resolve_set_aside(ctx: SyncContext) -> Asking[None]:
 def _visit(ctx: SyncContext, at: int) -> Asking[float]:
     """Read the pages on which the jobs that changed at a moment stand. Returns down to which moment
     all jobs have been seen."""
-    offset = yield from _place_of(ctx, at)
+    offset = yield from place_of(ctx, at, Purpose.AUDIT)
     while True:
         page = yield Ask(by_last_change(offset), Purpose.AUDIT)
         ctx.saw_head(page)
+        yield from _learn_end(ctx, page, offset)
         examine(ctx, rank_page(ctx, page, offset))
         if len(page.jobs) < ctx.page_size:
             return -INFINITE
@@ -217,34 +219,23 @@ def _visit(ctx: SyncContext, at: int) -> Asking[float]:
 
 def _visit_whole_second(ctx: SyncContext, at: int) -> Asking[None]:
     """Where no page shows both ends of a second, only all of its jobs show that one is missing."""
-    offset = yield from _place_of(ctx, at)
+    offset = yield from place_of(ctx, at, Purpose.AUDIT)
     page = yield Ask(by_last_change(offset), Purpose.AUDIT)
     if any(changed_at(job) == at for job in page.jobs):
         with suppress(SecondUnreadable):
             examine(ctx, (yield from whole_second(ctx, rank_page(ctx, page, offset), at)))
 
 
-def _place_of(ctx: SyncContext, at: int) -> Asking[int]:
-    """A place just in front of the jobs that changed at a moment."""
-    offset = max(0, ctx.ledger.count_between(INFINITE, at + 1) - 1)
-    if at <= ctx.known_from_at:
-        offset = yield from _find_place(ctx, offset, at)
-    return offset
-
-
-def _find_place(ctx: SyncContext, above: int, at: int) -> Asking[int]:
-    """A place less than a page in front of the jobs that changed at a moment, where jobs that are
-    not known stand before them: by leaps that grow, then by halving."""
-    below: int | None = None
-    leap = ctx.page_size
-    while below is None or below - above > ctx.page_size // 2:
-        offset = above + leap if below is None else (above + below) // 2
-        page = yield Ask(by_last_change(offset), Purpose.AUDIT)
-        if page.jobs and changed_at(page.jobs[0]) > at:
-            above, leap = offset, 2 * leap
-        else:
-            below = offset
-    return max(0, above - ctx.page_size // 4)  # they may have moved up meanwhile
+def _learn_end(ctx: SyncContext, page: Page, offset: int) -> Asking[None]:
+    """Where no total is told, a page that holds the last job alone shows that the list ends. (That
+    is worth a call only if the ledger knows of jobs behind it.)"""
+    if page.total_count is not None or not 0 < len(page.jobs) < ctx.page_size:
+        return
+    if ctx.ledger.count_between(bottom_at(page) - 1, -INFINITE):
+        end = offset + len(page.jobs)
+        last = yield Ask(by_last_change(end - 1), Purpose.AUDIT)
+        if uuids(last) == uuids(page)[-1:]:
+            ctx.known_end = end
 
 
 def _audit_active(ctx: SyncContext) -> Asking[None]:

@@ -12,6 +12,7 @@ from exporter.sync.asking import Ask, Asking, OrderBroken, Purpose
 from exporter.sync.context import SyncContext, bottom_at
 from exporter.sync.delta import check_head
 from exporter.sync.evidence import by_last_change, changed_at, distinct_times, newest_first
+from exporter.sync.place import place_of
 from exporter.sync.walk import SeenInMemory, Step, Walk
 
 CHUNK_PAGES = 20
@@ -27,6 +28,9 @@ def backfill(ctx: SyncContext) -> Asking[None]:
     frontier_at = ctx.progress.frontier_at
     assert frontier_at is not None  # noqa: S101 - there is no backfill before the first head
     newer = ctx.ledger.count_between(float("inf"), frontier_at + 1)
+    start = max(0, newer - 1)
+    if frontier_at < ctx.intake.window_from_at:  # behind it, not every job is kept
+        start = yield from place_of(ctx, frontier_at, Purpose.HISTORY)
     pages = 0
     read_down_to_at = frontier_at
 
@@ -52,7 +56,7 @@ def backfill(ctx: SyncContext) -> Asking[None]:
         lambda: ctx.progress,
         purpose=Purpose.HISTORY,
         newest_first=True,
-        start=max(0, newer - 1),
+        start=start,
         reaches_above_at=frontier_at if newer else None,
     )
     yield from walk.run(on_step)

@@ -122,7 +122,9 @@ class Ranked:
             if above > self.ranking.moment(self.jobs[index]):
                 found.append(Boundary(above, self.offset + index - self.base))
         if self.ends:
-            found.append(Boundary(-INFINITE, self.offset + len(self.jobs) - self.base))
+            end = self.offset + len(self.jobs) - self.base
+            found += [Boundary(self.ranking.moment(job), end) for job in self.jobs[-1:]]
+            found.append(Boundary(-INFINITE, end))
         return found
 
 
@@ -138,7 +140,7 @@ def rank_page(ctx: SyncContext, page: Page, offset: int, ranking: Ranking = BY_C
 def _ends(ctx: SyncContext, page: Page, offset: int) -> bool:
     end = offset + len(page.jobs)
     if page.total_count is None:
-        return end == ctx.known_end
+        return end == ctx.known_end and len(page.jobs) < ctx.page_size
     # A page as long as was asked for may be followed by others: see ``is_last``.
     return end == page.total_count and len(page.jobs) < PAGE_LIMIT
 

@@ -214,7 +214,7 @@ class Replica:
                     ctx.update(active_known=True)
                 head = yield from close_head(ctx)
         yield from self._settle(ctx, head)
-        if ctx.progress.complete and self.ledger.count_status(""):
+        if ctx.all_known and self.ledger.count_status(""):
             yield from resolve_set_aside(ctx)
         # After a restart, first things first: the audits that have fallen due can wait for a sync.
         if ctx.progress.active_known and self._refreshed:

@@ -10,7 +10,7 @@ from exporter.simulator import DIALECTS, JobList, JobRow, Order, fill
 from exporter.sync.asking import Ask, Asking, Finished, Purpose, advance
 from exporter.sync.context import SyncSettings
 from tests.unit.sync.pretend import START_AT, PretendCluster, plenty
-from tests.unit.sync.settled import SETTINGS, settled
+from tests.unit.sync.settled import SETTINGS, Traffic, settled
 
 DAY = 86400.0
 TURNS_OF_AN_AUDIT_INTERVAL = 10
@@ -223,6 +223,16 @@ class TestAGapThatATimeWithoutOrderLeaves:
             assert background.turn() == {}
             assert not cluster.ledger.progress.read_through
             assert (cluster.ledger.progress.floor_at or 0) <= gap_from_at
+        self.read_it(background)
+
+    def test_a_job_that_has_ended_within_it_is_not_taken_for_deleted(
+        self, dialect: str, settings: SyncSettings
+    ) -> None:
+        """A sweep shows that it has left its status; where it stands now, nobody has read yet."""
+        background = self.with_gap(dialect, settings)
+        Traffic(background.cluster).pass_by(400, seconds=0.1)
+        for _ in range(3):
+            assert background.turn() == {}
         self.read_it(background)
 
     def read_it(self, background: UnhurriedBackground) -> None:

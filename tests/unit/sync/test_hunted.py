@@ -33,6 +33,12 @@ def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None
     [
         ("total-missing", 21000307),
         ("nulls", 22000099),
+        ("filters-ignored", 23001459),
+        ("filters-ignored", 24001149),
+        ("times-local", 24001328),
+        ("nothing-honoured-total-missing", 24002237),
+        ("still-start", 24002285),
+        ("always-descending", 24002542),
     ],
 )
 def test_it_is_right_with_a_part_of_the_history_and_few_calls(
