@@ -166,7 +166,7 @@ class Play:
         # Some failures it takes until such a total is doubted.
         for _ in range(TURNS_OF_AN_AUDIT_INTERVAL if self.miscounted else 0):
             self.look()
-        for _ in range(TURNS_OF_LUCK.get(self.dialect, 0)):
+        for _ in range(self._turns_of_luck()):
             if self.cluster.counted() == self.cluster.true_counts():
                 break
             self.look()
@@ -174,6 +174,11 @@ class Play:
         assert counted == true, f"too many {counted - true}, too few {true - counted}"
         assert self.cluster.ledger.progress.complete, "the history is not complete"
         self.cluster.ledger.close()
+
+    def _turns_of_luck(self) -> int:
+        if self.dialect.startswith("still") and self.settings.history_seconds != float("inf"):
+            return TURNS_OF_LUCK["still-all"]  # a deletion may hide what moves nothing, too
+        return TURNS_OF_LUCK.get(self.dialect, 0)
 
     def _after_some_calls(self, error: BaseException) -> None:
         left = self.rng.randrange(7)
