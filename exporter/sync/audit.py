@@ -5,7 +5,7 @@ then: whether as many jobs are pending, and running, as the ledger says; and whe
 random rank holds what the ledger holds there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from exporter.errors import BudgetExhausted
@@ -228,10 +228,11 @@ def _visit_whole_second(ctx: SyncContext, at: int) -> Asking[None]:
 
 def _learn_end(ctx: SyncContext, page: Page, offset: int) -> Asking[None]:
     """Where no total is told, a page that holds the last job alone shows that the list ends. (That
-    is worth a call only if the ledger knows of jobs behind it.)"""
+    is worth a call only if the ledger knows of others as old or older.)"""
     if page.total_count is not None or not 0 < len(page.jobs) < ctx.page_size:
         return
-    if ctx.ledger.count_between(bottom_at(page) - 1, -INFINITE):
+    oldest = sum(changed_at(job) == bottom_at(page) for job in page.jobs)
+    if ctx.ledger.count_between(bottom_at(page), -INFINITE) > oldest:
         end = offset + len(page.jobs)
         last = yield Ask(by_last_change(end - 1), Purpose.AUDIT)
         if uuids(last) == uuids(page)[-1:]:
@@ -240,8 +241,12 @@ def _learn_end(ctx: SyncContext, page: Page, offset: int) -> Asking[None]:
 
 def _audit_active(ctx: SyncContext) -> Asking[None]:
     """Where no filter helps: look at every active job where it stands in the order."""
+    yield from _visit_all(ctx, [at for _, _, at in ctx.ledger.active_jobs()])
+
+
+def _visit_all(ctx: SyncContext, moments: Sequence[int]) -> Asking[None]:
     seen_down_to_at = INFINITE
-    for _, _, at in list(ctx.ledger.active_jobs()):
+    for at in moments:
         if at < seen_down_to_at:
             seen_down_to_at = yield from _visit(ctx, at)
 
@@ -256,6 +261,14 @@ def _audit_edge(ctx: SyncContext, head: Page) -> Asking[None]:
     """Of a part of the history: do as many jobs stand in front of its edge as are known?"""
     known = ctx.ledger.count_between(INFINITE, ctx.known_from_at)
     yield from _audit_rank(ctx, head, max(0, known - ctx.page_size // 2))
+    if ctx.all_known and not ctx.ledger.active_statuses().issubset(SWEPT_STATUSES):
+        # Behind it nothing is counted, and what is neither pending nor running has no other audit.
+        behind = [
+            at
+            for _, status, at in ctx.ledger.active_jobs()
+            if at <= ctx.known_from_at and status not in SWEPT_STATUSES
+        ]
+        yield from _visit_all(ctx, behind)
 
 
 def _audit_rank(ctx: SyncContext, head: Page, offset: int) -> Asking[None]:
@@ -265,6 +278,7 @@ def _audit_rank(ctx: SyncContext, head: Page, offset: int) -> Asking[None]:
         offset = max(0, end - max(1, ctx.page_size // 2))
         page = yield Ask(by_last_change(offset), Purpose.AUDIT)
     ctx.saw_head(page)
+    yield from _learn_end(ctx, page, offset)
     ranked = rank_page(ctx, page, offset)
     if page.jobs and not ranked.boundaries():
         try:

@@ -26,7 +26,8 @@ def backfill(ctx: SyncContext) -> Asking[None]:
     """Read on from the frontier for a while. At the end of the list, or where the known goes on
     again, the history is read through."""
     frontier_at = ctx.progress.frontier_at
-    assert frontier_at is not None  # noqa: S101 - there is no backfill before the first head
+    if frontier_at is None:
+        return  # a sync has lost the order while the total was looked at
     newer = ctx.ledger.count_between(float("inf"), frontier_at + 1)
     start = max(0, newer - 1)
     if frontier_at < ctx.intake.window_from_at:  # behind it, not every job is kept

@@ -39,6 +39,10 @@ def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None
         ("nothing-honoured-total-missing", 24002237),
         ("still-start", 24002285),
         ("always-descending", 24002542),
+        ("always-descending", 24004774),
+        ("still-all", 25001321),
+        ("still-end", 26001725),
+        ("small-pages", 26001868),
     ],
 )
 def test_it_is_right_with_a_part_of_the_history_and_few_calls(
