@@ -79,6 +79,7 @@ class Play:
             self.miscounted = Random(f"{seed} totals").choice((0,) * 9 + (-3,))
         self.cluster.distort = self._miscount
         self.failing = 0
+        self.lied = False
         if varied:
             self.cluster.calls_between = Random(f"{seed} budget").choice((None, None, 1, 4, 15))
 
@@ -130,6 +131,7 @@ class Play:
 
     def look_at_a_lie(self) -> None:
         """One answer leaves jobs out, or comes in another order, or is empty."""
+        self.lied = True
         self.cluster.distort = lambda page: self._lie(self._miscount(page))
         self.look()
         self.cluster.distort = self._miscount
@@ -176,8 +178,11 @@ class Play:
         self.cluster.ledger.close()
 
     def _turns_of_luck(self) -> int:
-        if self.dialect.startswith("still") and self.settings.history_seconds != float("inf"):
-            return TURNS_OF_LUCK["still-all"]  # a deletion may hide what moves nothing, too
+        windowed = self.settings.history_seconds != float("inf")
+        if windowed and (self.lied or self.dialect.startswith("still")):
+            return TURNS_OF_LUCK[
+                "still-all"
+            ]  # no total tells what a deletion hides from the counts
         return TURNS_OF_LUCK.get(self.dialect, 0)
 
     def _after_some_calls(self, error: BaseException) -> None:
