@@ -10,7 +10,15 @@ from contextlib import suppress
 
 from exporter.errors import BudgetExhausted
 from exporter.model import Page
-from exporter.sync.asking import Ask, Asking, FilterBroken, Purpose, SecondUnreadable, asked
+from exporter.sync.asking import (
+    Ask,
+    Asking,
+    FilterBroken,
+    OrderBroken,
+    Purpose,
+    SecondUnreadable,
+    asked,
+)
 from exporter.sync.context import SyncContext, SyncSettings, bottom_at, uuids
 from exporter.sync.delta import close_head
 from exporter.sync.evidence import by_last_change, changed_at
@@ -118,7 +126,12 @@ def run_due_audits(ctx: SyncContext, head: Page) -> Asking[None]:
 def _confirm_gone(ctx: SyncContext) -> Asking[None]:
     """Suspects of an audit may only have moved: the head would show them now."""
     head = yield from close_head(ctx)
-    if not ctx.all_known or ctx.windowed or not ctx.ledger.suspects:
+    if not ctx.ledger.suspects:
+        return
+    if not ctx.all_known or ctx.windowed:
+        seen = ctx.intake.changed.keys()
+        if seen - ctx.ledger.known(seen).keys():
+            raise OrderBroken("a job that was seen just now is not where it ought to stand")
         return
     if ctx.comparable:
         proven = ctx.ledger.size == head.total_count
