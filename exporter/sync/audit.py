@@ -292,11 +292,7 @@ def _audit_edge(ctx: SyncContext, head: Page) -> Asking[None]:
 
 
 def _audit_rank(ctx: SyncContext, head: Page, offset: int) -> Asking[None]:
-    page = yield Ask(by_last_change(offset), Purpose.AUDIT)
-    if not page.jobs and offset:  # so much is gone that the list ends before
-        end = page.total_count if page.total_count is not None else (yield from _find_end(ctx))
-        offset = max(0, end - max(1, ctx.page_size // 2))
-        page = yield Ask(by_last_change(offset), Purpose.AUDIT)
+    page, offset = yield from _known_page(ctx, offset)
     ctx.saw_head(page)
     yield from _learn_end(ctx, page, offset)
     ranked = rank_page(ctx, page, offset)
@@ -305,7 +301,7 @@ def _audit_rank(ctx: SyncContext, head: Page, offset: int) -> Asking[None]:
             ranked = yield from whole_second(ctx, ranked, bottom_at(page))
         except SecondUnreadable:
             return
-    boundaries = examine(ctx, ranked)
+    boundaries = [known for known in examine(ctx, ranked) if known.at >= ctx.known_from_at]
     # What a search by ranks finds while the list moves is a guess that only the total proves, and
     # that fits when the history is complete. What the page itself shows needs no such proof.
     if not boundaries or not ctx.all_known:
@@ -316,6 +312,19 @@ def _audit_rank(ctx: SyncContext, head: Page, offset: int) -> Asking[None]:
     if _surplus_in_front(ctx, boundaries[0]) == 0:
         return
     yield from reconcile_from(ctx, head, ranked, boundaries)
+
+
+def _known_page(ctx: SyncContext, offset: int) -> Asking[tuple[Page, int]]:
+    """A page of the part that is known, and where it stands: there, or so much further up as jobs
+    are gone."""
+    step_back = max(1, ctx.page_size // 2)
+    while True:
+        page = yield Ask(by_last_change(offset), Purpose.AUDIT)
+        newest_at = changed_at(page.jobs[0]) if page.jobs else -INFINITE
+        if offset == 0 or newest_at > ctx.known_from_at:
+            return page, offset
+        offset = max(0, offset - step_back)
+        step_back *= 2
 
 
 def reconcile_from(

@@ -44,6 +44,7 @@ def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None
         ("still-end", 26001725),
         ("small-pages", 26001868),
         ("sort-ignored", 28003328),
+        ("nulls", 28003447),
     ],
 )
 def test_it_is_right_with_a_part_of_the_history_and_few_calls(
