@@ -248,11 +248,12 @@ def _visit_whole_second(ctx: SyncContext, at: int) -> Asking[None]:
 
 def _learn_end(ctx: SyncContext, page: Page, offset: int) -> Asking[None]:
     """Where no total is told, a page that holds the last job alone shows that the list ends. (That
-    is worth a call only if the ledger knows of others as old or older.)"""
+    is worth a call only if the ledger knows of others behind the last place where times differ.)"""
     if page.total_count is not None or not 0 < len(page.jobs) < ctx.page_size:
         return
-    oldest = sum(changed_at(job) == bottom_at(page) for job in page.jobs)
-    if ctx.ledger.count_between(bottom_at(page), -INFINITE) > oldest:
+    moments = [changed_at(job) for job in page.jobs]
+    above_at = min((at for at in moments if at > moments[-1]), default=moments[-1] + 1)
+    if ctx.ledger.count_between(above_at - 1, -INFINITE) > moments.count(moments[-1]):
         end = offset + len(page.jobs)
         last = yield Ask(by_last_change(end - 1), Purpose.AUDIT)
         if uuids(last) == uuids(page)[-1:]:
