@@ -14,8 +14,9 @@ a rank there, and what is deleted together was mostly submitted together. Else i
 change, by which the list is known to be sorted.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from exporter.errors import RefusedError, SyncError
 from exporter.ledger.store import TimeColumn
@@ -26,6 +27,8 @@ from exporter.sync.evidence import changed_at, newest_first, submitted_at
 
 INFINITE = float("inf")
 MOST_TIE_ROUNDS = 12
+STABLE_TIE_ROUNDS = 3
+"""After so many rounds, jobs of one second are taken to be in another order at every call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,25 +241,68 @@ def whole_second(ctx: SyncContext, ranked: Ranked, at: int) -> Asking[Ranked]:
     offset = yield from _in_front_of_second(ctx, ranked, at)
     found: dict[str, Job] = {}
     count = 0
-    for _ in range(MOST_TIE_ROUNDS):
-        places, last = yield from _read_second(ctx, ranked.ranking, offset, at)
-        moments = {place: ranked.ranking.moment(job) for place, job in places.items()}
-        first = max((place + 1 for place in moments if moments[place] > at), default=offset)
-        behind = min(
-            (place for place in moments if moments[place] < at), default=offset + len(places)
-        )
-        tied = {job.uuid: job for place, job in places.items() if moments[place] == at}
-        found |= tied
-        if behind - first != count or len(found) > count:
-            found, count = tied, behind - first  # what was found before may have gone
-        if len(found) == count:
-            before = [places[first - 1]] if first > offset else []
-            after = [places[behind]] if behind in places else []
-            jobs = [*before, *found.values(), *after]
-            start = first - len(before)
-            ends = last.ends and not after
-            return replace(last, jobs=jobs, offset=start, ends=ends)
+    for tries in range(MOST_TIE_ROUNDS):
+        second = Second(at, (yield from _read_second(ctx, ranked.ranking, offset, at)))
+        found |= second.jobs
+        if second.count != count or len(found) > count:
+            found, count = second.jobs, second.count  # what was found before may have gone
+        if len(found) == count and (second.joined or tries >= STABLE_TIE_ROUNDS):
+            return second.ranked(found)
     raise SecondUnreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """The jobs of one moment, as pages show them of which each begins with the last job of the one
+    before, if nothing has moved meanwhile."""
+
+    at: int
+    pages: Sequence[Ranked]
+
+    @property
+    def jobs(self) -> dict[str, Job]:
+        """All that were met."""
+        return {job.uuid: job for _, job, moment in self._places() if moment == self.at}
+
+    @property
+    def count(self) -> int:
+        """How many there are, by the places of those around them."""
+        return self._behind - self._first
+
+    @property
+    def joined(self) -> bool:
+        """Whether each page begins with a job of the one before."""
+        return all(
+            not page.jobs or page.jobs[0].uuid in {job.uuid for job in before.jobs}
+            for before, page in pairwise(self.pages)
+        )
+
+    def ranked(self, jobs: dict[str, Job]) -> Ranked:
+        """These jobs as one page, with one in front of them and one behind them."""
+        before = [job for place, job, _ in self._places() if place == self._first - 1][:1]
+        after = [job for place, job, _ in self._places() if place == self._behind][-1:]
+        return replace(
+            self.pages[-1],
+            jobs=[*before, *jobs.values(), *after],
+            offset=self._first - len(before),
+            ends=self.pages[-1].ends and not after,
+        )
+
+    @property
+    def _first(self) -> int:
+        newer = (place + 1 for place, _, moment in self._places() if moment > self.at)
+        return max(newer, default=self.pages[0].offset)
+
+    @property
+    def _behind(self) -> int:
+        last = self.pages[-1]
+        older = (place for place, _, moment in self._places() if moment < self.at)
+        return min(older, default=last.offset + len(last.jobs))
+
+    def _places(self) -> Iterator[tuple[int, Job, int]]:
+        for page in self.pages:
+            for place, job in enumerate(page.jobs, page.offset):
+                yield place, job, page.ranking.moment(job)
 
 
 def _in_front_of_second(ctx: SyncContext, ranked: Ranked, at: int) -> Asking[int]:
@@ -273,19 +319,17 @@ def _in_front_of_second(ctx: SyncContext, ranked: Ranked, at: int) -> Asking[int
     return offset
 
 
-def _read_second(
-    ctx: SyncContext, ranking: Ranking, offset: int, at: int
-) -> Asking[tuple[dict[int, Job], Ranked]]:
-    """The pages from a place to the end of a second: which job stood where, and the last page."""
-    places: dict[int, Job] = {}
+def _read_second(ctx: SyncContext, ranking: Ranking, offset: int, at: int) -> Asking[list[Ranked]]:
+    """The pages from a place to the end of a second."""
+    pages: list[Ranked] = []
     while True:
         page = yield Ask(ranking.query(offset))
         ranked = rank_page(ctx, page, offset, ranking)
-        if page.total_count is None and 1 == len(page.jobs) < ctx.page_size and offset in places:
+        if page.total_count is None and pages and 1 == len(page.jobs) < ctx.page_size:
             ranked = replace(ranked, ends=True)  # nothing follows the last job that was known
-        places |= dict(enumerate(ranked.jobs, offset))
+        pages.append(ranked)
         if ranked.ends or len(ranked.jobs) < 2 or ranking.moment(ranked.jobs[-1]) < at:
-            return places, ranked
+            return pages
         offset += len(ranked.jobs) - 1
 
 

@@ -45,6 +45,8 @@ def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None
         ("small-pages", 26001868),
         ("sort-ignored", 28003328),
         ("nulls", 28003447),
+        ("still-start", 28004703),
+        ("still-requeue", 28005570),
     ],
 )
 def test_it_is_right_with_a_part_of_the_history_and_few_calls(
