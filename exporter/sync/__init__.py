@@ -13,6 +13,10 @@ delta       the head of the list, newest change first, down to what is known
 sweep       the active jobs by status filter
 scan        everything, in any order
 backfill    the history, continued at the tail of what is known
+ranks       places in the sorted list, and what pages and the ledger say of them
+second      reading all jobs of one second, where they are more than a page
+place       where the jobs of a moment stand
+visit       looking jobs up there
 reconcile   finding what differs, by bisection over ranks
 audit       proving that nothing does
 replica     one sync of one cluster: which of these, in which order

@@ -5,8 +5,7 @@ then: whether as many jobs are pending, and running, as the ledger says; and whe
 random rank holds what the ledger holds there.
 """
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 
 from exporter.errors import BudgetExhausted
 from exporter.model import Page
@@ -19,21 +18,14 @@ from exporter.sync.asking import (
     SecondUnreadable,
     asked,
 )
-from exporter.sync.context import SyncContext, SyncSettings, bottom_at, uuids
+from exporter.sync.context import SyncContext, SyncSettings, bottom_at
 from exporter.sync.delta import close_head
 from exporter.sync.evidence import by_last_change, changed_at
-from exporter.sync.place import place_of
-from exporter.sync.reconcile import (
-    INFINITE,
-    Boundary,
-    Ranked,
-    Stretch,
-    examine,
-    rank_page,
-    search,
-    whole_second,
-)
+from exporter.sync.ranks import INFINITE, Boundary, Ranked, Stretch, examine, rank_page
+from exporter.sync.reconcile import search
+from exporter.sync.second import whole_second
 from exporter.sync.sweep import SWEPT_STATUSES, filtered, sweep_status
+from exporter.sync.visit import learn_end, resolve_set_aside, visit_all
 
 MOST_ROUNDS = 3
 BUSY_AUDIT_INTERVALS = 1.5
@@ -207,69 +199,9 @@ def _counted(ctx: SyncContext, page: Page, offset: int) -> int | None:
     return None
 
 
-def resolve_set_aside(ctx: SyncContext) -> Asking[None]:
-    """Find what became of jobs that are in no status: they stand where they last changed."""
-    while True:
-        aside = ctx.ledger.in_status("")
-        if not aside:
-            return
-        at = changed_at(aside[0])
-        yield from _visit(ctx, at)
-        if ctx.ledger.in_status("") == aside:
-            yield from _visit_whole_second(ctx, at)
-        if ctx.ledger.in_status("") == aside:
-            return  # not there, and not shown to be gone: the rank audit will tell
-
-
-def _visit(ctx: SyncContext, at: int) -> Asking[float]:
-    """Read the pages on which the jobs that changed at a moment stand. Returns down to which moment
-    all jobs have been seen."""
-    offset = yield from place_of(ctx, at, Purpose.AUDIT)
-    while True:
-        page = yield Ask(by_last_change(offset), Purpose.AUDIT)
-        ctx.saw_head(page)
-        yield from _learn_end(ctx, page, offset)
-        examine(ctx, rank_page(ctx, page, offset))
-        if len(page.jobs) < ctx.page_size:
-            return -INFINITE
-        if changed_at(page.jobs[-1]) < at:
-            return changed_at(page.jobs[-1]) + 1
-        offset += max(1, ctx.page_size - 2)  # two jobs show what lies between them
-
-
-def _visit_whole_second(ctx: SyncContext, at: int) -> Asking[None]:
-    """Where no page shows both ends of a second, only all of its jobs show that one is missing."""
-    offset = yield from place_of(ctx, at, Purpose.AUDIT)
-    page = yield Ask(by_last_change(offset), Purpose.AUDIT)
-    if any(changed_at(job) == at for job in page.jobs):
-        with suppress(SecondUnreadable):
-            examine(ctx, (yield from whole_second(ctx, rank_page(ctx, page, offset), at)))
-
-
-def _learn_end(ctx: SyncContext, page: Page, offset: int) -> Asking[None]:
-    """Where no total is told, a page that holds the last job alone shows that the list ends. (That
-    is worth a call only if the ledger knows of others behind the last place where times differ.)"""
-    if page.total_count is not None or not 0 < len(page.jobs) < ctx.page_size:
-        return
-    moments = [changed_at(job) for job in page.jobs]
-    above_at = min((at for at in moments if at > moments[-1]), default=moments[-1] + 1)
-    if ctx.ledger.count_between(above_at - 1, -INFINITE) > moments.count(moments[-1]):
-        end = offset + len(page.jobs)
-        last = yield Ask(by_last_change(end - 1), Purpose.AUDIT)
-        if uuids(last) == uuids(page)[-1:]:
-            ctx.known_end = end
-
-
 def _audit_active(ctx: SyncContext) -> Asking[None]:
     """Where no filter helps: look at every active job where it stands in the order."""
-    yield from _visit_all(ctx, [at for _, _, at in ctx.ledger.active_jobs()])
-
-
-def _visit_all(ctx: SyncContext, moments: Sequence[int]) -> Asking[None]:
-    seen_down_to_at = INFINITE
-    for at in moments:
-        if at < seen_down_to_at:
-            seen_down_to_at = yield from _visit(ctx, at)
+    yield from visit_all(ctx, [at for _, _, at in ctx.ledger.active_jobs()])
 
 
 def _audit_random_rank(ctx: SyncContext, head: Page) -> Asking[None]:
@@ -289,13 +221,13 @@ def _audit_edge(ctx: SyncContext, head: Page) -> Asking[None]:
             for _, status, at in ctx.ledger.active_jobs()
             if at <= ctx.known_from_at and status not in SWEPT_STATUSES
         ]
-        yield from _visit_all(ctx, behind)
+        yield from visit_all(ctx, behind)
 
 
 def _audit_rank(ctx: SyncContext, head: Page, offset: int) -> Asking[None]:
     page, offset = yield from _known_page(ctx, offset)
     ctx.saw_head(page)
-    yield from _learn_end(ctx, page, offset)
+    yield from learn_end(ctx, page, offset)
     ranked = rank_page(ctx, page, offset)
     if page.jobs and not ranked.boundaries():
         try:

@@ -20,7 +20,6 @@ from exporter.sync.asking import (
 from exporter.sync.audit import (
     audit_interval_at_rest,
     confirm_without_total,
-    resolve_set_aside,
     run_due_audits,
 )
 from exporter.sync.backfill import PROBATION_CALLS, backfill, probation
@@ -32,6 +31,7 @@ from exporter.sync.reconcile import reconcile
 from exporter.sync.scan import is_whole, scan, take_whole
 from exporter.sync.sweep import sweep_active, sweep_cost
 from exporter.sync.total_count import TotalsTrust, explained_by_total, ignored, without_totals
+from exporter.sync.visit import resolve_set_aside
 
 MOST_MISMATCHES = 3
 MOST_SCANNED_PAGES = 20

@@ -1,0 +1,73 @@
+"""Looking jobs up where they stand in the sorted list, by when they last changed."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from exporter.model import Page
+from exporter.sync.asking import Ask, Asking, Purpose, SecondUnreadable
+from exporter.sync.context import SyncContext, uuids
+from exporter.sync.evidence import by_last_change, changed_at
+from exporter.sync.place import place_of
+from exporter.sync.ranks import INFINITE, examine, rank_page
+from exporter.sync.second import whole_second
+
+
+def resolve_set_aside(ctx: SyncContext) -> Asking[None]:
+    """Find what became of jobs that are in no status: they stand where they last changed."""
+    while True:
+        aside = ctx.ledger.in_status("")
+        if not aside:
+            return
+        at = changed_at(aside[0])
+        yield from _visit(ctx, at)
+        if ctx.ledger.in_status("") == aside:
+            yield from _visit_whole_second(ctx, at)
+        if ctx.ledger.in_status("") == aside:
+            return  # not there, and not shown to be gone: the rank audit will tell
+
+
+def _visit(ctx: SyncContext, at: int) -> Asking[float]:
+    """Read the pages on which the jobs that changed at a moment stand. Returns down to which moment
+    all jobs have been seen."""
+    offset = yield from place_of(ctx, at, Purpose.AUDIT)
+    while True:
+        page = yield Ask(by_last_change(offset), Purpose.AUDIT)
+        ctx.saw_head(page)
+        yield from learn_end(ctx, page, offset)
+        examine(ctx, rank_page(ctx, page, offset))
+        if len(page.jobs) < ctx.page_size:
+            return -INFINITE
+        if changed_at(page.jobs[-1]) < at:
+            return changed_at(page.jobs[-1]) + 1
+        offset += max(1, ctx.page_size - 2)  # two jobs show what lies between them
+
+
+def _visit_whole_second(ctx: SyncContext, at: int) -> Asking[None]:
+    """Where no page shows both ends of a second, only all of its jobs show that one is missing."""
+    offset = yield from place_of(ctx, at, Purpose.AUDIT)
+    page = yield Ask(by_last_change(offset), Purpose.AUDIT)
+    if any(changed_at(job) == at for job in page.jobs):
+        with suppress(SecondUnreadable):
+            examine(ctx, (yield from whole_second(ctx, rank_page(ctx, page, offset), at)))
+
+
+def learn_end(ctx: SyncContext, page: Page, offset: int) -> Asking[None]:
+    """Where no total is told, a page that holds the last job alone shows that the list ends. (That
+    is worth a call only if the ledger knows of others behind the last place where times differ.)"""
+    if page.total_count is not None or not 0 < len(page.jobs) < ctx.page_size:
+        return
+    moments = [changed_at(job) for job in page.jobs]
+    above_at = min((at for at in moments if at > moments[-1]), default=moments[-1] + 1)
+    if ctx.ledger.count_between(above_at - 1, -INFINITE) > moments.count(moments[-1]):
+        end = offset + len(page.jobs)
+        last = yield Ask(by_last_change(end - 1), Purpose.AUDIT)
+        if uuids(last) == uuids(page)[-1:]:
+            ctx.known_end = end
+
+
+def visit_all(ctx: SyncContext, moments: Sequence[int]) -> Asking[None]:
+    """Look at the jobs that changed at these moments, newest first, a page once."""
+    seen_down_to_at = INFINITE
+    for at in moments:
+        if at < seen_down_to_at:
+            seen_down_to_at = yield from _visit(ctx, at)
