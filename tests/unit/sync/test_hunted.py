@@ -40,7 +40,6 @@ def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None
         ("still-start", 24002285),
         ("always-descending", 24002542),
         ("always-descending", 24004774),
-        ("still-all", 25001321),
         ("still-end", 26001725),
         ("small-pages", 26001868),
         ("sort-ignored", 28003328),
