@@ -163,3 +163,21 @@ def test_nobody_scans_a_list_for_the_few_jobs_that_are_kept_of_it() -> None:
         assert cluster.refresh().strategy == "sweep"
         assert cluster.calls - before <= 4
         cluster.background()
+
+
+def test_a_suspended_job_that_is_deleted_behind_the_edge_is_missed() -> None:
+    """It is in no status that is counted with a filter, and stands where ranks are not counted."""
+    cluster = unread(2_000, 0.0)
+    cluster.turn()
+    uuid = cluster.jobs.submit(cluster.now_at, queue="held", user="u")
+    cluster.jobs.start(uuid, cluster.now_at)
+    cluster.jobs.suspend(uuid, cluster.now_at)
+    cluster.turn()
+    for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+        cluster.turn(600)
+    assert cluster.counted()["suspended", "held", "u"] == 1
+    cluster.jobs.delete([uuid])
+    for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+        cluster.turn()
+    assert cluster.counted()["suspended", "held", "u"] == 0
+    assert cluster.ledger.progress.distrusted_times == 0
