@@ -173,6 +173,9 @@ def test_a_suspended_job_that_is_deleted_behind_the_edge_is_missed() -> None:
     cluster.jobs.start(uuid, cluster.now_at)
     cluster.jobs.suspend(uuid, cluster.now_at)
     cluster.turn()
+    for _ in range(300):
+        ended = cluster.jobs.submit(cluster.now_at + 5, queue="q", user="u")
+        cluster.jobs.cancel(ended, cluster.now_at + 9)
     for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
         cluster.turn(600)
     assert cluster.counted()["suspended", "held", "u"] == 1
