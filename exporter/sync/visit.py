@@ -58,7 +58,8 @@ def learn_end(ctx: SyncContext, page: Page, offset: int) -> Asking[None]:
         return
     moments = [changed_at(job) for job in page.jobs]
     above_at = min((at for at in moments if at > moments[-1]), default=moments[-1] + 1)
-    if ctx.ledger.count_between(above_at - 1, -INFINITE) > moments.count(moments[-1]):
+    shown = ctx.ledger.known(job.uuid for job in page.jobs if changed_at(job) == moments[-1])
+    if ctx.ledger.count_between(above_at - 1, -INFINITE) > len(shown):
         end = offset + len(page.jobs)
         last = yield Ask(by_last_change(end - 1), Purpose.AUDIT)
         if uuids(last) == uuids(page)[-1:]:
