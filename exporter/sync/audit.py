@@ -13,14 +13,13 @@ from exporter.sync.asking import (
     Ask,
     Asking,
     FilterBroken,
-    OrderBroken,
     Purpose,
     SecondUnreadable,
     asked,
 )
 from exporter.sync.context import SyncContext, SyncSettings, bottom_at
-from exporter.sync.delta import close_head
-from exporter.sync.evidence import by_last_change, changed_at
+from exporter.sync.delta import check_gone, close_head
+from exporter.sync.evidence import LATE_SECONDS, by_last_change, changed_at
 from exporter.sync.ranks import INFINITE, Boundary, Ranked, Stretch, examine, rank_page
 from exporter.sync.reconcile import search
 from exporter.sync.second import whole_second
@@ -121,24 +120,26 @@ def _confirm_gone(ctx: SyncContext) -> Asking[None]:
     if not ctx.ledger.suspects:
         return
     if not ctx.all_known or ctx.windowed:
-        seen = ctx.intake.changed.keys()
-        if seen - ctx.ledger.known(seen).keys():
-            raise OrderBroken("a job that was seen just now is not where it ought to stand")
+        if bottom_at(head) < ctx.now_at - LATE_SECONDS:  # it shows all that has changed meanwhile
+            check_gone(ctx)
         return
     if ctx.comparable:
         proven = ctx.ledger.size == head.total_count
     else:
         proven = yield from ends_as_known(ctx)
     if not proven:
+        check_gone(ctx)
         ctx.ledger.restore_suspects()
 
 
-def confirm_without_total(ctx: SyncContext) -> Asking[None]:
-    """Where no total says that jobs are gone, the list's end does; or it is not sorted at all."""
+def confirm_without_total(ctx: SyncContext) -> Asking[bool]:
+    """Where no total says that jobs are gone, the list's end does, when all that are gone have been
+    found. Raises ``OrderBroken``."""
     if ctx.windowed or not ctx.all_known or (yield from ends_as_known(ctx)):
-        return
-    ctx.ledger.restore_suspects()
-    ctx.distrust_order()
+        return True
+    yield from _audit_end(ctx)
+    yield from close_head(ctx)
+    return (yield from ends_as_known(ctx))
 
 
 def run_audit(ctx: SyncContext, name: str, head: Page) -> Asking[None]:
@@ -164,10 +165,12 @@ def _audit_status(ctx: SyncContext, status: str) -> Asking[None]:
         yield from close_head(ctx)  # or has it changed just now?
         if counted == ctx.ledger.count_status(status):
             return
-    before, gone = dict(ctx.intake.corrections), ctx.ledger.suspects
+    before = dict(ctx.intake.corrections)
     left = yield from sweep_status(ctx, status, purpose=Purpose.AUDIT)
+    gone = ctx.ledger.suspects
     yield from resolve_set_aside(ctx)
-    left -= ctx.ledger.suspects - gone  # to be deleted is no change
+    # To be deleted is no change; and of what is not found, nobody knows.
+    left -= ctx.ledger.suspects - gone + ctx.ledger.count_status("")
     if left > 0 and ctx.intake.corrections == before and ctx.intake.settled:
         ctx.intake.correct("changed", left)
 
@@ -229,6 +232,12 @@ def _audit_rank(ctx: SyncContext, head: Page, offset: int) -> Asking[None]:
     ctx.saw_head(page)
     yield from learn_end(ctx, page, offset)
     ranked = rank_page(ctx, page, offset)
+    if page.jobs and not ranked.boundaries():
+        # Amid a crowded second it is seen what these jobs are; how many there are, where it begins.
+        examine(ctx, ranked)
+        in_front = ctx.ledger.count_between(INFINITE, bottom_at(page) + 1)
+        page, offset = yield from _known_page(ctx, max(0, in_front - ctx.page_size // 2))
+        ranked = rank_page(ctx, page, offset)
     if page.jobs and not ranked.boundaries():
         try:
             ranked = yield from whole_second(ctx, ranked, bottom_at(page))

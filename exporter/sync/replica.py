@@ -24,7 +24,7 @@ from exporter.sync.audit import (
 )
 from exporter.sync.backfill import PROBATION_CALLS, backfill, probation
 from exporter.sync.context import SyncContext, SyncSettings, bottom_at, uuids
-from exporter.sync.delta import catch_up, close_head, read_head
+from exporter.sync.delta import catch_up, check_gone, close_head, read_head
 from exporter.sync.evidence import changed_at, known_up_to_at, newest_first
 from exporter.sync.intake import RECENT_SECONDS, Intake
 from exporter.sync.reconcile import reconcile
@@ -64,6 +64,7 @@ class Replica:
         self._scan_marks: Marks | None = None
         self._empty_heads = 0
         self._refreshed = False
+        self._doubts = 0
         self._short_pages = 0
         self._pairs: frozenset[tuple[str, str]] | None = None
         """Who had an active job at the end of the last refresh."""
@@ -234,6 +235,7 @@ class Replica:
         if self.ledger.size == head.total_count:
             self._settled(ctx)
             return
+        check_gone(ctx)
         self.ledger.restore_suspects()
         ctx.update(mismatches=ctx.progress.mismatches + 1)
         if ctx.progress.mismatches >= MOST_MISMATCHES:
@@ -289,6 +291,7 @@ class Replica:
         try:
             head = yield from close_head(ctx)
         except OrderBroken:
+            self.ledger.restore_suspects()
             ctx.lose_order("ignored")
         else:
             if head.jobs:
@@ -336,12 +339,24 @@ class Replica:
         if not self.ledger.suspects:
             return
         if not ctx.comparable and ctx.order_trusted:
-            yield from confirm_without_total(ctx)
+            yield from self._confirm_without_total(ctx)
             return
         known = ctx.progress.complete and ctx.comparable
         if known and strategy != "delta" and self.ledger.size != ctx.progress.expected:
             self.ledger.restore_suspects()
             ctx.lose_order("ignored")
+
+    def _confirm_without_total(self, ctx: SyncContext) -> Asking[None]:
+        try:
+            proven = yield from confirm_without_total(ctx)
+        except OrderBroken:
+            proven = False
+        self._doubts = 0 if proven else self._doubts + 1
+        if not proven:
+            self.ledger.restore_suspects()
+        if self._doubts >= MOST_MISMATCHES:
+            self._doubts = 0
+            ctx.distrust_order()
 
     def _doubt_emptiness(self, head: Page) -> None:
         """A list that was long and is suddenly empty, with no total to say so, is believed only if

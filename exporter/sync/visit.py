@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
-from exporter.model import Page
+from exporter.model import Job, Page
 from exporter.sync.asking import Ask, Asking, Purpose, SecondUnreadable
 from exporter.sync.context import SyncContext, uuids
 from exporter.sync.evidence import by_last_change, changed_at
@@ -13,32 +13,42 @@ from exporter.sync.second import whole_second
 
 
 def resolve_set_aside(ctx: SyncContext) -> Asking[None]:
-    """Find what became of jobs that are in no status: they stand where they last changed."""
-    while True:
-        aside = ctx.ledger.in_status("")
-        if not aside:
-            return
-        at = changed_at(aside[0])
-        yield from _visit(ctx, at)
-        if ctx.ledger.in_status("") == aside:
+    """Find what became of jobs that are in no status: they stand where they last changed. One that
+    is neither there nor shown to be gone stays aside: the audits by rank will tell."""
+    behind = 0
+    for job in ctx.ledger.in_status(""):
+        at = changed_at(job)
+        if _is_aside(ctx, job):
+            _, behind = yield from _visit(ctx, at, behind)
+        if _is_aside(ctx, job):
             yield from _visit_whole_second(ctx, at)
-        if ctx.ledger.in_status("") == aside:
-            return  # not there, and not shown to be gone: the rank audit will tell
 
 
-def _visit(ctx: SyncContext, at: int) -> Asking[float]:
-    """Read the pages on which the jobs that changed at a moment stand. Returns down to which moment
-    all jobs have been seen."""
-    offset = yield from place_of(ctx, at, Purpose.AUDIT)
+def _is_aside(ctx: SyncContext, job: Job) -> bool:
+    known = ctx.ledger.known([job.uuid]).get(job.uuid)
+    return known is not None and known.status == ""
+
+
+def _visit(ctx: SyncContext, at: int, behind: int) -> Asking[tuple[float, int]]:
+    """Read the pages on which the jobs that changed at a moment stand, which is not before
+    ``behind``. Returns down to which moment all jobs have been seen, and where the last page
+    begins."""
+    offset = yield from place_of(ctx, at, Purpose.AUDIT, behind=behind)
+    in_front, step_back = False, 1
     while True:
         page = yield Ask(by_last_change(offset), Purpose.AUDIT)
         ctx.saw_head(page)
+        in_front = in_front or offset == 0 or bool(page.jobs and changed_at(page.jobs[0]) > at)
+        if not in_front:  # so many are gone that stood before it
+            offset = max(0, offset - step_back)
+            step_back *= 2
+            continue
         yield from learn_end(ctx, page, offset)
-        examine(ctx, rank_page(ctx, page, offset))
+        boundaries = examine(ctx, rank_page(ctx, page, offset))
         if len(page.jobs) < ctx.page_size:
-            return -INFINITE
-        if changed_at(page.jobs[-1]) < at:
-            return changed_at(page.jobs[-1]) + 1
+            return -INFINITE, offset
+        if boundaries and boundaries[-1].at <= at:
+            return boundaries[-1].at, offset
         offset += max(1, ctx.page_size - 2)  # two jobs show what lies between them
 
 
@@ -68,7 +78,7 @@ def learn_end(ctx: SyncContext, page: Page, offset: int) -> Asking[None]:
 
 def visit_all(ctx: SyncContext, moments: Sequence[int]) -> Asking[None]:
     """Look at the jobs that changed at these moments, newest first, a page once."""
-    seen_down_to_at = INFINITE
+    seen_down_to_at, behind = INFINITE, 0
     for at in moments:
         if at < seen_down_to_at:
-            seen_down_to_at = yield from _visit(ctx, at)
+            seen_down_to_at, behind = yield from _visit(ctx, at, behind)

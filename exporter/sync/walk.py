@@ -118,13 +118,13 @@ class Walk:
                     raise SyncError("order", "the list is another one at every call")
                 continue
             tries, step_back = 0, FIRST_STEP_BACK
-            known_before = self.seen.count
+            nothing_new = all(self.seen.has(job.uuid) for job in page.jobs)
             self.seen.add(job.uuid for job in page.jobs)
             last = self._ends(page, offset, previous)
             step = Step(page, offset, last)
             if on_step(step) or last:
                 return step
-            fruitless = fruitless + 1 if self.seen.count == known_before else 0
+            fruitless = fruitless + 1 if nothing_new else 0
             if fruitless > MOST_FRUITLESS_PAGES:
                 raise SyncError("order", "the list repeats itself without coming to an end")
             offset += max(1, len(page.jobs) - 1)
@@ -195,7 +195,10 @@ def run_to_end(walk: Walk, on_step: OnStep) -> Asking[Step]:
                 raise
             walk.strict = False
             continue
-        if walk.seen.count >= _filtered_jobs(walk.progress(), step):
+        jobs = _filtered_jobs(walk.progress(), step)
+        if walk.seen.count < jobs:
+            jobs = yield from _read_inserted(walk, on_step, jobs)
+        if walk.seen.count >= jobs:
             return step
         walk.strict = False  # it joined, perhaps by luck
     raise SyncError(
@@ -212,3 +215,20 @@ def _filtered_jobs(progress: Progress, last: Step) -> int:
     if progress.totals == "unknown":  # what is missing may be what has just come: not worth a round
         return 0
     return last.offset + len(last.page.jobs)
+
+
+def _read_inserted(walk: Walk, on_step: OnStep, jobs: int) -> Asking[int]:
+    """What was inserted at the head while the walk was further down, which is not what it missed.
+    Returns how many jobs there are, which were ``jobs`` before."""
+    offset = 0
+    while walk.seen.count < jobs:
+        page = yield Ask(walk.query(offset), walk.purpose)
+        if walk.progress().totals == "filtered" and page.total_count is not None:
+            jobs = page.total_count
+        nothing_new = all(walk.seen.has(job.uuid) for job in page.jobs)
+        walk.seen.add(job.uuid for job in page.jobs)
+        on_step(Step(page, offset, last=False))
+        if nothing_new:
+            break
+        offset += max(1, len(page.jobs) - 1)
+    return jobs
