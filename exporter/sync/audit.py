@@ -119,6 +119,9 @@ def _confirm_gone(ctx: SyncContext) -> Asking[None]:
     head = yield from close_head(ctx)
     if not ctx.ledger.suspects:
         return
+    if not head.jobs:
+        ctx.ledger.restore_suspects()  # that shows nothing
+        return
     if not ctx.all_known or ctx.windowed:
         if bottom_at(head) < ctx.now_at - LATE_SECONDS:  # it shows all that has changed meanwhile
             check_gone(ctx)

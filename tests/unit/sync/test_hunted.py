@@ -44,6 +44,7 @@ def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None
         ("small-pages", 26001868),
         ("sort-ignored", 28003328),
         ("filters-ignored", 33004156),
+        ("sort-ignored-total-whole", 38000078),
         ("nulls", 28003447),
         ("still-start", 28004703),
         ("still-requeue", 28005570),
