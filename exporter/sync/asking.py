@@ -65,12 +65,13 @@ class OrderBroken(SyncError):  # noqa: N818 - says what is the matter
 
 
 class SecondUnreadable(SyncError):  # noqa: N818 - says what is the matter
-    """The jobs of one second are in another order at every call, and cannot all be met."""
+    """The jobs of one second are in another order at every call, or leave it while they are read:
+    they cannot all be met."""
 
     def __init__(self) -> None:
         super().__init__(
             "order",
-            "jobs of the same second cannot all be read: their order differs from call to call",
+            "jobs of the same second cannot all be read: they are not the same at every call",
             advice="Nothing to do: the next sync tries again.",
         )
 

@@ -18,8 +18,8 @@ from exporter.sync.asking import (
     asked,
 )
 from exporter.sync.context import SyncContext, SyncSettings, bottom_at
-from exporter.sync.delta import check_gone, close_head
-from exporter.sync.evidence import LATE_SECONDS, by_last_change, changed_at
+from exporter.sync.delta import check_gone, close_head, shows_all_since
+from exporter.sync.evidence import by_last_change, changed_at
 from exporter.sync.ranks import INFINITE, Boundary, Ranked, Stretch, examine, rank_page
 from exporter.sync.reconcile import search
 from exporter.sync.second import whole_second
@@ -123,15 +123,17 @@ def _confirm_gone(ctx: SyncContext) -> Asking[None]:
         ctx.ledger.restore_suspects()  # that shows nothing
         return
     if not ctx.all_known or ctx.windowed:
-        if bottom_at(head) < ctx.now_at - LATE_SECONDS:  # it shows all that has changed meanwhile
-            check_gone(ctx)
+        if shows_all_since(ctx, head) and check_gone(ctx, but=1):
+            ctx.ledger.restore_suspects()  # the next time will tell
         return
     if ctx.comparable:
-        proven = ctx.ledger.size == head.total_count
+        surplus = ctx.ledger.size - (head.total_count or 0)
+        proven = surplus == 0 or (surplus > 0 and shows_all_since(ctx, head))
     else:
-        proven = yield from ends_as_known(ctx)
+        surplus, proven = 0, (yield from ends_as_known(ctx))
     if not proven:
-        check_gone(ctx)
+        if surplus < 0:
+            check_gone(ctx)
         ctx.ledger.restore_suspects()
 
 
@@ -169,13 +171,15 @@ def _audit_status(ctx: SyncContext, status: str) -> Asking[None]:
         if counted == ctx.ledger.count_status(status):
             return
     before = dict(ctx.intake.corrections)
-    left = yield from sweep_status(ctx, status, purpose=Purpose.AUDIT)
-    gone = ctx.ledger.suspects
+    yield from sweep_status(ctx, status, purpose=Purpose.AUDIT)
+    yield from close_head(ctx)  # most of those that are set aside have left it since the last look
+    aside = [job.uuid for job in ctx.ledger.in_status("")]
     yield from resolve_set_aside(ctx)
-    # To be deleted is no change; and of what is not found, nobody knows.
-    left -= ctx.ledger.suspects - gone + ctx.ledger.count_status("")
-    if left > 0 and ctx.intake.corrections == before and ctx.intake.settled:
-        ctx.intake.correct("changed", left)
+    known_up_to_at = ctx.intake.known_up_to_at
+    if ctx.intake.corrections == before and ctx.intake.settled and known_up_to_at is not None:
+        found = ctx.ledger.known(aside).values()
+        unmoved = [job for job in found if job.status and changed_at(job) < known_up_to_at]
+        ctx.intake.correct("changed", len(unmoved))
 
 
 def _look_at_status(ctx: SyncContext, status: str) -> Asking[int | None]:

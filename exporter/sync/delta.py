@@ -68,26 +68,35 @@ def take_head(ctx: SyncContext, page: Page) -> list[Change]:
         if not (
             ctx.comparable and ctx.all_known
         ):  # else the total will tell whether it was deleted
-            check_head(page, ctx.intake.changed)
+            check_head(page, ctx.intake.changed, but=int(ctx.windowed))
     return changes
 
 
-def check_head(head: Page, seen: Mapping[str, int]) -> None:
+def check_head(head: Page, seen: Mapping[str, int], *, but: int = 0) -> None:
     """Jobs that have been seen before the head was read, and when they changed: those newer than its
-    last one must stand on it. Raises ``OrderBroken``. (One that was deleted in between is taken for
-    a proof of disorder; that costs some calls.)"""
+    last one must stand on it, ``but`` so many, which may have been deleted just now. Raises
+    ``OrderBroken``."""
     on_head = set(uuids(head))
     oldest_at = bottom_at(head)
-    if any(at > oldest_at and uuid not in on_head for uuid, at in seen.items()):
+    if sum(at > oldest_at and uuid not in on_head for uuid, at in seen.items()) > but:
         raise OrderBroken("a job that has changed is not at the head of the list")
 
 
-def check_gone(ctx: SyncContext) -> None:
+def check_gone(ctx: SyncContext, *, but: int = 0) -> int:
     """Suspects that this very sync has seen, and that are not in their place any more, although the
-    total does not say that they are gone: then that is no order. Raises ``OrderBroken``."""
+    total does not say that they are gone: then that is no order. Raises ``OrderBroken`` if they are
+    more than ``but``, which may have been deleted just now. Returns how many they are."""
     seen = ctx.intake.changed.keys()
-    if seen - ctx.ledger.known(seen).keys():
+    gone = len(seen - ctx.ledger.known(seen).keys())
+    if gone > but:
         raise OrderBroken("a job that was seen just now is not where it ought to stand")
+    return gone
+
+
+def shows_all_since(ctx: SyncContext, head: Page) -> bool:
+    """Whether a head, read once more, shows everything that has changed since the first one."""
+    newest_at = ctx.progress.newest_at
+    return bool(head.jobs) and newest_at is not None and bottom_at(head) < newest_at - LATE_SECONDS
 
 
 def close_head(ctx: SyncContext) -> Asking[Page]:

@@ -8,11 +8,12 @@ a rank there, and what is deleted together was mostly submitted together. Else i
 change, by which the list is known to be sorted.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 
 from exporter.errors import RefusedError
 from exporter.model import Page
-from exporter.sync.asking import Ask, Asking, OrderBroken
+from exporter.sync.asking import Ask, Asking, OrderBroken, SecondUnreadable
 from exporter.sync.context import SyncContext
 from exporter.sync.ranks import (
     BY_CHANGE,
@@ -95,7 +96,8 @@ def _probe(ctx: SyncContext, stretch: Stretch, *, at_end: bool) -> Asking[Ranked
     ranked = rank_page(ctx, page, offset, stretch.ranking)
     moments = [moment for job in page.jobs if stretch.holds(moment := stretch.ranking.moment(job))]
     if moments and not stretch.narrowed_by(ranked.boundaries()):
-        ranked = yield from whole_second(ctx, ranked, moments[len(moments) // 2])
+        with suppress(SecondUnreadable):  # then the next sync goes on
+            ranked = yield from whole_second(ctx, ranked, moments[len(moments) // 2])
     return ranked
 
 

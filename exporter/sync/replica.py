@@ -24,7 +24,13 @@ from exporter.sync.audit import (
 )
 from exporter.sync.backfill import PROBATION_CALLS, backfill, probation
 from exporter.sync.context import SyncContext, SyncSettings, bottom_at, uuids
-from exporter.sync.delta import catch_up, check_gone, close_head, read_head
+from exporter.sync.delta import (
+    catch_up,
+    check_gone,
+    close_head,
+    read_head,
+    shows_all_since,
+)
 from exporter.sync.evidence import changed_at, known_up_to_at, newest_first
 from exporter.sync.intake import RECENT_SECONDS, Intake
 from exporter.sync.reconcile import reconcile
@@ -229,14 +235,22 @@ class Replica:
             self._settled(ctx)
             return
         head = yield from close_head(ctx)
-        if self.ledger.size != head.total_count:
+        surplus = self._surplus(head)
+        if surplus:
             yield from reconcile(ctx, head)
             head = yield from close_head(ctx)
-        if self.ledger.size == head.total_count:
+        if self._surplus(head) == 0:
             self._settled(ctx)
             return
-        check_gone(ctx)
+        if self._surplus(head) > 0 and self.ledger.suspects and shows_all_since(ctx, head):
+            # What is found gone is gone, though there is more: the next sync goes on.
+            ctx.intake.correct("deleted", self.ledger.forget_suspects(ctx.now_at))
+            return
+        if self._surplus(head) < 0:
+            check_gone(ctx)
         self.ledger.restore_suspects()
+        if self._surplus(head) > surplus > 0:
+            return  # jobs are deleted faster than they are searched
         ctx.update(mismatches=ctx.progress.mismatches + 1)
         if ctx.progress.mismatches >= MOST_MISMATCHES:
             if (yield from self._totals.judge(ctx)):
@@ -244,6 +258,9 @@ class Replica:
                 return
             ctx.distrust_order()
             ctx.update(mismatches=0, scanned_at=0.0)
+
+    def _surplus(self, head: Page) -> int:
+        return self.ledger.size - (head.total_count or 0)
 
     def _settled(self, ctx: SyncContext) -> None:
         ctx.update(complete=True, active_known=True, mismatches=0)

@@ -13,6 +13,7 @@ from exporter.sync.ranks import Ranked, Ranking, rank_page
 MOST_TIE_ROUNDS = 12
 STABLE_TIE_ROUNDS = 3
 """After so many rounds, jobs of one second are taken to be in another order at every call."""
+MOST_FALLS = 2
 
 
 def whole_second(ctx: SyncContext, ranked: Ranked, at: int) -> Asking[Ranked]:
@@ -25,9 +26,12 @@ def whole_second(ctx: SyncContext, ranked: Ranked, at: int) -> Asking[Ranked]:
     """
     offset = yield from _in_front_of_second(ctx, ranked, at)
     found: dict[str, Job] = {}
-    count = 0
+    count = fell = 0
     for tries in range(MOST_TIE_ROUNDS):
         second = Second(at, (yield from _read_second(ctx, ranked.ranking, offset, at)))
+        fell += second.count < count
+        if fell >= MOST_FALLS:
+            break  # somebody is deleting them: later
         found |= second.jobs
         if second.count != count or len(found) > count:
             found, count = second.jobs, second.count  # what was found before may have gone

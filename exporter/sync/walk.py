@@ -102,6 +102,9 @@ class Walk:
         if previous is not None:
             self.seen.add(job.uuid for job in previous.page.jobs)
             offset = previous.offset + max(1, len(previous.page.jobs) - 1)
+        # Who walks again has met most of it before.
+        page_size = max(1, self.progress().page_cap)
+        most_fruitless = MOST_FRUITLESS_PAGES + 2 * self.seen.count // page_size
         while True:
             page = yield Ask(self.query(offset), self.purpose)
             if not self._joins(page, offset, previous, tries):
@@ -125,7 +128,7 @@ class Walk:
             if on_step(step) or last:
                 return step
             fruitless = fruitless + 1 if nothing_new else 0
-            if fruitless > MOST_FRUITLESS_PAGES:
+            if fruitless > most_fruitless:
                 raise SyncError("order", "the list repeats itself without coming to an end")
             offset += max(1, len(page.jobs) - 1)
             previous = step
