@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from exporter.simulator import DIALECTS, JobList, fill
+from exporter.sync.asking import Ask, advance
 from tests.unit.sync.pretend import START_AT, PretendCluster
 from tests.unit.sync.settled import SETTINGS, calls_of_a_turn, settled
 from tests.unit.sync.test_between_turns import newest_change_first
@@ -234,3 +235,85 @@ def test_a_scan_whose_jobs_the_syncs_have_met_completes() -> None:
     turns(cluster, 12)
     assert cluster.ledger.progress.complete
     assert cluster.counted() == cluster.true_counts()
+
+
+class TestDeletionsGoOnWhileTheyAreSearched:
+    """Somebody deletes a thousand jobs, one after the other. What has been found stays found, the
+    next sync goes on, and in the end all is right."""
+
+    def followed(self, cluster: PretendCluster, doomed: Sequence[str]) -> None:
+        left = list(doomed)
+
+        def delete_at_every_second_call() -> None:
+            cluster.now_at += 0.3
+            if left and cluster.calls % 2:
+                cluster.jobs.delete([left.pop(0)])
+
+        cluster.between_calls = delete_at_every_second_call
+        for _ in range(6):
+            now, left = left[:30], left[30:]
+            cluster.jobs.delete(now)
+            assert cluster.turn().strategy == "delta"
+        cluster.between_calls = lambda: None
+        cluster.jobs.delete(left)
+        turns(cluster, TURNS_OF_AN_AUDIT_INTERVAL)
+        assert cluster.counted() == cluster.true_counts()
+        assert cluster.ledger.progress.distrusted_times == 0
+
+    def test_the_oldest(self) -> None:
+        cluster = settled(1_500)
+        self.followed(cluster, ended_newest_first(cluster.jobs)[::-1][:400])
+
+    def test_from_the_middle(self) -> None:
+        cluster = settled(1_500)
+        self.followed(cluster, ended_newest_first(cluster.jobs)[500:900])
+
+    def test_an_array_that_was_cancelled_in_one_second(self) -> None:
+        cluster = settled(1_500)
+        array = [cluster.jobs.submit(cluster.now_at, queue="q", user="u") for _ in range(500)]
+        cluster.turn()
+        for uuid in array:
+            cluster.jobs.cancel(uuid, cluster.now_at)
+        turns(cluster, TURNS_OF_AN_AUDIT_INTERVAL)
+        self.followed(cluster, array[:400])
+
+
+def test_a_job_that_starts_while_its_status_is_audited_has_not_changed_unseen() -> None:
+    cluster = settled(1_500)
+    fresh: list[str] = []
+
+    def one_starts_and_two_are_submitted() -> None:
+        cluster.now_at += 1
+        if fresh:
+            cluster.jobs.start(fresh.pop(), cluster.now_at)
+        fresh.extend(cluster.jobs.submit(cluster.now_at, queue="q", user="u") for _ in range(2))
+
+    cluster.between_calls = one_starts_and_two_are_submitted
+    assert turns(cluster, 60) == {}
+    assert cluster.ledger.progress.distrusted_times == 0
+
+
+def test_a_long_list_may_be_looked_at_twice_by_one_whole_look() -> None:
+    """While it is read, a job moves up behind the reader's back, and others hide it at the head."""
+    cluster = unread(1_400, page_cap=20)
+    waits = wait_for(30, cluster)
+    array = [cluster.jobs.submit(START_AT - 60, queue="q", user="u") for _ in range(30)]
+    for uuid in array:
+        cluster.jobs.start(uuid, START_AT - 50)
+
+    def at_the_sixth_call() -> None:
+        cluster.now_at += 0.3
+        if cluster.calls == 6:
+            cluster.jobs.start(waits, cluster.now_at)
+            for uuid in array:
+                cluster.jobs.end(uuid, cluster.now_at + 1, "finished")
+            cluster.now_at += 2
+
+    cluster.between_calls = at_the_sixth_call
+    asking = cluster.replica.full_look(cluster.now_at)
+    with cluster.ledger.transaction():
+        step = advance(asking, None)
+        while isinstance(step, Ask):
+            step = advance(asking, cluster.list_jobs(step.query))
+    assert cluster.counted() == cluster.true_counts()
+    assert cluster.calls > 100, "it was looked at twice"
