@@ -123,8 +123,8 @@ def _confirm_gone(ctx: SyncContext) -> Asking[None]:
         ctx.ledger.restore_suspects()  # that shows nothing
         return
     if not ctx.all_known or ctx.windowed:
-        if shows_all_since(ctx, head) and check_gone(ctx, but=1):
-            ctx.ledger.restore_suspects()  # the next time will tell
+        if shows_all_since(ctx, head):
+            check_gone(ctx)
         return
     if ctx.comparable:
         surplus = ctx.ledger.size - (head.total_count or 0)

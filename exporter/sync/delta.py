@@ -5,7 +5,7 @@ enough, however long the list is. It is read until it reaches well below the new
 before, and until its tail shows nothing new.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from exporter.errors import RefusedError, SyncError
 from exporter.ledger.records import Change
@@ -31,6 +31,7 @@ UNCHANGED_TAIL = 5
 It guards against change times in the future, which pin the newest known change."""
 
 SORT_RETRY_SECONDS = 3600.0
+NOT_AT_HEAD = "a job that has changed is not at the head of the list"
 
 
 def read_head(ctx: SyncContext) -> Asking[Page]:
@@ -63,34 +64,44 @@ def take_head(ctx: SyncContext, page: Page) -> list[Change]:
     """Take in the head of the list: if sorted, it shows every job that changed after its last."""
     changes = ctx.intake.take(page.jobs)
     if page.jobs and ctx.order_trusted:
+        missing = _missing(page, ctx.intake.changed)
+        spared = missing if ctx.windowed and all_ended(ctx, missing) else []
         oldest_at = bottom_at(page) + 1
-        ctx.ledger.suspect_between(float("inf"), oldest_at, keep=uuids(page))
-        if not (
-            ctx.comparable and ctx.all_known
-        ):  # else the total will tell whether it was deleted
-            check_head(page, ctx.intake.changed, but=int(ctx.windowed))
+        ctx.ledger.suspect_between(float("inf"), oldest_at, keep=[*uuids(page), *spared])
+        if missing and not spared and not (ctx.comparable and ctx.all_known):
+            raise OrderBroken(NOT_AT_HEAD)
     return changes
 
 
-def check_head(head: Page, seen: Mapping[str, int], *, but: int = 0) -> None:
+def all_ended(ctx: SyncContext, uuids: Collection[str]) -> bool:
+    """In a part of the history no total tells whether jobs have been deleted just now, or stand
+    elsewhere. Those that have ended are often deleted soon: they prove nothing, and wait for the
+    next audit."""
+    return all(job.ended for job in ctx.ledger.known(uuids).values())
+
+
+def check_head(head: Page, seen: Mapping[str, int]) -> None:
     """Jobs that have been seen before the head was read, and when they changed: those newer than its
-    last one must stand on it, ``but`` so many, which may have been deleted just now. Raises
-    ``OrderBroken``."""
+    last one must stand on it. Raises ``OrderBroken``. (One that was deleted in between is taken for
+    a proof of disorder; that costs some calls.)"""
+    if _missing(head, seen):
+        raise OrderBroken(NOT_AT_HEAD)
+
+
+def _missing(head: Page, seen: Mapping[str, int]) -> list[str]:
     on_head = set(uuids(head))
     oldest_at = bottom_at(head)
-    if sum(at > oldest_at and uuid not in on_head for uuid, at in seen.items()) > but:
-        raise OrderBroken("a job that has changed is not at the head of the list")
+    return [uuid for uuid, at in seen.items() if at > oldest_at and uuid not in on_head]
 
 
-def check_gone(ctx: SyncContext, *, but: int = 0) -> int:
-    """Suspects that this very sync has seen, and that are not in their place any more, although the
-    total does not say that they are gone: then that is no order. Raises ``OrderBroken`` if they are
-    more than ``but``, which may have been deleted just now. Returns how many they are."""
+def check_gone(ctx: SyncContext) -> None:
+    """Suspects that this very sync has seen, and that are not in their place any more, although no
+    total says that they are gone: then that is no order. They are put back. Raises ``OrderBroken``."""
     seen = ctx.intake.changed.keys()
-    gone = len(seen - ctx.ledger.known(seen).keys())
-    if gone > but:
-        raise OrderBroken("a job that was seen just now is not where it ought to stand")
-    return gone
+    if gone := seen - ctx.ledger.known(seen).keys():
+        ctx.ledger.restore_suspects()
+        if not (ctx.windowed and all_ended(ctx, gone)):
+            raise OrderBroken("a job that was seen just now is not where it ought to stand")
 
 
 def shows_all_since(ctx: SyncContext, head: Page) -> bool:
