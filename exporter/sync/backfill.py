@@ -18,8 +18,8 @@ from exporter.sync.walk import SeenInMemory, Step, Walk
 CHUNK_PAGES = 20
 PROBATION_PAGES = 3
 PROBATION_DEPTHS = (500, 5_000, 50_000)
-"""Where to look, after the second page, if the length of the list is not known."""
-PROBATION_CALLS = 1 + max(PROBATION_PAGES, 1 + len(PROBATION_DEPTHS))
+"""Where to look, after the second and third page, if the length of the list is not known."""
+PROBATION_CALLS = 1 + max(PROBATION_PAGES, 2 + len(PROBATION_DEPTHS))
 
 
 def backfill(ctx: SyncContext) -> Asking[None]:
@@ -107,11 +107,12 @@ def _is_sorted(ctx: SyncContext) -> Asking[bool]:
 
 def _probation_offsets(ctx: SyncContext) -> list[int]:
     jobs = ctx.progress.expected
-    if jobs is None and ctx.progress.complete:
+    if jobs is None and ctx.progress.complete and not ctx.windowed:
         jobs = ctx.ledger.size
     if jobs is None:
         page_size = ctx.page_size
-        return [page_size, *(depth for depth in PROBATION_DEPTHS if depth > page_size)]
+        near = (page_size, 2 * page_size)
+        return [*near, *(depth for depth in PROBATION_DEPTHS if depth > 2 * page_size)]
     last = jobs - ctx.page_size
     middles = sorted(ctx.rng.randrange(max(1, last)) for _ in range(PROBATION_PAGES - 1))
     return [*middles, last] if last > 0 else []

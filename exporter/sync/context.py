@@ -87,7 +87,8 @@ class SyncContext:
             return
         if len(page.jobs) < min(self.progress.page_cap, total - offset):
             raise PageCutShort
-        if page.jobs and offset > 0 and total < offset + len(page.jobs):
+        believed = self.progress.expected is not None
+        if page.jobs and offset > 0 and believed and total < offset + len(page.jobs):
             raise TotalTooSmall
 
     def saw_head(self, page: Page) -> None:

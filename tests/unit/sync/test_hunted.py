@@ -46,6 +46,8 @@ def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None
         ("filters-ignored", 33004156),
         ("sort-ignored-total-whole", 38000078),
         ("sort-ignored-total-whole", 41000109),
+        ("sort-ignored-total-missing", 43005998),
+        ("sort-ignored-total-missing", 43008013),
         ("nulls", 28003447),
         ("still-start", 28004703),
         ("still-requeue", 28005570),
