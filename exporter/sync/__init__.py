@@ -18,6 +18,7 @@ second      reading all jobs of one second, where they are more than a page
 place       where the jobs of a moment stand
 visit       looking jobs up there
 reconcile   finding what differs, by bisection over ranks
+settle      holding the total against the ledger, and what follows
 audit       proving that nothing does
 replica     one sync of one cluster: which of these, in which order
 publishing  ledger -> frozen snapshot, as it is shown

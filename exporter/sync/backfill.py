@@ -19,7 +19,6 @@ CHUNK_PAGES = 20
 PROBATION_PAGES = 3
 PROBATION_DEPTHS = (500, 5_000, 50_000)
 """Where to look, after the second and third page, if the length of the list is not known."""
-PROBATION_CALLS = 1 + max(PROBATION_PAGES, 2 + len(PROBATION_DEPTHS))
 
 
 def backfill(ctx: SyncContext) -> Asking[None]:
@@ -69,6 +68,13 @@ def _wanted_down_to_at(ctx: SyncContext) -> float:
     if not ctx.progress.active_known:
         window_at = float("-inf")  # no filter finds the active jobs: they may stand anywhere
     return max(float("-inf") if floor_at is None else floor_at, window_at)
+
+
+def probation_calls(ctx: SyncContext) -> int:
+    """What a probation costs at most."""
+    if ctx.progress.expected is not None:
+        return 1 + PROBATION_PAGES
+    return 1 + 2 + len(PROBATION_DEPTHS)
 
 
 def probation(ctx: SyncContext) -> Asking[None]:

@@ -22,24 +22,17 @@ from exporter.sync.audit import (
     confirm_without_total,
     run_due_audits,
 )
-from exporter.sync.backfill import PROBATION_CALLS, backfill, probation
+from exporter.sync.backfill import backfill, probation, probation_calls
 from exporter.sync.context import SyncContext, SyncSettings, bottom_at, uuids
-from exporter.sync.delta import (
-    catch_up,
-    check_gone,
-    close_head,
-    read_head,
-    shows_all_since,
-)
+from exporter.sync.delta import catch_up, close_head, read_head
 from exporter.sync.evidence import changed_at, known_up_to_at, newest_first
 from exporter.sync.intake import RECENT_SECONDS, Intake
-from exporter.sync.reconcile import reconcile
 from exporter.sync.scan import is_whole, scan, take_whole
+from exporter.sync.settle import MOST_MISMATCHES, settle
 from exporter.sync.sweep import sweep_active, sweep_cost
 from exporter.sync.total_count import TotalsTrust, explained_by_total, ignored, without_totals
 from exporter.sync.visit import resolve_set_aside
 
-MOST_MISMATCHES = 3
 MOST_SCANNED_PAGES = 20
 GRACE_INTERVALS = 3
 """So long a proven order that was broken may take to be proven again, before the list is scanned."""
@@ -154,7 +147,7 @@ class Replica:
             patient_until_at = max(progress.distrusted_until_at, progress.sort_retry_at)
             if progress.sort == "unknown" and ctx.now_at >= patient_until_at:
                 # Its calls are a refresh's: until the order is proven, each costs several.
-                affordable = ctx.may(Purpose.FRESH, PROBATION_CALLS)
+                affordable = ctx.may(Purpose.FRESH, probation_calls(ctx))
                 return guarded(ctx, probation) if affordable else None
             if ctx.order_trusted:
                 return None if progress.read_through else guarded(ctx, backfill)
@@ -220,50 +213,12 @@ class Replica:
                     yield from sweep_active(ctx)
                     ctx.update(active_known=True)
                 head = yield from close_head(ctx)
-        yield from self._settle(ctx, head)
+        yield from settle(ctx, head, self._totals)
         if ctx.all_known and self.ledger.count_status(""):
             yield from resolve_set_aside(ctx)
         # After a restart, first things first: the audits that have fallen due can wait for a sync.
         if ctx.progress.active_known and self._refreshed:
             yield from run_due_audits(ctx, head)
-
-    def _settle(self, ctx: SyncContext, head: Page) -> Asking[None]:
-        """Explain the total, or find what it does not fit."""
-        if not ctx.progress.read_through:
-            return
-        if not ctx.comparable or self.ledger.size == head.total_count:
-            self._settled(ctx)
-            return
-        head = yield from close_head(ctx)
-        surplus = self._surplus(head)
-        if surplus:
-            yield from reconcile(ctx, head)
-            head = yield from close_head(ctx)
-        if self._surplus(head) == 0:
-            self._settled(ctx)
-            return
-        if self._surplus(head) > 0 and self.ledger.suspects and shows_all_since(ctx, head):
-            # What is found gone is gone, though there is more: the next sync goes on.
-            ctx.intake.correct("deleted", self.ledger.forget_suspects(ctx.now_at))
-            return
-        if self._surplus(head) < 0:
-            check_gone(ctx)
-        self.ledger.restore_suspects()
-        if self._surplus(head) > surplus > 0:
-            return  # jobs are deleted faster than they are searched
-        ctx.update(mismatches=ctx.progress.mismatches + 1)
-        if ctx.progress.mismatches >= MOST_MISMATCHES:
-            if (yield from self._totals.judge(ctx)):
-                self._settled(ctx)
-                return
-            ctx.distrust_order()
-            ctx.update(mismatches=0, scanned_at=0.0)
-
-    def _surplus(self, head: Page) -> int:
-        return self.ledger.size - (head.total_count or 0)
-
-    def _settled(self, ctx: SyncContext) -> None:
-        ctx.update(complete=True, active_known=True, mismatches=0)
 
     def _without_order(self, ctx: SyncContext, head: Page) -> Asking[str]:
         ctx.intake.take(head.jobs)
