@@ -23,7 +23,8 @@ from exporter.sync.evidence import by_last_change, changed_at
 from exporter.sync.ranks import INFINITE, Boundary, Ranked, Stretch, examine, rank_page
 from exporter.sync.reconcile import search
 from exporter.sync.second import whole_second
-from exporter.sync.sweep import SWEPT_STATUSES, filtered, sweep_status
+from exporter.sync.settle import surplus_of
+from exporter.sync.sweep import SWEPT_STATUSES, check_filter, filtered, sweep_status
 from exporter.sync.visit import learn_end, resolve_set_aside, visit_all
 
 MOST_ROUNDS = 3
@@ -127,7 +128,7 @@ def _confirm_gone(ctx: SyncContext) -> Asking[None]:
             check_gone(ctx)
         return
     if ctx.comparable:
-        surplus = ctx.ledger.size - (head.total_count or 0)
+        surplus = surplus_of(ctx, head)
         proven = surplus == 0 or (surplus > 0 and shows_all_since(ctx, head))
     else:
         surplus, proven = 0, (yield from ends_as_known(ctx))
@@ -192,11 +193,7 @@ def _look_at_status(ctx: SyncContext, status: str) -> Asking[int | None]:
         offsets = [*offsets, last] if expected > ctx.page_size else [last]
     for offset in offsets:
         page = yield from filtered(ctx, asked(Ask(by_last_change(offset, status), Purpose.AUDIT)))
-        if any(job.status != status for job in page.jobs):
-            ctx.lose_filters()
-            raise FilterBroken(f"asked for {status} jobs, the server also sends others")
-        if page.jobs:
-            ctx.update(filters="honoured")
+        check_filter(ctx, page, status)
         ctx.intake.take(page.jobs, audit=True)
     return _counted(ctx, page, offset)
 

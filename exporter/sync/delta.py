@@ -73,11 +73,11 @@ def take_head(ctx: SyncContext, page: Page) -> list[Change]:
     return changes
 
 
-def all_ended(ctx: SyncContext, uuids: Collection[str]) -> bool:
+def all_ended(ctx: SyncContext, names: Collection[str]) -> bool:
     """In a part of the history no total tells whether jobs have been deleted just now, or stand
     elsewhere. Those that have ended are often deleted soon: they prove nothing, and wait for the
     next audit."""
-    return all(job.ended for job in ctx.ledger.known(uuids).values())
+    return all(job.ended for job in ctx.ledger.known(names).values())
 
 
 def check_head(head: Page, seen: Mapping[str, int]) -> None:

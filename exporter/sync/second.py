@@ -68,12 +68,13 @@ class Second:
 
     def ranked(self, jobs: dict[str, Job]) -> Ranked:
         """These jobs as one page, with one in front of them and one behind them."""
-        before = [job for place, job, _ in self._places() if place == self._first - 1][:1]
-        after = [job for place, job, _ in self._places() if place == self._behind][-1:]
+        first, behind = self._first, self._behind
+        before = [job for place, job, _ in self._places() if place == first - 1][:1]
+        after = [job for place, job, _ in self._places() if place == behind][-1:]
         return replace(
             self.pages[-1],
             jobs=[*before, *jobs.values(), *after],
-            offset=self._first - len(before),
+            offset=first - len(before),
             ends=self.pages[-1].ends and not after,
         )
 

@@ -3,6 +3,7 @@
 from typing import TypeVar
 
 from exporter.errors import RefusedError
+from exporter.model import Page
 from exporter.sync.asking import Asking, FilterBroken, Purpose
 from exporter.sync.context import SyncContext
 from exporter.sync.walk import SeenInMemory, Step, Walk, run_to_end
@@ -56,13 +57,18 @@ def filtered(ctx: SyncContext, asking: Asking[T]) -> Asking[T]:
         raise FilterBroken("the server refuses the filter by status") from error
 
 
-def _take(ctx: SyncContext, step: Step, status: str) -> bool:
-    ctx.saw(step.page)
-    if any(job.status != status for job in step.page.jobs):
+def check_filter(ctx: SyncContext, page: Page, status: str) -> None:
+    """Learn from a filtered page whether the filter filters. Raises ``FilterBroken``."""
+    if any(job.status != status for job in page.jobs):
         ctx.lose_filters()
         raise FilterBroken(f"asked for {status} jobs, the server also sends others")
-    if step.page.jobs:
+    if page.jobs:
         ctx.update(filters="honoured")
+
+
+def _take(ctx: SyncContext, step: Step, status: str) -> bool:
+    ctx.saw(step.page)
+    check_filter(ctx, step.page, status)
     jobs, total = len(step.page.jobs), step.page.total_count
     if (
         total == ctx.progress.expected
