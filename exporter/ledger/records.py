@@ -98,3 +98,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """When each audit last ran, by its name."""
     scanned_at: float = 0.0
     """When the whole list was last read from end to end."""
+
+    @property
+    def all_known(self) -> bool:
+        """Whether every job that is wanted is known: the history is complete, and there is no gap
+        that a time without order has left."""
+        return self.complete and self.read_through

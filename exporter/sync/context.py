@@ -149,9 +149,8 @@ class SyncContext:
 
     @property
     def all_known(self) -> bool:
-        """Whether every job that is wanted is known: the history is complete, and there is no gap
-        that a time without order has left."""
-        return self.progress.complete and self.progress.read_through
+        """See ``Progress``."""
+        return self.progress.all_known
 
     @property
     def known_from_at(self) -> float:

@@ -352,7 +352,7 @@ class Replica:
             ledger=self.ledger,
             began_at=progress.began_at if progress.began_at is not None else float("inf"),
             now_at=now_at,
-            settled=progress.complete and progress.read_through,
+            settled=progress.all_known,
             known_up_to_at=known_up_to_at(progress),
             also_mark=self._scan_marks,
         )

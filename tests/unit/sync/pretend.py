@@ -87,6 +87,15 @@ class PretendCluster:
                 step = advance(asking, self._answer(step))
         return step.value
 
+    def full_look(self) -> Refreshed:
+        """The whole list once, in one transaction. Errors of a call come out."""
+        asking = self.replica.full_look(self.now_at)
+        with self.ledger.transaction():
+            step = advance(asking, None)
+            while isinstance(step, Ask):
+                step = advance(asking, self.list_jobs(step.query))
+        return step.value
+
     def background(self, most_calls: int = 10**6) -> None:
         """What is left to do in the background, each step in a transaction of its own."""
         before = self.calls

@@ -11,7 +11,6 @@ from dataclasses import replace
 import pytest
 
 from exporter.simulator import DIALECTS, JobList, fill
-from exporter.sync.asking import Ask, advance
 from tests.unit.sync.pretend import START_AT, PretendCluster
 from tests.unit.sync.settled import SETTINGS, calls_of_a_turn, settled
 from tests.unit.sync.test_between_turns import newest_change_first
@@ -310,10 +309,6 @@ def test_a_long_list_may_be_looked_at_twice_by_one_whole_look() -> None:
             cluster.now_at += 2
 
     cluster.between_calls = at_the_sixth_call
-    asking = cluster.replica.full_look(cluster.now_at)
-    with cluster.ledger.transaction():
-        step = advance(asking, None)
-        while isinstance(step, Ask):
-            step = advance(asking, cluster.list_jobs(step.query))
+    cluster.full_look()
     assert cluster.counted() == cluster.true_counts()
     assert cluster.calls > 100, "it was looked at twice"
