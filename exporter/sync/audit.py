@@ -261,16 +261,25 @@ def _audit_rank(ctx: SyncContext, head: Page, offset: int) -> Asking[None]:
 
 
 def _known_page(ctx: SyncContext, offset: int) -> Asking[tuple[Page, int]]:
-    """A page of the part that is known, and where it stands: there, or so much further up as jobs
-    are gone."""
+    """A page of the part that is known, and where it stands: there, or, if so many jobs are gone that
+    the known ends further up, where it shows that end."""
+    known: tuple[Page, int] | None = None
+    beyond: int | None = None
     step_back = max(1, ctx.page_size // 2)
     while True:
         page = yield Ask(by_last_change(offset), Purpose.AUDIT)
         newest_at = changed_at(page.jobs[0]) if page.jobs else -INFINITE
         if offset == 0 or newest_at > ctx.known_from_at:
-            return page, offset
-        offset = max(0, offset - step_back)
-        step_back *= 2
+            known = page, offset
+        else:
+            beyond = offset
+        if known is None:
+            offset = max(0, offset - step_back)
+            step_back *= 2
+        elif beyond is None or beyond - known[1] < max(2, ctx.page_size):
+            return known
+        else:
+            offset = (known[1] + beyond) // 2
 
 
 def reconcile_from(

@@ -1,5 +1,6 @@
 """Somebody who changes the remote list at the worst moments: between any two calls."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
@@ -10,6 +11,8 @@ QUEUES = ("默认队列", "gpu", 'q"uo\\te\nd')
 USERS = ("alice", "usr-vceaHsJu", "王")
 ENDS = ("finished", "exited", "cancelled")
 ENDED = frozenset(ENDS)
+MOST_MEDDLING = 200
+"""A list that grows as fast as it is read would never be read to its end."""
 
 
 class Adversary:
@@ -34,6 +37,18 @@ class Adversary:
         )  # fmt: skip
         for _ in range(times):
             self.rng.choice(acts)()
+
+    def meddler(self, often: int) -> Callable[[], None]:
+        """To be called after each call: something happens after every so many of them."""
+        left = MOST_MEDDLING
+
+        def meddle() -> None:
+            nonlocal left
+            if self.rng.randrange(often) == 0 and left:
+                left -= 1
+                self.act()
+
+        return meddle
 
     def pass_time(self) -> None:
         """Some seconds, or none."""

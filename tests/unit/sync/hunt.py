@@ -106,13 +106,7 @@ class Play:
 
     def look_while_it_changes(self) -> None:
         """Something happens after every so many calls."""
-        often = self.rng.choice((1, 2, 5))
-
-        def between() -> None:
-            if self.rng.randrange(often) == 0:
-                self.adversary.act()
-
-        self.cluster.between_calls = between
+        self.cluster.between_calls = self.adversary.meddler(self.rng.choice((1, 2, 5)))
         self.look()
         self.cluster.between_calls = lambda: None
 

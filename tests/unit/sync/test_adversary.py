@@ -56,12 +56,7 @@ class ReplicaMachine(RuleBasedStateMachine):
     @rule(often=st.sampled_from((1, 2, 5)))
     def look_while_it_changes(self, often: int) -> None:
         """A sync, and something happens after every so many calls."""
-
-        def between() -> None:
-            if self.rng.randrange(often) == 0:
-                self.adversary.act()
-
-        self.cluster.between_calls = between
+        self.cluster.between_calls = self.adversary.meddler(often)
         self._turn()
         self.cluster.between_calls = lambda: None
 

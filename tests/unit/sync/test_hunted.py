@@ -51,6 +51,7 @@ def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None
         ("nulls", 28003447),
         ("still-start", 28004703),
         ("still-requeue", 28005570),
+        ("filters-ignored", 45008930),
     ],
 )
 def test_it_is_right_with_a_part_of_the_history_and_few_calls(
