@@ -98,6 +98,13 @@ class TotalTooSmall(SyncError):  # noqa: N818 - says what is the matter
         )
 
 
+class TotalTooLarge(SyncError):  # noqa: N818 - says what is the matter
+    """A filtered list ends before the total of its own last page says so: that counts otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__("payload", "a filtered list ends before its total says so")
+
+
 class FilterBroken(SyncError):  # noqa: N818 - says what is the matter
     """A filtered answer holds jobs that the filter excludes: it is not honoured."""
 

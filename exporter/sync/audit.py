@@ -199,8 +199,12 @@ def _look_at_status(ctx: SyncContext, status: str) -> Asking[int | None]:
 
 
 def _counted(ctx: SyncContext, page: Page, offset: int) -> int | None:
-    if ctx.progress.totals == "filtered":
-        return page.total_count
+    total = page.total_count
+    if ctx.progress.totals == "filtered" and total is not None:
+        if len(page.jobs) >= min(ctx.page_size, total - offset):
+            return total
+        ctx.update(totals="unknown")  # the list ends before its total says so
+        return None
     if page.jobs or offset == 0:
         return offset + len(page.jobs) if len(page.jobs) < ctx.page_size else None
     return None

@@ -4,9 +4,9 @@ from typing import TypeVar
 
 from exporter.errors import RefusedError
 from exporter.model import Page
-from exporter.sync.asking import Asking, FilterBroken, Purpose
+from exporter.sync.asking import Asking, FilterBroken, Purpose, TotalTooLarge
 from exporter.sync.context import SyncContext
-from exporter.sync.walk import SeenInMemory, Step, Walk, run_to_end
+from exporter.sync.walk import SeenInMemory, Step, Walk, end_of, run_to_end
 
 SWEPT_STATUSES = ("pending", "running")
 LOOKS_AT_NOTHING = 3
@@ -27,23 +27,34 @@ def sweep_active(ctx: SyncContext, *, purpose: Purpose = Purpose.FRESH) -> Askin
 def sweep_status(ctx: SyncContext, status: str, *, purpose: Purpose) -> Asking[int]:
     """Read all jobs in one status. Those that were known to be in it and are not any more are set
     aside, in no status, until they are seen again. Returns how many."""
-    seen = SeenInMemory()
     walk = Walk(
         lambda offset: ctx.query(offset, status),
-        seen,
+        SeenInMemory(),
         lambda: ctx.progress,
         purpose=purpose,
         filtered=True,
         newest_first=ctx.progress.sort == "honoured",
     )
-    step = yield from filtered(ctx, run_to_end(walk, lambda step: _take(ctx, step, status)))
+    step = yield from filtered(ctx, _read(ctx, walk, status))
     for _ in range(LOOKS_AT_NOTHING - 1):
-        if seen.count or step.page.total_count == 0 or not ctx.ledger.count_status(status):
+        if walk.seen.count or step.page.total_count == 0 or not ctx.ledger.count_status(status):
             break
         # All gone at once, and no total to say so: that is asked again before it is believed.
         step = yield from filtered(ctx, walk.run(lambda step: _take(ctx, step, status)))
-    learn_totals(ctx, step.page.total_count, seen.count)
-    return ctx.ledger.leave(status, seen.has)
+    learn_totals(ctx, step.page.total_count, end_of(step))
+    return ctx.ledger.leave(status, walk.seen.has)
+
+
+def _read(ctx: SyncContext, walk: Walk, status: str) -> Asking[Step]:
+    def take(step: Step) -> bool:
+        return _take(ctx, step, status)
+
+    try:
+        return (yield from run_to_end(walk, take))
+    except TotalTooLarge:
+        ctx.update(totals="unknown")
+        walk.seen, walk.strict = SeenInMemory(), True
+        return (yield from run_to_end(walk, take))
 
 
 def filtered(ctx: SyncContext, asking: Asking[T]) -> Asking[T]:
@@ -80,14 +91,17 @@ def _take(ctx: SyncContext, step: Step, status: str) -> bool:
     return False
 
 
-def learn_totals(ctx: SyncContext, total: int | None, found: int) -> None:
-    """Learn what ``total_count`` of a filtered answer counts, from a list read to its end."""
+def learn_totals(ctx: SyncContext, total: int | None, end: int) -> None:
+    """Learn what ``total_count`` of a filtered answer counts, from the page that ends its list after
+    so many jobs. (How many were met on the way proves nothing: some may have left since.)"""
     if total is None:
         ctx.update(totals="missing")
-    elif total == found != ctx.progress.expected:
+    elif total == end != ctx.progress.expected:
         ctx.update(totals="filtered")
-    elif total == ctx.progress.expected != found:
+    elif total == ctx.progress.expected != end:
         ctx.update(totals="whole")
+    elif total != end and ctx.progress.totals == "filtered":
+        ctx.update(totals="unknown")
 
 
 def sweep_cost(ctx: SyncContext) -> int:

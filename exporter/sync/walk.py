@@ -13,7 +13,7 @@ from typing import Protocol
 from exporter.errors import SyncError
 from exporter.ledger.records import Progress
 from exporter.model import JobListQuery, Page
-from exporter.sync.asking import Ask, Asking, Purpose
+from exporter.sync.asking import Ask, Asking, Purpose, TotalTooLarge
 from exporter.sync.evidence import changed_at, is_last
 
 FIRST_STEP_BACK = 10
@@ -22,6 +22,7 @@ FRUITLESS_STEPS_BACK = 3
 MOST_RESTARTS = 3
 MOST_FRUITLESS_PAGES = 50
 MOST_ROUNDS = 12
+MOST_EARLY_ENDS = 3
 
 
 class Seen(Protocol):
@@ -188,8 +189,10 @@ def run_to_end(walk: Walk, on_step: OnStep) -> Asking[Step]:
     """Walk a whole filtered list, and again if jobs are missing although its pages joined.
 
     Where the order differs from call to call, they join by luck, or do not: then only how many jobs
-    there are can tell when every one has been met.
+    there are can tell when every one has been met. Raises ``TotalTooLarge`` if that is not what the
+    total counts.
     """
+    early_ends = 0
     for round_number in range(MOST_ROUNDS):
         try:
             step = yield from walk.run(on_step)
@@ -203,6 +206,9 @@ def run_to_end(walk: Walk, on_step: OnStep) -> Asking[Step]:
             jobs = yield from _read_inserted(walk, on_step, jobs)
         if walk.seen.count >= jobs:
             return step
+        early_ends += walk.progress().totals == "filtered" and end_of(step) < jobs
+        if early_ends >= MOST_EARLY_ENDS:
+            raise TotalTooLarge
         walk.strict = False  # it joined, perhaps by luck
     raise SyncError(
         "order",
@@ -217,6 +223,11 @@ def _filtered_jobs(progress: Progress, last: Step) -> int:
         return last.page.total_count or 0
     if progress.totals == "unknown":  # what is missing may be what has just come: not worth a round
         return 0
+    return end_of(last)
+
+
+def end_of(last: Step) -> int:
+    """How many jobs a list has, by the place of its last one."""
     return last.offset + len(last.page.jobs)
 
 

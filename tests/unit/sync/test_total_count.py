@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from exporter.errors import SyncError
-from exporter.model import Page
+from exporter.model import JobListQuery, Page
 from exporter.simulator import DIALECTS, JobList
 from tests.unit.sync.adversary import some_jobs
 from tests.unit.sync.pretend import PretendCluster
@@ -86,3 +86,35 @@ def test_a_list_of_exactly_one_page_costs_one_call_once_it_is_known() -> None:
     cluster.turn()
     assert cluster.calls == 3
     assert cluster.counted() == cluster.true_counts()
+
+
+@pytest.mark.parametrize("there", ["documented", "sort-ignored", "ties-shuffled", "total-missing"])
+@pytest.mark.parametrize("more", [2, -2])
+@pytest.mark.parametrize("from_turn", [0, 12])
+def test_a_total_of_filtered_answers_alone_may_be_wrong_from_the_first_or_some_day(
+    there: str, more: int, from_turn: int
+) -> None:
+    """Kept in a cache of the server's, say. It is done without, and costs little."""
+    listed = JobList()
+    some_jobs(listed, 600, Random(3))
+    dialect = replace(DIALECTS[there], page_cap=20)
+    cluster = PretendCluster(dialect, SETTINGS, jobs=listed)
+    list_jobs, traffic = cluster.list_jobs, Traffic(cluster)
+
+    def miscount(query: JobListQuery) -> Page:
+        page = list_jobs(query)
+        if not query.status or page.total_count is None or turn < from_turn:
+            return page
+        return replace(page, total_count=max(0, page.total_count + more))
+
+    cluster.list_jobs = miscount  # type: ignore[method-assign]
+    for turn in range(24):
+        if turn < 16:
+            traffic.pass_by(3)
+        cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
+    calls = cluster.calls
+    for _ in range(20):
+        cluster.turn()
+    dearest = 40 if there == "sort-ignored" else 4  # calls a turn
+    assert cluster.calls - calls <= 20 * dearest
