@@ -75,8 +75,9 @@ def collect(
 
 
 def withdrawal_at(state: ClusterState, *, staleness_seconds: float) -> float | None:
-    """The moment after which the job gauges are too old to be shown; None before a good sync."""
-    return None if state.last_success_at is None else state.last_success_at + staleness_seconds
+    """The moment after which the job gauges are too old to be shown; None while there are none. (A
+    sync may succeed and show no counts, where it has to find out again what is active.)"""
+    return None if state.snapshot is None else state.snapshot.taken_at + staleness_seconds
 
 
 def is_withdrawn(state: ClusterState, *, now_at: float, staleness_seconds: float) -> bool:

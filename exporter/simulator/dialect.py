@@ -5,6 +5,9 @@ from typing import Literal
 
 from exporter.simulator.listed import Order, TieOrder, Transition
 
+LISTED_STATUSES = frozenset({"pending", "running", "finished", "exited", "cancelled"})
+"""The words of ``jobs_status`` that the documentation lists."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
@@ -24,6 +27,8 @@ class Dialect:
     filters: Literal["honoured", "ignored"] = "honoured"
     unlisted_status: Literal["matched", "ignored", "refused"] = "matched"
     """``jobs_status`` with a word that the documentation does not list, such as ``suspended``."""
+    unmatched_statuses: frozenset[str] = frozenset()
+    """Words of ``jobs_status`` that match no job, although jobs are in that status."""
     total_count: Literal["filtered", "whole", "missing"] = "filtered"
     page_cap: int = 100
     times: Literal["plain", "z"] = "plain"
@@ -67,6 +72,10 @@ DIALECTS: dict[str, Dialect] = {
     "reverse-ignored": replace(DOCUMENTED, reverse="ascending"),
     "always-descending": replace(DOCUMENTED, reverse="descending"),
     "filters-ignored": replace(DOCUMENTED, filters="ignored"),
+    "filters-empty": replace(DOCUMENTED, unmatched_statuses=LISTED_STATUSES),
+    "filters-empty-pending": replace(DOCUMENTED, unmatched_statuses=frozenset({"pending"})),
+    "filters-empty-running": replace(DOCUMENTED, unmatched_statuses=frozenset({"running"})),
+    "sort-ignored-filters-empty": replace(_UNSORTED, unmatched_statuses=LISTED_STATUSES),
     "nothing-honoured": _SCAN,
     "nothing-honoured-arbitrary": replace(
         _SCAN, default_order=Order.UUID, default_descending=False

@@ -4,18 +4,16 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from exporter.simulator.dialect import Dialect
+from exporter.simulator.dialect import LISTED_STATUSES, Dialect
 from exporter.simulator.joblist import JobList
 from exporter.simulator.listed import ListedJob, Listing, Order
 from exporter.simulator.records import record
 from exporter.simulator.refusal import RefusalError
 
-LISTED_STATUSES = frozenset({"pending", "running", "finished", "exited", "cancelled"})
-"""The words of ``jobs_status`` that the documentation lists."""
-
 JOB_LIST_ACTION = "HpcJobListJobsResponse"
 _DEFAULT_LIMIT = 10
 _MOST_DIGITS = 9
+_NO_STATUS = "no such status"
 
 
 def job_list(
@@ -93,7 +91,9 @@ def _filters(params: Mapping[str, str], dialect: Dialect) -> dict[str, str | Non
     if dialect.filters == "ignored":
         return {"status": None, "queue": None, "user": None}
     status = params.get("jobs_status") or None
-    if status is not None and status not in LISTED_STATUSES:
+    if status in dialect.unmatched_statuses:
+        status = _NO_STATUS
+    elif status is not None and status not in LISTED_STATUSES:
         if dialect.unlisted_status == "refused":
             raise RefusalError(1100, f"InvalidParameterValue, jobs_status [{status}]")
         if dialect.unlisted_status == "ignored":

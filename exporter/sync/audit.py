@@ -174,11 +174,14 @@ def _audit_status(ctx: SyncContext, status: str) -> Asking[None]:
     before = dict(ctx.intake.corrections)
     yield from sweep_status(ctx, status, purpose=Purpose.AUDIT)
     yield from close_head(ctx)  # most of those that are set aside have left it since the last look
-    aside = [job.uuid for job in ctx.ledger.in_status("")]
+    aside = {job.uuid: changed_at(job) for job in ctx.ledger.in_status("")}
     yield from resolve_set_aside(ctx)
+    found = ctx.ledger.known(aside).values()
+    if any(job.status == status and changed_at(job) == aside[job.uuid] for job in found):
+        ctx.lose_hiding_filters(believed=True)
+        return
     known_up_to_at = ctx.intake.known_up_to_at
     if ctx.intake.corrections == before and ctx.intake.settled and known_up_to_at is not None:
-        found = ctx.ledger.known(aside).values()
         unmoved = [job for job in found if job.status and changed_at(job) < known_up_to_at]
         ctx.intake.correct("changed", len(unmoved))
 

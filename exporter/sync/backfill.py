@@ -13,6 +13,7 @@ from exporter.sync.context import SyncContext, bottom_at
 from exporter.sync.delta import check_head
 from exporter.sync.evidence import by_last_change, changed_at, distinct_times, newest_first
 from exporter.sync.place import place_of
+from exporter.sync.sweep import check_swept
 from exporter.sync.walk import SeenInMemory, Step, Walk
 
 CHUNK_PAGES = 20
@@ -43,7 +44,7 @@ def backfill(ctx: SyncContext) -> Asking[None]:
         ctx.saw(step.page)
         if not newest_first(step.page.jobs):
             raise OrderBroken("a page of the history is not sorted by the last change")
-        ctx.intake.take(step.page.jobs)
+        check_swept(ctx, ctx.intake.take(step.page.jobs))
         reached_at = bottom_at(step.page) if step.page.jobs else 0
         through = step.last or reached_at < _wanted_down_to_at(ctx)
         read_down_to_at = min(frontier_at, reached_at)

@@ -26,6 +26,9 @@ SHORTEST_WINDOW_SECONDS = 3600.0
 FILTER_RETRY_INTERVALS = 6
 """After so many audit intervals a filter that was ignored is tried again."""
 
+HIDING_FILTER_RETRY_SECONDS = 86400.0
+"""One that leaves jobs out is tried rarely: in a part of the history it may cost a reading of all."""
+
 UNKNOWN_COST = 10**6
 
 DISTRUST_SECONDS = 3600.0
@@ -106,8 +109,10 @@ class SyncContext:
         return self.progress.sort == "honoured" and self.now_at >= self.progress.distrusted_until_at
 
     def distrust_order(self) -> None:
-        """Some change did not move its job to the head: rely on other ways for a while."""
-        times = self.progress.distrusted_times + 1
+        """Some change did not move its job to the head: rely on other ways for a while, and the
+        longer the sooner it happens again."""
+        good_seconds = self.now_at - self.progress.distrusted_until_at
+        times = 1 if good_seconds > LONGEST_DISTRUST_SECONDS else self.progress.distrusted_times + 1
         doubled = DISTRUST_SECONDS * 2 ** min(times - 1, MOST_DOUBLINGS)
         pause = min(LONGEST_DISTRUST_SECONDS, doubled)
         self.lose_order("unknown")
@@ -139,6 +144,20 @@ class SyncContext:
         """A filtered answer held other jobs, too. It is tried again after a while."""
         retry_seconds = FILTER_RETRY_INTERVALS * self.settings.audit_interval_seconds
         self.update(filters="ignored", filters_retry_at=self.now_at + retry_seconds)
+
+    def lose_hiding_filters(self, *, believed: bool) -> None:
+        """A filtered answer left jobs out. If it had been believed, others may have been left out, too:
+        those behind the edge of a part of the history are to be looked for."""
+        self.update(filters="ignored", filters_retry_at=self.now_at + HIDING_FILTER_RETRY_SECONDS)
+        if believed and self.windowed:
+            edge_at, frontier_at = int(self.intake.window_from_at), self.progress.frontier_at
+            self.update(
+                active_known=False,
+                complete=False,
+                read_through=False,
+                frontier_at=None if frontier_at is None else max(frontier_at, edge_at),
+                floor_at=None,
+            )
 
     def open_window(self) -> None:
         """Say which part of the history is wanted, as of now."""

@@ -182,7 +182,7 @@ class Poller:
             before,
             tried=True,
             up=True,
-            snapshot=snapshot or before.snapshot,
+            snapshot=snapshot or _of_the_past(before.snapshot),
             last_success_at=started_at,
             failure=None,
             strategy=refreshed.strategy,
@@ -314,6 +314,11 @@ class Poller:
 
     def _seconds(self) -> float:
         return self._parts.clock.monotonic_seconds()
+
+
+def _of_the_past(snapshot: ClusterSnapshot | None) -> ClusterSnapshot | None:
+    """The last counts that were right, shown until they are too old."""
+    return None if snapshot is None else replace(snapshot, history_complete=False)
 
 
 def _as_failure(error: Exception) -> SyncError:

@@ -255,7 +255,8 @@ class Replica:
         if not in_order:
             ctx.lose_order("ignored")
         elif ctx.whole_list_cost <= MOST_SCANNED_PAGES:
-            yield from guarded(ctx, probation)
+            if not ctx.order_trusted:  # as it is where a list of one page has only grown
+                yield from guarded(ctx, probation)
             if ctx.order_trusted:
                 yield from self._close_sweep(ctx)
 

@@ -6,6 +6,7 @@ from exporter.model import Page
 from exporter.sync.asking import Ask, Asking, Purpose
 from exporter.sync.context import SyncContext, uuids
 from exporter.sync.evidence import LATE_SECONDS, is_last, newest_first
+from exporter.sync.sweep import check_swept
 from exporter.sync.walk import MOST_ROUNDS, OnStep, Step, Walk
 
 MOST_HEAD_PAGES = 20
@@ -40,7 +41,7 @@ def scan(
         in_order = in_order and newest_first(step.page.jobs)
         ctx.require_full(step.page, step.offset)
         ctx.saw(step.page)
-        ctx.intake.take(step.page.jobs)
+        check_swept(ctx, ctx.intake.take(step.page.jobs))
         return False
 
     walk = Walk(ctx.query, marks, lambda: ctx.progress, purpose=purpose)

@@ -1,11 +1,14 @@
 """The active jobs, by status filter. Needs no order, and finds them however long ago they changed."""
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 from exporter.errors import RefusedError
+from exporter.ledger.records import Change
 from exporter.model import Page
-from exporter.sync.asking import Asking, FilterBroken, Purpose, TotalTooLarge
+from exporter.sync.asking import Ask, Asking, FilterBroken, Purpose, TotalTooLarge
 from exporter.sync.context import SyncContext
+from exporter.sync.evidence import changed_at
 from exporter.sync.walk import SeenInMemory, Step, Walk, end_of, run_to_end
 
 SWEPT_STATUSES = ("pending", "running")
@@ -19,14 +22,18 @@ def sweep_active(ctx: SyncContext, *, purpose: Purpose = Purpose.FRESH) -> Askin
     Pending first: a job that starts in between is then seen twice, and not missed.
     """
     left = 0
+    proven = ctx.progress.filters == "honoured"  # one that works for one status may not for another
     for status in SWEPT_STATUSES:
-        left += yield from sweep_status(ctx, status, purpose=purpose)
+        left += yield from sweep_status(ctx, status, purpose=purpose, proven=proven)
     return left
 
 
-def sweep_status(ctx: SyncContext, status: str, *, purpose: Purpose) -> Asking[int]:
+def sweep_status(
+    ctx: SyncContext, status: str, *, purpose: Purpose, proven: bool = True
+) -> Asking[int]:
     """Read all jobs in one status. Those that were known to be in it and are not any more are set
-    aside, in no status, until they are seen again. Returns how many."""
+    aside, in no status, until they are seen again. Returns how many. ``proven``: whether the filter
+    has been seen to work. Raises ``FilterBroken``."""
     walk = Walk(
         lambda offset: ctx.query(offset, status),
         SeenInMemory(),
@@ -41,6 +48,8 @@ def sweep_status(ctx: SyncContext, status: str, *, purpose: Purpose) -> Asking[i
             break
         # All gone at once, and no total to say so: that is asked again before it is believed.
         step = yield from filtered(ctx, walk.run(lambda step: _take(ctx, step, status)))
+    if not walk.seen.count and ctx.ledger.count_status(status):
+        yield from _doubt_filter(ctx, status, proven=proven)
     learn_totals(ctx, step.page.total_count, end_of(step))
     return ctx.ledger.leave(status, walk.seen.has)
 
@@ -55,6 +64,35 @@ def _read(ctx: SyncContext, walk: Walk, status: str) -> Asking[Step]:
         ctx.update(totals="unknown")
         walk.seen, walk.strict = SeenInMemory(), True
         return (yield from run_to_end(walk, take))
+
+
+def _doubt_filter(ctx: SyncContext, status: str, *, proven: bool) -> Asking[None]:
+    """The server says that no job is in a status in which some were known. Does its list say so,
+    too? Raises ``FilterBroken``."""
+    known = {job.uuid: changed_at(job) for job in ctx.ledger.in_status(status)}
+    head = yield Ask(ctx.query())
+    shown = {job.uuid for job in head.jobs}
+    unmoved = any(
+        job.status == status and known.get(job.uuid) == changed_at(job) for job in head.jobs
+    )
+    if unmoved or not (proven or shown.issuperset(known)):
+        ctx.lose_hiding_filters(believed=proven)
+        raise FilterBroken(
+            f"asked for {status} jobs, the server sends none, although there are some"
+        )
+
+
+def check_swept(ctx: SyncContext, changes: Sequence[Change]) -> None:
+    """Jobs that were not known, and have been waiting or running since before the ledger began: the
+    filters ought to have shown them. Else the active jobs are not known after all."""
+    if not ctx.progress.active_known or ctx.progress.filters == "ignored":
+        return
+    if any(
+        old is None and new.status in SWEPT_STATUSES and 0 < changed_at(new) < ctx.intake.began_at
+        for old, new in changes
+    ):
+        ctx.lose_hiding_filters(believed=False)
+        ctx.update(active_known=False)  # what is yet to be read will tell
 
 
 def filtered(ctx: SyncContext, asking: Asking[T]) -> Asking[T]:

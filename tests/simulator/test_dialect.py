@@ -137,6 +137,10 @@ def test_filters_and_totals() -> None:
     assert set(values(a_cloud(DOCUMENTED), "job_status", jobs_status="pending")) == {"pending"}
     ignored = a_cloud(DIALECTS["filters-ignored"])
     assert page(ignored, jobs_status="pending", queue_name="P", run_user="u") == page(ignored)
+    assert totals("filters-empty") == (300, 0)
+    half = a_cloud(DIALECTS["filters-empty-pending"])
+    assert not page(half, jobs_status="pending")
+    assert page(half, jobs_status="running")
     scan = a_cloud(DIALECTS["nothing-honoured"])
     assert page(scan, jobs_status="pending", **BY_MODIFIED) == page(scan)
 

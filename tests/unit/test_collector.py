@@ -125,10 +125,10 @@ def test_the_exporter_itself() -> None:
 
 
 @pytest.mark.parametrize(("age", "shown"), [(299.9, True), (300, True), (300.1, False)])
-def test_job_gauges_go_when_the_last_good_sync_is_too_old(age: float, shown: bool) -> None:
+def test_job_gauges_go_when_the_last_counts_are_too_old(age: float, shown: bool) -> None:
     stale, other = good_state("stale"), good_state("other", taken_at=NOON_AT + 1000)
-    assert stale.last_success_at is not None
-    families = collect(stale, other, now_at=stale.last_success_at + age)
+    assert stale.snapshot is not None
+    families = collect(stale, other, now_at=stale.snapshot.taken_at + age)
     for name, family in families.items():
         clusters = {s.labels["cluster_name"] for s in family.samples if "cluster_name" in s.labels}
         if name.startswith(("ehpc_exporter", "ehpc_api")):

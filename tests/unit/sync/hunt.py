@@ -84,8 +84,10 @@ class Play:
             self.cluster.calls_between = Random(f"{seed} budget").choice((None, None, 1, 4, 15))
 
     def _some_settings(self, seed: int) -> SyncSettings:
-        if self.dialect == "still-all":
-            return SETTINGS  # what is suspended without a stamp, behind an edge, nobody can find
+        if self.dialect == "still-all" or DIALECTS[self.dialect].unmatched_statuses:
+            # What is suspended without a stamp, behind an edge, nobody can find, nor what a filter
+            # hides there.
+            return SETTINGS
         history_seconds = Random(f"{seed} history").choice((float("inf"),) * 4 + (86400.0, 0.0))
         return replace(SETTINGS, history_seconds=history_seconds)
 

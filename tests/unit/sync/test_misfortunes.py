@@ -8,7 +8,7 @@ import pytest
 
 from exporter.errors import RefusedError
 from exporter.model import JobListQuery, Page
-from exporter.simulator import DIALECTS, JobList
+from exporter.simulator import DIALECTS, JobList, fill
 from exporter.sync import delta
 from exporter.sync.replica import Replica
 from tests.unit.sync.pretend import START_AT, PretendCluster
@@ -192,7 +192,9 @@ def test_distrust_can_grow_for_ever() -> None:
     cluster = settled(3_000)
     with cluster.ledger.transaction():
         cluster.ledger.progress = msgspec.structs.replace(
-            cluster.ledger.progress, distrusted_times=5_000
+            cluster.ledger.progress,
+            distrusted_times=5_000,
+            distrusted_until_at=cluster.now_at - 3600,
         )
     pending = [job for job in cluster.jobs.jobs() if job.status == "pending"]
     for job in pending:
@@ -201,6 +203,40 @@ def test_distrust_can_grow_for_ever() -> None:
         cluster.turn()
     assert cluster.ledger.progress.distrusted_times == 5_001
     assert cluster.counted() == cluster.true_counts()
+
+
+def test_distrust_fades_with_time() -> None:
+    """What happened last year makes an hour of today no longer."""
+    cluster = settled(3_000)
+    cluster.turn(30 * 86400)
+    with cluster.ledger.transaction():
+        cluster.ledger.progress = msgspec.structs.replace(
+            cluster.ledger.progress,
+            distrusted_times=5,
+            distrusted_until_at=cluster.now_at - 2 * 86400,
+        )
+    pending = next(job for job in cluster.jobs.jobs() if job.status == "pending")
+    cluster.jobs.edit(pending.uuid, cluster.now_at, cores=99, moves_modified=False)
+    for _ in range(30):
+        cluster.turn()
+        if cluster.ledger.progress.distrusted_times != 5:
+            break
+    assert cluster.ledger.progress.distrusted_times == 1
+
+
+def test_a_list_that_outgrows_a_page_again_and_again_keeps_its_order() -> None:
+    listed = JobList()
+    fill(listed, 110, active=10, now_at=START_AT - 5)
+    cluster = PretendCluster(DIALECTS["documented"], SETTINGS, jobs=listed)
+    cluster.turn()
+    for _ in range(3):
+        cluster.jobs.delete([job.uuid for job in cluster.jobs.jobs()][:20])
+        assert calls_of_a_turn(cluster) == 1
+        for _ in range(20):
+            cluster.jobs.submit(cluster.now_at, queue="q", user="u")
+        assert calls_of_a_turn(cluster) <= 3  # the head, the rest of the list, the head once more
+        assert cluster.counted() == cluster.true_counts()
+        assert cluster.ledger.progress.sort == "honoured"
 
 
 def test_many_active_jobs_of_one_second_are_all_looked_at_once() -> None:

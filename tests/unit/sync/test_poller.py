@@ -8,16 +8,18 @@ from threading import Event, current_thread
 import pytest
 
 from exporter.clock import SystemClock
+from exporter.collector import withdrawal_at
 from exporter.errors import PayloadError, RefusedError, Stopped, SyncError
 from exporter.ledger.store import Ledger, LedgerUnreadable, LedgerUnwritable, open_ledger
 from exporter.model import JobListQuery
 from exporter.simulator import DIALECTS, DOCUMENTED, JobList, fill
+from exporter.sync import delta
 from exporter.sync.context import SyncSettings
 from exporter.sync.keeping import DISK_RETRY_SECONDS
 from exporter.sync.poller import STUCK_SECONDS
 from tests.unit.sync.polling import IDENTITY, TIMEOUT, PolledCluster
 from tests.unit.sync.pretend import CLUSTER_ID, START_AT, PretendCluster
-from tests.unit.sync.settled import Traffic
+from tests.unit.sync.settled import Traffic, settled
 
 
 def polled(jobs: int = 300, **how: object) -> PolledCluster:
@@ -214,6 +216,32 @@ class TestFailing:
         cloud.open = fail_once
         cloud.run(600)
         assert cloud.state.up
+
+
+class TestWithheld:
+    def test_counts_that_may_be_wrong_grow_old_though_syncs_succeed(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A long gap where no filter works: what is active is known only once it is closed."""
+        monkeypatch.setattr(delta, "MOST_CATCH_UP_PAGES", 5)
+        cloud = PolledCluster(settled(3_000, "filters-ignored"), allowed=60)
+        cloud.open = lambda: cloud.cluster.ledger
+        cloud.turn()
+        before, right_at = cloud.shown, cloud.clock.now
+        Traffic(cloud.cluster).pass_by(1_500)
+        cloud.clock.advance(1_500)
+        turns = 0
+        wait_seconds = cloud.turn()
+        while cloud.shown == before:
+            turns += 1
+            assert cloud.state.up
+            assert cloud.state.snapshot is not None
+            assert not cloud.state.snapshot.history_complete
+            assert withdrawal_at(cloud.state, staleness_seconds=300) == right_at + 300
+            cloud.clock.advance(wait_seconds)
+            wait_seconds = cloud.turn()
+        assert turns
+        assert cloud.shown == cloud.cluster.true_counts()
 
 
 class TestBudget:

@@ -1,0 +1,114 @@
+"""Servers whose status filter, or one word of it, matches nothing: no job in it is no proof of none."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from exporter.model import JobListQuery, Page
+from exporter.simulator import DIALECTS, JobList, JobRow, fill
+from tests.unit.sync.pretend import START_AT, PretendCluster
+from tests.unit.sync.settled import SETTINGS, Traffic, settled
+
+EMPTY = tuple(name for name, dialect in DIALECTS.items() if dialect.unmatched_statuses)
+TURNS_OF_AN_AUDIT_INTERVAL = 10
+
+
+def active(counts: Counter[tuple[str, str, str]]) -> Counter[tuple[str, str, str]]:
+    return Counter({key: n for key, n in counts.items() if key[0] in ("pending", "running")})
+
+
+def shown_is_right(cluster: PretendCluster) -> bool:
+    known = cluster.ledger.progress.active_known
+    return not known or active(cluster.counted()) == active(cluster.true_counts())
+
+
+@pytest.mark.parametrize("calls_between", [None, 2])
+@pytest.mark.parametrize("dialect", EMPTY)
+def test_it_is_told_by_what_the_head_shows(dialect: str, calls_between: int | None) -> None:
+    listed = JobList()
+    fill(listed, 1_500, active=40, now_at=START_AT - 5)
+    cluster = PretendCluster(DIALECTS[dialect], SETTINGS, jobs=listed)
+    cluster.calls_between = calls_between
+    traffic = Traffic(cluster)
+    for turn in range(20):
+        if turn % 3 == 0:
+            traffic.pass_by(4)
+        cluster.turn()
+        assert shown_is_right(cluster)
+    cluster.calls_between = None
+    for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+        cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
+    assert cluster.ledger.progress.filters == "ignored"
+
+
+@pytest.mark.parametrize("history_seconds", [float("inf"), 0.0])
+@pytest.mark.parametrize("dialect", EMPTY)
+def test_or_by_the_first_such_job_of_the_history(dialect: str, history_seconds: float) -> None:
+    """No active job stands on the head: then nothing contradicts the filter at first."""
+    listed = JobList()
+    fill(listed, 1_500, active=0, now_at=START_AT - 5)
+    for day in range(1, 30, 3):
+        for status in ("pending", "running"):
+            at = int(START_AT - day * 86400)
+            listed.load_one(
+                JobRow(status, "q", "u", 1, at, at if status == "running" else None, at)
+            )
+    settings = replace(SETTINGS, history_seconds=history_seconds)
+    cluster = PretendCluster(DIALECTS[dialect], settings, jobs=listed)
+    for _ in range(2 * TURNS_OF_AN_AUDIT_INTERVAL):
+        cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
+
+
+def test_what_it_has_hidden_behind_the_edge_of_a_part_of_the_history_is_looked_for() -> None:
+    """Nothing contradicts it until a job starts in front of that edge."""
+    listed = JobList()
+    fill(listed, 3_000, active=0, now_at=START_AT - 5)
+    at = int(START_AT - 40 * 86400)
+    for status in ("pending", "running"):
+        listed.load_one(JobRow(status, "q", "u", 1, at, at if status == "running" else None, at))
+    settings = replace(SETTINGS, history_seconds=0.0)
+    cluster = PretendCluster(DIALECTS["filters-empty-running"], settings, jobs=listed)
+    for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+        cluster.turn()
+    uuid = cluster.jobs.submit(cluster.now_at, queue="q", user="u")
+    cluster.jobs.start(uuid, cluster.now_at)
+    for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+        cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
+    for _ in range(3 * 60):  # hours: it is not read again and again
+        cluster.turn()
+        assert cluster.ledger.progress.complete
+    assert cluster.counted() == cluster.true_counts()
+
+
+@pytest.mark.parametrize("dialect", ["documented", "sort-ignored"])
+def test_a_filter_that_worked_may_match_nothing_some_day(dialect: str) -> None:
+    cluster = settled(3_000, dialect)
+    list_jobs = cluster.list_jobs
+
+    def match_nothing(query: JobListQuery) -> Page:
+        page = list_jobs(query)
+        return replace(page, jobs=(), total_count=0) if query.status else page
+
+    cluster.list_jobs = match_nothing  # type: ignore[method-assign]
+    for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+        cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
+    assert cluster.ledger.progress.filters == "ignored"
+    assert cluster.ledger.progress.distrusted_times == 0
+
+
+@pytest.mark.parametrize("dialect", ["documented", "sort-ignored", "total-missing"])
+def test_that_the_last_ones_are_gone_is_believed(dialect: str) -> None:
+    cluster = settled(3_000, dialect)
+    for job in list(cluster.jobs.jobs()):
+        if job.status == "pending":
+            cluster.jobs.cancel(job.uuid, cluster.now_at + 1)
+    for _ in range(2):
+        cluster.turn()
+    assert active(cluster.counted()) == active(cluster.true_counts())
+    assert cluster.ledger.count_status("pending") == 0
+    assert cluster.ledger.progress.filters == "honoured"
