@@ -124,8 +124,9 @@ class JobTable:
         return found
 
     def ended_before(self, at: float) -> Iterator[list[Kept]]:
-        """Ended jobs whose last change lies before a moment, in batches."""
-        return self._batches([f"{_ENDED} AND modified_at < ?"], at)
+        """Jobs whose end has been seen and whose last change lies before a moment, in batches."""
+        seen = f"{_ENDED} AND status <> {schema.SET_ASIDE_ID}"
+        return self._batches([f"{seen} AND modified_at < ?"], at)
 
     def between(self, newest_at: float, oldest_at: float, by: TimeColumn) -> Iterator[list[Kept]]:
         """In batches, all jobs of a span of time, its bounds included; they may be infinite."""

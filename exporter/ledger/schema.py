@@ -10,6 +10,7 @@ FIXED_STATUSES = ("", "finished", "exited", "cancelled", "pending", "running")
 
 The empty one marks a job that is no longer active and whose end has not been seen yet.
 """
+SET_ASIDE_ID = 0
 LAST_END_STATUS_ID = 3
 PENDING_ID = FIXED_STATUSES.index("pending")
 

@@ -300,7 +300,9 @@ class Replica:
         # What a refresh sees while the scan goes on has been seen, wherever the scan has got to.
         self._scan_marks = marks = self.ledger.marks()
         try:
-            yield from scan(ctx, marks, purpose=Purpose.HISTORY)
+            in_order = yield from scan(ctx, marks, purpose=Purpose.HISTORY)
+            if not in_order and ctx.progress.sort != "refused":
+                ctx.lose_order("ignored")  # what pages here and there may hide from a probation
         finally:
             self._scan_marks = None
             marks.drop()

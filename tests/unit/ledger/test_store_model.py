@@ -132,7 +132,7 @@ class LedgerMachine(RuleBasedStateMachine):
         kept = {
             uuid: job
             for uuid, job in self.jobs.items()
-            if job.status not in END_STATUSES | {""} or (job.modified_at or 0) >= before_at
+            if job.status not in END_STATUSES or (job.modified_at or 0) >= before_at
         }
         assert dropped == len(self.jobs) - len(kept)
         self.jobs = kept
