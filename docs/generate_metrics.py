@@ -34,7 +34,7 @@ class Recipe:
 SECTIONS = (
     Section(
         "Jobs",
-        "Withdrawn when the cluster's last good sync is longer ago than `collection.staleness`"
+        "Withdrawn when the cluster's last counts are older than `collection.staleness`"
         " (5 minutes): a number that may be wrong is not shown.",
         (catalog.JOBS, catalog.JOBS_CORES, catalog.OLDEST_PENDING),
     ),
