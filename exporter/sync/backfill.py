@@ -13,7 +13,7 @@ from exporter.sync.context import SyncContext, bottom_at
 from exporter.sync.delta import check_head
 from exporter.sync.evidence import by_last_change, changed_at, distinct_times, newest_first
 from exporter.sync.place import place_of
-from exporter.sync.sweep import check_swept
+from exporter.sync.sweep import check_filters, unswept
 from exporter.sync.walk import SeenInMemory, Step, Walk
 
 CHUNK_PAGES = 20
@@ -33,6 +33,7 @@ def backfill(ctx: SyncContext) -> Asking[None]:
     if frontier_at < ctx.intake.window_from_at:  # behind it, not every job is kept
         start = yield from place_of(ctx, frontier_at, Purpose.HISTORY)
     pages = 0
+    doubtful: set[str] = set()
     read_down_to_at = frontier_at
 
     def on_step(step: Step) -> bool:
@@ -44,7 +45,7 @@ def backfill(ctx: SyncContext) -> Asking[None]:
         ctx.saw(step.page)
         if not newest_first(step.page.jobs):
             raise OrderBroken("a page of the history is not sorted by the last change")
-        check_swept(ctx, ctx.intake.take(step.page.jobs))
+        doubtful.update(unswept(ctx, ctx.intake.take(step.page.jobs)))
         reached_at = bottom_at(step.page) if step.page.jobs else 0
         through = step.last or reached_at < _wanted_down_to_at(ctx)
         read_down_to_at = min(frontier_at, reached_at)
@@ -61,6 +62,7 @@ def backfill(ctx: SyncContext) -> Asking[None]:
         reaches_above_at=frontier_at if newer else None,
     )
     yield from walk.run(on_step)
+    yield from check_filters(ctx, doubtful)
 
 
 def _wanted_down_to_at(ctx: SyncContext) -> float:

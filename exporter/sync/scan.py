@@ -6,7 +6,7 @@ from exporter.model import Page
 from exporter.sync.asking import Ask, Asking, Purpose
 from exporter.sync.context import SyncContext, uuids
 from exporter.sync.evidence import LATE_SECONDS, is_last, newest_first
-from exporter.sync.sweep import check_swept
+from exporter.sync.sweep import check_filters, unswept
 from exporter.sync.walk import MOST_ROUNDS, OnStep, Step, Walk
 
 MOST_HEAD_PAGES = 20
@@ -35,13 +35,14 @@ def scan(
     # In the background, now is by the exporter's own clock, which may be ahead.
     started_at = min(ctx.now_at, ctx.progress.last_success_at or ctx.now_at)
     in_order = head is None or newest_first(head.jobs)
+    doubtful: set[str] = set()
 
     def on_step(step: Step) -> bool:
         nonlocal in_order
         in_order = in_order and newest_first(step.page.jobs)
         ctx.require_full(step.page, step.offset)
         ctx.saw(step.page)
-        check_swept(ctx, ctx.intake.take(step.page.jobs))
+        doubtful.update(unswept(ctx, ctx.intake.take(step.page.jobs)))
         return False
 
     walk = Walk(ctx.query, marks, lambda: ctx.progress, purpose=purpose)
@@ -50,6 +51,7 @@ def scan(
         walk.after = Step(head, 0, last=False)
     try:
         yield from _read_all(ctx, walk, on_step, marks)
+        yield from check_filters(ctx, doubtful)
     except SyncError:
         marks.drop()
         raise

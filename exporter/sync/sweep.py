@@ -1,12 +1,12 @@
 """The active jobs, by status filter. Needs no order, and finds them however long ago they changed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeVar
 
 from exporter.errors import RefusedError
 from exporter.ledger.records import Change
 from exporter.model import Page
-from exporter.sync.asking import Ask, Asking, FilterBroken, Purpose, TotalTooLarge
+from exporter.sync.asking import Ask, Asking, FilterBroken, Purpose, TotalTooLarge, asked
 from exporter.sync.context import SyncContext
 from exporter.sync.evidence import changed_at
 from exporter.sync.walk import SeenInMemory, Step, Walk, end_of, run_to_end
@@ -82,17 +82,27 @@ def _doubt_filter(ctx: SyncContext, status: str, *, proven: bool) -> Asking[None
         )
 
 
-def check_swept(ctx: SyncContext, changes: Sequence[Change]) -> None:
-    """Jobs that were not known, and have been waiting or running since before the ledger began: the
-    filters ought to have shown them. Else the active jobs are not known after all."""
+def unswept(ctx: SyncContext, changes: Sequence[Change]) -> set[str]:
+    """In which statuses there are jobs that were not known, and have waited or run since before the
+    ledger began: a filter ought to have shown them."""
     if not ctx.progress.active_known or ctx.progress.filters == "ignored":
-        return
-    if any(
-        old is None and new.status in SWEPT_STATUSES and 0 < changed_at(new) < ctx.intake.began_at
+        return set()  # nobody has relied on them
+    began_at = ctx.intake.began_at
+    return {
+        new.status
         for old, new in changes
-    ):
-        ctx.lose_hiding_filters(believed=False)
-        ctx.update(active_known=False)  # what is yet to be read will tell
+        if old is None and new.status in SWEPT_STATUSES and 0 < changed_at(new) < began_at
+    }
+
+
+def check_filters(ctx: SyncContext, statuses: Collection[str]) -> Asking[None]:
+    """Filters that ought to have shown jobs: do they match nothing at all? Then the active jobs are
+    not known after all. (One that matches some is no worse for a server that stamps not all changes.)"""
+    for status in statuses:
+        page = yield from filtered(ctx, asked(Ask(ctx.query(0, status), Purpose.HISTORY)))
+        if not page.jobs:
+            ctx.lose_hiding_filters(believed=False)
+            ctx.update(active_known=False)
 
 
 def filtered(ctx: SyncContext, asking: Asking[T]) -> Asking[T]:

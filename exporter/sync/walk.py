@@ -206,7 +206,8 @@ def run_to_end(walk: Walk, on_step: OnStep) -> Asking[Step]:
             jobs = yield from _read_inserted(walk, on_step, jobs)
         if walk.seen.count >= jobs:
             return step
-        early_ends += walk.progress().totals == "filtered" and end_of(step) < jobs
+        told = step.page.total_count if walk.progress().totals == "filtered" else None
+        early_ends += told is not None and end_of(step) < told
         if early_ends >= MOST_EARLY_ENDS:
             raise TotalTooLarge
         walk.strict = False  # it joined, perhaps by luck
