@@ -76,7 +76,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     filters: str = "unknown"
     """Whether it filters by ``jobs_status``: unknown, honoured, ignored."""
     filters_retry_at: float = 0.0
-    """When a filter that was ignored is tried again."""
+    """When a filter that was ignored is tried again; 0 if that has never been."""
+    matched: tuple[str, ...] = ()
+    """The statuses for which a filter has ever shown a job."""
     totals: str = "unknown"
     """What ``total_count`` of a filtered answer counts: unknown, filtered, whole, missing."""
     totals_ignored_until_at: float = 0.0

@@ -178,7 +178,7 @@ def _audit_status(ctx: SyncContext, status: str) -> Asking[None]:
     yield from resolve_set_aside(ctx)
     found = ctx.ledger.known(aside).values()
     if any(job.status == status and changed_at(job) == aside[job.uuid] for job in found):
-        ctx.lose_hiding_filters(believed=True)
+        ctx.lose_hiding_filters(status)
         return
     known_up_to_at = ctx.intake.known_up_to_at
     if ctx.intake.corrections == before and ctx.intake.settled and known_up_to_at is not None:

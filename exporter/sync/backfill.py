@@ -33,7 +33,7 @@ def backfill(ctx: SyncContext) -> Asking[None]:
     if frontier_at < ctx.intake.window_from_at:  # behind it, not every job is kept
         start = yield from place_of(ctx, frontier_at, Purpose.HISTORY)
     pages = 0
-    doubtful: set[str] = set()
+    doubtful: list[Job] = []
     read_down_to_at = frontier_at
 
     def on_step(step: Step) -> bool:
@@ -45,7 +45,7 @@ def backfill(ctx: SyncContext) -> Asking[None]:
         ctx.saw(step.page)
         if not newest_first(step.page.jobs):
             raise OrderBroken("a page of the history is not sorted by the last change")
-        doubtful.update(unswept(ctx, ctx.intake.take(step.page.jobs)))
+        doubtful.extend(unswept(ctx, ctx.intake.take(step.page.jobs)))
         reached_at = bottom_at(step.page) if step.page.jobs else 0
         through = step.last or reached_at < _wanted_down_to_at(ctx)
         read_down_to_at = min(frontier_at, reached_at)

@@ -26,9 +26,6 @@ SHORTEST_WINDOW_SECONDS = 3600.0
 FILTER_RETRY_INTERVALS = 6
 """After so many audit intervals a filter that was ignored is tried again."""
 
-HIDING_FILTER_RETRY_SECONDS = 86400.0
-"""One that leaves jobs out is tried rarely: in a part of the history it may cost a reading of all."""
-
 UNKNOWN_COST = 10**6
 
 DISTRUST_SECONDS = 3600.0
@@ -145,10 +142,11 @@ class SyncContext:
         retry_seconds = FILTER_RETRY_INTERVALS * self.settings.audit_interval_seconds
         self.update(filters="ignored", filters_retry_at=self.now_at + retry_seconds)
 
-    def lose_hiding_filters(self, *, believed: bool) -> None:
-        """A filtered answer left jobs out. If it had been believed, others may have been left out, too:
-        those behind the edge of a part of the history are to be looked for."""
-        self.update(filters="ignored", filters_retry_at=self.now_at + HIDING_FILTER_RETRY_SECONDS)
+    def lose_hiding_filters(self, status: str) -> None:
+        """A filtered answer left the jobs of a status out. If it never showed any, and has been
+        believed, those behind the edge of a part of the history are yet to be found."""
+        believed = status not in self.progress.matched and not self.progress.filters_retry_at
+        self.lose_filters()
         if believed and self.windowed:
             edge_at, frontier_at = int(self.intake.window_from_at), self.progress.frontier_at
             self.update(

@@ -302,7 +302,10 @@ class Replica:
         try:
             in_order = yield from scan(ctx, marks, purpose=Purpose.HISTORY)
             if not in_order and ctx.progress.sort != "refused":
-                ctx.lose_order("ignored")  # what pages here and there may hide from a probation
+                # What pages here and there may hide from a probation.
+                floor_at = ctx.progress.floor_at
+                ctx.lose_order("ignored")
+                ctx.update(floor_at=floor_at)
         finally:
             self._scan_marks = None
             marks.drop()

@@ -2,7 +2,7 @@
 
 from exporter.errors import SyncError
 from exporter.ledger.store import Marks
-from exporter.model import Page
+from exporter.model import Job, Page
 from exporter.sync.asking import Ask, Asking, Purpose
 from exporter.sync.context import SyncContext, uuids
 from exporter.sync.evidence import LATE_SECONDS, is_last, newest_first
@@ -35,14 +35,14 @@ def scan(
     # In the background, now is by the exporter's own clock, which may be ahead.
     started_at = min(ctx.now_at, ctx.progress.last_success_at or ctx.now_at)
     in_order = head is None or newest_first(head.jobs)
-    doubtful: set[str] = set()
+    doubtful: list[Job] = []
 
     def on_step(step: Step) -> bool:
         nonlocal in_order
         in_order = in_order and newest_first(step.page.jobs)
         ctx.require_full(step.page, step.offset)
         ctx.saw(step.page)
-        doubtful.update(unswept(ctx, ctx.intake.take(step.page.jobs)))
+        doubtful.extend(unswept(ctx, ctx.intake.take(step.page.jobs)))
         return False
 
     walk = Walk(ctx.query, marks, lambda: ctx.progress, purpose=purpose)

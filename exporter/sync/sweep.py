@@ -1,18 +1,20 @@
 """The active jobs, by status filter. Needs no order, and finds them however long ago they changed."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 from exporter.errors import RefusedError
 from exporter.ledger.records import Change
-from exporter.model import Page
+from exporter.model import Job, Page
 from exporter.sync.asking import Ask, Asking, FilterBroken, Purpose, TotalTooLarge, asked
-from exporter.sync.context import SyncContext
+from exporter.sync.context import SyncContext, uuids
 from exporter.sync.evidence import changed_at
 from exporter.sync.walk import SeenInMemory, Step, Walk, end_of, run_to_end
 
 SWEPT_STATUSES = ("pending", "running")
 LOOKS_AT_NOTHING = 3
+SETTLED_SECONDS = 60.0
+"""A filter may not yet show what has changed since."""
 T = TypeVar("T")
 
 
@@ -22,18 +24,14 @@ def sweep_active(ctx: SyncContext, *, purpose: Purpose = Purpose.FRESH) -> Askin
     Pending first: a job that starts in between is then seen twice, and not missed.
     """
     left = 0
-    proven = ctx.progress.filters == "honoured"  # one that works for one status may not for another
     for status in SWEPT_STATUSES:
-        left += yield from sweep_status(ctx, status, purpose=purpose, proven=proven)
+        left += yield from sweep_status(ctx, status, purpose=purpose)
     return left
 
 
-def sweep_status(
-    ctx: SyncContext, status: str, *, purpose: Purpose, proven: bool = True
-) -> Asking[int]:
+def sweep_status(ctx: SyncContext, status: str, *, purpose: Purpose) -> Asking[int]:
     """Read all jobs in one status. Those that were known to be in it and are not any more are set
-    aside, in no status, until they are seen again. Returns how many. ``proven``: whether the filter
-    has been seen to work. Raises ``FilterBroken``."""
+    aside, in no status, until they are seen again. Returns how many. Raises ``FilterBroken``."""
     walk = Walk(
         lambda offset: ctx.query(offset, status),
         SeenInMemory(),
@@ -48,8 +46,11 @@ def sweep_status(
             break
         # All gone at once, and no total to say so: that is asked again before it is believed.
         step = yield from filtered(ctx, walk.run(lambda step: _take(ctx, step, status)))
-    if not walk.seen.count and ctx.ledger.count_status(status):
-        yield from _doubt_filter(ctx, status, proven=proven)
+    if not walk.seen.count and (yield from _is_contradicted(ctx, status)):
+        step = yield from filtered(ctx, _read(ctx, walk, status))
+        if not walk.seen.count:
+            ctx.lose_hiding_filters(status)
+            raise FilterBroken(f"asked for {status} jobs, the server sends none of those there are")
     learn_totals(ctx, step.page.total_count, end_of(step))
     return ctx.ledger.leave(status, walk.seen.has)
 
@@ -66,42 +67,50 @@ def _read(ctx: SyncContext, walk: Walk, status: str) -> Asking[Step]:
         return (yield from run_to_end(walk, take))
 
 
-def _doubt_filter(ctx: SyncContext, status: str, *, proven: bool) -> Asking[None]:
-    """The server says that no job is in a status in which some were known. Does its list say so,
-    too? Raises ``FilterBroken``."""
+def _is_contradicted(ctx: SyncContext, status: str) -> Asking[bool]:
+    """Whether the list shows jobs in a status of which the filter shows none: one that stands where it
+    has been for a minute, as the filter may lag. And, if the filter has never shown any, not all that
+    were known to be in it show that they have left it."""
     known = {job.uuid: changed_at(job) for job in ctx.ledger.in_status(status)}
+    if not known:
+        return False
     head = yield Ask(ctx.query())
-    shown = {job.uuid for job in head.jobs}
-    unmoved = any(
-        job.status == status and known.get(job.uuid) == changed_at(job) for job in head.jobs
-    )
-    if unmoved or not (proven or shown.issuperset(known)):
-        ctx.lose_hiding_filters(believed=proven)
-        raise FilterBroken(
-            f"asked for {status} jobs, the server sends none, although there are some"
-        )
+    settled_at = ctx.now_at - SETTLED_SECONDS
+    if any(
+        job.status == status and known.get(job.uuid) == changed_at(job) <= settled_at
+        for job in head.jobs
+    ):
+        return True
+    return status not in ctx.progress.matched and not known.keys() <= set(uuids(head))
 
 
-def unswept(ctx: SyncContext, changes: Sequence[Change]) -> set[str]:
-    """In which statuses there are jobs that were not known, and have waited or run since before the
-    ledger began: a filter ought to have shown them."""
+def unswept(ctx: SyncContext, changes: Sequence[Change]) -> list[Job]:
+    """Jobs that were not known, and have waited or run since before the ledger began, in a status of
+    which the filter has never shown any: it ought to have shown these."""
     if not ctx.progress.active_known or ctx.progress.filters == "ignored":
-        return set()  # nobody has relied on them
+        return []  # nobody has relied on it
     began_at = ctx.intake.began_at
-    return {
-        new.status
+    return [
+        new
         for old, new in changes
-        if old is None and new.status in SWEPT_STATUSES and 0 < changed_at(new) < began_at
-    }
+        if old is None
+        and new.status in SWEPT_STATUSES
+        and new.status not in ctx.progress.matched
+        and 0 < changed_at(new) < began_at
+    ]
 
 
-def check_filters(ctx: SyncContext, statuses: Collection[str]) -> Asking[None]:
-    """Filters that ought to have shown jobs: do they match nothing at all? Then the active jobs are
-    not known after all. (One that matches some is no worse for a server that stamps not all changes.)"""
-    for status in statuses:
-        page = yield from filtered(ctx, asked(Ask(ctx.query(0, status), Purpose.HISTORY)))
+def check_filters(ctx: SyncContext, jobs: Sequence[Job]) -> Asking[None]:
+    """If a filter that ought to have shown these jobs, which are still as they were, matches nothing,
+    the active jobs are not known after all."""
+    known = ctx.ledger.known(job.uuid for job in jobs)
+    for status in {job.status for job in jobs if known.get(job.uuid) == job}:
+        try:
+            page = yield from filtered(ctx, asked(Ask(ctx.query(0, status), Purpose.HISTORY)))
+        except FilterBroken:
+            return
         if not page.jobs:
-            ctx.lose_hiding_filters(believed=False)
+            ctx.lose_filters()
             ctx.update(active_known=False)
 
 
@@ -122,7 +131,8 @@ def check_filter(ctx: SyncContext, page: Page, status: str) -> None:
         ctx.lose_filters()
         raise FilterBroken(f"asked for {status} jobs, the server also sends others")
     if page.jobs:
-        ctx.update(filters="honoured")
+        matched = ctx.progress.matched
+        ctx.update(filters="honoured", matched=matched if status in matched else (*matched, status))
 
 
 def _take(ctx: SyncContext, step: Step, status: str) -> bool:

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from exporter.model import JobListQuery, Page
@@ -111,4 +112,76 @@ def test_that_the_last_ones_are_gone_is_believed(dialect: str) -> None:
         cluster.turn()
     assert active(cluster.counted()) == active(cluster.true_counts())
     assert cluster.ledger.count_status("pending") == 0
+    assert cluster.ledger.progress.filters == "honoured"
+
+
+@pytest.mark.parametrize("dialect", ["documented", "sort-ignored"])
+def test_one_wrong_answer_costs_no_more_than_its_repetition(dialect: str) -> None:
+    cluster = settled(3_000, dialect)
+    list_jobs, wrong = cluster.list_jobs, 0
+
+    def fail_once(query: JobListQuery) -> Page:
+        nonlocal wrong
+        page = list_jobs(query)
+        if not query.status or wrong:
+            return page
+        wrong += 1
+        return replace(page, jobs=(), total_count=0)
+
+    cluster.list_jobs = fail_once  # type: ignore[method-assign]
+    for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+        cluster.turn()
+        assert active(cluster.counted()) == active(cluster.true_counts())
+    assert wrong
+    assert cluster.ledger.progress.filters == "honoured"
+
+
+def test_a_filter_that_has_shown_such_jobs_before_may_show_none_when_it_is_tried_again() -> None:
+    """The last pending ones have just started, and stand where no head shows them."""
+    cluster = settled(3_000, "sort-ignored-by-id")
+    with cluster.ledger.transaction():
+        cluster.ledger.progress = msgspec.structs.replace(
+            cluster.ledger.progress, filters="ignored", filters_retry_at=cluster.now_at + 30
+        )
+    for job in list(cluster.jobs.jobs()):
+        if job.status == "pending":
+            cluster.jobs.start(job.uuid, cluster.now_at + 1)
+    for _ in range(3):
+        cluster.turn()
+    assert cluster.ledger.progress.filters == "honoured"
+    assert active(cluster.counted()) == active(cluster.true_counts())
+
+
+def test_one_that_never_has_is_found_out_where_the_head_cannot_tell() -> None:
+    """The oldest stand there."""
+    listed = JobList()
+    fill(listed, 1_500, active=0, now_at=START_AT - 5)
+    dialect = replace(DIALECTS["sort-ignored-by-id"], unmatched_statuses=frozenset({"running"}))
+    cluster = PretendCluster(dialect, SETTINGS, jobs=listed)
+    cluster.turn()
+    for number in range(8):
+        uuid = cluster.jobs.submit(cluster.now_at, queue="q", user="u")
+        if number % 2:
+            cluster.jobs.start(uuid, cluster.now_at)
+    for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+        cluster.turn()
+    assert active(cluster.counted()) == active(cluster.true_counts())
+
+
+def test_an_outage_of_filters_withdraws_nothing_that_is_right() -> None:
+    cluster = settled(3_000, settings=replace(SETTINGS, history_seconds=86400.0))
+    list_jobs = cluster.list_jobs
+    failing_until_at = cluster.now_at + 600
+
+    def match_nothing(query: JobListQuery) -> Page:
+        page = list_jobs(query)
+        if query.status and cluster.now_at < failing_until_at:
+            return replace(page, jobs=(), total_count=0)
+        return page
+
+    cluster.list_jobs = match_nothing  # type: ignore[method-assign]
+    for _ in range(90):
+        cluster.turn()
+        assert cluster.ledger.progress.active_known
+        assert active(cluster.counted()) == active(cluster.true_counts())
     assert cluster.ledger.progress.filters == "honoured"
