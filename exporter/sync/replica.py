@@ -156,14 +156,14 @@ class Replica:
     def _is_whole(self, ctx: SyncContext, head: Page) -> Asking[bool]:
         """Whether the head is the whole list. A list that seems to have lost most of itself, with no
         total to say so, is asked for more: perhaps its pages have only become shorter. And so is
-        one that ends, by its total, with a full page, when a new job stands on it: a server may
-        count up to a limit only."""
+        one that ends, by its total, with a full page, when a new job stands on it or a known one does
+        not: a server may count up to a limit only."""
         size = len(head.jobs)
         full = head.total_count == size >= PAGE_LIMIT
         if not full and not is_whole(ctx, head):
             return False
         if full:
-            doubtful = len(self.ledger.known(uuids(head))) < size
+            doubtful = len(self.ledger.known(uuids(head))) < size or self.ledger.size > size
         else:
             doubtful = head.total_count is None and 0 < size < self.ledger.size
         if doubtful:

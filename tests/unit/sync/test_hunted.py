@@ -56,6 +56,7 @@ def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None
         ("sort-ignored", 64001134),
         ("sort-ignored-total-whole", 65002015),
         ("still-requeue", 67002405),
+        ("sort-by-submitted-only", 64015098),
     ],
 )
 def test_it_is_right_with_a_part_of_the_history_and_few_calls(
