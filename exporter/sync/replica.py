@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from exporter.errors import SyncError
@@ -88,6 +88,14 @@ class Replica:
             ctx.update(page_cap=0)  # it is no slip: the server's pages have become shorter
         pairs_before = self._pairs_before()
         head = yield from read_head(ctx)
+        if ctx.progress.expected is None:  # none is told, or one that its own page disproves
+            head = replace(head, total_count=None)
+            return (yield from without_totals(self._go_on(ctx, head, pairs_before)))
+        return (yield from self._go_on(ctx, head, pairs_before))
+
+    def _go_on(
+        self, ctx: SyncContext, head: Page, pairs_before: frozenset[tuple[str, str]]
+    ) -> Asking[Refreshed]:
         self._doubt_emptiness(head)
         self._tell_time(ctx, head)
         if ctx.progress.filters == "ignored" and ctx.now_at >= ctx.progress.filters_retry_at:
@@ -131,6 +139,8 @@ class Replica:
         conversation = self._worth_doing(ctx)
         if conversation is None:
             return None
+        if ctx.progress.expected is None:
+            conversation = without_totals(conversation)
         self._worked_between = True
         return self._noted(self._background_totals.listen(ctx, lambda: conversation))
 
