@@ -10,9 +10,9 @@ import pytest
 
 from exporter.errors import SyncError
 from exporter.model import JobListQuery, Page
-from exporter.simulator import DIALECTS, JobList
+from exporter.simulator import DIALECTS, JobList, JobRow, fill
 from tests.unit.sync.adversary import some_jobs
-from tests.unit.sync.pretend import PretendCluster
+from tests.unit.sync.pretend import START_AT, PretendCluster
 from tests.unit.sync.settled import SETTINGS, Traffic
 
 TOTALS: dict[str, Callable[[Page, int], int]] = {
@@ -118,3 +118,33 @@ def test_a_total_of_filtered_answers_alone_may_be_wrong_from_the_first_or_some_d
         cluster.turn()
     dearest = 40 if there == "sort-ignored" else 4  # calls a turn
     assert cluster.calls - calls <= 20 * dearest
+
+
+def test_a_total_of_filtered_answers_that_hides_deletions_is_found_out_by_the_end_of_its_list() -> (
+    None
+):
+    """It goes on counting two jobs that are gone, behind the edge of a part of the history."""
+    listed = JobList()
+    fill(listed, 1_000, active=0, now_at=START_AT - 5)
+    at = int(START_AT - 40 * 86400)
+    waiting = [
+        listed.load_one(JobRow("pending", "q", "u", 1, at + n, None, at + n)) for n in range(30)
+    ]
+    settings = replace(SETTINGS, history_seconds=0.0)
+    cluster = PretendCluster(DIALECTS["documented"], settings, jobs=listed)
+    for _ in range(12):
+        cluster.turn()
+    list_jobs = cluster.list_jobs
+
+    def count_two_more(query: JobListQuery) -> Page:
+        page = list_jobs(query)
+        if query.status != "pending" or page.total_count is None:
+            return page
+        return replace(page, total_count=page.total_count + 2)
+
+    cluster.jobs.delete(waiting[10:12])
+    cluster.list_jobs = count_two_more  # type: ignore[method-assign]
+    assert cluster.counted() != cluster.true_counts()
+    for _ in range(10):
+        cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
