@@ -7,7 +7,7 @@ from exporter.sync.asking import Ask, Asking, Purpose
 from exporter.sync.context import SyncContext, uuids
 from exporter.sync.evidence import LATE_SECONDS, is_last, newest_first
 from exporter.sync.sweep import check_filters, unswept
-from exporter.sync.walk import MOST_ROUNDS, OnStep, Step, Walk
+from exporter.sync.walk import MOST_ROUNDS, OnStep, Step, Walk, end_of
 
 MOST_HEAD_PAGES = 20
 SHORT_LIST_PAGES = 50
@@ -79,7 +79,7 @@ def _read_all(ctx: SyncContext, walk: Walk, on_step: OnStep, marks: Marks) -> As
             if error.reason != "order" or not walk.strict or ctx.progress.expected is None:
                 raise
         else:
-            jobs = _length(step.page, step.offset + len(step.page.jobs))
+            jobs = _length(step.page, end_of(step))
             if marks.count < jobs:
                 jobs = yield from _read_inserted(ctx, marks, walk.purpose, jobs)
             if marks.count >= jobs:

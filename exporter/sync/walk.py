@@ -182,7 +182,7 @@ def _left(before: Page, after: Page) -> int:
 
 
 def _overlap(previous: Step, offset: int) -> int:
-    return previous.offset + len(previous.page.jobs) - offset
+    return end_of(previous) - offset
 
 
 def run_to_end(walk: Walk, on_step: OnStep) -> Asking[Step]:

@@ -156,3 +156,11 @@ class PretendCluster:
             for job in self.jobs.jobs()
             if job.status not in END_STATUSES or job.modified_at + ahead_seconds >= oldest_at
         )
+
+    def active_is_right(self) -> bool:
+        """Whether what the ledger says of pending and running jobs is what a plain count says."""
+        return _active(self.counted()) == _active(self.true_counts())
+
+
+def _active(counts: Counter[tuple[str, str, str]]) -> Counter[tuple[str, str, str]]:
+    return Counter({key: n for key, n in counts.items() if key[0] in ("pending", "running")})
