@@ -26,9 +26,15 @@ In process, for tests of syncing
     and ``counts() -> Counter[JobKey(status, queue, user)]`` (plain loops, independent of the
     indices), ``page(order=, descending=, offset=, limit=, status=, queue=, user=, ties=, rng=) ->
     Listing(jobs, matching)``, ``matching(status=, queue=, user=) -> int``.
-``Dialect``, ``DIALECTS`` (``dialect.py``)
-    The switches for what is unverified, and named combinations. ``cluster.speak(dialect)``
-    changes it while the world goes on.
+``Dialect``, ``DIALECTS``, ``DEPLOYMENTS`` (``dialect.py``)
+    The switches for what is unverified, and named combinations: what the documentation leaves
+    open, and what else a first deployment may turn out to be. ``cluster.speak(dialect)`` changes
+    it while the world goes on.
+``draw_dialect``, ``in_small`` (``drawing.py``), ``parse_dialect``, ``spell_dialect`` (``spelling.py``)
+    ``draw_dialect(rng)`` throws the switches by lot, ``curiosities=2`` with up to two values that
+    are only conceivable; ``in_small(dialect, page_cap)`` is the same server for short lists;
+    ``parse_dialect("filter=job_status,sort=submitted_time,zone=+08:00")`` reads what
+    ``spell_dialect(dialect)`` writes.
 ``Cloud`` (``protocol.py``)
     ``list_jobs`` neither checks a signature nor counts against a quota nor plays faults, but is
     in ``cloud.journal`` (``JournalEntry``; ``cloud.calls`` counts).
@@ -56,7 +62,8 @@ clock; the times of jobs follow the world's, which may run faster.
 """
 
 from exporter.simulator.bulk import fill
-from exporter.simulator.dialect import DIALECTS, DOCUMENTED, Dialect
+from exporter.simulator.dialect import DEPLOYMENTS, DIALECTS, DOCUMENTED, Dialect
+from exporter.simulator.drawing import CURIOSITIES, PLAUSIBLE, draw_dialect, in_small
 from exporter.simulator.joblist import JobList
 from exporter.simulator.listed import (
     END_STATUSES,
@@ -70,12 +77,16 @@ from exporter.simulator.listed import (
 )
 from exporter.simulator.protocol import Account, Cloud, HostedCluster, JournalEntry
 from exporter.simulator.records import CONTENT_MARK
+from exporter.simulator.spelling import parse_dialect, spell_dialect
 
 __all__ = [
     "CONTENT_MARK",
+    "CURIOSITIES",
+    "DEPLOYMENTS",
     "DIALECTS",
     "DOCUMENTED",
     "END_STATUSES",
+    "PLAUSIBLE",
     "Account",
     "Cloud",
     "Dialect",
@@ -89,5 +100,9 @@ __all__ = [
     "Order",
     "TieOrder",
     "Transition",
+    "draw_dialect",
     "fill",
+    "in_small",
+    "parse_dialect",
+    "spell_dialect",
 ]

@@ -59,6 +59,7 @@ class Answer:
 
 
 JSON_HEADERS: Mapping[str, str] = {"Content-Type": "application/json; charset=utf-8"}
+PROBLEM_HEADERS: Mapping[str, str] = {"Content-Type": "application/problem+json"}
 HTML_HEADERS: Mapping[str, str] = {"Content-Type": "text/html"}
 
 

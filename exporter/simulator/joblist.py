@@ -1,16 +1,18 @@
 """One cluster's remote list: jobs that tests and the workload change by explicit calls.
 
-Jobs are kept by column, about 45 bytes each, so that a million of them are affordable. Sorted
-indices are built when first asked for and kept up to date from then on.
+Sorted indices are built when first asked for and kept up to date from then on.
 """
 
 import random
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
+from typing import Any
 
+from exporter.simulator.columns import GONE, Columns
 from exporter.simulator.identity import identity, number_of, scrambled, unscrambled
 from exporter.simulator.listed import (
+    Change,
     JobKey,
     JobRow,
     ListedJob,
@@ -23,30 +25,11 @@ from exporter.simulator.ordering import OrderedKeys
 
 _LOW = 0xFFFFFFFF
 _MOST_INDICES = 1000
-_GONE = 0
 _TIELESS = frozenset({Order.JOB_ID, Order.UUID})
 _ANY = -1
 
 _Filter = tuple[int, int, int]
 _IndexName = tuple[Order, bool]
-
-
-class _Names:
-    """Names by small number; number 0 means none."""
-
-    __slots__ = ("by_name", "names")
-
-    def __init__(self) -> None:
-        self.names = [""]
-        self.by_name: dict[str, int] = {}
-
-    def code(self, name: str) -> int:
-        """The number of ``name``, a new one if it has none yet."""
-        code = self.by_name.get(name)
-        if code is None:
-            code = self.by_name[name] = len(self.names)
-            self.names.append(name)
-        return code
 
 
 class JobList:
@@ -56,16 +39,7 @@ class JobList:
         """``uuid_salt`` makes the identities of two lists differ; same salt, same identities."""
         self._first_job_id = first_job_id
         self._salt = uuid_salt
-        self._statuses = _Names()
-        self._queues = _Names()
-        self._users = _Names()
-        self._status = array("I")
-        self._queue = array("I")
-        self._user = array("I")
-        self._cores = array("I")
-        self._submitted = array("q")
-        self._started = array("q")
-        self._modified = array("q")
+        self._columns = Columns()
         self._length = 0
         self._indices: dict[_Filter, dict[_IndexName, OrderedKeys]] = {}
         self._shapes: set[tuple[bool, bool, bool]] = set()
@@ -73,6 +47,8 @@ class JobList:
         """Those that leave ``modified_time`` where it was, unless a call says otherwise."""
         self.changes = 0
         """How many changes were made, of any kind."""
+        self.log: list[Change] | None = None
+        """The changes, for whoever asks for them by putting a list here."""
 
     def __len__(self) -> int:
         return self._length
@@ -91,7 +67,7 @@ class JobList:
         """Pending becomes running."""
         number = self._number(uuid)
         self._change(
-            number, Transition.START, at, moves_modified, status="running", started=int(at)
+            number, Transition.START, at, moves_modified, status="running", started_at=int(at)
         )
 
     def end(
@@ -112,7 +88,9 @@ class JobList:
     def requeue(self, uuid: str, at: float, *, moves_modified: bool | None = None) -> None:
         """The job waits again, also one that had ended; its submit time stays."""
         number = self._number(uuid)
-        self._change(number, Transition.REQUEUE, at, moves_modified, status="pending", started=-1)
+        self._change(
+            number, Transition.REQUEUE, at, moves_modified, status="pending", started_at=None
+        )
 
     def suspend(
         self,
@@ -141,26 +119,14 @@ class JobList:
         moves_modified: bool | None = False,
     ) -> None:
         """Change anything of a job, by default without moving ``modified_time``."""
-        number = self._number(uuid)
-        self._change(
-            number,
-            Transition.EDIT,
-            at,
-            moves_modified,
-            status=status,
-            queue=queue,
-            user=user,
-            cores=cores,
-        )
+        wanted = {"status": status, "queue": queue, "user": user, "cores": cores}
+        changed = {name: value for name, value in wanted.items() if value is not None}
+        self._change(self._number(uuid), Transition.EDIT, at, moves_modified, **changed)
 
     def delete(self, uuids: Iterable[str]) -> None:
         """The jobs leave the list."""
         for uuid in uuids:
-            number = self._number(uuid)
-            self._unindex(number)
-            self._status[number] = _GONE
-            self._length -= 1
-            self.changes += 1
+            self._put(self._number(uuid), None, at=None)
 
     def load_one(self, row: JobRow) -> str:
         """Add one job as it is; returns its ``hpcjob_uuid``."""
@@ -174,6 +140,20 @@ class JobList:
         self._shapes.clear()
         for row in rows:
             self._append(row)
+
+    def follow(self, change: Change) -> None:
+        """Take over a change of the list that this one is a copy of."""
+        if change.number < len(self._columns):
+            self._put(change.number, change.row, at=change.at)
+        elif change.row is not None:
+            self.load_one(change.row)
+
+    def copy(self) -> "JobList":
+        """A list of its own with the same jobs, whose changes are not logged."""
+        copied = JobList(first_job_id=self._first_job_id, uuid_salt=self._salt)
+        copied._columns = deepcopy(self._columns)
+        copied._length = self._length
+        return copied
 
     # Questions
 
@@ -190,8 +170,8 @@ class JobList:
 
     def jobs(self) -> Iterator[ListedJob]:
         """Every job, in the order of submission; a plain loop, independent of the indices."""
-        for number, status in enumerate(self._status):
-            if status != _GONE:
+        for number, status in enumerate(self._columns.status):
+            if status != GONE:
                 yield self._listed(number)
 
     def counts(self) -> Counter[JobKey]:
@@ -239,16 +219,10 @@ class JobList:
     # Inside: a job's number is its place in the columns
 
     def _append(self, row: JobRow) -> int:
-        self._status.append(self._statuses.code(row.status))
-        self._queue.append(self._queues.code(row.queue))
-        self._user.append(self._users.code(row.user))
-        self._cores.append(row.cores)
-        self._submitted.append(row.submitted_at)
-        self._started.append(-1 if row.started_at is None else row.started_at)
-        self._modified.append(row.modified_at)
+        number = self._columns.append(row)
         self._length += 1
-        self.changes += 1
-        return len(self._status) - 1
+        self._note(Change(row.modified_at, number, row))
+        return number
 
     def _change(
         self,
@@ -256,48 +230,36 @@ class JobList:
         transition: Transition,
         at: float,
         moves_modified: bool | None,
-        *,
-        status: str | None = None,
-        queue: str | None = None,
-        user: str | None = None,
-        cores: int | None = None,
-        started: int | None = None,
+        **changed: Any,
     ) -> None:
-        self._unindex(number)
-        if status is not None:
-            self._status[number] = self._statuses.code(status)
-        if queue is not None:
-            self._queue[number] = self._queues.code(queue)
-        if user is not None:
-            self._user[number] = self._users.code(user)
-        if cores is not None:
-            self._cores[number] = cores
-        if started is not None:
-            self._started[number] = started
+        row = self._columns.row(number)
         if moves_modified is None:
             moves_modified = transition not in self.still_transitions
         if moves_modified:
-            self._modified[number] = int(at)
-        self._index(number)
+            changed["modified_at"] = int(at)
+        self._put(number, row._replace(**changed), at=at)
+
+    def _put(self, number: int, row: JobRow | None, *, at: float | None) -> None:
+        self._unindex(number)
+        self._columns.put(number, row)
+        if row is None:
+            self._length -= 1
+        else:
+            self._index(number)
+        self._note(Change(at, number, row))
+
+    def _note(self, change: Change) -> None:
         self.changes += 1
+        if self.log is not None:
+            self.log.append(change)
 
     def _listed(self, number: int) -> ListedJob:
-        started = self._started[number]
-        return ListedJob(
-            identity(number, self._salt),
-            self._first_job_id + number,
-            self._statuses.names[self._status[number]],
-            self._queues.names[self._queue[number]],
-            self._users.names[self._user[number]],
-            self._cores[number],
-            self._submitted[number],
-            None if started < 0 else started,
-            self._modified[number],
-        )
+        row = self._columns.row(number)
+        return ListedJob(identity(number, self._salt), self._first_job_id + number, *row)
 
     def _number(self, uuid: str) -> int:
         number = number_of(uuid, self._salt)
-        if number >= len(self._status) or self._status[number] == _GONE:
+        if number >= len(self._columns.status) or self._columns.status[number] == GONE:
             raise KeyError(uuid)
         return number
 
@@ -307,11 +269,11 @@ class JobList:
         if order is Order.UUID:
             return scrambled(number, self._salt)
         if order is Order.MODIFIED:
-            at = self._modified[number]
+            at = self._columns.modified[number]
         elif order is Order.SUBMITTED:
-            at = self._submitted[number]
+            at = self._columns.submitted[number]
         else:
-            at = max(0, self._started[number])
+            at = max(0, self._columns.started[number])
         return at << 32 | (_LOW - number if flipped else number)
 
     def _number_of_key(self, key: int, order: Order, flipped: bool) -> int:
@@ -326,9 +288,9 @@ class JobList:
     ) -> OrderedKeys | None:
         """None if a filter names what no job ever had."""
         wanted = (
-            _ANY if status is None else self._statuses.by_name.get(status),
-            _ANY if queue is None else self._queues.by_name.get(queue),
-            _ANY if user is None else self._users.by_name.get(user),
+            _ANY if status is None else self._columns.statuses.by_name.get(status),
+            _ANY if queue is None else self._columns.queues.by_name.get(queue),
+            _ANY if user is None else self._columns.users.by_name.get(user),
         )
         if wanted[0] is None or wanted[1] is None or wanted[2] is None:
             return None
@@ -346,19 +308,23 @@ class JobList:
 
     def _matching_numbers(self, by_filter: _Filter) -> Iterable[int]:
         status, queue, user = by_filter
-        numbers: Iterable[int] = range(len(self._status))
+        numbers: Iterable[int] = range(len(self._columns.status))
         if status == _ANY:
-            numbers = (number for number in numbers if self._status[number] != _GONE)
+            numbers = (number for number in numbers if self._columns.status[number] != GONE)
         else:
-            numbers = (number for number, code in enumerate(self._status) if code == status)
+            numbers = (number for number, code in enumerate(self._columns.status) if code == status)
         if queue != _ANY:
-            numbers = (number for number in numbers if self._queue[number] == queue)
+            numbers = (number for number in numbers if self._columns.queue[number] == queue)
         if user != _ANY:
-            numbers = (number for number in numbers if self._user[number] == user)
+            numbers = (number for number in numbers if self._columns.user[number] == user)
         return numbers
 
     def _indices_of(self, number: int) -> Iterator[tuple[_IndexName, OrderedKeys]]:
-        status, queue, user = self._status[number], self._queue[number], self._user[number]
+        status, queue, user = (
+            self._columns.status[number],
+            self._columns.queue[number],
+            self._columns.user[number],
+        )
         for by_status, by_queue, by_user in self._shapes:
             by_filter = (
                 status if by_status else _ANY,

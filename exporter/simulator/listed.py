@@ -66,6 +66,17 @@ class JobRow(NamedTuple):
     modified_at: int
 
 
+class Change(NamedTuple):
+    """What has become of one job of a list."""
+
+    at: float | None
+    """As whoever made the change told it; of a deletion nobody tells."""
+    number: int
+    """The job's place in the list, from 0 in the order in which jobs were added."""
+    row: JobRow | None
+    """None if it has left the list."""
+
+
 class Listing(NamedTuple):
     """One page of a list and how many jobs match its filters."""
 

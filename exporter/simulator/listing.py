@@ -2,18 +2,53 @@
 
 import random
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from exporter.simulator.dialect import LISTED_STATUSES, Dialect
 from exporter.simulator.joblist import JobList
 from exporter.simulator.listed import ListedJob, Listing, Order
 from exporter.simulator.records import record
-from exporter.simulator.refusal import RefusalError
+from exporter.simulator.refusal import RefusalError, refusal
 
 JOB_LIST_ACTION = "HpcJobListJobsResponse"
+STATUS_FILTERS: Mapping[str, tuple[str, ...]] = {
+    "jobs_status": ("jobs_status",),
+    "job_status": ("job_status",),
+    "either": ("jobs_status", "job_status"),
+}
+"""By the dialect's word, the names that are known."""
+_KNOWN_PARAMS = frozenset(
+    {
+        *("cluster_id", "limit", "offset", "queue_name", "run_user", "search_word"),
+        *("sort_key", "reverse"),
+        # not documented, but sent by the vendor's own client
+        *("start_time", "end_time", "hpcjob_uuid", "hpcqueue_id", "cluster_type", "owner"),
+        *("iamuser_name", "submit_type", "verbose"),
+    }
+)
 _DEFAULT_LIMIT = 10
 _MOST_DIGITS = 9
 _NO_STATUS = "no such status"
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What a request asks for, as the dialect understands it."""
+
+    offset: int
+    limit: int
+    order: Order
+    descending: bool
+    filters: Mapping[str, str | None]
+    """By status, queue and user; None for what is not asked for."""
+    word: str
+    """That is searched for; empty for none."""
+
+    def matches(self, job: ListedJob) -> bool:
+        return all(
+            wanted is None or getattr(job, name) == wanted for name, wanted in self.filters.items()
+        )
 
 
 def job_list(
@@ -21,26 +56,30 @@ def job_list(
 ) -> dict[str, Any]:
     """The answer to a request that is allowed; ``RefusalError`` if a parameter is wrong.
 
-    ``rng`` shuffles ties in the dialects that do.
+    ``params`` are job/list's own. ``rng`` shuffles ties in the dialects that do.
     """
-    offset = _whole_number(params, "offset", 0)
-    limit = min(_whole_number(params, "limit", _DEFAULT_LIMIT), dialect.page_cap)
-    order, descending = _sorting(params, dialect)
-    filters = _filters(params, dialect)
-    if dialect.filters == "honoured" and params.get("search_word"):
-        found = _searched(jobs, params["search_word"], filters)
-        page = Listing(found[offset : offset + limit], len(found))
-    else:
-        page = jobs.page(
-            order=order,
-            descending=descending,
-            offset=offset,
-            limit=limit,
-            ties=dialect.ties,
-            rng=rng,
-            **filters,
-        )
-    return _answer(page, len(jobs), dialect)
+    question = _question(params, dialect)
+    return _answer(_page(jobs, dialect, question, rng), len(jobs), dialect)
+
+
+def _page(jobs: JobList, dialect: Dialect, question: _Question, rng: random.Random) -> Listing:
+    if question.word:
+        found = [job for job in jobs.search(question.word) if question.matches(job)]
+        found.reverse()
+        return Listing(found[question.offset : question.offset + question.limit], len(found))
+    page = jobs.page(
+        order=question.order,
+        descending=question.descending,
+        offset=question.offset,
+        limit=question.limit,
+        ties=dialect.ties,
+        rng=rng,
+        **({} if dialect.filter_after_cut else question.filters),
+    )
+    if not dialect.filter_after_cut:
+        return page
+    kept = [job for job in page.jobs if question.matches(job)]
+    return Listing(kept, jobs.matching(**question.filters))
 
 
 def _answer(page: Listing, whole: int, dialect: Dialect) -> dict[str, Any]:
@@ -56,6 +95,32 @@ def _answer(page: Listing, whole: int, dialect: Dialect) -> dict[str, Any]:
     return answer
 
 
+def _question(params: Mapping[str, str], dialect: Dialect) -> _Question:
+    _check_names(params, dialect)
+    filters = _filters(params, dialect)
+    word = params.get("search_word", "") if dialect.filters == "honoured" else ""
+    filtered = bool(word) or any(wanted is not None for wanted in filters.values())
+    offset = _whole_number(params, "offset", 0)
+    limit = min(_whole_number(params, "limit", _DEFAULT_LIMIT), dialect.page_cap)
+    if filtered and dialect.filtered_page_cap:
+        limit = min(limit, dialect.filtered_page_cap)
+    if dialect.depth_limit and offset + limit > dialect.depth_limit:
+        if dialect.beyond_depth != "empty":
+            raise refusal(dialect.beyond_depth, f"offset + limit > {dialect.depth_limit}")
+        limit = max(0, dialect.depth_limit - offset)
+    order, descending = _sorting(params, dialect)
+    return _Question(offset, limit, order, descending, filters, word)
+
+
+def _check_names(params: Mapping[str, str], dialect: Dialect) -> None:
+    if dialect.unknown_param == "ignored":
+        return
+    unknown = params.keys() - _KNOWN_PARAMS - set(STATUS_FILTERS[dialect.status_filter])
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        raise refusal(dialect.unknown_param, f"InvalidRequestFormat, unknown parameter [{names}]")
+
+
 def _whole_number(params: Mapping[str, str], name: str, default: int) -> int:
     text = params.get(name)
     if text is None or text == "":
@@ -66,50 +131,31 @@ def _whole_number(params: Mapping[str, str], name: str, default: int) -> int:
 
 
 def _sorting(params: Mapping[str, str], dialect: Dialect) -> tuple[Order, bool]:
-    default = (dialect.default_order, dialect.default_descending)
     wanted = params.get("sort_key")
-    if not wanted:
-        return default
-    if dialect.sort == "refused":
-        raise RefusalError(1101, f"InvalidParameterValue, sort_key [{wanted}] is not supported")
-    if dialect.sort == "ignored":
-        return default
-    try:
-        order = Order(wanted)
-    except ValueError:
-        order = None
-    if order is None or order not in dialect.sort_keys:
-        if dialect.unknown_sort_key == "ignored":
-            return default
-        raise RefusalError(1101, f"InvalidParameterValue, unknown sort_key [{wanted}]")
+    known = {order.value: order for order in dialect.sort_keys}
+    if wanted and wanted not in known and dialect.unknown_sort_key != "ignored":
+        raise refusal(dialect.unknown_sort_key, f"unknown sort_key [{wanted}]")
+    if wanted not in known:
+        return dialect.default_order, dialect.default_descending
     if dialect.reverse != "honoured":
-        return order, dialect.reverse == "descending"
-    return order, _whole_number(params, "reverse", 0) == 1
+        return known[wanted], dialect.reverse == "descending"
+    return known[wanted], _whole_number(params, "reverse", 0) == 1
 
 
 def _filters(params: Mapping[str, str], dialect: Dialect) -> dict[str, str | None]:
     if dialect.filters == "ignored":
         return {"status": None, "queue": None, "user": None}
-    status = params.get("jobs_status") or None
+    names = STATUS_FILTERS[dialect.status_filter]
+    status = next((params[name] for name in names if params.get(name)), None)
     if status in dialect.unmatched_statuses:
         status = _NO_STATUS
     elif status is not None and status not in LISTED_STATUSES:
-        if dialect.unlisted_status == "refused":
-            raise RefusalError(1100, f"InvalidParameterValue, jobs_status [{status}]")
         if dialect.unlisted_status == "ignored":
             status = None
+        elif dialect.unlisted_status != "matched":
+            raise refusal(dialect.unlisted_status, f"InvalidParameterValue, status [{status}]")
     return {
         "status": status,
         "queue": params.get("queue_name") or None,
         "user": params.get("run_user") or None,
     }
-
-
-def _searched(jobs: JobList, word: str, filters: Mapping[str, str | None]) -> list[ListedJob]:
-    found = [
-        job
-        for job in jobs.search(word)
-        if all(wanted is None or getattr(job, name) == wanted for name, wanted in filters.items())
-    ]
-    found.reverse()
-    return found

@@ -4,16 +4,17 @@ import random
 from calendar import timegm
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import strptime
 from typing import Any
 
-from exporter.simulator.answers import Answer, html_answer, json_answer
+from exporter.simulator.answers import PROBLEM_HEADERS, Answer, html_answer, json_answer
 from exporter.simulator.dialect import DOCUMENTED, Dialect
 from exporter.simulator.fault_kinds import apply_fault
 from exporter.simulator.faults import FaultPlan
 from exporter.simulator.joblist import JobList
 from exporter.simulator.listing import JOB_LIST_ACTION, job_list
+from exporter.simulator.past import LaggingCopy, PageCache
 from exporter.simulator.quota import Quota, QuotaMeter
 from exporter.simulator.refusal import RefusalError
 from exporter.simulator.signing import matches, signature, split_query
@@ -30,23 +31,67 @@ _FIXED_PARAMS: Mapping[str, str] = {
     "signature_version": "1",
     "version": "1",
 }
+_COMMON_PARAMS = frozenset({"access_key_id", "timestamp", "zone", *_FIXED_PARAMS})
+_SLASHES: Mapping[str, tuple[str, ...]] = {
+    "either": ("encoded", "plain"),
+    "encoded": ("encoded",),
+    "plain": ("plain",),
+}
 
 
-@dataclass(slots=True)
 class HostedCluster:
     """One cluster of the pretend cloud."""
 
-    cluster_id: str
-    zone: str
-    access_key_id: str
-    """Of the account that owns it."""
-    jobs: JobList
-    dialect: Dialect = DOCUMENTED
+    def __init__(
+        self, cluster_id: str, zone: str, access_key_id: str, jobs: JobList, dialect: Dialect
+    ) -> None:
+        """``access_key_id`` is that of the account that owns it."""
+        self.cluster_id = cluster_id
+        self.zone = zone
+        self.access_key_id = access_key_id
+        self.jobs = jobs
+        self.speak(dialect)
 
     def speak(self, dialect: Dialect) -> None:
-        """Behave as ``dialect`` says from now on."""
+        """Behave as ``dialect`` says from now on, and forget what the lists were like."""
         self.dialect = dialect
         self.jobs.still_transitions = dialect.still_transitions
+        self.jobs.log = None
+        self._lagging: LaggingCopy | None = None
+        self._replica_is_next = False
+        self._cache = PageCache()
+
+    def look(self, now_at: float) -> None:
+        """Called as often as one likes, so that a replica lags by its seconds at any speed."""
+        if self.dialect.lag_seconds and self._lagging is None:
+            self._lagging = LaggingCopy(self.jobs, now_at)
+        if self._lagging is not None:
+            self._lagging.look(now_at)
+
+    def answer(
+        self, params: Mapping[str, str], now_at: float, rng: random.Random
+    ) -> dict[str, Any]:
+        """The answer to job/list, whose own parameters these are; or ``RefusalError``."""
+        seconds = self.dialect.cache_seconds
+        answer = self._cache.get(params, seconds, now_at)
+        if answer is None:
+            answer = job_list(self._list_that_answers(now_at, rng), self.dialect, params, rng)
+            if seconds:
+                self._cache.put(params, seconds, now_at, answer)
+        return answer
+
+    def _list_that_answers(self, now_at: float, rng: random.Random) -> JobList:
+        self.look(now_at)
+        if self._lagging is None:
+            return self.jobs
+        if self.dialect.lagging == "random":
+            replica_answers = rng.random() < 0.5
+        else:
+            replica_answers = self._replica_is_next
+            self._replica_is_next = not replica_answers
+        if not replica_answers:
+            return self.jobs
+        return self._lagging.as_of(self.dialect.lag_seconds, now_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +153,8 @@ class Cloud:
             zone,
             owner,
             JobList(uuid_salt=len(self.clusters) * 7919) if jobs is None else jobs,
+            dialect,
         )
-        cluster.speak(dialect)
         self.clusters[cluster_id] = cluster
         return cluster
 
@@ -123,11 +168,12 @@ class Cloud:
         try:
             params, given = split_query(raw_query)
             key = self._authenticated(method, path, params, given, now_at)
-            answer = json_answer(self._act(path, key, params), escaped=self._escapes(params))
+            right = self._act(path, key, params, now_at)
+            answer = json_answer(right, escaped=self._dialect(params).text == "escaped")
             outcome = "ok"
         except RefusalError as refusal:
-            answer = json_answer(refusal.as_object(_ACTIONS.get(path, "UnknownResponse")))
-            outcome = str(refusal.ret_code)
+            answer = _refused(refusal, _ACTIONS.get(path, "UnknownResponse"))
+            outcome = refusal.outcome
         cluster_id = params.get("cluster_id", "")
         fault = self.faults.choose(cluster_id, now_at)
         played = fault.name if fault else ""
@@ -140,16 +186,22 @@ class Cloud:
         """One call of job/list without HTTP, signature, quota and faults: the decoded JSON object.
 
         ``params`` are job/list's own: ``limit``, ``offset``, ``jobs_status``, ``queue_name``,
-        ``run_user``, ``search_word``, ``sort_key``, ``reverse``. A refusal is an object, too.
+        ``run_user``, ``search_word``, ``sort_key``, ``reverse``. A refusal is an object, too: one
+        without a ``ret_code`` is a problem document, which travels with HTTP 400.
         """
         try:
-            answer = self._job_list(self._hosted(cluster_id), params)
+            answer = self._hosted(cluster_id).answer(params, now_at, self._rng)
             outcome = "ok"
         except RefusalError as refusal:
             answer = refusal.as_object(JOB_LIST_ACTION)
-            outcome = str(refusal.ret_code)
+            outcome = refusal.outcome
         self._note(JournalEntry(now_at, "", cluster_id, dict(params), outcome))
         return answer
+
+    def look(self, now_at: float) -> None:
+        """Let lagging replicas see when the lists change: between requests, too."""
+        for cluster in self.clusters.values():
+            cluster.look(now_at)
 
     def quota_used(self, access_key_id: str, now_at: float) -> int:
         """Requests of the account within its window; 0 where there is no quota."""
@@ -166,7 +218,11 @@ class Cloud:
         account = self.accounts.get(params.get("access_key_id", ""))
         if account is None:
             raise RefusalError(1200, "AuthFailure, access_key_id not found")
-        if not matches(signature(method, path, params, account.secret_access_key), given):
+        secret, slashes = account.secret_access_key, _SLASHES[self._dialect(params).signed_slash]
+        if not any(
+            matches(signature(method, path, params, secret, slash=slash), given)
+            for slash in slashes
+        ):
             raise RefusalError(1200, "AuthFailure, signature not matched")
         if abs(_timestamp_at(params) - now_at) > CLOCK_TOLERANCE_SECONDS:
             raise RefusalError(1300, "RequestHasExpired, timestamp is out of range")
@@ -175,7 +231,7 @@ class Cloud:
             meter.take(now_at)
         return account.access_key_id
 
-    def _act(self, path: str, key: str, params: Mapping[str, str]) -> dict[str, Any]:
+    def _act(self, path: str, key: str, params: Mapping[str, str], now_at: float) -> dict[str, Any]:
         zone = params.get("zone", "")
         if not zone:
             raise RefusalError(1100, "InvalidRequestFormat, missing parameter [zone]")
@@ -190,11 +246,13 @@ class Cloud:
             raise RefusalError(2100, f"ResourceNotFound, no such cluster in zone [{zone}]")
         if cluster.access_key_id != key:
             raise RefusalError(1400, "PermissionDenied, the cluster is not yours")
-        return self._job_list(cluster, params)
+        own = {name: value for name, value in params.items() if name not in _COMMON_PARAMS}
+        return cluster.answer(own, now_at, self._rng)
 
-    def _escapes(self, params: Mapping[str, str]) -> bool:
+    def _dialect(self, params: Mapping[str, str]) -> Dialect:
+        """Of the cluster that is asked for, if there is one."""
         cluster = self.clusters.get(params.get("cluster_id", ""))
-        return cluster is not None and cluster.dialect.text == "escaped"
+        return DOCUMENTED if cluster is None else cluster.dialect
 
     def _cluster_list(self, zone: str, key: str) -> dict[str, Any]:
         mine = [
@@ -217,14 +275,16 @@ class Cloud:
         self.calls += 1
         self.journal.append(entry)
 
-    def _job_list(self, cluster: HostedCluster, params: Mapping[str, str]) -> dict[str, Any]:
-        return job_list(cluster.jobs, cluster.dialect, params, self._rng)
-
     def _hosted(self, cluster_id: str) -> HostedCluster:
         cluster = self.clusters.get(cluster_id)
         if cluster is None:
             raise RefusalError(2100, f"ResourceNotFound, cluster [{cluster_id}] not found")
         return cluster
+
+
+def _refused(refusal: RefusalError, action: str) -> Answer:
+    answer = json_answer(refusal.as_object(action), status=refusal.http_status)
+    return answer if answer.status == 200 else replace(answer, headers=PROBLEM_HEADERS)
 
 
 def _timestamp_at(params: Mapping[str, str]) -> float:

@@ -67,8 +67,9 @@ def _queue_fields(queue: str) -> dict[str, str]:
 
 def record(job: ListedJob, dialect: Dialect) -> dict[str, Any]:
     """One item of ``hpc_job_set``."""
-    suffix, offset = ("Z", 0) if dialect.times == "z" else ("", dialect.zone_offset_seconds)
     number = job.job_id
+    with_z = dialect.times == "z" or (dialect.times == "mixed" and number % 2 == 0)
+    suffix, offset = ("Z", 0) if with_z else ("", dialect.zone_offset_seconds)
     folder = f"/home/{CONTENT_MARK}/{number}"
     if job.started_at is None:
         started = None if dialect.absent_start == "null" else ""

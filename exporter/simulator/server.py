@@ -136,6 +136,7 @@ class SimulatorServer:
     async def _tick(self) -> None:
         while True:
             self.simulation.advance(time.time())
+            self.simulation.look(self.server_at())
             await asyncio.sleep(_TICK_SECONDS)
 
 

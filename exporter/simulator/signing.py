@@ -14,10 +14,16 @@ from exporter.simulator.refusal import RefusalError
 _NO_BODY = hashlib.md5(b"", usedforsecurity=False).hexdigest()
 
 
-def signature(method: str, path: str, params: Mapping[str, str], secret: str) -> str:
-    """The base64 signature of a request without a body; ``params`` are decoded, unsigned."""
+def signature(
+    method: str, path: str, params: Mapping[str, str], secret: str, *, slash: str = "encoded"
+) -> str:
+    """The base64 signature of a request without a body; ``params`` are decoded, unsigned.
+
+    ``slash`` is ``plain`` where a ``/`` in a value is signed as it is, not as ``%2F``.
+    """
+    safe = "/" if slash == "plain" else ""
     query = "&".join(
-        f"{quote(name, safe='')}={quote(params[name], safe='')}" for name in sorted(params)
+        f"{quote(name, safe=safe)}={quote(params[name], safe=safe)}" for name in sorted(params)
     )
     text = "\n".join((method, path.rstrip("/") + "/", query, _NO_BODY))
     digest = hmac.digest(secret.encode(), text.encode(), "sha256")

@@ -34,6 +34,11 @@ class Simulation:
             with self.lock:
                 self.world.advance_to(self.clock.world_at(real_at))
 
+    def look(self, server_at: float) -> None:
+        """Let the cloud see what has changed by now."""
+        with self.lock:
+            self.cloud.look(server_at)
+
     def truth(self) -> dict[str, dict[str, Any]]:
         """By cluster id, what ``plain_truth`` says of its list."""
         with self.lock:

@@ -34,10 +34,11 @@ def raw_query(
     *,
     path: str = "/api/job/list",
     secret: str = ACCOUNT.secret_access_key,
+    slash: str = "encoded",
 ) -> str:
-    """The query string as it travels."""
+    """The query string as it travels; ``slash`` as it is signed."""
     sent = "&".join(f"{quote(name)}={quote(value, safe='')}" for name, value in params.items())
-    twice = quote(quote(signature("GET", path, params, secret), safe=""), safe="")
+    twice = quote(quote(signature("GET", path, params, secret, slash=slash), safe=""), safe="")
     return f"{sent}&signature={twice}"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter.simulator import DIALECTS, DOCUMENTED, Cloud, Dialect, Order, Transition
+from exporter.simulator import DEPLOYMENTS, DIALECTS, DOCUMENTED, Cloud, Dialect, Order, Transition
 from exporter.simulator.records import CONTENT_MARK, time_text
 
 START_AT = 1_700_000_000
@@ -154,7 +154,8 @@ def test_statuses_that_are_not_listed() -> None:
 
     assert answer("matched")["total_count"] == 1
     assert answer("ignored")["total_count"] == 300
-    assert answer("refused")["ret_code"] == 1100
+    assert answer("1100")["ret_code"] == 1100
+    assert answer("problem")["status"] == 400
 
 
 def test_times() -> None:
@@ -216,7 +217,8 @@ def test_modified_time_stays_at_some_transitions(name: str, moved: set[str]) -> 
 
 def test_every_switch_is_thrown_in_some_named_dialect() -> None:
     for field in fields(Dialect):
-        used = {getattr(dialect, field.name) for dialect in DIALECTS.values()}
+        named = (*DIALECTS.values(), *DEPLOYMENTS.values())
+        used = {getattr(dialect, field.name) for dialect in named}
         assert len(used) > 1, field.name
     used_still = set().union(*(dialect.still_transitions for dialect in DIALECTS.values()))
     assert used_still == set(Transition)

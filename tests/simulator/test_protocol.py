@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from exporter.simulator import Account, Cloud
+from exporter.simulator import Account, Cloud, parse_dialect
 from exporter.simulator.answers import Answer
 from exporter.simulator.quota import Quota
 from exporter.simulator.signing import signature
@@ -152,6 +152,43 @@ def test_the_signature_must_stand_last_and_be_encoded_twice(cloud: Cloud) -> Non
     assert code(f"{sent}&zone=jinan1a&signature={twice}") == 1200
     assert code(sent) == 1200
     assert code("") == 1200
+
+
+@pytest.mark.parametrize(
+    ("dialect", "accepted"),
+    [
+        ("documented", {"encoded", "plain"}),
+        ("slash-encoded", {"encoded"}),
+        ("slash-plain", {"plain"}),
+    ],
+)
+def test_a_slash_is_signed_in_one_of_two_ways(
+    cloud: Cloud, dialect: str, accepted: set[str]
+) -> None:
+    cloud.clusters["ehpc-qmmvigwe"].speak(parse_dialect(dialect))
+    params = {"cluster_id": "ehpc-qmmvigwe", "queue_name": "cpu/gpu"}
+    codes = {slash: ask(cloud, params, slash=slash)["ret_code"] for slash in ("encoded", "plain")}
+    assert codes == {slash: 0 if slash in accepted else 1200 for slash in codes}
+
+
+def test_a_problem_document_travels_with_http_400(cloud: Cloud) -> None:
+    cloud.clusters["ehpc-qmmvigwe"].speak(parse_dialect("job-status-strict"))
+    params = signed_params(NOW_AT, {"cluster_id": "ehpc-qmmvigwe", "jobs_status": "pending"})
+    answer = cloud.handle("GET", "/api/job/list", raw_query(params), NOW_AT)
+    assert answer.status == 400
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert set(json.loads(answer.body)) == {"type", "title", "detail", "status"}
+    assert cloud.journal[-1].outcome == "http-400"
+
+
+def test_a_cached_page_is_the_same_to_a_request_that_is_signed_anew(cloud: Cloud) -> None:
+    cluster = cloud.clusters["ehpc-qmmvigwe"]
+    cluster.speak(parse_dialect("cache=20"))
+    mine = {"cluster_id": "ehpc-qmmvigwe"}
+    assert ask(cloud, mine)["total_count"] == 250
+    cluster.jobs.submit(NOW_AT, queue="vis", user="admin")
+    assert ask(cloud, mine, at=NOW_AT - 30)["total_count"] == 250
+    assert ask(cloud, {**mine, "limit": "11"})["total_count"] == 251
 
 
 def test_what_is_no_action(cloud: Cloud) -> None:

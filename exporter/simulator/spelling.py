@@ -1,0 +1,125 @@
+"""A dialect as a command line writes it: ``NAME``, ``KEY=VALUE,...`` or ``NAME,KEY=VALUE,...``.
+
+A name stands for one of ``NAMED``; what follows differs from it. Keys are the switches' names, or
+the short ones below. Yes and no are words, sets are joined by ``+`` (or ``any`` and ``none``), a zone
+is ``utc`` or ``+08:00``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from enum import StrEnum
+from typing import Any
+
+from exporter.simulator.dialect import DEPLOYMENTS, DIALECTS, DOCUMENTED, LISTED_STATUSES, Dialect
+from exporter.simulator.drawing import CURIOSITIES, PLAUSIBLE
+from exporter.simulator.listed import Order, Transition
+
+NAMED: Mapping[str, Dialect] = {**DIALECTS, **DEPLOYMENTS}
+
+SHORT_KEYS: Mapping[str, str] = {
+    "filter": "status_filter",
+    "sort": "sort_keys",
+    "order": "default_order",
+    "depth": "depth_limit",
+    "lag": "lag_seconds",
+    "cache": "cache_seconds",
+    "zone": "zone_offset_seconds",
+}
+
+_LONG_TO_SHORT = {long: short for short, long in SHORT_KEYS.items()}
+_SETS: Mapping[str, frozenset[str]] = {
+    "sort_keys": frozenset(Order),
+    "still_transitions": frozenset(Transition),
+    "unmatched_statuses": LISTED_STATUSES,
+}
+_DEFAULTS = {field.name: getattr(DOCUMENTED, field.name) for field in fields(Dialect)}
+_MOST_DIGITS = 9
+
+
+def parse_dialect(text: str) -> Dialect:
+    """The dialect that is written so. ``ValueError`` if it cannot be read."""
+    parts = text.split(",")
+    dialect = DOCUMENTED
+    if "=" not in parts[0]:
+        name = parts.pop(0)
+        if name not in NAMED:
+            raise ValueError(f"no such dialect: {name}")
+        dialect = NAMED[name]
+    changed: dict[str, Any] = {}
+    for part in parts:
+        key, _, value = part.partition("=")
+        switch = SHORT_KEYS.get(key, key)
+        if switch not in _DEFAULTS:
+            raise ValueError(f"no such switch of a dialect: {key}")
+        changed[switch] = _parse_value(switch, value)
+    return replace(dialect, **changed)
+
+
+def spell_dialect(dialect: Dialect) -> str:
+    """How it is written: by its name, or by what differs from what is documented."""
+    for name, named in NAMED.items():
+        if named == dialect:
+            return name
+    return ",".join(
+        f"{_LONG_TO_SHORT.get(switch, switch)}={_spell_value(switch, getattr(dialect, switch))}"
+        for switch, documented in _DEFAULTS.items()
+        if getattr(dialect, switch) != documented
+    )
+
+
+def _parse_value(switch: str, text: str) -> Any:
+    default = _DEFAULTS[switch]
+    if switch in _SETS:
+        return _parse_set(switch, text)
+    if switch == "zone_offset_seconds":
+        return _parse_zone(text)
+    if isinstance(default, bool):
+        return _choice(switch, text, {"yes": True, "no": False})
+    if isinstance(default, int):
+        if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+            raise ValueError(f"{switch}={text} is not a whole number")
+        if switch == "page_cap" and not int(text):
+            raise ValueError("a page has at least one job")
+        return int(text)
+    if isinstance(default, StrEnum):
+        return _choice(switch, text, {each.value: each for each in type(default)})
+    words = (*PLAUSIBLE[switch], *CURIOSITIES.get(switch, ()))
+    return _choice(switch, text, {word: word for word in words})
+
+
+def _choice(switch: str, text: str, choices: Mapping[str, Any]) -> Any:
+    if text not in choices:
+        raise ValueError(f"{switch}={text} is none of {', '.join(choices)}")
+    return choices[text]
+
+
+def _parse_set(switch: str, text: str) -> frozenset[str]:
+    """``any``, ``none``, or words joined by ``+``."""
+    every = _SETS[switch]
+    if text in {"any", "none"}:
+        return every if text == "any" else frozenset()
+    by_word = {str(each): each for each in sorted(every)}
+    return frozenset(_choice(switch, word, by_word) for word in text.split("+"))
+
+
+def _parse_zone(text: str) -> int:
+    if text == "utc":
+        return 0
+    hours, colon, minutes = text[1:].partition(":")
+    if text[:1] not in {"+", "-"} or not (hours.isdigit() and colon and minutes.isdigit()):
+        raise ValueError(f"zone={text} is neither utc nor like +08:00")
+    seconds = int(hours) * 3600 + int(minutes) * 60
+    return -seconds if text[0] == "-" else seconds
+
+
+def _spell_value(switch: str, value: Any) -> str:
+    if switch in _SETS:
+        if value == _SETS[switch]:
+            return "any"
+        return "+".join(sorted(value)) or "none"
+    if switch == "zone_offset_seconds":
+        minutes = abs(value) // 60
+        return f"{'-' if value < 0 else '+'}{minutes // 60:02d}:{minutes % 60:02d}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
