@@ -36,8 +36,9 @@ In process, for tests of syncing
     ``parse_dialect("filter=job_status,sort=submitted_time,zone=+08:00")`` reads what
     ``spell_dialect(dialect)`` writes.
 ``Cloud`` (``protocol.py``)
-    ``list_jobs`` neither checks a signature nor counts against a quota nor plays faults, but is
-    in ``cloud.journal`` (``JournalEntry``; ``cloud.calls`` counts).
+    ``list_jobs`` neither checks a signature nor counts against a quota, but plays the faults of
+    lists and objects, ``cloud.faults.add("empty-list", next_calls=1)``, and is in ``cloud.journal``
+    (``JournalEntry``; ``cloud.calls`` counts).
 ``fill`` (``bulk.py``)
     ``fill(jobs, 1_000_000, active=2000, now_at=...)``: a large list in a few seconds.
 
@@ -64,6 +65,7 @@ clock; the times of jobs follow the world's, which may run faster.
 from exporter.simulator.bulk import fill
 from exporter.simulator.dialect import DEPLOYMENTS, DIALECTS, DOCUMENTED, Dialect
 from exporter.simulator.drawing import CURIOSITIES, PLAUSIBLE, draw_dialect, in_small
+from exporter.simulator.hosted import HostedCluster
 from exporter.simulator.joblist import JobList
 from exporter.simulator.listed import (
     END_STATUSES,
@@ -75,7 +77,7 @@ from exporter.simulator.listed import (
     TieOrder,
     Transition,
 )
-from exporter.simulator.protocol import Account, Cloud, HostedCluster, JournalEntry
+from exporter.simulator.protocol import Account, Cloud, JournalEntry
 from exporter.simulator.records import CONTENT_MARK
 from exporter.simulator.spelling import parse_dialect, spell_dialect
 

@@ -28,7 +28,7 @@ from urllib.parse import parse_qsl
 
 from exporter.simulator.answers import Answer, json_answer
 from exporter.simulator.dialect import DIALECTS
-from exporter.simulator.protocol import HostedCluster
+from exporter.simulator.hosted import HostedCluster
 from exporter.simulator.simulation import Simulation
 
 PREFIX = "/-/"

@@ -66,7 +66,11 @@ HTML_HEADERS: Mapping[str, str] = {"Content-Type": "text/html"}
 def json_answer(value: Any, *, status: int = 200, escaped: bool = False) -> Answer:
     """``value`` as JSON; ``escaped`` keeps it within ASCII."""
     text = json.dumps(value, ensure_ascii=escaped, separators=(",", ":"))
-    return Answer(status, JSON_HEADERS, text.encode("utf-8", "replace"))
+    try:
+        body = text.encode()
+    except UnicodeEncodeError:  # a lone surrogate: JSON can say it, UTF-8 cannot
+        return json_answer(value, status=status, escaped=True)
+    return Answer(status, JSON_HEADERS, body)
 
 
 def html_answer(status: int, title: str) -> Answer:

@@ -4,10 +4,16 @@
     A refusal with that ``ret_code``: all of section 4 of the API reference, or any other.
 ``http-STATUS``
     A gateway's HTML page with that HTTP status.
+lists
+    Those of ``list_faults.py``: the answer is right, but the list is not.
+objects
+    Those of ``_OBJECT_FAULTS``: JSON that looks right and is absurd within.
 bodies
-    Those of ``_BODY_FAULTS``: answers that look right to HTTP and are absurd within.
+    Those of ``_BODY_FAULTS``: what is no JSON, or JSON of another kind.
 wires
     Those of ``_WIRE_FAULTS``: resets, stalls, drips, floods, redirects, lengths that lie.
+
+The first, and those of lists and objects, are played to callers in process, too.
 """
 
 import json
@@ -28,6 +34,9 @@ from exporter.simulator.answers import (
     html_answer,
     json_answer,
 )
+from exporter.simulator.list_faults import LIST_FAULTS
+from exporter.simulator.listing import JOB_LIST_ACTION
+from exporter.simulator.refusal import RefusalError
 
 ERROR_CODES: Mapping[int, str] = {
     1100: "InvalidRequestFormat",
@@ -59,9 +68,16 @@ class Fault:
 def is_fault(name: str) -> bool:
     """Whether there is a fault of that name."""
     kind, _, number = name.partition("-")
-    if kind in {"ret", "http"} and number.isascii() and number.isdigit():
-        return kind == "ret" or 100 <= int(number) <= 599
-    return name in _BODY_FAULTS or name in _WIRE_FAULTS
+    if kind == "http" and number.isascii() and number.isdigit():
+        return 100 <= int(number) <= 599
+    return is_object_fault(name) or name in _BODY_FAULTS or name in _WIRE_FAULTS
+
+
+def is_object_fault(name: str) -> bool:
+    """Whether the answer that the fault makes is an object, whatever it travels as."""
+    kind, _, number = name.partition("-")
+    is_refusal = kind == "ret" and number.isascii() and number.isdigit()
+    return is_refusal or name in LIST_FAULTS or name in _OBJECT_FAULTS
 
 
 def fault_names() -> tuple[str, ...]:
@@ -69,6 +85,8 @@ def fault_names() -> tuple[str, ...]:
     return (
         *(f"ret-{code}" for code in ERROR_CODES),
         *(f"http-{status}" for status in HTTP_STATUSES),
+        *LIST_FAULTS,
+        *_OBJECT_FAULTS,
         *_BODY_FAULTS,
         *_WIRE_FAULTS,
     )
@@ -76,11 +94,11 @@ def fault_names() -> tuple[str, ...]:
 
 def apply_fault(fault: Fault, answer: Answer) -> Answer:
     """The answer that the fault makes of the right one."""
+    if is_object_fault(fault.name):
+        right = json.loads(answer.body)
+        changed = apply_to_object(fault, right)
+        return answer if changed is right else json_answer(changed)
     kind, _, number = fault.name.partition("-")
-    if kind == "ret" and number.isdigit():
-        message = ERROR_CODES.get(int(number), "UnknownError")
-        refusal = {"action": "HpcJobListJobsResponse", "ret_code": int(number), "message": message}
-        return json_answer(refusal)
     if kind == "http" and number.isdigit():
         return html_answer(int(number), f"{number} from the gateway")
     if fault.name in _BODY_FAULTS:
@@ -88,70 +106,67 @@ def apply_fault(fault: Fault, answer: Answer) -> Answer:
     return _WIRE_FAULTS[fault.name](answer, fault)
 
 
-# Bodies
+def apply_to_object(fault: Fault, answer: dict[str, Any]) -> dict[str, Any]:
+    """The same, of an answer that does not travel; what is wrong with a list is in it already."""
+    if fault.name in LIST_FAULTS:
+        return answer
+    if fault.name in _OBJECT_FAULTS:
+        return _OBJECT_FAULTS[fault.name](answer)
+    code = int(fault.name.partition("-")[2])
+    return RefusalError(code, ERROR_CODES.get(code, "UnknownError")).as_object(JOB_LIST_ACTION)
 
 
-def _constant(body: bytes) -> Callable[[Answer], Answer]:
-    return lambda _: Answer(200, JSON_HEADERS, body)
+# Objects
+
+_Change = Callable[[dict[str, Any]], dict[str, Any]]
+_LASTING = 16
+"""One record in so many is always damaged, by its job id."""
 
 
-def _with_fields(**fields: Any) -> Callable[[Answer], Answer]:
+def _with_fields(**fields: Any) -> _Change:
     """Replaces fields of the answer; a field of None is null."""
-    return lambda answer: json_answer({**json.loads(answer.body), **fields})
+    return lambda answer: {**answer, **fields}
 
 
-def _with_records(change: Callable[[list[Any]], list[Any]]) -> Callable[[Answer], Answer]:
+def _without_field(name: str) -> _Change:
+    return lambda answer: {field: value for field, value in answer.items() if field != name}
+
+
+def _with_records(change: Callable[[list[Any]], list[Any]]) -> _Change:
     """Changes the page's records; a page that has none is sent as it is."""
 
-    def changed(answer: Answer) -> Answer:
-        page = json.loads(answer.body)
-        if not page.get("hpc_job_set"):
-            return answer
-        page["hpc_job_set"] = change(page["hpc_job_set"])
-        return json_answer(page)
+    def changed(answer: dict[str, Any]) -> dict[str, Any]:
+        records = answer.get("hpc_job_set")
+        return {**answer, "hpc_job_set": change(records)} if records else answer
 
     return changed
 
 
-def _first_record(**fields: Any) -> Callable[[Answer], Answer]:
+def _first_record(**fields: Any) -> _Change:
     return _with_records(lambda records: [{**records[0], **fields}, *records[1:]])
 
 
-def _first_record_without(field: str) -> Callable[[Answer], Answer]:
-    def without(records: list[Any]) -> list[Any]:
-        first = {name: value for name, value in records[0].items() if name != field}
-        return [first, *records[1:]]
-
-    return _with_records(without)
+def _first_record_without(field: str) -> _Change:
+    return _with_records(lambda records: [_without_field(field)(records[0]), *records[1:]])
 
 
-def _truncated(answer: Answer) -> Answer:
-    return replace(answer, body=answer.body[: max(1, len(answer.body) // 2)])
+def _lasting(change: _Change) -> _Change:
+    """Changes some records, always the same ones."""
+    return _with_records(
+        lambda records: [
+            change(each) if int(each["job_id"]) % _LASTING == 0 else each for each in records
+        ]
+    )
 
 
-def _not_utf8(answer: Answer) -> Answer:
-    """Names of users in another encoding, within JSON that is right otherwise."""
-    name = b'"run_user":"'
-    return replace(answer, body=answer.body.replace(name, name + "李娜".encode("gb18030")))
-
-
-_BODY_FAULTS: Mapping[str, Callable[[Answer], Answer]] = {
-    "html": lambda _: html_answer(200, "Please log in"),
-    "empty-body": _constant(b""),
-    "truncated-json": _truncated,
-    "not-utf8": _not_utf8,
-    "json-null": _constant(b"null"),
-    "json-list": _constant(b"[]"),
-    "json-number": _constant(b"7"),
-    "json-string": _constant(b'"ok"'),
-    "json-nesting": _constant(b"[" * 50_000 + b"]" * 50_000),
-    "nested-records": _with_fields(hpc_job_set=[[[[{"hpcjob_uuid": "hpcjob-0"}]]]]),
-    "code-missing": _constant(b'{"action":"HpcJobListJobsResponse","hpc_job_set":[]}'),
+_OBJECT_FAULTS: Mapping[str, _Change] = {
+    "code-missing": _without_field("ret_code"),
     "code-text": _with_fields(ret_code="none"),
     "set-is-object": _with_fields(hpc_job_set={"0": {}}),
     "set-is-text": _with_fields(hpc_job_set="none"),
-    "set-missing": _constant(b'{"action":"HpcJobListJobsResponse","ret_code":0,"total_count":3}'),
+    "set-missing": _without_field("hpc_job_set"),
     "set-of-nulls": _with_records(lambda records: [None] * len(records)),
+    "nested-records": _with_fields(hpc_job_set=[[[[{"hpcjob_uuid": "hpcjob-0"}]]]]),
     "total-negative": _with_fields(total_count=-1),
     "total-huge": _with_fields(total_count=10**40),
     "total-text": _with_fields(total_count="many"),
@@ -163,15 +178,54 @@ _BODY_FAULTS: Mapping[str, Callable[[Answer], Answer]] = {
     "no-status": _first_record_without("job_status"),
     "null-status": _first_record(job_status=None),
     "status-number": _first_record(job_status=3),
+    "lasting-no-identity": _lasting(_without_field("hpcjob_uuid")),
+    "lasting-null-status": _lasting(_with_fields(job_status=None)),
     "huge-cores": _first_record(core_limit=10**400),
     "negative-cores": _first_record(core_limit=-8),
     "text-cores": _first_record(core_limit="a few"),
+    "nan-memory": _first_record(mem_limit=float("nan")),
     "absurd-times": _first_record(
         submitted_time="yesterday", started_time="0000-99-99T99:99:99Z", modified_time=17
     ),
     "huge-text": _first_record(job_name="x" * 2_000_000),
+    "surrogate-in-name": _first_record(job_name="J\udce4ger"),
     "duplicate-records": _with_records(lambda records: records + records[: len(records) // 2 + 1]),
     "too-many-records": _with_records(lambda records: (records * 50)[:500]),
+}
+
+
+# Bodies
+
+
+def _constant(body: bytes) -> Callable[[Answer], Answer]:
+    return lambda _: Answer(200, JSON_HEADERS, body)
+
+
+def _truncated(answer: Answer) -> Answer:
+    return replace(answer, body=answer.body[: max(1, len(answer.body) // 2)])
+
+
+def _with_bytes(field: str, more: bytes, *, most: int = -1) -> Callable[[Answer], Answer]:
+    """Puts bytes in front of a text in so many records, or in all: JSON that is right otherwise."""
+    begin = f'"{field}":"'.encode()
+    return lambda answer: replace(answer, body=answer.body.replace(begin, begin + more, most))
+
+
+_GB18030 = "李娜".encode("gb18030")
+
+_BODY_FAULTS: Mapping[str, Callable[[Answer], Answer]] = {
+    "html": lambda _: html_answer(200, "Please log in"),
+    "empty-body": _constant(b""),
+    "truncated-json": _truncated,
+    "not-utf8": _with_bytes("run_user", _GB18030),
+    "not-utf8-in-name": _with_bytes("job_name", _GB18030, most=1),
+    "tab-in-path": _with_bytes("exec_cwd", b"\t", most=1),
+    "newline-in-path": _with_bytes("exec_cwd", b"\n", most=1),
+    "json-null": _constant(b"null"),
+    "json-list": _constant(b"[]"),
+    "json-number": _constant(b"7"),
+    "json-string": _constant(b'"ok"'),
+    "json-nesting": _constant(b"[" * 50_000 + b"]" * 50_000),
 }
 
 

@@ -96,10 +96,16 @@ class FaultPlan:
             given["until_at"] = now_at + given.pop("for_seconds")
         return self.add(str(settings.get("name", "")), **given)
 
-    def choose(self, cluster_id: str, now_at: float) -> Fault | None:
-        """The fault that this call meets."""
+    def choose(
+        self,
+        cluster_id: str,
+        now_at: float,
+        *,
+        among: Callable[[str], bool] = is_fault,
+    ) -> Fault | None:
+        """The fault that this call meets; rules of a fault that is not ``among`` pass it by."""
         for rule in self.rules:
-            if rule.strikes(cluster_id, now_at, self._rng):
+            if among(rule.fault.name) and rule.strikes(cluster_id, now_at, self._rng):
                 return rule.fault
         return None
 

@@ -208,14 +208,6 @@ class JobList:
         """How many jobs match."""
         return self.page(limit=0, status=status, queue=queue, user=user).matching
 
-    def search(self, word: str) -> list[ListedJob]:
-        """The jobs whose identity, id, queue or user contains ``word``; looks at every job."""
-        return [
-            job
-            for job in self.jobs()
-            if word in job.uuid or word in str(job.job_id) or word in job.queue or word in job.user
-        ]
-
     # Inside: a job's number is its place in the columns
 
     def _append(self, row: JobRow) -> int:

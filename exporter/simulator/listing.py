@@ -7,6 +7,7 @@ from typing import Any
 
 from exporter.simulator.dialect import LISTED_STATUSES, Dialect
 from exporter.simulator.joblist import JobList
+from exporter.simulator.list_faults import LIST_FAULTS
 from exporter.simulator.listed import ListedJob, Listing, Order
 from exporter.simulator.records import record
 from exporter.simulator.refusal import RefusalError, refusal
@@ -48,25 +49,30 @@ class _Question:
     def matches(self, job: ListedJob) -> bool:
         return all(
             wanted is None or getattr(job, name) == wanted for name, wanted in self.filters.items()
-        )
+        ) and any(self.word in text for text in (job.uuid, str(job.job_id), job.queue, job.user))
 
 
 def job_list(
-    jobs: JobList, dialect: Dialect, params: Mapping[str, str], rng: random.Random
+    jobs: JobList,
+    dialect: Dialect,
+    params: Mapping[str, str],
+    rng: random.Random,
+    list_fault: str | None = None,
 ) -> dict[str, Any]:
     """The answer to a request that is allowed; ``RefusalError`` if a parameter is wrong.
 
-    ``params`` are job/list's own. ``rng`` shuffles ties in the dialects that do.
+    ``params`` are job/list's own. ``rng`` shuffles ties in the dialects that do. ``list_fault``
+    names what is wrong with the list.
     """
     question = _question(params, dialect)
-    return _answer(_page(jobs, dialect, question, rng), len(jobs), dialect)
+    if question.word or list_fault:
+        page, whole = _page_of_rows(jobs, dialect, question, rng, list_fault)
+    else:
+        page, whole = _page(jobs, dialect, question, rng), len(jobs)
+    return _answer(page, whole, dialect)
 
 
 def _page(jobs: JobList, dialect: Dialect, question: _Question, rng: random.Random) -> Listing:
-    if question.word:
-        found = [job for job in jobs.search(question.word) if question.matches(job)]
-        found.reverse()
-        return Listing(found[question.offset : question.offset + question.limit], len(found))
     page = jobs.page(
         order=question.order,
         descending=question.descending,
@@ -80,6 +86,32 @@ def _page(jobs: JobList, dialect: Dialect, question: _Question, rng: random.Rand
         return page
     kept = [job for job in page.jobs if question.matches(job)]
     return Listing(kept, jobs.matching(**question.filters))
+
+
+def _page_of_rows(
+    jobs: JobList,
+    dialect: Dialect,
+    question: _Question,
+    rng: random.Random,
+    list_fault: str | None,
+) -> tuple[Listing, int]:
+    """By a look at every job: the page, and how many rows the whole list has."""
+    rows = jobs.page(
+        order=question.order,
+        descending=question.descending,
+        limit=len(jobs),
+        ties=dialect.ties,
+        rng=rng,
+    ).jobs
+    if list_fault:
+        rows = LIST_FAULTS[list_fault](rows, jobs, dialect.page_cap)
+    matching = [job for job in rows if question.matches(job)]
+    beyond = question.offset + question.limit
+    if dialect.filter_after_cut:
+        page = [job for job in rows[question.offset : beyond] if question.matches(job)]
+    else:
+        page = matching[question.offset : beyond]
+    return Listing(page, len(matching)), len(rows)
 
 
 def _answer(page: Listing, whole: int, dialect: Dialect) -> dict[str, Any]:

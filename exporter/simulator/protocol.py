@@ -10,11 +10,11 @@ from typing import Any
 
 from exporter.simulator.answers import PROBLEM_HEADERS, Answer, html_answer, json_answer
 from exporter.simulator.dialect import DOCUMENTED, Dialect
-from exporter.simulator.fault_kinds import apply_fault
+from exporter.simulator.fault_kinds import Fault, apply_fault, apply_to_object, is_object_fault
 from exporter.simulator.faults import FaultPlan
+from exporter.simulator.hosted import HostedCluster
 from exporter.simulator.joblist import JobList
-from exporter.simulator.listing import JOB_LIST_ACTION, job_list
-from exporter.simulator.past import LaggingCopy, PageCache
+from exporter.simulator.listing import JOB_LIST_ACTION
 from exporter.simulator.quota import Quota, QuotaMeter
 from exporter.simulator.refusal import RefusalError
 from exporter.simulator.signing import matches, signature, split_query
@@ -37,61 +37,6 @@ _SLASHES: Mapping[str, tuple[str, ...]] = {
     "encoded": ("encoded",),
     "plain": ("plain",),
 }
-
-
-class HostedCluster:
-    """One cluster of the pretend cloud."""
-
-    def __init__(
-        self, cluster_id: str, zone: str, access_key_id: str, jobs: JobList, dialect: Dialect
-    ) -> None:
-        """``access_key_id`` is that of the account that owns it."""
-        self.cluster_id = cluster_id
-        self.zone = zone
-        self.access_key_id = access_key_id
-        self.jobs = jobs
-        self.speak(dialect)
-
-    def speak(self, dialect: Dialect) -> None:
-        """Behave as ``dialect`` says from now on, and forget what the lists were like."""
-        self.dialect = dialect
-        self.jobs.still_transitions = dialect.still_transitions
-        self.jobs.log = None
-        self._lagging: LaggingCopy | None = None
-        self._replica_is_next = False
-        self._cache = PageCache()
-
-    def look(self, now_at: float) -> None:
-        """Called as often as one likes, so that a replica lags by its seconds at any speed."""
-        if self.dialect.lag_seconds and self._lagging is None:
-            self._lagging = LaggingCopy(self.jobs, now_at)
-        if self._lagging is not None:
-            self._lagging.look(now_at)
-
-    def answer(
-        self, params: Mapping[str, str], now_at: float, rng: random.Random
-    ) -> dict[str, Any]:
-        """The answer to job/list, whose own parameters these are; or ``RefusalError``."""
-        seconds = self.dialect.cache_seconds
-        answer = self._cache.get(params, seconds, now_at)
-        if answer is None:
-            answer = job_list(self._list_that_answers(now_at, rng), self.dialect, params, rng)
-            if seconds:
-                self._cache.put(params, seconds, now_at, answer)
-        return answer
-
-    def _list_that_answers(self, now_at: float, rng: random.Random) -> JobList:
-        self.look(now_at)
-        if self._lagging is None:
-            return self.jobs
-        if self.dialect.lagging == "random":
-            replica_answers = rng.random() < 0.5
-        else:
-            replica_answers = self._replica_is_next
-            self._replica_is_next = not replica_answers
-        if not replica_answers:
-            return self.jobs
-        return self._lagging.as_of(self.dialect.lag_seconds, now_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,39 +109,42 @@ class Cloud:
             status, title = (404, "Not Found") if method == "GET" else (405, "Method Not Allowed")
             self._note(JournalEntry(now_at, "", "", {}, f"http-{status}"))
             return html_answer(status, title)
-        key, params = "", dict[str, str]()
+        key, params, fault = "", dict[str, str](), None
         try:
             params, given = split_query(raw_query)
+            fault = self.faults.choose(params.get("cluster_id", ""), now_at)
             key = self._authenticated(method, path, params, given, now_at)
-            right = self._act(path, key, params, now_at)
+            right = self._act(path, key, params, now_at, fault)
             answer = json_answer(right, escaped=self._dialect(params).text == "escaped")
             outcome = "ok"
         except RefusalError as refusal:
             answer = _refused(refusal, _ACTIONS.get(path, "UnknownResponse"))
             outcome = refusal.outcome
-        cluster_id = params.get("cluster_id", "")
-        fault = self.faults.choose(cluster_id, now_at)
         played = fault.name if fault else ""
+        cluster_id = params.get("cluster_id", "")
         self._note(JournalEntry(now_at, key, cluster_id, params, outcome, played))
         return apply_fault(fault, answer) if fault else answer
 
     def list_jobs(
         self, cluster_id: str, params: Mapping[str, str], now_at: float
     ) -> dict[str, Any]:
-        """One call of job/list without HTTP, signature, quota and faults: the decoded JSON object.
+        """One call of job/list without HTTP, signature and quota: the decoded JSON object.
 
         ``params`` are job/list's own: ``limit``, ``offset``, ``jobs_status``, ``queue_name``,
         ``run_user``, ``search_word``, ``sort_key``, ``reverse``. A refusal is an object, too: one
-        without a ``ret_code`` is a problem document, which travels with HTTP 400.
+        without a ``ret_code`` is a problem document, which travels with HTTP 400. Of the faults,
+        those of lists and objects are played.
         """
+        fault = self.faults.choose(cluster_id, now_at, among=is_object_fault)
         try:
-            answer = self._hosted(cluster_id).answer(params, now_at, self._rng)
+            answer = self._hosted(cluster_id).answer(params, now_at, self._rng, fault)
             outcome = "ok"
         except RefusalError as refusal:
             answer = refusal.as_object(JOB_LIST_ACTION)
             outcome = refusal.outcome
-        self._note(JournalEntry(now_at, "", cluster_id, dict(params), outcome))
-        return answer
+        played = fault.name if fault else ""
+        self._note(JournalEntry(now_at, "", cluster_id, dict(params), outcome, played))
+        return apply_to_object(fault, answer) if fault else answer
 
     def look(self, now_at: float) -> None:
         """Let lagging replicas see when the lists change: between requests, too."""
@@ -231,7 +179,9 @@ class Cloud:
             meter.take(now_at)
         return account.access_key_id
 
-    def _act(self, path: str, key: str, params: Mapping[str, str], now_at: float) -> dict[str, Any]:
+    def _act(
+        self, path: str, key: str, params: Mapping[str, str], now_at: float, fault: Fault | None
+    ) -> dict[str, Any]:
         zone = params.get("zone", "")
         if not zone:
             raise RefusalError(1100, "InvalidRequestFormat, missing parameter [zone]")
@@ -247,7 +197,7 @@ class Cloud:
         if cluster.access_key_id != key:
             raise RefusalError(1400, "PermissionDenied, the cluster is not yours")
         own = {name: value for name, value in params.items() if name not in _COMMON_PARAMS}
-        return cluster.answer(own, now_at, self._rng)
+        return cluster.answer(own, now_at, self._rng, fault)
 
     def _dialect(self, params: Mapping[str, str]) -> Dialect:
         """Of the cluster that is asked for, if there is one."""

@@ -2,12 +2,13 @@
 
 import http.client
 import json
+import math
 import random
 import socket
 import struct
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ import pytest
 from exporter.simulator import Cloud
 from exporter.simulator.fault_kinds import ERROR_CODES, fault_names, is_fault
 from exporter.simulator.faults import FaultPlan
+from exporter.simulator.list_faults import LIST_FAULTS
 from exporter.simulator.server import SimulatorServer
 from exporter.simulator.simulation import Simulation
 from tests.simulator.cloud_client import CloudClient, target
@@ -99,13 +101,33 @@ def test_http_errors(server: SimulatorServer, status: int) -> None:
     assert b"<html>" in body
 
 
-@pytest.mark.parametrize("fault", ["truncated-json", "not-utf8", "html", "empty-body"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *("truncated-json", "not-utf8", "html", "empty-body"),
+        *("not-utf8-in-name", "tab-in-path", "newline-in-path"),
+    ],
+)
 def test_bodies_that_are_no_json(server: SimulatorServer, fault: str) -> None:
     status, body, headers = call(server, fault)
     assert status == 200
     assert int(headers["Content-Length"]) == len(body)
     with pytest.raises(ValueError, match=r"."):
         json.loads(body)
+
+
+@pytest.mark.parametrize("fault", ["not-utf8-in-name", "tab-in-path", "newline-in-path"])
+def test_one_record_that_only_a_lenient_reader_reads(server: SimulatorServer, fault: str) -> None:
+    _, body, _ = call(server, fault)
+    lenient = json.loads(body.decode("utf-8", "replace"), strict=False)
+    assert len(lenient["hpc_job_set"]) == 10
+    assert json.loads(json.dumps(lenient)) == lenient
+
+
+def test_a_lone_surrogate_travels_as_an_escape(server: SimulatorServer) -> None:
+    _, body, _ = call(server, "surrogate-in-name")
+    assert b"\\udce4" in body
+    assert body.isascii()
 
 
 def test_json_that_is_no_job_list(server: SimulatorServer) -> None:
@@ -140,8 +162,16 @@ ABSURD = {
     "text-cores": lambda page: page["hpc_job_set"][0]["core_limit"] == "a few",
     "absurd-times": lambda page: page["hpc_job_set"][0]["modified_time"] == 17,
     "huge-text": lambda page: len(page["hpc_job_set"][0]["job_name"]) == 2_000_000,
+    "surrogate-in-name": lambda page: page["hpc_job_set"][0]["job_name"] == "J\udce4ger",
+    "nan-memory": lambda page: math.isnan(page["hpc_job_set"][0]["mem_limit"]),
     "duplicate-records": lambda page: page["hpc_job_set"][0] == page["hpc_job_set"][10],
     "too-many-records": lambda page: len(page["hpc_job_set"]) == 500,
+}
+
+
+LASTING: dict[str, Callable[[Any], bool]] = {
+    "lasting-no-identity": lambda record: "hpcjob_uuid" not in record,
+    "lasting-null-status": lambda record: record["job_status"] is None,
 }
 
 
@@ -153,6 +183,26 @@ def test_absurd_pages(server: SimulatorServer, fault: str) -> None:
         answer.get("hpc_job_set"), list
     ):
         assert all("job_status" in record for record in answer["hpc_job_set"][1:])
+
+
+def lasting(server: SimulatorServer, fault: str, is_damaged: Callable[[Any], bool]) -> set[int]:
+    """The job ids of the damaged records, which are the same in two orders of the list."""
+    server.simulation.cloud.faults.add(fault)
+    found = []
+    with CloudClient(server.address) as client:
+        for reverse in ("0", "1"):
+            order = {"sort_key": "job_id", "reverse": reverse, "limit": "100"}
+            records = client.list_jobs(CLUSTER, **order)["hpc_job_set"]
+            assert len(records) == 30
+            found.append({each["job_id"] for each in records if is_damaged(each)})
+    assert found[0] == found[1]
+    return found[0]
+
+
+def test_records_that_are_always_damaged(server: SimulatorServer) -> None:
+    for fault, is_damaged in LASTING.items():
+        server.simulation.cloud.faults.rules.clear()
+        assert lasting(server, fault, is_damaged) == {10016}, fault
 
 
 def test_nesting_that_exhausts_a_parser(server: SimulatorServer) -> None:
@@ -246,6 +296,9 @@ def test_every_fault_is_known_and_tried_here() -> None:
     tried = {
         *ABSURD,
         *WIRES,
+        *LASTING,
+        *LIST_FAULTS,  # in test_list_faults.py
+        *("not-utf8-in-name", "tab-in-path", "newline-in-path"),
         *("html", "empty-body", "truncated-json", "not-utf8", "json-nesting"),
         *("json-null", "json-list", "json-number", "json-string", "length-too-short"),
         *("drip", "drip-head", "flood", "flood-head", "redirect", "redirect-permanently"),
