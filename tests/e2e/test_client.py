@@ -17,6 +17,7 @@ from exporter.model import Job, JobListQuery
 from exporter.simulator import Cloud
 from exporter.simulator.dialect import DIALECTS, Dialect
 from exporter.simulator.fault_kinds import fault_names
+from exporter.simulator.list_faults import LIST_FAULTS
 from exporter.simulator.protocol import HostedCluster
 from exporter.simulator.server import SimulatorServer
 from exporter.simulator.simulation import Simulation
@@ -224,6 +225,7 @@ HARMLESS = {
     "huge-cores",
     "absurd-times",
     "huge-text",
+    "not-utf8-in-name",
     "slow",
 }
 """Nothing that a client could see is wrong with these: one page cannot tell, or it does not count."""
@@ -257,7 +259,7 @@ REASONS = {
     "gzip-bomb": "too_large",
     "garbage": "connection",
 }
-FAULTS = [name for name in fault_names() if name not in HARMLESS]
+FAULTS = [name for name in fault_names() if name not in {*HARMLESS, *LIST_FAULTS}]
 
 
 @pytest.mark.parametrize("name", FAULTS)
