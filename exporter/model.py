@@ -10,6 +10,19 @@ from typing import NamedTuple, Protocol
 END_STATUSES = frozenset({"finished", "exited", "cancelled"})
 """A job in one of these statuses has ended. Any other status, known or not, may still change."""
 
+NO_STATUS = "_no_status"
+"""Of a record whose status cannot be read."""
+NO_IDENTITY = "_no_identity"
+"""Of a record that has no identity but its ``job_id``."""
+OUT_OF_WINDOW = "_out_of_window"
+"""Of an ended job that is older than the history that is wanted."""
+
+
+def hidden(status: str) -> bool:
+    """Whether jobs in a status are known to the ledger, and to the total, and never shown."""
+    return not status or status.startswith("_")
+
+
 PAGE_LIMIT = 100
 """Most jobs that one call can return (API reference, section 1)."""
 
@@ -50,6 +63,10 @@ class JobListQuery:
     sort_key: str | None = None
     descending: bool = True
     """Sent as ``reverse`` when there is a ``sort_key``."""
+    filter_names: tuple[str, ...] = ("jobs_status", "job_status")
+    """The names under which ``status`` is sent."""
+    zone_seconds: int | None = None
+    """How far times without a zone are ahead of UTC; None: in the zone of the configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +78,8 @@ class Page:
     """As the server states it, of the filter or of the whole list; None where it is missing."""
     server_time_at: float | None = None
     """The server's clock, from the ``Date`` header; None where it is missing."""
+    zoneless: bool = False
+    """Whether any time on it carries no zone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,7 +259,7 @@ def _parameters(
         "offset": str(query.offset),
     }
     if query.status is not None:
-        parameters["jobs_status"] = query.status
+        parameters |= dict.fromkeys(query.filter_names, query.status)
     if query.sort_key is not None:
         parameters["sort_key"] = query.sort_key
         parameters["reverse"] = "1" if query.descending else "0"

@@ -66,6 +66,7 @@ def lay_out_or_check(connection: sqlite3.Connection, identity: str) -> None:
     if row is None or row[0] != identity:
         raise LedgerUnreadable("it belongs to another cluster")
     tune(connection)
+    schema.know_hidden(connection)
 
 
 def translated(error: sqlite3.Error | ValueError) -> StateError:

@@ -12,7 +12,7 @@ from exporter.ledger import schema
 from exporter.ledger.places import MOST_ROW_NUMBER, Places
 from exporter.ledger.totals import GroupKey
 from exporter.ledger.words import Words
-from exporter.model import Job
+from exporter.model import Job, hidden
 
 TimeColumn = Literal["modified_at", "submitted_at"]
 """By which moment jobs are ranked; one that is not known counts as 0, the oldest."""
@@ -125,8 +125,8 @@ class JobTable:
 
     def ended_before(self, at: float) -> Iterator[list[Kept]]:
         """Jobs whose end has been seen and whose last change lies before a moment, in batches."""
-        seen = f"{_ENDED} AND status <> {schema.SET_ASIDE_ID}"
-        return self._batches([f"{seen} AND modified_at < ?"], at)
+        shown = f"{_ENDED} AND status > {schema.SET_ASIDE_ID}"
+        return self._batches([f"{shown} AND modified_at < ?"], at)
 
     def between(self, newest_at: float, oldest_at: float, by: TimeColumn) -> Iterator[list[Kept]]:
         """In batches, all jobs of a span of time, its bounds included; they may be infinite."""
@@ -149,13 +149,10 @@ class JobTable:
         part = _ACTIVE if number > schema.LAST_END_STATUS_ID else _ENDED
         return list(self._select(f"{part} AND status = ? ORDER BY modified_at DESC", number))
 
-    def active(self) -> Iterator[tuple[str, str, int]]:
-        """(uuid, status, modified_at) of every active job, newest change first."""
-        texts = self._statuses.texts
-        rows = self._connection.execute(
-            f"SELECT uuid, status, modified_at FROM jobs WHERE {_ACTIVE} ORDER BY modified_at DESC"
-        )
-        return ((uuid, texts[status], modified_at) for uuid, status, modified_at in rows)
+    def active(self, by: TimeColumn) -> list[Job]:
+        """Every active job, that with the newest moment first."""
+        found = self._select(f"{_ACTIVE} ORDER BY {by} DESC")
+        return [job for job, _ in found if not hidden(job.status)]
 
     # -- counting ------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from exporter.model import Job
+from exporter.profile import Profile
 
 
 class Change(NamedTuple):
@@ -43,10 +44,10 @@ class Tally:
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a ledger is known to equal the remote list. Saved with every transaction.
 
-    The remote list, newest change first, is known without a gap from its head down to
-    ``frontier_at``, and again from ``floor_at`` to its end::
+    In the order that the profile gives, newest first, the list is known from its head down to
+    ``frontier_at``; behind it some jobs are known, and ``unread`` of them are not::
 
-        head ─── known ─── frontier_at ··· not yet read ··· floor_at ─── known ─── end
+        head ─── known ─── frontier_at ··· not read, but for jobs met elsewhere ··· end
     """
 
     began_at: float | None = None
@@ -56,53 +57,27 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     synced_at: float | None = None
     """The same moment by this machine's own clock."""
     newest_at: int | None = None
-    """The newest ``modified_at`` known; a delta reads down to a little below it."""
+    """The newest moment, in the order that the profile gives, down to which all is known."""
     frontier_at: int | None = None
-    """Every job changed after this moment is known; None before the first head page."""
-    floor_at: int | None = None
-    """Every job changed before this moment is known; None: none are, read to the list's end."""
-    read_through: bool = False
-    """Whether the history has been read down to its end; ``complete`` once that is verified."""
+    """Every job of this moment or later is known; None: all jobs are."""
+    unread: int = 0
+    """How many jobs of the list behind the frontier are not in the ledger."""
     complete: bool = False
-    """Whether the whole history that is wanted is known."""
+    """Whether the whole history that is wanted is known, and fits the total."""
     active_known: bool = False
     """Whether all active jobs are known, so that their counts may be published."""
     expected: int | None = None
     """``total_count`` of the whole list, when last seen."""
-    sort: str = "unknown"
-    """Whether the server sorts by ``modified_time``: unknown, honoured, ignored, refused."""
-    sort_by_submit: str = "unknown"
-    """The same for ``submitted_time``, by which deletions are searched if it can be."""
-    filters: str = "unknown"
-    """Whether it filters by ``jobs_status``: unknown, honoured, ignored."""
-    filters_retry_at: float = 0.0
-    """When a filter that was ignored is tried again; 0 if that has never been."""
-    matched: tuple[str, ...] = ()
-    """The statuses for which a filter has ever shown a job."""
-    totals: str = "unknown"
-    """What ``total_count`` of a filtered answer counts: unknown, filtered, whole, missing."""
-    totals_ignored_until_at: float = 0.0
-    """Until then ``total_count`` is not listened to: it counts more than the list has."""
-    totals_ignored_times: int = 0
-    """How often in a row that has been found."""
-    page_cap: int = 0
-    """The longest page yet seen: a shorter one, then, ends a list."""
-    distrusted_until_at: float = 0.0
-    """Until then the sort order is not relied on, although pages look sorted."""
-    distrusted_times: int = 0
-    sort_retry_at: float = 0.0
-    """When a sort key that was refused is tried again."""
-    order_lost_at: float = 0.0
-    """When an order that had been proven was last broken."""
-    mismatches: int = 0
-    """Syncs in a row whose ``total_count`` could not be explained."""
-    audited_at: dict[str, float] = {}
-    """When each audit last ran, by its name."""
-    scanned_at: float = 0.0
-    """When the whole list was last read from end to end."""
+    checked_at: dict[str, float] = {}
+    """When each check last ran, by its name; a scan of the whole list is one."""
+    profile: Profile = Profile()
+    """What the server is known to do."""
 
-    @property
-    def all_known(self) -> bool:
-        """Whether every job that is wanted is known: the history is complete, and there is no gap
-        that a time without order has left."""
-        return self.complete and self.read_through
+
+def progress_of(text: str) -> Progress:
+    """As it was written, also by an earlier version, which knew no profile: then how far the
+    history was read is found out anew. Raises ``msgspec.MsgspecError``."""
+    progress = msgspec.json.decode(text, type=Progress)
+    if "profile" not in msgspec.json.decode(text, type=dict):
+        return msgspec.structs.replace(progress, newest_at=None, frontier_at=None)
+    return progress

@@ -2,6 +2,8 @@
 
 import sqlite3
 
+from exporter.model import OUT_OF_WINDOW
+
 APPLICATION_ID = 0x45485043  # "EHPC"
 SCHEMA_VERSION = 2
 
@@ -11,6 +13,8 @@ FIXED_STATUSES = ("", "finished", "exited", "cancelled", "pending", "running")
 The empty one marks a job that is no longer active and whose end has not been seen yet.
 """
 SET_ASIDE_ID = 0
+OUT_OF_WINDOW_ID = -1
+"""Of ended jobs that are not wanted any longer: known, ranked, and not shown."""
 LAST_END_STATUS_ID = 3
 PENDING_ID = FIXED_STATUSES.index("pending")
 
@@ -68,6 +72,16 @@ def create(connection: sqlite3.Connection) -> None:
     connection.executemany(
         "INSERT INTO statuses (id, text) VALUES (?, ?)", enumerate(FIXED_STATUSES)
     )
+    know_hidden(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
+
+
+def know_hidden(connection: sqlite3.Connection) -> None:
+    """Name the status that a ledger of an earlier version may not have yet."""
+    known = connection.execute("SELECT 1 FROM statuses WHERE id = ?", (OUT_OF_WINDOW_ID,))
+    if known.fetchone() is None:
+        connection.execute(
+            "INSERT INTO statuses (id, text) VALUES (?, ?)", (OUT_OF_WINDOW_ID, OUT_OF_WINDOW)
+        )

@@ -17,10 +17,17 @@ from exporter.ledger.connection import connect, lay_out_or_check, translated, tu
 from exporter.ledger.counters import Activity, Counters
 from exporter.ledger.jobs import JobTable, Kept, TimeColumn
 from exporter.ledger.marks import Marks
-from exporter.ledger.records import Change, JobTotals, Progress, Tally, TallyKey
+from exporter.ledger.records import (
+    Change,
+    JobTotals,
+    Progress,
+    Tally,
+    TallyKey,
+    progress_of,
+)
 from exporter.ledger.suspects import GONE_KEPT_SECONDS, Suspects
 from exporter.ledger.totals import Move, Totals
-from exporter.model import Job
+from exporter.model import OUT_OF_WINDOW, Job
 
 __all__ = [
     "GONE_KEPT_SECONDS", "Ledger", "LedgerUnreadable", "LedgerUnwritable", "Marks", "TimeColumn",
@@ -122,8 +129,12 @@ class Ledger:
 
     # -- taking in -----------------------------------------------------------------------------
 
-    def apply(self, jobs: Sequence[Job]) -> list[Change]:
-        """Make the ledger agree with records of the remote list; returns what that changed."""
+    def apply(
+        self, jobs: Sequence[Job], accept: Callable[[Job, Job], bool] = lambda old, new: True
+    ) -> list[Change]:
+        """Make the ledger agree with records of the remote list; returns what that changed.
+
+        ``accept`` is asked of each job that is known and differs: (as it is known, as it came)."""
         by_uuid = {job.uuid: job for job in jobs}
         known = self._jobs.find(by_uuid)
         new = [job for uuid, job in by_uuid.items() if uuid not in known]
@@ -134,7 +145,7 @@ class Ledger:
         for uuid, job in by_uuid.items():
             if uuid in known:
                 old, row_number = known[uuid]
-                if old == job:
+                if old == job or not accept(old, job):
                     continue
                 rewritten.append((job, row_number))
                 moves.append((old, job))
@@ -193,14 +204,15 @@ class Ledger:
         """Suspect every job that a walk through the whole list did not meet. Returns how many."""
         return sum(self._suspect(batch) for batch in self._jobs.not_in(marks.table))
 
-    def drop_older(self, before_at: float) -> int:
-        """Forget ended jobs whose last change lies before a moment. Returns how many."""
-        return sum(self._take_out(batch) for batch in self._jobs.ended_before(before_at))
+    def age(self, before_at: float) -> None:
+        """Ended jobs whose last change lies before a moment are no longer shown."""
+        for batch in self._jobs.ended_before(before_at):
+            self.apply([job._replace(status=OUT_OF_WINDOW) for job, _ in batch])
 
-    def leave(self, status: str, is_in_it: Callable[[str], bool]) -> int:
+    def leave(self, status: str, is_in_it: Callable[[Job], bool]) -> int:
         """Set aside, in the empty status, the jobs of an active status that are no longer in it."""
         found = self._jobs.in_status(status)
-        left = [job._replace(status="") for job, _ in found if not is_in_it(job.uuid)]
+        left = [job._replace(status="") for job, _ in found if not is_in_it(job)]
         self.apply(left)
         return len(left)
 
@@ -240,9 +252,9 @@ class Ledger:
         """The statuses, other than end statuses, that some job is in."""
         return self._totals.active_statuses()
 
-    def active_jobs(self) -> Iterator[tuple[str, str, int]]:
-        """(uuid, status, modified_at) of every active job, newest change first."""
-        return self._jobs.active()
+    def active_jobs(self, by: TimeColumn = "modified_at") -> list[Job]:
+        """Every active job, that with the newest moment first."""
+        return self._jobs.active(by)
 
     def totals(self) -> dict[tuple[str, str, str], JobTotals]:
         """Jobs and cores by (status, queue, user); only where there is a job."""
@@ -311,7 +323,7 @@ class Ledger:
         if row is None:
             return Progress()
         try:
-            return msgspec.json.decode(row[0], type=Progress)
+            return progress_of(row[0])
         except msgspec.MsgspecError as error:
             raise LedgerUnreadable("its record of progress cannot be read") from error
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from exporter.ledger.records import JobTotals
-from exporter.model import END_STATUSES, Job
+from exporter.model import END_STATUSES, Job, hidden
 
 GroupKey = tuple[str, str, str]
 """(status, queue, user)"""
@@ -71,4 +71,5 @@ class Totals:
 
     def active_statuses(self) -> frozenset[str]:
         """The statuses, other than end statuses, that some job is in."""
-        return frozenset({status for status, _, _ in self._groups} - END_STATUSES - {""})
+        statuses = {status for status, _, _ in self._groups} - END_STATUSES
+        return frozenset(status for status in statuses if not hidden(status))

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from exporter.errors import ApiError, SyncError
 from exporter.model import JobListQuery, Page
+from exporter.profile import TraitName
 
 
 class Purpose(IntEnum):
@@ -37,11 +38,6 @@ class Finished(Generic[T]):
     value: T
 
 
-def asked(ask: Ask) -> Asking[Page]:
-    """One question, as a conversation of its own."""
-    return (yield ask)
-
-
 def advance(asking: Asking[T], answer: Page | ApiError | None) -> Ask | Finished[T]:
     """Give a conversation the answer to what it asked (None to start it); returns what it asks
     next. An error that it does not know how to live with comes back out."""
@@ -56,57 +52,30 @@ def advance(asking: Asking[T], answer: Page | ApiError | None) -> Ask | Finished
 Allowance = Callable[[Purpose], int]
 """How many calls the budget leaves for a purpose just now."""
 
-
-class OrderBroken(SyncError):  # noqa: N818 - says what is the matter
-    """The pages are not in the order that was asked for: it is not honoured, or no longer."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("order", message)
+_REASONS: dict[TraitName, str] = {"order": "order", "status_filter": "filter"}
 
 
-class SecondUnreadable(SyncError):  # noqa: N818 - says what is the matter
-    """The jobs of one second are in another order at every call, or leave it while they are read:
-    they cannot all be met."""
+class Contradiction(SyncError):  # noqa: N818 - says what is the matter
+    """An answer contradicts the profile. The sync ends without a trace, and the trait is found
+    anew."""
 
-    def __init__(self) -> None:
+    def __init__(self, trait: TraitName, evidence: str) -> None:
         super().__init__(
-            "order",
-            "jobs of the same second cannot all be read: they are not the same at every call",
-            advice="Nothing to do: the next sync tries again.",
+            _REASONS.get(trait, "payload"),
+            f"the server does not do what it did: {evidence}",
+            advice=f"Nothing is counted from it; the next sync finds out anew ({trait}).",
         )
+        self.trait: TraitName = trait
+        self.evidence = evidence
 
 
-class PageCutShort(SyncError):  # noqa: N818 - says what is the matter
-    """A page has fewer jobs than pages have, and the list goes on after it: jobs were left out."""
+class CollapseUnconfirmed(SyncError):  # noqa: N818 - says what is the matter
+    """A large part of the list, or of the active jobs, seems to be gone. A later sync must say so,
+    too, before it is believed."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str, known: int, left: int) -> None:
         super().__init__(
             "payload",
-            "a page of the list is shorter than others, although the list goes on",
-            advice="Nothing is counted from it; the next sync asks again.",
+            f"of {known} {what} the server shows {left}",
+            advice="Nothing is counted from it; it is believed if the next sync says so, too.",
         )
-
-
-class TotalTooSmall(SyncError):  # noqa: N818 - says what is the matter
-    """A page of the whole list reaches beyond its own total: that does not count the list."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "payload",
-            "the server sends more jobs than it says that there are",
-            advice="Its totals are looked at, and done without if it happens again.",
-        )
-
-
-class TotalTooLarge(SyncError):  # noqa: N818 - says what is the matter
-    """A filtered list ends before the total of its own last page says so: that counts otherwise."""
-
-    def __init__(self) -> None:
-        super().__init__("payload", "a filtered list ends before its total says so")
-
-
-class FilterBroken(SyncError):  # noqa: N818 - says what is the matter
-    """A filtered answer holds jobs that the filter excludes: it is not honoured."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("filter", message)

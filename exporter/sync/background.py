@@ -4,9 +4,8 @@ import logging
 
 from exporter.errors import ApiError, RefusedError, StateError, SyncError
 from exporter.sync.asking import Ask, Asking, Finished, advance
-from exporter.sync.calling import Caller
+from exporter.sync.calling import Caller, PollerParts
 from exporter.sync.keeping import Keeping
-from exporter.sync.parts import PollerParts
 from exporter.sync.replica import Replica
 
 _LOG = logging.getLogger(__name__)

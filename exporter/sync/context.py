@@ -1,36 +1,45 @@
-"""What the parts of one sync share: the ledger, its door, and what has been learned so far."""
+"""What the parts of one sync share: the ledger, its door, the profile, and how a page is asked for.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+Every page of every way comes through ``Sync.ask``, which holds it against the profile. What does
+not fit is a ``Contradiction``: nobody else infers anything about the server.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 from typing import Any
 
 import msgspec
 
+from exporter.errors import RefusedError, SyncError
 from exporter.ledger.records import Progress
-from exporter.ledger.store import Ledger
-from exporter.model import PAGE_LIMIT, JobListQuery, Page
-from exporter.sync.asking import Allowance, PageCutShort, Purpose, TotalTooSmall
-from exporter.sync.evidence import (
-    after_page,
-    by_last_change,
-    changed_at,
-    known_up_to_at,
-    unsorted,
+from exporter.ledger.store import Ledger, TimeColumn
+from exporter.model import PAGE_LIMIT, Job, JobListQuery, Page
+from exporter.profile import Profile, TraitName
+from exporter.sync.asking import (
+    Allowance,
+    Ask,
+    Asking,
+    CollapseUnconfirmed,
+    Contradiction,
+    Purpose,
 )
 from exporter.sync.intake import Intake
 
-SHORTEST_WINDOW_SECONDS = 3600.0
-"""Ended jobs are remembered at least so long, lest one still at the head be taken for new."""
+LATE_SECONDS = 10
+"""How much older than the newest known change a change may be stamped and still come next: the
+server's clocks are not quite monotone, and times have steps of one second."""
 
-FILTER_RETRY_INTERVALS = 6
-"""After so many audit intervals a filter that was ignored is tried again."""
+LEAST_COLLAPSE_JOBS = 20
+COLLAPSED_PART = 3
+"""If more than one in so many jobs is gone at once, that is a claim that needs a proof."""
 
-UNKNOWN_COST = 10**6
-
-DISTRUST_SECONDS = 3600.0
-LONGEST_DISTRUST_SECONDS = 86400.0
-MOST_DOUBLINGS = 10
+INFINITE = float("inf")
+STATUS_FILTERS = {"jobs_status": ("jobs_status",), "job_status": ("job_status",)}
+BOTH_FILTERS = ("jobs_status", "job_status")
+REQUEST_REFUSALS = frozenset({"request", "client", "internal"})
+"""Reasons for which a call is refused because of what it asks for, or may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +47,76 @@ class SyncSettings:
     """What the configuration says about syncing one cluster."""
 
     interval_seconds: float = 60.0
-    history_seconds: float = float("inf")
+    history_seconds: float = INFINITE
     """How far back ended jobs are counted; infinite for all, 0 for none."""
     audit_interval_seconds: float = 600.0
 
 
+def changed_at(job: Job) -> int:
+    """The moment of a job's last change; 0 for a job that has none."""
+    return job.modified_at or 0
+
+
+def submitted_at(job: Job) -> int:
+    """The moment of submission; 0 for a job that has none."""
+    return job.submitted_at or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """By which moment a list is sorted, newest first."""
+
+    sort_key: str | None
+    column: TimeColumn
+    moment: Callable[[Job], int]
+
+
+BY_CHANGE = Order("modified_time", "modified_at", changed_at)
+BY_SUBMISSION = Order("submitted_time", "submitted_at", submitted_at)
+BY_DEFAULT = Order(None, "submitted_at", submitted_at)
+"""By submission, where no order is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One of the lists that the server shows: all jobs or those in a status, in an order or in
+    whatever order it keeps (None)."""
+
+    order: Order | None = None
+    status: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A page, and where it stands in its list."""
+
+    jobs: Sequence[Job]
+    offset: int
+    total: int | None
+    """How many jobs the list has; None where that is not told, or not to be believed."""
+    told: int | None = None
+    """``total_count`` as it came."""
+    listing: Listing = Listing()
+    server_time_at: float | None = None
+
+    @property
+    def end(self) -> int:
+        """The place behind its last job."""
+        return self.offset + len(self.jobs)
+
+    @property
+    def uuids(self) -> list[str]:
+        """The identities on it."""
+        return [job.uuid for job in self.jobs]
+
+
+def newest_first(jobs: Sequence[Job], moment: Callable[[Job], int]) -> bool:
+    """Whether the jobs could be the answer of a server that sorts by a moment, newest first."""
+    return all(moment(newer) >= moment(older) for newer, older in pairwise(jobs))
+
+
 @dataclass(slots=True)
-class SyncContext:
+class Sync:
     """One sync of one cluster."""
 
     ledger: Ledger
@@ -53,164 +125,208 @@ class SyncContext:
     allowance: Allowance
     rng: Random
     now_at: float
-    known_end: int | None = None
-    """How long the list is, as an audit has found out where the server tells no total."""
+    """The server's time, as well as it is known."""
+    collapse_confirmed: bool = False
+    """Whether an earlier sync has seen the list, or the active jobs, collapse, too."""
+    overlapping: bool = True
+    """Whether changes that may be stamped late are read once more."""
+    overdue: bool = True
+    """Whether a total that does not fit has lasted longer than answers may be behind."""
+    longest_page: int = 0
+    _known_at_begin: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        expected = self.progress.expected
+        self._known_at_begin = self.ledger.size if expected is None else expected
 
     @property
     def progress(self) -> Progress:
         """How far the ledger is known to be right."""
         return self.ledger.progress
 
+    @property
+    def profile(self) -> Profile:
+        """What the server is known to do."""
+        return self.ledger.progress.profile
+
     def update(self, **changes: Any) -> None:
         """Change the progress; it is saved with the transaction."""
         self.ledger.progress = msgspec.structs.replace(self.ledger.progress, **changes)
 
-    def query(self, offset: int = 0, status: str | None = None) -> JobListQuery:
-        """A page of the list, newest change first unless the server refuses to sort."""
-        if self.progress.sort == "refused":
-            return unsorted(offset, status)
-        return by_last_change(offset, status)
+    def found(self, trait: TraitName, value: str, evidence: str) -> None:
+        """Note what calibration has found."""
+        self.update(profile=self.profile.found(trait, value, evidence, self.now_at))
 
-    def saw(self, page: Page) -> None:
-        """Learn from a page what every page can teach."""
-        learned = after_page(self.progress, page, PAGE_LIMIT)
-        if learned is not self.progress:
-            self.ledger.progress = learned
-
-    def require_full(self, page: Page, offset: int) -> None:
-        """A page of the whole list must be as long as pages are, or end the list. Raises
-        ``PageCutShort``: from such a page nothing follows of where jobs stand, or that they do not;
-        and ``TotalTooSmall``. (A head with such a total is taken for one without: see
-        ``saw_head``.)"""
-        total = page.total_count
-        if total is None:
-            return
-        if len(page.jobs) < min(self.progress.page_cap, total - offset):
-            raise PageCutShort
-        believed = self.progress.expected is not None
-        if page.jobs and offset > 0 and believed and total < offset + len(page.jobs):
-            raise TotalTooSmall
-
-    def saw_head(self, page: Page) -> None:
-        """Learn from the first page of the whole list."""
-        self.saw(page)
-        if page.total_count is None or page.total_count < len(page.jobs):
-            self.update(totals="missing", expected=None)
-        else:
-            totals = "unknown" if self.progress.totals == "missing" else self.progress.totals
-            self.update(totals=totals, expected=page.total_count)
+    # -- what the profile says -------------------------------------------------------------------
 
     @property
-    def order_trusted(self) -> bool:
-        """Whether the order by last change has been proven, and nothing speaks against it."""
-        return self.progress.sort == "honoured" and self.now_at >= self.progress.distrusted_until_at
-
-    def distrust_order(self) -> None:
-        """Some change did not move its job to the head: rely on other ways for a while, and the
-        longer the sooner it happens again."""
-        good_seconds = self.now_at - self.progress.distrusted_until_at
-        times = 1 if good_seconds > LONGEST_DISTRUST_SECONDS else self.progress.distrusted_times + 1
-        doubled = DISTRUST_SECONDS * 2 ** min(times - 1, MOST_DOUBLINGS)
-        pause = min(LONGEST_DISTRUST_SECONDS, doubled)
-        self.lose_order("unknown")
-        self.update(distrusted_until_at=self.now_at + pause, distrusted_times=times)
-
-    def lose_order(self, sort: str) -> None:
-        """The list is not sorted as asked. What is known stays known, up to now.
-
-        An order that has been proven may have been lost for one answer: it is proven again at once;
-        if that fails, or does not hold for long, it is tried rarely.
-        """
-        progress = self.progress
-        floor_at = known_up_to_at(progress) if self.all_known else None
-        if floor_at is None:
-            floor_at = progress.floor_at
-        self.update(
-            sort=sort,
-            newest_at=None,
-            frontier_at=None,
-            floor_at=floor_at,
-            sort_retry_at=self.now_at + self.settings.audit_interval_seconds,
-        )
-        lost_seconds = self.now_at - progress.order_lost_at
-        often = 0 <= lost_seconds < self.settings.audit_interval_seconds
-        if progress.sort == "honoured" and sort == "ignored" and not often:
-            self.update(sort_retry_at=self.now_at, order_lost_at=self.now_at)
-
-    def lose_filters(self) -> None:
-        """A filtered answer held other jobs, too. It is tried again after a while."""
-        retry_seconds = FILTER_RETRY_INTERVALS * self.settings.audit_interval_seconds
-        self.update(filters="ignored", filters_retry_at=self.now_at + retry_seconds)
-
-    def lose_hiding_filters(self, status: str) -> None:
-        """A filtered answer left the jobs of a status out. If it never showed any, and has been
-        believed, those behind the edge of a part of the history are yet to be found."""
-        believed = status not in self.progress.matched and not self.progress.filters_retry_at
-        self.lose_filters()
-        if believed and self.windowed:
-            edge_at, frontier_at = int(self.intake.window_from_at), self.progress.frontier_at
-            self.update(
-                active_known=False,
-                complete=False,
-                read_through=False,
-                frontier_at=None if frontier_at is None else max(frontier_at, edge_at),
-                floor_at=None,
-            )
-
-    def open_window(self) -> None:
-        """Say which part of the history is wanted, as of now."""
-        kept_seconds = self.settings.history_seconds
-        if kept_seconds != float("inf"):
-            kept_seconds = max(kept_seconds, SHORTEST_WINDOW_SECONDS)
-            self.intake.window_from_at = self.now_at - kept_seconds
+    def order(self) -> Order | None:
+        """The order that the server is known to give."""
+        orders = {"submission": BY_SUBMISSION, "default": BY_DEFAULT}
+        orders |= {"change": BY_CHANGE, "change_only": BY_CHANGE}
+        return orders.get(self.profile.order.value) if self.totals_told else None
 
     @property
-    def all_known(self) -> bool:
-        """See ``Progress``."""
-        return self.progress.all_known
+    def totals_told(self) -> bool:
+        """Whether ``total_count`` counts the whole list, as far as is known."""
+        return self.profile.total_count.value != "none"
 
     @property
-    def known_from_at(self) -> float:
-        """All jobs that changed after this moment are known, as far as the order holds; of older
-        ones, some."""
-        unread_at = -float("inf") if self.all_known else self.progress.frontier_at or 0
-        return max(unread_at, self.intake.window_from_at)
-
-    @property
-    def comparable(self) -> bool:
-        """Whether the size of a complete ledger must equal ``total_count``."""
-        return self.progress.expected is not None and not self.windowed
-
-    @property
-    def windowed(self) -> bool:
-        """Whether only a part of the history is kept, so that ``total_count`` counts more."""
-        return self.intake.window_from_at != float("-inf")
-
-    def may(self, purpose: Purpose, calls: int) -> bool:
-        """Whether the budget leaves this many calls."""
-        return self.allowance(purpose) >= calls
+    def filters(self) -> bool:
+        """Whether jobs can be asked for by status."""
+        return self.profile.status_filter.value not in ("none", "unknown")
 
     @property
     def page_size(self) -> int:
         """How many jobs a full page has, as far as is known."""
-        return self.progress.page_cap or PAGE_LIMIT
+        value = self.profile.page_size.value
+        return int(value) if value.isdigit() else max(self.longest_page, 1)
 
     @property
-    def whole_list_cost(self) -> int:
-        """Calls to read everything, about; very many while nobody can tell."""
-        jobs = self.progress.expected
-        if jobs is None:
-            if not self.progress.complete or self.windowed:
-                return UNKNOWN_COST
-            jobs = self.ledger.size
-        return max(1, -(-jobs // max(1, self.page_size - 1)))
+    def reaches_edge(self) -> bool:
+        """Whether all jobs are known down to where the history that is wanted ends."""
+        frontier_at = self.progress.frontier_at
+        if frontier_at is None:
+            return self.progress.newest_at is not None
+        return self.order is BY_CHANGE and frontier_at <= self.intake.window_from_at
+
+    def fits(self) -> bool:
+        """Whether the ledger has as many jobs as the list."""
+        return self.ledger.size + self.progress.unread == self.progress.expected
+
+    def pages_for(self, jobs: int) -> int:
+        """Calls to read so many jobs, about."""
+        return max(1, -(-jobs // max(1, min(PAGE_LIMIT, self.page_size) - 1)))
+
+    def may(self, purpose: Purpose, calls: int = 1) -> bool:
+        """Whether the budget leaves this many calls."""
+        return self.allowance(purpose) >= calls
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    def ask(
+        self, listing: Listing, offset: int = 0, purpose: Purpose = Purpose.FRESH, limit: int = PAGE_LIMIT
+    ) -> Asking[Placed]:
+        """One page, as the profile says that it must be. Raises ``Contradiction``."""
+        placed = yield from self._send(listing, max(0, offset), purpose, limit)
+        if self._collapsed(listing, placed):
+            # With another limit it is not the same page of a cache.
+            placed = yield from self._send(listing, max(0, offset), purpose, limit - 1)
+            if self._collapsed(listing, placed):
+                left = placed.total if placed.total is not None else len(placed.jobs)
+                raise CollapseUnconfirmed("jobs", self._known_at_begin, left)
+        self._check(listing, placed, limit)
+        if listing.status is None:
+            self.update(expected=placed.total)
+        return placed
+
+    def take(self, placed: Placed, *, audit: bool = False) -> None:
+        """Take the jobs of a page into the ledger."""
+        self.intake.take(placed.jobs, audit=audit)
+
+    def suspect_absent(self, order: Order, newest_at: float, oldest_at: float, placed: Placed) -> None:
+        """All known jobs between two moments that are not on a page are perhaps gone; where answers
+        may be behind, not those that have just changed."""
+        if self.profile.lag_seconds:
+            newest_at = min(newest_at, self.now_at - self.profile.lag_seconds)
+        if newest_at >= oldest_at:
+            self.ledger.suspect_between(newest_at, oldest_at, keep=placed.uuids, by=order.column)
+
+    def _send(
+        self, listing: Listing, offset: int, purpose: Purpose, limit: int
+    ) -> Asking[Placed]:
+        mirrored = offset + limit > self.profile.most_offset and listing.order is not None
+        ahead = (self.progress.expected or 0) - offset - limit
+        query = JobListQuery(
+            offset=max(0, ahead) if mirrored else offset,
+            limit=limit,
+            status=listing.status,
+            sort_key=listing.order.sort_key if listing.order else None,
+            descending=not mirrored,
+            filter_names=STATUS_FILTERS.get(self.profile.status_filter.value, BOTH_FILTERS),
+            zone_seconds=self._zone_seconds(),
+        )
+        if mirrored and query.offset + limit > self.profile.most_offset:
+            raise SyncError(
+                "depth",
+                f"the server shows {self.profile.depth.value} jobs from either end of the list,"
+                f" which has {self.progress.expected}",
+                advice="The history stays incomplete; active jobs are counted all the same.",
+            )
+        try:
+            page: Page = yield Ask(query, purpose)
+        except RefusedError as error:
+            if error.reason not in ("request", "client"):
+                raise
+            trait: TraitName = "order" if listing.status is None else "status_filter"
+            if offset and listing.status is None:
+                trait = "depth"
+            raise Contradiction(trait, f"a request was refused: {error}") from error
+        self.longest_page = max(self.longest_page, len(page.jobs))
+        jobs, told = page.jobs, page.total_count
+        if mirrored:
+            jobs = tuple(reversed(jobs))
+            offset = (told or 0) - query.offset - len(jobs)
+        total = self._believed(listing, told)
+        return Placed(jobs, offset, total, told, listing, page.server_time_at)
+
+    def _zone_seconds(self) -> int | None:
+        value = self.profile.zone.value
+        if value == "utc":
+            return 0
+        if value[:1] in "+-" and len(value) == 6:
+            seconds = int(value[1:3]) * 3600 + int(value[4:]) * 60
+            return -seconds if value[0] == "-" else seconds
+        return None
+
+    def _believed(self, listing: Listing, told: int | None) -> int | None:
+        value = self.profile.total_count.value
+        if value == "none" or (listing.status is not None and value != "filtered"):
+            return None
+        return told
+
+    def _collapsed(self, listing: Listing, placed: Placed) -> bool:
+        if listing.status is not None or self.collapse_confirmed:
+            return False
+        left = placed.total
+        if left is None:
+            left = 0 if not placed.jobs and placed.offset == 0 else self._known_at_begin
+        return collapsed(self._known_at_begin, left)
+
+    def _check(self, listing: Listing, placed: Placed, limit: int) -> None:
+        jobs, total = placed.jobs, placed.total
+        if listing.status is not None:
+            if any(job.status != listing.status for job in jobs):
+                raise Contradiction(
+                    "status_filter", "a page filtered by status holds jobs in another one"
+                )
+        elif total is not None:
+            if not jobs and placed.offset < total:
+                raise Contradiction(
+                    "depth" if placed.offset else "page_size",
+                    f"a page is empty at place {placed.offset} of {total}",
+                )
+            if jobs and placed.end > total:
+                raise Contradiction("total_count", "the list goes on beyond its total")
+            if len(jobs) < min(self.page_size, limit, total - placed.offset):
+                raise Contradiction(
+                    "page_size", f"a page has {len(jobs)} jobs, although the list goes on"
+                )
+        self._learn_page_size(placed, limit)
+        order = listing.order
+        if order is not None and self.order is not None and not newest_first(jobs, order.moment):
+            raise Contradiction("order", f"a page is not sorted by {order.sort_key or 'submission'}")
+
+    def _learn_page_size(self, placed: Placed, limit: int) -> None:
+        """The longest page yet seen, as soon as one is full or is followed by another."""
+        size, known = len(placed.jobs), self.profile.page_size.value
+        goes_on = placed.total is not None and placed.end < placed.total
+        longer = size > int(known) if known.isdigit() else size >= limit or goes_on
+        if size and longer:
+            self.found("page_size", str(size), "the longest page yet seen")
 
 
-def bottom_at(page: Page) -> int:
-    """The last change of the last job of a page."""
-    return changed_at(page.jobs[-1])
-
-
-def uuids(page: Page) -> Sequence[str]:
-    """The identities on a page."""
-    return [job.uuid for job in page.jobs]
+def collapsed(known: int, left: int) -> bool:
+    """Whether so large a part is gone that it needs a proof. Pure."""
+    lost = known - left
+    return lost > LEAST_COLLAPSE_JOBS and lost * COLLAPSED_PART > known

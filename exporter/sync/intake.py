@@ -1,16 +1,52 @@
-"""Taking records of the remote list into the ledger, counting every transition once."""
+"""Taking records of the remote list into the ledger, counting every transition once.
 
+Time does not run backwards: a record that is older than what is known, by its last change or by the
+life of a job, is a stale answer. It is believed when it still stands after a while, as that of a job
+that was queued again without a stamp does.
+"""
+
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from exporter.ledger.records import Change
+from exporter.ledger.records import Change, TallyKey
 from exporter.ledger.store import Ledger, Marks
-from exporter.model import Job
-from exporter.sync.evidence import changed_at
-from exporter.sync.transitions import transitions
+from exporter.model import END_STATUSES, OUT_OF_WINDOW, Job
+from exporter.snapshot import WAIT_BUCKETS_SECONDS
 
 RECENT_SECONDS = 3600.0
 """How long a (queue, user) without active jobs keeps its zeros (the metrics' contract)."""
+
+PATIENCE_SECONDS = 45.0
+"""So long an older record must stand before it is believed, if no lag is known."""
+
+_MOST_DOUBTED = 10_000
+
+
+@dataclass(slots=True)
+class Doubted:
+    """Records older than what is known, and when they were first seen; for all syncs of a ledger."""
+
+    since: dict[str, tuple[Job, float]] = field(default_factory=dict)
+
+    def stands(self, job: Job, now_at: float, patience_seconds: float) -> bool:
+        """Whether such a record has stood long enough; else it is remembered."""
+        known, since_at = self.since.get(job.uuid, (None, now_at))
+        if known == job and not 0 <= now_at - since_at < patience_seconds:
+            del self.since[job.uuid]
+            return True
+        if known != job:
+            if len(self.since) >= _MOST_DOUBTED:
+                self.since.clear()
+            self.since[job.uuid] = (job, now_at)
+        return False
+
+    def ripe(self, now_at: float, patience_seconds: float) -> list[Job]:
+        """Those that are worth another look."""
+        return [
+            job for job, at in self.since.values() if not 0 <= now_at - at < patience_seconds
+        ]
 
 
 @dataclass(slots=True)
@@ -22,10 +58,12 @@ class Intake:
     """The server's time when the ledger began."""
     now_at: float
     """The server's time now, as well as it is known."""
+    doubted: Doubted = field(default_factory=Doubted)
+    lag_seconds: float = 0.0
     window_from_at: float = float("-inf")
-    """Ended jobs that changed before this are not wanted."""
+    """Ended jobs that changed before this are not wanted: they are known, and not shown."""
     settled: bool = False
-    """Whether the ledger was complete when the sync began: only then can an audit find faults."""
+    """Whether the ledger was complete when the sync began: only then can a check find faults."""
     known_up_to_at: int | None = None
     """Every change stamped before this had been seen when the sync began."""
     also_mark: Marks | None = None
@@ -34,47 +72,136 @@ class Intake:
     changes: int = 0
     changed: dict[str, int] = field(default_factory=dict)
     """What has changed, and when, as this sync has seen it."""
+    stale_seconds: float = 0.0
+    """How far the answers of this sync were behind what is known, as older records show."""
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long an older record must stand."""
+        return max(PATIENCE_SECONDS, self.lag_seconds)
 
     def take(self, jobs: Sequence[Job], *, audit: bool = False) -> list[Change]:
         """Apply records. With ``audit``, count those that a delta ought to have brought."""
-        wanted = jobs
         if self.window_from_at != float("-inf"):
-            wanted = self._within_window(jobs)
+            jobs = [self._as_wanted(job) for job in jobs]
         if self.also_mark is not None:
             self.also_mark.add_met_elsewhere(job.uuid for job in jobs)
-        changes = self.ledger.apply(wanted)
+        changes = self.ledger.apply(jobs, accept=self._accept)
         for old, new in changes:
-            # In a window, what is older than it and unknown has been known, and has left it.
-            began_at = max(self.began_at, self.window_from_at)
-            for counted in transitions(old, new, began_at=began_at):
+            for counted in transitions(old, new, began_at=self.began_at):
                 self.ledger.tally(counted.key, seconds=counted.seconds, bucket=counted.bucket)
-            self.changed[new.uuid] = changed_at(new)
-            if new.ended and changed_at(new) >= self.now_at - RECENT_SECONDS:
-                self.ledger.note_activity(new.queue, new.user, changed_at(new))
+            self.changed[new.uuid] = new.modified_at or 0
+            if new.ended and (new.modified_at or 0) >= self.now_at - RECENT_SECONDS:
+                self.ledger.note_activity(new.queue, new.user, new.modified_at or 0)
         self.changes += len(changes)
-        if audit and self.settled:
-            self._judge(changes)
+        if audit and self.settled and self.known_up_to_at is not None:
+            self._judge(changes, self.known_up_to_at)
         return changes
 
     def correct(self, kind: str, jobs: int) -> None:
-        """Note that an audit has put jobs right."""
+        """Note that a check has put jobs right."""
         if jobs:
             self.corrections[kind] = self.corrections.get(kind, 0) + jobs
 
-    def _within_window(self, jobs: Sequence[Job]) -> list[Job]:
-        # A job that is known is followed to its end, however old; it leaves with the window.
-        known = self.ledger.known(job.uuid for job in jobs)
-        return [
-            job
-            for job in jobs
-            if not job.ended or changed_at(job) >= self.window_from_at or job.uuid in known
-        ]
+    def age(self) -> None:
+        """What has left the window is not shown any longer."""
+        if self.window_from_at != float("-inf"):
+            self.ledger.age(self.window_from_at)
 
-    def _judge(self, changes: Sequence[Change]) -> None:
-        if self.known_up_to_at is None:
-            return
+    def _as_wanted(self, job: Job) -> Job:
+        if job.ended and (job.modified_at or 0) < self.window_from_at:
+            return job._replace(status=OUT_OF_WINDOW)
+        return job
+
+    def _accept(self, old: Job, new: Job) -> bool:
+        if not older(old, new):
+            self.doubted.since.pop(new.uuid, None)
+            return True
+        if (new.modified_at or 0) < (old.modified_at or 0):
+            behind = self.now_at - (old.modified_at or 0)
+            self.stale_seconds = max(self.stale_seconds, behind)
+        return self.doubted.stands(new, self.now_at, self.patience_seconds)
+
+    def _judge(self, changes: Sequence[Change], known_up_to_at: int) -> None:
         for old, new in changes:
-            if changed_at(new) < self.known_up_to_at:
+            if (new.modified_at or 0) < known_up_to_at:
                 if old is not None and old.status == "":
                     continue  # it was known to have changed, only not to what
                 self.correct("missing" if old is None else "changed", 1)
+
+
+def older(old: Job, new: Job) -> bool:
+    """Whether a record is older than what is known of its job. Pure."""
+    if new.modified_at is None or old.modified_at is None or not old.status:
+        return False
+    if new.modified_at != old.modified_at:
+        return new.modified_at < old.modified_at
+    return _life(new) < _life(old)
+
+
+def _life(job: Job) -> int:
+    if job.status == "pending":
+        return 0
+    return 2 if job.ended or job.status == OUT_OF_WINDOW else 1
+
+
+class Counted(NamedTuple):
+    """One transition: the counter it goes to, and the bucket if it has a duration."""
+
+    key: TallyKey
+    seconds: float = 0.0
+    bucket: int | None = None
+
+
+def transitions(old: Job | None, new: Job, *, began_at: float) -> list[Counted]:
+    """What happened to a job since the last look, or, if it was unknown, since ``began_at``. Pure.
+
+    A transition is counted once, also when several happened between the looks, and nothing that
+    happened before the ledger began.
+    """
+    if OUT_OF_WINDOW in (new.status, old.status if old else ""):
+        return []
+    found: list[Counted] = []
+    if old is None and (new.submitted_at or new.modified_at or 0) >= began_at:
+        found.append(Counted(TallyKey("submitted", new.queue, "")))
+    if _started(old, new, began_at):
+        found.append(Counted(TallyKey("started", new.queue, "")))
+        found += _duration("wait", new.queue, "", new.submitted_at, new.started_at)
+    if _ended(old, new, began_at):
+        found.append(Counted(TallyKey("ended", new.queue, new.status)))
+        found += _duration("run", new.queue, new.status, new.started_at, new.modified_at)
+    return found
+
+
+def _started(old: Job | None, new: Job, began_at: float) -> bool:
+    if new.status == "pending":
+        return False  # whatever its record says of an earlier start
+    if new.started_at is None:
+        # The list gives no start time: that it runs now is all there is to go by.
+        return old is not None and new.status == "running" and old.status == "pending"
+    if old is None:
+        return new.started_at >= began_at
+    if old.started_at is None:
+        return old.status != "running"  # else it was counted when it was seen to run
+    return old.started_at != new.started_at or old.status == "pending"
+
+
+def _ended(old: Job | None, new: Job, began_at: float) -> bool:
+    if not new.ended:
+        return False
+    if old is None:
+        return (new.modified_at or 0) >= began_at
+    # Ended before, and again: it was requeued in between if it has started anew.
+    return old.status not in END_STATUSES or (
+        old.started_at != new.started_at and old.modified_at != new.modified_at
+    )
+
+
+def _duration(
+    kind: str, queue: str, status: str, from_at: int | None, to_at: int | None
+) -> list[Counted]:
+    if from_at is None or to_at is None:
+        return []
+    seconds = float(max(0, to_at - from_at))  # clocks of two machines may disagree a little
+    bucket = bisect_left(WAIT_BUCKETS_SECONDS, seconds)
+    return [Counted(TallyKey(kind, queue, status), seconds, bucket)]

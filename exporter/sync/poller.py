@@ -10,14 +10,12 @@ from exporter.api.budget import Demand
 from exporter.errors import ApiError, BudgetExhausted, StateError, Stopped, SyncError
 from exporter.ledger.store import Ledger
 from exporter.snapshot import ClusterSnapshot, ClusterState, SyncFailure
-from exporter.sync.audit import audit_calls_per_second
 from exporter.sync.background import Background
-from exporter.sync.calling import Caller
+from exporter.sync.calling import Caller, PollerParts
 from exporter.sync.keeping import Keeping
-from exporter.sync.parts import PollerParts
 from exporter.sync.replica import Refreshed, Replica
-from exporter.sync.schedule import first_wait_seconds, next_due_at, retry_wait_seconds
-from exporter.sync.telling import Rarely
+from exporter.sync.schedule import Rarely, first_wait_seconds, next_due_at, retry_wait_seconds
+from exporter.sync.verify import check_calls_per_second
 
 __all__ = ["Poller", "PollerParts"]
 
@@ -223,7 +221,7 @@ class Poller:
         """What a sync costs: known at once when the way changes or grows dearer, else smoothed."""
         before = self._state.strategy
         replica = self._keeping.replica
-        if before is None and replica is not None and replica.ledger.progress.sort == "unknown":
+        if before is None and replica is not None and replica.ledger.progress.newest_at is None:
             calls = min(calls, 3)  # the first sync is dearer than those that follow by delta
         if strategy != before or (strategy != "delta" and calls > self._cost):
             self._cost = float(calls)
@@ -237,7 +235,7 @@ class Poller:
         demand = Demand(
             settings.interval_seconds,
             self._cost,
-            audit_calls_per_second(settings),
+            check_calls_per_second(settings),
             history=replica is None or not replica.ledger.progress.complete,
         )
         self._parts.budget.declare(self._name, demand)

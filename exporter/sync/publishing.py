@@ -8,7 +8,7 @@ from typing import Literal
 
 from exporter.ledger.records import JobTotals, Tally, TallyKey
 from exporter.ledger.store import Ledger
-from exporter.model import END_STATUSES
+from exporter.model import END_STATUSES, hidden
 from exporter.snapshot import (
     WAIT_BUCKETS_SECONDS,
     ClusterSnapshot,
@@ -86,7 +86,7 @@ class Publisher:
         progress = ledger.progress
         if not progress.active_known:
             return None
-        totals = {key: value for key, value in ledger.totals().items() if key[0]}
+        totals = {key: value for key, value in ledger.totals().items() if not hidden(key[0])}
         recent = _recent_pairs(ledger, taken_at)
         queues = self._shown(ledger, "queue", totals, recent, self._rules.queue_limit)
         users = self._shown(ledger, "user", totals, recent, self._rules.user_limit)

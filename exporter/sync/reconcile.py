@@ -1,117 +1,315 @@
-"""Finding what differs between the ledger and the sorted list, by bisection over ranks.
+"""The one remedy: close in by ranks on what differs between ledger and list, and take it as it is.
 
-Between two boundaries (see ``ranks``) only the difference of the counts matters, so that halving the
-stretch between them closes in on a run of deleted jobs in ``log2`` calls.
+A *boundary* is a place between two jobs of a sorted list whose moments differ: so many jobs, all of
+a moment or later, stand in front of it. The ledger can count the same jobs. Where the two counts
+differ between two boundaries, something there does: ask for the page in the middle, make the ledger
+equal to it, and go on with the halves that still differ. The same serves for deletions, for what a
+check finds, for a gap after an outage, and for a history of which nothing is known yet.
 
-The search goes by the time of submission where the server sorts by it: nothing but a deletion moves
-a rank there, and what is deleted together was mostly submitted together. Else it goes by the last
-change, by which the list is known to be sorted.
+Ranks are counted from the end of the list: what is submitted while one looks moves every rank from
+the head, and none from the end. In the order of submission only a deletion moves one at all.
 """
 
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from exporter.errors import RefusedError
-from exporter.model import Page
-from exporter.sync.asking import Ask, Asking, OrderBroken, SecondUnreadable
-from exporter.sync.context import SyncContext
-from exporter.sync.ranks import (
-    BY_CHANGE,
-    BY_SUBMIT,
+from exporter.errors import SyncError
+from exporter.model import PAGE_LIMIT, Job
+from exporter.sync.asking import Asking, Purpose
+from exporter.sync.context import (
+    BY_SUBMISSION,
     INFINITE,
-    Boundary,
-    Ranked,
-    Stretch,
-    examine,
-    rank_page,
+    LATE_SECONDS,
+    Listing,
+    Order,
+    Placed,
+    Sync,
+    newest_first,
 )
-from exporter.sync.second import whole_second
+
+MOST_TIE_ROUNDS = 12
+CALLS_A_HALVING = 4
+MOST_STREWN_CALLS = 300
 
 
-def reconcile(ctx: SyncContext, head: Page) -> Asking[None]:
-    """Find and mend what differs between the ledger and the whole list, of which ``head`` is the
-    first page.
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """All jobs of the moment ``at`` or later stand in front of it."""
 
-    Jobs of the ledger that are not where they should be become suspects: the head of the list, read
-    once more afterwards, shows those that have only moved.
+    at: float
+    rank: int
+    """How many they are, counted from the list's end: 0 or negative."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The jobs between two boundaries."""
+
+    newer: Boundary
+    older: Boundary
+
+    @property
+    def listed(self) -> int:
+        """How many there are in the remote list. (Less than none is none: then the list has moved
+        between the calls that showed the two boundaries.)"""
+        return max(0, self.older.rank - self.newer.rank)
+
+    def known(self, sync: Sync, order: Order) -> int:
+        """How many there are in the ledger."""
+        return sync.ledger.count_between(self.newer.at - 1, self.older.at, by=order.column)
+
+    def differs(self, sync: Sync, order: Order) -> bool:
+        """Whether ledger and list count differently."""
+        return self.known(sync, order) != self.listed
+
+    def narrowed_by(self, found: Sequence[Boundary]) -> bool:
+        """Whether a page with these boundaries settles a part, or divides what is left."""
+        return bool(found) and found[0].at > self.older.at and found[-1].at < self.newer.at
+
+
+def whole(sync: Sync) -> Stretch:
+    """All of the list."""
+    total = sync.progress.expected or 0
+    return Stretch(Boundary(INFINITE, -total), Boundary(-INFINITE, 0))
+
+
+def boundaries(placed: Placed, order: Order) -> list[Boundary]:
+    """The boundaries on a page, newest first."""
+    total, moment = placed.total or 0, order.moment
+    found = [Boundary(INFINITE, -total)] if placed.offset == 0 else []
+    for index in range(1, len(placed.jobs)):
+        above = moment(placed.jobs[index - 1])
+        if above > moment(placed.jobs[index]):
+            found.append(Boundary(above, placed.offset + index - total))
+    # A page as long as was asked for may be followed by others: a server may count up to a limit.
+    if placed.end == total and len(placed.jobs) != PAGE_LIMIT:
+        found += [Boundary(moment(job), 0) for job in placed.jobs[-1:]]
+        found.append(Boundary(-INFINITE, 0))
+    return found
+
+
+def examine(sync: Sync, order: Order, placed: Placed) -> list[Boundary]:
+    """Make the ledger equal to a page, and return the boundaries between which it now is. Known
+    jobs between them that are not on it are suspected to be gone."""
+    sync.take(placed, audit=True)
+    found = boundaries(placed, order)
+    if len(found) >= 2:
+        sync.suspect_absent(order, found[0].at - 1, found[-1].at, placed)
+    return found
+
+
+def reconcile(sync: Sync, order: Order, *, purpose: Purpose = Purpose.FRESH) -> Asking[None]:
+    """Find and mend what differs between the ledger and the whole list.
+
+    What was deleted together stands together in one of the orders, and is strewn in the other: so
+    each is tried for as long as all is in one place, and then for as long as it takes.
     """
-    total = head.total_count or 0
-    whole = Stretch(Boundary(INFINITE, -total), Boundary(-INFINITE, 0))
-    # What was deleted together stands together in one of the orders, and is strewn in the other.
-    for together in (True, False):
-        if ctx.progress.sort_by_submit != "no":
-            try:
-                found = yield from search(ctx, replace(whole, ranking=BY_SUBMIT), together=together)
-            except (OrderBroken, RefusedError) as error:
-                if isinstance(error, RefusedError) and error.reason != "request":
-                    raise
-                ctx.ledger.restore_suspects()
-                ctx.update(sort_by_submit="no")
-            else:
-                if found:
-                    return
-        if (yield from search(ctx, whole, together=together)):
-            return
+    orders = [order]
+    if sync.profile.order.value == "change":
+        orders = [BY_SUBMISSION, order]
+    for together in (True, False) if len(orders) > 1 else (False,):
+        for each in orders:
+            most_calls = most_search_calls(sync, strewn=each is orders[-1])
+            if (
+                yield from search(
+                    sync, each, whole(sync), most_calls, purpose=purpose, together=together
+                )
+            ):
+                return
+
+
+def most_search_calls(sync: Sync, *, strewn: bool) -> int:
+    """How many calls a search may take before the next sync goes on."""
+    pages = sync.pages_for(sync.progress.expected or 0)
+    halvings = 8 + CALLS_A_HALVING * pages.bit_length()
+    return max(halvings, min(2 * pages, MOST_STREWN_CALLS)) if strewn else halvings
 
 
 def search(
-    ctx: SyncContext, whole: Stretch, first: Ranked | None = None, *, together: bool = False
+    sync: Sync,
+    order: Order,
+    stretch: Stretch,
+    most_calls: int,
+    *,
+    purpose: Purpose = Purpose.FRESH,
+    together: bool = False,
 ) -> Asking[bool]:
     """Close in on what differs within a stretch. False if that would take too many calls, or, with
     ``together``, as soon as it shows that it is not all in one place."""
-    open_stretches = [whole] if first is None else _split(whole, examine(ctx, first))
-    most_calls = 8 + 4 * max(1, (max(1, whole.listed) // ctx.page_size).bit_length())
-    if whole.ranking is BY_CHANGE:
-        most_calls = max(most_calls, min(2 * ctx.whole_list_cost, 300))
-    calls = 0
-    while open_stretches:
-        stretch = open_stretches.pop()
-        if not stretch.differs(ctx):
+    open_, calls = [stretch], 0
+    while open_:
+        part = open_.pop()
+        if not part.differs(sync, order):
             continue
         if calls >= most_calls:
             return False
-        # What is deleted is most often what is oldest: look at the very end before halving.
-        at_end = calls == 0 and stretch.older.at == -INFINITE and stretch.surplus(ctx) > 0
         calls += 1
-        ranked = yield from _probe(ctx, stretch, at_end=at_end)
-        boundaries = examine(ctx, ranked)
-        if stretch.listed > 0:  # else the page was to show that nothing is left there
-            open_stretches += _split(stretch, boundaries)
-        if together and sum(each.differs(ctx) for each in open_stretches) > 1:
+        placed = yield from _look_into(sync, order, part, first=calls == 1, purpose=purpose)
+        inside = [
+            each for each in examine(sync, order, placed)
+            if part.newer.at >= each.at >= part.older.at
+        ]  # fmt: skip
+        if inside and part.listed:  # else the page was to show that nothing is left there
+            halves = (Stretch(inside[-1], part.older), Stretch(part.newer, inside[0]))
+            open_ += [half for half in halves if half.newer.at > half.older.at]
+        if together and sum(each.differs(sync, order) for each in open_) > 1:
             return False
     return True
 
 
-def _probe(ctx: SyncContext, stretch: Stretch, *, at_end: bool) -> Asking[Ranked]:
-    base = ctx.progress.expected or 0
-    if at_end:
-        offset = stretch.older.rank + base - ctx.page_size + 1  # not a full page: it ends the list
-    elif stretch.listed < ctx.page_size - 1:
-        offset = stretch.newer.rank + base - 1  # with the job before it, to show the boundary
+def _look_into(
+    sync: Sync, order: Order, part: Stretch, *, first: bool, purpose: Purpose
+) -> Asking[Placed]:
+    """The page that tells most about a stretch, and all jobs of one second if no page shows more."""
+    total, size = sync.progress.expected or 0, max(2, sync.page_size)
+    known = part.known(sync, order)
+    offset = part.newer.rank + total - 1  # with the job before, to show the boundary
+    if first and part.older.at == -INFINITE and known > part.listed:
+        offset = total - size + 1  # the oldest are deleted most; not a full page: it ends the list
+    elif part.listed >= size - 1 and 2 * known >= part.listed:
+        offset += 1 + (part.listed - size) // 2
+    placed = yield from sync.ask(Listing(order), offset, purpose)
+    moments = [
+        moment for job in placed.jobs
+        if part.older.at <= (moment := order.moment(job)) < part.newer.at
+    ]  # fmt: skip
+    if moments and not part.narrowed_by(boundaries(placed, order)):
+        second = yield from whole_second(sync, order, placed, moments[len(moments) // 2], purpose)
+        placed = second or placed
+    return placed
+
+
+def whole_second(
+    sync: Sync, order: Order, placed: Placed, at: int, purpose: Purpose
+) -> Asking[Placed | None]:
+    """A page and its neighbours, so far that all jobs of a second are on them. Their order may differ
+    from call to call: so they are read until as many were met as there are places; None if that
+    cannot be."""
+    met: dict[str, Job] = {}
+    for _ in range(MOST_TIE_ROUNDS):
+        pages = yield from _pages_of_second(sync, order, placed, at, purpose)
+        places = [(place, job) for page in pages for place, job in enumerate(page.jobs, page.offset)]
+        first = max((place + 1 for place, job in places if order.moment(job) > at), default=pages[0].offset)
+        behind = min((place for place, job in places if order.moment(job) < at), default=pages[-1].end)
+        now = {job.uuid: job for _, job in places if order.moment(job) == at}
+        met = met | now if len(met | now) <= behind - first else now
+        if len(met) == behind - first:
+            above = [job for place, job in places if place == first - 1][:1]
+            below = [job for place, job in places if place == behind][-1:]
+            jobs = (*above, *met.values(), *below)
+            return replace(pages[-1], jobs=jobs, offset=first - len(above))
+    return None
+
+
+def _pages_of_second(
+    sync: Sync, order: Order, placed: Placed, at: int, purpose: Purpose
+) -> Asking[list[Placed]]:
+    top, step = placed, max(1, sync.page_size - 1)
+    while top.offset > 0 and (not top.jobs or order.moment(top.jobs[0]) <= at):
+        top = yield from sync.ask(Listing(order), top.offset - step, purpose)
+    pages = [top]
+    while pages[-1].jobs and order.moment(pages[-1].jobs[-1]) >= at:
+        last = pages[-1]
+        if last.total is not None and last.end >= last.total:
+            break
+        following = yield from sync.ask(Listing(order), last.end - 1, purpose)
+        if following.end <= last.end:
+            break
+        pages.append(following)
+    return pages
+
+
+def begin(sync: Sync, order: Order, head: Placed) -> None:
+    """An order has just been found: all is known down to the last moment on its head."""
+    if not head.jobs or not newest_first(head.jobs, order.moment):
+        return
+    sync.take(head)
+    found = boundaries(head, order)
+    lowest = found[-1] if found else Boundary(order.moment(head.jobs[0]) + 1, -(head.total or 0))
+    moments = [order.moment(job) for job in head.jobs]
+    newest_at = max((at for at in moments if at <= sync.now_at + LATE_SECONDS), default=moments[-1])
+    complete = sync.progress.complete
+    sync.update(newest_at=newest_at, frontier_at=int(sync.now_at), unread=0, complete=False)
+    _advance(sync, order, lowest)
+    if sync.progress.frontier_at is None:
+        sync.update(complete=complete)
+
+
+def fill(sync: Sync, order: Order, purpose: Purpose = Purpose.HISTORY) -> Asking[None]:
+    """The history, from the frontier down: to its end, to where the history that is wanted ends, or
+    to where as many jobs are known behind it as the list has."""
+    shift, back = -1, 1
+    while (at := sync.progress.frontier_at) is not None and sync.order is order:
+        if sync.reaches_edge:
+            return
+        offset = max(0, sync.ledger.count_between(INFINITE, at, by=order.column) + shift)
+        placed = yield from sync.ask(Listing(order), offset, purpose)
+        if sync.progress.frontier_at != at or sync.order is not order:
+            return  # a sync in between has left another one
+        if placed.offset and not (placed.jobs and order.moment(placed.jobs[0]) >= at):
+            shift, back = shift - back, 2 * back  # so many are gone that stood in front
+            continue
+        if placed.jobs and order.moment(placed.jobs[-1]) >= at and placed.end < (placed.total or 0):
+            sync.take(placed)
+            shift += max(1, len(placed.jobs) - 1)  # more stand in front than are known
+            continue
+        shift, back = -1, 1
+        if placed.jobs and not any(each.at < at for each in boundaries(placed, order)):
+            moment = order.moment(placed.jobs[-1])
+            placed = (yield from whole_second(sync, order, placed, moment, purpose)) or placed
+        lowest = min(examine(sync, order, placed), key=lambda each: each.at, default=None)
+        if lowest is None or lowest.at >= at:
+            raise SyncError("moving", "the history cannot be read on: it moves too fast")
+        _advance(sync, order, lowest)
+
+
+def _advance(sync: Sync, order: Order, lowest: Boundary) -> None:
+    """All is known down to a boundary."""
+    known_behind = sync.ledger.count_between(lowest.at - 1, -INFINITE, by=order.column)
+    unread = -lowest.rank - known_behind
+    if lowest.at == -INFINITE or unread == sync.progress.unread == 0:
+        sync.update(frontier_at=None, unread=0)
+    elif unread == sync.progress.unread:  # behind a gap, what was known goes on
+        sync.update(frontier_at=int(sync.intake.window_from_at))
     else:
-        offset = stretch.newer.rank + base + (stretch.listed - ctx.page_size) // 2
-    offset = max(0, offset)
-    page = yield Ask(stretch.ranking.query(offset))
-    ctx.saw_head(page)
-    ranked = rank_page(ctx, page, offset, stretch.ranking)
-    moments = [moment for job in page.jobs if stretch.holds(moment := stretch.ranking.moment(job))]
-    if moments and not stretch.narrowed_by(ranked.boundaries()):
-        with suppress(SecondUnreadable):  # then the next sync goes on
-            ranked = yield from whole_second(ctx, ranked, moments[len(moments) // 2])
-    return ranked
+        sync.update(frontier_at=int(lowest.at))
+        if sync.reaches_edge:
+            sync.update(unread=max(0, unread))
 
 
-def _split(stretch: Stretch, boundaries: list[Boundary]) -> list[Stretch]:
-    inside = [
-        boundary for boundary in boundaries if stretch.newer.at >= boundary.at >= stretch.older.at
-    ]
-    if not inside:
-        return []  # the list has moved away from under the search: the next sync goes on
-    return [
-        part
-        for part in (
-            replace(stretch, older=inside[0]),
-            replace(stretch, newer=inside[-1]),
-        )
-        if part.newer.at > part.older.at
-    ]
+def look_at(
+    sync: Sync, order: Order, moments: Sequence[int], purpose: Purpose
+) -> Asking[None]:
+    """The pages on which jobs of these moments stand, which are given newest first. All jobs in
+    front of them must be known."""
+    seen_down_to_at: float = INFINITE
+    for at in moments:
+        if at >= seen_down_to_at:
+            continue
+        if not sync.may(purpose):
+            return
+        offset = max(0, sync.ledger.count_between(INFINITE, at + 1, by=order.column) - 1)
+        seen_down_to_at = yield from _look_from(sync, order, at, offset, purpose)
+
+
+def _look_from(sync: Sync, order: Order, at: int, offset: int, purpose: Purpose) -> Asking[float]:
+    """Look at the jobs of a moment, which stand at a place or near it; returns down to which moment
+    all has been seen."""
+    back, in_front = 1, False
+    while True:
+        placed = yield from sync.ask(Listing(order), offset, purpose)
+        top = order.moment(placed.jobs[0]) if placed.jobs else -INFINITE
+        in_front = in_front or placed.offset == 0 or top > at
+        if not in_front:
+            offset, back = max(0, placed.offset - back), 2 * back
+            continue
+        found = boundaries(placed, order)
+        bottom = order.moment(placed.jobs[-1]) if placed.jobs else -INFINITE
+        if bottom == at and not (found and found[-1].at <= at):
+            placed = (yield from whole_second(sync, order, placed, at, purpose)) or placed
+        found = examine(sync, order, placed)
+        if not placed.jobs or (found and found[-1].at <= at):
+            return found[-1].at if found else at
+        if placed.total is None or placed.end >= placed.total:
+            return at
+        offset = max(placed.end - 2, placed.offset + 1)

@@ -9,12 +9,12 @@ from random import Random
 from exporter.api.payload import decode_page
 from exporter.errors import ApiError, SyncError
 from exporter.ledger.store import Ledger, open_ledger
-from exporter.model import END_STATUSES, JobListQuery, Page
+from exporter.model import END_STATUSES, JobListQuery, Page, hidden
 from exporter.simulator import Cloud, Dialect, JobList
 from exporter.simulator.dialect import DOCUMENTED
 from exporter.sync.asking import Allowance, Ask, Asking, Purpose, advance
-from exporter.sync.context import SHORTEST_WINDOW_SECONDS, SyncSettings
-from exporter.sync.replica import Refreshed, Replica
+from exporter.sync.context import SyncSettings
+from exporter.sync.replica import SHORTEST_WINDOW_SECONDS, Refreshed, Replica
 
 CLUSTER_ID = "ehpc-test"
 START_AT = 1_700_000_000.0
@@ -64,7 +64,7 @@ class PretendCluster:
         self.calls += 1
         params = {"offset": str(query.offset), "limit": str(query.limit)}
         if query.status:
-            params["jobs_status"] = query.status
+            params |= dict.fromkeys(query.filter_names, query.status)
         if query.sort_key:
             params |= {"sort_key": query.sort_key, "reverse": "1" if query.descending else "0"}
         answer = self.cloud.list_jobs(CLUSTER_ID, params, self.now_at)
@@ -142,7 +142,8 @@ class PretendCluster:
 
     def counted(self) -> Counter[tuple[str, str, str]]:
         """What the ledger says: jobs by (status, queue, user)."""
-        return Counter({key: totals.jobs for key, totals in self.ledger.totals().items()})
+        totals = self.ledger.totals().items()
+        return Counter({key: each.jobs for key, each in totals if not hidden(key[0])})
 
     def true_counts(self) -> Counter[tuple[str, str, str]]:
         """What a plain count over the remote list says, of the part of it that is wanted."""

@@ -1,0 +1,95 @@
+"""The profile: what one server is known to do, each trait with its evidence. Pure.
+
+The cloud's documentation, its own description and its console contradict each other, so nothing of
+them is taken for granted. *Calibration* (``sync/calibration.py``) finds each trait in a few calls;
+an answer that contradicts one has it found anew, later and later if that happens again and again.
+The profile is kept in the cluster's ledger, shown on the landing page and on ``/metrics``.
+"""
+
+from typing import Literal, get_args
+
+import msgspec
+
+TraitName = Literal["status_filter", "order", "total_count", "page_size", "depth", "zone", "lag"]
+TRAITS: tuple[TraitName, ...] = get_args(TraitName)
+
+UNKNOWN = "unknown"
+NONE = "none"
+NONE_PAUSE_SECONDS = 3600.0
+"""After so long it is tried again whether the server has what it did not have."""
+LONGEST_PAUSE_SECONDS = 86400.0
+_MOST_DOUBLINGS = 10
+
+
+class Trait(msgspec.Struct, frozen=True):
+    """One thing that a server does, in words that an operator reads."""
+
+    value: str = UNKNOWN
+    evidence: str = ""
+    at: float = 0.0
+    """The server's time when it was found, or contradicted."""
+    retry_at: float = 0.0
+    """Before this moment it is not calibrated anew."""
+    contradictions: int = 0
+    """How often in a row an answer has contradicted what was found."""
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """What one server is known to do."""
+
+    status_filter: Trait = Trait()
+    """The name of the status filter: ``both`` (both are sent, and it filters), ``jobs_status``,
+    ``job_status``, ``none``."""
+    order: Trait = Trait()
+    """``change`` (sorts by the last change, and by submission, too), ``change_only``,
+    ``submission``, ``default`` (by submission where no order is asked for), ``none``."""
+    total_count: Trait = Trait()
+    """What it counts in a filtered answer: ``filtered``, ``cluster``; ``none``: it is not told, or
+    not to be believed in any answer."""
+    page_size: Trait = Trait()
+    """The most jobs that an answer holds."""
+    depth: Trait = Trait()
+    """How deep an offset may reach: a number of jobs; ``unlimited`` as far as is known."""
+    zone: Trait = Trait()
+    """Of times that carry none: ``stamped`` (all carry one), ``configured``, ``utc``, ``+08:00``."""
+    lag: Trait = Trait()
+    """How far, in seconds, an answer may be behind an earlier one."""
+
+    def found(self, name: TraitName, value: str, evidence: str, now_at: float) -> "Profile":
+        """With a trait as calibration has found it."""
+        known: Trait = getattr(self, name)
+        if known.value == value != NONE:
+            return self
+        retry_at = now_at + NONE_PAUSE_SECONDS if value == NONE else known.retry_at
+        trait = Trait(value, evidence, now_at, retry_at, known.contradictions)
+        return msgspec.structs.replace(self, **{name: trait})
+
+    def contradicted(
+        self, name: TraitName, evidence: str, now_at: float, pause_seconds: float
+    ) -> "Profile":
+        """With a trait to be found anew: at once if this is the first time in a day, else after
+        ``pause_seconds``, doubled each time, up to a day."""
+        known: Trait = getattr(self, name)
+        often = 0 <= now_at - known.at < LONGEST_PAUSE_SECONDS and known.contradictions
+        times = known.contradictions + 1 if often else 1
+        pause = pause_seconds * 2 ** min(times - 2, _MOST_DOUBLINGS) if times > 1 else 0.0
+        retry_at = now_at + min(pause, LONGEST_PAUSE_SECONDS)
+        trait = Trait(UNKNOWN, evidence, now_at, retry_at, times)
+        return msgspec.structs.replace(self, **{name: trait})
+
+    def due(self, name: TraitName, now_at: float) -> bool:
+        """Whether a trait is to be calibrated now."""
+        trait: Trait = getattr(self, name)
+        # A retry further away than the longest pause was written by a clock that was wrong.
+        waits = 0 < trait.retry_at - now_at <= LONGEST_PAUSE_SECONDS
+        return trait.value in (UNKNOWN, NONE) and not waits
+
+    @property
+    def lag_seconds(self) -> float:
+        """How far an answer may be behind."""
+        return float(self.lag.value) if self.lag.value != UNKNOWN else 0.0
+
+    @property
+    def most_offset(self) -> float:
+        """Offsets from here on show nothing; infinite where no such limit is known."""
+        return float(self.depth.value) if self.depth.value.isdigit() else float("inf")

@@ -1,0 +1,81 @@
+"""Following a list in no order at all: right, slow, and in need of nothing.
+
+Where jobs can be asked for by status, the active ones are, at each sync, and the whole list is read
+between the syncs, as the budget allows; else each sync reads all of it. It is believed to be whole
+if its pages join and as many jobs were met as there are; only then are the others gone.
+"""
+
+from exporter.ledger.store import Marks
+from exporter.sync.asking import Asking, Contradiction, Purpose
+from exporter.sync.context import Listing, Placed, Sync
+from exporter.sync.reader import MetInMemory, read_whole, sweep
+from exporter.sync.verify import SWEPT_STATUSES, interval_at_rest
+
+SCAN = "scan"
+
+
+def sweeps(sync: Sync) -> bool:
+    """Whether the active jobs are fewer calls than the whole list."""
+    swept = sum(sync.pages_for(sync.ledger.count_status(status)) for status in SWEPT_STATUSES)
+    expected = sync.progress.expected
+    if expected is None:
+        expected = sync.ledger.size if sync.progress.complete else 10**9
+    return sync.filters and sync.pages_for(expected) > swept + 1
+
+
+def sweep_active(sync: Sync, head: Placed) -> Asking[None]:
+    """The active jobs by status; pending first: a job that starts in between is seen twice."""
+    sync.take(head)
+    for status in SWEPT_STATUSES:
+        yield from sweep(sync, status)
+    sync.update(active_known=True)
+
+
+def due(sync: Sync) -> bool:
+    """Whether the whole list is to be read between two syncs."""
+    scanned_at = sync.progress.checked_at.get(SCAN, 0.0)
+    fresh = 0 <= sync.now_at - scanned_at < interval_at_rest(sync.settings)
+    return not (fresh and sync.progress.complete)
+
+
+def scan(sync: Sync, marks: Marks, purpose: Purpose) -> Asking[None]:
+    """Read everything. What a sync sees while a scan goes on between syncs is met, too."""
+    known_up_to_at = sync.now_at
+    hidden: list[str] = []
+
+    def on_page(placed: Placed) -> bool:
+        hidden.extend(_hidden(sync, placed))
+        sync.take(placed)
+        return False
+
+    try:
+        yield from read_whole(sync, Listing(None), marks, on_page, purpose)
+        sync.ledger.drop_unmarked(marks)
+    finally:
+        marks.drop()
+    sync.intake.correct("deleted", sync.ledger.forget_suspects(sync.now_at))
+    if hidden:
+        raise Contradiction("status_filter", f"it hides a job that is {hidden[0]}")
+    sync.update(
+        complete=True,
+        active_known=True,
+        frontier_at=None,
+        unread=0,
+        checked_at={**sync.progress.checked_at, SCAN: known_up_to_at},
+    )
+
+
+def _hidden(sync: Sync, placed: Placed) -> list[str]:
+    """Statuses of jobs that a filter ought to have shown: not known, and as they are for long."""
+    if not sync.filters or not sync.progress.active_known:
+        return []
+    known = sync.ledger.known(placed.uuids)
+    long_ago_at = min(sync.progress.last_success_at or 0.0, sync.intake.began_at) - 60.0
+    return [
+        job.status for job in placed.jobs
+        if job.uuid not in known and job.status in SWEPT_STATUSES
+        and 0 < (job.modified_at or 0) < long_ago_at
+    ]  # fmt: skip
+
+
+__all__ = ["MetInMemory", "due", "scan", "sweep_active", "sweeps"]

@@ -1,0 +1,223 @@
+"""Finding the profile of a server, in few calls: at first contact, and again for what an answer has
+contradicted.
+
+Three traits are asked for: the name of the status filter (when the active jobs are first wanted),
+the order (between two syncs, once the active jobs are known), and how deep offsets reach (when a page
+was empty). The others show by themselves: the length of pages and what totals count on any page, the
+zone and the lag when something changes.
+"""
+
+from dataclasses import replace
+
+from exporter.errors import RefusedError
+from exporter.model import Job
+from exporter.sync.asking import Asking, Contradiction, Purpose
+from exporter.sync.context import (
+    BY_CHANGE,
+    BY_DEFAULT,
+    BY_SUBMISSION,
+    LATE_SECONDS,
+    REQUEST_REFUSALS,
+    Listing,
+    Order,
+    Placed,
+    Sync,
+    newest_first,
+)
+
+ORDER_CALLS = 4
+"""What the proof of an order costs."""
+WINDOWS = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 1_000_000)
+"""How many jobs servers are known to show, or might."""
+QUARTER_SECONDS = 900
+LAGS = (5, 10, 20, 30, 60, 120, 300)
+
+
+# -- the status filter ---------------------------------------------------------------------------
+
+
+def calibrate_filter(sync: Sync, head: Placed) -> Asking[None]:
+    """Under which name a status is asked for. Both names are sent; only a server that refuses that is
+    asked under each alone."""
+    statuses = {job.status for job in head.jobs}
+    status = next((each for each in ("pending", "running") if each in statuses), "pending")
+    for name in ("both", "jobs_status", "job_status"):
+        sync.found("status_filter", name, "being tried")
+        try:
+            evidence = yield from _filters(sync, head, status)
+        except Contradiction as contradiction:
+            if isinstance(contradiction.__cause__, RefusedError):
+                continue
+            sync.found("status_filter", "none", contradiction.evidence)
+            return
+        sync.found("status_filter", "unknown", "")
+        sync.found("status_filter", name, evidence)
+        return
+    sync.found("status_filter", "none", "a request with a status is refused under either name")
+
+
+def _filters(sync: Sync, head: Placed, status: str) -> Asking[str]:
+    """Why the filter is believed. Raises ``Contradiction``."""
+    placed = yield from sync.ask(replace(head.listing, status=status))
+    listed = [job for job in head.jobs if job.status == status]
+    if not placed.jobs:
+        return (yield from _shows_none(sync, head, status, len(listed)))
+    told, shown = placed.told, len(placed.jobs)
+    if told == shown or shown >= min(sync.page_size, 100) or shown > len(listed):
+        return f"asked for {status} jobs, it shows {shown} of them and no others"
+    # The same as on the head, and no total to tell: perhaps the page was cut before the filter.
+    place = next((place for place, job in enumerate(head.jobs) if job.status != status), shown)
+    if place < shown:
+        one = yield from sync.ask(replace(head.listing, status=status), place, limit=1)
+        if not one.jobs:
+            raise Contradiction("status_filter", "it filters a page after it was cut off the list")
+    return f"asked for {status} jobs, it shows the {shown} that the list begins with"
+
+
+def _shows_none(sync: Sync, head: Placed, status: str, listed: int) -> Asking[str]:
+    """The filter matches nothing: does it ever match anything?"""
+    if listed:
+        again = yield from sync.ask(replace(head.listing, status=status), limit=99)
+        if not again.jobs:
+            raise Contradiction("status_filter", f"it hides {listed} jobs that are {status}")
+    other = next((job.status for job in head.jobs if job.ended), None)
+    if other is None:
+        return f"no job is {status}, and it shows none"
+    placed = yield from sync.ask(replace(head.listing, status=other), limit=1)
+    if not placed.jobs:
+        raise Contradiction("status_filter", f"it hides jobs that are {other}")
+    return f"no job is {status}, and it shows none; asked for {other} ones, it shows some"
+
+
+# -- the order -----------------------------------------------------------------------------------
+
+
+def calibrate_order(sync: Sync) -> Asking[Placed | None]:
+    """Which order the list can be had in; returns its head in that order, None where there is none."""
+    refused = 0
+    evidence = "no order could be proven"
+    for order, value in ((BY_CHANGE, "change"), (BY_SUBMISSION, "submission"), (BY_DEFAULT, "default")):
+        try:
+            head = yield from _prove(sync, order)
+        except RefusedError as error:
+            if error.reason not in REQUEST_REFUSALS:
+                raise
+            refused += 1
+            continue
+        except Contradiction as contradiction:
+            if contradiction.trait not in ("order", "depth"):
+                raise
+            evidence = contradiction.evidence
+            continue
+        if head is None:
+            return None  # nothing speaks against it, and nothing proves it yet
+        if order is BY_CHANGE and not (yield from _also_by_submission(sync)):
+            value = "change_only"
+        sync.found("order", value, f"pages from here and there are sorted by {order.column}")
+        return head
+    sync.found("order", "none", evidence)
+    return None
+
+
+def _prove(sync: Sync, order: Order) -> Asking[Placed | None]:
+    """The head, if pages from random places, the last one and then the head are each in order, and
+    none begins newer than the one above it. Raises ``Contradiction``; None if all their times are
+    the same."""
+    total = sync.progress.expected or 0
+    last = total - sync.page_size
+    places = sorted(sync.rng.randrange(max(1, last)) for _ in range(2)) + [last] if last > 0 else []
+    above_at, met = float("inf"), dict[str, int]()
+    deepest: list[Job] = []
+    for place in places:
+        placed = yield from _sorted_page(sync, order, place)
+        if placed.jobs and order.moment(placed.jobs[0]) > above_at:
+            raise Contradiction("order", f"a page is newer than one above it by {order.column}")
+        above_at = order.moment(placed.jobs[0]) if placed.jobs else above_at
+        met |= {job.uuid: order.moment(job) for job in placed.jobs}
+        deepest = list(placed.jobs)
+    head = yield from _sorted_page(sync, order, 0)
+    if not head.jobs or not deepest:
+        return None
+    bottom_at, on_head = order.moment(head.jobs[-1]), set(head.uuids)
+    if any(at > bottom_at and uuid not in on_head for uuid, at in met.items()):
+        raise Contradiction("order", f"a job is not on the head, where it ought to be by {order.column}")
+    if len({order.moment(job) for job in (*head.jobs, *deepest)}) < 2:
+        return None
+    return head
+
+
+def _sorted_page(sync: Sync, order: Order, place: int) -> Asking[Placed]:
+    placed = yield from sync.ask(Listing(order), place)
+    if not newest_first(placed.jobs, order.moment):
+        raise Contradiction("order", f"a page is not sorted by {order.sort_key or 'submission'}")
+    sync.take(placed)
+    return placed
+
+
+def _also_by_submission(sync: Sync) -> Asking[bool]:
+    """Whether the list can be had by submission as well: there ranks stand still."""
+    last = (sync.progress.expected or 0) - sync.page_size
+    try:
+        upper = yield from _sorted_page(sync, BY_SUBMISSION, max(0, last) // 2)
+        lower = yield from _sorted_page(sync, BY_SUBMISSION, max(0, last))
+    except (RefusedError, Contradiction):
+        return False
+    if not upper.jobs or not lower.jobs:
+        return False
+    return BY_SUBMISSION.moment(upper.jobs[0]) >= BY_SUBMISSION.moment(lower.jobs[0])
+
+
+# -- how deep offsets reach ------------------------------------------------------------------------
+
+
+def calibrate_depth(sync: Sync) -> Asking[None]:
+    """How many jobs the server shows, of those that its total tells of."""
+    total = sync.progress.expected or 0
+    reached, beyond = 0, len(WINDOWS)
+    windows = [*WINDOWS]
+    sync.found("depth", "unlimited", "being tried")
+    while reached < beyond:
+        middle = (reached + beyond) // 2
+        place = windows[middle] - sync.page_size
+        if place >= total:
+            beyond = middle
+            continue
+        try:
+            shown = bool((yield from sync.ask(Listing(sync.order), place)).jobs)
+        except Contradiction as contradiction:
+            if contradiction.trait != "depth":
+                raise
+            shown = False
+        reached, beyond = (middle + 1, beyond) if shown else (reached, middle)
+    within = [window for window in windows[:reached] if window < total]
+    at_end = reached == len(windows) or windows[reached] - sync.page_size >= total
+    if at_end:
+        at_end = yield from _shows_last(sync, total)
+    value = "unlimited" if at_end or not within else str(within[-1])
+    sync.found("depth", "unknown", "")
+    sync.found("depth", value, f"of {total} jobs, pages were shown up to place {value}")
+
+
+def _shows_last(sync: Sync, total: int) -> Asking[bool]:
+    try:
+        return bool((yield from sync.ask(Listing(sync.order), total - 1)).jobs)
+    except Contradiction:
+        return False
+
+
+# -- what shows by itself --------------------------------------------------------------------------
+
+
+def learn_lag(sync: Sync) -> None:
+    """An answer was older than what was known: it may be so again."""
+    behind = sync.intake.stale_seconds
+    if behind <= max(0.0, sync.profile.lag_seconds) or behind > LAGS[-1]:
+        return
+    value = next(str(each) for each in LAGS if each >= behind)
+    sync.found("lag", value, f"an answer was {behind:.0f} s behind an earlier one")
+
+
+__all__ = [
+    "LATE_SECONDS", "ORDER_CALLS", "Purpose", "calibrate_depth", "calibrate_filter",
+    "calibrate_order", "learn_lag",
+]  # fmt: skip

@@ -1,0 +1,227 @@
+"""Reading a list that moves while one pages through it; the only reader.
+
+Offsets shift under it: what is inserted before them moves jobs down, so that they are seen twice;
+what is deleted, or leaves the filter, moves jobs up, so that they would be missed. So each page
+overlaps the one before by a job, and joins only if it begins with one that was met, or, in a sorted
+list, with one that is newer than the last; or if the totals say that no more jobs have left than the
+pages overlap. Else the reader steps back.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from exporter.errors import SyncError
+from exporter.model import PAGE_LIMIT
+from exporter.profile import TraitName
+from exporter.sync.asking import Asking, CollapseUnconfirmed, Contradiction, Purpose
+from exporter.sync.context import Listing, Placed, Sync, collapsed
+
+FIRST_STEP_BACK = 10
+MOST_STEPS_BACK = 12
+FRUITLESS_STEPS_BACK = 3
+MOST_FRUITLESS_PAGES = 50
+MOST_ROUNDS = 12
+FRUITLESS_ROUNDS = 3
+
+
+class Met(Protocol):
+    """The jobs that a reader has met."""
+
+    count: int
+
+    def add(self, uuids: Iterable[str]) -> None:
+        """Add them."""
+        ...
+
+    def has(self, uuid: str) -> bool:
+        """Whether it was added."""
+        ...
+
+
+class MetInMemory:
+    """For lists of moderate length."""
+
+    def __init__(self) -> None:
+        self._uuids: set[str] = set()
+        self.count = 0
+
+    def add(self, uuids: Iterable[str]) -> None:
+        """See ``Met``."""
+        self._uuids.update(uuids)
+        self.count = len(self._uuids)
+
+    def has(self, uuid: str) -> bool:
+        """See ``Met``."""
+        return uuid in self._uuids
+
+
+OnPage = Callable[[Placed], bool]
+"""Called with each page that joins; True ends the reading."""
+
+
+def read(
+    sync: Sync,
+    listing: Listing,
+    on_page: OnPage,
+    met: Met,
+    *,
+    purpose: Purpose = Purpose.FRESH,
+    after: Placed | None = None,
+    strict: bool = True,
+) -> Asking[int | None]:
+    """Read until ``on_page`` says so (None), or to the end: how many jobs the list has, by the place
+    of the last one. ``after`` is a page that was read before. Without ``strict``, pages join by
+    totals alone: for servers that put equal jobs in another order at every call."""
+    previous, offset = after, 0
+    if previous is not None:
+        met.add(previous.uuids)
+        offset = max(1, len(previous.jobs)) - 1 + previous.offset
+        if _ends(previous, None):
+            return _length(previous)
+    steps_back = fruitless = restarts = 0
+    while True:
+        placed = yield from sync.ask(listing, offset, purpose)
+        if previous is not None and not placed.jobs and placed.offset == previous.end:
+            return _length(placed)
+        if previous is not None and placed.offset > 0:
+            if not _joins(listing, placed, previous, met, steps_back, strict=strict):
+                offset = max(0, placed.offset - FIRST_STEP_BACK * 2**steps_back)
+                steps_back += 1
+                restarts += offset == 0
+                if steps_back > MOST_STEPS_BACK or restarts > FRUITLESS_STEPS_BACK:
+                    raise SyncError("moving", "the pages of the list do not join: it moves too fast")
+                continue
+        steps_back = 0
+        nothing_new = all(met.has(uuid) for uuid in placed.uuids)
+        fruitless = fruitless + 1 if nothing_new else 0
+        if fruitless > MOST_FRUITLESS_PAGES + 2 * met.count // max(1, sync.page_size):
+            raise SyncError("moving", "the list repeats itself without coming to an end")
+        met.add(placed.uuids)
+        if on_page(placed):
+            return None
+        if _ends(placed, previous):
+            return _length(placed)
+        previous = placed
+        offset = max(placed.end - 1, placed.offset + 1 if len(placed.jobs) == 1 else 0)
+
+
+def _length(last: Placed) -> int:
+    """How many jobs a list has: as its total says, or by the place of its last one."""
+    return last.end if last.total is None else max(last.total, last.end)
+
+
+def _ends(placed: Placed, previous: Placed | None) -> bool:
+    """Whether the list certainly ends with a page: as its total says, or as nothing follows the last
+    job that was known. A short page alone proves nothing."""
+    if not placed.jobs:
+        return True
+    if placed.total is not None:
+        # A page as long as was asked for proves nothing: a server may count up to a limit only.
+        return placed.end == placed.total and len(placed.jobs) < PAGE_LIMIT
+    return previous is not None and len(placed.jobs) == 1 and placed.offset == previous.end - 1
+
+
+def _joins(
+    listing: Listing, placed: Placed, previous: Placed, met: Met, steps_back: int, *, strict: bool
+) -> bool:
+    if not placed.jobs or not previous.jobs:
+        return False
+    left = None
+    if previous.total is not None and placed.total is not None:
+        left = previous.total - placed.total
+    few_left = left is not None and left <= previous.end - placed.offset
+    if not strict:
+        return left is None or few_left
+    first, last = placed.jobs[0], previous.jobs[-1]
+    if met.has(first.uuid):
+        return True
+    if listing.order is None:
+        return False
+    first_at, last_at = listing.order.moment(first), listing.order.moment(last)
+    if first_at != last_at:
+        return first_at > last_at
+    # Within one second the order may differ from call to call.
+    return few_left or steps_back >= FRUITLESS_STEPS_BACK
+
+
+def read_whole(
+    sync: Sync, listing: Listing, met: Met, on_page: OnPage, purpose: Purpose = Purpose.FRESH
+) -> Asking[int]:
+    """Read a list until as many jobs were met as it has; returns how many. Raises ``Contradiction``
+    if its total says otherwise for long."""
+    strict, fruitless = True, 0
+    for _ in range(MOST_ROUNDS):
+        met_before = met.count
+        try:
+            jobs = yield from read(sync, listing, on_page, met, purpose=purpose, strict=strict)
+        except SyncError as error:
+            if error.reason != "moving" or not strict:
+                raise
+            strict = False
+            continue
+        if jobs is None or met.count >= jobs:
+            return jobs or met.count
+        jobs = yield from _read_inserted(sync, listing, met, on_page, purpose, jobs)
+        if met.count >= jobs:
+            return jobs
+        strict = False  # it joined, perhaps by luck
+        fruitless = fruitless + 1 if met.count == met_before else 0
+        if fruitless >= FRUITLESS_ROUNDS:
+            break
+    trait: TraitName = "total_count" if listing.status is None else "status_filter"
+    raise Contradiction(trait, f"of {jobs} jobs that it tells of, {met.count} can be read")
+
+
+def _read_inserted(
+    sync: Sync, listing: Listing, met: Met, on_page: OnPage, purpose: Purpose, jobs: int
+) -> Asking[int]:
+    """What was inserted at the head while the reader was further down. Returns how many there are."""
+    offset = 0
+    while met.count < jobs:
+        placed = yield from sync.ask(listing, offset, purpose)
+        jobs = placed.total if placed.total is not None else jobs
+        nothing_new = all(met.has(uuid) for uuid in placed.uuids)
+        met.add(placed.uuids)
+        on_page(placed)
+        if nothing_new:
+            break
+        offset += max(1, len(placed.jobs) - 1)
+    return jobs
+
+
+def sweep(sync: Sync, status: str, purpose: Purpose = Purpose.FRESH) -> Asking[None]:
+    """Read all jobs in a status. Those that were in it, and are not any more, are set aside until it
+    is known what became of them."""
+    known = sync.ledger.count_status(status)
+    listing, met = Listing(sync.order, status), MetInMemory()
+    last: list[Placed] = []
+
+    def on_page(placed: Placed) -> bool:
+        last[:] = [placed]
+        sync.take(placed)
+        return False
+
+    jobs = yield from read_whole(sync, listing, met, on_page, purpose)
+    _learn_what_totals_count(sync, status, last[0], jobs)
+    if collapsed(known, met.count) and not sync.collapse_confirmed:
+        met_before = met.count
+        jobs = yield from read_whole(sync, listing, met, on_page, purpose)
+        if collapsed(known, met.count):
+            raise CollapseUnconfirmed(f"{status} jobs", known, met_before)
+    changed_before_at = sync.now_at - sync.profile.lag_seconds
+    sync.ledger.leave(
+        status,
+        lambda job: met.has(job.uuid) or bool(
+            sync.profile.lag_seconds and (job.modified_at or 0) >= changed_before_at
+        ),
+    )
+
+
+def _learn_what_totals_count(sync: Sync, status: str, last: Placed, jobs: int) -> None:
+    if sync.profile.total_count.value != "unknown" or last.told is None:
+        return
+    if last.told == jobs:
+        if jobs != sync.progress.expected:
+            sync.found("total_count", "filtered", f"{jobs} jobs are {status}, and so it says")
+    elif last.told == sync.progress.expected:
+        sync.found("total_count", "cluster", f"{jobs} jobs are {status}, and it says {last.told}")
