@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from exporter.errors import RefusedError
 from exporter.model import Job
+from exporter.profile import UNKNOWN
 from exporter.sync.asking import Asking, Contradiction, Purpose
 from exporter.sync.context import (
     BY_CHANGE,
@@ -65,6 +66,8 @@ def _filters(sync: Sync, head: Placed, status: str) -> Asking[str]:
     told, shown = placed.told, len(placed.jobs)
     if told == shown or shown >= min(sync.page_size, 100) or shown > len(listed):
         return f"asked for {status} jobs, it shows {shown} of them and no others"
+    if sync.profile.status_filter.contradictions:
+        raise Contradiction("status_filter", "it shows fewer jobs than there are")
     # The same as on the head, and no total to tell: perhaps the page was cut before the filter.
     place = next((place for place, job in enumerate(head.jobs) if job.status != status), shown)
     if place < shown:
@@ -171,37 +174,28 @@ def _also_by_submission(sync: Sync) -> Asking[bool]:
 
 
 def calibrate_depth(sync: Sync) -> Asking[None]:
-    """How many jobs the server shows, of those that its total tells of."""
-    total = sync.progress.expected or 0
-    reached, beyond = 0, len(WINDOWS)
-    windows = [*WINDOWS]
+    """How many jobs the server shows, of those that its total tells of; or whether it miscounts."""
+    total, listing = sync.progress.expected or 0, Listing(sync.order or BY_CHANGE)
+    windows = [window for window in WINDOWS if window < total]
+    reached, beyond = 0, len(windows)
     sync.found("depth", "unlimited", "being tried")
     while reached < beyond:
         middle = (reached + beyond) // 2
-        place = windows[middle] - sync.page_size
-        if place >= total:
-            beyond = middle
-            continue
-        try:
-            shown = bool((yield from sync.ask(Listing(sync.order), place)).jobs)
-        except Contradiction as contradiction:
-            if contradiction.trait != "depth":
-                raise
-            shown = False
+        shown = yield from _shows(sync, listing, windows[middle] - 1)
         reached, beyond = (middle + 1, beyond) if shown else (reached, middle)
-    within = [window for window in windows[:reached] if window < total]
-    at_end = reached == len(windows) or windows[reached] - sync.page_size >= total
-    if at_end:
-        at_end = yield from _shows_last(sync, total)
-    value = "unlimited" if at_end or not within else str(within[-1])
-    sync.found("depth", "unknown", "")
-    sync.found("depth", value, f"of {total} jobs, pages were shown up to place {value}")
+    last = yield from _shows(sync, listing, total - 1)
+    value = str(windows[reached - 1]) if reached and not last else "unlimited"
+    sync.found("depth", UNKNOWN, "")
+    sync.found("depth", value, f"of {total} jobs, it shows {total if last else value}")
 
 
-def _shows_last(sync: Sync, total: int) -> Asking[bool]:
+def _shows(sync: Sync, listing: Listing, place: int) -> Asking[bool]:
+    """Whether there is a job at a place. Asked for alone, it tells nothing of pages."""
     try:
-        return bool((yield from sync.ask(Listing(sync.order), total - 1)).jobs)
-    except Contradiction:
+        return bool((yield from sync.ask(listing, place, limit=1)).jobs)
+    except (RefusedError, Contradiction) as error:
+        if isinstance(error, Contradiction) and error.trait != "depth":
+            raise
         return False
 
 

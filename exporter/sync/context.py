@@ -116,10 +116,18 @@ def newest_first(jobs: Sequence[Job], moment: Callable[[Job], int]) -> bool:
 
 
 @dataclass(slots=True)
+class Server:
+    """What is known of the server that serves a cluster, also by syncs that failed."""
+
+    profile: Profile = field(default_factory=Profile)
+
+
+@dataclass(slots=True)
 class Sync:
     """One sync of one cluster."""
 
     ledger: Ledger
+    server: Server
     intake: Intake
     settings: SyncSettings
     allowance: Allowance
@@ -134,6 +142,7 @@ class Sync:
     """Whether a total that does not fit has lasted longer than answers may be behind."""
     longest_page: int = 0
     _known_at_begin: int = field(init=False)
+    _totals: dict[str | None, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         expected = self.progress.expected
@@ -147,7 +156,7 @@ class Sync:
     @property
     def profile(self) -> Profile:
         """What the server is known to do."""
-        return self.ledger.progress.profile
+        return self.server.profile
 
     def update(self, **changes: Any) -> None:
         """Change the progress; it is saved with the transaction."""
@@ -155,7 +164,7 @@ class Sync:
 
     def found(self, trait: TraitName, value: str, evidence: str) -> None:
         """Note what calibration has found."""
-        self.update(profile=self.profile.found(trait, value, evidence, self.now_at))
+        self.server.profile = self.profile.found(trait, value, evidence, self.now_at)
 
     # -- what the profile says -------------------------------------------------------------------
 
@@ -215,10 +224,30 @@ class Sync:
             if self._collapsed(listing, placed):
                 left = placed.total if placed.total is not None else len(placed.jobs)
                 raise CollapseUnconfirmed("jobs", self._known_at_begin, left)
+        if listing.status is None and self._short(placed, limit):
+            yield from self._judge_short(listing, placed, purpose, limit)
         self._check(listing, placed, limit)
         if listing.status is None:
             self.update(expected=placed.total)
         return placed
+
+    def _short(self, placed: Placed, limit: int) -> bool:
+        total, size = placed.total, min(self.page_size, limit)
+        if placed.offset + limit > self.profile.most_offset:
+            size = min(size, len(placed.jobs))  # as far as the server shows any
+        return total is not None and len(placed.jobs) < min(size, total - placed.offset)
+
+    def _judge_short(
+        self, listing: Listing, placed: Placed, purpose: Purpose, limit: int
+    ) -> Asking[None]:
+        """A page is shorter than pages are, although the list goes on, by its total: does it? Raises
+        ``Contradiction``."""
+        following = yield from self._send(listing, placed.end, purpose, limit)
+        if following.jobs:
+            size = len(placed.jobs)
+            raise Contradiction("page_size", f"a page has {size} jobs, and others follow it")
+        end, total = placed.end, placed.total
+        raise Contradiction("depth", f"the list ends after {end} jobs, and says that it has {total}")
 
     def take(self, placed: Placed, *, audit: bool = False) -> None:
         """Take the jobs of a page into the ledger."""
@@ -235,10 +264,44 @@ class Sync:
     def _send(
         self, listing: Listing, offset: int, purpose: Purpose, limit: int
     ) -> Asking[Placed]:
-        mirrored = offset + limit > self.profile.most_offset and listing.order is not None
-        ahead = (self.progress.expected or 0) - offset - limit
+        query, mirrored = self._query(listing, offset, limit)
+        try:
+            page: Page = yield Ask(query, purpose)
+        except RefusedError as error:
+            trait = self._refused_trait(listing, offset, error)
+            if trait is None:
+                raise
+            raise Contradiction(trait, f"a request was refused: {error}") from error
+        if listing.status is None:
+            self.longest_page = max(self.longest_page, len(page.jobs))
+        jobs, told = page.jobs, page.total_count
+        if told is not None:
+            self._totals[listing.status] = told
+        if mirrored:
+            jobs = tuple(reversed(jobs))
+            offset = (told or 0) - query.offset - len(jobs)
+        total = self._believed(listing, told)
+        return Placed(jobs, offset, total, told, listing, page.server_time_at)
+
+    def _query(self, listing: Listing, offset: int, limit: int) -> tuple[JobListQuery, bool]:
+        """What to send for a place of a list; beyond the depth that the server shows, it is counted
+        from the other end, and the page comes mirrored."""
+        depth, mirrored = self.profile.most_offset, False
+        place = offset
+        if offset + limit > depth and listing.order is None:
+            limit = int(max(0, depth - offset))
+        elif offset + limit > depth:
+            total = self._totals.get(listing.status, self.progress.expected or 0)
+            mirrored, place = True, max(0, total - offset - limit)
+        if not limit or place + limit > depth:
+            raise SyncError(
+                "depth",
+                f"the server shows no more than {self.profile.depth.value} jobs from"
+                f" {'either' if mirrored else 'the'} end of the list",
+                advice="Jobs beyond that cannot be counted: the history stays incomplete.",
+            )
         query = JobListQuery(
-            offset=max(0, ahead) if mirrored else offset,
+            offset=place,
             limit=limit,
             status=listing.status,
             sort_key=listing.order.sort_key if listing.order else None,
@@ -246,29 +309,16 @@ class Sync:
             filter_names=STATUS_FILTERS.get(self.profile.status_filter.value, BOTH_FILTERS),
             zone_seconds=self._zone_seconds(),
         )
-        if mirrored and query.offset + limit > self.profile.most_offset:
-            raise SyncError(
-                "depth",
-                f"the server shows {self.profile.depth.value} jobs from either end of the list,"
-                f" which has {self.progress.expected}",
-                advice="The history stays incomplete; active jobs are counted all the same.",
-            )
-        try:
-            page: Page = yield Ask(query, purpose)
-        except RefusedError as error:
-            if error.reason not in ("request", "client"):
-                raise
-            trait: TraitName = "order" if listing.status is None else "status_filter"
-            if offset and listing.status is None:
-                trait = "depth"
-            raise Contradiction(trait, f"a request was refused: {error}") from error
-        self.longest_page = max(self.longest_page, len(page.jobs))
-        jobs, told = page.jobs, page.total_count
-        if mirrored:
-            jobs = tuple(reversed(jobs))
-            offset = (told or 0) - query.offset - len(jobs)
-        total = self._believed(listing, told)
-        return Placed(jobs, offset, total, told, listing, page.server_time_at)
+        return query, mirrored
+
+    @staticmethod
+    def _refused_trait(listing: Listing, offset: int, error: RefusedError) -> TraitName | None:
+        """What a refusal may speak against; None if it is about something else."""
+        if error.reason not in REQUEST_REFUSALS or (error.reason == "internal" and not offset):
+            return None
+        if listing.status is not None:
+            return "status_filter"
+        return "depth" if offset else "order"
 
     def _zone_seconds(self) -> int | None:
         value = self.profile.zone.value
@@ -301,18 +351,10 @@ class Sync:
                     "status_filter", "a page filtered by status holds jobs in another one"
                 )
         elif total is not None:
-            if not jobs and placed.offset < total:
-                raise Contradiction(
-                    "depth" if placed.offset else "page_size",
-                    f"a page is empty at place {placed.offset} of {total}",
-                )
             if jobs and placed.end > total:
                 raise Contradiction("total_count", "the list goes on beyond its total")
-            if len(jobs) < min(self.page_size, limit, total - placed.offset):
-                raise Contradiction(
-                    "page_size", f"a page has {len(jobs)} jobs, although the list goes on"
-                )
-        self._learn_page_size(placed, limit)
+        if listing.status is None and limit >= PAGE_LIMIT - 1:
+            self._learn_page_size(placed, limit)
         order = listing.order
         if order is not None and self.order is not None and not newest_first(jobs, order.moment):
             raise Contradiction("order", f"a page is not sorted by {order.sort_key or 'submission'}")

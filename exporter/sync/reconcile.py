@@ -224,8 +224,8 @@ def begin(sync: Sync, order: Order, head: Placed) -> None:
     if not head.jobs or not newest_first(head.jobs, order.moment):
         return
     sync.take(head)
-    found = boundaries(head, order)
-    lowest = found[-1] if found else Boundary(order.moment(head.jobs[0]) + 1, -(head.total or 0))
+    top = Boundary(order.moment(head.jobs[0]) + 1, -(head.total or 0))
+    lowest = next((each for each in reversed(boundaries(head, order)) if each.at < top.at), top)
     moments = [order.moment(job) for job in head.jobs]
     newest_at = max((at for at in moments if at <= sync.now_at + LATE_SECONDS), default=moments[-1])
     complete = sync.progress.complete

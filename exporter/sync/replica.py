@@ -23,6 +23,7 @@ from exporter.sync.context import (
     REQUEST_REFUSALS,
     Listing,
     Placed,
+    Server,
     Sync,
     SyncSettings,
     changed_at,
@@ -64,11 +65,11 @@ class Replica:
         self.settings = settings
         self._rng = rng
         self._doubted = Doubted()
-        self._contradicted: tuple[TraitName, str] | None = None
+        self._server = Server(ledger.progress.profile)
         self._collapse_at: float | None = None
         self._mismatches = 0
         self._mismatch_at: float | None = None
-        self._overlap_at = 0.0
+        self._overlap_at = self._scan_at = 0.0
         self._refreshed = False
         self._marks: Marks | None = None
         self._pairs: frozenset[tuple[str, str]] = frozenset()
@@ -78,11 +79,12 @@ class Replica:
     def refresh(self, now_at: float, allowance: Allowance) -> Asking[Refreshed]:
         """Bring the ledger up to date. ``now_at`` is the server's time as well as it is known."""
         sync = self._sync(now_at, allowance)
-        self._weaken(sync)
+        if sync.order is None or sync.profile.order.value != sync.progress.profile.order.value:
+            sync.update(newest_at=None, frontier_at=None)  # which were of another order
         try:
             refreshed = yield from self._refresh(sync)
         except Contradiction as contradiction:
-            self._contradicted = (contradiction.trait, contradiction.evidence)
+            self._weaken(contradiction.trait, contradiction.evidence, sync.now_at)
             raise
         except CollapseUnconfirmed:
             self._collapse_at = sync.now_at if self._collapse_at is None else self._collapse_at
@@ -92,9 +94,9 @@ class Replica:
 
     def _refresh(self, sync: Sync) -> Asking[Refreshed]:
         pairs = self._pairs | active_pairs(self.ledger)
-        if sync.profile.due("depth", sync.now_at) and sync.profile.depth.contradictions:
-            yield from calibrate_depth(sync)
         head = yield from self._read_head(sync)
+        if sync.profile.depth.contradictions and sync.profile.due("depth", sync.now_at):
+            yield from calibrate_depth(sync)
         if (yield from _is_whole(sync, head)):
             strategy = _take_whole(sync, head)
         else:
@@ -103,7 +105,8 @@ class Replica:
         sync.intake.correct("deleted", self.ledger.forget_suspects(sync.now_at))
         self._finish(sync, pairs)
         if sync.intake.corrections.keys() & {"changed", "missing"} and sync.order is BY_CHANGE:
-            self._contradicted = ("order", "a change did not bring its job to the head of the list")
+            evidence = "a change did not bring its job to the head of the list"
+            self._weaken("order", evidence, sync.now_at)
         return Refreshed(strategy, sync.intake.changes, dict(sync.intake.corrections))
 
     def _longer_list(self, sync: Sync, head: Placed) -> Asking[str]:
@@ -160,39 +163,39 @@ class Replica:
         """What is worth doing with calls that are left over; None if nothing is."""
         sync = self._sync(now_at, allowance)
         progress = sync.progress
-        if not progress.active_known or self._contradicted:
-            return None
+        if not progress.active_known and (sync.filters or sync.order is None):
+            return None  # first things first
         if progress.expected is not None and progress.expected > sync.page_size:
             if sync.profile.due("order", now_at) and sync.totals_told:
-                return self._guarded(self._calibrate_order(sync)) if sync.may(Purpose.FRESH, ORDER_CALLS) else None
+                return self._guarded(sync, self._calibrate_order(sync)) if sync.may(Purpose.FRESH, ORDER_CALLS) else None
         order = sync.order
         if order is not None:
             if progress.newest_at is None or sync.reaches_edge:
                 return None
-            return self._guarded(fill(sync, order))
-        if by_scan.sweeps(sync) and by_scan.due(sync):
-            return self._guarded(self._scan(sync))
+            return self._guarded(sync, fill(sync, order))
+        tried = 0 <= now_at - self._scan_at < interval_at_rest(self.settings)
+        if by_scan.sweeps(sync) and by_scan.due(sync) and not tried:
+            return self._guarded(sync, self._scan(sync))
         return None
 
-    def _guarded(self, asking: Asking[None]) -> Asking[None]:
+    def _guarded(self, sync: Sync, asking: Asking[None]) -> Asking[None]:
         try:
             yield from asking
         except Contradiction as contradiction:
-            self._contradicted = (contradiction.trait, contradiction.evidence)
+            self._weaken(contradiction.trait, contradiction.evidence, sync.now_at)
             raise
+        sync.update(profile=sync.profile)
 
     def _calibrate_order(self, sync: Sync) -> Asking[None]:
         head = yield from calibrate_order(sync)
         if head is None and sync.profile.order.value == "unknown":
-            profile = sync.profile.contradicted(
-                "order", sync.profile.order.evidence, sync.now_at, self.settings.audit_interval_seconds
-            )
-            sync.update(profile=profile)
+            self._weaken("order", "nothing proves an order yet", sync.now_at)
         elif head is not None and sync.order is not None:
             begin(sync, sync.order, head)
 
     def _scan(self, sync: Sync) -> Asking[None]:
         self._marks = self.ledger.marks()
+        self._scan_at = sync.now_at
         try:
             yield from by_scan.scan(sync, self._marks, Purpose.HISTORY)
         finally:
@@ -220,6 +223,7 @@ class Replica:
         claimed_at, mismatch_at = self._collapse_at, self._mismatch_at
         return Sync(
             self.ledger,
+            self._server,
             intake,
             self.settings,
             allowance,
@@ -235,18 +239,13 @@ class Replica:
         if kept_seconds != INFINITE:
             intake.window_from_at = intake.now_at - max(kept_seconds, SHORTEST_WINDOW_SECONDS)
 
-    def _weaken(self, sync: Sync) -> None:
-        """What an answer has contradicted is found anew; what rests on it is given up with it."""
-        if self._contradicted is None:
-            return
-        (trait, evidence), self._contradicted = self._contradicted, None
+    def _weaken(self, trait: TraitName, evidence: str, now_at: float) -> None:
+        """What an answer has contradicted is found anew."""
         pause_seconds = self.settings.audit_interval_seconds
-        sync.update(profile=sync.profile.contradicted(trait, evidence, sync.now_at, pause_seconds))
-        if trait == "order":
-            sync.update(newest_at=None, frontier_at=None)
-        elif trait == "total_count" and sync.profile.total_count.retry_at > sync.now_at:
-            sync.found("total_count", "none", evidence)
-            sync.update(expected=None, newest_at=None, frontier_at=None)
+        server = self._server
+        server.profile = server.profile.contradicted(trait, evidence, now_at, pause_seconds)
+        if trait == "total_count" and server.profile.total_count.retry_at > now_at:
+            server.profile = server.profile.found(trait, "none", evidence, now_at)
 
     def _read_head(self, sync: Sync) -> Asking[Placed]:
         """The first page of the whole list, in the best order that may be had."""
@@ -288,7 +287,7 @@ class Replica:
         for queue, user in pairs - self._pairs:
             self.ledger.note_activity(queue, user, sync.now_at)
         self.ledger.forget_activity(sync.now_at - RECENT_SECONDS)
-        sync.update(last_success_at=sync.now_at)
+        sync.update(last_success_at=sync.now_at, profile=sync.profile)
         self._refreshed = True
 
 
