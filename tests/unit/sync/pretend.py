@@ -68,7 +68,9 @@ class PretendCluster:
         if query.sort_key:
             params |= {"sort_key": query.sort_key, "reverse": "1" if query.descending else "0"}
         answer = self.cloud.list_jobs(CLUSTER_ID, params, self.now_at)
-        page = decode_page(json.dumps(answer).encode(), timezone=UTC, server_time_at=self.now_at)
+        page = decode_page(
+            json.dumps(answer).encode(), timezone=query.zone(UTC), server_time_at=self.now_at
+        )
         self.between_calls()
         return self.distort(page)
 
