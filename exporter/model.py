@@ -5,22 +5,28 @@ Moments are Unix seconds and are named ``*_at``; durations are seconds and are n
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta, timezone, tzinfo
 from typing import NamedTuple, Protocol
 
 END_STATUSES = frozenset({"finished", "exited", "cancelled"})
 """A job in one of these statuses has ended. Any other status, known or not, may still change."""
 
 NO_STATUS = "_no_status"
-"""Of a record whose status cannot be read."""
+"""The hidden status of a record that has none."""
+
 NO_IDENTITY = "_no_identity"
-"""Of a record that has no identity but its ``job_id``."""
+"""The hidden status of a record without an identity; its ``job_id`` takes the place of one."""
+
 OUT_OF_WINDOW = "_out_of_window"
-"""Of an ended job that is older than the history that is wanted."""
+"""The hidden status of a job that is known to be in the list and is not wanted: too old."""
 
 
 def hidden(status: str) -> bool:
-    """Whether jobs in a status are known to the ledger, and to the total, and never shown."""
-    return not status or status.startswith("_")
+    """Whether jobs in a status are known, to the ledger and to the total, but never published.
+
+    Such a status is empty or begins with an underscore; none of the API's own words does, once read.
+    """
+    return status[:1] in ("", "_")
 
 
 PAGE_LIMIT = 100
@@ -36,7 +42,7 @@ class Job(NamedTuple):
     uuid: str
     """``hpcjob_uuid``, the identity."""
     status: str
-    """Trimmed and lower-cased; open, see ``END_STATUSES``."""
+    """Trimmed and lower-cased; open, see ``END_STATUSES``, and ``hidden``."""
     queue: str
     user: str
     cores: int
@@ -59,14 +65,29 @@ class JobListQuery:
     offset: int = 0
     limit: int = PAGE_LIMIT
     status: str | None = None
-    """``jobs_status``: only jobs in this status, if the server honours the filter."""
+    """Only jobs in this status, if the server honours the filter."""
     sort_key: str | None = None
     descending: bool = True
     """Sent as ``reverse`` when there is a ``sort_key``."""
     filter_names: tuple[str, ...] = ("jobs_status", "job_status")
-    """The names under which ``status`` is sent."""
+    """The names under which ``status`` is sent: sources differ, and what is unknown is ignored."""
     zone_seconds: int | None = None
-    """How far times without a zone are ahead of UTC; None: in the zone of the configuration."""
+    """How far times that carry no zone are ahead of UTC; None: as configured for the cluster."""
+
+    def zone(self, configured: tzinfo) -> tzinfo:
+        """The zone of times that carry none."""
+        if self.zone_seconds is None:
+            return configured
+        return timezone(timedelta(seconds=self.zone_seconds))
+
+
+class LeftOut(NamedTuple):
+    """A record that is a ``Job`` of a page but cannot be counted."""
+
+    status: str
+    """Why: ``NO_STATUS`` or ``NO_IDENTITY``."""
+    job_id: str
+    """By which people find it; empty if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +100,8 @@ class Page:
     server_time_at: float | None = None
     """The server's clock, from the ``Date`` header; None where it is missing."""
     zoneless: bool = False
-    """Whether any time on it carries no zone."""
+    """Whether a time on it carries no zone, so that its meaning hangs on the zone assumed."""
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,8 @@ class AccountClient:
         started_seconds = self._clock.monotonic_seconds()
         try:
             answer = self._transport.exchange(f"{self._endpoint}{PATH}?{signed}")
-            page = self._page(answer, target.timezone, _Scrubber(seal.credentials, signed))
+            zone = query.zone(target.timezone)
+            page = self._page(answer, zone, _Scrubber(seal.credentials, signed))
             return replace(page, server_time_at=_server_time_at(page.server_time_at, signed_at))
         except ApiError as error:
             self._telemetry.api_call_failed(self._account, error.reason)

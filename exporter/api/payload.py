@@ -2,47 +2,40 @@
 
 Tolerant of how a value is written, intolerant of what would make a wrong count:
 
-- A record without an identity or a status makes the page bad, as does an identity that comes twice
-  in one page, even with equal contents: dropping one would leave a page that is shorter than the
-  part of the list it stands for, and whoever pages by offsets would miscount.
+- No record is dropped: that would leave a page that is shorter than the part of the list it stands
+  for, and whoever pages by offsets would miscount. One without an identity or a status is a job in a
+  hidden status (see ``model.hidden``); one by which it cannot be known again makes the page bad, as
+  does an identity that comes twice in one page, even with equal contents.
 - ``hpc_job_set: null`` is an empty page; a page without the field is bad unless ``total_count``
   says that there is nothing to list.
-- Wrong is worse than absent: a time that cannot be read, or is no plausible one (the zero times of
-  databases and languages, 1970, after 2100), is None; a number of cores that is no whole
-  number from 0 to ``_MOST_CORES`` is 0, which is what a list that does not say it gives.
+- Wrong is worse than absent: a number of cores that is no whole number from 0 to ``_MOST_CORES`` is
+  0, which is what a list that does not say it gives; for times, see ``times``.
 - Queue and user are passed on as they are, blanks within and around them included: they are names.
 
 No error message quotes the answer: it holds people's command lines. Positions and field names only.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, tzinfo
-from functools import lru_cache
+import re
+from collections.abc import Callable, Sequence
+from datetime import tzinfo
 from typing import Any
 
 import msgspec
 
 from exporter.api.refusal import refusal_of
+from exporter.api.times import Moments, read_times
 from exporter.errors import PayloadError, RefusedError
-from exporter.model import Job, Page
+from exporter.model import NO_IDENTITY, NO_STATUS, Job, LeftOut, Page, hidden
 
 _MOST_CORES = 2**31 - 1
-_LATEST_AT = 4_102_444_800  # 2100-01-01; later ones are placeholders such as 9999-12-31
-_LEAST_MILLISECONDS = 100_000_000_000  # as seconds it would be the year 5138, as milliseconds 1973
-_MINUTES = {f":{minute:02}": minute * 60 for minute in range(60)}
-_SECONDS = {f":{second:02}": second for second in range(60)}
-_SECONDS_UTC = _SECONDS | {f"{text}Z": second for text, second in _SECONDS.items()}
-_LAST_SECOND_OF_HOUR = 3599
-_MOST_HOURS = 16384  # two years of them
-_SHORTEST_TIME = len("2021-08-19T14:06")
+_LONGEST_JOB_ID = 64  # characters
 _LONGEST_MESSAGE = 200  # characters of the server's own words in an error
 
 
 class _Record(msgspec.Struct, gc=False):
     # Any: how a value is written must not make a page bad. Fields not named here are skipped.
-    hpcjob_uuid: str
-    job_status: str
+    hpcjob_uuid: Any = None
+    job_status: Any = None
     run_user: Any = None
     queue_name: Any = None
     core_limit: Any = None
@@ -51,15 +44,18 @@ class _Record(msgspec.Struct, gc=False):
     modified_time: Any = None
 
 
-class _QueueNames(msgspec.Struct, gc=False):
+class _Rest(msgspec.Struct, gc=False):
+    """What is asked of a record that lacks something; most do not."""
+
+    job_id: Any = None
     name: Any = None
     hpq_name: Any = None
     scheduler_queue_name: Any = None
     hpcqueue_id: Any = None
 
 
-class _Names(msgspec.Struct):
-    hpc_job_set: list[_QueueNames] = []
+class _Rests(msgspec.Struct):
+    hpc_job_set: list[_Rest] = []
 
 
 class _Verdict(msgspec.Struct):
@@ -73,8 +69,10 @@ class _Answer(_Verdict):
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
-_NAMES = msgspec.json.Decoder(_Names)
+_RESTS = msgspec.json.Decoder(_Rests)
 _VERDICT = msgspec.json.Decoder(_Verdict)
+_UNDERSCORES = re.compile(r"^[\s_]+")
+"""Of the API's own, they would hide a status."""
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError)
 
 
@@ -87,8 +85,7 @@ def decode_page(
 ) -> Page:
     """The page in an answer's body.
 
-    ``timezone`` is that of times that carry none; where its clocks go back, an ambiguous time is
-    taken for the earlier one. ``scrub`` takes secrets out of the server's own words before they
+    ``timezone`` is that of times that carry none. ``scrub`` takes secrets out of the server's own words before they
     go into an error. Raises RefusedError for a ``ret_code`` other than 0, else PayloadError.
     """
     try:
@@ -105,10 +102,14 @@ def decode_page(
         if total_count != 0:
             raise _bad("the answer has no hpc_job_set")
         records = None
-    jobs = _jobs(records or (), timezone)
-    if not all(job.queue for job in jobs):
-        jobs = _with_queues(jobs, body)
-    return Page(tuple(jobs), total_count, server_time_at)
+    moments, zoneless = read_times(records or (), timezone)
+    jobs: Sequence[Job] = list(map(_job, records or (), moments))
+    left_out: tuple[LeftOut, ...] = ()
+    if not _is_whole(jobs):
+        jobs, left_out = _made_whole(jobs, body)
+    if len({job.uuid for job in jobs}) != len(jobs):
+        raise _bad("the same hpcjob_uuid comes twice in one page")
+    return Page(tuple(jobs), total_count, server_time_at, zoneless, left_out)
 
 
 def find_refusal(body: bytes, *, scrub: Callable[[str], str] = str) -> RefusedError | None:
@@ -177,43 +178,13 @@ def _bad(what: str) -> PayloadError:
     )
 
 
-def _jobs(records: Sequence[_Record], timezone: tzinfo) -> list[Job]:
-    # The documented form of a time has a short way, by look-ups that raise for any other form:
-    # a page's times would cost more than its JSON.
-    hours, seconds = _hours_of(timezone), _SECONDS_UTC if timezone is UTC else _SECONDS
-    jobs = [_job(record, timezone, hours, seconds) for record in records]
-    for position, job in enumerate(jobs):
-        if not job.status or not job.uuid.strip() or "\0" in job.uuid:
-            raise _bad(f"record {position} has no proper hpcjob_uuid or job_status")
-    if len({job.uuid for job in jobs}) != len(jobs):
-        raise _bad("the same hpcjob_uuid comes twice in one page")
-    return jobs
-
-
-def _job(record: _Record, timezone: tzinfo, hours: "_Hours", seconds: Mapping[str, int]) -> Job:
-    submitted, started, modified = (
-        record.submitted_time,
-        record.started_time,
-        record.modified_time,
-    )
-    submitted_at: int | None
-    modified_at: int | None
-    try:
-        submitted_at = hours[submitted[:13]] + _MINUTES[submitted[13:16]] + seconds[submitted[16:]]
-        modified_at = hours[modified[:13]] + _MINUTES[modified[13:16]] + seconds[modified[16:]]
-        started_at = (
-            hours[started[:13]] + _MINUTES[started[13:16]] + seconds[started[16:]]
-            if started
-            else None
-        )
-    except (KeyError, TypeError):
-        submitted_at = _moment_at(submitted, timezone)
-        started_at = _moment_at(started, timezone)
-        modified_at = _moment_at(modified, timezone)
+def _job(record: _Record, moments: Moments) -> Job:
+    uuid, status = record.hpcjob_uuid, record.job_status
     queue, user, cores = record.queue_name, record.run_user, record.core_limit
+    submitted_at, started_at, modified_at = moments
     return Job(
-        record.hpcjob_uuid,
-        record.job_status.strip().lower(),
+        uuid if type(uuid) is str else "",
+        status.strip().lower() if type(status) is str else "",
         queue if type(queue) is str and queue.strip() else _text(queue).strip(),
         user if type(user) is str else _text(user),
         cores if type(cores) is int and 0 <= cores <= _MOST_CORES else _cores(cores),
@@ -223,20 +194,47 @@ def _job(record: _Record, timezone: tzinfo, hours: "_Hours", seconds: Mapping[st
     )
 
 
-def _with_queues(jobs: Sequence[Job], body: bytes) -> list[Job]:
-    """Name the queues of jobs without ``queue_name``: a second look, as most pages need none."""
+def _is_whole(jobs: Sequence[Job]) -> bool:
+    """Whether each job has an identity, a status and a queue."""
+    if not jobs:
+        return True
+    uuids, statuses, queues, *_ = zip(*jobs, strict=True)
+    return _are_identities(uuids) and all(queues) and not any(map(hidden, set(statuses)))
+
+
+def _are_identities(uuids: Sequence[str]) -> bool:
+    return all(map(str.strip, uuids)) and "\0" not in "".join(uuids)
+
+
+def _made_whole(jobs: Sequence[Job], body: bytes) -> tuple[list[Job], tuple[LeftOut, ...]]:
+    """Find elsewhere in the records what jobs lack, and which of them cannot be counted."""
     try:
-        names = _NAMES.decode(body).hpc_job_set
+        rests = _RESTS.decode(body).hpc_job_set
     except _UNREADABLE as error:
         raise _unreadable(body, error) from None
-    return [
-        job if job.queue else job._replace(queue=_queue(others))
-        for job, others in zip(jobs, names, strict=True)
-    ]
+    whole, left_out = [], []
+    for position, (job, rest) in enumerate(zip(jobs, rests, strict=True)):
+        job_id = _job_id(rest)
+        status = _UNDERSCORES.sub("", job.status) or NO_STATUS
+        queue = job.queue or _queue(rest)
+        uuid = job.uuid
+        if not _are_identities([uuid]):
+            if not job_id:
+                raise _bad(f"record {position} has no proper hpcjob_uuid and no job_id")
+            uuid, status = f"job_id:{job_id}", NO_IDENTITY
+        if hidden(status):
+            left_out.append(LeftOut(status, job_id))
+        whole.append(job._replace(uuid=uuid, status=status, queue=queue))
+    return whole, tuple(left_out)
 
 
-def _queue(names: _QueueNames) -> str:
-    fields = (names.name, names.hpq_name, names.scheduler_queue_name, names.hpcqueue_id)
+def _job_id(rest: _Rest) -> str:
+    text = _text(rest.job_id).strip()
+    return text if text.isprintable() and len(text) <= _LONGEST_JOB_ID else ""
+
+
+def _queue(rest: _Rest) -> str:
+    fields = (rest.name, rest.hpq_name, rest.scheduler_queue_name, rest.hpcqueue_id)
     return next((text for field in fields if (text := _text(field)).strip()), "")
 
 
@@ -274,58 +272,3 @@ def _whole_number(value: Any) -> int | None:
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) < 2**53 else None
     return value if isinstance(value, int) and abs(value) < 2**63 else None
-
-
-class _Hours(dict[str, int]):
-    """The moments at which hours (``2021-08-19T14``) begin, worked out when first asked.
-
-    An hour in which clocks are changed is never here.
-    """
-
-    def __init__(self, timezone: tzinfo) -> None:
-        super().__init__()
-        self._timezone = timezone
-
-    def __missing__(self, hour: str) -> int:
-        begin_at = _iso_at(f"{hour}:00:00", self._timezone)
-        end_at = _iso_at(f"{hour}:59:59", self._timezone)
-        if begin_at is None or end_at is None or end_at - begin_at != _LAST_SECOND_OF_HOUR:
-            raise KeyError(hour)
-        if len(self) >= _MOST_HOURS:
-            self.clear()
-        self[hour] = begin_at
-        return begin_at
-
-
-@lru_cache(maxsize=64)
-def _hours_of(timezone: tzinfo) -> _Hours:
-    return _Hours(timezone)
-
-
-def _moment_at(value: Any, timezone: tzinfo) -> int | None:
-    """The moment of a time in any form: a space for the T, a fraction, an offset, a number."""
-    if isinstance(value, str):
-        value = value.strip()
-        if len(value) >= _SHORTEST_TIME and value[4] == "-":
-            return _iso_at(value.upper(), timezone)
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return _plausible_at(value / 1000 if value >= _LEAST_MILLISECONDS else value)
-
-
-def _iso_at(text: str, timezone: tzinfo) -> int | None:
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone)
-        return _plausible_at(moment.timestamp())
-    except (ValueError, OverflowError):
-        return None
-
-
-def _plausible_at(moment_at: float) -> int | None:
-    return math.floor(moment_at) if 0 < moment_at < _LATEST_AT else None

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from exporter.errors import RefusedError
 from exporter.model import Job
-from exporter.profile import UNKNOWN
+from exporter.profile import NONE, UNKNOWN
 from exporter.sync.asking import Asking, Contradiction, Purpose
 from exporter.sync.context import (
     BY_CHANGE,
@@ -183,10 +183,14 @@ def calibrate_depth(sync: Sync) -> Asking[None]:
         middle = (reached + beyond) // 2
         shown = yield from _shows(sync, listing, windows[middle] - 1)
         reached, beyond = (middle + 1, beyond) if shown else (reached, middle)
-    last = yield from _shows(sync, listing, total - 1)
-    value = str(windows[reached - 1]) if reached and not last else "unlimited"
+    window = windows[reached - 1] if reached else 0
     sync.found("depth", UNKNOWN, "")
-    sync.found("depth", value, f"of {total} jobs, it shows {total if last else value}")
+    if (yield from _shows(sync, listing, total - 1)):
+        sync.found("depth", "unlimited", f"it shows all of {total} jobs")
+    elif window and not (yield from _shows(sync, listing, window)):
+        sync.found("depth", str(window), f"of {total} jobs, it shows {window}")
+    else:
+        sync.found("total_count", NONE, f"it tells of {total} jobs, and the list ends before that")
 
 
 def _shows(sync: Sync, listing: Listing, place: int) -> Asking[bool]:

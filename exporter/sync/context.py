@@ -15,7 +15,7 @@ import msgspec
 from exporter.errors import RefusedError, SyncError
 from exporter.ledger.records import Progress
 from exporter.ledger.store import Ledger, TimeColumn
-from exporter.model import PAGE_LIMIT, Job, JobListQuery, Page
+from exporter.model import PAGE_LIMIT, Job, JobListQuery, Page, hidden
 from exporter.profile import Profile, TraitName
 from exporter.sync.asking import (
     Allowance,
@@ -346,7 +346,7 @@ class Sync:
     def _check(self, listing: Listing, placed: Placed, limit: int) -> None:
         jobs, total = placed.jobs, placed.total
         if listing.status is not None:
-            if any(job.status != listing.status for job in jobs):
+            if any(job.status != listing.status and not hidden(job.status) for job in jobs):
                 raise Contradiction(
                     "status_filter", "a page filtered by status holds jobs in another one"
                 )

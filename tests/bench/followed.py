@@ -198,12 +198,12 @@ class Followed:
             turn.background += 1
         params = {"offset": str(query.offset), "limit": str(query.limit)}
         if query.status:
-            params["jobs_status"] = query.status
+            params |= dict.fromkeys(query.filter_names, query.status)
         if query.sort_key:
             params |= {"sort_key": query.sort_key, "reverse": "1" if query.descending else "0"}
         answer = self._cloud.list_jobs(CLUSTER_ID, params, now_at)
         body = json.dumps(answer, ensure_ascii=False).encode()
-        return decode_page(body, timezone=UTC, server_time_at=now_at)
+        return decode_page(body, timezone=query.zone(UTC), server_time_at=now_at)
 
     # -- and of those that watch it -------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from exporter.api.retry import RetryPolicy
 from exporter.api.transport import RequestsTransport
 from exporter.clock import SystemClock
 from exporter.errors import ApiError
-from exporter.model import Job, JobListQuery
+from exporter.model import NO_IDENTITY, NO_STATUS, Job, JobListQuery
 from exporter.simulator import Cloud
 from exporter.simulator.dialect import DIALECTS, Dialect
 from exporter.simulator.fault_kinds import fault_names
@@ -229,6 +229,17 @@ HARMLESS = {
     "slow",
 }
 """Nothing that a client could see is wrong with these: one page cannot tell, or it does not count."""
+LEFT_OUT = {
+    "no-identity": NO_IDENTITY,
+    "empty-identity": NO_IDENTITY,
+    "identity-number": NO_IDENTITY,
+    "no-status": NO_STATUS,
+    "null-status": NO_STATUS,
+    "status-number": NO_STATUS,
+    "lasting-no-identity": NO_IDENTITY,
+    "lasting-null-status": NO_STATUS,
+}
+"""With these, some records cannot be counted, and why."""
 REASONS = {
     "ret-1100": "request",
     "ret-1101": "request",
@@ -259,7 +270,7 @@ REASONS = {
     "gzip-bomb": "too_large",
     "garbage": "connection",
 }
-FAULTS = [name for name in fault_names() if name not in {*HARMLESS, *LIST_FAULTS}]
+FAULTS = [name for name in fault_names() if name not in {*HARMLESS, *LEFT_OUT, *LIST_FAULTS}]
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -285,6 +296,21 @@ def test_what_no_page_can_tell_is_a_page(meet: Meet, name: str) -> None:
     assert all(whole[job.uuid] == job for job in got[1:])
     first = whole[got[0].uuid]
     assert (got[0].uuid, got[0].status, got[0].queue) == (first.uuid, first.status, first.queue)
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_a_record_that_cannot_be_counted_leaves_the_others_right(meet: Meet, name: str) -> None:
+    meeting = meet()
+    right = meeting.jobs.list_jobs(JobListQuery()).jobs
+    meeting.cloud.faults.add(name)
+    page = meeting.jobs.list_jobs(JobListQuery())
+    changed = [(old, new) for old, new in zip(right, page.jobs, strict=True) if old != new]
+    assert 0 < len(changed) == len(page.left_out) < 10
+    for (old, new), left_out in zip(changed, page.left_out, strict=True):
+        assert left_out.status == new.status == LEFT_OUT[name]
+        known_as = old.uuid if new.status == NO_STATUS else f"job_id:{left_out.job_id}"
+        assert new == old._replace(uuid=known_as, status=new.status)
+    assert meeting.told.failures == []
 
 
 def test_a_fault_now_and_then_is_survived(meet: Meet) -> None:

@@ -12,7 +12,7 @@ from exporter.api.payload import decode_page, find_refusal
 from exporter.config import config_warnings, parse_config
 from exporter.errors import ConfigError, PayloadError, RefusedError
 from exporter.logs import LineFormatter, Redactor
-from exporter.model import END_STATUSES
+from exporter.model import END_STATUSES, hidden
 from exporter.web.web_config import parse_web_config
 
 ROOT = Path(__file__).parents[2]
@@ -46,10 +46,12 @@ def page(body: bytes) -> None:
         for job in read.jobs:
             assert job.uuid.strip()
             assert job.status == job.status.strip().lower() != ""
+            "".join((job.uuid, job.status, job.queue, job.user)).encode()
             assert 0 <= job.cores < 2**31
             moments = (job.submitted_at, job.started_at, job.modified_at)
             assert all(at is None or 0 <= at < 4_102_444_800 for at in moments)
             assert job.ended == (job.status in END_STATUSES)
+        assert len(read.left_out) == sum(hidden(job.status) for job in read.jobs)
         assert read.total_count is None or 0 <= read.total_count < 2**63
     find_refusal(body)
 
@@ -141,7 +143,7 @@ TARGETS = {
     "page": Target(
         page,
         _page_seeds,
-        ("ret_code", "message", "total_count", "hpc_job_set", "hpcjob_uuid", "job_status",
+        ("ret_code", "message", "total_count", "hpc_job_set", "hpcjob_uuid", "job_id", "job_status",
          "run_user", "queue_name", "core_limit", "submitted_time", "started_time",
          "modified_time", "hpq_name", "scheduler_queue_name", "hpcqueue_id", "1e308", "-0.0",
          "9999-12-31T23:59:59", "2021-W33-4", "null", "\\ud800", "\\u0000"),

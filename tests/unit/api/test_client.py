@@ -172,8 +172,13 @@ COMMON = {
         (JobListQuery(), {"limit": "100", "offset": "0"}),
         (
             JobListQuery(offset=200, limit=1, status="pending"),
-            {"limit": "1", "offset": "200", "jobs_status": "pending"},
+            {"limit": "1", "offset": "200", "jobs_status": "pending", "job_status": "pending"},
         ),
+        (
+            JobListQuery(status="stopped", filter_names=("job_status",)),
+            {"limit": "100", "offset": "0", "job_status": "stopped"},
+        ),
+        (JobListQuery(filter_names=("job_status",)), {"limit": "100", "offset": "0"}),
         (
             JobListQuery(sort_key="modified_time"),
             {"limit": "100", "offset": "0", "sort_key": "modified_time", "reverse": "1"},
@@ -218,6 +223,16 @@ def test_what_comes_back() -> None:
     ]
 
 
+def test_a_query_may_say_which_zone_is_meant() -> None:
+    cloud = world(page())
+    jobs = cloud.client().cluster(
+        "cfd", cluster_id="c", zone="z", timezone=ZoneInfo("Asia/Shanghai")
+    )
+    got = jobs.list_jobs(JobListQuery(zone_seconds=3600))
+    assert got.jobs[0].modified_at == int(NOW_AT) - 3600
+    assert got.zoneless
+
+
 def test_clusters_of_one_account_are_told_apart() -> None:
     cloud = world(page())
     client = cloud.client()
@@ -235,7 +250,7 @@ FAILURES: list[Any] = [
     (lost("timeout"), TransportError, "timeout", True),
     (lost("tls", retryable=False), TransportError, "tls", False),
     (RawAnswer(200, HTML, None, 0.1), PayloadError, "payload", True),
-    (answered(hpc_job_set=[{}]), PayloadError, "payload", False),
+    (answered(hpc_job_set=[[]]), PayloadError, "payload", False),
     (RawAnswer(502, HTML, None, 0.1), HttpStatusError, "http_5xx", True),
     (RawAnswer(503, b"", None, 0.1), HttpStatusError, "http_5xx", True),
     (answered(500, hpc_job_set=[RECORD]), HttpStatusError, "http_5xx", True),
@@ -279,7 +294,7 @@ def test_failures(outcome: Outcome, kind: type[ApiError], reason: str, retryable
         (refused(2500), "over quota"),
         (answered(429, ret_code=2500), "over quota"),
         (RawAnswer(404, b"", None, 0.1), None),  # a gateway's answer says nothing of the quota
-        (answered(hpc_job_set=[{}]), None),
+        (answered(hpc_job_set=[[]]), None),
         (lost(retryable=False), None),
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from exporter.api.payload import decode_page, find_refusal
 from exporter.errors import ApiError, PayloadError, RefusedError
-from exporter.model import Job, Page
+from exporter.model import NO_IDENTITY, NO_STATUS, Job, JobListQuery, LeftOut, Page, hidden
 
 AT = 1629381981  # 2021-08-19T14:06:21Z
 SECRET_CONTENT = "do-not-show-this"
@@ -69,7 +69,9 @@ def job(zone: tzinfo = UTC, **fields: Any) -> Job:
 def test_a_page() -> None:
     body = answer(record(), record(hpcjob_uuid="hpcjob-2"), total_count=12345)
     page = decode_page(body, timezone=UTC, server_time_at=17.0)
-    assert page == Page((JOB, JOB._replace(uuid="hpcjob-2")), 12345, 17.0)
+    assert page == Page(
+        (JOB, JOB._replace(uuid="hpcjob-2")), 12345, server_time_at=17.0, zoneless=True
+    )
 
 
 @pytest.mark.parametrize("ret_code", [0, "0", " 0 ", 0.0, "0.0"])
@@ -117,6 +119,8 @@ def test_empty_pages(fields: dict[str, Any]) -> None:
         ({"job_status": "SUSPENDED"}, "suspended"),
         ({"job_status": "未知"}, "未知"),
         ({"job_status": "two words"}, "two words"),
+        ({"job_status": "_no_status"}, "no_status"),
+        ({"job_status": "_\u3000_ _Held_"}, "held_"),
     ],
 )
 def test_status_is_open_trimmed_and_lower_cased(fields: dict[str, Any], status: str) -> None:
@@ -329,6 +333,99 @@ def test_clock_changes_within_an_hour(name: str, text: str, at: int) -> None:
     assert job(ZoneInfo(name), modified_time=text).modified_at == at
 
 
+WITH_ZONE = {
+    "submitted_time": "2021-08-19T14:06:21Z",
+    "started_time": "2021-08-19 14:06:41.5+00:00",
+    "modified_time": AT + 80,
+}
+
+
+@pytest.mark.parametrize(
+    ("times", "zoneless"),
+    [
+        ({}, False),
+        ({"modified_time": "2021-08-19T14:07:41Z"}, False),
+        ({"modified_time": "2021-08-19T14:07:41"}, True),
+        ({"submitted_time": "2021-08-19T14:06:21"}, True),
+        (
+            {"submitted_time": "2021-08-19 14:06:21.5", "modified_time": "2021-08-19T14:07:41Z"},
+            True,
+        ),
+        ({"started_time": None}, False),
+        ({"started_time": "0001-01-01T00:00:00"}, False),
+        ({"started_time": "none"}, False),
+    ],
+)
+@pytest.mark.parametrize("zone", [UTC, SHANGHAI])
+def test_a_page_tells_whether_a_time_carries_no_zone(
+    times: dict[str, Any], zoneless: bool, zone: tzinfo
+) -> None:
+    page = decode(answer(record(**WITH_ZONE), record(hpcjob_uuid="2", **WITH_ZONE | times)), zone)
+    assert page.zoneless is zoneless
+    assert not decode(answer(record(**WITH_ZONE)), zone).zoneless
+    assert not decode(answer(), zone).zoneless
+
+
+@pytest.mark.parametrize("forms", [("Z", ""), ("", "Z"), ("", ".5Z"), ("Z", "+00:00"), ("z", "Z")])
+def test_times_that_change_their_form_within_a_page_are_each_read_right(
+    forms: tuple[str, str],
+) -> None:
+    records = [
+        record(hpcjob_uuid=str(number), modified_time=f"2021-08-19T14:06:21{forms[number % 2]}")
+        for number in range(4)
+    ]
+    moments = [job.modified_at for job in decode(answer(*records), SHANGHAI).jobs]
+    expected = [AT if form else AT - 8 * 3600 for form in forms]
+    assert moments == expected * 2
+
+
+def test_a_query_may_say_which_zone_is_meant() -> None:
+    text = "2021-08-19T14:06:21"
+    assert job(JobListQuery().zone(SHANGHAI), modified_time=text).modified_at == AT - 8 * 3600
+    for seconds in (0, -3600, 8 * 3600):
+        zone = JobListQuery(zone_seconds=seconds).zone(SHANGHAI)
+        assert job(zone, modified_time=text).modified_at == AT - seconds
+
+
+# Records that cannot be counted
+
+
+@pytest.mark.parametrize("status", [..., None, "", " \t", "_", " _ _", 3, True, ["running"], {}])
+def test_a_record_without_a_status_is_known_and_hidden(status: Any) -> None:
+    page = decode(answer(record(hpcjob_uuid="1"), record(job_status=status)))
+    assert page.jobs == (JOB._replace(uuid="1"), JOB._replace(status=NO_STATUS))
+    assert page.left_out == (LeftOut(NO_STATUS, "19453"),)
+
+
+@pytest.mark.parametrize("uuid", [..., None, "", " \t", "a\0b", 7, False, [], {"a": 1}])
+@pytest.mark.parametrize("job_id", [19453, "19453", " 19453 ", 19453.0])
+def test_a_record_without_an_identity_is_known_by_its_job_id(uuid: Any, job_id: Any) -> None:
+    page = decode(answer(record(hpcjob_uuid="1"), record(hpcjob_uuid=uuid, job_id=job_id)))
+    assert page.jobs[1] == JOB._replace(uuid="job_id:19453", status=NO_IDENTITY)
+    assert page.left_out == (LeftOut(NO_IDENTITY, "19453"),)
+
+
+def test_a_record_with_neither_is_known_by_its_job_id() -> None:
+    [only] = decode(answer(record(hpcjob_uuid=None, job_status=None))).jobs
+    assert (only.uuid, only.status) == ("job_id:19453", NO_IDENTITY)
+
+
+def test_a_record_without_a_status_needs_no_job_id() -> None:
+    page = decode(answer(record(job_status=None, job_id=None, queue_name=None)))
+    assert page.jobs == (JOB._replace(status=NO_STATUS, queue="chosen"),)
+    assert page.left_out == (LeftOut(NO_STATUS, ""),)
+
+
+def test_only_what_cannot_be_counted_is_hidden() -> None:
+    assert hidden(NO_STATUS)
+    assert hidden(NO_IDENTITY)
+    assert hidden("")
+    assert not hidden("running")
+    page = decode(answer(record(job_status="_no_status"), record(hpcjob_uuid="2", queue_name="")))
+    assert not any(hidden(job.status) for job in page.jobs)
+    assert page.left_out == ()
+
+
 BAD_ANSWERS = {
     "empty": b"",
     "blank": b" \n",
@@ -358,16 +455,13 @@ BAD_ANSWERS = {
     "count in words": answer(total_count="do-not-show-this"),
     "count is a list": answer(total_count=[]),
     "count is true": answer(total_count=True),
-    "no uuid": answer(record(hpcjob_uuid=...)),
-    "null uuid": answer(record(hpcjob_uuid=None)),
-    "empty uuid": answer(record(hpcjob_uuid="")),
-    "blank uuid": answer(record(hpcjob_uuid=" \t")),
-    "number as uuid": answer(record(hpcjob_uuid=7)),
-    "no status": answer(record(job_status=...)),
-    "null status": answer(record(job_status=None)),
-    "blank status": answer(record(job_status=" ")),
-    "number as status": answer(record(job_status=3)),
-    "second record bad": answer(record(), record(hpcjob_uuid="2", job_status="")),
+    "no identity at all": answer(record(hpcjob_uuid=..., job_id=...)),
+    "blank identities": answer(record(hpcjob_uuid=" ", job_id=" ")),
+    "job_id is a list": answer(record(hpcjob_uuid=None, job_id=["do-not-show-this"])),
+    "job_id is a text": answer(record(hpcjob_uuid=None, job_id="do-not-show-this " * 9)),
+    "job_id of two lines": answer(record(hpcjob_uuid=None, job_id="do-not-\nshow-this")),
+    "second record bad": answer(record(), record(hpcjob_uuid="", job_id=None)),
+    "same job_id twice": answer(record(hpcjob_uuid=""), record(hpcjob_uuid=None)),
     "same twice": answer(record(), record()),
     "same uuid, other status": answer(record(), record(job_status="finished")),
     "invalid utf-8": answer(record()).replace(b"usr-vceaHsJu", b"usr-\xff\xfe"),
@@ -401,13 +495,13 @@ def test_bad_answers(body: bytes) -> None:
         ("no verdict", "the answer has no ret_code"),
         ("no list", "the answer has no hpc_job_set"),
         ("negative count", "total_count is not a number of jobs"),
-        ("second record bad", "record 1 has no proper hpcjob_uuid or job_status"),
+        ("second record bad", "record 1 has no proper hpcjob_uuid and no job_id"),
         ("same twice", "the same hpcjob_uuid comes twice in one page"),
         (
-            "null status",
+            "record is a list",
             (
                 "the answer is not of the shape of a job list: "
-                "Expected `str`, got `null` - at `$.hpc_job_set[0].job_status`"
+                "Expected `object`, got `array` - at `$.hpc_job_set[0]`"
             ),
         ),
     ],
@@ -419,7 +513,7 @@ def test_messages_of_bad_answers(name: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "retryable"), [("cut off", True), ("html", True), ("empty", True), ("no uuid", False)]
+    ("name", "retryable"), [("cut off", True), ("html", True), ("empty", True), ("no list", False)]
 )
 def test_only_what_may_be_an_accident_of_the_way_is_tried_again(name: str, retryable: bool) -> None:
     with pytest.raises(PayloadError) as caught:
@@ -564,7 +658,10 @@ def test_nothing_is_dropped(uuids: list[str], status: str) -> None:
     records = [record(hpcjob_uuid=uuid, job_status=status) for uuid in uuids]
     page = decodes_or_says_why(json.dumps({"ret_code": 0, "hpc_job_set": records}).encode())
     if page is None:
-        improper = [uuid for uuid in uuids if not uuid.strip() or "\0" in uuid]
-        assert improper or len(set(uuids)) < len(uuids) or not status.strip()
+        improper = sum(not uuid.strip() or "\0" in uuid for uuid in uuids)
+        assert improper > 1 or len(set(uuids)) < len(uuids)
     else:
-        assert [job.uuid for job in page.jobs] == uuids
+        proper = [uuid if uuid.strip() and "\0" not in uuid else "job_id:19453" for uuid in uuids]
+        assert [job.uuid for job in page.jobs] == proper
+        if not status.strip():
+            assert all(hidden(job.status) for job in page.jobs)

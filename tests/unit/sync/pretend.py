@@ -70,7 +70,9 @@ class PretendCluster:
         answer = self.cloud.list_jobs(CLUSTER_ID, params, self.now_at)
         if "ret_code" not in answer:  # where HTTP has a problem document
             raise RefusedError(400, "request", "refused", retryable=False, advice="")
-        page = decode_page(json.dumps(answer).encode(), timezone=UTC, server_time_at=self.now_at)
+        page = decode_page(
+            json.dumps(answer).encode(), timezone=query.zone(UTC), server_time_at=self.now_at
+        )
         self.between_calls()
         return self.distort(page)
 

@@ -1,0 +1,126 @@
+"""Reading the times of a page (API reference, section 3). Pure.
+
+Wrong is worse than absent: a time that cannot be read, or is no plausible one (the zero times of
+databases and languages, 1970, after 2100), is None.
+"""
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from typing import Any, Protocol
+
+_LATEST_AT = 4_102_444_800  # 2100-01-01; later ones are placeholders such as 9999-12-31
+_LEAST_MILLISECONDS = 100_000_000_000  # as seconds it would be the year 5138, as milliseconds 1973
+_MINUTES = {f":{minute:02}": minute * 60 for minute in range(60)}
+_SECONDS = {f":{second:02}": second for second in range(60)}
+_SECONDS_UTC = {f"{text}Z": second for text, second in _SECONDS.items()}
+_LAST_SECOND_OF_HOUR = 3599
+_MOST_HOURS = 16384  # two years of them
+_SHORTEST_TIME = len("2021-08-19T14:06")
+
+Moments = tuple[int | None, int | None, int | None]
+"""When a job was submitted, was started, and last changed."""
+
+
+class Stamped(Protocol):
+    """What has the times of a job, as they are written."""
+
+    submitted_time: Any
+    started_time: Any
+    modified_time: Any
+
+
+def read_times(records: Sequence[Stamped], timezone: tzinfo) -> tuple[list[Moments], bool]:
+    """The moments of each record, and whether any of their times carries no zone.
+
+    ``timezone`` is that of times that carry none; where its clocks go back, an ambiguous time is
+    taken for the earlier one.
+    """
+    # The documented form, with Z or without it as the first record has it, has a short way, by
+    # look-ups that raise for any other form: a page's times would cost more than its JSON.
+    first = records[0].modified_time if records else None
+    utc = isinstance(first, str) and first.endswith("Z")
+    hours, seconds = _hours_of(UTC if utc else timezone), _SECONDS_UTC if utc else _SECONDS
+    moments: list[Moments] = []
+    short = zoneless = False
+    for record in records:
+        submitted, started, modified = (
+            record.submitted_time,
+            record.started_time,
+            record.modified_time,
+        )
+        try:
+            moments.append(
+                (
+                    hours[submitted[:13]] + _MINUTES[submitted[13:16]] + seconds[submitted[16:]],
+                    hours[started[:13]] + _MINUTES[started[13:16]] + seconds[started[16:]]
+                    if started
+                    else None,
+                    hours[modified[:13]] + _MINUTES[modified[13:16]] + seconds[modified[16:]],
+                )
+            )
+            short = True
+        except (KeyError, TypeError):
+            read = [_moment(value, timezone) for value in (submitted, started, modified)]
+            moments.append((read[0][0], read[1][0], read[2][0]))
+            zoneless = zoneless or any(bare for _, bare in read)
+    return moments, zoneless or (short and not utc)
+
+
+class _Hours(dict[str, int]):
+    """The moments at which hours (``2021-08-19T14``) begin, worked out when first asked.
+
+    An hour in which clocks are changed is never here.
+    """
+
+    def __init__(self, timezone: tzinfo) -> None:
+        super().__init__()
+        self._timezone = timezone
+
+    def __missing__(self, hour: str) -> int:
+        begin_at, _ = _iso_moment(f"{hour}:00:00", self._timezone)
+        end_at, _ = _iso_moment(f"{hour}:59:59", self._timezone)
+        if begin_at is None or end_at is None or end_at - begin_at != _LAST_SECOND_OF_HOUR:
+            raise KeyError(hour)
+        if len(self) >= _MOST_HOURS:
+            self.clear()
+        self[hour] = begin_at
+        return begin_at
+
+
+@lru_cache(maxsize=64)
+def _hours_of(timezone: tzinfo) -> _Hours:
+    return _Hours(timezone)
+
+
+def _moment(value: Any, timezone: tzinfo) -> tuple[int | None, bool]:
+    """The moment of a time in any form: a space for the T, a fraction, an offset, a number; and
+    whether it hangs on ``timezone``."""
+    if isinstance(value, str):
+        value = value.strip()
+        if len(value) >= _SHORTEST_TIME and value[4] == "-":
+            return _iso_moment(value.upper(), timezone)
+        try:
+            value = float(value)
+        except ValueError:
+            return None, False
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None, False
+    return _plausible_at(value / 1000 if value >= _LEAST_MILLISECONDS else value), False
+
+
+def _iso_moment(text: str, timezone: tzinfo) -> tuple[int | None, bool]:
+    try:
+        moment = datetime.fromisoformat(text)
+        bare = moment.tzinfo is None
+        at = _plausible_at(
+            moment.replace(tzinfo=timezone).timestamp() if bare else moment.timestamp()
+        )
+    except (ValueError, OverflowError):
+        return None, False
+    return at, bare and at is not None
+
+
+def _plausible_at(moment_at: float) -> int | None:
+    return math.floor(moment_at) if 0 < moment_at < _LATEST_AT else None
