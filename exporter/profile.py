@@ -15,6 +15,8 @@ TRAITS: tuple[TraitName, ...] = get_args(TraitName)
 
 UNKNOWN = "unknown"
 NONE = "none"
+CHEAP = frozenset({"depth", "page_size"})
+"""Traits without which no call can be made well: they are found anew at once, always."""
 NONE_PAUSE_SECONDS = 3600.0
 """After so long it is tried again whether the server has what it did not have."""
 LONGEST_PAUSE_SECONDS = 86400.0
@@ -72,7 +74,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         known: Trait = getattr(self, name)
         often = 0 <= now_at - known.at < LONGEST_PAUSE_SECONDS and known.contradictions
         times = known.contradictions + 1 if often else 1
-        pause = pause_seconds * 2 ** min(times - 2, _MOST_DOUBLINGS) if times > 1 else 0.0
+        at_once = times == 1 or name in CHEAP
+        pause = 0.0 if at_once else pause_seconds * 2 ** min(times - 2, _MOST_DOUBLINGS)
         retry_at = now_at + min(pause, LONGEST_PAUSE_SECONDS)
         trait = Trait(UNKNOWN, evidence, now_at, retry_at, times)
         return msgspec.structs.replace(self, **{name: trait})

@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 STOP_SECONDS = 3.0
 """What pollers get to end in; a call that hangs is left behind: its sync is undone."""
 
-SYNC_REASONS = (*FAILURE_REASONS, "budget", "order", "filter", "moving", "state", "bug")
+SYNC_REASONS = (*FAILURE_REASONS, "budget", "order", "filter", "moving", "depth", "state", "bug")
 CORRECTION_KINDS = ("changed", "deleted", "missing")
 
 

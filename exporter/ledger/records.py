@@ -45,7 +45,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a ledger is known to equal the remote list. Saved with every transaction.
 
     In the order that the profile gives, newest first, the list is known from its head down to
-    ``frontier_at``; behind it some jobs are known, and ``unread`` of them are not::
+    ``frontier_at``; behind it some jobs are known, and ``unread`` are not::
 
         head ─── known ─── frontier_at ··· not read, but for jobs met elsewhere ··· end
     """
@@ -61,7 +61,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     frontier_at: int | None = None
     """Every job of this moment or later is known; None: all jobs are."""
     unread: int = 0
-    """How many jobs of the list behind the frontier are not in the ledger."""
+    """How many more jobs the list has behind the frontier than the ledger."""
     complete: bool = False
     """Whether the whole history that is wanted is known, and fits the total."""
     active_known: bool = False

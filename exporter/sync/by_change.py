@@ -8,6 +8,7 @@ What it proves: with a total that fits, that every job is known, and every chang
 and moves its job. The checks of ``verify`` prove the rest.
 """
 
+from exporter.errors import SyncError
 from exporter.sync.asking import Asking, Contradiction, Purpose
 from exporter.sync.context import BY_CHANGE, LATE_SECONDS, Listing, Placed, Sync, changed_at
 from exporter.sync.reader import MetInMemory, read, sweep
@@ -68,7 +69,12 @@ def _catch_up(sync: Sync, head: Placed) -> Asking[bool]:
 
     if on_page(head):
         return _noted(sync, lowest_at, joined=joined)
-    ended = yield from read(sync, Listing(BY_CHANGE), on_page, MetInMemory(), after=head)
+    try:
+        ended = yield from read(sync, Listing(BY_CHANGE), on_page, MetInMemory(), after=head)
+    except SyncError as error:
+        if error.reason != "depth":
+            raise
+        ended = None  # as far as the server shows any
     return _noted(sync, lowest_at, joined=joined or ended is not None)
 
 

@@ -46,10 +46,13 @@ def calibrate_filter(sync: Sync, head: Placed) -> Asking[None]:
         sync.found("status_filter", name, "being tried")
         try:
             evidence = yield from _filters(sync, head, status)
-        except Contradiction as contradiction:
-            if isinstance(contradiction.__cause__, RefusedError):
+        except (RefusedError, Contradiction) as error:
+            refusal = error.__cause__ if isinstance(error, Contradiction) else error
+            if isinstance(refusal, RefusedError):
+                if refusal.reason not in REQUEST_REFUSALS:
+                    raise
                 continue
-            sync.found("status_filter", "none", contradiction.evidence)
+            sync.found("status_filter", NONE, str(error))
             return
         sync.found("status_filter", "unknown", "")
         sync.found("status_filter", name, evidence)
@@ -173,9 +176,9 @@ def _also_by_submission(sync: Sync) -> Asking[bool]:
 # -- how deep offsets reach ------------------------------------------------------------------------
 
 
-def calibrate_depth(sync: Sync) -> Asking[None]:
+def calibrate_depth(sync: Sync, head: Placed) -> Asking[None]:
     """How many jobs the server shows, of those that its total tells of; or whether it miscounts."""
-    total, listing = sync.progress.expected or 0, Listing(sync.order or BY_CHANGE)
+    total, listing = head.total or 0, head.listing
     windows = [window for window in WINDOWS if window < total]
     reached, beyond = 0, len(windows)
     sync.found("depth", "unlimited", "being tried")

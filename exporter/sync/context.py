@@ -186,6 +186,19 @@ class Sync:
         return self.profile.status_filter.value not in ("none", "unknown")
 
     @property
+    def lag_seconds(self) -> float:
+        """How far an answer may be behind, as this sync has seen, too."""
+        return max(self.profile.lag_seconds, self.intake.stale_seconds)
+
+    @property
+    def calm(self) -> bool:
+        """Whether nothing has changed for so long that answers from the past say the same."""
+        newest_at = self.progress.newest_at
+        return not self.lag_seconds or (
+            newest_at is not None and self.now_at - newest_at > self.lag_seconds
+        )
+
+    @property
     def page_size(self) -> int:
         """How many jobs a full page has, as far as is known."""
         value = self.profile.page_size.value
@@ -256,8 +269,8 @@ class Sync:
     def suspect_absent(self, order: Order, newest_at: float, oldest_at: float, placed: Placed) -> None:
         """All known jobs between two moments that are not on a page are perhaps gone; where answers
         may be behind, not those that have just changed."""
-        if self.profile.lag_seconds:
-            newest_at = min(newest_at, self.now_at - self.profile.lag_seconds)
+        if self.lag_seconds:
+            newest_at = min(newest_at, self.now_at - self.lag_seconds)
         if newest_at >= oldest_at:
             self.ledger.suspect_between(newest_at, oldest_at, keep=placed.uuids, by=order.column)
 
@@ -286,13 +299,16 @@ class Sync:
     def _query(self, listing: Listing, offset: int, limit: int) -> tuple[JobListQuery, bool]:
         """What to send for a place of a list; beyond the depth that the server shows, it is counted
         from the other end, and the page comes mirrored."""
-        depth, mirrored = self.profile.most_offset, False
-        place = offset
-        if offset + limit > depth and listing.order is None:
+        depth, mirrored, place = self.profile.most_offset, False, offset
+        total = self._totals.get(listing.status, self.progress.expected)
+        if self.profile.depth.contradictions:
+            # Such a server refuses to look beyond its window, even if nothing is there.
+            left = limit if total is None else max(1, total - offset)
+            limit = min(limit, self.page_size if self.page_size > 1 else limit, left)
+        if offset + limit > depth and (listing.order is None or listing.order.sort_key is None):
             limit = int(max(0, depth - offset))
         elif offset + limit > depth:
-            total = self._totals.get(listing.status, self.progress.expected or 0)
-            mirrored, place = True, max(0, total - offset - limit)
+            mirrored, place = True, max(0, (total or 0) - offset - limit)
         if not limit or place + limit > depth:
             raise SyncError(
                 "depth",

@@ -208,11 +208,11 @@ def sweep(sync: Sync, status: str, purpose: Purpose = Purpose.FRESH) -> Asking[N
         jobs = yield from read_whole(sync, listing, met, on_page, purpose)
         if collapsed(known, met.count):
             raise CollapseUnconfirmed(f"{status} jobs", known, met_before)
-    changed_before_at = sync.now_at - sync.profile.lag_seconds
+    changed_before_at = sync.now_at - sync.lag_seconds
     sync.ledger.leave(
         status,
         lambda job: met.has(job.uuid) or bool(
-            sync.profile.lag_seconds and (job.modified_at or 0) >= changed_before_at
+            sync.lag_seconds and (job.modified_at or 0) >= changed_before_at
         ),
     )
 

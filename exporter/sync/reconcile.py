@@ -274,7 +274,7 @@ def _advance(sync: Sync, order: Order, lowest: Boundary) -> None:
     else:
         sync.update(frontier_at=int(lowest.at))
         if sync.reaches_edge:
-            sync.update(unread=max(0, unread))
+            sync.update(unread=unread)
 
 
 def look_at(

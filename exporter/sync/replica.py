@@ -96,7 +96,7 @@ class Replica:
         pairs = self._pairs | active_pairs(self.ledger)
         head = yield from self._read_head(sync)
         if sync.profile.depth.contradictions and sync.profile.due("depth", sync.now_at):
-            yield from calibrate_depth(sync)
+            yield from calibrate_depth(sync, head)
         if (yield from _is_whole(sync, head)):
             strategy = _take_whole(sync, head)
         else:

@@ -71,7 +71,7 @@ def settle(sync: Sync, order: Order) -> Asking[bool]:
         return True  # there is nothing to hold it against yet
     if sync.fits():
         return _fits(sync)
-    if sync.profile.lag_seconds and sync.intake.settled and not sync.overdue:
+    if sync.lag_seconds and not sync.overdue:
         return True  # an answer from the past, perhaps: it shows in time
     head = yield from close_head(sync, order)
     if sync.fits():
@@ -131,7 +131,7 @@ def _reconcile_to_edge(sync: Sync, order: Order) -> Asking[None]:
         yield from search(sync, order, top, most_search_calls(sync, strewn=True))
     if not top.differs(sync, order):
         unread = (sync.progress.expected or 0) - sync.ledger.size
-        sync.update(unread=max(0, unread))
+        sync.update(unread=unread)
 
 
 # -- paid checks -----------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
     if DOUBTED not in due and sync.intake.doubted.ripe(sync.now_at, sync.intake.patience_seconds):
         due.append(DOUBTED)
     for name in due:
-        if not sync.may(Purpose.AUDIT):
+        if not sync.may(Purpose.AUDIT) or not sync.calm:
             return
         try:
             yield from _run(sync, order, name)
@@ -240,7 +240,7 @@ def _confirm(sync: Sync, order: Order) -> Asking[None]:
     if not sync.ledger.suspects:
         return
     if not sync.reaches_edge or (sync.progress.frontier_at is not None and not sync.fits()):
-        gone = not sync.profile.lag_seconds and _shows_all_since(sync, order, head)
+        gone = not sync.lag_seconds and _shows_all_since(sync, order, head)
     else:
         surplus = _surplus(sync)
         gone = surplus == 0 or (surplus > 0 and _shows_all_since(sync, order, head))
@@ -248,7 +248,7 @@ def _confirm(sync: Sync, order: Order) -> Asking[None]:
         forgotten = sync.ledger.forget_suspects(sync.now_at)
         sync.intake.correct("deleted", forgotten)
         if sync.progress.frontier_at is not None and sync.reaches_edge:
-            sync.update(unread=max(0, (sync.progress.expected or 0) - sync.ledger.size))
+            sync.update(unread=(sync.progress.expected or 0) - sync.ledger.size)
     else:
         sync.ledger.restore_suspects()
 
@@ -265,6 +265,8 @@ def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
     before = dict(sync.intake.corrections)
     yield from sweep(sync, status, Purpose.AUDIT)
     yield from close_head(sync, order)  # most of those set aside have left it since the last look
+    if not sync.calm:
+        return
     aside = {job.uuid: order.moment(job) for job in sync.ledger.in_status("")}
     yield from resolve_aside(sync, order)
     found = sync.ledger.known(aside).values()

@@ -170,7 +170,8 @@ class Play:
         try:
             came_of_it: object = self.cluster.turn()
         except (SyncError, TransportError) as error:
-            self.failing += 1
+            # What is deeper than a server shows is withheld for as long as it likes.
+            self.failing = 1 if getattr(error, "reason", "") == "depth" else self.failing + 1
             came_of_it = error
         else:
             self.failing = 0
