@@ -35,8 +35,10 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
     },
     "order": {
         "change": "sort=any",
+        "change_only": "sort=modified_time,unknown_sort_key=ignored",
         "submission": "sort=submitted_time,unknown_sort_key=ignored",
-        "none": "sort=none,unknown_sort_key=ignored",
+        "default": "sort=none,unknown_sort_key=ignored,order=submitted_time",
+        "none": "sort=none,unknown_sort_key=ignored,order=hpcjob_uuid",
     },
     "total_count": {
         "filtered": "total_count=filtered",
@@ -44,6 +46,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "none": "total_count=missing",
     },
     "depth": {"unlimited": "depth=0"},
+    "zone": {"stamped": "times=z", "configured": "zone=utc"},
 }
 """By trait and value, how the dialect is written."""
 _SWITCHES: Mapping[str, str] = {

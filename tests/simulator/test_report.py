@@ -14,6 +14,7 @@ from exporter.simulator.report import read_report
 from exporter.simulator.simulation import Simulation
 
 NOW_AT = 1_700_000_000.0
+UNSORTED = {"sort_keys": frozenset(), "unknown_sort_key": "ignored"}
 
 
 def served(path: Path, report: Any) -> Simulation:
@@ -70,13 +71,21 @@ def test_a_report_is_served(tmp_path: Path) -> None:
         ("status_filter", "both", {"status_filter": "either"}),
         ("status_filter", "none", {"filters": "ignored"}),
         ("order", "change", {}),
-        ("order", "none", {"sort_keys": frozenset(), "unknown_sort_key": "ignored"}),
+        ("order", "default", UNSORTED),
+        ("order", "none", {**UNSORTED, "default_order": Order.UUID}),
+        (
+            "order",
+            "change_only",
+            {"sort_keys": frozenset({Order.MODIFIED}), "unknown_sort_key": "ignored"},
+        ),
         ("total_count", "filtered", {}),
         ("total_count", "none", {"total_count": "missing"}),
         ("page_size", "100", {}),
         ("depth", "unlimited", {}),
         ("zone", "utc", {}),
         ("zone", "unknown", {}),
+        ("zone", "configured", {}),
+        ("zone", "stamped", {"times": "z"}),
         ("lag", "0", {}),
         ("order", "unknown", {}),
     ],
@@ -103,7 +112,7 @@ def clusters(**cluster: Any) -> dict[str, Any]:
         (clusters(traits={"colour": "red"}), "clusters[1].traits.colour: no such trait"),
         (
             clusters(traits={"order": "size"}),
-            "clusters[1].traits.order: size is none of change, submission, none",
+            "clusters[1].traits.order: size is none of change, change_only, submission,",
         ),
         (clusters(traits={"depth": "deep"}), "clusters[1].traits.depth: depth=deep is not"),
         (clusters(traits={"lag": "20,page_cap=3"}), "clusters[1].traits.lag: lag=20 page"),
