@@ -56,7 +56,8 @@ Over HTTP
 ``fault_kinds.py`` names every fault, ``admin.py`` lists the routes under ``/-/``.
 ``build_simulation(options, now_at)`` of ``command.py`` makes the ``simulate`` command's world:
 ``workload.py`` (people in daily waves) or ``trace.py`` (a recorded workload), both on ``engine.py``
-(queues with a limited number of cores).
+(queues with a limited number of cores); or the servers of a report (``report.py``, with
+``dialect_from_profile(traits)``), where nothing happens.
 
 What is simulated and what is real: quota, timestamps of requests and ``Date`` follow the machine's
 clock; the times of jobs follow the world's, which may run faster.
@@ -79,6 +80,7 @@ from exporter.simulator.listed import (
 )
 from exporter.simulator.protocol import Account, Cloud, JournalEntry
 from exporter.simulator.records import CONTENT_MARK
+from exporter.simulator.report import dialect_from_profile
 from exporter.simulator.spelling import parse_dialect, spell_dialect
 
 __all__ = [
@@ -102,6 +104,7 @@ __all__ = [
     "Order",
     "TieOrder",
     "Transition",
+    "dialect_from_profile",
     "draw_dialect",
     "fill",
     "in_small",

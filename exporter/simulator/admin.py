@@ -14,7 +14,8 @@ POST    /-/time             ``{"advance_seconds": 3600}``, ``{"speed": 60}``, ``
 POST    /-/backlog          ``{"cluster_id":, "queue":, "jobs":, "user":, "cores":, "run_seconds":}``
 DELETE  /-/backlog          ``?cluster_id=&queue=``: cancels all that waits there
 GET     /-/dialect          by cluster
-POST    /-/dialect          ``{"name": "sort-ignored"}``, with ``cluster_id`` for one
+POST    /-/dialect          ``{"name": "sort-ignored"}``, with ``cluster_id`` for one; or as
+                            ``spelling.py`` says: ``{"name": "filter=job_status,zone=+08:00"}``
 ======  ==================  =====================================================================
 
 Answers are JSON; what cannot be understood is answered 400 with ``error``.
@@ -27,9 +28,9 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from exporter.simulator.answers import Answer, json_answer
-from exporter.simulator.dialect import DIALECTS
 from exporter.simulator.hosted import HostedCluster
 from exporter.simulator.simulation import Simulation
+from exporter.simulator.spelling import parse_dialect, spell_dialect
 
 PREFIX = "/-/"
 
@@ -136,15 +137,13 @@ class Admin:
         return {"cancelled": world.cancel_backlog(query["cluster_id"], query["queue"])}
 
     def _dialects(self, _: dict[str, str], __: Any, ___: float) -> Any:
-        names = {dialect: name for name, dialect in DIALECTS.items()}
         clusters = self._simulation.cloud.clusters
         return {
-            cluster_id: names.get(cluster.dialect, "of its own")
-            for cluster_id, cluster in clusters.items()
+            cluster_id: spell_dialect(cluster.dialect) for cluster_id, cluster in clusters.items()
         }
 
     def _speak(self, query: dict[str, str], asked: Any, real_at: float) -> Any:
-        dialect = DIALECTS[asked["name"]]
+        dialect = parse_dialect(asked["name"])
         for cluster in self._clusters(asked):
             cluster.speak(dialect)
         return self._dialects(query, asked, real_at)

@@ -58,7 +58,8 @@ class Answer:
     """The body goes out alone, without status line and headers."""
 
 
-JSON_HEADERS: Mapping[str, str] = {"Content-Type": "application/json; charset=utf-8"}
+JSON_HEADERS: Mapping[str, str] = {"Content-Type": "application/json"}
+"""Without more: the vendor's own client reads nothing else as JSON."""
 PROBLEM_HEADERS: Mapping[str, str] = {"Content-Type": "application/problem+json"}
 HTML_HEADERS: Mapping[str, str] = {"Content-Type": "text/html"}
 

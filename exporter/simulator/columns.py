@@ -65,13 +65,14 @@ class Columns:
 
     def append(self, row: JobRow) -> int:
         """Add a row; returns its number."""
-        for column in (
-            self.status, self.queue, self.user, self.cores, self.submitted, self.started,
-            self.modified,
-        ):  # fmt: skip
-            column.append(0)
-        self.put(len(self) - 1, row)
-        return len(self) - 1
+        self.status.append(self.statuses.code(row.status))
+        self.queue.append(self.queues.code(row.queue))
+        self.user.append(self.users.code(row.user))
+        self.cores.append(row.cores)
+        self.submitted.append(row.submitted_at)
+        self.started.append(_NOT_STARTED if row.started_at is None else row.started_at)
+        self.modified.append(row.modified_at)
+        return len(self.status) - 1
 
     def put(self, number: int, row: JobRow | None) -> None:
         """Make the row of that number this one; None for a job that leaves the list."""

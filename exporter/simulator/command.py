@@ -10,13 +10,15 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from exporter.simulator.dialect import DIALECTS, Dialect
+from exporter.simulator.dialect import DOCUMENTED, Dialect
 from exporter.simulator.engine import World
 from exporter.simulator.fault_kinds import fault_names
 from exporter.simulator.protocol import Account, Cloud
 from exporter.simulator.quota import Quota
+from exporter.simulator.report import made_up_rows, read_report
 from exporter.simulator.server import SimulatorServer
 from exporter.simulator.simulation import Simulation
+from exporter.simulator.spelling import KEYS, NAMED, parse_dialect
 from exporter.simulator.trace import TraceJob, parse_trace, queue_capacities, replay
 from exporter.simulator.workload import Inhabitants, demo_profiles
 from exporter.simulator.worldclock import WorldClock
@@ -47,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_clusters(parser.add_argument_group("the clusters and their jobs"))
     _add_trace(parser.add_argument_group("a recorded workload in their place"))
+    _add_profile(parser.add_argument_group("or the servers of a report"))
     _add_account(parser.add_argument_group("the account"))
     _add_behaviour(parser.add_argument_group("how the API behaves"))
 
@@ -95,6 +98,23 @@ def _add_trace(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_profile(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--profile",
+        type=Path,
+        metavar="FILE",
+        help="host the clusters of a JSON report of doctor, with as many made-up jobs, which stand "
+        "still, and behave as it says",
+    )
+
+
+def _dialect(text: str) -> Dialect:
+    try:
+        return parse_dialect(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _add_account(group: argparse._ArgumentGroup) -> None:
     example = Account()
     group.add_argument("--access-key-id", default=example.access_key_id, metavar="ID")
@@ -118,10 +138,11 @@ def _add_account(group: argparse._ArgumentGroup) -> None:
 def _add_behaviour(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--dialect",
-        choices=tuple(DIALECTS),
-        default="documented",
-        metavar="NAME",
-        help=f"how it behaves where its documentation does not say: {', '.join(DIALECTS)}",
+        type=_dialect,
+        metavar="NAME|KEY=VALUE,...",
+        help="how it behaves where its documentation does not say: a name, settings such as "
+        "filter=job_status,sort=submitted_time,zone=+08:00, or a name and then what differs; "
+        f"names: {', '.join(NAMED)}; keys: {', '.join(KEYS)}",
     )
     group.add_argument(
         "--latency",
@@ -152,19 +173,41 @@ def build_simulation(options: argparse.Namespace, now_at: float) -> Simulation:
     quota = Quota(options.quota_requests, options.quota_period) if options.quota_requests else None
     account = Account(options.access_key_id, options.secret_access_key)
     cloud = Cloud((account,), quota=quota, seed=options.seed, journal_limit=_JOURNAL_LIMIT)
-    dialect = DIALECTS[options.dialect]
-    if options.trace is not None:
-        world = _trace_world(cloud, options, dialect, now_at)
-    else:
-        world = _made_up_world(cloud, options, dialect, now_at)
+    world = _world(cloud, options, now_at)
     try:
         for spec in options.fault:
             cloud.faults.add_spec(spec, now_at)
     except ValueError as error:
         raise SimulatorError(f"--fault: {error}") from error
-    world.advance_to(now_at)
+    if world is not None:
+        world.advance_to(now_at)
     clock = WorldClock(real_at=now_at, world_at=now_at, speed=options.speed)
     return Simulation(cloud, world=world, clock=clock)
+
+
+def _world(cloud: Cloud, options: argparse.Namespace, now_at: float) -> World | None:
+    """What happens in the clusters that this puts into the cloud; None if nothing does."""
+    dialect = options.dialect or DOCUMENTED
+    if options.profile is not None:
+        if options.dialect is not None or options.trace is not None:
+            raise SimulatorError(
+                "--profile: has a dialect and jobs; no --dialect or --trace beside it"
+            )
+        _host_reported(cloud, options.profile, options.seed, now_at)
+        return None
+    if options.trace is not None:
+        return _trace_world(cloud, options, dialect, now_at)
+    return _made_up_world(cloud, options, dialect, now_at)
+
+
+def _host_reported(cloud: Cloud, path: Path, seed: int, now_at: float) -> None:
+    try:
+        clusters = read_report(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SimulatorError(f"--profile: {path}: {error}") from error
+    for number, each in enumerate(clusters):
+        hosted = cloud.add_cluster(each.cluster_id, zone=each.zone, dialect=each.dialect)
+        hosted.jobs.load(made_up_rows(each.jobs, now_at, seed + number))
 
 
 def _made_up_world(

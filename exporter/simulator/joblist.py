@@ -213,7 +213,7 @@ class JobList:
     def _append(self, row: JobRow) -> int:
         number = self._columns.append(row)
         self._length += 1
-        self._note(Change(row.modified_at, number, row))
+        self._note(row.modified_at, number, row)
         return number
 
     def _change(
@@ -238,12 +238,12 @@ class JobList:
             self._length -= 1
         else:
             self._index(number)
-        self._note(Change(at, number, row))
+        self._note(at, number, row)
 
-    def _note(self, change: Change) -> None:
+    def _note(self, at: float | None, number: int, row: JobRow | None) -> None:
         self.changes += 1
         if self.log is not None:
-            self.log.append(change)
+            self.log.append(Change(at, number, row))
 
     def _listed(self, number: int) -> ListedJob:
         row = self._columns.row(number)

@@ -24,7 +24,7 @@ CLOCK_TOLERANCE_SECONDS = 60
 
 _ACTIONS: Mapping[str, str] = {
     "/api/job/list": JOB_LIST_ACTION,
-    "/api/cluster/list": "HpcClusterListResponse",
+    "/api/cluster/list": "HpcClusterListClusterResponse",
 }
 _FIXED_PARAMS: Mapping[str, str] = {
     "signature_method": "HmacSHA256",
@@ -210,10 +210,11 @@ class Cloud:
                 "cluster_id": cluster.cluster_id,
                 "cluster_name": cluster.cluster_id,
                 "cluster_type": cluster.cluster_id.partition("-")[0],
-                "status": "active",
-                "pending_job_count": cluster.jobs.matching(status="pending"),
-                "running_job_count": cluster.jobs.matching(status="running"),
-                "finished_job_count": cluster.jobs.matching(status="finished"),
+                "cluster_status": "active",
+                **{
+                    f"{status}_job_count": cluster.jobs.matching(status=status)
+                    for status in ("pending", "running", "finished", "stopped")
+                },
             }
             for cluster in self.clusters.values()
             if cluster.zone == zone and cluster.access_key_id == key

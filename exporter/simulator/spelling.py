@@ -1,10 +1,11 @@
 """A dialect as a command line writes it: ``NAME``, ``KEY=VALUE,...`` or ``NAME,KEY=VALUE,...``.
 
 A name stands for one of ``NAMED``; what follows differs from it. Keys are the switches' names, or
-the short ones below. Yes and no are words, sets are joined by ``+`` (or ``any`` and ``none``), a zone
+the short ones of ``KEYS``. Yes and no are words, sets are joined by ``+`` (or ``any`` and ``none``), a zone
 is ``utc`` or ``+08:00``.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from enum import StrEnum
@@ -16,7 +17,7 @@ from exporter.simulator.listed import Order, Transition
 
 NAMED: Mapping[str, Dialect] = {**DIALECTS, **DEPLOYMENTS}
 
-SHORT_KEYS: Mapping[str, str] = {
+_SHORT_TO_LONG: Mapping[str, str] = {
     "filter": "status_filter",
     "sort": "sort_keys",
     "order": "default_order",
@@ -26,7 +27,7 @@ SHORT_KEYS: Mapping[str, str] = {
     "zone": "zone_offset_seconds",
 }
 
-_LONG_TO_SHORT = {long: short for short, long in SHORT_KEYS.items()}
+_LONG_TO_SHORT = {long: short for short, long in _SHORT_TO_LONG.items()}
 _SETS: Mapping[str, frozenset[str]] = {
     "sort_keys": frozenset(Order),
     "still_transitions": frozenset(Transition),
@@ -48,7 +49,7 @@ def parse_dialect(text: str) -> Dialect:
     changed: dict[str, Any] = {}
     for part in parts:
         key, _, value = part.partition("=")
-        switch = SHORT_KEYS.get(key, key)
+        switch = _SHORT_TO_LONG.get(key, key)
         if switch not in _DEFAULTS:
             raise ValueError(f"no such switch of a dialect: {key}")
         changed[switch] = _parse_value(switch, value)
@@ -61,14 +62,14 @@ def spell_dialect(dialect: Dialect) -> str:
         if named == dialect:
             return name
     return ",".join(
-        f"{_LONG_TO_SHORT.get(switch, switch)}={_spell_value(switch, getattr(dialect, switch))}"
+        f"{_key(switch)}={_spell_value(switch, getattr(dialect, switch))}"
         for switch, documented in _DEFAULTS.items()
         if getattr(dialect, switch) != documented
     )
 
 
 def _parse_value(switch: str, text: str) -> Any:
-    default = _DEFAULTS[switch]
+    default, written = _DEFAULTS[switch], f"{_key(switch)}={text}"
     if switch in _SETS:
         return _parse_set(switch, text)
     if switch == "zone_offset_seconds":
@@ -77,9 +78,9 @@ def _parse_value(switch: str, text: str) -> Any:
         return _choice(switch, text, {"yes": True, "no": False})
     if isinstance(default, int):
         if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
-            raise ValueError(f"{switch}={text} is not a whole number")
+            raise ValueError(f"{written} is not a whole number")
         if switch == "page_cap" and not int(text):
-            raise ValueError("a page has at least one job")
+            raise ValueError(f"{written}: a page has at least one job")
         return int(text)
     if isinstance(default, StrEnum):
         return _choice(switch, text, {each.value: each for each in type(default)})
@@ -87,9 +88,17 @@ def _parse_value(switch: str, text: str) -> Any:
     return _choice(switch, text, {word: word for word in words})
 
 
+def _key(switch: str) -> str:
+    return _LONG_TO_SHORT.get(switch, switch)
+
+
+KEYS = tuple(_key(switch) for switch in _DEFAULTS)
+"""By which the switches are written here; their own names are understood, too."""
+
+
 def _choice(switch: str, text: str, choices: Mapping[str, Any]) -> Any:
     if text not in choices:
-        raise ValueError(f"{switch}={text} is none of {', '.join(choices)}")
+        raise ValueError(f"{_key(switch)}={text} is none of {', '.join(choices)}")
     return choices[text]
 
 
@@ -105,11 +114,11 @@ def _parse_set(switch: str, text: str) -> frozenset[str]:
 def _parse_zone(text: str) -> int:
     if text == "utc":
         return 0
-    hours, colon, minutes = text[1:].partition(":")
-    if text[:1] not in {"+", "-"} or not (hours.isdigit() and colon and minutes.isdigit()):
+    written = re.fullmatch(r"([+-])([0-9]{2}):([0-9]{2})", text)
+    if written is None:
         raise ValueError(f"zone={text} is neither utc nor like +08:00")
-    seconds = int(hours) * 3600 + int(minutes) * 60
-    return -seconds if text[0] == "-" else seconds
+    seconds = int(written[2]) * 3600 + int(written[3]) * 60
+    return -seconds if written[1] == "-" else seconds
 
 
 def _spell_value(switch: str, value: Any) -> str:

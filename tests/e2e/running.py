@@ -21,9 +21,9 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from exporter.simulator import DIALECTS, Account, Cloud, JobKey, JobList, JournalEntry
+from exporter.simulator import Account, Cloud, JobKey, JobList, JournalEntry, parse_dialect
 from exporter.simulator.answers import Answer
-from exporter.simulator.protocol import HostedCluster
+from exporter.simulator.hosted import HostedCluster
 from exporter.simulator.quota import Quota
 from exporter.simulator.server import SimulatorServer
 from exporter.simulator.simulation import Simulation
@@ -108,8 +108,9 @@ class World:
         return self.server.address
 
     def add(self, cluster_id: str, dialect: str = "documented", **more: Any) -> HostedCluster:
+        """``dialect`` as ``simulate --dialect`` takes it."""
         with self.simulation.lock:
-            return self.cloud.add_cluster(cluster_id, dialect=DIALECTS[dialect], **more)
+            return self.cloud.add_cluster(cluster_id, dialect=parse_dialect(dialect), **more)
 
     def jobs(self, cluster_id: str) -> JobList:
         """Its list; hold ``lock`` to change it."""

@@ -204,7 +204,9 @@ def test_the_clusters_of_an_account(cloud: Cloud) -> None:
     answer = decoded(cloud.handle("GET", path, raw_query(signed_params(NOW_AT), path=path), NOW_AT))
     (cluster,) = answer["cluster_set"]
     assert cluster["cluster_id"] == "ehpc-qmmvigwe"
-    assert (cluster["pending_job_count"], cluster["running_job_count"]) == (125, 125)
+    assert cluster["cluster_status"] == "active"
+    counted = ("pending", "running", "finished", "stopped")
+    assert [cluster[f"{status}_job_count"] for status in counted] == [125, 125, 0, 0]
 
 
 def test_the_journal_has_every_call_without_its_signature(cloud: Cloud) -> None:

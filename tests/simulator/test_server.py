@@ -223,6 +223,32 @@ def test_dialects_can_be_changed(client: CloudClient) -> None:
     assert {job["modified_time"] for job in ended} == {"2023-11-14T22:13:20"}
 
 
+def test_a_dialect_can_be_put_together(client: CloudClient) -> None:
+    written = "filter=job_status,sort=submitted_time,zone=+08:00"
+    assert client.admin("POST", "/-/dialect", {"name": written}) == {CLUSTER: written}
+    assert client.list_jobs(CLUSTER, jobs_status="exited")["total_count"] > 0
+    assert client.list_jobs(CLUSTER, job_status="exited")["total_count"] == 0
+    client.admin("POST", "/-/dialect", {"name": "lagging-5,cache=20"})
+    assert client.admin("GET", "/-/dialect") == {CLUSTER: "lag=5,cache=20"}
+
+
+def test_a_replica_lags_by_the_servers_clock(server: SimulatorServer, client: CloudClient) -> None:
+    client.admin("POST", "/-/dialect", {"name": "lag=3600"})
+    client.list_jobs(CLUSTER)
+    backlog = {"cluster_id": CLUSTER, "queue": "默认队列", "jobs": 7, "user": "crowd"}
+    client.admin("POST", "/-/backlog", backlog)
+    crowds = [client.list_jobs(CLUSTER, run_user="crowd")["total_count"] for _ in range(4)]
+    assert sorted(set(crowds)) == [0, 7]
+    server.clock_skew_seconds += 3601
+    crowds = [
+        server.simulation.cloud.list_jobs(CLUSTER, {"run_user": "crowd"}, server.server_at())[
+            "total_count"
+        ]
+        for _ in range(2)
+    ]
+    assert crowds == [7, 7]
+
+
 def test_faults_come_and_go(client: CloudClient) -> None:
     client.admin("POST", "/-/faults", {"name": "ret-5000", "next": 2})
     client.admin("POST", "/-/faults", [{"name": "ret-5100", "cluster": "other"}])
@@ -258,6 +284,7 @@ def test_the_journal_is_told_and_forgotten(client: CloudClient) -> None:
         ("POST", "/-/faults", {"name": "close", "hue": 1}, 400),
         ("POST", "/-/faults", 7, 400),
         ("POST", "/-/dialect", {"name": "klingon"}, 400),
+        ("POST", "/-/dialect", {"name": "filter=colour"}, 400),
         ("GET", "/-/truth?cluster_id=absent", None, 400),
         ("POST", "/-/backlog", {"cluster_id": CLUSTER}, 400),
         ("DELETE", "/-/backlog", None, 400),

@@ -205,7 +205,12 @@ def test_a_made_up_world_is_alive_at_once_and_the_same_by_its_seed() -> None:
 def test_flags_reach_the_cloud() -> None:
     simulation = build_simulation(
         options(
-            *("--clusters=1", "--dialect=total-whole", "--quota-requests=5", "--quota-period=60"),
+            *(
+                "--clusters=1",
+                "--dialect=total-whole,lag=5",
+                "--quota-requests=5",
+                "--quota-period=60",
+            ),
             *("--access-key-id=K", "--secret-access-key=S", "--fault=ret-5000:next=1"),
         ),
         1_700_000_000.0,
@@ -215,7 +220,7 @@ def test_flags_reach_the_cloud() -> None:
     assert cloud.accounts["K"].secret_access_key == "S"
     assert cloud.faults.rules[0].next_calls == 1
     (cluster,) = cloud.clusters.values()
-    assert cluster.dialect.total_count == "whole"
+    assert (cluster.dialect.total_count, cluster.dialect.lag_seconds) == ("whole", 5)
 
 
 @pytest.mark.parametrize(
@@ -223,6 +228,9 @@ def test_flags_reach_the_cloud() -> None:
     [
         (["--fault=nonsense"], "--fault: no such fault: nonsense"),
         (["--trace=/nowhere/at/all.csv"], "--trace: /nowhere/at/all.csv"),
+        (["--profile=/nowhere/at/all.json"], "--profile: /nowhere/at/all.json"),
+        (["--profile=x", "--dialect=documented"], "--profile: has a dialect and jobs"),
+        (["--profile=x", "--trace=y"], "--profile: has a dialect and jobs"),
         (["--listen-address=nowhere"], "--listen-address: nowhere is not HOST:PORT"),
         (["--listen-address=192.0.2.1:1"], "--listen-address: 192.0.2.1:1"),
     ],
@@ -230,6 +238,15 @@ def test_flags_reach_the_cloud() -> None:
 def test_flags_that_cannot_be_met(flags: list[str], message: str) -> None:
     with pytest.raises(SimulatorError, match=message):
         run_simulator(options("--clusters=1", *flags))
+
+
+def test_a_dialect_that_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        options("--dialect=filter=colour")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith(
+        "--dialect: filter=colour is none of jobs_status, job_status, either\n"
+    )
 
 
 PROGRAM = """
