@@ -102,7 +102,11 @@ def calibrate_order(sync: Sync) -> Asking[Placed | None]:
     """Which order the list can be had in; returns its head in that order, None where there is none."""
     refused = 0
     evidence = "no order could be proven"
-    for order, value in ((BY_CHANGE, "change"), (BY_SUBMISSION, "submission"), (BY_DEFAULT, "default")):
+    for order, value in (
+        (BY_CHANGE, "change"),
+        (BY_SUBMISSION, "submission"),
+        (BY_DEFAULT, "default"),
+    ):
         try:
             head = yield from _prove(sync, order)
         except RefusedError as error:
@@ -117,9 +121,12 @@ def calibrate_order(sync: Sync) -> Asking[Placed | None]:
             continue
         if head is None:
             return None  # nothing speaks against it, and nothing proves it yet
-        if order is BY_CHANGE and not (yield from _also_by_submission(sync)):
-            value = "change_only"
-        sync.found("order", value, f"pages from here and there are sorted by {order.column}")
+        only = order is BY_CHANGE and not (yield from _also_by_submission(sync))
+        sync.found(
+            "order",
+            "change_only" if only else value,
+            f"pages from here and there are sorted by {order.column}",
+        )
         return head
     sync.found("order", "none", evidence)
     return None
@@ -131,7 +138,8 @@ def _prove(sync: Sync, order: Order) -> Asking[Placed | None]:
     the same."""
     total = sync.progress.expected or 0
     last = total - sync.page_size
-    places = sorted(sync.rng.randrange(max(1, last)) for _ in range(2)) + [last] if last > 0 else []
+    places = sorted(sync.rng.randrange(max(1, last)) for _ in range(2))
+    places = [*places, last] if last > 0 else []
     above_at, met = float("inf"), dict[str, int]()
     deepest: list[Job] = []
     for place in places:
@@ -146,7 +154,9 @@ def _prove(sync: Sync, order: Order) -> Asking[Placed | None]:
         return None
     bottom_at, on_head = order.moment(head.jobs[-1]), set(head.uuids)
     if any(at > bottom_at and uuid not in on_head for uuid, at in met.items()):
-        raise Contradiction("order", f"a job is not on the head, where it ought to be by {order.column}")
+        raise Contradiction(
+            "order", f"a job is not on the head, where it ought to be by {order.column}"
+        )
     if len({order.moment(job) for job in (*head.jobs, *deepest)}) < 2:
         return None
     return head

@@ -227,7 +227,11 @@ class Sync:
     # -- asking ------------------------------------------------------------------------------------
 
     def ask(
-        self, listing: Listing, offset: int = 0, purpose: Purpose = Purpose.FRESH, limit: int = PAGE_LIMIT
+        self,
+        listing: Listing,
+        offset: int = 0,
+        purpose: Purpose = Purpose.FRESH,
+        limit: int = PAGE_LIMIT,
     ) -> Asking[Placed]:
         """One page, as the profile says that it must be. Raises ``Contradiction``."""
         placed = yield from self._send(listing, max(0, offset), purpose, limit)
@@ -260,13 +264,17 @@ class Sync:
             size = len(placed.jobs)
             raise Contradiction("page_size", f"a page has {size} jobs, and others follow it")
         end, total = placed.end, placed.total
-        raise Contradiction("depth", f"the list ends after {end} jobs, and says that it has {total}")
+        raise Contradiction(
+            "depth", f"the list ends after {end} jobs, and says that it has {total}"
+        )
 
     def take(self, placed: Placed, *, audit: bool = False) -> None:
         """Take the jobs of a page into the ledger."""
         self.intake.take(placed.jobs, audit=audit)
 
-    def suspect_absent(self, order: Order, newest_at: float, oldest_at: float, placed: Placed) -> None:
+    def suspect_absent(
+        self, order: Order, newest_at: float, oldest_at: float, placed: Placed
+    ) -> None:
         """All known jobs between two moments that are not on a page are perhaps gone; where answers
         may be behind, not those that have just changed."""
         if self.lag_seconds:
@@ -274,9 +282,7 @@ class Sync:
         if newest_at >= oldest_at:
             self.ledger.suspect_between(newest_at, oldest_at, keep=placed.uuids, by=order.column)
 
-    def _send(
-        self, listing: Listing, offset: int, purpose: Purpose, limit: int
-    ) -> Asking[Placed]:
+    def _send(self, listing: Listing, offset: int, purpose: Purpose, limit: int) -> Asking[Placed]:
         query, mirrored = self._query(listing, offset, limit)
         try:
             page: Page = yield Ask(query, purpose)
@@ -366,14 +372,15 @@ class Sync:
                 raise Contradiction(
                     "status_filter", "a page filtered by status holds jobs in another one"
                 )
-        elif total is not None:
-            if jobs and placed.end > total:
-                raise Contradiction("total_count", "the list goes on beyond its total")
+        elif total is not None and jobs and placed.end > total:
+            raise Contradiction("total_count", "the list goes on beyond its total")
         if listing.status is None and limit >= PAGE_LIMIT - 1:
             self._learn_page_size(placed, limit)
         order = listing.order
         if order is not None and self.order is not None and not newest_first(jobs, order.moment):
-            raise Contradiction("order", f"a page is not sorted by {order.sort_key or 'submission'}")
+            raise Contradiction(
+                "order", f"a page is not sorted by {order.sort_key or 'submission'}"
+            )
 
     def _learn_page_size(self, placed: Placed, limit: int) -> None:
         """The longest page yet seen, as soon as one is full or is followed by another."""

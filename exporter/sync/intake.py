@@ -44,9 +44,7 @@ class Doubted:
 
     def ripe(self, now_at: float, patience_seconds: float) -> list[Job]:
         """Those that are worth another look."""
-        return [
-            job for job, at in self.since.values() if not 0 <= now_at - at < patience_seconds
-        ]
+        return [job for job, at in self.since.values() if not 0 <= now_at - at < patience_seconds]
 
 
 @dataclass(slots=True)

@@ -83,14 +83,13 @@ def read(
         placed = yield from sync.ask(listing, offset, purpose)
         if previous is not None and not placed.jobs and placed.offset == previous.end:
             return _length(placed)
-        if previous is not None and placed.offset > 0:
-            if not _joins(listing, placed, previous, met, steps_back, strict=strict):
-                offset = max(0, placed.offset - FIRST_STEP_BACK * 2**steps_back)
-                steps_back += 1
-                restarts += offset == 0
-                if steps_back > MOST_STEPS_BACK or restarts > FRUITLESS_STEPS_BACK:
-                    raise SyncError("moving", "the pages of the list do not join: it moves too fast")
-                continue
+        if not _joins(listing, placed, previous, met, steps_back, strict=strict):
+            offset = max(0, placed.offset - FIRST_STEP_BACK * 2**steps_back)
+            steps_back += 1
+            restarts += offset == 0
+            if steps_back > MOST_STEPS_BACK or restarts > FRUITLESS_STEPS_BACK:
+                raise SyncError("moving", "the pages of the list do not join: it moves too fast")
+            continue
         steps_back = 0
         nothing_new = all(met.has(uuid) for uuid in placed.uuids)
         fruitless = fruitless + 1 if nothing_new else 0
@@ -122,8 +121,16 @@ def _ends(placed: Placed, previous: Placed | None) -> bool:
 
 
 def _joins(
-    listing: Listing, placed: Placed, previous: Placed, met: Met, steps_back: int, *, strict: bool
+    listing: Listing,
+    placed: Placed,
+    previous: Placed | None,
+    met: Met,
+    steps_back: int,
+    *,
+    strict: bool,
 ) -> bool:
+    if previous is None or placed.offset == 0:
+        return True
     if not placed.jobs or not previous.jobs:
         return False
     left = None
@@ -132,16 +139,13 @@ def _joins(
     few_left = left is not None and left <= previous.end - placed.offset
     if not strict:
         return left is None or few_left
-    first, last = placed.jobs[0], previous.jobs[-1]
-    if met.has(first.uuid):
-        return True
-    if listing.order is None:
-        return False
-    first_at, last_at = listing.order.moment(first), listing.order.moment(last)
-    if first_at != last_at:
-        return first_at > last_at
+    if met.has(placed.jobs[0].uuid) or listing.order is None:
+        return met.has(placed.jobs[0].uuid)
+    first_at = listing.order.moment(placed.jobs[0])
+    last_at = listing.order.moment(previous.jobs[-1])
     # Within one second the order may differ from call to call.
-    return few_left or steps_back >= FRUITLESS_STEPS_BACK
+    within = first_at == last_at and (few_left or steps_back >= FRUITLESS_STEPS_BACK)
+    return first_at > last_at or within
 
 
 def read_whole(
@@ -161,7 +165,7 @@ def read_whole(
             continue
         if jobs is None or met.count >= jobs:
             return jobs or met.count
-        jobs = yield from _read_inserted(sync, listing, met, on_page, purpose, jobs)
+        jobs = yield from _read_inserted(sync, listing, met, on_page, purpose)
         if met.count >= jobs:
             return jobs
         strict = False  # it joined, perhaps by luck
@@ -173,10 +177,11 @@ def read_whole(
 
 
 def _read_inserted(
-    sync: Sync, listing: Listing, met: Met, on_page: OnPage, purpose: Purpose, jobs: int
+    sync: Sync, listing: Listing, met: Met, on_page: OnPage, purpose: Purpose
 ) -> Asking[int]:
-    """What was inserted at the head while the reader was further down. Returns how many there are."""
-    offset = 0
+    """What was inserted at the head while the reader was further down. Returns how many jobs there
+    are, as far as that is told."""
+    offset, jobs = 0, met.count + 1
     while met.count < jobs:
         placed = yield from sync.ask(listing, offset, purpose)
         jobs = placed.total if placed.total is not None else jobs
@@ -211,8 +216,9 @@ def sweep(sync: Sync, status: str, purpose: Purpose = Purpose.FRESH) -> Asking[N
     changed_before_at = sync.now_at - sync.lag_seconds
     sync.ledger.leave(
         status,
-        lambda job: met.has(job.uuid) or bool(
-            sync.lag_seconds and (job.modified_at or 0) >= changed_before_at
+        lambda job: (
+            met.has(job.uuid)
+            or bool(sync.lag_seconds and (job.modified_at or 0) >= changed_before_at)
         ),
     )
 

@@ -188,9 +188,15 @@ def whole_second(
     met: dict[str, Job] = {}
     for _ in range(MOST_TIE_ROUNDS):
         pages = yield from _pages_of_second(sync, order, placed, at, purpose)
-        places = [(place, job) for page in pages for place, job in enumerate(page.jobs, page.offset)]
-        first = max((place + 1 for place, job in places if order.moment(job) > at), default=pages[0].offset)
-        behind = min((place for place, job in places if order.moment(job) < at), default=pages[-1].end)
+        places = [
+            (place, job) for page in pages for place, job in enumerate(page.jobs, page.offset)
+        ]
+        first = max(
+            (place + 1 for place, job in places if order.moment(job) > at), default=pages[0].offset
+        )
+        behind = min(
+            (place for place, job in places if order.moment(job) < at), default=pages[-1].end
+        )
         now = {job.uuid: job for _, job in places if order.moment(job) == at}
         met = met | now if len(met | now) <= behind - first else now
         if len(met) == behind - first:
@@ -277,9 +283,7 @@ def _advance(sync: Sync, order: Order, lowest: Boundary) -> None:
             sync.update(unread=unread)
 
 
-def look_at(
-    sync: Sync, order: Order, moments: Sequence[int], purpose: Purpose
-) -> Asking[None]:
+def look_at(sync: Sync, order: Order, moments: Sequence[int], purpose: Purpose) -> Asking[None]:
     """The pages on which jobs of these moments stand, which are given newest first. All jobs in
     front of them must be known."""
     seen_down_to_at: float = INFINITE

@@ -165,18 +165,21 @@ class Replica:
         progress = sync.progress
         if not progress.active_known and (sync.filters or sync.order is None):
             return None  # first things first
-        if progress.expected is not None and progress.expected > sync.page_size:
-            if sync.profile.due("order", now_at) and sync.totals_told:
-                return self._guarded(sync, self._calibrate_order(sync)) if sync.may(Purpose.FRESH, ORDER_CALLS) else None
-        order = sync.order
-        if order is not None:
-            if progress.newest_at is None or sync.reaches_edge:
-                return None
-            return self._guarded(sync, fill(sync, order))
-        tried = 0 <= now_at - self._scan_at < interval_at_rest(self.settings)
-        if by_scan.sweeps(sync) and by_scan.due(sync) and not tried:
-            return self._guarded(sync, self._scan(sync))
-        return None
+        longer = progress.expected is not None and progress.expected > sync.page_size
+        worth: Asking[None] | None = None
+        if longer and sync.totals_told and sync.profile.due("order", now_at):
+            if sync.may(Purpose.FRESH, ORDER_CALLS):
+                worth = self._calibrate_order(sync)
+        elif sync.order is not None:
+            if progress.newest_at is not None and not sync.reaches_edge:
+                worth = fill(sync, sync.order)
+        elif by_scan.sweeps(sync) and self._scan_is_due(sync):
+            worth = self._scan(sync)
+        return None if worth is None else self._guarded(sync, worth)
+
+    def _scan_is_due(self, sync: Sync) -> bool:
+        tried = 0 <= sync.now_at - self._scan_at < interval_at_rest(self.settings)
+        return by_scan.due(sync) and not tried
 
     def _guarded(self, sync: Sync, asking: Asking[None]) -> Asking[None]:
         try:

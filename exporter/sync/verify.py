@@ -73,16 +73,19 @@ def settle(sync: Sync, order: Order) -> Asking[bool]:
         return _fits(sync)
     if sync.lag_seconds and not sync.overdue:
         return True  # an answer from the past, perhaps: it shows in time
-    head = yield from close_head(sync, order)
-    if sync.fits():
-        return _fits(sync)
+    yield from close_head(sync, order)
+    return _fits(sync) if sync.fits() else (yield from _mend(sync, order))
+
+
+def _mend(sync: Sync, order: Order) -> Asking[bool]:
     surplus_before = _surplus(sync)
     if sync.progress.frontier_at is None:
         yield from reconcile(sync, order)
     else:
         yield from _reconcile_to_edge(sync, order)
-    if not sync.fits() or sync.ledger.suspects:
-        head = yield from close_head(sync, order)
+    if sync.fits() and not sync.ledger.suspects:
+        return _fits(sync)
+    head = yield from close_head(sync, order)
     if sync.fits():
         return _fits(sync)
     surplus = _surplus(sync)

@@ -198,7 +198,9 @@ class Play:
         if self._withheld():
             self.withheld = True
         else:
-            assert counted == true, f"{(counted - true).total()} too many, {(true - counted).total()} too few"
+            assert counted == true, (
+                f"{(counted - true).total()} too many, {(true - counted).total()} too few"
+            )
             assert self.cluster.ledger.progress.complete, "the history is not complete"
         self.cluster.ledger.close()
 
