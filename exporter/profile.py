@@ -19,6 +19,8 @@ CHEAP = frozenset({"depth", "page_size"})
 """Traits without which no call can be made well: they are found anew at once, always."""
 NONE_PAUSE_SECONDS = 3600.0
 """After so long it is tried again whether the server has what it did not have."""
+WINDOWS = (200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 1_000_000)
+"""How many jobs of a list servers are known to show, or might."""
 LONGEST_PAUSE_SECONDS = 86400.0
 _MOST_DOUBLINGS = 10
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from exporter.errors import RefusedError
 from exporter.model import Job
-from exporter.profile import NONE, UNKNOWN
+from exporter.profile import NONE, UNKNOWN, WINDOWS
 from exporter.sync.asking import Asking, Contradiction, Purpose
 from exporter.sync.context import (
     BY_CHANGE,
@@ -28,9 +28,6 @@ from exporter.sync.context import (
 
 ORDER_CALLS = 4
 """What the proof of an order costs."""
-WINDOWS = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 1_000_000)
-"""How many jobs servers are known to show, or might."""
-QUARTER_SECONDS = 900
 LAGS = (5, 10, 20, 30, 60, 120, 300)
 
 

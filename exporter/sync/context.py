@@ -97,6 +97,8 @@ class Placed:
     told: int | None = None
     """``total_count`` as it came."""
     listing: Listing = Listing()
+    limit: int = PAGE_LIMIT
+    """How many jobs were asked for."""
     server_time_at: float | None = None
 
     @property
@@ -140,6 +142,10 @@ class Sync:
     """Whether changes that may be stamped late are read once more."""
     overdue: bool = True
     """Whether a total that does not fit has lasted longer than answers may be behind."""
+    head: Placed | None = None
+    """The head of the list, as this sync has seen it last."""
+    still: bool = False
+    """Whether it was the same when it was looked at once more."""
     longest_page: int = 0
     _known_at_begin: int = field(init=False)
     _totals: dict[str | None, int] = field(default_factory=dict)
@@ -263,9 +269,9 @@ class Sync:
         if following.jobs:
             size = len(placed.jobs)
             raise Contradiction("page_size", f"a page has {size} jobs, and others follow it")
-        end, total = placed.end, placed.total
+        trait: TraitName = "depth" if placed.offset else "total_count"
         raise Contradiction(
-            "depth", f"the list ends after {end} jobs, and says that it has {total}"
+            trait, f"the list ends after {placed.end} jobs, and says that it has {placed.total}"
         )
 
     def take(self, placed: Placed, *, audit: bool = False) -> None:
@@ -300,7 +306,7 @@ class Sync:
             jobs = tuple(reversed(jobs))
             offset = (told or 0) - query.offset - len(jobs)
         total = self._believed(listing, told)
-        return Placed(jobs, offset, total, told, listing, page.server_time_at)
+        return Placed(jobs, offset, total, told, listing, query.limit, page.server_time_at)
 
     def _query(self, listing: Listing, offset: int, limit: int) -> tuple[JobListQuery, bool]:
         """What to send for a place of a list; beyond the depth that the server shows, it is counted

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from exporter.errors import SyncError
 from exporter.model import PAGE_LIMIT
-from exporter.profile import TraitName
+from exporter.profile import WINDOWS, TraitName
 from exporter.sync.asking import Asking, CollapseUnconfirmed, Contradiction, Purpose
 from exporter.sync.context import Listing, Placed, Sync, collapsed
 
@@ -106,6 +106,8 @@ def read(
 
 def _length(last: Placed) -> int:
     """How many jobs a list has: as its total says, or by the place of its last one."""
+    if last.total is None and last.end in WINDOWS:
+        raise SyncError("depth", f"it cannot be told whether the list ends with {last.end} jobs")
     return last.end if last.total is None else max(last.total, last.end)
 
 
@@ -117,7 +119,8 @@ def _ends(placed: Placed, previous: Placed | None) -> bool:
     if placed.total is not None:
         # A page as long as was asked for proves nothing: a server may count up to a limit only.
         return placed.end == placed.total and len(placed.jobs) < PAGE_LIMIT
-    return previous is not None and len(placed.jobs) == 1 and placed.offset == previous.end - 1
+    alone = len(placed.jobs) == 1 < placed.limit
+    return alone and previous is not None and placed.offset == previous.end - 1
 
 
 def _joins(

@@ -49,6 +49,7 @@ COVER, PROBE, DOUBTED = "active", "probe", "doubted"
 def close_head(sync: Sync, order: Order) -> Asking[Placed]:
     """Look at the head once more: what has changed since the sync began stands there."""
     placed = yield from sync.ask(Listing(order))
+    sync.still = sync.head is not None and sync.head.jobs == placed.jobs
     take_head(sync, order, placed)
     return placed
 
@@ -57,6 +58,7 @@ def take_head(sync: Sync, order: Order, placed: Placed) -> None:
     """Take in the head of the sorted list: it shows every job that is newer than its last one, so
     that others are perhaps gone."""
     sync.take(placed)
+    sync.head = placed
     if placed.jobs:
         oldest_at = order.moment(placed.jobs[-1]) + 1
         sync.suspect_absent(order, INFINITE, oldest_at, placed)
@@ -108,9 +110,12 @@ def _surplus(sync: Sync) -> int:
 
 
 def _shows_all_since(sync: Sync, order: Order, head: Placed) -> bool:
+    """Whether a head, read once more, shows everything that has changed since the first one."""
     newest_at = sync.progress.newest_at
-    if order is not BY_CHANGE or not head.jobs or newest_at is None:
-        return order is not BY_CHANGE
+    if order is not BY_CHANGE or sync.still:
+        return True
+    if not head.jobs or newest_at is None:
+        return False
     return changed_at(head.jobs[-1]) < newest_at - LATE_SECONDS
 
 

@@ -88,10 +88,9 @@ def fill_ledger(path: Path, identity: str, jobs: JobList, learned: Progress) -> 
             with ledger.transaction():
                 ledger.apply(batch)
         newest = jobs.page(order=Order.MODIFIED, limit=1).jobs[0].modified_at
-        oldest = jobs.page(order=Order.MODIFIED, descending=False, limit=1).jobs[0].modified_at
         with ledger.transaction():
             ledger.progress = msgspec.structs.replace(
-                learned, newest_at=newest, frontier_at=oldest, floor_at=None,
+                learned, newest_at=newest, frontier_at=None,
                 expected=len(jobs), last_success_at=START_AT,
             )  # fmt: skip
     finally:

@@ -105,7 +105,7 @@ class Play:
         if page_cap < PAGE_LIMIT:
             drawn = in_small(drawn, page_cap)
         if drawn.depth_limit:
-            drawn = replace(drawn, depth_limit=100 if page_cap < 20 else 200)
+            drawn = replace(drawn, depth_limit=200)
         if self.telling:
             print(spell_dialect(drawn))
         return drawn
