@@ -216,7 +216,8 @@ class Sync:
         frontier_at = self.progress.frontier_at
         if frontier_at is None:
             return self.progress.newest_at is not None
-        return self.order is BY_CHANGE and frontier_at <= self.intake.window_from_at
+        edge = self.order is BY_CHANGE and frontier_at <= self.intake.window_from_at
+        return edge and self.filters  # else active jobs may stand anywhere behind it
 
     def fits(self) -> bool:
         """Whether the ledger has as many jobs as the list."""

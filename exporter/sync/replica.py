@@ -114,6 +114,8 @@ class Replica:
             yield from calibrate_filter(sync, head)
         if sync.order is None and not by_scan.sweeps(sync) and self._order_is_worth_it(sync):
             yield from self._calibrate_order(sync)
+        if not sync.filters and sync.progress.frontier_at is not None:
+            sync.update(active_known=False, complete=False)  # some may stand behind it
         order = sync.order
         if order is not None and sync.progress.newest_at is None:
             begin(sync, order, head)
