@@ -101,6 +101,8 @@ class Page:
     """The server's clock, from the ``Date`` header; None where it is missing."""
     zoneless: bool = False
     """Whether a time on it carries no zone, so that its meaning hangs on the zone assumed."""
+    zoned: bool = False
+    """Whether a time on it carries its zone."""
     left_out: tuple[LeftOut, ...] = ()
 
 

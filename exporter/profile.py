@@ -21,8 +21,17 @@ NONE_PAUSE_SECONDS = 3600.0
 """After so long it is tried again whether the server has what it did not have."""
 WINDOWS = (200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 1_000_000)
 """How many jobs of a list servers are known to show, or might."""
+ASSUMED_ZONE_SECONDS = 8 * 3600
 LONGEST_PAUSE_SECONDS = 86400.0
 _MOST_DOUBLINGS = 10
+
+
+def zone_name(seconds: int) -> str:
+    """How far a zone is ahead of UTC, as ``+08:00``; ``utc`` for 0. Pure."""
+    if not seconds:
+        return "utc"
+    hours, minutes = divmod(abs(seconds) // 60, 60)
+    return f"{'-' if seconds < 0 else '+'}{hours:02}:{minutes:02}"
 
 
 class Trait(msgspec.Struct, frozen=True):
@@ -55,7 +64,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     depth: Trait = Trait()
     """How deep an offset may reach: a number of jobs; ``unlimited`` as far as is known."""
     zone: Trait = Trait()
-    """Of times that carry none: ``stamped`` (all carry one), ``configured``, ``utc``, ``+08:00``."""
+    """Of times that carry none: ``stamped`` (all carry one), ``utc``, ``+08:00`` and the like;
+    ``configured``, ``contradicted`` (by what jobs do) where the configuration says it."""
     lag: Trait = Trait()
     """How far, in seconds, an answer may be behind an earlier one."""
 
@@ -93,6 +103,17 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     def lag_seconds(self) -> float:
         """How far an answer may be behind."""
         return float(self.lag.value) if self.lag.value != UNKNOWN else 0.0
+
+    @property
+    def zone_seconds(self) -> int:
+        """How far times without a zone are ahead of UTC; the cloud's home while it is not known."""
+        value = self.zone.value
+        if value == "utc":
+            return 0
+        if value[:1] not in ("+", "-"):
+            return ASSUMED_ZONE_SECONDS
+        seconds = int(value[1:3]) * 3600 + int(value[4:]) * 60
+        return seconds if value[0] == "+" else -seconds
 
     @property
     def most_offset(self) -> float:

@@ -102,14 +102,14 @@ def decode_page(
         if total_count != 0:
             raise _bad("the answer has no hpc_job_set")
         records = None
-    moments, zoneless = read_times(records or (), timezone)
+    moments, zoneless, zoned = read_times(records or (), timezone)
     jobs: Sequence[Job] = list(map(_job, records or (), moments))
     left_out: tuple[LeftOut, ...] = ()
     if not _is_whole(jobs):
         jobs, left_out = _made_whole(jobs, body)
     if len({job.uuid for job in jobs}) != len(jobs):
         raise _bad("the same hpcjob_uuid comes twice in one page")
-    return Page(tuple(jobs), total_count, server_time_at, zoneless, left_out)
+    return Page(tuple(jobs), total_count, server_time_at, zoneless, zoned, left_out)
 
 
 def find_refusal(body: bytes, *, scrub: Callable[[str], str] = str) -> RefusedError | None:

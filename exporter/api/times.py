@@ -31,8 +31,8 @@ class Stamped(Protocol):
     modified_time: Any
 
 
-def read_times(records: Sequence[Stamped], timezone: tzinfo) -> tuple[list[Moments], bool]:
-    """The moments of each record, and whether any of their times carries no zone.
+def read_times(records: Sequence[Stamped], timezone: tzinfo) -> tuple[list[Moments], bool, bool]:
+    """The moments of each record, whether any of their times carries no zone, and whether any does.
 
     ``timezone`` is that of times that carry none; where its clocks go back, an ambiguous time is
     taken for the earlier one.
@@ -43,7 +43,7 @@ def read_times(records: Sequence[Stamped], timezone: tzinfo) -> tuple[list[Momen
     utc = isinstance(first, str) and first.endswith("Z")
     hours, seconds = _hours_of(UTC if utc else timezone), _SECONDS_UTC if utc else _SECONDS
     moments: list[Moments] = []
-    short = zoneless = False
+    short = zoneless = zoned = False
     for record in records:
         submitted, started, modified = (
             record.submitted_time,
@@ -65,7 +65,8 @@ def read_times(records: Sequence[Stamped], timezone: tzinfo) -> tuple[list[Momen
             read = [_moment(value, timezone) for value in (submitted, started, modified)]
             moments.append((read[0][0], read[1][0], read[2][0]))
             zoneless = zoneless or any(bare for _, bare in read)
-    return moments, zoneless or (short and not utc)
+            zoned = zoned or any(not bare for at, bare in read if at is not None)
+    return moments, zoneless or (short and not utc), zoned or (short and utc)
 
 
 class _Hours(dict[str, int]):

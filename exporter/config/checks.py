@@ -55,8 +55,10 @@ def word(text: str) -> str:
     return text
 
 
-def timezone(text: str) -> tzinfo:
-    """A time zone by its IANA name. UTC needs no time zone database."""
+def timezone(text: str) -> tzinfo | None:
+    """A time zone by its IANA name; None for ``auto``. UTC needs no time zone database."""
+    if text == "auto":
+        return None
     if text == "UTC":
         return UTC
     try:

@@ -108,8 +108,12 @@ class Cluster(Struct, forbid_unknown_fields=True, kw_only=True):
     ]
     zone: Annotated[str, _checked("The zone it is in, as jinan1a.", checks.word, r"\S+")]
     timezone: Annotated[
-        str, _checked("IANA time zone of API times that carry none.", checks.timezone)
-    ] = "UTC"
+        str,
+        _checked(
+            "Time zone of API times that carry none, as Asia/Shanghai; auto finds it out.",
+            checks.timezone,
+        ),
+    ] = "auto"
     interval: (
         Annotated[
             str,

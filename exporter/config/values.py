@@ -89,7 +89,7 @@ class ClusterConfig:
     account: str
     cluster_id: str
     zone: str
-    timezone: tzinfo
+    timezone: tzinfo | None
     """Of API times that carry none."""
     interval_seconds: float
     """Its own, or the collection's."""

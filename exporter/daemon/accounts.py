@@ -3,6 +3,7 @@
 import random
 import threading
 from dataclasses import dataclass
+from datetime import UTC
 
 from exporter import __version__
 from exporter.api.budget import AccountBudget
@@ -103,7 +104,7 @@ def cluster_calls(client: AccountClient, cluster: ClusterConfig) -> ClusterJobs:
         cluster.name,
         cluster_id=cluster.cluster_id,
         zone=cluster.zone,
-        timezone=cluster.timezone,
+        timezone=cluster.timezone or UTC,
     )
 
 
@@ -113,6 +114,7 @@ def sync_settings(config: Config, cluster: ClusterConfig) -> SyncSettings:
         interval_seconds=cluster.interval_seconds,
         history_seconds=config.collection.history_seconds,
         audit_interval_seconds=config.collection.audit_interval_seconds,
+        zone_configured=cluster.timezone is not None,
     )
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from exporter.model import Job
-from exporter.profile import Profile
+from exporter.profile import Profile, Trait
 
 
 class Change(NamedTuple):
@@ -79,5 +79,7 @@ def progress_of(text: str) -> Progress:
     history was read is found out anew. Raises ``msgspec.MsgspecError``."""
     progress = msgspec.json.decode(text, type=Progress)
     if "profile" not in msgspec.json.decode(text, type=dict):
-        return msgspec.structs.replace(progress, newest_at=None, frontier_at=None)
+        zone = Trait("utc", "as an earlier version has read them")
+        profile = Profile(zone=zone)
+        return msgspec.structs.replace(progress, newest_at=None, frontier_at=None, profile=profile)
     return progress

@@ -204,6 +204,12 @@ class Ledger:
         """Suspect every job that a walk through the whole list did not meet. Returns how many."""
         return sum(self._suspect(batch) for batch in self._jobs.not_in(marks.table))
 
+    def clear(self) -> None:
+        """Forget all jobs; what has been counted stands."""
+        for batch in self._jobs.between(float("inf"), float("-inf"), "modified_at"):
+            self._take_out(batch)
+        self._suspects.clear()
+
     def age(self, before_at: float) -> None:
         """Ended jobs whose last change lies before a moment are no longer shown."""
         for batch in self._jobs.ended_before(before_at):

@@ -74,6 +74,12 @@ class Suspects:
             self._connection.execute("DELETE FROM suspects")
         return gone
 
+    def clear(self) -> None:
+        """Forget all, also those that were gone."""
+        self._connection.execute("DELETE FROM suspects")
+        self._connection.execute("DELETE FROM gone")
+        self.count = 0
+
     def keep(self) -> None:
         """What was written stands, suspicions included."""
 

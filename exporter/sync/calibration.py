@@ -7,11 +7,12 @@ was empty). The others show by themselves: the length of pages and what totals c
 zone and the lag when something changes.
 """
 
+import math
 from dataclasses import replace
 
 from exporter.errors import RefusedError
 from exporter.model import Job
-from exporter.profile import NONE, UNKNOWN, WINDOWS
+from exporter.profile import NONE, UNKNOWN, WINDOWS, zone_name
 from exporter.sync.asking import Asking, Contradiction, Purpose
 from exporter.sync.context import (
     BY_CHANGE,
@@ -28,6 +29,9 @@ from exporter.sync.context import (
 
 ORDER_CALLS = 4
 """What the proof of an order costs."""
+QUARTER_SECONDS = 900
+FRESH_SECONDS = 60.0
+SEVERAL, MANY = 3, 10
 LAGS = (5, 10, 20, 30, 60, 120, 300)
 
 
@@ -214,6 +218,56 @@ def _shows(sync: Sync, listing: Listing, place: int) -> Asking[bool]:
 
 
 # -- what shows by itself --------------------------------------------------------------------------
+
+
+def learn_zone_of(sync: Sync, head: Placed) -> None:
+    """The zone of times that carry none, by the newest stamp on a page and the server's clock."""
+    page = head.page
+    if sync.settings.zone_configured:
+        sync.found("zone", "configured", "by the configuration")
+    elif page.zoned and not page.zoneless:
+        if sync.profile.zone.value == UNKNOWN:
+            sync.found("zone", "stamped", "all times that were seen carry their zone")
+    elif page.zoneless and sync.profile.zone.value in (UNKNOWN, "stamped"):
+        sync.found("zone", UNKNOWN, "nothing has proven yet in which zone times are")
+        stamps = [at for job in page.jobs for at in (job.modified_at, job.submitted_at) if at]
+        age_seconds = sync.now_at - max(stamps, default=0)
+        assumed = sync.profile.zone_seconds
+        for zone_seconds in (assumed, 0):
+            since_seconds = age_seconds - (assumed - zone_seconds)
+            if -LATE_SECONDS <= since_seconds <= FRESH_SECONDS and not page.zoned:
+                evidence = f"then the newest of them is {since_seconds:.0f} s old"
+                sync.found("zone", zone_name(zone_seconds), evidence)
+                return
+
+
+def learn_zone(sync: Sync, last_look_at: float | None) -> None:
+    """The same, by jobs that have changed between two looks: then, and at no other quarter of an
+    hour. What was found before is given up only if several say so."""
+    if last_look_at is None or sync.profile.zone.value == "stamped":
+        return
+    early_at, late_at = last_look_at - LATE_SECONDS - sync.lag_seconds, sync.now_at + LATE_SECONDS
+    shifts = set[int]()
+    for at in sync.intake.moved_at:
+        first = math.ceil((at - late_at) / QUARTER_SECONDS)
+        last = math.floor((at - early_at) / QUARTER_SECONDS)
+        if last != first:
+            return  # it was too long ago, or between two
+        shifts.add(first * QUARTER_SECONDS)
+    if sync.mixed and len(sync.intake.moved_at) < MANY:
+        shifts.discard(0)  # perhaps of those only that carry their zone
+    if len(shifts) != 1:
+        return
+    (shift,) = shifts
+    known = sync.profile.zone.value not in (UNKNOWN, "configured")
+    if shift and (known or sync.settings.zone_configured) and len(sync.intake.moved_at) < SEVERAL:
+        return
+    evidence = f"then {len(sync.intake.moved_at)} jobs have changed when they were seen to"
+    if not sync.settings.zone_configured:
+        sync.found("zone", zone_name(sync.profile.zone_seconds + shift), evidence)
+    elif shift:
+        off = f"jobs change {zone_name(shift)} off the zone of the configuration"
+        sync.found("zone", "contradicted", off)
 
 
 def learn_lag(sync: Sync) -> None:

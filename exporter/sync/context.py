@@ -50,6 +50,8 @@ class SyncSettings:
     history_seconds: float = INFINITE
     """How far back ended jobs are counted; infinite for all, 0 for none."""
     audit_interval_seconds: float = 600.0
+    zone_configured: bool = True
+    """Whether the configuration says in which zone times are that carry none."""
 
 
 def changed_at(job: Job) -> int:
@@ -94,12 +96,13 @@ class Placed:
     offset: int
     total: int | None
     """How many jobs the list has; None where that is not told, or not to be believed."""
-    told: int | None = None
+    told: int | None
     """``total_count`` as it came."""
-    listing: Listing = Listing()
-    limit: int = PAGE_LIMIT
+    listing: Listing
+    limit: int
     """How many jobs were asked for."""
-    server_time_at: float | None = None
+    page: Page
+    """As it came."""
 
     @property
     def end(self) -> int:
@@ -146,6 +149,8 @@ class Sync:
     """The head of the list, as this sync has seen it last."""
     still: bool = False
     """Whether it was the same when it was looked at once more."""
+    mixed: bool = False
+    """Whether some times carry their zone, and others do not."""
     longest_page: int = 0
     _known_at_begin: int = field(init=False)
     _totals: dict[str | None, int] = field(default_factory=dict)
@@ -301,13 +306,14 @@ class Sync:
         if listing.status is None:
             self.longest_page = max(self.longest_page, len(page.jobs))
         jobs, told = page.jobs, page.total_count
+        self.mixed = self.mixed or (page.zoned and page.zoneless)
         if told is not None:
             self._totals[listing.status] = told
         if mirrored:
             jobs = tuple(reversed(jobs))
             offset = (told or 0) - query.offset - len(jobs)
         total = self._believed(listing, told)
-        return Placed(jobs, offset, total, told, listing, query.limit, page.server_time_at)
+        return Placed(jobs, offset, total, told, listing, query.limit, page)
 
     def _query(self, listing: Listing, offset: int, limit: int) -> tuple[JobListQuery, bool]:
         """What to send for a place of a list; beyond the depth that the server shows, it is counted
@@ -336,7 +342,7 @@ class Sync:
             sort_key=listing.order.sort_key if listing.order else None,
             descending=not mirrored,
             filter_names=STATUS_FILTERS.get(self.profile.status_filter.value, BOTH_FILTERS),
-            zone_seconds=self._zone_seconds(),
+            zone_seconds=None if self.settings.zone_configured else self.profile.zone_seconds,
         )
         return query, mirrored
 
@@ -348,15 +354,6 @@ class Sync:
         if listing.status is not None:
             return "status_filter"
         return "depth" if offset else "order"
-
-    def _zone_seconds(self) -> int | None:
-        value = self.profile.zone.value
-        if value == "utc":
-            return 0
-        if value[:1] in "+-" and len(value) == 6:
-            seconds = int(value[1:3]) * 3600 + int(value[4:]) * 60
-            return -seconds if value[0] == "-" else seconds
-        return None
 
     def _believed(self, listing: Listing, told: int | None) -> int | None:
         value = self.profile.total_count.value

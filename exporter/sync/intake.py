@@ -70,6 +70,10 @@ class Intake:
     changes: int = 0
     changed: dict[str, int] = field(default_factory=dict)
     """What has changed, and when, as this sync has seen it."""
+    timed: bool = True
+    """Whether it is known in which zone times are: else no duration is counted."""
+    moved_at: list[int] = field(default_factory=list)
+    """The new stamps of known jobs that this sync has seen change."""
     stale_seconds: float = 0.0
     """How far the answers of this sync were behind what is known, as older records show."""
 
@@ -87,7 +91,10 @@ class Intake:
         changes = self.ledger.apply(jobs, accept=self._accept)
         for old, new in changes:
             for counted in transitions(old, new, began_at=self.began_at):
-                self.ledger.tally(counted.key, seconds=counted.seconds, bucket=counted.bucket)
+                if self.timed or counted.bucket is None:
+                    self.ledger.tally(counted.key, seconds=counted.seconds, bucket=counted.bucket)
+            if old is not None and new.modified_at and old.modified_at != new.modified_at:
+                self.moved_at.append(new.modified_at)
             self.changed[new.uuid] = new.modified_at or 0
             if new.ended and (new.modified_at or 0) >= self.now_at - RECENT_SECONDS:
                 self.ledger.note_activity(new.queue, new.user, new.modified_at or 0)

@@ -9,6 +9,7 @@ from typing import Literal
 from exporter.ledger.records import JobTotals, Tally, TallyKey
 from exporter.ledger.store import Ledger
 from exporter.model import END_STATUSES, hidden
+from exporter.profile import UNKNOWN
 from exporter.snapshot import (
     WAIT_BUCKETS_SECONDS,
     ClusterSnapshot,
@@ -96,7 +97,9 @@ class Publisher:
         return ClusterSnapshot(
             taken_at=taken_at,
             counts=self._counts(ledger, totals, queue_names, user_names, taken_at),
-            oldest_pending=_oldest(ledger.oldest_pending(), queue_names),
+            oldest_pending=()
+            if progress.profile.zone.value == UNKNOWN
+            else _oldest(ledger.oldest_pending(), queue_names),
             submitted=_plain(tallies, "submitted"),
             started=_plain(tallies, "started"),
             ended=_plain(tallies, "ended"),

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from random import Random
 
+import msgspec
+
 from exporter.errors import RefusedError, SyncError
 from exporter.ledger.store import Ledger, Marks
 from exporter.model import PAGE_LIMIT, hidden
-from exporter.profile import TraitName
+from exporter.profile import UNKNOWN, Trait, TraitName
 from exporter.sync import by_change, by_scan, by_submission
 from exporter.sync.asking import Allowance, Asking, CollapseUnconfirmed, Contradiction, Purpose
 from exporter.sync.calibration import (
@@ -15,6 +17,8 @@ from exporter.sync.calibration import (
     calibrate_filter,
     calibrate_order,
     learn_lag,
+    learn_zone,
+    learn_zone_of,
 )
 from exporter.sync.context import (
     BY_CHANGE,
@@ -81,6 +85,8 @@ class Replica:
         sync = self._sync(now_at, allowance)
         if sync.order is None or sync.profile.order.value != sync.progress.profile.order.value:
             sync.update(newest_at=None, frontier_at=None)  # which were of another order
+        if sync.profile.zone_seconds != sync.progress.profile.zone_seconds:
+            self._begin_anew(sync)
         try:
             refreshed = yield from self._refresh(sync)
         except Contradiction as contradiction:
@@ -94,6 +100,7 @@ class Replica:
 
     def _refresh(self, sync: Sync) -> Asking[Refreshed]:
         pairs = self._pairs | active_pairs(self.ledger)
+        last_look_at = sync.progress.last_success_at
         head = yield from self._read_head(sync)
         if sync.profile.depth.contradictions and sync.profile.due("depth", sync.now_at):
             yield from calibrate_depth(sync, head)
@@ -102,6 +109,7 @@ class Replica:
         else:
             strategy = yield from self._longer_list(sync, head)
         learn_lag(sync)
+        learn_zone(sync, last_look_at)
         sync.intake.correct("deleted", self.ledger.forget_suspects(sync.now_at))
         self._finish(sync, pairs)
         if sync.intake.corrections.keys() & {"changed", "missing"} and sync.order is BY_CHANGE:
@@ -221,6 +229,7 @@ class Replica:
             doubted=self._doubted,
             lag_seconds=lag_seconds,
             settled=progress.complete,
+            timed=self._server.profile.zone.value != UNKNOWN or self.settings.zone_configured,
             known_up_to_at=up_to_at,
             also_mark=self._marks,
         )
@@ -270,10 +279,25 @@ class Replica:
                 raise
             head = yield from sync.ask(Listing(None))
         self._tell_time(sync, head)
+        zone_seconds = sync.profile.zone_seconds
+        learn_zone_of(sync, head)
+        if sync.profile.zone_seconds != zone_seconds and not sync.settings.zone_configured:
+            self._begin_anew(sync)
+            head = yield from sync.ask(head.listing)
+            self._tell_time(sync, head)
         return head
 
+    def _begin_anew(self, sync: Sync) -> None:
+        """Times were read in another zone than they are in: no moment that is known is right."""
+        self.ledger.clear()
+        self._server.profile = msgspec.structs.replace(self._server.profile, order=Trait())
+        sync.update(
+            began_at=None, newest_at=None, frontier_at=None, unread=0, complete=False,
+            active_known=False, checked_at={},
+        )  # fmt: skip
+
     def _tell_time(self, sync: Sync, head: Placed) -> None:
-        sync.now_at = sync.intake.now_at = head.server_time_at or sync.now_at
+        sync.now_at = sync.intake.now_at = head.page.server_time_at or sync.now_at
         self._open_window(sync.intake)
         sync.intake.age()
         if sync.overlapping:

@@ -74,6 +74,8 @@ class Play:
         self.settings = self._some_settings(seed) if varied else SETTINGS
         if dialect.zone_offset_seconds and dialect.times != "plain":
             self.settings = SETTINGS  # which part of the history is wanted would be hard to say
+        if self.settings.history_seconds == float("inf"):
+            self.settings = replace(self.settings, zone_configured=seed % 2 == 0)
         self.cluster = PretendCluster(
             dialect,
             self.settings,
