@@ -43,7 +43,7 @@ def read_times(records: Sequence[Stamped], timezone: tzinfo) -> tuple[list[Momen
     utc = isinstance(first, str) and first.endswith("Z")
     hours, seconds = _hours_of(UTC if utc else timezone), _SECONDS_UTC if utc else _SECONDS
     moments: list[Moments] = []
-    short = zoneless = False
+    long, zoneless = 0, False
     for record in records:
         submitted, started, modified = (
             record.submitted_time,
@@ -60,12 +60,12 @@ def read_times(records: Sequence[Stamped], timezone: tzinfo) -> tuple[list[Momen
                     hours[modified[:13]] + _MINUTES[modified[13:16]] + seconds[modified[16:]],
                 )
             )
-            short = True
         except (KeyError, TypeError):
+            long += 1
             read = [_moment(value, timezone) for value in (submitted, started, modified)]
             moments.append((read[0][0], read[1][0], read[2][0]))
             zoneless = zoneless or any(bare for _, bare in read)
-    return moments, zoneless or (short and not utc)
+    return moments, zoneless or (not utc and long < len(records))
 
 
 class _Hours(dict[str, int]):
