@@ -12,7 +12,7 @@
     └── ApiError                one call of the cloud API did not give a page
         ├── TransportError      no answer: timeout, connection, TLS, an answer too large or redirected
         ├── HttpStatusError     an HTTP status other than 200
-        ├── RefusedError        ``ret_code`` other than 0
+        ├── RefusedError        ``ret_code`` other than 0, or a request that is not understood
         ├── PayloadError        an answer that cannot be understood or would make a wrong count
         └── BudgetExhausted     not sent: the account's share of the quota is used, or it is locked out
 
@@ -102,7 +102,8 @@ class HttpStatusError(ApiError):
 
 
 class RefusedError(ApiError):
-    """The API answered with a ``ret_code`` other than 0 (API reference, section 4)."""
+    """The API answered with a ``ret_code`` other than 0 (API reference, section 4), or, as if it were
+    1100, with a problem document about the request."""
 
     def __init__(
         self, ret_code: int, reason: str, message: str, *, retryable: bool, advice: str

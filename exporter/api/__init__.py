@@ -7,6 +7,7 @@
     budget      what an account may still spend
     signature   pure: parameters and a secret -> a signed query string
     payload     pure: an answer's bytes -> a Page, or why not
+    lenient     pure: JSON that is not quite as the standard has it -> JSON
     times       pure: the times of a page in any form -> moments
     refusal     pure: what each error code means and what helps
     retry       pure: how often and after which wait to try again

@@ -5,8 +5,9 @@ for each cluster, used by one thread. A retry is a new call: it is asked of the 
 counted anew.
 """
 
+import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Protocol
@@ -19,7 +20,9 @@ from exporter.api.retry import Allowance, RetryPolicy
 from exporter.api.signature import signed_query
 from exporter.clock import Clock
 from exporter.errors import ApiError, ExporterError, HttpStatusError, RefusedError, Stopped
-from exporter.model import JobListQuery, Page
+from exporter.model import NO_IDENTITY, NO_STATUS, JobListQuery, LeftOut, Page
+
+_log = logging.getLogger(__name__)
 
 PATH = "/api/job/list"
 
@@ -34,6 +37,9 @@ _LEAST_SKEW_SECONDS = 5.0
 """The server allows for 60 s: a correction of less than this is not what it wants."""
 
 _MOST_SKEW_SECONDS = 120.0
+
+_MOST_NAMED = 100
+"""So many records of one cluster that cannot be counted are named in the log."""
 
 _HTTP_OK, _HTTP_TOO_MANY_REQUESTS = 200, 429
 _SHORTEST_SECRET = 4  # characters; taking shorter ones out of a text would only garble it
@@ -80,6 +86,8 @@ class Seal:
     credentials: Credentials
     skew_seconds: float
     """Added to our clock to give the server's."""
+    plain_slash: bool
+    """Whether a ``/`` in a value is signed as it is."""
 
 
 class _ClockError(RefusedError):
@@ -118,6 +126,7 @@ class AccountClient:
         self._random = random
         self._policy = policy or RetryPolicy()
         self._skew_seconds = 0.0
+        self._plain_slash = False
 
     def cluster(self, name: str, *, cluster_id: str, zone: str, timezone: tzinfo) -> "ClusterJobs":
         """The job list of one cluster; ``timezone`` is that of times that carry none."""
@@ -126,7 +135,7 @@ class AccountClient:
     def seal(self) -> Seal:
         """What to sign the next call with. Raises ApiError if the keys cannot be had."""
         try:
-            return Seal(self._credentials(), self._skew_seconds)
+            return Seal(self._credentials(), self._skew_seconds, self._plain_slash)
         except ApiError:
             raise
         except ExporterError as error:
@@ -142,7 +151,8 @@ class AccountClient:
         self._gate.admit(target.name)
         signed_at = self._clock.now_at() + seal.skew_seconds
         parameters = _parameters(target, query, seal.credentials.access_key_id, signed_at)
-        signed = signed_query("GET", PATH, parameters, seal.credentials.secret)
+        secret = seal.credentials.secret
+        signed = signed_query("GET", PATH, parameters, secret, plain_slash=seal.plain_slash)
         self._telemetry.api_call_sent(self._account)
         started_seconds = self._clock.monotonic_seconds()
         try:
@@ -162,7 +172,8 @@ class AccountClient:
     ) -> Page:
         try:
             if answer.status != _HTTP_OK:
-                raise find_refusal(answer.body, scrub=scrub) or _http_error(answer.status)
+                refused = find_refusal(answer.body, http_status=answer.status, scrub=scrub)
+                raise refused or _http_error(answer.status)
             page = decode_page(
                 answer.body, timezone=timezone, server_time_at=answer.date_at, scrub=scrub
             )
@@ -177,7 +188,7 @@ class AccountClient:
         self._gate.passed()
         return page
 
-    def mends(self, error: ApiError, seal: Seal, *, mended_before: bool) -> bool:
+    def mends(self, error: ApiError, target: Target, seal: Seal, *, mended_before: bool) -> bool:
         """Whether a call refused with ``error`` is worth one more with another seal, at once."""
         if isinstance(error, _ClockError):
             if error.skew_seconds is None or mended_before:
@@ -186,8 +197,20 @@ class AccountClient:
             self._skew_seconds = error.skew_seconds
             return abs(error.skew_seconds - seal.skew_seconds) >= _LEAST_SKEW_SECONDS
         if isinstance(error, RefusedError) and error.ret_code == refusal.KEYS_CODE:
-            return not mended_before and self.seal().credentials != seal.credentials
+            return not mended_before and self._signs_otherwise(target, seal)
         return False
+
+    def _signs_otherwise(self, target: Target, seal: Seal) -> bool:
+        """Whether a call refused for its keys or signature would be signed with others now."""
+        renewed = self.seal()
+        if (
+            renewed == seal
+            and "/" in target.cluster_id + target.zone + seal.credentials.access_key_id
+        ):
+            # The documentation and the vendor's client disagree on it; most servers never meet one.
+            self._plain_slash = not seal.plain_slash
+            return True
+        return renewed != seal
 
     def wait(self, retry: int, error: ApiError) -> None:
         """Sleep before retry number ``retry`` of a call. Raises Stopped if the program stops."""
@@ -204,6 +227,7 @@ class ClusterJobs:
         self._target = target
         self._policy = policy
         self._allowance = Allowance.of(policy)
+        self._named: set[LeftOut] = set()
 
     def begin_sync(self) -> None:
         """Allow the retries of one sync anew."""
@@ -217,7 +241,7 @@ class ClusterJobs:
             try:
                 page = self._client.call(self._target, query, seal)
             except ApiError as error:
-                if self._client.mends(error, seal, mended_before=mended):
+                if self._client.mends(error, self._target, seal, mended_before=mended):
                     mended = True
                     continue
                 if not error.retryable or not self._allowance.left:
@@ -227,7 +251,19 @@ class ClusterJobs:
                 self._client.wait(retry, error)
             else:
                 self._allowance = self._allowance.succeeded()
+                self._name(page.left_out)
                 return page
+
+    def _name(self, left_out: Iterable[LeftOut]) -> None:
+        """Log which records cannot be counted, each once, and not too many: a metric counts them."""
+        unnamed = sorted(set(left_out) - self._named)[: _MOST_NAMED - len(self._named)]
+        self._named.update(unnamed)
+        for status in (NO_IDENTITY, NO_STATUS):
+            ids = [record.job_id or "unknown" for record in unnamed if record.status == status]
+            fields = {"cluster": self._target.name, "reason": status.removeprefix("_")}
+            if ids:
+                what = "records of the list cannot be counted"
+                _log.warning(what, extra={**fields, "job_ids": " ".join(ids)})
 
 
 class _Scrubber:
@@ -264,7 +300,8 @@ def _parameters(
     if query.sort_key is not None:
         parameters["sort_key"] = query.sort_key
         parameters["reverse"] = "1" if query.descending else "0"
-    return parameters
+    # The vendor's own client sends no empty one, and nobody knows how the server signs them.
+    return {name: value for name, value in parameters.items() if value}
 
 
 def _server_time_at(date_at: float | None, signed_at: float) -> float:

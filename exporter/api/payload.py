@@ -11,6 +11,8 @@ Tolerant of how a value is written, intolerant of what would make a wrong count:
 - Wrong is worse than absent: a number of cores that is no whole number from 0 to ``_MOST_CORES`` is
   0, which is what a list that does not say it gives; for times, see ``times``.
 - Queue and user are passed on as they are, blanks within and around them included: they are names.
+- What a strict reader of JSON refuses is read leniently, see ``lenient``; to answers that are cut off
+  or no JSON at all that makes no difference.
 
 No error message quotes the answer: it holds people's command lines. Positions and field names only.
 """
@@ -18,17 +20,21 @@ No error message quotes the answer: it holds people's command lines. Positions a
 import re
 from collections.abc import Callable, Sequence
 from datetime import tzinfo
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from exporter.api.refusal import refusal_of
+from exporter.api.lenient import rewritten
+from exporter.api.refusal import REQUEST_CODE, refusal_of
 from exporter.api.times import Moments, read_times
 from exporter.errors import PayloadError, RefusedError
 from exporter.model import NO_IDENTITY, NO_STATUS, Job, LeftOut, Page, hidden
 
 _MOST_CORES = 2**31 - 1
 _LONGEST_JOB_ID = 64  # characters
+_HTTP_OK = 200
+_REQUEST_STATUSES = frozenset(range(400, 500)) - {401, 403, 407, 429}
+"""With a problem document, these say that the request itself is not understood."""
 _LONGEST_MESSAGE = 200  # characters of the server's own words in an error
 
 
@@ -61,9 +67,15 @@ class _Rests(msgspec.Struct):
 class _Verdict(msgspec.Struct):
     ret_code: Any = None
     message: Any = None
+    # Of a problem document (RFC 9457), as the server's framework gives it in place of the above:
+    title: Any = None
+    detail: Any = None
+    status: Any = None
 
 
-class _Answer(_Verdict):
+class _Answer(msgspec.Struct):
+    ret_code: Any = None
+    message: Any = None
     total_count: Any = None
     hpc_job_set: list[_Record] | msgspec.UnsetType | None = msgspec.UNSET
 
@@ -85,17 +97,20 @@ def decode_page(
 ) -> Page:
     """The page in an answer's body.
 
-    ``timezone`` is that of times that carry none. ``scrub`` takes secrets out of the server's own words before they
-    go into an error. Raises RefusedError for a ``ret_code`` other than 0, else PayloadError.
+    ``timezone`` is that of times that carry none. ``scrub`` takes secrets out of the server's own
+    words before they go into an error. Raises RefusedError where ``find_refusal`` finds one, else
+    PayloadError.
     """
     try:
-        answer = _ANSWER.decode(body)
+        answer = _read(_ANSWER, body)
     except _UNREADABLE as error:
         refused = find_refusal(body, scrub=scrub)
         if refused is not None:
             raise refused from None
         raise _unreadable(body, error) from None
-    _check_verdict(answer, scrub)
+    ret_code = _whole_number(answer.ret_code)
+    if ret_code != 0:
+        raise find_refusal(body, scrub=scrub) or _bad("the answer has no ret_code")
     total_count = _total_count(answer.total_count)
     records = answer.hpc_job_set
     if isinstance(records, msgspec.UnsetType):
@@ -112,32 +127,46 @@ def decode_page(
     return Page(tuple(jobs), total_count, server_time_at, zoneless, zoned, left_out)
 
 
-def find_refusal(body: bytes, *, scrub: Callable[[str], str] = str) -> RefusedError | None:
-    """The API's own error in an answer that is no page, as one with an HTTP error may carry it."""
+def find_refusal(
+    body: bytes, *, http_status: int = _HTTP_OK, scrub: Callable[[str], str] = str
+) -> RefusedError | None:
+    """The API's own error in an answer that is no page, whatever its HTTP status: a ``ret_code``
+    other than 0, or a problem document that says that the request is not understood."""
     try:
-        verdict = _VERDICT.decode(body)
+        verdict = _read(_VERDICT, body)
     except _UNREADABLE:
         return None
     ret_code = _whole_number(verdict.ret_code)
-    return _refused(ret_code, verdict.message, scrub) if ret_code else None
-
-
-def _check_verdict(answer: _Answer, scrub: Callable[[str], str]) -> None:
-    ret_code = _whole_number(answer.ret_code)
-    if ret_code is None:
-        raise _bad("the answer has no ret_code")
     if ret_code:
-        raise _refused(ret_code, answer.message, scrub)
+        return _refused(ret_code, f"code {ret_code}", (verdict.message,), scrub)
+    status = http_status if http_status != _HTTP_OK else _whole_number(verdict.status)
+    words = (verdict.title, verdict.detail)
+    if ret_code is None and status in _REQUEST_STATUSES and any(isinstance(w, str) for w in words):
+        return _refused(REQUEST_CODE, f"HTTP status {status}", words, scrub)
+    return None
 
 
-def _refused(ret_code: int, message: Any, scrub: Callable[[str], str]) -> RefusedError:
+Decoded = TypeVar("Decoded")
+
+
+def _read(decoder: "msgspec.json.Decoder[Decoded]", body: bytes) -> Decoded:
+    try:
+        return decoder.decode(body)
+    except _UNREADABLE:
+        pass  # unless the lenient reading fails as well
+    return decoder.decode(rewritten(body))
+
+
+def _refused(
+    ret_code: int, said: str, words: Sequence[Any], scrub: Callable[[str], str]
+) -> RefusedError:
     kind = refusal_of(ret_code)
-    text = f"the API refused the call with code {ret_code} ({kind.meaning})"
-    words = _one_line(scrub(message)) if isinstance(message, str) else ""
+    text = f"the API refused the call with {said} ({kind.meaning})"
+    shown = _one_line(scrub(": ".join(word for word in words if isinstance(word, str) and word)))
     return RefusedError(
         ret_code,
         kind.reason,
-        f"{text}: {words}" if words else text,
+        f"{text}: {shown}" if shown else text,
         retryable=kind.retryable,
         advice=kind.advice,
     )
@@ -185,7 +214,7 @@ def _job(record: _Record, moments: Moments) -> Job:
     return Job(
         uuid if type(uuid) is str else "",
         status.strip().lower() if type(status) is str else "",
-        queue if type(queue) is str and queue.strip() else _text(queue).strip(),
+        queue if type(queue) is str else _text(queue),
         user if type(user) is str else _text(user),
         cores if type(cores) is int and 0 <= cores <= _MOST_CORES else _cores(cores),
         submitted_at,
@@ -199,7 +228,8 @@ def _is_whole(jobs: Sequence[Job]) -> bool:
     if not jobs:
         return True
     uuids, statuses, queues, *_ = zip(*jobs, strict=True)
-    return _are_identities(uuids) and all(queues) and not any(map(hidden, set(statuses)))
+    named = all(map(str.strip, queues))
+    return named and _are_identities(uuids) and not any(map(hidden, set(statuses)))
 
 
 def _are_identities(uuids: Sequence[str]) -> bool:
@@ -209,14 +239,14 @@ def _are_identities(uuids: Sequence[str]) -> bool:
 def _made_whole(jobs: Sequence[Job], body: bytes) -> tuple[list[Job], tuple[LeftOut, ...]]:
     """Find elsewhere in the records what jobs lack, and which of them cannot be counted."""
     try:
-        rests = _RESTS.decode(body).hpc_job_set
+        rests = _read(_RESTS, body).hpc_job_set
     except _UNREADABLE as error:
         raise _unreadable(body, error) from None
     whole, left_out = [], []
     for position, (job, rest) in enumerate(zip(jobs, rests, strict=True)):
         job_id = _job_id(rest)
         status = _UNDERSCORES.sub("", job.status) or NO_STATUS
-        queue = job.queue or _queue(rest)
+        queue = job.queue if job.queue.strip() else _queue(rest)
         uuid = job.uuid
         if not _are_identities([uuid]):
             if not job_id:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+REQUEST_CODE = 1100
+"""The request is malformed; stands for a problem document, too, which has no code."""
 CLOCK_CODE = 1300
 """The request's timestamp is too far from the server's clock."""
 KEYS_CODE = 1200
@@ -28,7 +30,7 @@ _WAIT = "The cloud is expected to recover by itself; if it goes on for hours, as
 _REPORT = "The server does not understand this program's request: please report it as a bug."
 
 _BY_CODE = {
-    1100: Refusal("request", "malformed request", _REPORT),
+    REQUEST_CODE: Refusal("request", "malformed request", _REPORT),
     1101: Refusal("request", "unknown method or value", _REPORT),
     KEYS_CODE: Refusal(
         "authentication",

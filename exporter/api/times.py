@@ -43,7 +43,7 @@ def read_times(records: Sequence[Stamped], timezone: tzinfo) -> tuple[list[Momen
     utc = isinstance(first, str) and first.endswith("Z")
     hours, seconds = _hours_of(UTC if utc else timezone), _SECONDS_UTC if utc else _SECONDS
     moments: list[Moments] = []
-    short = zoneless = zoned = False
+    long, zoneless, zoned = 0, False, False
     for record in records:
         submitted, started, modified = (
             record.submitted_time,
@@ -60,12 +60,13 @@ def read_times(records: Sequence[Stamped], timezone: tzinfo) -> tuple[list[Momen
                     hours[modified[:13]] + _MINUTES[modified[13:16]] + seconds[modified[16:]],
                 )
             )
-            short = True
         except (KeyError, TypeError):
+            long += 1
             read = [_moment(value, timezone) for value in (submitted, started, modified)]
             moments.append((read[0][0], read[1][0], read[2][0]))
             zoneless = zoneless or any(bare for _, bare in read)
             zoned = zoned or any(not bare for at, bare in read if at is not None)
+    short = long < len(records)
     return moments, zoneless or (short and not utc), zoned or (short and utc)
 
 

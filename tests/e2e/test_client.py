@@ -4,7 +4,9 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import UTC, timedelta, timezone
+from typing import Literal
 
 import pytest
 
@@ -12,7 +14,7 @@ from exporter.api.client import AccountClient, ClusterJobs, Credentials
 from exporter.api.retry import RetryPolicy
 from exporter.api.transport import RequestsTransport
 from exporter.clock import SystemClock
-from exporter.errors import ApiError
+from exporter.errors import ApiError, RefusedError
 from exporter.model import NO_IDENTITY, NO_STATUS, Job, JobListQuery
 from exporter.simulator import Cloud
 from exporter.simulator.dialect import DIALECTS, Dialect
@@ -217,6 +219,34 @@ def test_refusals(
     assert meeting.told.sent == 1
 
 
+STRICT = replace(DIALECTS["documented"], unknown_param="problem", unknown_sort_key="problem")
+
+
+@pytest.mark.parametrize("query", [JobListQuery(status="running"), JobListQuery(sort_key="size")])
+def test_a_problem_document_is_a_refusal_of_the_request(meet: Meet, query: JobListQuery) -> None:
+    meeting = meet(dialect=STRICT)
+    with pytest.raises(RefusedError) as caught:
+        meeting.jobs.list_jobs(query)
+    assert (caught.value.reason, caught.value.retryable) == ("request", False)
+    assert "HTTP status 400" in str(caught.value)
+    assert meeting.told.failures == ["request"]
+
+
+@pytest.mark.parametrize(
+    ("signed_slash", "failures"),
+    [("either", []), ("encoded", []), ("plain", ["authentication"])],
+)
+def test_a_slash_is_signed_as_the_server_takes_it(
+    meet: Meet, signed_slash: Literal["either", "encoded", "plain"], failures: list[str]
+) -> None:
+    meeting = meet()
+    dialect = replace(DIALECTS["documented"], signed_slash=signed_slash)
+    fill(meeting.cloud.add_cluster("ehpc/1", dialect=dialect))
+    for _ in range(2):
+        assert len(meeting.cluster("ehpc/1").list_jobs(JobListQuery()).jobs) == 100
+    assert meeting.told.failures == failures
+
+
 HARMLESS = {
     "total-zero",
     "empty-page",
@@ -226,9 +256,15 @@ HARMLESS = {
     "absurd-times",
     "huge-text",
     "not-utf8-in-name",
+    "surrogate-in-name",
+    "nan-memory",
+    "tab-in-path",
+    "newline-in-path",
     "slow",
 }
 """Nothing that a client could see is wrong with these: one page cannot tell, or it does not count."""
+ODD_USERS = "not-utf8"
+"""With this, all users have names that are no UTF-8."""
 LEFT_OUT = {
     "no-identity": NO_IDENTITY,
     "empty-identity": NO_IDENTITY,
@@ -270,7 +306,9 @@ REASONS = {
     "gzip-bomb": "too_large",
     "garbage": "connection",
 }
-FAULTS = [name for name in fault_names() if name not in {*HARMLESS, *LEFT_OUT, *LIST_FAULTS}]
+FAULTS = [
+    name for name in fault_names() if name not in {ODD_USERS, *HARMLESS, *LEFT_OUT, *LIST_FAULTS}
+]
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -296,6 +334,15 @@ def test_what_no_page_can_tell_is_a_page(meet: Meet, name: str) -> None:
     assert all(whole[job.uuid] == job for job in got[1:])
     first = whole[got[0].uuid]
     assert (got[0].uuid, got[0].status, got[0].queue) == (first.uuid, first.status, first.queue)
+
+
+def test_names_in_another_encoding_are_names(meet: Meet) -> None:
+    meeting = meet()
+    right = meeting.jobs.list_jobs(JobListQuery()).jobs
+    meeting.cloud.faults.add(ODD_USERS)
+    odd = meeting.jobs.list_jobs(JobListQuery()).jobs
+    assert [job._replace(user="") for job in odd] == [job._replace(user="") for job in right]
+    assert len({job.user.encode() for job in odd}) == len({job.user for job in right}) > 1
 
 
 @pytest.mark.parametrize("name", LEFT_OUT)

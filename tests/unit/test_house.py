@@ -22,7 +22,8 @@ INPUT_OUTPUT = {
 }  # fmt: skip
 PURE = (
     "catalog.py", "errors.py", "model.py", "collector.py", "api/signature.py", "api/payload.py",
-    "api/refusal.py", "api/retry.py", "cli/projection.py", "config/checks.py",
+    "api/lenient.py", "api/refusal.py", "api/retry.py", "api/times.py",
+    "cli/projection.py", "config/checks.py",
     "config/durations.py", "config/file.py", "config/reader.py", "config/tree.py",
     "simulator/answers.py", "simulator/bulk.py", "simulator/columns.py", "simulator/dialect.py",
     "simulator/drawing.py", "simulator/engine.py",

@@ -49,6 +49,12 @@ def refused(code: int, message: str = "", date_at: float | None = None) -> RawAn
     return answered(date_at=date_at, ret_code=code, message=message)
 
 
+def problem(status: int, *, http_status: int | None = None, detail: str = "no zone") -> RawAnswer:
+    """What the server's framework answers in place of a ``ret_code``."""
+    document = {"type": "about:blank", "title": "Bad Request", "detail": detail, "status": status}
+    return RawAnswer(http_status or status, json.dumps(document).encode(), None, 0.1)
+
+
 def lost(reason: str = "timeout", *, retryable: bool = True) -> TransportError:
     return TransportError(reason, "lost", retryable=retryable, advice="Look.")
 
@@ -199,6 +205,16 @@ def test_what_is_sent(query: JobListQuery, own: dict[str, str]) -> None:
     assert signature == sign("GET", "/api/job/list", sent, SECRET)
 
 
+def test_no_empty_parameter_is_sent() -> None:
+    cloud = world(page())
+    jobs = cloud.client().cluster("cfd", cluster_id="ehpc-1", zone="", timezone=UTC)
+    jobs.list_jobs(JobListQuery(status="", sort_key=""))
+    sent = parse_qsl(urlsplit(cloud.urls[0]).query, keep_blank_values=True, strict_parsing=True)
+    assert all(value for _, value in sent)
+    assert {"zone", "jobs_status", "job_status", "sort_key"}.isdisjoint(dict(sent))
+    assert dict(sent)["offset"] == "0"
+
+
 @pytest.mark.parametrize("endpoint", ["https://hpc.example", "https://hpc.example/"])
 def test_where_it_is_sent(endpoint: str) -> None:
     cloud = world(page())
@@ -261,6 +277,16 @@ FAILURES: list[Any] = [
     (answered(403, ret_code=1400), RefusedError, "denied", False),
     (answered(500, ret_code=5100), RefusedError, "busy", True),
     (refused(1100), RefusedError, "request", False),
+    (problem(400), RefusedError, "request", False),
+    (problem(404), RefusedError, "request", False),
+    (problem(400, http_status=200), RefusedError, "request", False),
+    (problem(401), HttpStatusError, "http_4xx", False),
+    (problem(403), HttpStatusError, "http_4xx", False),
+    (problem(407), HttpStatusError, "http_4xx", False),
+    (problem(429), HttpStatusError, "http_429", False),
+    (problem(500), HttpStatusError, "http_5xx", True),
+    (problem(500, http_status=200), PayloadError, "payload", False),
+    (answered(400, hpc_job_set=[RECORD], title="Bad Request"), HttpStatusError, "http_4xx", False),
     (refused(1101), RefusedError, "request", False),
     (refused(1200), RefusedError, "authentication", False),
     (refused(1300), RefusedError, "clock", False),
@@ -290,6 +316,7 @@ def test_failures(outcome: Outcome, kind: type[ApiError], reason: str, retryable
     [
         (page(), "passed"),
         (refused(1200), "passed"),
+        (problem(400), "passed"),
         (answered(500, ret_code=2100), "passed"),
         (refused(2500), "over quota"),
         (answered(429, ret_code=2500), "over quota"),
@@ -531,6 +558,85 @@ def test_keys_that_cannot_be_had() -> None:
     assert (cloud.urls, cloud.events) == ([], [])
 
 
+# A slash in a value
+
+
+def picky(cloud: World, *, plain_slash: bool) -> Outcome:
+    """A server that signs a slash one way only."""
+
+    def answer(url: str) -> RawAnswer:
+        sent = dict(parse_qsl(urlsplit(url).query, strict_parsing=True))
+        given = unquote(sent.pop("signature"))
+        right = given == sign("GET", "/api/job/list", sent, SECRET, plain_slash=plain_slash)
+        return page() if right else refused(1200)
+
+    return answer
+
+
+@pytest.mark.parametrize("plain_slash", [False, True])
+def test_a_slash_is_signed_as_the_server_takes_it(plain_slash: bool) -> None:
+    cloud = world()
+    cloud.outcomes = [picky(cloud, plain_slash=plain_slash)]
+    client = cloud.client()
+    for zone in ("jn1/a", "jn1/b", "jn1a"):
+        jobs = client.cluster("cfd", cluster_id="ehpc-1", zone=zone, timezone=UTC)
+        assert len(jobs.list_jobs(PAGE).jobs) == 1
+    assert len(cloud.urls) == (4 if plain_slash else 3)
+    assert cloud.slept == []
+
+
+def test_a_slash_is_no_reason_to_go_on_with_wrong_keys() -> None:
+    cloud = world(refused(1200))
+    jobs = cloud.client().cluster("cfd", cluster_id="ehpc/1", zone="z", timezone=UTC)
+    assert failure_of(jobs).reason == "authentication"
+    assert len(cloud.urls) == 2
+
+
+# Records that cannot be counted
+
+
+def test_what_is_left_out_is_named_in_the_log_once(caplog: pytest.LogCaptureFixture) -> None:
+    nameless = {"job_id": 7, "job_status": "running", "job_name": "secret"}
+    unknown = {"hpcjob_uuid": "j2", "job_id": 8, "job_status": None, "cmd_line": "secret"}
+    other = {"hpcjob_uuid": "j3", "job_status": ""}
+    records = [RECORD, nameless, unknown, other]
+    cloud = world(
+        answered(hpc_job_set=records),
+        answered(hpc_job_set=records),
+        answered(hpc_job_set=[unknown | {"job_id": 9}, other]),
+        page(),
+    )
+    jobs = cloud.jobs()
+    for _ in range(4):
+        jobs.list_jobs(PAGE)
+    told = [(line.levelname, line.getMessage(), vars(line)) for line in caplog.records]
+    assert {(level, text) for level, text, _ in told} == {
+        ("WARNING", "records of the list cannot be counted")
+    }
+    assert [(line["cluster"], line["reason"], line["job_ids"]) for *_, line in told] == [
+        ("cfd", "no_identity", "7"),
+        ("cfd", "no_status", "unknown 8"),
+        ("cfd", "no_status", "9"),
+    ]
+    assert "secret" not in str(told)
+
+
+def test_a_list_full_of_what_is_left_out_does_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pages = [
+        [{"job_id": number, "job_status": "running"} for number in range(first, first + 100)]
+        for first in range(0, 1000, 50)
+    ]
+    cloud = world(*(answered(hpc_job_set=records) for records in pages))
+    jobs = cloud.jobs()
+    for _ in pages:
+        jobs.list_jobs(PAGE)
+    named = [number for line in caplog.records for number in vars(line)["job_ids"].split()]
+    assert sorted(named, key=int) == [str(number) for number in range(100)]
+    assert len(caplog.records) == 1
+
+
 # What must not be shown
 
 
@@ -539,7 +645,7 @@ def test_credentials_are_not_shown() -> None:
     assert f"{credentials!r} {credentials}" == "Credentials() Credentials()"
 
 
-@pytest.mark.parametrize("code", [1200, 1300, 1400, 5000])
+@pytest.mark.parametrize("code", [400, 1200, 1300, 1400, 5000])
 def test_no_error_shows_a_key_or_a_signature(code: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
 
@@ -547,6 +653,8 @@ def test_no_error_shows_a_key_or_a_signature(code: int, caplog: pytest.LogCaptur
         signature = urlsplit(url).query.rpartition("signature=")[2]
         once = unquote(signature)
         words = f"{KEY_ID} {SECRET} {signature} {once} {unquote(once)} {url}"
+        if code == 400:
+            return problem(400, detail=words)
         return refused(code, words, date_at=NOW_AT)
 
     cloud = world(answer)

@@ -80,6 +80,23 @@ def test_query_has_the_signature_last_and_encoded_twice() -> None:
     )
 
 
+def test_a_slash_in_a_value_is_signed_and_sent_in_either_way() -> None:
+    params = COMMON | {"zone": "jn1/a"}
+    encoded = signed_query("GET", "/api/job/list", params, SECRET)
+    plain = signed_query("GET", "/api/job/list", params, SECRET, plain_slash=True)
+    assert "&zone=jn1%2Fa&signature=" in encoded
+    assert "&zone=jn1/a&signature=" in plain
+    assert encoded.rpartition("=")[2] != plain.rpartition("=")[2]
+    assert "/" not in plain.rpartition("=")[2]
+
+
+@pytest.mark.parametrize(("path", "params", "signature"), KNOWN_ANSWERS)
+def test_without_a_slash_in_a_value_both_ways_are_one(
+    path: str, params: dict[str, str], signature: str
+) -> None:
+    assert sign("GET", path, COMMON | params, SECRET, plain_slash=True) == signature
+
+
 @settings(deadline=None)
 @given(st.dictionaries(st.text(min_size=1), st.text(), min_size=1), st.text())
 def test_any_text_comes_back(params: dict[str, str], secret: str) -> None:

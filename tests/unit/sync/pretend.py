@@ -7,7 +7,7 @@ from datetime import UTC
 from random import Random
 
 from exporter.api.payload import decode_page
-from exporter.errors import ApiError, RefusedError, SyncError
+from exporter.errors import ApiError, SyncError
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import END_STATUSES, JobListQuery, Page, hidden
 from exporter.simulator import Cloud, Dialect, JobList
@@ -68,8 +68,6 @@ class PretendCluster:
         if query.sort_key:
             params |= {"sort_key": query.sort_key, "reverse": "1" if query.descending else "0"}
         answer = self.cloud.list_jobs(CLUSTER_ID, params, self.now_at)
-        if "ret_code" not in answer:  # where HTTP has a problem document
-            raise RefusedError(400, "request", "refused", retryable=False, advice="")
         page = decode_page(
             json.dumps(answer).encode(), timezone=query.zone(UTC), server_time_at=self.now_at
         )

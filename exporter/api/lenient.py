@@ -1,0 +1,37 @@
+"""JSON that a strict reader refuses, written again so that it does not. Pure.
+
+Servers write what no standard allows: raw tabs and newlines in texts, NaN, numbers beyond measure,
+halves of surrogate pairs, bytes that are no UTF-8. Mostly it is in fields that nobody reads, and there
+it must do no harm. What is cut off, or no JSON at all, is refused here, too.
+"""
+
+import json
+from typing import Any
+
+import msgspec
+
+_LONGEST_NUMBER = 19  # characters of a whole number that msgspec surely writes
+
+
+def rewritten(body: bytes) -> bytes:
+    """The same JSON as the standard has it. Raises ValueError or RecursionError if it is none.
+
+    What cannot be written in UTF-8 becomes an escape such as ``\\udce4``, so that different names stay
+    different; a number that is none, or is infinite, becomes null.
+    """
+    text = body.decode("utf-8-sig", "surrogateescape")
+    return msgspec.json.encode(_clean(json.loads(text, strict=False, parse_int=_number)))
+
+
+def _number(text: str) -> int | float:
+    return int(text) if len(text) <= _LONGEST_NUMBER else float(text)
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, list):
+        return [_clean(each) for each in value]
+    if isinstance(value, dict):
+        return {_clean(name): _clean(each) for name, each in value.items()}
+    return value  # msgspec writes null for a float that is not finite
