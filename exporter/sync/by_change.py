@@ -13,7 +13,7 @@ from exporter.sync.asking import Asking, Contradiction, Purpose
 from exporter.sync.context import BY_CHANGE, LATE_SECONDS, Listing, Placed, Sync, changed_at
 from exporter.sync.reader import MetInMemory, read, sweep
 from exporter.sync.reconcile import boundaries
-from exporter.sync.verify import SWEPT_STATUSES, close_head, run_due, settle, take_head
+from exporter.sync.verify import SWEPT_STATUSES, close_head, find_aside, run_due, settle, take_head
 
 MOST_PAGES = 500
 """After more pages than this the active jobs are swept first: their counts are wanted now."""
@@ -32,6 +32,8 @@ def follow(sync: Sync, head: Placed, *, checking: bool) -> Asking[bool]:
         yield from _sweep_across_gap(sync)
     sync.update(newest_at=newest_at)
     fits = yield from settle(sync, BY_CHANGE)
+    if fits:
+        yield from find_aside(sync, BY_CHANGE)
     if checking and sync.progress.active_known and fits:
         yield from run_due(sync, BY_CHANGE)
     return fits

@@ -7,7 +7,7 @@ if its pages join and as many jobs were met as there are; only then are the othe
 
 from exporter.ledger.store import Marks
 from exporter.sync.asking import Asking, Contradiction, Purpose
-from exporter.sync.context import Listing, Placed, Sync
+from exporter.sync.context import BY_CHANGE, Listing, Placed, Sync
 from exporter.sync.reader import MetInMemory, read_whole, sweep
 from exporter.sync.verify import SWEPT_STATUSES, interval_at_rest
 
@@ -21,6 +21,14 @@ def sweeps(sync: Sync) -> bool:
     if expected is None:
         expected = sync.ledger.size if sync.progress.complete else 10**9
     return sync.filters and sync.pages_for(expected) > swept + 1
+
+
+def worth_it(sync: Sync) -> bool:
+    """Whether a scan between two syncs shows what they do not. In the order of submission, and with
+    no filter, only a scan shows jobs that are queued again after their end."""
+    if sync.order is None:
+        return sweeps(sync)
+    return sync.order is not BY_CHANGE and not sync.filters
 
 
 def sweep_active(sync: Sync, head: Placed) -> Asking[None]:
@@ -66,14 +74,16 @@ def scan(sync: Sync, marks: Marks, purpose: Purpose) -> Asking[None]:
 
 
 def _hidden(sync: Sync, placed: Placed) -> list[str]:
-    """Statuses of jobs that a filter ought to have shown: not known, and as they are for long."""
+    """Statuses of jobs that a filter ought to have shown: as they are for long, and not known, or
+    known to have left that status."""
     if not sync.filters or not sync.progress.active_known:
         return []
     known = sync.ledger.known(placed.uuids)
     long_ago_at = min(sync.progress.last_success_at or 0.0, sync.intake.began_at) - 60.0
     return [
         job.status for job in placed.jobs
-        if job.uuid not in known and job.status in SWEPT_STATUSES
+        if job.status in SWEPT_STATUSES
+        and (job.uuid not in known or not known[job.uuid].status)
         and 0 < (job.modified_at or 0) < long_ago_at
     ]  # fmt: skip
 

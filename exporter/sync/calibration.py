@@ -31,6 +31,8 @@ ORDER_CALLS = 4
 """What the proof of an order costs."""
 QUARTER_SECONDS = 900
 FRESH_SECONDS = 60.0
+MOST_CONTRADICTIONS = 2
+"""A filter that has been contradicted so often within a day is done without for a while."""
 SEVERAL, MANY = 3, 10
 LAGS = (5, 10, 20, 30, 60, 120, 300)
 
@@ -41,6 +43,10 @@ LAGS = (5, 10, 20, 30, 60, 120, 300)
 def calibrate_filter(sync: Sync, head: Placed) -> Asking[None]:
     """Under which name a status is asked for. Both names are sent; only a server that refuses that is
     asked under each alone."""
+    trait = sync.profile.status_filter
+    if trait.value == UNKNOWN and trait.contradictions >= MOST_CONTRADICTIONS:
+        sync.found("status_filter", NONE, trait.evidence)  # it seems to work, and does not
+        return
     statuses = {job.status for job in head.jobs}
     status = next((each for each in ("pending", "running") if each in statuses), "pending")
     for name in ("both", "jobs_status", "job_status"):

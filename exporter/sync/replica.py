@@ -180,10 +180,9 @@ class Replica:
         if longer and sync.totals_told and sync.profile.due("order", now_at):
             if sync.may(Purpose.FRESH, ORDER_CALLS):
                 worth = self._calibrate_order(sync)
-        elif sync.order is not None:
-            if progress.newest_at is not None and not sync.reaches_edge:
-                worth = fill(sync, sync.order)
-        elif by_scan.sweeps(sync) and self._scan_is_due(sync):
+        elif sync.order is not None and progress.newest_at is not None and not sync.reaches_edge:
+            worth = fill(sync, sync.order)
+        elif by_scan.worth_it(sync) and self._scan_is_due(sync):
             worth = self._scan(sync)
         return None if worth is None else self._guarded(sync, worth)
 

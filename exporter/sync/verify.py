@@ -307,8 +307,16 @@ def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:
     return placed.end if len(placed.jobs) < sync.page_size else None
 
 
+def find_aside(sync: Sync, order: Order) -> Asking[None]:
+    """Once all is known, what became of jobs that left their status can be found."""
+    if sync.progress.frontier_at is None and sync.ledger.count_status(""):
+        yield from resolve_aside(sync, order)
+        if sync.ledger.suspects:
+            yield from _confirm(sync, order)
+
+
 def resolve_aside(sync: Sync, order: Order) -> Asking[None]:
-    """Find what became of jobs that left their status: they stand where they stood, or are gone."""
+    """Look where they stood: they stand there, or are gone."""
     moments = sorted((order.moment(job) for job in sync.ledger.in_status("")), reverse=True)
     yield from look_at(sync, order, moments, Purpose.AUDIT)
 
