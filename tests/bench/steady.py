@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from exporter.profile import Profile
-from exporter.simulator import DIALECTS, DOCUMENTED, Dialect
+from exporter.simulator import DIALECTS, Dialect
 from exporter.sync.context import SyncSettings
 from tests.bench.figures import WRONG, Curve, Figure, Findings, Part
 from tests.bench.followed import Followed, Turn
@@ -73,9 +72,7 @@ def measure(bench: Bench) -> Findings:
 def _follow(bench: Bench, size: int, dialect: Dialect) -> Followed:
     active = bench.active(size)
     jobs = bench.stock.jobs(size, active)
-    path = bench.stock.ledger(jobs, size, active)
-    if dialect is not DOCUMENTED:
-        bench.stock.relearn(path, profile=Profile())
+    path = bench.stock.ledger(jobs, size, active, dialect)
     churn = Churn(jobs, per_minute=CHANGES_A_MINUTE)
     return Followed(jobs, path, world=churn, dialect=dialect, settings=replace(SETTINGS))
 

@@ -6,14 +6,21 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from exporter.ledger.records import Progress
 from exporter.ledger.store import open_ledger
 from exporter.model import Job
-from exporter.simulator import JobList, ListedJob, Order, fill
+from exporter.simulator import (
+    DOCUMENTED,
+    Dialect,
+    JobList,
+    ListedJob,
+    Order,
+    fill,
+    spell_dialect,
+)
 from tests.bench.followed import CLUSTER_ID, START_AT, Followed
 
 BATCH = 5_000
@@ -36,7 +43,7 @@ class Stock:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._copies = 0
-        self._learned: Progress | None = None
+        self._learned: dict[Dialect, Progress] = {}
 
     def jobs(self, count: int, active: int) -> JobList:
         """A list of so many jobs; the same ones each time."""
@@ -49,49 +56,42 @@ class Stock:
         self._copies += 1
         return self._directory / f"{self._copies}.ledger"
 
-    def ledger(self, jobs: JobList, count: int, active: int) -> Path:
+    def ledger(self, jobs: JobList, count: int, active: int, dialect: Dialect = DOCUMENTED) -> Path:
         """A ledger of a list as ``jobs(count, active)`` gave it, which the caller may change."""
-        kept = self._directory / f"kept-{count}-{active}.ledger"
+        name = spell_dialect(dialect)
+        kept = self._directory / f"kept-{count}-{active}-{name}.ledger"
         if not kept.exists():
-            self._make(kept, jobs)
+            fill_ledger(kept, CLUSTER_ID, jobs, self.learned(dialect))
         path = self.new_path()
         shutil.copy(kept, path)
         return path
 
-    def relearn(self, path: Path, **learned: Any) -> None:
-        """Let a ledger believe something else of its server."""
-        ledger = open_ledger(path, CLUSTER_ID)
-        with ledger.transaction():
-            ledger.progress = msgspec.structs.replace(ledger.progress, **learned)
-        ledger.close()
-
-    def _make(self, path: Path, jobs: JobList) -> None:
-        fill_ledger(path, CLUSTER_ID, jobs, self._progress())
-
-    def _progress(self) -> Progress:
-        """What a poller knows about this server after it has followed a short list for a while."""
-        if self._learned is None:
-            followed = Followed(self.jobs(2_000, 300), self.new_path())
+    def learned(self, dialect: Dialect = DOCUMENTED) -> Progress:
+        """What a poller knows about a server after it has followed a short list for a while."""
+        if dialect not in self._learned:
+            followed = Followed(self.jobs(2_000, 300), self.new_path(), dialect=dialect)
             followed.run(1800)
             ledger = followed.open_ledger()
-            self._learned = ledger.progress
+            self._learned[dialect] = ledger.progress
             ledger.close()
-        return self._learned
+        return self._learned[dialect]
 
 
 def fill_ledger(path: Path, identity: str, jobs: JobList, learned: Progress) -> None:
     """Make a ledger that equals a list without asking for its pages."""
     ledger = open_ledger(path, identity)
+    by_change = learned.profile.order.value in ("change", "change_only")
+    order = Order.MODIFIED if by_change else Order.SUBMITTED
+    newest = jobs.page(order=order, limit=1).jobs[0]
     try:
         every: Iterator[Job] = map(as_known, jobs.jobs())
         while batch := list(islice(every, BATCH)):
             with ledger.transaction():
                 ledger.apply(batch)
-        newest = jobs.page(order=Order.MODIFIED, limit=1).jobs[0].modified_at
         with ledger.transaction():
             ledger.progress = msgspec.structs.replace(
-                learned, newest_at=newest, frontier_at=None,
-                expected=len(jobs), last_success_at=START_AT,
+                learned, newest_at=newest.modified_at if by_change else newest.submitted_at,
+                frontier_at=None, unread=0, expected=len(jobs), last_success_at=START_AT,
             )  # fmt: skip
     finally:
         ledger.close()

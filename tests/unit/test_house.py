@@ -21,8 +21,8 @@ INPUT_OUTPUT = {
     "urllib3",
 }  # fmt: skip
 PURE = (
-    "catalog.py", "errors.py", "model.py", "collector.py", "api/signature.py", "api/payload.py",
-    "api/lenient.py", "api/refusal.py", "api/retry.py", "api/times.py",
+    "catalog.py", "errors.py", "model.py", "profile.py", "collector.py", "api/signature.py",
+    "api/payload.py", "api/lenient.py", "api/refusal.py", "api/retry.py", "api/times.py",
     "cli/projection.py", "config/checks.py",
     "config/durations.py", "config/file.py", "config/reader.py", "config/tree.py",
     "simulator/answers.py", "simulator/bulk.py", "simulator/columns.py", "simulator/dialect.py",
@@ -33,9 +33,10 @@ PURE = (
     "simulator/protocol.py", "simulator/spelling.py",
     "simulator/quota.py", "simulator/records.py", "simulator/refusal.py", "simulator/report.py",
     "simulator/signing.py",
-    "simulator/workload.py", "sync/asking.py", "sync/audit.py", "sync/backfill.py",
-    "sync/context.py", "sync/delta.py", "sync/evidence.py", "sync/intake.py", "sync/reconcile.py",
-    "sync/replica.py", "sync/scan.py", "sync/sweep.py", "sync/transitions.py", "sync/walk.py",
+    "simulator/workload.py",
+    "sync/asking.py", "sync/by_change.py", "sync/by_scan.py", "sync/by_submission.py",
+    "sync/calibration.py", "sync/context.py", "sync/intake.py", "sync/reader.py",
+    "sync/reconcile.py", "sync/replica.py", "sync/schedule.py", "sync/verify.py",
     "web/negotiation.py", "web/rendering.py",
 )  # fmt: skip
 SHAPELESS = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}

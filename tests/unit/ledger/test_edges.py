@@ -1,5 +1,6 @@
 """A ledger at its edges: plans of statements, memory, row numbers, damage met while it is open."""
 
+import json
 import multiprocessing
 import os
 import sqlite3
@@ -16,10 +17,10 @@ from exporter.errors import LedgerUnreadable, LedgerUnwritable
 from exporter.ledger.directory import StateDirectory
 from exporter.ledger.jobs import MOST_RECENT
 from exporter.ledger.places import MOST_ROW_NUMBER
-from exporter.ledger.records import TallyKey
+from exporter.ledger.records import Progress, TallyKey
 from exporter.ledger.store import Ledger, open_ledger, read_ledger
 from exporter.ledger.suspects import GONE_KEPT_SECONDS
-from exporter.model import ClusterIdentity
+from exporter.model import OUT_OF_WINDOW, ClusterIdentity
 from tests.unit.ledger.made import AT, WHOSE, job, run_of
 
 INFINITE = float("inf")
@@ -35,7 +36,7 @@ EVERY_SYNC: dict[str, Callable[[Ledger], object]] = {
     "oldest_pending": lambda ledger: ledger.oldest_pending(),
     "active_jobs": lambda ledger: list(ledger.active_jobs()),
     "in_status": lambda ledger: ledger.in_status("running"),
-    "drop_older": lambda ledger: ledger.drop_older(AT + 5),
+    "age": lambda ledger: ledger.age(AT + 5),
     "suspect": lambda ledger: ledger.suspect([job(7).uuid]),
     "totals": lambda ledger: ledger.totals(),
 }
@@ -68,14 +69,17 @@ def test_a_span_of_both_parts_is_suspected_whole(ledger: Ledger) -> None:
         }
 
 
-def test_what_is_as_old_as_the_bound_is_not_dropped(ledger: Ledger) -> None:
+def test_what_is_as_old_as_the_bound_is_still_shown(ledger: Ledger) -> None:
     with ledger.transaction():
-        ledger.apply(run_of(5))
-        assert ledger.drop_older(AT + 2) == 2
-        assert ledger.drop_older(AT + 2) == 0
+        ledger.apply([*run_of(5), job(9, "running", modified_at=AT - 99)])
+        for _ in range(2):
+            ledger.age(AT + 2)
     assert {found.uuid for found in ledger.in_status("finished")} == {
         job(number).uuid for number in (2, 3, 4)
     }
+    assert {found.uuid for found in ledger.in_status(OUT_OF_WINDOW)} == {job(0).uuid, job(1).uuid}
+    assert ledger.size == 6
+    assert ledger.active_statuses() == {"running"}
 
 
 def test_jobs_of_a_status_come_newest_change_first(ledger: Ledger) -> None:
@@ -88,7 +92,7 @@ def test_jobs_of_a_status_come_newest_change_first(ledger: Ledger) -> None:
     newest_first = [AT + 9, AT + 4, AT + 1, None]
     for status in ("running", "", "finished"):
         assert [found.modified_at for found in ledger.in_status(status)] == newest_first
-    assert [at for _, _, at in ledger.active_jobs()] == [AT + 9, AT + 4, AT + 1, 0]
+    assert [found.modified_at for found in ledger.active_jobs()] == newest_first
 
 
 def test_a_hint_to_the_row_of_another_job_is_not_believed(
@@ -130,7 +134,6 @@ def test_however_many_are_taken_out_or_put_back_few_are_in_memory_at_a_time(
         "restore": ledger.restore_suspects,
         "unmarked": lambda: ledger.drop_unmarked(ledger.marks()),
         "again": ledger.restore_suspects,
-        "older": lambda: ledger.drop_older(INFINITE),
     }
     ledger._jobs._recent.clear()
     with (
@@ -145,7 +148,12 @@ def test_however_many_are_taken_out_or_put_back_few_are_in_memory_at_a_time(
             _, peak = tracemalloc.get_traced_memory()
             tracemalloc.stop()
             assert peak < 100 * many, name  # a list of them would take five times as much
-    assert ledger.size == 0
+        tracemalloc.start()
+        ledger.age(INFINITE)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 100 * many
+    assert ledger.count_status(OUT_OF_WINDOW) == ledger.size == many
 
 
 def test_the_jobs_that_changed_last_are_the_ones_kept(
@@ -335,7 +343,7 @@ READS: dict[str, Callable[[Ledger], object]] = {
     "apply": lambda ledger: ledger.apply([job(1, "finished")]),
     "suspect": lambda ledger: ledger.suspect([job(1).uuid]),
     "suspect_between": lambda ledger: ledger.suspect_between(INFINITE, -INFINITE, keep=[]),
-    "leave": lambda ledger: ledger.leave("pending", lambda uuid: False),
+    "leave": lambda ledger: ledger.leave("pending", lambda job: False),
     "active_jobs": lambda ledger: list(ledger.active_jobs()),
     "oldest_pending": lambda ledger: ledger.oldest_pending(),
 }
@@ -378,3 +386,23 @@ def test_no_copy_over_a_file_that_is_no_database(ledger: Ledger, tmp_path: Path)
         copy.close()
     with ledger.transaction():
         assert ledger.apply(run_of(3)) == []
+
+
+def test_a_ledger_of_the_first_version_knows_its_jobs_and_forgets_how_far_it_had_read(
+    path: Path,
+) -> None:
+    """It has no name for jobs that are not shown any longer, and knows nothing of its server."""
+    kept = {"began_at": 7.0, "newest_at": 9, "frontier_at": 8, "complete": True, "expected": 9}
+    progress = json.dumps({**kept, "sort": "honoured", "page_cap": 100})
+    old = open_ledger(path, WHOSE)
+    with old.transaction():
+        old.apply(run_of(9))
+        old._connection.execute("DELETE FROM statuses WHERE text = ?", (OUT_OF_WINDOW,))
+        old._connection.execute("INSERT INTO about VALUES ('progress', ?)", (progress,))
+    old.close()
+    ledger = open_ledger(path, WHOSE)
+    assert ledger.progress == Progress(began_at=7.0, complete=True, expected=9)
+    with ledger.transaction():
+        ledger.age(AT + 4)
+    assert ledger.count_status(OUT_OF_WINDOW) == 4
+    ledger.close()

@@ -15,6 +15,7 @@ from exporter.errors import LedgerUnreadable, LedgerUnwritable
 from exporter.ledger.jobs import MOST_RECENT
 from exporter.ledger.records import Change, JobTotals, Progress, TallyKey
 from exporter.ledger.store import Ledger, open_ledger
+from exporter.model import Job
 from tests.unit.ledger.made import AT, WHOSE, job, run_of
 
 INFINITE = float("inf")
@@ -53,7 +54,7 @@ def write_some_of_everything(ledger: Ledger) -> None:
     ledger.tally(WAIT, seconds=31.5, bucket=1)
     ledger.note_activity("q", "u", AT + 0.25)
     ledger.remember_shown("queue", frozenset({"q", "默认队列"}))
-    ledger.progress = Progress(began_at=AT, newest_at=AT, audited_at={"probe": 7.0}, complete=True)
+    ledger.progress = Progress(began_at=AT, newest_at=AT, checked_at={"probe": 7.0}, complete=True)
 
 
 def change_everything(ledger: Ledger) -> None:
@@ -119,6 +120,22 @@ class TestApply:
         with ledger.transaction():
             ledger.apply([job(1), job(1, "running")])
         assert ledger.totals() == {("running", "q", "u"): JobTotals(1, 1)}
+
+    def test_a_record_that_is_not_accepted_changes_nothing(self, ledger: Ledger) -> None:
+        asked: list[tuple[Job, Job]] = []
+
+        def accept(old: Job, new: Job) -> bool:
+            asked.append((old, new))
+            return new.uuid != job(1).uuid
+
+        with ledger.transaction():
+            ledger.apply(run_of(4))
+            records = [job(1), job(2), *run_of(1), job(9)]
+            changes = ledger.apply(records, accept)
+        assert asked == [(run_of(4)[1], job(1)), (run_of(4)[2], job(2))]
+        assert changes == [Change(run_of(4)[2], job(2)), Change(None, job(9))]
+        assert ledger.known([job(1).uuid]) == {job(1).uuid: run_of(4)[1]}
+        assert ledger.count_status("finished") == 3
 
     def test_empty_groups_leave_the_totals(self, ledger: Ledger) -> None:
         with ledger.transaction():

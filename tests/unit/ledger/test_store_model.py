@@ -15,11 +15,12 @@ import exporter.ledger.suspects
 from exporter.ledger.records import Change, JobTotals
 from exporter.ledger.store import open_ledger
 from exporter.ledger.suspects import GONE_KEPT_SECONDS
-from exporter.model import END_STATUSES, Job
+from exporter.model import END_STATUSES, OUT_OF_WINDOW, Job
 from tests.unit.ledger.made import AT
 
 INFINITE = float("inf")
 DAY = int(GONE_KEPT_SECONDS)
+NOT_ACTIVE = END_STATUSES | {"", OUT_OF_WINDOW}
 MOMENTS = st.one_of(st.none(), st.integers(AT, AT + 6))
 JOBS = st.builds(
     Job,
@@ -74,7 +75,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.ledger.suspect_between(newest, oldest, keep=[])
                 self.ledger.apply(batch)
                 self.ledger.forget_suspects(1e12)
-                self.ledger.drop_older(INFINITE)
+                self.ledger.age(INFINITE)
                 raise UndoneError  # noqa: TRY301
         except UndoneError:
             pass
@@ -124,23 +125,21 @@ class LedgerMachine(RuleBasedStateMachine):
             self._forget(now_at)
 
     @rule(before_at=BOUNDS)
-    def drop_older(self, before_at: float) -> None:
+    def age(self, before_at: float) -> None:
         if before_at in (INFINITE, -INFINITE):
             return
         with self.ledger.transaction():
-            dropped = self.ledger.drop_older(before_at)
-        kept = {
-            uuid: job
+            self.ledger.age(before_at)
+        self.jobs |= {
+            uuid: job._replace(status=OUT_OF_WINDOW)
             for uuid, job in self.jobs.items()
-            if job.status not in END_STATUSES or (job.modified_at or 0) >= before_at
+            if job.status in END_STATUSES and (job.modified_at or 0) < before_at
         }
-        assert dropped == len(self.jobs) - len(kept)
-        self.jobs = kept
 
     @rule(status=st.sampled_from(("pending", "running", "suspended")), stay=st.integers(0, 12))
     def leave(self, status: str, stay: int) -> None:
         with self.ledger.transaction():
-            left = self.ledger.leave(status, lambda uuid: uuid == f"hpcjob-{stay}")
+            left = self.ledger.leave(status, lambda job: job.uuid == f"hpcjob-{stay}")
         gone = [
             job
             for job in self.jobs.values()
@@ -169,20 +168,23 @@ class LedgerMachine(RuleBasedStateMachine):
     def questions_are_answered_alike(self) -> None:
         jobs = self.jobs.values()
         by_status = Counter(job.status for job in jobs)
-        for status in ("pending", "running", "finished", ""):
+        for status in ("pending", "running", "finished", "", OUT_OF_WINDOW):
             assert self.ledger.count_status(status) == by_status[status]
             assert {job.uuid for job in self.ledger.in_status(status)} == {
                 job.uuid for job in jobs if job.status == status
             }
-        assert self.ledger.active_statuses() == by_status.keys() - END_STATUSES - {""}
+        assert self.ledger.active_statuses() == by_status.keys() - NOT_ACTIVE
         oldest: dict[str, int] = {}
         for job in jobs:
             if job.status == "pending" and job.submitted_at:
                 oldest[job.queue] = min(job.submitted_at, oldest.get(job.queue, job.submitted_at))
         assert self.ledger.oldest_pending() == oldest
-        assert {uuid for uuid, _, _ in self.ledger.active_jobs()} == {
-            job.uuid for job in jobs if job.status not in END_STATUSES | {""}
-        }
+        active = {job.uuid for job in jobs if job.status not in NOT_ACTIVE}
+        for by in ("modified_at", "submitted_at"):
+            found = self.ledger.active_jobs(by)  # type: ignore[arg-type]
+            moments = [getattr(job, by) or 0 for job in found]
+            assert moments == sorted(moments, reverse=True)
+            assert {job.uuid for job in found} == active
 
     @invariant()
     def ranks_are_equal(self) -> None:
