@@ -61,9 +61,8 @@ class Watch:
 
     def quotas(self) -> list[AccountQuota]:
         """What each account may spend and has spent in its window."""
-        now_at = self.clock.now_at()
         return [
-            AccountQuota(name, account.budget.allowed, account.budget.used(now_at))
+            AccountQuota(name, account.budget.allowed, account.budget.used())
             for name, account in sorted(self._accounts.items())
         ]
 

@@ -185,7 +185,7 @@ class Past:
     def families(self) -> list:
         """What ``/metrics`` would say."""
         now_at = self.clock.now_at()
-        quota = AccountQuota(ACCOUNT, self.budget.allowed, self.budget.used(now_at))
+        quota = AccountQuota(ACCOUNT, self.budget.allowed, self.budget.used())
         build = BuildInfo("0.1.0", "", "3.11")
         known = collect(
             self.board.current(), [quota], build, self._reload, now_at=now_at, staleness_seconds=300
