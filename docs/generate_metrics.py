@@ -63,7 +63,7 @@ SECTIONS = (
         "By account: its quota is what its clusters share.",
         (
             catalog.API_REQUESTS, catalog.API_FAILURES, catalog.API_DURATION,
-            catalog.API_QUOTA_REQUESTS, catalog.API_QUOTA_USED,
+            catalog.API_QUOTA_REQUESTS, catalog.API_QUOTA_USED, catalog.BUDGET_ON_DISK,
         ),
     ),
     Section(

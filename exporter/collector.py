@@ -32,6 +32,8 @@ class AccountQuota:
     account: str
     allowed: float
     used: float
+    on_disk: bool | None = None
+    """Whether its calls are written down; None where they are not meant to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,9 @@ def exporter_families(
     values: dict[catalog.Metric, list[tuple[tuple[str, ...], float]]] = {
         catalog.API_QUOTA_REQUESTS: [((quota.account,), quota.allowed) for quota in accounts],
         catalog.API_QUOTA_USED: [((quota.account,), quota.used) for quota in accounts],
+        catalog.BUDGET_ON_DISK: [
+            ((quota.account,), quota.on_disk) for quota in accounts if quota.on_disk is not None
+        ],
         catalog.BUILD_INFO: [((build.version, build.revision, build.python_version), 1)],
         catalog.RELOAD_SUCCESSFUL: [((), reload.successful)],
         catalog.RELOAD_SUCCESS_TIMESTAMP: [((), reload.success_at)],

@@ -62,7 +62,9 @@ class Watch:
     def quotas(self) -> list[AccountQuota]:
         """What each account may spend and has spent in its window."""
         return [
-            AccountQuota(name, account.budget.allowed, account.budget.used())
+            AccountQuota(
+                name, account.budget.allowed, account.budget.used(), account.budget.on_disk
+            )
             for name, account in sorted(self._accounts.items())
         ]
 

@@ -260,9 +260,13 @@ def _accounts(quotas: Sequence[AccountQuota], texts: Texts) -> str:
             used=f"{quota.used:,.0f}", allowed=f"{quota.allowed:,.0f}", percent=round(100 * share),
         )  # fmt: skip
         meter = f'<meter value="{share:.3f}" low="0.8" high="0.95" optimum="0">{words}</meter>'
+        trouble = ""
+        if quota.on_disk is False:
+            link = _runbook("ehpcbudgetinmemory", texts)
+            trouble = f'<div class="trouble failing">{escape(texts.budget_in_memory)} {link}</div>'
         rows.append(
             f'<tbody><tr><th scope="row">{escape(quota.account)}</th>'
-            f"<td>{meter}<br>{words}</td></tr></tbody>"
+            f"<td>{meter}<br>{words}{trouble}</td></tr></tbody>"
         )
     heads = "".join(f'<th scope="col">{escape(w)}</th>' for w in (texts.account, texts.quota))
     return (

@@ -17,7 +17,11 @@ from tests.unit.reference import is_misprinted
 
 BUILD = BuildInfo("1.2.3", "abc", "3.11.2")
 RELOAD = ReloadStatus(successful=True, success_at=NOON_AT - 100)
-QUOTAS = (AccountQuota("default", 1000, 12),)
+QUOTAS = (
+    AccountQuota("default", 1000, 12, on_disk=True),
+    AccountQuota("full", 10, 1, on_disk=False),
+    AccountQuota("memory", 10, 1),
+)
 
 
 def collect(*states: ClusterState, now_at: float = NOON_AT + 10) -> dict[str, Family]:
@@ -115,8 +119,10 @@ def test_an_expectation_that_cannot_be_told_is_absent() -> None:
 
 def test_the_exporter_itself() -> None:
     families = collect()
-    assert values(families["ehpc_api_quota_requests"], "account") == {("default",): 1000}
-    assert values(families["ehpc_api_quota_used"], "account") == {("default",): 12}
+    assert values(families["ehpc_api_quota_requests"], "account")["default",] == 1000
+    assert values(families["ehpc_api_quota_used"], "account")["default",] == 12
+    on_disk = values(families["ehpc_budget_on_disk"], "account")
+    assert on_disk == {("default",): 1, ("full",): 0}
     build = values(families["ehpc_exporter_build_info"], "version", "revision", "pythonversion")
     assert build == {("1.2.3", "abc", "3.11.2"): 1}
     assert values(families["ehpc_exporter_config_last_reload_successful"]) == {(): 1}
@@ -131,7 +137,7 @@ def test_job_gauges_go_when_the_last_counts_are_too_old(age: float, shown: bool)
     families = collect(stale, other, now_at=stale.snapshot.taken_at + age)
     for name, family in families.items():
         clusters = {s.labels["cluster_name"] for s in family.samples if "cluster_name" in s.labels}
-        if name.startswith(("ehpc_exporter", "ehpc_api")):
+        if name.startswith(("ehpc_exporter", "ehpc_api", "ehpc_budget")):
             assert not clusters
         elif name in collector.WITHDRAWN_NAMES and not shown:
             assert clusters == {"other"}

@@ -37,7 +37,7 @@ class World:
         facts = ExporterFacts(
             BuildInfo("1.2.3", "abc", "3.11.2"),
             reload=lambda: ReloadStatus(successful=True, success_at=NOON_AT - 100),
-            quotas=lambda: [AccountQuota("default", 1000, self.used)],
+            quotas=lambda: [AccountQuota("default", 1000, self.used, on_disk=True)],
             staleness_seconds=lambda: self.staleness_seconds,
         )
         self.exposition = Exposition(
@@ -59,7 +59,7 @@ class World:
         )[: len(collector.CLUSTER_METRICS)]  # fmt: skip
         yield from self.telemetry.families()
         yield from collector.exporter_families(
-            [AccountQuota("default", 1000, self.used)],
+            [AccountQuota("default", 1000, self.used, on_disk=True)],
             BuildInfo("1.2.3", "abc", "3.11.2"),
             ReloadStatus(successful=True, success_at=NOON_AT - 100),
         )

@@ -117,6 +117,18 @@ def test_all_is_not_well_while_a_ledger_is_in_memory() -> None:
     assert "✔ All is well" in render(by_choice).text
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_an_account_whose_calls_cannot_be_written_down(language: str) -> None:
+    on_disk, not_, by_choice = (
+        render(quotas=(AccountQuota("a", 1000, 870, kept),), language=language)
+        for kept in (True, False, None)
+    )
+    link = {"href": "/docs/operations#ehpcbudgetinmemory", "hreflang": "en"}
+    assert ("a", link) in not_.tags
+    assert ("a", link) not in on_disk.tags + by_choice.tags
+    assert Manual("1").leaf("operations").body.count(b' id="ehpcbudgetinmemory"') == 1
+
+
 def test_counts_too_old_are_not_shown() -> None:
     page = render(good_state(), now_at=NOON_AT + 400)
     assert "✖ no current counts" in page.text
