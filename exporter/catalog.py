@@ -46,7 +46,7 @@ class Metric:
     """Upper bounds of a histogram, without +Inf."""
 
 
-# Jobs. Withdrawn when the last good sync is older than ``collection.staleness``.
+# Jobs. Withdrawn when the last good sync is older than the cluster's ``staleness``.
 JOBS = Metric(
     "ehpc_jobs", "gauge", ("cluster_name", "status", "queue", "user"),
     "Jobs in the cluster's list by status, queue and user; jobs in an end status (finished, exited,"
