@@ -34,8 +34,8 @@ class Recipe:
 SECTIONS = (
     Section(
         "Jobs",
-        "Withdrawn when the cluster's last counts are older than `collection.staleness`"
-        " (5 minutes): a number that may be wrong is not shown.",
+        "Withdrawn when the cluster's last counts are older than its `staleness` (5 minutes, or three"
+        " of the intervals in use if that is longer): a number that may be wrong is not shown.",
         (catalog.JOBS, catalog.JOBS_CORES, catalog.OLDEST_PENDING),
     ),
     Section(
@@ -63,7 +63,7 @@ SECTIONS = (
         "By account: its quota is what its clusters share.",
         (
             catalog.API_REQUESTS, catalog.API_FAILURES, catalog.API_DURATION,
-            catalog.API_QUOTA_REQUESTS, catalog.API_QUOTA_USED,
+            catalog.API_QUOTA_REQUESTS, catalog.API_QUOTA_USED, catalog.BUDGET_ON_DISK,
         ),
     ),
     Section(

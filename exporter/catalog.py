@@ -46,7 +46,7 @@ class Metric:
     """Upper bounds of a histogram, without +Inf."""
 
 
-# Jobs. Withdrawn when the last good sync is older than ``collection.staleness``.
+# Jobs. Withdrawn when the last good sync is older than the cluster's ``staleness``.
 JOBS = Metric(
     "ehpc_jobs", "gauge", ("cluster_name", "status", "queue", "user"),
     "Jobs in the cluster's list by status, queue and user; jobs in an end status (finished, exited,"
@@ -182,6 +182,11 @@ API_QUOTA_USED = Metric(
     "ehpc_api_quota_used", "gauge", ("account",),
     "Calls that this exporter has made in the account's sliding quota window.",
 )  # fmt: skip
+BUDGET_ON_DISK = Metric(
+    "ehpc_budget_on_disk", "gauge", ("account",),
+    "1 if the account's calls are written down in state.path, 0 while they are counted in memory only"
+    ' because the disk is full or cannot be written; absent where state.path is ":memory:".',
+)  # fmt: skip
 
 # The exporter itself.
 BUILD_INFO = Metric(
@@ -209,7 +214,7 @@ CATALOG: tuple[Metric, ...] = (
     CLUSTER_INFO, UP, SNAPSHOT_TIMESTAMP, LAST_SYNC_SUCCESS, SYNCS, SYNC_FAILURES, SYNC_DURATION,
     SYNC_STRATEGY, SYNC_CORRECTIONS, HISTORY_COMPLETE, HISTORY_KNOWN, HISTORY_EXPECTED,
     EFFECTIVE_INTERVAL, LEDGER_ON_DISK, LABEL_VALUES_FOLDED,
-    API_REQUESTS, API_FAILURES, API_DURATION, API_QUOTA_REQUESTS, API_QUOTA_USED,
+    API_REQUESTS, API_FAILURES, API_DURATION, API_QUOTA_REQUESTS, API_QUOTA_USED, BUDGET_ON_DISK,
     BUILD_INFO, RELOAD_SUCCESSFUL, RELOAD_SUCCESS_TIMESTAMP,
 )  # fmt: skip
 """All of them, in the order of the documentation."""

@@ -2,7 +2,16 @@
 
 import threading
 import time
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+
+class Instant(NamedTuple):
+    """One moment, by both clocks."""
+
+    at: float
+    """By the machine's clock, which somebody may set."""
+    seconds: float
+    """By the one that nobody sets, and that begins anew with the machine."""
 
 
 class Clock(Protocol):
@@ -19,6 +28,11 @@ class Clock(Protocol):
     def sleep(self, seconds: float) -> bool:
         """Sleep; return early, with True, if the program is to stop."""
         ...
+
+
+def instant(clock: Clock) -> Instant:
+    """The present moment."""
+    return Instant(clock.now_at(), clock.monotonic_seconds())
 
 
 class SystemClock:

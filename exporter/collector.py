@@ -13,6 +13,7 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.core import Sample
 
 from exporter import catalog
+from exporter.clock import Instant
 from exporter.snapshot import (
     WAIT_BUCKETS_SECONDS,
     ClusterSnapshot,
@@ -32,6 +33,8 @@ class AccountQuota:
     account: str
     allowed: float
     used: float
+    on_disk: bool | None = None
+    """Whether its calls are written down; None where they are not meant to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,30 +63,17 @@ def collect(
     build: BuildInfo,
     reload: ReloadStatus,
     *,
-    now_at: float,
-    staleness_seconds: float,
+    now: Instant,
 ) -> list[Family]:
-    """All families of the clusters and of the exporter as they are at ``now_at``."""
+    """All families of the clusters and of the exporter as they are now."""
     families = [new_family(metric) for metric in CLUSTER_METRICS]
     for name in sorted(states):
         state = states[name]
-        withdrawn = is_withdrawn(state, now_at=now_at, staleness_seconds=staleness_seconds)
+        withdrawn = state.is_withdrawn(now)
         for family, part in zip(families, cluster_families(state), strict=True):
             if not (withdrawn and family.name in WITHDRAWN_NAMES):
                 family.samples += part.samples
     return families + exporter_families(accounts, build, reload)
-
-
-def withdrawal_at(state: ClusterState, *, staleness_seconds: float) -> float | None:
-    """The moment after which the job gauges are too old to be shown; None while there are none. (A
-    sync may succeed and show no counts, where it has to find out again what is active.)"""
-    return None if state.snapshot is None else state.snapshot.taken_at + staleness_seconds
-
-
-def is_withdrawn(state: ClusterState, *, now_at: float, staleness_seconds: float) -> bool:
-    """Whether the cluster's job gauges are too old to be shown."""
-    limit_at = withdrawal_at(state, staleness_seconds=staleness_seconds)
-    return limit_at is not None and now_at > limit_at
 
 
 def cluster_families(state: ClusterState) -> list[Family]:
@@ -106,6 +96,9 @@ def exporter_families(
     values: dict[catalog.Metric, list[tuple[tuple[str, ...], float]]] = {
         catalog.API_QUOTA_REQUESTS: [((quota.account,), quota.allowed) for quota in accounts],
         catalog.API_QUOTA_USED: [((quota.account,), quota.used) for quota in accounts],
+        catalog.BUDGET_ON_DISK: [
+            ((quota.account,), quota.on_disk) for quota in accounts if quota.on_disk is not None
+        ],
         catalog.BUILD_INFO: [((build.version, build.revision, build.python_version), 1)],
         catalog.RELOAD_SUCCESSFUL: [((), reload.successful)],
         catalog.RELOAD_SUCCESS_TIMESTAMP: [((), reload.success_at)],

@@ -129,6 +129,7 @@ class JobLister(Protocol):
 class Pause:
     """No calls of an account until a moment, because the API said that its quota is used up."""
 
-    until_at: float = 0.0
+    until_seconds: float = 0.0
+    """By the clock that nobody sets."""
     times: int = 0
     """How many refusals in a row there have been; 0 when all is well."""

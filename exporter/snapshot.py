@@ -5,11 +5,16 @@ A poller publishes, web threads read. Nothing on the board is ever changed: publ
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
+from exporter.clock import Instant
 from exporter.model import ClusterIdentity
+
+LEAST_STALENESS_SECONDS = 300.0
+STALENESS_INTERVALS = 3
+"""Where the configuration does not say how long counts are served: so long, and so many intervals."""
 
 WAIT_BUCKETS_SECONDS: tuple[float, ...] = (
     30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800,
@@ -104,6 +109,53 @@ class ClusterState:
     ledger_on_disk: bool | None = None
     """Whether the ledger is in its file rather than in memory for want of a disk; None where the
     configuration asks for memory, or it is not known yet."""
+    staleness_wanted_seconds: float | None = None
+    """How old counts may become and still be served; None: as the interval asks for."""
+    taken_seconds: float | None = None
+    """``snapshot.taken_at`` by the clock that nobody sets; None where that is not known."""
+
+    @property
+    def staleness_seconds(self) -> float:
+        """How old counts may become and still be served."""
+        if self.staleness_wanted_seconds is not None:
+            return self.staleness_wanted_seconds
+        return max(LEAST_STALENESS_SECONDS, STALENESS_INTERVALS * self.effective_interval_seconds)
+
+    @property
+    def served_until(self) -> Instant | None:
+        """When the counts become too old, by either clock; None while there are none. (A sync may
+        succeed and show no counts, where it has to find out again what is active.)
+
+        One clock may have been set; the other stands still while the machine sleeps."""
+        if self.snapshot is None:
+            return None
+        seconds = float("inf") if self.taken_seconds is None else self.taken_seconds
+        return Instant(
+            self.snapshot.taken_at + self.staleness_seconds, seconds + self.staleness_seconds
+        )
+
+    def is_withdrawn(self, now: Instant) -> bool:
+        """Whether there are counts, and they are too old to be served."""
+        until = self.served_until
+        return until is not None and (now.at > until.at or now.seconds > until.seconds)
+
+    def age_seconds(self, now: Instant) -> float | None:
+        """How old the counts are; None where there are none."""
+        until = self.served_until
+        if until is None:
+            return None
+        return max(now.at - until.at, now.seconds - until.seconds) + self.staleness_seconds
+
+
+def dated(state: ClusterState, before: ClusterState | None, now: Instant) -> ClusterState:
+    """A state that is being published, with the moment of its counts by the clock that nobody sets:
+    the same as ``before``, if they are the same counts. Pure."""
+    if state.snapshot is None:
+        return state
+    taken_at = state.snapshot.taken_at
+    if before is not None and before.snapshot and before.snapshot.taken_at == taken_at:
+        return replace(state, taken_seconds=before.taken_seconds)
+    return replace(state, taken_seconds=now.seconds - max(0.0, now.at - taken_at))
 
 
 class SnapshotBoard:

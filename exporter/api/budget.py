@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from exporter.clock import Clock
+from exporter.clock import Clock, Instant, instant
 from exporter.errors import BudgetExhausted
 from exporter.model import Pause
 
@@ -58,28 +58,30 @@ class CallGate(Protocol):
         ...
 
 
-def longer_pause(pause: Pause, now_at: float) -> Pause:
+def longer_pause(pause: Pause, now_seconds: float) -> Pause:
     """The pause after one that did not help. Pure."""
     seconds = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(pause.times, 10))
-    return Pause(now_at + seconds, pause.times + 1)
+    return Pause(now_seconds + seconds, pause.times + 1)
 
 
 class SpendingLog(Protocol):
-    """Where an account's calls are written down; see ``ledger.spending`` for the one on disk."""
+    """Where an account's calls are written down; see ``ledger.spending`` for the one on disk. All
+    moments are by the clock that nobody sets."""
 
-    def locked(self) -> AbstractContextManager[None]:
+    @property
+    def on_disk(self) -> bool | None:
+        """Whether a restart finds what is written; None where nothing is to be kept."""
+        ...
+
+    def locked(self, now: Instant) -> AbstractContextManager[None]:
         """Keep other processes out while calls are counted and written."""
         ...
 
-    def calls_since(self, moment_at: float) -> list[float]:
+    def calls_since(self, seconds: float) -> list[float]:
         """When calls were made, oldest first."""
         ...
 
-    def not_after(self, now_at: float) -> None:
-        """The clock was perhaps set back: no call lies in the future."""
-        ...
-
-    def add_call(self, at: float) -> None:
+    def add_call(self, seconds: float) -> None:
         """Write down a call that is about to be sent."""
         ...
 
@@ -118,7 +120,7 @@ class AccountBudget:
         self._lock = threading.Lock()
         self._demands: dict[str, Demand] = {}
         self._own: deque[float] = deque()
-        """When this process made its calls, by the clock that nobody sets."""
+        """When this process made its calls, whatever becomes of the log's file."""
         self._audits: deque[float] = deque()
         self._history: deque[float] = deque()
         """Those of them that were none of a refresh."""
@@ -127,50 +129,57 @@ class AccountBudget:
     def admit(self, cluster_name: str) -> None:
         """See ``CallGate``."""
         del cluster_name
-        with self._lock, self._log.locked():
-            now_at = self._clock.now_at()
-            self._log.not_after(now_at)
-            seconds = self._clock.monotonic_seconds()
-            self._check_pause(now_at, seconds)
-            wait_seconds = self._wait_seconds(now_at, seconds)
-            if wait_seconds is not None:
-                raise BudgetExhausted(
-                    "budget",
-                    f"the {self.allowed} calls that this exporter may make in"
-                    f" {self.period_seconds:.0f} s are used up",
-                    until_at=now_at + wait_seconds + _ROUNDING_SECONDS,
-                    advice="Wait; the daemon goes on by itself. Lengthen the interval, watch fewer"
-                    " clusters with this account, or raise quota.share if no other tool needs the"
-                    " calls.",
-                )
-            if self._log.pause().times:
-                self._careful_call_seconds = seconds
-            self._log.add_call(now_at)
-            self._own.append(seconds)
+        with self._lock:
+            now = instant(self._clock)
+            with self._log.locked(now):
+                self._check_pause(now)
+                calls = self._calls(now.seconds)
+                if len(calls) >= self.allowed:
+                    wait_seconds = calls[-self.allowed] + self.period_seconds - now.seconds
+                    raise BudgetExhausted(
+                        "budget",
+                        f"the {self.allowed} calls that this exporter may make in"
+                        f" {self.period_seconds:.0f} s are used up",
+                        until_at=now.at + wait_seconds + _ROUNDING_SECONDS,
+                        advice="Wait; the daemon goes on by itself. Lengthen the interval, watch"
+                        " fewer clusters with this account, or raise quota.share if no other tool"
+                        " needs the calls.",
+                    )
+                if self._log.pause().times:
+                    self._careful_call_seconds = now.seconds
+                self._log.add_call(now.seconds)
+                self._own.append(now.seconds)
 
     def over_quota(self) -> None:
         """See ``CallGate``."""
-        with self._lock, self._log.locked():
-            now_at = self._clock.now_at()
-            pause = self._log.pause()
-            self._careful_call_seconds = None
-            if pause.until_at <= now_at:  # else another call of the same moment has said so
-                self._log.set_pause(longer_pause(pause, now_at))
+        with self._lock:
+            now = instant(self._clock)
+            with self._log.locked(now):
+                pause = self._log.pause()
+                self._careful_call_seconds = None
+                if pause.until_seconds <= now.seconds:  # else a call of the same moment has said so
+                    self._log.set_pause(longer_pause(pause, now.seconds))
 
     def passed(self) -> None:
         """See ``CallGate``."""
         with self._lock:
             if self._careful_call_seconds is None and not self._log.pause().times:
                 return
-            with self._log.locked():
+            now = instant(self._clock)
+            with self._log.locked(now):
                 pause = self._log.pause()
-                if pause.times and pause.until_at <= self._clock.now_at():
+                if pause.times and pause.until_seconds <= now.seconds:
                     self._log.set_pause(Pause())
                 self._careful_call_seconds = None
 
-    def used(self, now_at: float) -> int:
+    def used(self) -> int:
         """Calls made within the window that ends now, as far as this process knows."""
-        return len(self._log.calls_since(now_at - self.period_seconds))
+        return len(self._log.calls_since(self._clock.monotonic_seconds() - self.period_seconds))
+
+    @property
+    def on_disk(self) -> bool | None:
+        """Whether calls are written down; None where they are not meant to be."""
+        return self._log.on_disk
 
     def declare(self, cluster_name: str, demand: Demand | None) -> None:
         """What a cluster needs; None if it is no longer there."""
@@ -246,44 +255,30 @@ class AccountBudget:
         return fair_intervals(demands, max(planned, PLANNED_PART), self.period_seconds)
 
     def _waits(self) -> list[float]:
-        """In how many seconds each call of the window will have left it, the soonest first: as it
-        is written down, or as this process remembers, whichever are more."""
-        now_at, seconds = self._clock.now_at(), self._clock.monotonic_seconds()
+        """In how many seconds each call of the window will have left it, the soonest first."""
+        seconds = self._clock.monotonic_seconds()
+        return [at + self.period_seconds - seconds for at in self._calls(seconds)]
+
+    def _calls(self, seconds: float) -> list[float]:
+        """The calls of the window that ends at a moment: as they are written down, or as this
+        process remembers, whichever are more."""
         while self._own and self._own[0] <= seconds - self.period_seconds:
             self._own.popleft()
-        calls = self._log.calls_since(now_at - self.period_seconds)
-        if len(calls) >= len(self._own):
-            return [at + self.period_seconds - now_at for at in calls]
-        return [at + self.period_seconds - seconds for at in self._own]
+        written = self._log.calls_since(seconds - self.period_seconds)
+        return written if len(written) >= len(self._own) else list(self._own)
 
-    def _wait_seconds(self, now_at: float, seconds: float) -> float | None:
-        """How long until a call may be made; None if it may be made now.
-
-        What is written down outlives the process; what this process itself remembers does not
-        depend on a clock that somebody sets forward.
-        """
-        while self._own and self._own[0] <= seconds - self.period_seconds:
-            self._own.popleft()
-        calls = self._log.calls_since(now_at - self.period_seconds)
-        waits = []
-        if len(calls) >= self.allowed:
-            waits.append(calls[-self.allowed] + self.period_seconds - now_at)
-        if len(self._own) >= self.allowed:
-            waits.append(self._own[-self.allowed] + self.period_seconds - seconds)
-        return max(waits, default=None)
-
-    def _check_pause(self, now_at: float, seconds: float) -> None:
+    def _check_pause(self, now: Instant) -> None:
         pause = self._log.pause()
-        if pause.until_at > now_at + LONGEST_PAUSE_SECONDS:  # the clock was set back
-            pause = Pause(now_at + LONGEST_PAUSE_SECONDS, pause.times)
+        if pause.until_seconds > now.seconds + LONGEST_PAUSE_SECONDS:  # written by a wrong clock
+            pause = Pause(now.seconds + LONGEST_PAUSE_SECONDS, pause.times)
             self._log.set_pause(pause)
         careful = self._careful_call_seconds
-        waiting = careful is not None and seconds - careful < CAREFUL_CALL_SECONDS
-        if now_at < pause.until_at or (pause.times and waiting):
+        waiting = careful is not None and now.seconds - careful < CAREFUL_CALL_SECONDS
+        if now.seconds < pause.until_seconds or (pause.times and waiting):
             raise BudgetExhausted(
                 "quota",
                 "the cloud says that the account's quota is used up; no calls are made meanwhile",
-                until_at=max(pause.until_at, now_at + 1),
+                until_at=now.at + max(pause.until_seconds - now.seconds, 1.0),
                 advice="Find out which other tool uses the same account's quota of calls, and lower"
                 " quota.share. One careful call is made when the pause is over.",
             )

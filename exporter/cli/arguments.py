@@ -56,6 +56,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
     _add_config_file(check)
     _add_web_config_file(check)
     _add_shard(check)
+    check.add_argument(
+        "--strict", action="store_true", help="exit with 2, too, if something is perhaps not meant"
+    )
 
     collect = add("collect", "look once at every cluster, whole, and print the counts")
     _add_config_file(collect)

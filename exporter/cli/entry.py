@@ -63,7 +63,7 @@ def _serve(namespace: argparse.Namespace) -> int:
 
 
 def _check_config(namespace: argparse.Namespace) -> int:
-    from exporter.cli.projection import report
+    from exporter.cli.projection import report, warnings
 
     valid = [namespace.config_file]
     if namespace.web_config_file is not None:
@@ -74,6 +74,10 @@ def _check_config(namespace: argparse.Namespace) -> int:
     config = select(load_config(namespace.config_file, os.environ), namespace.shard)
     sys.stdout.writelines(f"{path} is valid\n" for path in valid)
     sys.stdout.write(f"\n{report(config)}")
+    if namespace.strict and (found := warnings(config)):
+        sys.stdout.flush()
+        sys.stderr.writelines(f"--strict: {warning}\n" for warning in found)
+        return MISUSED
     return DONE
 
 

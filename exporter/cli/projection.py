@@ -54,6 +54,11 @@ class AccountCost:
         return self.calls <= self.account.calls_per_hour
 
     @property
+    def stretch(self) -> float:
+        """How many times the intervals become longer, so that they do."""
+        return max(1.0, self.calls / self.account.calls_per_hour)
+
+    @property
     def share_needed(self) -> float:
         """The part of the quota that would allow them, rounded up to a hundredth; may exceed 1."""
         whole = self.account.calls_per_hour / self.account.quota_share
@@ -84,15 +89,34 @@ def project(config: Config) -> tuple[AccountCost, ...]:
     )
 
 
+def warnings(config: Config) -> list[str]:
+    """What is allowed and still unlikely to be meant, and what the projection says of the budget."""
+    lines = list(config_warnings(config))
+    for cost in project(config):
+        if cost.fits:
+            continue
+        lines.append(
+            f"account {cost.account.name}: {_calls(cost.calls)} an hour are projected and"
+            f" {cost.account.calls_per_hour:,.0f} allowed, so that the intervals will be stretched"
+        )
+        for cluster in (each.cluster for each in cost.clusters):
+            stretched = cluster.interval_seconds * cost.stretch
+            if cluster.interval_seconds < (cluster.staleness_seconds or math.inf) <= stretched:
+                lines.append(
+                    f"cluster {cluster.name}: its interval will be stretched beyond its staleness,"
+                    " so that its counts will come and go; leave staleness out, and it follows"
+                )
+    return [one_line(line) for line in lines]
+
+
 def report(config: Config) -> str:
-    """The projection for people, ending in a line feed."""
+    """The projection for people, what may be wrong first; ends in a line feed."""
     lines: list[str] = []
+    if found := warnings(config):
+        lines += ["Perhaps not meant:", *(f"  - {warning}" for warning in found), ""]
     for cost in project(config):
         lines += [*_account_lines(cost), ""]
     lines += ["What nobody can know before it runs:", *_unknowns(config)]
-    warnings = config_warnings(config)
-    if warnings:
-        lines += ["", "Perhaps not meant:", *(f"  - {one_line(warning)}" for warning in warnings)]
     return "\n".join(lines) + "\n"
 
 
@@ -121,10 +145,11 @@ def _account_lines(cost: AccountCost) -> list[str]:
 def _verdict(cost: AccountCost) -> list[str]:
     if not cost.clusters:
         return ["  no cluster uses it"]
-    used = cost.calls / cost.account.calls_per_hour
     if cost.fits:
-        return [f"  fits: {used:.0%} of what is allowed"]
-    lines = [f"  does not fit: the intervals will be stretched, to about {used:.1f} times; either"]
+        return [f"  fits: {cost.calls / cost.account.calls_per_hour:.0%} of what is allowed"]
+    lines = [
+        f"  does not fit: the intervals will be stretched, to about {cost.stretch:.1f} times; either"
+    ]
     if cost.interval_needed_seconds is not None:
         lines.append(
             f"    - set an interval of {format_duration(cost.interval_needed_seconds)} or more, or"

@@ -36,6 +36,11 @@ def interval(text: str) -> float:
     return seconds
 
 
+def staleness(text: str) -> float | None:
+    """Seconds for which counts are served; None for as long as the interval asks for."""
+    return None if text == "auto" else interval(text)
+
+
 def history(text: str) -> float:
     """Seconds for which an ended job is counted; infinite for all, 0 for none."""
     if text == "all":

@@ -121,6 +121,17 @@ class Cluster(Struct, forbid_unknown_fields=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
+    staleness: (
+        Annotated[
+            str,
+            _checked(
+                "Overrides collection.staleness for this cluster.",
+                checks.staleness,
+                f"auto|{PATTERN}",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Collection(Struct, forbid_unknown_fields=True):
@@ -143,8 +154,13 @@ class Collection(Struct, forbid_unknown_fields=True):
     ] = "10m"
     staleness: Annotated[
         str,
-        _checked("How long counts are served after the last good look.", checks.interval, PATTERN),
-    ] = "5m"
+        _checked(
+            "How long counts are served after the last good look: a duration, or auto, which is 5m"
+            " or three of the intervals in use, whichever is longer.",
+            checks.staleness,
+            f"auto|{PATTERN}",
+        ),
+    ] = "auto"
 
 
 class State(Struct, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from exporter.config import checks
-from exporter.config.file import Account, Cluster, ConfigFile
+from exporter.config.file import Account, Cluster, Collection, ConfigFile
 from exporter.config.reader import Reading, quoted, read
 from exporter.config.tree import LARGEST_BYTES, compose
 from exporter.config.values import (
@@ -73,17 +73,17 @@ def read_secret_file(path: Path) -> Secret:
 
 def config_warnings(config: Config) -> tuple[str, ...]:
     """What is allowed and still unlikely to be meant; one line each, to be logged at a start."""
-    staleness = config.collection.staleness_seconds
     return tuple(
         f"account {account.name}: the endpoint is plain http, so that everybody on the way can "
         "read and change the answers; use https"
         for account in config.accounts
         if checks.is_plain_http_abroad(account.endpoint)
     ) + tuple(
-        f"cluster {cluster.name}: its interval is not shorter than collection.staleness, so that "
-        "its counts will come and go; raise collection.staleness"
+        f"cluster {cluster.name}: its interval is not shorter than its staleness, so that its "
+        "counts will come and go; leave staleness out, and it follows the interval"
         for cluster in config.clusters
-        if cluster.interval_seconds >= staleness
+        if cluster.staleness_seconds is not None
+        and cluster.interval_seconds >= cluster.staleness_seconds
     )
 
 
@@ -207,7 +207,6 @@ def _build(file: ConfigFile, secrets: Mapping[str, Secret], directory: Path) -> 
         interval_seconds=checks.interval(file.collection.interval),
         history_seconds=checks.history(file.collection.history),
         audit_interval_seconds=checks.interval(file.collection.audit_interval),
-        staleness_seconds=checks.interval(file.collection.staleness),
     )
     return Config(
         accounts=tuple(
@@ -217,7 +216,7 @@ def _build(file: ConfigFile, secrets: Mapping[str, Secret], directory: Path) -> 
             for index, account in enumerate(file.accounts)
         ),
         clusters=tuple(
-            _build_cluster(cluster, file.accounts[0].name, collection.interval_seconds)
+            _build_cluster(cluster, file.accounts[0].name, file.collection)
             for cluster in file.clusters
         ),
         collection=collection,
@@ -245,15 +244,15 @@ def _build_account(account: Account, from_file: Secret | None, directory: Path) 
     )
 
 
-def _build_cluster(cluster: Cluster, only_account: str, interval_seconds: float) -> ClusterConfig:
-    own_interval = cluster.interval
+def _build_cluster(cluster: Cluster, only_account: str, collection: Collection) -> ClusterConfig:
     return ClusterConfig(
         name=cluster.name or cluster.cluster_id,
         account=cluster.account or only_account,
         cluster_id=cluster.cluster_id,
         zone=cluster.zone,
         timezone=checks.timezone(cluster.timezone),
-        interval_seconds=checks.interval(own_interval) if own_interval else interval_seconds,
+        interval_seconds=checks.interval(cluster.interval or collection.interval),
+        staleness_seconds=checks.staleness(cluster.staleness or collection.staleness),
     )
 
 

@@ -93,6 +93,8 @@ class ClusterConfig:
     """Of API times that carry none."""
     interval_seconds: float
     """Its own, or the collection's."""
+    staleness_seconds: float | None
+    """Likewise, how old its counts may become and still be served; None: as the interval asks for."""
 
     @property
     def identity(self) -> ClusterIdentity:
@@ -108,7 +110,6 @@ class CollectionConfig:
     history_seconds: float
     """Ended jobs are counted for so long after their end: infinite for all, 0 for none."""
     audit_interval_seconds: float
-    staleness_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

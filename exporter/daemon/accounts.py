@@ -9,7 +9,7 @@ from exporter import __version__
 from exporter.api.budget import AccountBudget
 from exporter.api.client import AccountClient, ClusterJobs, Credentials
 from exporter.api.transport import RequestsTransport
-from exporter.clock import SystemClock
+from exporter.clock import SystemClock, instant
 from exporter.config import (
     NO_HISTORY_SECONDS,
     AccountConfig,
@@ -77,7 +77,7 @@ def open_account(
         # fast one, are nearer to each other there.
         period_seconds=config.quota_period_seconds + config.timeout_seconds,
         clock=clock,
-        log=state.spending(config.name, config.allowed_calls),
+        log=state.spending(config.name, instant(clock), config.allowed_calls),
     )
     transport = RequestsTransport(
         timeout_seconds=config.timeout_seconds,

@@ -73,7 +73,6 @@ class Daemon:
             build=BuildInfo(__version__, "", platform.python_version()),
             reload=lambda: self._reload_status,
             quotas=watch.quotas,
-            staleness_seconds=lambda: self._config.collection.staleness_seconds,
         )
         exposition = Exposition(watch.board, watch.telemetry, watch.clock, facts, ProcessFamilies())
         watch.on_publish = exposition.refresh
@@ -171,7 +170,6 @@ def build_app(
             telemetry_path=options.telemetry_path,
             quotas=watch.quotas,
             reload=facts.reload,
-            staleness_seconds=facts.staleness_seconds,
         )
     )
     parts = WebParts(exposition, watch.health, watch.ready, reload, page, Manual(__version__).leaf)

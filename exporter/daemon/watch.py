@@ -1,11 +1,14 @@
 """The pollers of all clusters, as the configuration says, also when it changes."""
 
 import logging
+import math
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 
 from exporter.api.client import FAILURE_REASONS
-from exporter.clock import SystemClock
+from exporter.clock import SystemClock, instant
 from exporter.collector import AccountQuota
 from exporter.config import AccountConfig, ClusterConfig, Config
 from exporter.daemon.accounts import (
@@ -19,7 +22,7 @@ from exporter.daemon.summary import Standing, standings
 from exporter.ledger.directory import StateDirectory
 from exporter.ledger.store import Ledger
 from exporter.logs import Redactor, RepeatGuard
-from exporter.snapshot import ClusterState, SnapshotBoard
+from exporter.snapshot import ClusterState, SnapshotBoard, dated
 from exporter.sync.poller import Poller, PollerParts
 from exporter.telemetry import Telemetry
 
@@ -61,9 +64,10 @@ class Watch:
 
     def quotas(self) -> list[AccountQuota]:
         """What each account may spend and has spent in its window."""
-        now_at = self.clock.now_at()
         return [
-            AccountQuota(name, account.budget.allowed, account.budget.used(now_at))
+            AccountQuota(
+                name, account.budget.allowed, account.budget.used(), account.budget.on_disk
+            )
             for name, account in sorted(self._accounts.items())
         ]
 
@@ -148,9 +152,12 @@ class Watch:
             reopen_on_disk=reopen_on_disk,
             settings=sync_settings(config, cluster),
             publisher=publisher_of(config),
-            staleness_seconds=config.collection.staleness_seconds,
+            # What is kept may be shown: if it is too old by the interval in use, it is withdrawn.
+            staleness_seconds=math.inf
+            if cluster.staleness_seconds is None
+            else cluster.staleness_seconds,
             budget=account.budget,
-            publish=self._publish,
+            publish=partial(self._publish, cluster),
             telemetry=self.telemetry,
             guard=self._guard,
             clock=clock,
@@ -170,6 +177,8 @@ class Watch:
             for account in self._accounts.values():
                 account.budget.declare(name, None)
 
-    def _publish(self, state: ClusterState) -> None:
-        self.board.publish(state)
+    def _publish(self, cluster: ClusterConfig, state: ClusterState) -> None:
+        before = self.board.current().get(cluster.name)
+        state = dated(state, before, instant(self.clock))
+        self.board.publish(replace(state, staleness_wanted_seconds=cluster.staleness_seconds))
         self.on_publish()

@@ -7,7 +7,9 @@ import os
 import re
 from pathlib import Path
 
+from exporter.clock import Instant
 from exporter.errors import StateError
+from exporter.ledger.aside import set_aside
 from exporter.ledger.spending import FileSpendingLog, MemorySpendingLog
 from exporter.ledger.store import (
     Ledger,
@@ -55,16 +57,16 @@ class StateDirectory:
             os.close(self._lock)
             self._lock = None
 
-    def spending(self, account: str, most_calls: int = 0) -> MemorySpendingLog:
-        """The log of an account's calls, which remembers at least ``most_calls``. Several processes
-        may share it. Raises ``StateError``."""
+    def spending(self, account: str, now: Instant, most_calls: int) -> MemorySpendingLog:
+        """The log of an account's calls, which remembers at least ``most_calls``: so many as are
+        allowed. Several processes may share it. Raises ``StateError``."""
         if self.path is None:
             return MemorySpendingLog(most_calls)
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o750)
         except OSError as error:
             raise StateError(f"{self.path}: cannot be made: {error.strerror}") from error
-        return FileSpendingLog(self.path / f"{_file_name(account)}.calls", most_calls)
+        return FileSpendingLog(self.path / f"{_file_name(account)}.calls", now, most_calls)
 
     def ledger(self, identity: ClusterIdentity, endpoint: str, now_at: float) -> Ledger:
         """The ledger of one cluster. A file that cannot be used is set aside and begun anew; where
@@ -135,18 +137,6 @@ class StateDirectory:
                     extra={"cluster": identity.name, "reason": str(unreadable)},
                 )
         return open_ledger(None, whose)
-
-
-def set_aside(path: Path, now_at: float) -> Path:
-    """Rename a file that cannot be used, so that nothing is lost, and give its new name."""
-    aside = path.with_name(f"{path.name}.set-aside-{int(now_at)}")
-    while aside.exists():
-        aside = aside.with_name(aside.name + "-again")
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.rename(aside.with_name(aside.name + suffix))
-    return aside
 
 
 def _file_name(text: str) -> str:

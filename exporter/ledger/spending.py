@@ -1,24 +1,54 @@
 """An account's calls written down, on disk and in memory.
 
+In memory the moment of a call is that of the clock that nobody sets: so no jump of the machine's
+clock makes a process forget a call. That clock begins anew with the machine, so on disk moments are
+the machine clock's. A line on top, ``clock BOOT AHEAD``, says since which start of the machine they
+were written, and how far the machine's clock was ahead of the other one. By it a process that starts
+later knows them as well as the one that wrote them; only after a restart of the machine is there
+nothing to go by but the machine's clock. If that is set, all is written anew by it.
+
 One line for each call, appended before it is sent; a line ``pause UNTIL TIMES`` for each change of
 the pause. Appending is enough against a killed process: what has been written stays written. Other
 processes on the same account append to the same file.
 """
 
 import fcntl
+import logging
 import os
+import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from exporter.clock import Instant
 from exporter.errors import StateError
+from exporter.ledger.aside import set_aside
 from exporter.model import Pause
 
+_LOG = logging.getLogger(__name__)
+
 LEAST_KEPT_CALLS = 10_000
-EARLIEST_AT, LATEST_AT = 1e9, 1e11
-"""What else stands in the file is half a line, of a disk that was full or lost its power."""
 CLOCK_TOLERANCE_SECONDS = 1.0
+"""A machine's clock that is adjusted by less, within one start, has not been set."""
+
+UNKNOWN_BOOT = "-"
+_APPENDING = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+_AT = rb"-?\d{1,12}\.\d{6}"
+_CALL = re.compile(_AT)
+_PAUSE = re.compile(rb"pause (" + _AT + rb") (\d{1,12})")
+_CLOCK = re.compile(rb"clock ([\w-]+) (" + _AT + rb")")
+_HALF = re.compile(rb"-?\d{0,12}\.?\d{0,5}|p|pa|pau|paus|pause( -?\d{0,12}\.?\d{0,6}( \d{0,12})?)?")
+"""What a disk that was full, or lost its power, leaves of a line that was being appended."""
+
+
+def boot_id() -> str:
+    """The same until the machine is started anew."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() or UNKNOWN_BOOT
+    except OSError:
+        return UNKNOWN_BOOT
 
 
 class MemorySpendingLog:
@@ -30,24 +60,24 @@ class MemorySpendingLog:
         self._calls: list[float] = []
         self._pause = Pause()
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    @property
+    def on_disk(self) -> bool | None:
         """See ``SpendingLog``."""
+        return None
+
+    @contextmanager
+    def locked(self, now: Instant) -> Iterator[None]:
+        """See ``SpendingLog``."""
+        del now
         yield
 
-    def calls_since(self, moment_at: float) -> list[float]:
+    def calls_since(self, seconds: float) -> list[float]:
         """See ``SpendingLog``."""
-        return self._calls[bisect_left(self._calls, moment_at) :]
+        return self._calls[bisect_left(self._calls, seconds) :]
 
-    def not_after(self, now_at: float) -> None:
+    def add_call(self, seconds: float) -> None:
         """See ``SpendingLog``."""
-        if self._calls and self._calls[-1] > now_at + CLOCK_TOLERANCE_SECONDS:
-            back_seconds = self._calls[-1] - now_at
-            self._calls = [at - back_seconds for at in self._calls]
-
-    def add_call(self, at: float) -> None:
-        """See ``SpendingLog``."""
-        self._calls.append(max(at, self._calls[-1]) if self._calls else at)
+        self._calls.append(max(seconds, self._calls[-1]) if self._calls else seconds)
         if len(self._calls) > 2 * self._kept:
             del self._calls[: -self._kept]
 
@@ -63,125 +93,212 @@ class MemorySpendingLog:
 class FileSpendingLog(MemorySpendingLog):
     """A log that a kill and a restart leave as it is.
 
-    If the file cannot be written, calls are still counted in memory; ``complaint`` then says why.
+    If the file cannot be written, calls are still counted in memory. One that cannot be read is set
+    aside, and taken for a window full of calls that ends when the file was last written.
     """
 
-    def __init__(self, path: Path, most_calls: int = 0) -> None:
+    def __init__(self, path: Path, now: Instant, most_calls: int) -> None:
         """Open or begin the log. Raises ``StateError``."""
         super().__init__(most_calls)
+        self._most_calls = most_calls
+        self._path = path
+        self._boot = boot_id()
+        self._written_since, self._ahead_seconds = UNKNOWN_BOOT, 0.0
+        """By which clock the file is written: the start of the machine, and how far ahead it was."""
+        self._descriptor: int | None = None
+        self._read_to = 0
+        self._lines = 0
         self._ragged = False
         """Whether the file ends within a line."""
         self._unwritten = False
-        """Whether something could be counted in memory only."""
-        self._path = path
-        self._read_to = 0
-        self._lines = 0
-        self.complaint: str | None = None
+        """Whether something is not as it is to be in the file."""
+        self._complaint: str | None = None
         try:
             self._lock_descriptor = os.open(
                 path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
             )
-            self._descriptor = self._open()
         except OSError as error:
             raise StateError(f"{path}: cannot be opened: {error.strerror}") from error
-        with self.locked():
+        with self.locked(now):
             pass
 
+    @property
+    def on_disk(self) -> bool | None:
+        """See ``SpendingLog``."""
+        return self._complaint is None
+
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, now: Instant) -> Iterator[None]:
         """See ``SpendingLog``; reads what others have written meanwhile."""
         fcntl.flock(self._lock_descriptor, fcntl.LOCK_EX)
         try:
-            self._read_others()
+            self._read_others(now)
+            if not self._is_by_clock(now):
+                self._unwritten = True
             yield
             if self._unwritten or self._lines > 2 * self._kept:
-                self._rewrite()
+                self._rewrite(now)
         finally:
             fcntl.flock(self._lock_descriptor, fcntl.LOCK_UN)
 
-    def not_after(self, now_at: float) -> None:
+    def add_call(self, seconds: float) -> None:
         """See ``SpendingLog``."""
-        before = self._calls
-        super().not_after(now_at)
-        if self._calls is not before:
-            self._rewrite()
-
-    def add_call(self, at: float) -> None:
-        """See ``SpendingLog``."""
-        super().add_call(at)
-        self._append(f"{self._calls[-1]:.6f}\n")
+        super().add_call(seconds)
+        self._append(self._call_line(self._calls[-1]))
 
     def set_pause(self, pause: Pause) -> None:
         """See ``SpendingLog``."""
         super().set_pause(pause)
-        self._append(f"pause {pause.until_at:.6f} {pause.times}\n")
+        self._append(self._pause_line(pause))
 
     def close(self) -> None:
         """Close the files."""
-        os.close(self._descriptor)
+        self._use(None)
         os.close(self._lock_descriptor)
 
-    def _open(self) -> int:
-        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    # -- the two clocks --------------------------------------------------------------------------
+
+    def _is_by_clock(self, now: Instant) -> bool:
+        """Whether the moments in the file are as the machine's clock says now."""
+        return abs(self._ahead_seconds - (now.at - now.seconds)) <= CLOCK_TOLERANCE_SECONDS
+
+    def _seconds_of(self, at: float, now: Instant) -> float:
+        """The moment of something in the file, by the clock that nobody sets."""
+        if self._written_since == self._boot != UNKNOWN_BOOT or self._is_by_clock(now):
+            return at - self._ahead_seconds
+        return now.seconds + at - now.at
+
+    def _call_line(self, seconds: float) -> str:
+        return f"{seconds + self._ahead_seconds:.6f}\n"
+
+    def _pause_line(self, pause: Pause) -> str:
+        return f"pause {pause.until_seconds + self._ahead_seconds:.6f} {pause.times}\n"
+
+    # -- writing ---------------------------------------------------------------------------------
 
     def _append(self, line: str) -> None:
+        if self._descriptor is None or self._unwritten:
+            self._unwritten = True  # all is written anew when the lock is let go
+            return
         data = (b"\n" if self._ragged else b"") + line.encode()
         try:
             written = os.write(self._descriptor, data)
         except OSError as error:
             self._unwritten = True
-            self.complaint = f"{self._path}: cannot be written: {error.strerror}"
+            self._complain(error)
             return
         self._read_to += written
-        self._ragged = written < len(data)
-        self._unwritten = self._unwritten or self._ragged
+        self._ragged = self._unwritten = written < len(data)
         self._lines += 1
-        self.complaint = None
 
-    def _read_others(self) -> None:
+    def _rewrite(self, now: Instant) -> None:
+        """Write all that is known anew, by the machine's clock as it is."""
+        self._written_since, self._ahead_seconds = self._boot, round(now.at - now.seconds, 6)
+        lines = [
+            f"clock {self._written_since} {self._ahead_seconds:.6f}\n",
+            *map(self._call_line, self._calls[-self._kept :]),
+            self._pause_line(self._pause),
+        ]
+        new = self._path.with_suffix(".new")
+        try:
+            with os.fdopen(os.open(new, _NEW_FILE, 0o600), "w") as file:
+                file.writelines(lines)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(new, self._path)
+            self._use(os.open(self._path, _APPENDING))
+        except OSError as error:
+            self._unwritten = True
+            self._complain(error)
+            return
+        self._read_to = sum(map(len, lines))
+        self._lines = len(lines)
+        self._ragged = self._unwritten = False
+        if self._complaint is not None:
+            self._complaint = None
+            _LOG.info("calls are written down again", extra={"file": str(self._path)})
+
+    def _complain(self, error: OSError) -> None:
+        if self._complaint is None:
+            _LOG.error(
+                "calls cannot be written down and are counted in memory until they can be",
+                extra={
+                    "file": str(self._path),
+                    "reason": str(error.strerror),
+                    "advice": "Make room on the disk of state.path and let the exporter write there.",
+                },
+            )
+        self._complaint = str(error.strerror)
+
+    def _use(self, descriptor: int | None) -> None:
+        before, self._descriptor = self._descriptor, descriptor
+        if before is not None:
+            os.close(before)
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def _read_others(self, now: Instant) -> None:
         """Read on from where we are; a file that another process has written anew, from the start."""
         try:
-            if os.stat(self._path).st_ino != os.fstat(self._descriptor).st_ino:
-                os.close(self._descriptor)
-                self._descriptor = self._open()
-                self._read_to, self._lines, self._calls = 0, 0, []
-            data = b""
-            while more := os.pread(self._descriptor, 1 << 20, self._read_to + len(data)):
-                data += more
-        except OSError as error:
-            self.complaint = f"{self._path}: cannot be read: {error.strerror}"
+            data = self._unread()
+        except FileNotFoundError:
+            self._unwritten = True  # not there yet, or somebody tidied up
             return
+        except OSError as error:
+            self._set_aside(now, str(error.strerror))
+            return
+        begins = self._read_to == 0
         self._read_to += len(data)
         if data:
             self._ragged = not data.endswith(b"\n")
-        for line in data.splitlines():
-            self._lines += 1
-            self._take_line(line.split())
+        lines = [line for line in data.split(b"\n") if line]
+        self._lines += len(lines)
+        if (begins and not lines) or not all(self._take_line(line, now) for line in lines):
+            self._set_aside(now, "it is empty" if begins and not lines else "it is damaged")
 
-    def _take_line(self, words: list[bytes]) -> None:
-        try:
-            if len(words) == 3 and words[0] == b"pause":
-                until_at, times = float(words[1]), int(words[2])
-                if until_at == 0.0 or EARLIEST_AT <= until_at <= LATEST_AT:
-                    self._pause = Pause(until_at, times)
-            elif len(words) == 1 and EARLIEST_AT <= (at := float(words[0])) <= LATEST_AT:
-                super().add_call(at)
-        except (ValueError, OverflowError):
-            return
+    def _unread(self) -> bytes:
+        status = os.stat(self._path)
+        if self._descriptor is None or status.st_ino != os.fstat(self._descriptor).st_ino:
+            self._use(os.open(self._path, _APPENDING))
+            self._read_to, self._lines, self._calls = 0, 0, []
+        elif status.st_size < self._read_to:
+            raise FileNotFoundError  # emptied, which is as good as gone
+        assert self._descriptor is not None  # noqa: S101 - it is open
+        data = b""
+        while more := os.pread(self._descriptor, 1 << 20, self._read_to + len(data)):
+            data += more
+        return data
 
-    def _rewrite(self) -> None:
-        lines = [f"{at:.6f}\n" for at in self._calls[-self._kept :]]
-        lines.append(f"pause {self._pause.until_at:.6f} {self._pause.times}\n")
-        new = self._path.with_suffix(".new")
+    def _take_line(self, line: bytes, now: Instant) -> bool:
+        """False for a line that is none."""
+        if _CALL.fullmatch(line):
+            super().add_call(min(self._seconds_of(float(line), now), now.seconds))
+        elif match := _PAUSE.fullmatch(line):
+            self._pause = Pause(self._seconds_of(float(match[1]), now), int(match[2]))
+        elif match := _CLOCK.fullmatch(line):
+            self._written_since, self._ahead_seconds = match[1].decode(), float(match[2])
+        elif _HALF.fullmatch(line):
+            super().add_call(now.seconds)  # a call, and nobody knows when
+        else:
+            return False
+        return True
+
+    def _set_aside(self, now: Instant, why: str) -> None:
+        """What the file tells of calls is lost: there may have been as many as are allowed, the last
+        of them when it was last written."""
+        self._use(None)
+        self._unwritten = True
+        written_at = now.at
         try:
-            new.write_text("".join(lines))
-            os.replace(new, self._path)
-            os.close(self._descriptor)
-            self._descriptor = self._open()
+            written_at = min(now.at, os.stat(self._path).st_mtime)
+            aside = set_aside(self._path, now.at)
         except OSError as error:
-            self.complaint = f"{self._path}: cannot be written: {error.strerror}"
-            return
-        self._read_to = os.fstat(self._descriptor).st_size
-        self._lines = len(lines)
-        self._ragged = self._unwritten = False
-        self.complaint = None
+            self._complain(error)
+        else:
+            _LOG.error(
+                "the record of calls cannot be used and is set aside; the share counts as used up"
+                " when it was last written",
+                extra={"file": str(aside), "reason": why},
+            )
+        for _ in range(self._most_calls):
+            super().add_call(now.seconds - (now.at - written_at))

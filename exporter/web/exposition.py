@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.core import Metric as Family
 
 from exporter import collector
-from exporter.clock import Clock
+from exporter.clock import Clock, Instant, instant
 from exporter.collector import AccountQuota, BuildInfo, ReloadStatus
 from exporter.snapshot import ClusterState, SnapshotBoard
 from exporter.telemetry import Telemetry
@@ -40,7 +40,6 @@ class ExporterFacts:
     build: BuildInfo
     reload: Callable[[], ReloadStatus]
     quotas: Callable[[], Sequence[AccountQuota]]
-    staleness_seconds: Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +67,8 @@ class _Published:
     blocks: Mapping[str, tuple[bytes, ...]]
     """By cluster, its lines of each of ``collector.CLUSTER_METRICS``."""
     composed_at: float
-    expires_at: float
-    """When the next cluster's job gauges are to be withdrawn."""
+    expires: Instant
+    """When the next cluster's job gauges are to be withdrawn, by either clock."""
     bodies: _Bodies
 
 
@@ -155,16 +154,15 @@ class Exposition:
     def _compose(
         self, states: Mapping[str, ClusterState], blocks: Mapping[str, tuple[bytes, ...]]
     ) -> _Published:
-        now_at = self._clock.now_at()
-        staleness = self._facts.staleness_seconds()
+        now = instant(self._clock)
         shown: list[tuple[bool, tuple[bytes, ...]]] = []
-        expires_at = float("inf")
+        expires = Instant(float("inf"), float("inf"))
         for name in sorted(states):
-            limit_at = collector.withdrawal_at(states[name], staleness_seconds=staleness)
-            withdrawn = limit_at is not None and now_at > limit_at
+            until = states[name].served_until
+            withdrawn = states[name].is_withdrawn(now)
             shown.append((withdrawn, blocks[name]))
-            if limit_at is not None and not withdrawn:
-                expires_at = min(expires_at, limit_at)
+            if until is not None and not withdrawn:
+                expires = Instant(min(expires.at, until.at), min(expires.seconds, until.seconds))
 
         def pieces(wanted: Format) -> Iterable[bytes]:
             for index, (family, can_go) in enumerate(_CLUSTER_FAMILIES):
@@ -173,12 +171,13 @@ class Exposition:
                     if not (withdrawn and can_go):
                         yield lines[index]
 
-        return _Published(states, blocks, now_at, expires_at, _Bodies(pieces))
+        return _Published(states, blocks, now.at, expires, _Bodies(pieces))
 
     def _current_published(self) -> _Published:
         """What was published, less what has to be withdrawn by now."""
         published = self._published
-        if published.composed_at <= self._clock.now_at() <= published.expires_at:
+        now, expires = instant(self._clock), published.expires
+        if published.composed_at <= now.at <= expires.at and now.seconds <= expires.seconds:
             return published
         fresh = self._compose(published.states, published.blocks)
         if self._publishers.acquire(blocking=False):

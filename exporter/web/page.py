@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from exporter.clock import Clock
+from exporter.clock import Clock, Instant, instant
 from exporter.collector import AccountQuota, ReloadStatus
 from exporter.snapshot import ClusterSnapshot, ClusterState, SnapshotBoard, SyncFailure
 from exporter.web.look import BASE_STYLE, HEAD, policy
@@ -63,7 +63,6 @@ class PageParts:
     clock: Clock
     version: str
     telemetry_path: str
-    staleness_seconds: Callable[[], float]
     quotas: Callable[[], Sequence[AccountQuota]]
     reload: Callable[[], ReloadStatus]
 
@@ -78,18 +77,15 @@ class LandingPage:
     def __call__(self, accept_language: str) -> tuple[str, str]:
         """The HTML in the reader's language, and its ``Content-Security-Policy``."""
         parts = self._parts
-        now_at = parts.clock.now_at()
+        now = instant(parts.clock)
         texts = texts_for(accept_language)
-        summaries = summarize(
-            parts.board.current(), self._count,
-            now_at=now_at, staleness_seconds=parts.staleness_seconds(),
-        )  # fmt: skip
+        summaries = summarize(parts.board.current(), self._count, now)
         body = [
             _header(parts, texts),
             "<main>",
             _banner(summaries, texts),
             "" if parts.reload().successful else _reload_failed(texts),
-            _clusters(summaries, now_at, texts) if summaries else "",
+            _clusters(summaries, now, texts) if summaries else "",
             _accounts(parts.quotas(), texts),
             "</main>",
             f'<footer class="small soft">{_say(texts.refreshes, seconds=REFRESH_SECONDS)}</footer>',
@@ -148,7 +144,7 @@ def _reload_failed(texts: Texts) -> str:
     return f'<p class="banner failing">{_sign(Health.FAILING)} {escape(texts.reload_failed)} {link}</p>'
 
 
-def _clusters(summaries: Sequence[ClusterSummary], now_at: float, texts: Texts) -> str:
+def _clusters(summaries: Sequence[ClusterSummary], now: Instant, texts: Texts) -> str:
     heads = "".join(
         f'<th scope="col" class="{kind}">{escape(word)}</th>'
         for kind, word in (
@@ -157,11 +153,11 @@ def _clusters(summaries: Sequence[ClusterSummary], now_at: float, texts: Texts) 
             ("n", texts.strategy), ("n", texts.history),
         )
     )  # fmt: skip
-    bodies = "".join(_cluster(summary, now_at, texts) for summary in summaries)
+    bodies = "".join(_cluster(summary, now, texts) for summary in summaries)
     return f"<table><thead><tr>{heads}</tr></thead>{bodies}</table>"
 
 
-def _cluster(summary: ClusterSummary, now_at: float, texts: Texts) -> str:
+def _cluster(summary: ClusterSummary, now: Instant, texts: Texts) -> str:
     state, health, counts = summary.state, summary.health, summary.counts
     who = state.identity
     pending = running = cores = oldest = "–"
@@ -169,8 +165,9 @@ def _cluster(summary: ClusterSummary, now_at: float, texts: Texts) -> str:
         pending, running = f"{counts.pending:,}", f"{counts.running:,}"
         cores, oldest = f"{counts.cores_waiting:,}", texts.none_waiting
         if counts.oldest_pending_at is not None:
-            oldest = duration(now_at - counts.oldest_pending_at, texts)
-    age = duration(now_at - state.snapshot.taken_at, texts) if state.snapshot else "–"
+            oldest = duration(now.at - counts.oldest_pending_at, texts)
+    age_seconds = state.age_seconds(now)
+    age = "–" if age_seconds is None else duration(age_seconds, texts)
     cells = [
         (texts.pending, f'<span class="big">{escape(pending)}</span>'),
         (texts.running, escape(running)),
@@ -188,7 +185,7 @@ def _cluster(summary: ClusterSummary, now_at: float, texts: Texts) -> str:
             f'<td class="n" data-label="{escape(label)}"><div>{cell}</div></td>'
             for label, cell in cells
         )
-        + f"</tr>{_trouble(state, health, now_at, texts)}</tbody>"
+        + f"</tr>{_trouble(state, health, now.at, texts)}</tbody>"
     )
 
 
@@ -260,9 +257,13 @@ def _accounts(quotas: Sequence[AccountQuota], texts: Texts) -> str:
             used=f"{quota.used:,.0f}", allowed=f"{quota.allowed:,.0f}", percent=round(100 * share),
         )  # fmt: skip
         meter = f'<meter value="{share:.3f}" low="0.8" high="0.95" optimum="0">{words}</meter>'
+        trouble = ""
+        if quota.on_disk is False:
+            link = _runbook("ehpcbudgetinmemory", texts)
+            trouble = f'<div class="trouble failing">{escape(texts.budget_in_memory)} {link}</div>'
         rows.append(
             f'<tbody><tr><th scope="row">{escape(quota.account)}</th>'
-            f"<td>{meter}<br>{words}</td></tr></tbody>"
+            f"<td>{meter}<br>{words}{trouble}</td></tr></tbody>"
         )
     heads = "".join(f'<th scope="col">{escape(w)}</th>' for w in (texts.account, texts.quota))
     return (

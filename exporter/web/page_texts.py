@@ -38,6 +38,7 @@ class Texts:
     next_step: str
     runbook: str
     ledger_in_memory: str
+    budget_in_memory: str
     accounts: str
     account: str
     quota: str
@@ -85,6 +86,7 @@ ENGLISH = Texts(
     next_step="Next step:",
     runbook="More about it",
     ledger_in_memory="The disk cannot be written: the ledger is kept in memory. Do not restart.",
+    budget_in_memory="The disk cannot be written: calls are counted in memory. Do not restart.",
     accounts="Calls of each account in the quota window",
     account="Account",
     quota="Quota",
@@ -129,6 +131,7 @@ CHINESE = Texts(
     next_step="下一步：",
     runbook="详细说明（英文）",
     ledger_in_memory="磁盘无法写入，账本暂存于内存中，请勿重启。",
+    budget_in_memory="磁盘无法写入，调用次数仅在内存中计数，请勿重启。",
     accounts="各账户在配额周期内的调用次数",
     account="账户",
     quota="配额",

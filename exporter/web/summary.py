@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from exporter.collector import is_withdrawn
+from exporter.clock import Instant
 from exporter.snapshot import ClusterSnapshot, ClusterState
 
 
@@ -55,9 +55,7 @@ class ClusterSummary:
 def summarize(
     states: Mapping[str, ClusterState],
     count_of: Callable[[ClusterState, ClusterSnapshot], Counts],
-    *,
-    now_at: float,
-    staleness_seconds: float,
+    now: Instant,
 ) -> list[ClusterSummary]:
     """All clusters, those that need attention first, then by health and by name.
 
@@ -66,7 +64,7 @@ def summarize(
     order = {health: rank for rank, health in enumerate(Health)}
     summaries = []
     for state in states.values():
-        withdrawn = is_withdrawn(state, now_at=now_at, staleness_seconds=staleness_seconds)
+        withdrawn = state.is_withdrawn(now)
         snapshot = None if withdrawn else state.snapshot
         counts = None if snapshot is None else count_of(state, snapshot)
         summaries.append(ClusterSummary(state, _health(state, withdrawn=withdrawn), counts))

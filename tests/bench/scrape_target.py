@@ -42,6 +42,7 @@ def state_with(series: int) -> ClusterState:
         tried=True, up=True, strategy="delta", effective_interval_seconds=60,
         last_success_at=clock.now_at(),
         snapshot=ClusterSnapshot(taken_at=clock.now_at(), counts=counts, oldest_pending=()),
+        staleness_wanted_seconds=float("inf"),
     )  # fmt: skip
 
 
@@ -51,7 +52,6 @@ def exposition_of(state: ClusterState) -> tuple[Exposition, SnapshotBoard]:
     telemetry.register_account("default")
     facts = ExporterFacts(
         BuildInfo("0", "", "3"), lambda: ReloadStatus(successful=True, success_at=0), list,
-        lambda: float("inf"),
     )  # fmt: skip
     exposition = Exposition(board, telemetry, clock, facts, ProcessFamilies())
     board.publish(state)

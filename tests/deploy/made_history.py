@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from exporter.api.budget import AccountBudget
 from exporter.api.client import FAILURE_REASONS, AccountClient, Credentials
 from exporter.api.transport import RawAnswer
+from exporter.clock import Instant
 from exporter.collector import AccountQuota, BuildInfo, ReloadStatus, collect
 from exporter.daemon.watch import SYNC_REASONS
 from exporter.ledger.spending import MemorySpendingLog
@@ -185,10 +186,10 @@ class Past:
     def families(self) -> list:
         """What ``/metrics`` would say."""
         now_at = self.clock.now_at()
-        quota = AccountQuota(ACCOUNT, self.budget.allowed, self.budget.used(now_at))
+        quota = AccountQuota(ACCOUNT, self.budget.allowed, self.budget.used())
         build = BuildInfo("0.1.0", "", "3.11")
         known = collect(
-            self.board.current(), [quota], build, self._reload, now_at=now_at, staleness_seconds=300
+            self.board.current(), [quota], build, self._reload, now=Instant(now_at, now_at)
         )
         return known + self.telemetry.families()
 

@@ -73,7 +73,8 @@ def test_counts_are_withdrawn_once_they_are_stale(tmp_path: Path) -> None:
     """The counters and the timestamps stay; the counts come back with the cloud."""
     with World() as world:
         populate(world.add("c").jobs, 130, active=30)
-        config = config_of(world.endpoint, ["c"], staleness="4s")
+        config = config_of(world.endpoint, ["c"], staleness="1h")
+        config["clusters"][0]["staleness"] = "4s"
         with Exporter(tmp_path, config) as exporter:
             exporter.until_true({"c": world.truth("c")})
             world.fault("ret-1400")

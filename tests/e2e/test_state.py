@@ -77,7 +77,7 @@ def test_state_files_that_cannot_be_used_are_set_aside(tmp_path: Path) -> None:
             with contextlib.closing(sqlite3.connect(path)) as connection:
                 connection.execute("PRAGMA journal_mode = DELETE")
             damage(path)
-        (state / "default.calls").write_bytes(b"\xff\xfe no log of calls\n1e999\npause x y\n\x00")
+        garble(state / "default.calls", seconds_ago=2 * 3600)
         with exporter.start():
             exporter.until_true(truths)
             for damage in DAMAGES:
@@ -95,7 +95,27 @@ def test_state_files_that_cannot_be_used_are_set_aside(tmp_path: Path) -> None:
             exporter.stop()
         with exporter.start():
             exporter.until_true(truths)
-            assert len(exporter.log_lines("set aside")) == len(DAMAGES) - 1
+            assert len(exporter.log_lines("set aside")) == len(DAMAGES)  # an empty one is none
+
+
+def garble(calls: Path, seconds_ago: float) -> None:
+    calls.write_bytes(b"\xff\xfe no log of calls\n1e999\npause x y\n\x00")
+    os.utime(calls, (time.time(), time.time() - seconds_ago))
+
+
+def test_a_record_of_calls_that_cannot_be_read_counts_as_full(tmp_path: Path) -> None:
+    with World() as world:
+        populate(world.add("c").jobs, 330, active=50)
+        config = config_of(world.endpoint, ["c"], state="state", quota={"requests": 60})
+        (tmp_path / "state").mkdir()
+        garble(tmp_path / "state" / "default.calls", seconds_ago=60)
+        for _ in range(2):  # a restart does not help
+            with Exporter(tmp_path, config) as exporter:
+                until(lambda: exporter.scrape().up("c") == 0, "a sync to fail")
+                assert exporter.scrape().value("ehpc_api_quota_used") == 30
+                assert exporter.scrape().value("ehpc_budget_on_disk") == 1
+        assert not world.calls()
+        assert len(list((tmp_path / "state").glob("default.calls.set-aside-*"))) == 1
 
 
 @pytest.fixture
@@ -171,8 +191,11 @@ def test_starting_on_a_full_disk(tmp_path: Path, small_disk: Path, *, known: boo
         with exporter.start():
             exporter.until_true({"c": world.truth("c")})
             exporter.until_up("c")
-            assert len(exporter.log_lines("level=error", "memory")) == 1
+            assert len(exporter.log_lines("level=error", "ledger is kept in memory")) == 1
             assert exporter.scrape().value("ehpc_ledger_on_disk", cluster_name="c") == 0
+            written = exporter.log_lines("level=error", "calls cannot be written down")
+            assert len(written) == (0 if known else 1), "there was room for some more lines"
+            assert exporter.scrape().value("ehpc_budget_on_disk", account="default") == known
             counted = 6 if known else 0
             assert exporter.scrape().sum("ehpc_jobs_submitted_total") == counted
             (small_disk / "filler").unlink()
@@ -183,6 +206,7 @@ def test_starting_on_a_full_disk(tmp_path: Path, small_disk: Path, *, known: boo
                 "the disk on /metrics",
             )
             exporter.until_true({"c": world.truth("c")})
+            until(lambda: exporter.scrape().value("ehpc_budget_on_disk") == 1, "calls on disk")
             exporter.stop()
         with exporter.start():
             exporter.until_true({"c": world.truth("c")})

@@ -4,7 +4,7 @@ import contextlib
 import http.client
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exporter.clock import SystemClock
 from exporter.collector import AccountQuota, BuildInfo, ReloadStatus
@@ -27,6 +27,7 @@ class Serving:
     telemetry: Telemetry
     exposition: Exposition
     addresses: Sequence[tuple[str, int]]
+    staleness_seconds: float
 
     @property
     def port(self) -> int:
@@ -35,7 +36,7 @@ class Serving:
     def publish(self, *states: ClusterState) -> None:
         for state in states:
             self.telemetry.register_cluster(state.identity.name)
-            self.board.publish(state)
+            self.board.publish(replace(state, staleness_wanted_seconds=self.staleness_seconds))
         self.exposition.refresh()
 
     def get(
@@ -66,7 +67,6 @@ def serving(
         BuildInfo("1.2.3", "abc", "3.11.2"),
         reload=lambda: ReloadStatus(successful=True, success_at=clock.now_at()),
         quotas=lambda: [AccountQuota("default", 1000, 12)],
-        staleness_seconds=lambda: staleness_seconds,
     )
     exposition = Exposition(board, telemetry, clock, shared, ProcessFamilies())
     page = LandingPage(
@@ -75,7 +75,6 @@ def serving(
             clock,
             "1.2.3",
             "/metrics",
-            shared.staleness_seconds,
             shared.quotas,
             shared.reload,
         )
@@ -84,7 +83,7 @@ def serving(
     parts = WebParts(exposition, lambda: None, ready, lambda: None, page, leaf_at)
     app = WebApp(parts, WebOptions(), users=users)
     server = WebServer(app, listen, limits=limits, tls=tls)
-    world = Serving(server, app, board, telemetry, exposition, server.bind())
+    world = Serving(server, app, board, telemetry, exposition, server.bind(), staleness_seconds)
     server.start()
     try:
         world.publish(*states)

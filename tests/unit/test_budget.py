@@ -21,6 +21,7 @@ from exporter.api.budget import (
     slowdown,
     spare_calls,
 )
+from exporter.clock import instant
 from exporter.errors import BudgetExhausted
 from exporter.ledger.spending import FileSpendingLog, MemorySpendingLog
 from exporter.model import Pause
@@ -36,6 +37,10 @@ def budget_of(
     return AccountBudget(
         allowed=allowed, period_seconds=PERIOD, clock=clock, log=log or MemorySpendingLog()
     )
+
+
+def log_of(path: Path, clock: ManualClock, most_calls: int = 100) -> FileSpendingLog:
+    return FileSpendingLog(path / "default.calls", instant(clock), most_calls)
 
 
 def admitted(budget: AccountBudget, times: int = 1) -> int:
@@ -55,7 +60,7 @@ class TestWindow:
         clock = ManualClock(AT)
         budget = budget_of(10, clock)
         assert admitted(budget, 50) == 10
-        assert budget.used(clock.now) == 10
+        assert budget.used() == 10
         clock.advance(PERIOD - 1)
         assert admitted(budget) == 0
         clock.advance(2)
@@ -81,7 +86,7 @@ class TestWindow:
         clock = ManualClock(AT)
         budget = budget_of(1, clock)
         assert admitted(budget, 1000) == 1
-        assert budget.used(clock.now) == 1
+        assert budget.used() == 1
         clock.advance(PERIOD + 1)
         assert admitted(budget) == 1
 
@@ -89,7 +94,7 @@ class TestWindow:
         clock = ManualClock(AT)
         sent = 0
         for _ in range(30):
-            log = FileSpendingLog(tmp_path / "default.calls")
+            log = log_of(tmp_path, clock)
             sent += admitted(budget_of(10, clock, log), 3)
             log.close()
             clock.advance(60)
@@ -109,7 +114,7 @@ class TestWindow:
 
     def test_threads_of_two_processes_on_one_file_stay_within_it(self, tmp_path: Path) -> None:
         clock = ManualClock(AT)
-        logs = [FileSpendingLog(tmp_path / "default.calls") for _ in range(3)]
+        logs = [log_of(tmp_path, clock) for _ in range(3)]
         budgets = [budget_of(100, clock, log) for log in logs]
         sent: list[int] = []
         threads = [
@@ -126,12 +131,12 @@ class TestWindow:
 
 
 class BudgetMachine(RuleBasedStateMachine):
-    """Calls, refusals, restarts and a clock that is set; time itself goes on."""
+    """Calls, refusals, restarts and a clock that is set back and forth; time itself goes on."""
 
     def __init__(self) -> None:
         super().__init__()
         self.directory = TemporaryDirectory()
-        self.path = Path(self.directory.name) / "default.calls"
+        self.path = Path(self.directory.name)
         self.clock = ManualClock(AT)
         self.sent: list[float] = []
         """When, by a clock that nobody sets."""
@@ -149,7 +154,7 @@ class BudgetMachine(RuleBasedStateMachine):
             return
         self._close()
         self.logs = [
-            FileSpendingLog(self.path) if self.on_disk else MemorySpendingLog()
+            log_of(self.path, self.clock) if self.on_disk else MemorySpendingLog()
             for _ in range(processes if self.on_disk else 1)
         ]
         self.budgets = [budget_of(self.allowed, self.clock, log) for log in self.logs]
@@ -172,9 +177,9 @@ class BudgetMachine(RuleBasedStateMachine):
     def pass_time(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
-    @rule(seconds=st.floats(2, 100_000))
-    def set_clock_back(self, seconds: float) -> None:
-        self.clock.now -= seconds
+    @rule(seconds=st.one_of(st.floats(-100_000, 100_000), st.sampled_from([-86400, 86400])))
+    def set_clock(self, seconds: float) -> None:
+        self.clock.now += seconds
 
     @invariant()
     def never_too_many(self) -> None:
@@ -211,6 +216,61 @@ def test_a_clock_that_is_set_forward_gives_no_more_calls(back_first: bool) -> No
     assert sent == 10
 
 
+DAY = 86400.0
+
+
+@pytest.mark.parametrize(
+    "acts",
+    [
+        ["call", DAY, "call", -DAY, "restart", "call"],
+        ["call", -DAY, "call", "restart", DAY, "call"],
+        ["call", DAY, "restart", "call", -DAY, "restart", "call"],
+        ["call", "restart", -DAY, "restart", "call", DAY, "restart", "call"],
+        [-1_690_000_000.0, "restart", "call", 1_690_000_000.0, "restart", "call"],
+    ],
+    ids=["forth and back", "back and forth", "wrong at a start", "often", "in 1970"],
+)
+def test_a_clock_that_jumps_makes_no_restart_forget(
+    tmp_path: Path, acts: list[str | float]
+) -> None:
+    clock = ManualClock(AT)
+    log = log_of(tmp_path, clock)
+    budget, sent = budget_of(200, clock, log), 0
+    for act in acts:
+        if isinstance(act, float):
+            clock.now += act
+        elif act == "call":
+            sent += admitted(budget, 120)
+        else:
+            log.close()
+            log = log_of(tmp_path, clock)
+            budget = budget_of(200, clock, log)
+    sent += admitted(budget, 300)
+    assert sent == 200
+    clock.advance(PERIOD + 1)
+    assert admitted(budget, 300) == 200
+    log.close()
+
+
+def test_a_clock_put_right_before_the_machine_starts_anew_makes_it_forget_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began with a wrong clock, heard of the right one, and was started again."""
+    clock = ManualClock(AT - DAY)
+    log = log_of(tmp_path, clock)
+    budget = budget_of(200, clock, log)
+    assert admitted(budget, 150) == 150
+    clock.now += DAY
+    assert admitted(budget, 1) == 1
+    log.close()
+    monkeypatch.setattr("exporter.ledger.spending.boot_id", lambda: "another")
+    clock.advance(100)
+    clock.monotonic = 5.0
+    log = log_of(tmp_path, clock)
+    assert admitted(budget_of(200, clock, log), 300) == 49
+    log.close()
+
+
 class TestPause:
     def test_it_grows_from_minutes_to_hours(self) -> None:
         clock = ManualClock(AT)
@@ -228,8 +288,8 @@ class TestPause:
 
     @pytest.mark.parametrize("times", [0, 1, 50, 5000, 10**9])
     def test_it_has_bounds_however_often(self, times: int) -> None:
-        pause = longer_pause(Pause(AT, times), AT + 1)
-        assert FIRST_PAUSE_SECONDS <= pause.until_at - (AT + 1) <= LONGEST_PAUSE_SECONDS
+        pause = longer_pause(Pause(1000.0, times), 1001.0)
+        assert FIRST_PAUSE_SECONDS <= pause.until_seconds - 1001.0 <= LONGEST_PAUSE_SECONDS
         assert pause.times == times + 1
 
     def test_refusals_of_one_moment_are_one(self) -> None:
@@ -294,14 +354,14 @@ class TestPause:
 
     def test_a_restart_does_not_end_it(self, tmp_path: Path) -> None:
         clock = ManualClock(AT)
-        log = FileSpendingLog(tmp_path / "default.calls")
+        log = log_of(tmp_path, clock)
         budget = budget_of(100, clock, log)
         for _ in range(2):
             budget.admit("any")
             budget.over_quota()
             clock.advance(FIRST_PAUSE_SECONDS + 1)
         log.close()
-        log = FileSpendingLog(tmp_path / "default.calls")
+        log = log_of(tmp_path, clock)
         budget = budget_of(100, clock, log)
         assert admitted(budget, 5) == 0
         clock.advance(FIRST_PAUSE_SECONDS)
@@ -312,15 +372,36 @@ class TestPause:
         assert caught.value.until_at - clock.now == pytest.approx(4 * FIRST_PAUSE_SECONDS)
         log.close()
 
-    def test_a_clock_that_is_set_back_does_not_lengthen_it(self) -> None:
+    @pytest.mark.parametrize("jump", [-30 * DAY, 30 * DAY])
+    def test_a_clock_that_is_set_changes_nothing(self, jump: float, tmp_path: Path) -> None:
         clock = ManualClock(AT)
-        budget = budget_of(100, clock)
+        log = log_of(tmp_path, clock)
+        budget = budget_of(100, clock, log)
         budget.admit("any")
         budget.over_quota()
-        clock.now -= 30 * 86400
+        clock.now += jump
+        for seconds, calls in ((0, 0), (FIRST_PAUSE_SECONDS - 1, 0), (2, 1)):
+            clock.advance(seconds)
+            log.close()
+            log = log_of(tmp_path, clock)
+            assert admitted(budget_of(100, clock, log)) == calls
+        log.close()
+
+    def test_one_that_was_written_by_a_wrong_clock_has_an_end(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = ManualClock(AT + 30 * DAY)
+        log = log_of(tmp_path, clock)
+        budget_of(100, clock, log).over_quota()
+        log.close()
+        monkeypatch.setattr("exporter.ledger.spending.boot_id", lambda: "another")
+        clock.now = AT
+        log = log_of(tmp_path, clock)
+        budget = budget_of(100, clock, log)
         assert admitted(budget) == 0
         clock.advance(LONGEST_PAUSE_SECONDS + 61)
         assert admitted(budget) == 1
+        log.close()
 
     def test_a_clock_that_is_set_back_after_the_careful_call_does_not_lock_out(self) -> None:
         clock = ManualClock(AT)
@@ -585,11 +666,11 @@ class TestLeftFor:
         self, tmp_path: Path
     ) -> None:
         clock = ManualClock(AT)
-        log = FileSpendingLog(tmp_path / "default.calls")
+        log = log_of(tmp_path, clock)
         assert admitted(budget_of(100, clock, log), 50) == 50
         log.close()
         clock.advance(10)
-        log = FileSpendingLog(tmp_path / "default.calls")
+        log = log_of(tmp_path, clock)
         budget = budget_of(100, clock, log)
         budget.declare("a", Demand(3600 / 40, 1))
         assert budget.left_for_audits() == 50 - 39

@@ -36,6 +36,7 @@ CONTRACT = {
     "ehpc_api_request_duration_seconds": ("histogram", {"account"}),
     "ehpc_api_quota_requests": ("gauge", {"account"}),
     "ehpc_api_quota_used": ("gauge", {"account"}),
+    "ehpc_budget_on_disk": ("gauge", {"account"}),
     "ehpc_exporter_build_info": ("gauge", {"version", "revision", "pythonversion"}),
     "ehpc_exporter_config_last_reload_successful": ("gauge", set()),
     "ehpc_exporter_config_last_reload_success_timestamp_seconds": ("gauge", set()),

@@ -10,6 +10,7 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.utils import floatToGoString
 
 from exporter import catalog, collector
+from exporter.clock import Instant
 from exporter.collector import AccountQuota, BuildInfo, ReloadStatus
 from exporter.snapshot import ClusterState
 from tests.unit.board_states import NOON_AT, good_state, new_state
@@ -17,13 +18,20 @@ from tests.unit.reference import is_misprinted
 
 BUILD = BuildInfo("1.2.3", "abc", "3.11.2")
 RELOAD = ReloadStatus(successful=True, success_at=NOON_AT - 100)
-QUOTAS = (AccountQuota("default", 1000, 12),)
+QUOTAS = (
+    AccountQuota("default", 1000, 12, on_disk=True),
+    AccountQuota("full", 10, 1, on_disk=False),
+    AccountQuota("memory", 10, 1),
+)
 
 
-def collect(*states: ClusterState, now_at: float = NOON_AT + 10) -> dict[str, Family]:
+NOW = Instant(NOON_AT + 10, 1010.0)
+
+
+def collect(*states: ClusterState, now: Instant = NOW) -> dict[str, Family]:
     families = collector.collect(
         {state.identity.name: state for state in states},
-        QUOTAS, BUILD, RELOAD, now_at=now_at, staleness_seconds=300,
+        QUOTAS, BUILD, RELOAD, now=now,
     )  # fmt: skip
     return {family.name: family for family in families}
 
@@ -115,8 +123,10 @@ def test_an_expectation_that_cannot_be_told_is_absent() -> None:
 
 def test_the_exporter_itself() -> None:
     families = collect()
-    assert values(families["ehpc_api_quota_requests"], "account") == {("default",): 1000}
-    assert values(families["ehpc_api_quota_used"], "account") == {("default",): 12}
+    assert values(families["ehpc_api_quota_requests"], "account")["default",] == 1000
+    assert values(families["ehpc_api_quota_used"], "account")["default",] == 12
+    on_disk = values(families["ehpc_budget_on_disk"], "account")
+    assert on_disk == {("default",): 1, ("full",): 0}
     build = values(families["ehpc_exporter_build_info"], "version", "revision", "pythonversion")
     assert build == {("1.2.3", "abc", "3.11.2"): 1}
     assert values(families["ehpc_exporter_config_last_reload_successful"]) == {(): 1}
@@ -124,14 +134,27 @@ def test_the_exporter_itself() -> None:
     assert values(reloaded) == {(): NOON_AT - 100}
 
 
-@pytest.mark.parametrize(("age", "shown"), [(299.9, True), (300, True), (300.1, False)])
-def test_job_gauges_go_when_the_last_counts_are_too_old(age: float, shown: bool) -> None:
+@pytest.mark.parametrize(
+    ("age", "age_monotonic", "shown"),
+    [
+        (299.9, 299.9, True),
+        (300, 300, True),
+        (300.1, 0, False),  # the machine slept
+        (-3300, 300, True),  # its clock was set back
+        (-3300, 300.1, False),
+    ],
+)
+def test_job_gauges_go_when_the_last_counts_are_too_old(
+    age: float, age_monotonic: float, shown: bool
+) -> None:
     stale, other = good_state("stale"), good_state("other", taken_at=NOON_AT + 1000)
-    assert stale.snapshot is not None
-    families = collect(stale, other, now_at=stale.snapshot.taken_at + age)
+    stale, other = (dataclasses.replace(s, taken_seconds=1000.0) for s in (stale, other))
+    other = dataclasses.replace(other, taken_seconds=2000.0)
+    now = Instant(NOON_AT + age, 1000.0 + age_monotonic)
+    families = collect(stale, other, now=now)
     for name, family in families.items():
         clusters = {s.labels["cluster_name"] for s in family.samples if "cluster_name" in s.labels}
-        if name.startswith(("ehpc_exporter", "ehpc_api")):
+        if name.startswith(("ehpc_exporter", "ehpc_api", "ehpc_budget")):
             assert not clusters
         elif name in collector.WITHDRAWN_NAMES and not shown:
             assert clusters == {"other"}

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from exporter.cli import main
-from exporter.cli.projection import project, report
+from exporter.cli.projection import project, report, warnings
 from exporter.config import Config, parse_config
 
 from .conftest import CONFIG
@@ -106,4 +106,42 @@ accounts:
     assert "account spare: 0 calls an hour projected" in shown
     assert "  no cluster uses it\n" in shown
     assert "history" not in shown
-    assert "Perhaps not meant:\n  - account spare: the endpoint is plain http" in shown
+    assert shown.startswith("Perhaps not meant:\n  - account spare: the endpoint is plain http")
+
+
+def test_a_projection_beyond_the_budget_is_a_warning_on_top() -> None:
+    shown = report(crowded(4))
+    assert shown.startswith(
+        """\
+Perhaps not meant:
+  - account default: 1,464 calls an hour are projected and 1,000 allowed, so that the intervals will be stretched
+
+account default: 1,464 calls"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("staleness", "warned"), [("auto", False), ("16s", False), ("14s", True), ("10s", True)]
+)
+def test_counts_that_will_come_and_go_are_warned_of(staleness: str, warned: bool) -> None:
+    """Intervals of 10 s, stretched to 14.6."""
+    text = CONFIG.split("clusters:")[0] + "clusters:\n" + "".join(
+        f"  - {{cluster_id: ehpc-{i}, zone: z, interval: 10s, staleness: {staleness}}}\n"
+        for i in range(4)
+    )  # fmt: skip
+    lines = warnings(config_of(text))
+    assert ["come and go" in line for line in lines].count(True) == (4 if warned else 0)
+
+
+def test_strict(config_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["check-config", f"--config.file={config_file}", "--strict"]
+    assert main(flags) == 0
+    assert capsys.readouterr().err == ""
+    config_file.write_text(CONFIG + "collection: {staleness: 45s}\n")
+    assert main(flags[:2]) == 0
+    text = capsys.readouterr().out
+    assert main(flags) == 2
+    out, err = capsys.readouterr()
+    assert out == text
+    assert err.startswith("--strict: cluster cfd: its interval is not shorter than its staleness")
+    assert err.count("\n") == 1

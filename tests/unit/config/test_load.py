@@ -67,9 +67,9 @@ def test_defaults() -> None:
     (cluster,) = config.clusters
     assert cluster.identity == ClusterIdentity("ehpc-1", "ehpc-1", "jinan1a", "default")
     assert (cluster.timezone, cluster.interval_seconds) == (UTC, 60)
+    assert cluster.staleness_seconds is None
     assert config.collection.history_seconds == math.inf
     assert config.collection.audit_interval_seconds == 600
-    assert config.collection.staleness_seconds == 300
     assert config.state.path == Path("/etc/ehpc/state")
     assert (config.labels.user_mode, config.labels.user_limit) == ("name", 500)
     assert config.labels.queue_limit == 200
@@ -92,6 +92,8 @@ accounts:
 clusters:
   - {account: east, cluster_id: ehpc-1, zone: a, timezone: Asia/Shanghai, interval: 1h30m}
   - {account: 西, cluster_id: ehpc-1, zone: a, name: "作业 \\"1\\"\\n"}
+  - {account: 西, cluster_id: ehpc-2, zone: a, staleness: 20m}
+  - {account: 西, cluster_id: ehpc-3, zone: a, staleness: auto}
 collection: {interval: 1s, history: 30d, audit_interval: 1d, staleness: 1w}
 state: {path: ":memory:"}
 labels: {user: {mode: off, limit: 0}, queue: {limit: 3}}
@@ -104,11 +106,13 @@ labels: {user: {mode: off, limit: 0}, queue: {limit: 3}}
     assert east.ca_file == tmp_path / "ca.pem"
     assert (east.timeout_seconds, east.calls_per_hour) == (1.5, 600)
     assert (west.name, west.endpoint) == ("西", "https://b.example.com/hpc")
-    first, second = config.clusters
+    first, second, *others = config.clusters
+    assert first.staleness_seconds == second.staleness_seconds == 7 * 86400
+    assert [cluster.staleness_seconds for cluster in others] == [1200, None]
     assert (first.timezone, first.interval_seconds) == (ZoneInfo("Asia/Shanghai"), 5400)
     assert datetime(2021, 8, 19, 14, tzinfo=first.timezone).astimezone(UTC).hour == 6
     assert (second.name, second.account) == ('作业 "1"\n', "西")
-    assert config.clusters_of("西") == (second,)
+    assert config.clusters_of("西") == (second, *others)
     assert config.account("east") is east
     assert config.collection.history_seconds == 30 * 86400
     assert config.state.path is None
@@ -183,8 +187,11 @@ def test_plain_http_over_a_network_is_warned_of(endpoint: str, *, warned: bool) 
 
 
 def test_an_interval_beyond_staleness_is_warned_of() -> None:
-    (line,) = config_warnings(parse(MINIMAL + "collection: {interval: 10m}"))
-    assert line.startswith("cluster ehpc-1: its interval is not shorter")
+    assert not config_warnings(parse(MINIMAL + "collection: {interval: 10m}"))
+    for staleness in ("10m", "5m"):
+        text = f"collection: {{interval: 10m, staleness: {staleness}}}"
+        (line,) = config_warnings(parse(MINIMAL + text))
+        assert line.startswith("cluster ehpc-1: its interval is not shorter than its staleness")
 
 
 def test_the_schema_is_committed() -> None:

@@ -104,7 +104,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "misplaced": (
         GOOD + "staleness: 5m\n",
-        ["staleness: unknown key here; it belongs under collection (line 8)"],
+        ["staleness: unknown key here; it belongs under clusters[] or collection (line 8)"],
     ),
     "unlike anything": (
         GOOD + "state:\n  xyz: 1\n",
@@ -451,7 +451,7 @@ collection:
             "clusters[1].name: the same name as clusters[0] (line 9)",
             (
                 "clusters[1].colour: unknown key; known here: name, account, cluster_id, zone, "
-                "timezone, interval (line 12)"
+                "timezone, interval, staleness (line 12)"
             ),
             'collection.intervall: unknown key; did you mean "interval"? (line 14)',
         ],

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from exporter.clock import Instant
 from exporter.errors import LedgerUnreadable, StateError
-from exporter.ledger.directory import StateDirectory, set_aside
+from exporter.ledger.aside import set_aside
+from exporter.ledger.directory import StateDirectory
 from exporter.ledger.spending import FileSpendingLog
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import ClusterIdentity
@@ -20,6 +22,7 @@ from tests.unit.ledger.test_store import in_child, write_some_of_everything
 ENDPOINT = "https://hpc.api.qingcloud.com"
 IDENTITY = ClusterIdentity("cfd", "ehpc-1", "jn1a", "default")
 NOW_AT = 1_700_000_123.9
+NOW = Instant(NOW_AT, 1000.0)
 
 
 @pytest.fixture
@@ -268,11 +271,11 @@ class TestOneUser:
     def test_calls_are_shared_beside_it(self, tmp_path: Path) -> None:
         """Two shards on one account have directories of their own, or none; never two on one."""
         one, other = StateDirectory(tmp_path), StateDirectory(tmp_path)
-        logs = [one.spending("default"), other.spending("default")]
-        with logs[0].locked():
-            logs[0].add_call(NOW_AT)
-        with logs[1].locked():
-            assert logs[1].calls_since(0) == pytest.approx([NOW_AT])
+        logs = [each.spending("default", NOW, 10) for each in (one, other)]
+        with logs[0].locked(NOW):
+            logs[0].add_call(NOW.seconds)
+        with logs[1].locked(NOW):
+            assert logs[1].calls_since(0) == pytest.approx([NOW.seconds])
         for log in logs:
             assert isinstance(log, FileSpendingLog)
             log.close()
@@ -306,7 +309,7 @@ class TestNames:
 
     def test_hostile_names_of_accounts_stay_inside(self, state: StateDirectory) -> None:
         for account in ("default", "../x", "..", "a/b", "a b", "账户", "x" * 300, "lock"):
-            log = state.spending(account)
+            log = state.spending(account, NOW, 10)
             assert isinstance(log, FileSpendingLog)
             log.close()
         assert len([name for name in names(state) if name.endswith(".calls")]) == 8
@@ -318,7 +321,7 @@ class TestNames:
         assert ledger.in_memory
         assert works(ledger, 0)
         ledger.close()
-        assert not isinstance(state.spending("default"), FileSpendingLog)
+        assert not isinstance(state.spending("default", NOW, 10), FileSpendingLog)
         state.release()
 
 

@@ -35,7 +35,7 @@ def make_parts(
     board.publish(good_state())
     facts = ExporterFacts(
         BuildInfo("1", "", "3"), lambda: ReloadStatus(successful=True, success_at=NOON_AT),
-        list, lambda: 300.0,
+        list,
     )  # fmt: skip
     exposition = Exposition(board, Telemetry(), ManualClock(NOON_AT), facts, list)
     exposition.refresh()

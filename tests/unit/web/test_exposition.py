@@ -13,8 +13,9 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from exporter import collector
+from exporter.clock import instant
 from exporter.collector import AccountQuota, BuildInfo, ReloadStatus
-from exporter.snapshot import SnapshotBoard
+from exporter.snapshot import SnapshotBoard, dated
 from exporter.telemetry import Telemetry
 from exporter.web.exposition import ExporterFacts, Exposition, ProcessFamilies
 from exporter.web.negotiation import Format
@@ -31,14 +32,12 @@ class World:
         self.board = SnapshotBoard()
         self.telemetry = Telemetry()
         self.clock = ManualClock(NOON_AT + 10)
-        self.staleness_seconds = 300.0
         self.used = 12
         self.process_looks = 0
         facts = ExporterFacts(
             BuildInfo("1.2.3", "abc", "3.11.2"),
             reload=lambda: ReloadStatus(successful=True, success_at=NOON_AT - 100),
-            quotas=lambda: [AccountQuota("default", 1000, self.used)],
-            staleness_seconds=lambda: self.staleness_seconds,
+            quotas=lambda: [AccountQuota("default", 1000, self.used, on_disk=True)],
         )
         self.exposition = Exposition(
             self.board, self.telemetry, self.clock, facts, self._process_families
@@ -55,11 +54,11 @@ class World:
         """The same by the slow and simple way, as a registry for prometheus-client."""
         yield from collector.collect(
             self.board.current(), [], BuildInfo("", "", ""), ReloadStatus(True, 0),  # noqa: FBT003
-            now_at=self.clock.now_at(), staleness_seconds=self.staleness_seconds,
+            now=instant(self.clock),
         )[: len(collector.CLUSTER_METRICS)]  # fmt: skip
         yield from self.telemetry.families()
         yield from collector.exporter_families(
-            [AccountQuota("default", 1000, self.used)],
+            [AccountQuota("default", 1000, self.used, on_disk=True)],
             BuildInfo("1.2.3", "abc", "3.11.2"),
             ReloadStatus(successful=True, success_at=NOON_AT - 100),
         )
@@ -170,17 +169,42 @@ def test_stale_job_gauges_go_by_themselves_and_come_back(world: World) -> None:
     assert 'ehpc_jobs{cluster_name="cfd"' in world.text()
 
 
-def test_a_shorter_staleness_counts_from_the_next_refresh(world: World) -> None:
-    world.staleness_seconds = 5
+@pytest.mark.parametrize(
+    ("wanted", "interval", "served"),
+    [(None, 60, 300), (None, 101, 303), (None, 0, 300), (5, 60, 5), (900, 600, 900)],
+)
+def test_how_long_counts_are_served(
+    world: World, wanted: float | None, interval: float, served: float
+) -> None:
+    state = dataclasses.replace(
+        good_state(taken_at=world.clock.now),
+        staleness_wanted_seconds=wanted,
+        effective_interval_seconds=interval,
+    )
+    world.board.publish(state)
     world.exposition.refresh()
+    world.clock.advance(served)
+    assert 'ehpc_jobs{cluster_name="cfd"' in world.text()
+    world.clock.advance(0.1)
     assert 'ehpc_jobs{cluster_name="cfd"' not in world.text()
 
 
-def test_a_clock_that_is_set_back_is_noticed(world: World) -> None:
-    world.clock.advance(400)
+def test_a_clock_that_is_put_right_is_noticed(world: World) -> None:
+    world.clock.now += 400
     assert 'ehpc_jobs{cluster_name="cfd"' not in world.text()
     world.clock.now -= 390
     assert 'ehpc_jobs{cluster_name="cfd"' in world.text()
+
+
+def test_a_clock_that_is_set_back_keeps_no_counts_for_longer(world: World) -> None:
+    now = instant(world.clock)
+    world.board.publish(dated(good_state(taken_at=now.at), None, now))
+    world.exposition.refresh()
+    world.clock.now -= 3600
+    world.clock.advance(300)
+    assert 'ehpc_jobs{cluster_name="cfd"' in world.text()
+    world.clock.advance(1)
+    assert 'ehpc_jobs{cluster_name="cfd"' not in world.text()
 
 
 def test_a_forgotten_refresh_is_made_up_for(world: World) -> None:
@@ -197,14 +221,15 @@ def test_a_scrape_does_not_wait_for_a_publisher(world: World) -> None:
     """While one thread is inside a publication, scrapes go on, withdrawal included."""
     inside, go_on = threading.Event(), threading.Event()
 
-    def staleness() -> float:
+    now_at = world.clock.now_at
+
+    def slow_clock() -> float:
         if threading.current_thread().name == "publisher":
             inside.set()
             assert go_on.wait(30)
-        return 300.0
+        return now_at()
 
-    facts = dataclasses.replace(world.exposition._facts, staleness_seconds=staleness)
-    world.exposition._facts = facts
+    world.clock.now_at = slow_clock  # type: ignore[method-assign]
     publisher = threading.Thread(target=world.exposition.refresh, name="publisher")
     publisher.start()
     try:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.clock import Instant
 from exporter.collector import AccountQuota, ReloadStatus
 from exporter.snapshot import ClusterState, SnapshotBoard, SyncFailure
 from exporter.web.manual import Manual
@@ -63,7 +64,7 @@ def render(
     for state in states:
         board.publish(state)
     parts = PageParts(
-        board, ManualClock(now_at), "1.2.3", "/metrics", lambda: 300.0, lambda: quotas,
+        board, ManualClock(now_at), "1.2.3", "/metrics", lambda: quotas,
         lambda: ReloadStatus(successful=reloaded, success_at=NOON_AT),
     )  # fmt: skip
     html, _ = LandingPage(parts)(language)
@@ -115,6 +116,18 @@ def test_all_is_not_well_while_a_ledger_is_in_memory() -> None:
     assert text.index("zzz") < text.index("bbb") < text.index("aaa")
     by_choice = dataclasses.replace(good_state(), ledger_on_disk=None)
     assert "✔ All is well" in render(by_choice).text
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_an_account_whose_calls_cannot_be_written_down(language: str) -> None:
+    on_disk, not_, by_choice = (
+        render(quotas=(AccountQuota("a", 1000, 870, kept),), language=language)
+        for kept in (True, False, None)
+    )
+    link = {"href": "/docs/operations#ehpcbudgetinmemory", "hreflang": "en"}
+    assert ("a", link) in not_.tags
+    assert ("a", link) not in on_disk.tags + by_choice.tags
+    assert Manual("1").leaf("operations").body.count(b' id="ehpcbudgetinmemory"') == 1
 
 
 def test_counts_too_old_are_not_shown() -> None:
@@ -211,7 +224,7 @@ def test_whatever_is_in_names_and_messages_the_page_stays_whole(name: str, messa
 
 def test_the_policy_allows_the_style_and_nothing_else() -> None:
     parts = PageParts(
-        SnapshotBoard(), ManualClock(0), "1", "/metrics", lambda: 300.0, list,
+        SnapshotBoard(), ManualClock(0), "1", "/metrics", list,
         lambda: ReloadStatus(successful=True, success_at=0),
     )  # fmt: skip
     html, policy = LandingPage(parts)("")
@@ -252,9 +265,7 @@ def test_health() -> None:
         "e": new_state("e"),
         "f": good_state("f", taken_at=NOON_AT - 301),
     }
-    summaries = summarize(
-        states, lambda _, snapshot: count(snapshot), now_at=NOON_AT, staleness_seconds=300
-    )
+    summaries = summarize(states, lambda _, snapshot: count(snapshot), Instant(NOON_AT, 1000.0))
     assert [(s.state.identity.name, s.health) for s in summaries] == [
         ("e", Health.DOWN), ("f", Health.DOWN), ("d", Health.FAILING), ("c", Health.STARTING),
         ("b", Health.FILLING), ("a", Health.WELL),
