@@ -93,7 +93,10 @@ def _shows_none(sync: Sync, head: Placed, status: str, listed: int) -> Asking[st
         again = yield from sync.ask(replace(head.listing, status=status), limit=99)
         if not again.jobs:
             raise Contradiction("status_filter", f"it hides {listed} jobs that are {status}")
-    other = next((job.status for job in head.jobs if job.ended), None)
+    # Not the status of the first job: that would show also if the page was cut before the filter.
+    ended = [job.status for job in head.jobs if job.ended]
+    other = next((each for each in reversed(ended) if each != head.jobs[0].status), None)
+    other = other or next(iter(ended), None)
     if other is None:
         return f"no job is {status}, and it shows none"
     placed = yield from sync.ask(replace(head.listing, status=other), limit=1)

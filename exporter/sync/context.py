@@ -32,8 +32,8 @@ LATE_SECONDS = 10
 server's clocks are not quite monotone, and times have steps of one second."""
 
 LEAST_COLLAPSE_JOBS = 20
-COLLAPSED_PART = 3
-"""If more than one in so many jobs is gone at once, that is a claim that needs a proof."""
+COLLAPSED_PART = 0.4
+"""If more than this part of the jobs is gone at once, that is a claim that needs a proof."""
 
 INFINITE = float("inf")
 STATUS_FILTERS = {"jobs_status": ("jobs_status",), "job_status": ("job_status",)}
@@ -97,7 +97,7 @@ class Placed:
     total: int | None
     """How many jobs the list has; None where that is not told, or not to be believed."""
     told: int | None
-    """``total_count`` as it came."""
+    """``total_count`` as it came, of whatever list; None where it is not to be believed."""
     listing: Listing
     limit: int
     """How many jobs were asked for."""
@@ -305,7 +305,7 @@ class Sync:
             raise Contradiction(trait, f"a request was refused: {error}") from error
         if listing.status is None:
             self.longest_page = max(self.longest_page, len(page.jobs))
-        jobs, told = page.jobs, page.total_count
+        jobs, told = page.jobs, page.total_count if self.totals_told else None
         self.mixed = self.mixed or (page.zoned and page.zoneless)
         if told is not None:
             self._totals[listing.status] = told
@@ -398,4 +398,4 @@ class Sync:
 def collapsed(known: int, left: int) -> bool:
     """Whether so large a part is gone that it needs a proof. Pure."""
     lost = known - left
-    return lost > LEAST_COLLAPSE_JOBS and lost * COLLAPSED_PART > known
+    return lost > LEAST_COLLAPSE_JOBS and lost > COLLAPSED_PART * known

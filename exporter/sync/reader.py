@@ -21,6 +21,8 @@ MOST_STEPS_BACK = 12
 FRUITLESS_STEPS_BACK = 3
 MOST_FRUITLESS_PAGES = 50
 MOST_ROUNDS = 12
+SHORTEST_WINDOW = 5_000
+"""A list that ends with so many jobs or more, just where servers stop to show them, may go on."""
 FRUITLESS_ROUNDS = 3
 
 
@@ -76,7 +78,7 @@ def read(
     if previous is not None:
         met.add(previous.uuids)
         offset = max(1, len(previous.jobs)) - 1 + previous.offset
-        if _ends(previous, None):
+        if _ends(previous, sync.page_size, nothing_new=False):
             return _length(previous)
     steps_back = fruitless = restarts = 0
     while True:
@@ -98,7 +100,7 @@ def read(
         met.add(placed.uuids)
         if on_page(placed):
             return None
-        if _ends(placed, previous):
+        if _ends(placed, sync.page_size, nothing_new=nothing_new and previous is not None):
             return _length(placed)
         previous = placed
         offset = max(placed.end - 1, placed.offset + 1 if len(placed.jobs) == 1 else 0)
@@ -106,21 +108,20 @@ def read(
 
 def _length(last: Placed) -> int:
     """How many jobs a list has: as its total says, or by the place of its last one."""
-    if last.total is None and last.end in WINDOWS:
+    if last.total is None and last.end >= SHORTEST_WINDOW and last.end in WINDOWS:
         raise SyncError("depth", f"it cannot be told whether the list ends with {last.end} jobs")
     return last.end if last.total is None else max(last.total, last.end)
 
 
-def _ends(placed: Placed, previous: Placed | None) -> bool:
-    """Whether the list certainly ends with a page: as its total says, or as nothing follows the last
-    job that was known. A short page alone proves nothing."""
+def _ends(placed: Placed, page_size: int, *, nothing_new: bool) -> bool:
+    """Whether the list certainly ends with a page: as its total says, or as nothing follows the jobs
+    that were met. A short page alone proves nothing."""
     if not placed.jobs:
         return True
-    if placed.total is not None:
-        # A page as long as was asked for proves nothing: a server may count up to a limit only.
-        return placed.end == placed.total and len(placed.jobs) < PAGE_LIMIT
-    alone = len(placed.jobs) == 1 < placed.limit
-    return alone and previous is not None and placed.offset == previous.end - 1
+    # A page as long as was asked for proves nothing: a server may count up to a limit only.
+    if placed.told == placed.end:
+        return len(placed.jobs) < PAGE_LIMIT
+    return placed.total is None and nothing_new and len(placed.jobs) < min(placed.limit, page_size)
 
 
 def _joins(

@@ -243,19 +243,21 @@ def _run(sync: Sync, order: Order, name: str) -> Asking[None]:
 
 
 def _confirm(sync: Sync, order: Order) -> Asking[None]:
-    """Suspects of a check may only have moved: the head would show them now, or the total fit."""
+    """Suspects of a check may only have moved: the head would show them now, or the total fit. Else
+    they stand elsewhere: what differs is searched."""
     head = yield from close_head(sync, order)
     if not sync.ledger.suspects:
         return
-    if not sync.reaches_edge or (sync.progress.frontier_at is not None and not sync.fits()):
-        gone = not sync.lag_seconds and _shows_all_since(sync, order, head)
-    else:
+    whole_known = sync.reaches_edge and sync.progress.frontier_at is None
+    if whole_known and sync.calm and _surplus(sync) < 0:
+        yield from reconcile(sync, order, purpose=Purpose.AUDIT)
+    gone = not sync.lag_seconds and _shows_all_since(sync, order, head)
+    if whole_known or sync.fits():
         surplus = _surplus(sync)
-        gone = surplus == 0 or (surplus > 0 and _shows_all_since(sync, order, head))
+        gone = surplus == 0 or (surplus > 0 and gone)
     if gone:
-        forgotten = sync.ledger.forget_suspects(sync.now_at)
-        sync.intake.correct("deleted", forgotten)
-        if sync.progress.frontier_at is not None and sync.reaches_edge:
+        sync.intake.correct("deleted", sync.ledger.forget_suspects(sync.now_at))
+        if sync.reaches_edge and not whole_known:
             sync.update(unread=(sync.progress.expected or 0) - sync.ledger.size)
     else:
         sync.ledger.restore_suspects()

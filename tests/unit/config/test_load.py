@@ -66,7 +66,7 @@ def test_defaults() -> None:
     assert account.calls_per_hour == 1000
     (cluster,) = config.clusters
     assert cluster.identity == ClusterIdentity("ehpc-1", "ehpc-1", "jinan1a", "default")
-    assert (cluster.timezone, cluster.interval_seconds) == (UTC, 60)
+    assert (cluster.timezone, cluster.interval_seconds) == (None, 60)
     assert cluster.staleness_seconds is None
     assert config.collection.history_seconds == math.inf
     assert config.collection.audit_interval_seconds == 600

@@ -107,7 +107,8 @@ class Play:
         if page_cap < PAGE_LIMIT:
             drawn = in_small(drawn, page_cap)
         if drawn.depth_limit:
-            drawn = replace(drawn, depth_limit=200)
+            told = drawn.total_count != "missing"  # else it would have to be a long list
+            drawn = replace(drawn, depth_limit=200 if told else 0)
         if self.telling:
             print(spell_dialect(drawn))
         return drawn
