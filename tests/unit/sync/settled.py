@@ -4,19 +4,20 @@ from copy import deepcopy
 from functools import cache
 from random import Random
 
-from exporter.simulator import DIALECTS, Dialect, JobList, fill
+from exporter.simulator import DEPLOYMENTS, DIALECTS, JobList, fill
 from exporter.sync.context import SyncSettings
 from exporter.sync.replica import Replica
 from tests.unit.sync.pretend import START_AT, PretendCluster
 
 SETTINGS = SyncSettings(interval_seconds=60, audit_interval_seconds=600)
+SERVERS = {**DIALECTS, **DEPLOYMENTS}
 
 
 @cache
 def _read_once(dialect: str, count: int, settings: SyncSettings) -> PretendCluster:
     listed = JobList()
     fill(listed, count, active=min(150, count // 10), now_at=START_AT - 5)
-    cluster = PretendCluster(DIALECTS[dialect], settings, jobs=listed)
+    cluster = PretendCluster(SERVERS[dialect], settings, jobs=listed)
     for _ in range(14):
         cluster.turn()
         if cluster.ledger.progress.complete:
@@ -31,9 +32,8 @@ def settled(
 ) -> PretendCluster:
     """A cluster whose ledger equals its list of ``count`` jobs; nobody else has it."""
     original = _read_once(dialect, count, settings)
-    spoken: Dialect = DIALECTS[dialect]
     copy = PretendCluster(
-        spoken,
+        SERVERS[dialect],
         settings,
         jobs=deepcopy(original.jobs),
         seed=seed,

@@ -6,9 +6,9 @@ import pytest
 
 from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger, open_ledger
-from exporter.model import Job
-from exporter.sync.evidence import LATE_SECONDS
-from exporter.sync.intake import RECENT_SECONDS, Intake
+from exporter.model import OUT_OF_WINDOW, Job, hidden
+from exporter.sync.context import LATE_SECONDS
+from exporter.sync.intake import PATIENCE_SECONDS, RECENT_SECONDS, Doubted, Intake, older
 from tests.unit.ledger.made import AT, job, run_of
 
 Take = Callable[..., None]
@@ -83,33 +83,144 @@ class TestActivity:
 
 
 class TestWindow:
+    """Ended jobs from before a moment are known, and neither shown nor counted."""
+
     FROM_AT = AT - 50.0
 
-    def taken(self, ledger: Ledger, *jobs: Job) -> set[str]:
+    def shown(self, ledger: Ledger, *jobs: Job) -> set[str]:
         take(ledger, list(jobs), window_from_at=self.FROM_AT)
-        return {found.uuid for found in jobs if ledger.known([found.uuid])}
+        known = ledger.known([each.uuid for each in jobs])
+        assert len(known) == len(jobs)
+        return {uuid for uuid, each in known.items() if not hidden(each.status)}
 
-    def test_ended_jobs_from_before_are_not_wanted(self, ledger: Ledger) -> None:
+    def test_ended_jobs_from_before_are_not_shown(self, ledger: Ledger) -> None:
         old, edge, new = (
             job(n, "finished", modified_at=AT - ago) for n, ago in ((1, 51), (2, 50), (3, 0))
         )
-        assert self.taken(ledger, old, edge, new) == {edge.uuid, new.uuid}
+        assert self.shown(ledger, old, edge, new) == {edge.uuid, new.uuid}
 
     def test_active_jobs_are_however_old(self, ledger: Ledger) -> None:
         old = [
             job(n, status, modified_at=AT - 9999)
             for n, status in enumerate(("pending", "running", "held"))
         ]
-        assert self.taken(ledger, *old) == {found.uuid for found in old}
+        assert self.shown(ledger, *old) == {each.uuid for each in old}
 
-    def test_a_job_that_is_known_is_followed_to_its_end(self, ledger: Ledger) -> None:
-        self.taken(ledger, job(1, "running", started_at=AT - 5000, modified_at=AT - 5000))
-        still = job(1, "finished", started_at=AT - 5000, modified_at=AT - 5000)
-        take(ledger, [still], window_from_at=self.FROM_AT)
-        assert ledger.known([still.uuid]) == {still.uuid: still}
+    def test_an_ended_job_without_a_time_is_not_shown(self, ledger: Ledger) -> None:
+        assert self.shown(ledger, job(1, "finished", modified_at=None)) == set()
 
-    def test_an_ended_job_without_a_time_is_not_wanted(self, ledger: Ledger) -> None:
-        assert self.taken(ledger, job(1, "finished", modified_at=None)) == set()
+    def test_the_end_of_a_job_that_was_seen_to_run_is_counted_however_late_it_is_seen(
+        self, ledger: Ledger
+    ) -> None:
+        """The program was away for longer than ended jobs are shown."""
+        ran = job(1, "running", submitted_at=AT - 900, started_at=AT - 800, modified_at=AT - 800)
+        self.shown(ledger, ran)
+        assert not self.shown(ledger, ran._replace(status="finished", modified_at=AT - 90))
+        assert ledger.tallies()[TallyKey("ended", "q", "finished")].count == 1
+
+    def test_what_ages_is_not_counted_and_back_again_it_is_no_new_job(self, ledger: Ledger) -> None:
+        ended = job(1, "finished", submitted_at=AT - 90, started_at=AT - 90, modified_at=AT)
+        take(ledger, [ended])
+        before = {key: tally.count for key, tally in ledger.tallies().items()}
+        with ledger.transaction():
+            Intake(ledger, 0.0, 0.0, window_from_at=AT + 1.0).age()
+        assert ledger.count_status("finished") == 0
+        assert {key: tally.count for key, tally in ledger.tallies().items()} == before
+        take(ledger, [ended._replace(status="pending", modified_at=AT + 9)])
+        assert {key: tally.count for key, tally in ledger.tallies().items()} == before
+
+
+class TestOlderRecords:
+    """Time does not run backwards: an older record is an answer from the past, until it has stood."""
+
+    RUNNING = job(1, "running", started_at=AT + 5, modified_at=AT + 5)
+    ENDED = job(1, "finished", started_at=AT + 5, modified_at=AT + 60)
+
+    @pytest.mark.parametrize(
+        ("old", "new", "is_older"),
+        [
+            (RUNNING, ENDED, False),
+            (ENDED, RUNNING, True),
+            (RUNNING, job(1), True),
+            # Of the same second: by the life of a job.
+            (job(1), job(1, "running"), False),
+            (job(1, "running"), job(1), True),
+            (job(1, "running"), job(1, "suspended"), False),
+            (job(1, "suspended"), job(1, "running"), False),
+            (job(1, "finished"), job(1, "running"), True),
+            (job(1, "finished"), job(1, "exited"), False),
+            (job(1, "finished"), job(1), True),
+            (job(1, OUT_OF_WINDOW), job(1, "running"), True),
+            # A requeue that is stamped.
+            (job(1, "finished"), job(1, modified_at=AT + 1), False),
+            # Where a moment is missing, or the job was set aside, nothing is older.
+            (job(1, "finished", modified_at=None), job(1), False),
+            (job(1, "finished"), job(1, modified_at=None), False),
+            (job(1, ""), job(1, modified_at=AT - 9), False),
+        ],
+    )
+    def test_table(self, old: Job, new: Job, is_older: bool) -> None:
+        assert older(old, new) is is_older
+
+    def test_it_changes_and_counts_nothing(self, ledger: Ledger) -> None:
+        """However long answers of two ages take turns: it does not stand if it is contradicted."""
+        take(ledger, [self.ENDED])
+        before = {key: tally.count for key, tally in ledger.tallies().items()}
+        doubted = Doubted()
+        for seconds in range(0, 400, 5):
+            for record in (self.RUNNING, self.ENDED):
+                intake = take(ledger, [record], doubted=doubted, now_at=AT + 100.0 + seconds)
+                assert intake.changes == 0
+        assert ledger.known([self.ENDED.uuid]) == {self.ENDED.uuid: self.ENDED}
+        assert {key: tally.count for key, tally in ledger.tallies().items()} == before
+
+    def test_it_tells_how_far_the_answers_are_behind(self, ledger: Ledger) -> None:
+        take(ledger, [self.ENDED])
+        assert take(ledger, [self.RUNNING], now_at=AT + 80.0).stale_seconds == 20.0
+
+    @pytest.mark.parametrize(
+        ("lag_seconds", "patience_seconds"), [(0.0, PATIENCE_SECONDS), (60.0, 60.0)]
+    )
+    def test_one_that_stands_is_believed(
+        self, ledger: Ledger, lag_seconds: float, patience_seconds: float
+    ) -> None:
+        """As of a job that was queued again without a stamp."""
+        take(ledger, [self.ENDED])
+        again, doubted = self.RUNNING._replace(status="pending"), Doubted()
+        for seconds, changes in ((0.0, 0), (patience_seconds - 1, 0), (patience_seconds, 1)):
+            now_at = AT + 100.0 + seconds
+            intake = take(ledger, [again], doubted=doubted, now_at=now_at, lag_seconds=lag_seconds)
+            assert intake.changes == changes
+        assert ledger.known([again.uuid]) == {again.uuid: again}
+        assert not doubted.since
+
+    def test_one_that_differs_from_the_last_begins_to_stand_anew(self, ledger: Ledger) -> None:
+        take(ledger, [self.ENDED])
+        doubted = Doubted()
+        for seconds, record in ((0, self.RUNNING), (50, job(1)), (90, job(1)), (95, job(1))):
+            intake = take(ledger, [record], doubted=doubted, now_at=AT + 100.0 + seconds)
+            assert intake.changes == (1 if seconds == 95 else 0)
+
+    def test_a_newer_one_in_between_ends_the_doubt(self, ledger: Ledger) -> None:
+        doubted = Doubted()
+        take(ledger, [self.ENDED])
+        take(ledger, [self.RUNNING], doubted=doubted, now_at=AT + 100.0)
+        take(ledger, [self.ENDED._replace(modified_at=AT + 70)], doubted=doubted)
+        assert not doubted.since
+
+    def test_a_clock_that_was_set_back_makes_none_stand_for_ever(self, ledger: Ledger) -> None:
+        doubted = Doubted()
+        take(ledger, [self.ENDED])
+        take(ledger, [self.RUNNING], doubted=doubted, now_at=AT + 9e6)
+        assert take(ledger, [self.RUNNING], doubted=doubted, now_at=AT + 100.0).changes == 1
+
+    def test_those_that_have_stood_are_worth_a_look(self) -> None:
+        doubted = Doubted()
+        for n, now_at in ((1, AT), (2, AT + 30)):
+            assert not doubted.stands(job(n), now_at, 45.0)
+        assert doubted.ripe(AT + 44, 45.0) == []
+        assert doubted.ripe(AT + 45, 45.0) == [job(1)]
+        assert doubted.ripe(AT + 75, 45.0) == [job(1), job(2)]
 
 
 class TestAudit:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from exporter.ledger.records import TallyKey
 from exporter.model import Job
 from exporter.snapshot import WAIT_BUCKETS_SECONDS
-from exporter.sync.transitions import Counted, transitions
+from exporter.sync.intake import Counted, transitions
 
 BEGAN = 1_000
 BEFORE, SUBMIT, START, END = 900, 1_010, 1_030, 1_100
