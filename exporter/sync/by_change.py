@@ -28,7 +28,7 @@ def follow(sync: Sync, head: Placed, *, checking: bool) -> Asking[bool]:
     """Bring the ledger up to date. Whether the total could be explained."""
     joined = yield from _catch_up(sync, head)
     newest_at = _newest_at(sync, head)
-    if not joined:
+    if not joined or not sync.progress.active_known:
         yield from _sweep_across_gap(sync)
     sync.update(newest_at=newest_at)
     fits = yield from settle(sync, BY_CHANGE)

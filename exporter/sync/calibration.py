@@ -10,10 +10,12 @@ zone and the lag when something changes.
 import math
 from dataclasses import replace
 
+import msgspec
+
 from exporter.errors import RefusedError
 from exporter.model import Job
-from exporter.profile import NONE, UNKNOWN, WINDOWS, zone_name
-from exporter.sync.asking import Asking, Contradiction, Purpose
+from exporter.profile import NONE, UNKNOWN, WINDOWS, Trait, TraitName, zone_name
+from exporter.sync.asking import Asking, Contradiction, Purpose, T
 from exporter.sync.context import (
     BY_CHANGE,
     BY_DEFAULT,
@@ -50,9 +52,8 @@ def calibrate_filter(sync: Sync, head: Placed) -> Asking[None]:
     statuses = {job.status for job in head.jobs}
     status = next((each for each in ("pending", "running") if each in statuses), "pending")
     for name in ("both", "jobs_status", "job_status"):
-        sync.found("status_filter", name, "being tried")
         try:
-            evidence = yield from _filters(sync, head, status)
+            evidence = yield from _trying(sync, "status_filter", name, _filters(sync, head, status))
         except (RefusedError, Contradiction) as error:
             refusal = error.__cause__ if isinstance(error, Contradiction) else error
             if isinstance(refusal, RefusedError):
@@ -61,10 +62,20 @@ def calibrate_filter(sync: Sync, head: Placed) -> Asking[None]:
                 continue
             sync.found("status_filter", NONE, str(error))
             return
-        sync.found("status_filter", "unknown", "")
         sync.found("status_filter", name, evidence)
         return
     sync.found("status_filter", "none", "a request with a status is refused under either name")
+
+
+def _trying(sync: Sync, trait: TraitName, value: str, asking: Asking[T]) -> Asking[T]:
+    """A conversation during which a trait is taken to have a value."""
+    before = sync.profile
+    sync.found(trait, value, "being tried")
+    try:
+        return (yield from asking)
+    finally:
+        known: Trait = getattr(before, trait)
+        sync.server.profile = msgspec.structs.replace(sync.profile, **{trait: known})
 
 
 def _filters(sync: Sync, head: Placed, status: str) -> Asking[str]:
@@ -74,7 +85,7 @@ def _filters(sync: Sync, head: Placed, status: str) -> Asking[str]:
     if not placed.jobs:
         return (yield from _shows_none(sync, head, status, len(listed)))
     told, shown = placed.told, len(placed.jobs)
-    if told == shown or shown >= min(sync.page_size, 100) or shown > len(listed):
+    if told == shown or shown >= min(sync.page_size, 100):
         return f"asked for {status} jobs, it shows {shown} of them and no others"
     if sync.profile.status_filter.contradictions:
         raise Contradiction("status_filter", "it shows fewer jobs than there are")
@@ -146,8 +157,7 @@ def _prove(sync: Sync, order: Order) -> Asking[Placed | None]:
     """The head, if pages from random places, the last one and then the head are each in order, and
     none begins newer than the one above it. Raises ``Contradiction``; None if all their times are
     the same."""
-    total = sync.progress.expected or 0
-    last = total - sync.page_size
+    last = int(min(sync.progress.expected or 0, sync.profile.most_offset)) - sync.page_size
     places = sorted(sync.rng.randrange(max(1, last)) for _ in range(2))
     places = [*places, last] if last > 0 else []
     above_at, met = float("inf"), dict[str, int]()
@@ -182,7 +192,7 @@ def _sorted_page(sync: Sync, order: Order, place: int) -> Asking[Placed]:
 
 def _also_by_submission(sync: Sync) -> Asking[bool]:
     """Whether the list can be had by submission as well: there ranks stand still."""
-    last = (sync.progress.expected or 0) - sync.page_size
+    last = int(min(sync.progress.expected or 0, sync.profile.most_offset)) - sync.page_size
     try:
         upper = yield from _sorted_page(sync, BY_SUBMISSION, max(0, last) // 2)
         lower = yield from _sorted_page(sync, BY_SUBMISSION, max(0, last))
@@ -198,22 +208,30 @@ def _also_by_submission(sync: Sync) -> Asking[bool]:
 
 def calibrate_depth(sync: Sync, head: Placed) -> Asking[None]:
     """How many jobs the server shows, of those that its total tells of; or whether it miscounts."""
-    total, listing = head.total or 0, head.listing
+    total = head.total or 0
+    shown = yield from _trying(sync, "depth", "unlimited", _depth(sync, head.listing, total))
+    if shown is None:
+        sync.found("total_count", NONE, f"it tells of {total} jobs, and the list ends before that")
+    else:
+        sync.found(
+            "depth", shown, f"of {total} jobs, it shows {'all' if shown == 'unlimited' else shown}"
+        )
+
+
+def _depth(sync: Sync, listing: Listing, total: int) -> Asking[str | None]:
+    """None if the list does not end where servers stop to show it: then the total is wrong."""
     windows = [window for window in WINDOWS if window < total]
     reached, beyond = 0, len(windows)
-    sync.found("depth", "unlimited", "being tried")
     while reached < beyond:
         middle = (reached + beyond) // 2
         shown = yield from _shows(sync, listing, windows[middle] - 1)
         reached, beyond = (middle + 1, beyond) if shown else (reached, middle)
+    if not total or (yield from _shows(sync, listing, total - 1)):
+        return "unlimited"
     window = windows[reached - 1] if reached else 0
-    sync.found("depth", UNKNOWN, "")
-    if (yield from _shows(sync, listing, total - 1)):
-        sync.found("depth", "unlimited", f"it shows all of {total} jobs")
-    elif window and not (yield from _shows(sync, listing, window)):
-        sync.found("depth", str(window), f"of {total} jobs, it shows {window}")
-    else:
-        sync.found("total_count", NONE, f"it tells of {total} jobs, and the list ends before that")
+    if window and not (yield from _shows(sync, listing, window)):
+        return str(window)
+    return None
 
 
 def _shows(sync: Sync, listing: Listing, place: int) -> Asking[bool]:

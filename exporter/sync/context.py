@@ -141,6 +141,8 @@ class Sync:
     """The server's time, as well as it is known."""
     collapse_confirmed: bool = False
     """Whether an earlier sync has seen the list, or the active jobs, collapse, too."""
+    moved_at: float = 0.0
+    """The server's time at the last sync that has seen a change."""
     overlapping: bool = True
     """Whether changes that may be stamped late are read once more."""
     overdue: bool = True
@@ -204,10 +206,7 @@ class Sync:
     @property
     def calm(self) -> bool:
         """Whether nothing has changed for so long that answers from the past say the same."""
-        newest_at = self.progress.newest_at
-        return not self.lag_seconds or (
-            newest_at is not None and self.now_at - newest_at > self.lag_seconds
-        )
+        return not self.lag_seconds or self.now_at - self.moved_at > self.lag_seconds
 
     @property
     def page_size(self) -> int:
@@ -324,15 +323,18 @@ class Sync:
             # Such a server refuses to look beyond its window, even if nothing is there.
             left = limit if total is None else max(1, total - offset)
             limit = min(limit, self.page_size if self.page_size > 1 else limit, left)
-        if offset + limit > depth and (listing.order is None or listing.order.sort_key is None):
-            limit = int(max(0, depth - offset))
-        elif offset + limit > depth:
-            mirrored, place = True, max(0, (total or 0) - offset - limit)
-        if not limit or place + limit > depth:
+        if offset + limit > depth:
+            from_end = listing.order is not None and listing.order.sort_key is not None
+            ahead = max(0, (total or 0) - offset - limit)
+            if from_end and ahead + limit <= depth:
+                mirrored, place = True, ahead
+            else:
+                limit = int(max(0, depth - offset))
+        if not limit:
             raise SyncError(
                 "depth",
                 f"the server shows no more than {self.profile.depth.value} jobs from"
-                f" {'either' if mirrored else 'the'} end of the list",
+                " either end of the list",
                 advice="Jobs beyond that cannot be counted: the history stays incomplete.",
             )
         query = JobListQuery(

@@ -42,6 +42,12 @@ class Doubted:
             self.since[job.uuid] = (job, now_at)
         return False
 
+    def end_by(self, jobs: Sequence[Job]) -> None:
+        """Another record of a job than the older one ends its time."""
+        for job in jobs:
+            if job.uuid in self.since and self.since[job.uuid][0] != job:
+                del self.since[job.uuid]
+
     def ripe(self, now_at: float, patience_seconds: float) -> list[Job]:
         """Those that are worth another look."""
         return [job for job, at in self.since.values() if not 0 <= now_at - at < patience_seconds]
@@ -84,13 +90,17 @@ class Intake:
 
     def take(self, jobs: Sequence[Job], *, audit: bool = False) -> list[Change]:
         """Apply records. With ``audit``, count those that a delta ought to have brought."""
+        if self.doubted.since:
+            self.doubted.end_by(jobs)
+        came = {}
         if self.window_from_at != float("-inf"):
+            came = {job.uuid: job for job in jobs}
             jobs = [self._as_wanted(job) for job in jobs]
         if self.also_mark is not None:
             self.also_mark.add_met_elsewhere(job.uuid for job in jobs)
         changes = self.ledger.apply(jobs, accept=self._accept)
         for old, new in changes:
-            for counted in transitions(old, new, began_at=self.began_at):
+            for counted in transitions(old, came.get(new.uuid, new), began_at=self.began_at):
                 if self.timed or counted.bucket is None:
                     self.ledger.tally(counted.key, seconds=counted.seconds, bucket=counted.bucket)
             if old is not None and new.modified_at and old.modified_at != new.modified_at:
@@ -164,8 +174,8 @@ def transitions(old: Job | None, new: Job, *, began_at: float) -> list[Counted]:
     A transition is counted once, also when several happened between the looks, and nothing that
     happened before the ledger began.
     """
-    if OUT_OF_WINDOW in (new.status, old.status if old else ""):
-        return []
+    if old is not None and old.status == OUT_OF_WINDOW:
+        old = old._replace(status="finished")  # in one end status or another
     found: list[Counted] = []
     if old is None and (new.submitted_at or new.modified_at or 0) >= began_at:
         found.append(Counted(TallyKey("submitted", new.queue, "")))

@@ -78,9 +78,10 @@ def read(
     if previous is not None:
         met.add(previous.uuids)
         offset = max(1, len(previous.jobs)) - 1 + previous.offset
-        if _ends(previous, sync.page_size, nothing_new=False):
+        if _ends(previous, 0, nothing_new=False):
             return _length(previous)
     steps_back = fruitless = restarts = 0
+    longest = len(previous.jobs) if previous is not None else 0
     while True:
         placed = yield from sync.ask(listing, offset, purpose)
         if previous is not None and not placed.jobs and placed.offset == previous.end:
@@ -92,7 +93,7 @@ def read(
             if steps_back > MOST_STEPS_BACK or restarts > FRUITLESS_STEPS_BACK:
                 raise SyncError("moving", "the pages of the list do not join: it moves too fast")
             continue
-        steps_back = 0
+        steps_back, longest = 0, max(longest, len(placed.jobs))
         nothing_new = all(met.has(uuid) for uuid in placed.uuids)
         fruitless = fruitless + 1 if nothing_new else 0
         if fruitless > MOST_FRUITLESS_PAGES + 2 * met.count // max(1, sync.page_size):
@@ -100,7 +101,7 @@ def read(
         met.add(placed.uuids)
         if on_page(placed):
             return None
-        if _ends(placed, sync.page_size, nothing_new=nothing_new and previous is not None):
+        if _ends(placed, longest, nothing_new=nothing_new and previous is not None):
             return _length(placed)
         previous = placed
         offset = max(placed.end - 1, placed.offset + 1 if len(placed.jobs) == 1 else 0)
@@ -113,15 +114,15 @@ def _length(last: Placed) -> int:
     return last.end if last.total is None else max(last.total, last.end)
 
 
-def _ends(placed: Placed, page_size: int, *, nothing_new: bool) -> bool:
+def _ends(placed: Placed, longest: int, *, nothing_new: bool) -> bool:
     """Whether the list certainly ends with a page: as its total says, or as nothing follows the jobs
-    that were met. A short page alone proves nothing."""
+    that were met, on a page shorter than the ``longest``. A short page alone proves nothing."""
     if not placed.jobs:
         return True
     # A page as long as was asked for proves nothing: a server may count up to a limit only.
     if placed.told == placed.end:
         return len(placed.jobs) < PAGE_LIMIT
-    return placed.total is None and nothing_new and len(placed.jobs) < min(placed.limit, page_size)
+    return placed.total is None and nothing_new and len(placed.jobs) < min(placed.limit, longest)
 
 
 def _joins(

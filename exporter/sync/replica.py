@@ -73,7 +73,7 @@ class Replica:
         self._collapse_at: float | None = None
         self._mismatches = 0
         self._mismatch_at: float | None = None
-        self._overlap_at = self._scan_at = 0.0
+        self._overlap_at = self._scan_at = self._moved_at = 0.0
         self._refreshed = False
         self._marks: Marks | None = None
         self._pairs: frozenset[tuple[str, str]] = frozenset()
@@ -243,6 +243,7 @@ class Replica:
             self._rng,
             now_at,
             collapse_confirmed=claimed_at is not None and now_at - claimed_at >= CONFIRMING_SECONDS,
+            moved_at=self._moved_at,
             overlapping=not 0 <= now_at - self._overlap_at < by_change.OVERLAP_SECONDS,
             overdue=mismatch_at is not None and now_at - mismatch_at >= lag_seconds,
         )
@@ -315,6 +316,8 @@ class Replica:
         for queue, user in pairs - self._pairs:
             self.ledger.note_activity(queue, user, sync.now_at)
         self.ledger.forget_activity(sync.now_at - RECENT_SECONDS)
+        if sync.intake.changes:
+            self._moved_at = sync.now_at
         sync.update(last_success_at=sync.now_at, profile=sync.profile)
         self._refreshed = True
 

@@ -7,6 +7,7 @@ whether as many jobs are in each active status, and whether a page at a random r
 from collections.abc import Mapping
 
 from exporter.errors import BudgetExhausted
+from exporter.model import END_STATUSES, OUT_OF_WINDOW
 from exporter.sync.asking import Asking, Contradiction, Purpose
 from exporter.sync.context import (
     BY_CHANGE,
@@ -38,7 +39,8 @@ BUSY_AUDIT_INTERVALS = 1.5
 """While the list moves a check sometimes needs a second look at its head; rarer ones make up for
 that."""
 MOST_ROUNDS = 3
-MOST_CHECKS = 4
+MOST_PROBES = 8
+MOST_CHECKS = 7
 
 COVER, PROBE, DOUBTED = "active", "probe", "doubted"
 
@@ -150,8 +152,10 @@ def checks_of(sync: Sync) -> tuple[str, ...]:
     doubted = (DOUBTED,) if sync.intake.doubted.since else ()
     if not sync.filters:
         return (COVER, PROBE, *doubted)
-    others = sync.ledger.active_statuses() - set(SWEPT_STATUSES)
-    return (*SWEPT_STATUSES, PROBE, *((COVER,) if others else ()), *doubted)
+    others = (COVER,) if sync.ledger.active_statuses() - set(SWEPT_STATUSES) else ()
+    counted = sync.profile.total_count.value == "filtered" and sync.progress.complete
+    ends = sorted(END_STATUSES) if counted and sync.progress.frontier_at is None else ()
+    return (*SWEPT_STATUSES, PROBE, *ends, *others, *doubted)
 
 
 def due_checks(
@@ -225,6 +229,8 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
 def _run(sync: Sync, order: Order, name: str) -> Asking[None]:
     if name == PROBE:
         yield from _probe(sync, order)
+    elif name in END_STATUSES:
+        yield from _check_end_status(sync, order, name)
     elif name == COVER:
         covered = SWEPT_STATUSES if sync.filters else ()
         moments = [
@@ -286,6 +292,24 @@ def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
     if sync.intake.corrections == before and sync.intake.settled and up_to_at is not None:
         unmoved = [job for job in found if job.status and changed_at(job) < up_to_at]
         sync.intake.correct("changed", len(unmoved))
+
+
+def _check_end_status(sync: Sync, order: Order, status: str) -> Asking[None]:
+    """Whether as many jobs have ended so. If not, although the total fits, one is missing and another
+    too much: a probe between them shows it."""
+    for _ in range(MOST_PROBES):
+        if sync.ledger.count_status(OUT_OF_WINDOW):
+            return
+        try:
+            placed = yield from sync.ask(Listing(order, status), 0, Purpose.AUDIT, limit=1)
+        except Contradiction:
+            return  # a word that the filter does not know
+        if placed.total in (None, sync.ledger.count_status(status)):
+            return
+        changes = sync.intake.changes
+        yield from close_head(sync, order)  # or has one ended just now?
+        if sync.intake.changes == changes:
+            yield from _probe(sync, order)
 
 
 def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:
