@@ -233,3 +233,85 @@ class TestZeros:
             cluster.turn()
         cluster.turn()
         assert ("lonely", "hermit") in cluster.ledger.activity()
+
+
+@pytest.mark.parametrize(
+    ("left", "sweep", "pages"),
+    [
+        (10**9, 3, 500),
+        (1_000, 3, 500),
+        (700, 3, 350),
+        (9, 3, 4),
+        (5, 3, 4),
+        (0, 3, 4),
+        (100, 60, 61),
+        (0, 10**4, 500),
+    ],
+)
+def test_a_catch_up_takes_half_of_what_is_left_or_what_a_sweep_would(
+    left: int, sweep: int, pages: int
+) -> None:
+    assert most_catch_up_pages(calls_left=left, sweep_calls=sweep) == pages
+
+
+def test_a_catch_up_leaves_half_of_the_calls_and_active_counts_are_right() -> None:
+    cluster = settled(2_000)
+    for _ in range(5_000):
+        cluster.now_at += 1
+        cluster.jobs.submit(cluster.now_at, queue="q", user="u")
+    cluster.jobs.delete([job.uuid for job in cluster.jobs.jobs() if job.status == "running"][::2])
+    calls_left = 60
+    cluster.allowance = lambda _: calls_left
+    before = cluster.calls
+    cluster.refresh()
+    assert not cluster.ledger.progress.read_through
+    assert cluster.calls - before <= 30 + 3 + sweep_cost_of(cluster)
+    for status in ("pending", "running"):
+        true = {key: n for key, n in cluster.true_counts().items() if key[0] == status}
+        assert {key: n for key, n in cluster.counted().items() if key[0] == status} == true
+
+
+def sweep_cost_of(cluster: PretendCluster) -> int:
+    active = Counter(job.status for job in cluster.jobs.jobs())
+    return sum(1 + active[status] // 99 for status in ("pending", "running"))
+
+
+@pytest.mark.parametrize(
+    ("dialect", "with_deletions"),
+    [
+        ("documented", False),
+        ("documented", True),
+        ("filters-ignored", False),
+        ("total-missing", True),
+    ],
+)
+def test_a_gap_after_a_long_outage_closes(
+    dialect: str, with_deletions: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More has changed than a catch-up reads: what lies between is read in the background."""
+    monkeypatch.setattr("exporter.sync.delta.MOST_CATCH_UP_PAGES", 50)
+    cluster = settled(2_000, dialect)
+    dice = Random(8)
+    uuids = [job.uuid for job in cluster.jobs.jobs()]
+    for _ in range(6_400):
+        cluster.now_at += 5
+        uuid = cluster.jobs.submit(cluster.now_at, queue="q", user="u")
+        cluster.jobs.start(uuid, cluster.now_at)
+        if dice.random() < 0.95:
+            cluster.jobs.end(uuid, cluster.now_at + 1)
+    if with_deletions:
+        cluster.jobs.delete(uuids[100:400])
+    cluster.now_at += 60
+    cluster.refresh()
+    assert not cluster.ledger.progress.read_through
+    active = {
+        key: n for key, n in cluster.true_counts().items() if key[0] in ("pending", "running")
+    }
+    if dialect != "filters-ignored":
+        assert {
+            k: n for k, n in cluster.counted().items() if k[0] in ("pending", "running")
+        } == active
+    for _ in range(13):
+        cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
+    assert cluster.ledger.progress.complete
