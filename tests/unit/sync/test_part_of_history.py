@@ -11,11 +11,16 @@ from math import log2
 import pytest
 
 from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, JobRow, Order, fill
+from exporter.sync.context import SyncSettings
 from tests.unit.sync.pretend import START_AT, PretendCluster
-from tests.unit.sync.settled import SETTINGS
+from tests.unit.sync.settled import (
+    SETTINGS,
+    TURNS_OF_AN_AUDIT_INTERVAL,
+    Traffic,
+    rest_for_one_audit_interval,
+)
 
 DAY = 86400.0
-TURNS_OF_AN_AUDIT_INTERVAL = 10
 
 
 def unread(

@@ -10,9 +10,10 @@ import pytest
 from exporter.errors import SyncError
 from exporter.model import JobListQuery, Page
 from exporter.simulator import DIALECTS, JobList, JobRow, fill
+from exporter.sync.replica import Replica
 from tests.unit.sync.adversary import some_jobs
 from tests.unit.sync.pretend import START_AT, PretendCluster
-from tests.unit.sync.settled import SETTINGS, Traffic
+from tests.unit.sync.settled import SETTINGS, Traffic, rest_for_one_audit_interval, settled
 
 TOTALS: dict[str, Callable[[Page, int], int]] = {
     "up to a limit": lambda page, total: min(total, 200),
