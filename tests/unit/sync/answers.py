@@ -1,9 +1,17 @@
 """Lists that move under a reader, and pages made of them by plain slicing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from random import Random
 
+import msgspec
+
+from exporter.ledger.store import open_ledger
 from exporter.model import Job, Page
+from exporter.profile import Profile
 from exporter.sync.asking import Ask, Asking, Finished, T, advance
+from exporter.sync.context import Server, Sync, SyncSettings
+from exporter.sync.intake import Intake
 
 AT = 1_700_000_000
 
@@ -58,3 +66,25 @@ def converse(asking: Asking[T], answer: Callable[[Ask], Page]) -> T:
         step = advance(asking, answer(step))
     assert isinstance(step, Finished)
     return step.value
+
+
+@contextmanager
+def a_sync(profile: Profile, jobs: Sequence[Job] = (), **progress: object) -> Iterator[Sync]:
+    """One sync of a ledger in memory that knows some jobs, in a transaction."""
+    ledger = open_ledger(None, "whose")
+    try:
+        with ledger.transaction():
+            ledger.apply(jobs)
+            ledger.progress = msgspec.structs.replace(ledger.progress, **progress)
+            intake = Intake(ledger, began_at=AT - 1000.0, now_at=AT + 100.0)
+            yield Sync(
+                ledger,
+                Server(profile),
+                intake,
+                SyncSettings(),
+                lambda _: 10**6,
+                Random(1),
+                AT + 100.0,
+            )
+    finally:
+        ledger.close()

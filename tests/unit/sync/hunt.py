@@ -36,9 +36,9 @@ from exporter.sync.context import SyncSettings
 from exporter.sync.replica import Replica
 from tests.unit.sync.adversary import TURNS_OF_LUCK, Adversary, some_jobs
 from tests.unit.sync.pretend import CLUSTER_ID, PretendCluster
+from tests.unit.sync.settled import TURNS_OF_AN_AUDIT_INTERVAL
 
 SETTINGS = SyncSettings(interval_seconds=60, audit_interval_seconds=600)
-TURNS_OF_AN_AUDIT_INTERVAL = 10
 MOST_FAILURES = 25
 ENOUGH_CALLS = 1000
 NAMES = (*sorted(DIALECTS), *sorted(DEPLOYMENTS), *("plausible",) * 60, *("curious",) * 20)

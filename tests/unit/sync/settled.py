@@ -4,12 +4,14 @@ from copy import deepcopy
 from functools import cache
 from random import Random
 
+from exporter.errors import SyncError
 from exporter.simulator import DEPLOYMENTS, DIALECTS, JobList, fill
 from exporter.sync.context import SyncSettings
 from exporter.sync.replica import Replica
 from tests.unit.sync.pretend import START_AT, PretendCluster
 
 SETTINGS = SyncSettings(interval_seconds=60, audit_interval_seconds=600)
+TURNS_OF_AN_AUDIT_INTERVAL = 10
 SERVERS = {**DIALECTS, **DEPLOYMENTS}
 
 
@@ -44,6 +46,17 @@ def settled(
     assert copy.counted() == copy.true_counts()
     assert copy.ledger.progress.complete
     return copy
+
+
+def rest_for_one_audit_interval(cluster: PretendCluster, *, doubts: int = 0) -> None:
+    """``doubts``: so many syncs may fail before what the server says is believed."""
+    failed = 0
+    for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+        try:
+            cluster.turn()
+        except SyncError:
+            failed += 1
+    assert failed <= doubts
 
 
 class Traffic:

@@ -20,9 +20,9 @@ from tests.unit.sync.adversary import (
     with_small_pages,
 )
 from tests.unit.sync.pretend import CLUSTER_ID, PretendCluster
+from tests.unit.sync.settled import TURNS_OF_AN_AUDIT_INTERVAL
 
 SETTINGS = SyncSettings(interval_seconds=60, audit_interval_seconds=600)
-TURNS_OF_AN_AUDIT_INTERVAL = 10
 
 
 class ReplicaMachine(RuleBasedStateMachine):

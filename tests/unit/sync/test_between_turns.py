@@ -10,10 +10,9 @@ from exporter.simulator import DIALECTS, JobList, JobRow, Order, fill
 from exporter.sync.asking import Ask, Asking, Finished, Purpose, advance
 from exporter.sync.context import SyncSettings
 from tests.unit.sync.pretend import START_AT, PretendCluster, plenty
-from tests.unit.sync.settled import SETTINGS, Traffic, settled
+from tests.unit.sync.settled import SETTINGS, TURNS_OF_AN_AUDIT_INTERVAL, Traffic, settled
 
 DAY = 86400.0
-TURNS_OF_AN_AUDIT_INTERVAL = 10
 WHOLE = SETTINGS
 WINDOWED = replace(SETTINGS, history_seconds=120 * DAY)
 """The lists here are shorter, so the counts must be the same; but no total can be compared."""

@@ -1,5 +1,6 @@
 """Reading the head of the list down to what is known, and no further."""
 
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from random import Random
@@ -8,10 +9,12 @@ import pytest
 
 from exporter.errors import RefusedError, SyncError
 from exporter.model import JobListQuery, Page
+from exporter.profile import Profile, Trait
+from exporter.sync import by_change
+from tests.unit.ledger.made import run_of
+from tests.unit.sync.answers import a_sync
 from tests.unit.sync.pretend import PretendCluster
-from tests.unit.sync.settled import Traffic, settled
-
-TURNS_OF_AN_AUDIT_INTERVAL = 10
+from tests.unit.sync.settled import TURNS_OF_AN_AUDIT_INTERVAL, Traffic, settled
 
 
 def refresh(cluster: PretendCluster, seconds: float = 60) -> int:
@@ -233,3 +236,77 @@ class TestZeros:
             cluster.turn()
         cluster.turn()
         assert ("lonely", "hermit") in cluster.ledger.activity()
+
+
+class TestALongGap:
+    """More has changed than is read at once: what lies between is read in the background."""
+
+    @pytest.mark.parametrize(
+        ("left", "swept", "pages"),
+        [
+            (10**9, 100, 500),
+            (700, 100, 350),
+            (5, 100, 4),
+            (0, 100, 4),
+            (100, 990, 50),
+            (0, 990, 12),
+        ],
+    )
+    def test_half_of_what_is_left_is_read_or_what_a_sweep_would(
+        self, left: int, swept: int, pages: int
+    ) -> None:
+        profile = Profile(status_filter=Trait("both"), page_size=Trait("100"))
+        with a_sync(profile, run_of(swept, "running")) as sync:
+            sync.allowance = lambda _: left
+            assert by_change._most_pages(sync) == pages
+            sync.found("status_filter", "none", "")
+            assert by_change._most_pages(sync) == by_change.MOST_PAGES
+
+    def test_the_active_counts_are_right_and_half_of_the_calls_are_left(self) -> None:
+        cluster = settled(2_000)
+        for _ in range(5_000):
+            cluster.now_at += 1
+            cluster.jobs.submit(cluster.now_at, queue="q", user="u")
+        running = [job.uuid for job in cluster.jobs.jobs() if job.status == "running"]
+        cluster.jobs.delete(running[::3])
+        cluster.allowance = lambda _: 60
+        before = cluster.calls
+        cluster.refresh()
+        assert not cluster.ledger.progress.complete
+        active = Counter(job.status for job in cluster.jobs.jobs())
+        sweep = sum(1 + active[status] // 99 for status in ("pending", "running"))
+        assert cluster.calls - before <= 30 + 3 + sweep
+        assert cluster.active_is_right()
+
+    @pytest.mark.parametrize(
+        ("dialect", "with_deletions"),
+        [
+            ("documented", False),
+            ("documented", True),
+            ("filters-ignored", False),
+            ("total-whole", True),
+        ],
+    )
+    def test_it_closes(
+        self, dialect: str, with_deletions: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(by_change, "MOST_PAGES", 50)
+        cluster = settled(2_000, dialect)
+        dice = Random(8)
+        uuids = [job.uuid for job in cluster.jobs.jobs()]
+        for _ in range(6_400):
+            cluster.now_at += 5
+            uuid = cluster.jobs.submit(cluster.now_at, queue="q", user="u")
+            cluster.jobs.start(uuid, cluster.now_at)
+            if dice.random() < 0.95:
+                cluster.jobs.end(uuid, cluster.now_at + 1)
+        if with_deletions:
+            cluster.jobs.delete(uuids[100:400])
+        cluster.now_at += 60
+        cluster.refresh()
+        assert not cluster.ledger.progress.complete
+        assert cluster.active_is_right() or not cluster.ledger.progress.active_known
+        for _ in range(13):
+            cluster.turn()
+        assert cluster.counted() == cluster.true_counts()
+        assert cluster.ledger.progress.complete

@@ -16,9 +16,9 @@ from exporter.sync.context import SyncSettings
 from exporter.sync.replica import Replica
 from tests.unit.sync.living import Living, account_of
 from tests.unit.sync.pretend import CLUSTER_ID, START_AT, PretendCluster
+from tests.unit.sync.settled import TURNS_OF_AN_AUDIT_INTERVAL
 
 SETTINGS = SyncSettings(interval_seconds=60, audit_interval_seconds=600)
-TURNS_OF_AN_AUDIT_INTERVAL = 10
 
 
 def cluster_with(

@@ -8,10 +8,9 @@ import pytest
 from exporter.model import JobListQuery, Page
 from exporter.simulator import DIALECTS, JobList, JobRow, fill
 from tests.unit.sync.pretend import START_AT, PretendCluster
-from tests.unit.sync.settled import SETTINGS, Traffic, settled
+from tests.unit.sync.settled import SETTINGS, TURNS_OF_AN_AUDIT_INTERVAL, Traffic, settled
 
 EMPTY = tuple(name for name, dialect in DIALECTS.items() if dialect.unmatched_statuses)
-TURNS_OF_AN_AUDIT_INTERVAL = 10
 
 
 def match_nothing(cluster: PretendCluster, until_at: float = float("inf")) -> None:

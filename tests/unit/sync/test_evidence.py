@@ -1,11 +1,6 @@
 """What pages prove about a server, and what they only may."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from exporter.ledger.records import Progress
-from exporter.model import Job, Page
 from exporter.sync.evidence import (
     after_page,
     by_last_change,
@@ -17,6 +12,11 @@ from exporter.sync.evidence import (
     submitted_at,
     unsorted,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.ledger.records import Progress
+from exporter.model import Job, Page
 from tests.unit.sync.answers import AT, numbered
 
 

@@ -11,11 +11,16 @@ from math import log2
 import pytest
 
 from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, JobRow, Order, fill
+from exporter.sync.context import SyncSettings
 from tests.unit.sync.pretend import START_AT, PretendCluster
-from tests.unit.sync.settled import SETTINGS
+from tests.unit.sync.settled import (
+    SETTINGS,
+    TURNS_OF_AN_AUDIT_INTERVAL,
+    Traffic,
+    rest_for_one_audit_interval,
+)
 
 DAY = 86400.0
-TURNS_OF_AN_AUDIT_INTERVAL = 10
 
 
 def unread(
@@ -184,3 +189,85 @@ def test_a_suspended_job_that_is_deleted_behind_the_edge_is_missed() -> None:
         cluster.turn()
     assert cluster.counted()["suspended", "held", "u"] == 0
     assert cluster.ledger.progress.distrusted_times == 0
+
+
+class TestWindow:
+    """Only a part of the history is wanted: ``collection.history`` of 30d, or none."""
+
+    @pytest.mark.parametrize(
+        "dialect", ["documented", "sort-ignored", "filters-ignored", "total-missing"]
+    )
+    @pytest.mark.parametrize("history_seconds", [30 * 86400.0, 0.0])
+    def test_the_ledger_is_bounded_and_its_counts_are_right(
+        self, dialect: str, history_seconds: float
+    ) -> None:
+        settings = replace(SETTINGS, history_seconds=history_seconds)
+        listed = JobList()
+        fill(listed, 1_500, active=60, now_at=START_AT - 5)
+        cluster = PretendCluster(DIALECTS[dialect], settings, jobs=listed)
+        traffic = Traffic(cluster)
+        for _ in range(8):
+            traffic.pass_by(10)
+            cluster.turn()
+        rest_for_one_audit_interval(cluster)
+        assert cluster.ledger.progress.complete
+        oldest_at = cluster.now_at - max(history_seconds, 3600)
+        wanted = {
+            job.uuid
+            for job in cluster.jobs.jobs()
+            if job.status in ("pending", "running") or job.modified_at >= oldest_at
+        }
+        uuids = [job.uuid for job in cluster.jobs.jobs()]
+        assert cluster.ledger.known(uuids).keys() == wanted
+        assert cluster.ledger.size == len(wanted) < 1_500
+
+    @pytest.mark.parametrize("history_seconds", [30 * 86400.0, 0.0])
+    def test_time_alone_makes_jobs_leave(self, history_seconds: float) -> None:
+        settings = replace(SETTINGS, history_seconds=history_seconds)
+        cluster = settled_in_window(settings)
+        before = cluster.ledger.size
+        for _ in range(5):
+            cluster.turn(86400.0)
+        oldest_at = cluster.now_at - max(history_seconds, 3600)
+        wanted = [
+            job
+            for job in cluster.jobs.jobs()
+            if job.status in ("pending", "running") or job.modified_at >= oldest_at
+        ]
+        assert cluster.ledger.size == len(wanted)
+        assert cluster.ledger.size < before or history_seconds == 0
+
+    def test_a_deletion_within_the_window_is_found(self) -> None:
+        cluster = settled_in_window(replace(SETTINGS, history_seconds=30 * 86400.0))
+        uuids = [
+            job.uuid
+            for job in sorted(cluster.jobs.jobs(), key=lambda job: job.modified_at)
+            if job.status == "finished"
+        ]
+        cluster.jobs.delete(uuids[-200:-150])
+        for _ in range(200):
+            cluster.turn()
+            if not cluster.ledger.known(uuids[-200:-150]):
+                break
+        assert not cluster.ledger.known(uuids[-200:-150])
+
+    def test_a_running_job_is_known_however_long_it_has_run(self) -> None:
+        settings = replace(SETTINGS, history_seconds=0.0)
+        cluster = settled_in_window(settings)
+        uuid = next(job.uuid for job in cluster.jobs.jobs() if job.status == "running")
+        for _ in range(4):
+            cluster.turn(40 * 86400.0)
+        assert cluster.ledger.known([uuid])[uuid].status == "running"
+        cluster.jobs.end(uuid, cluster.now_at)
+        cluster.turn()
+        assert cluster.ledger.known([uuid])[uuid].status == "finished"
+
+
+def settled_in_window(settings: SyncSettings) -> PretendCluster:
+    listed = JobList()
+    fill(listed, 3_000, active=60, now_at=START_AT - 5)
+    cluster = PretendCluster(DOCUMENTED, settings, jobs=listed)
+    for _ in range(5):
+        cluster.turn()
+    assert cluster.ledger.progress.complete
+    return cluster

@@ -3,8 +3,8 @@
 import logging
 
 import pytest
-
 from exporter.sync.telling import Rarely
+
 from tests.unit.sync.test_poller import polled
 
 

@@ -10,9 +10,10 @@ import pytest
 from exporter.errors import SyncError
 from exporter.model import JobListQuery, Page
 from exporter.simulator import DIALECTS, JobList, JobRow, fill
+from exporter.sync.replica import Replica
 from tests.unit.sync.adversary import some_jobs
 from tests.unit.sync.pretend import START_AT, PretendCluster
-from tests.unit.sync.settled import SETTINGS, Traffic
+from tests.unit.sync.settled import SETTINGS, Traffic, rest_for_one_audit_interval, settled
 
 TOTALS: dict[str, Callable[[Page, int], int]] = {
     "up to a limit": lambda page, total: min(total, 200),
@@ -142,3 +143,99 @@ def test_a_total_of_filtered_answers_that_hides_deletions_is_found_out_by_the_en
     for _ in range(10):
         cluster.turn()
     assert cluster.counted() == cluster.true_counts()
+
+
+class TestATotalThatCountsSomethingElse:
+    """Deleted jobs, perhaps."""
+
+    @pytest.mark.parametrize("count", [60, 500])
+    @pytest.mark.parametrize("beyond", [-37, 1, 37, 5_000])
+    @pytest.mark.parametrize("there", ["documented", "sort-ignored", "nothing-honoured"])
+    def test_a_total_that_counts_something_else(self, there: str, beyond: int, count: int) -> None:
+        """Deleted jobs too, perhaps: it is wrong by as much for the whole list at every call."""
+        cluster = counting_something_else(there, beyond, count)
+        traffic = Traffic(cluster)
+        for _ in range(4):
+            traffic.pass_by(3)
+            with suppress(SyncError):
+                cluster.turn()
+        cluster.jobs.delete(
+            [next(job.uuid for job in cluster.jobs.jobs() if job.status == "exited")]
+        )
+        rest_for_one_audit_interval(cluster, doubts=3)
+        rest_for_one_audit_interval(cluster)
+        assert cluster.counted() == cluster.true_counts()
+
+    @pytest.mark.parametrize("there", ["documented", "sort-ignored", "nothing-honoured"])
+    def test_such_a_total_is_looked_at_again_and_no_sync_fails_for_it(self, there: str) -> None:
+        cluster = counting_something_else(there, 37, 500)
+        for _ in range(20):
+            with suppress(SyncError):
+                cluster.turn()
+        cluster.replica = Replica(cluster.ledger, SETTINGS, Random(0))  # as after a restart
+        traffic = Traffic(cluster)
+        looks = set()
+        for _ in range(7):
+            for _ in range(10):
+                traffic.pass_by(3)
+                cluster.turn(120)
+            rest_for_one_audit_interval(cluster)
+            assert cluster.counted() == cluster.true_counts()
+            assert cluster.ledger.progress.expected is None
+            looks.add(cluster.ledger.progress.totals_ignored_times)
+        assert looks == {1, 2, 3}
+        cluster.distort = lambda page: page
+        cluster.turn(86400)
+        cluster.turn()
+        assert cluster.ledger.progress.totals_ignored_times == 0
+        assert cluster.ledger.progress.expected == len(cluster.jobs)
+        assert cluster.counted() == cluster.true_counts()
+
+    @pytest.mark.parametrize("there", ["documented", "sort-ignored", "nothing-honoured"])
+    def test_a_total_that_is_right_is_believed_against_pages_that_are_cut_short(
+        self, there: str
+    ) -> None:
+        cluster = settled(600, there)
+        dice = Random(4)
+
+        def cut(page: Page) -> Page:
+            length = dice.randrange(len(page.jobs) + 1) if dice.random() < 0.7 else len(page.jobs)
+            return Page(page.jobs[:length], page.total_count, page.server_time_at)
+
+        cluster.distort = cut
+        for _ in range(30):
+            with suppress(SyncError):
+                cluster.turn()
+                assert cluster.counted() == cluster.true_counts()
+            assert cluster.ledger.progress.totals_ignored_times == 0
+
+    def test_an_empty_list_with_a_total_stays_a_failure(self) -> None:
+        """Nothing tells whether the total or the emptiness is wrong."""
+        cluster = settled(600)
+        known = cluster.counted()
+        cluster.distort = lambda page: Page((), 600, page.server_time_at)
+        for _ in range(30):
+            with pytest.raises(SyncError):
+                cluster.turn()
+        assert cluster.counted() == known
+
+    @pytest.mark.parametrize("count", [60, 500])
+    def test_one_whole_look_reads_such_a_list_too(self, count: int) -> None:
+        cluster = counting_something_else("documented", 37, count)
+        cluster.full_look()
+        assert cluster.counted() == cluster.true_counts()
+
+
+def counting_something_else(dialect: str, beyond: int, count: int) -> PretendCluster:
+    listed = JobList()
+    fill(listed, count, active=count // 10, now_at=START_AT - 5)
+    cluster = PretendCluster(DIALECTS[dialect], SETTINGS, jobs=listed)
+
+    def distorted(page: Page) -> Page:
+        total = page.total_count
+        if total is not None and total >= len(cluster.jobs):
+            total += beyond
+        return Page(page.jobs, total, page.server_time_at)
+
+    cluster.distort = distorted
+    return cluster

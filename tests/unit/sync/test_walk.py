@@ -6,14 +6,14 @@ from random import Random
 
 import msgspec
 import pytest
+from exporter.sync.evidence import by_last_change
+from exporter.sync.walk import SeenInMemory, Step, Walk, run_to_end
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import SyncError
 from exporter.ledger.records import Progress
 from exporter.model import Job, Page
-from exporter.sync.evidence import by_last_change
-from exporter.sync.walk import SeenInMemory, Step, Walk, run_to_end
 from tests.unit.sync.answers import AT, MovingList, converse, made, numbered
 
 TOTALS: dict[str, Callable[[int], int | None]] = {

@@ -1,0 +1,185 @@
+"""What no change of the head shows is found by a few paid checks, soon and for little."""
+
+from itertools import pairwise
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.errors import BudgetExhausted
+from exporter.model import JobListQuery
+from exporter.profile import Profile, Trait
+from exporter.sync.verify import COVER, DOUBTED, PROBE, checks_of, due_checks
+from tests.unit.ledger.made import AT, job
+from tests.unit.sync.answers import a_sync
+from tests.unit.sync.pretend import PretendCluster
+from tests.unit.sync.settled import (
+    TURNS_OF_AN_AUDIT_INTERVAL,
+    rest_for_one_audit_interval,
+    settled,
+)
+
+
+class TestDue:
+    NAMES = ("pending", "running", PROBE)
+
+    def due(
+        self, checked_at: dict[str, float], *, now_at: float = 10_000.0, quiet: bool = False
+    ) -> list[str]:
+        return due_checks(
+            self.NAMES,
+            checked_at,
+            now_at=now_at,
+            interval_seconds=480,
+            busy_interval_seconds=660,
+            quiet=quiet,
+        )
+
+    def test_at_first_all_are(self) -> None:
+        assert self.due({}, quiet=True) == list(self.NAMES)
+        assert self.due({}) == ["pending"]
+
+    def test_while_the_list_moves_they_take_turns(self) -> None:
+        now_at, ran = 10_000.0, []
+        checked_at: dict[str, float] = {}
+        for _ in range(200):
+            for name in self.due(checked_at, now_at=now_at):
+                checked_at[name] = now_at
+                ran.append((name, now_at))
+            now_at += 60
+        names = [name for name, _ in ran]
+        assert names[:6] == [*self.NAMES, *self.NAMES]
+        gaps = {later - earlier for (_, earlier), (_, later) in pairwise(ran)}
+        assert gaps == {660.0}
+
+    def test_at_rest_each_is_due_within_the_interval(self) -> None:
+        checked_at = {"pending": 9_000.0, "running": 9_600.0, PROBE: 9_900.0}
+        assert self.due(checked_at, quiet=True) == ["pending"]
+        assert self.due(checked_at) == []
+
+    def test_what_ran_in_the_future_is_due(self) -> None:
+        """A clock was wrong for a moment, this machine's or the cloud's."""
+        assert self.due(dict.fromkeys(self.NAMES, 1e10), quiet=True) == list(self.NAMES)
+        assert len(self.due(dict.fromkeys(self.NAMES, 1e10))) == 1
+
+    @given(
+        checked=st.dictionaries(st.sampled_from(NAMES), st.floats(0, 10_000)),
+        quiet=st.booleans(),
+    )
+    def test_the_oldest_goes_first(self, checked: dict[str, float], quiet: bool) -> None:
+        due = self.due(checked, quiet=quiet)
+        times = [checked.get(name, 0.0) for name in due]
+        assert times == sorted(times)
+        assert all(10_000 - at >= 480 for at in times)
+        assert len(due) <= (3 if quiet else 1)
+
+    @pytest.mark.parametrize(
+        ("filters", "statuses", "doubted", "names"),
+        [
+            ("both", ("pending", "finished"), False, ("pending", "running", PROBE)),
+            ("both", ("suspended",), False, ("pending", "running", PROBE, COVER)),
+            ("both", (), True, ("pending", "running", PROBE, DOUBTED)),
+            ("none", (), False, (COVER, PROBE)),
+            ("none", ("suspended",), True, (COVER, PROBE, DOUBTED)),
+        ],
+    )
+    def test_which_make_sense(
+        self, filters: str, statuses: tuple[str, ...], doubted: bool, names: tuple[str, ...]
+    ) -> None:
+        profile = Profile(status_filter=Trait(filters))
+        with a_sync(profile) as sync:
+            jobs = [job(n, status) for n, status in enumerate(statuses)]
+            sync.ledger.apply(jobs)
+            if doubted:
+                sync.intake.doubted.stands(job(1), AT, 45.0)
+            assert checks_of(sync) == names
+
+
+def change_without_a_trace(cluster: PretendCluster, kind: str, dice: Random) -> None:
+    """A change of status that leaves ``modified_time``, and the length of the list, as they were."""
+    at = cluster.now_at
+    statuses = {
+        "start": ("pending", "running"),
+        "end": ("running", "finished"),
+        "cancel": ("pending", "cancelled"),
+        "requeue": ("running", "pending"),
+        "suspend": ("running", "suspended"),
+        "revive": ("finished", "running"),
+    }
+    old, new = statuses[kind]
+    fitting = [job.uuid for job in cluster.jobs.jobs() if job.status == old]
+    for uuid in dice.sample(fitting, 3):
+        cluster.jobs.edit(uuid, at, status=new, moves_modified=False)
+
+
+class TestUnmovedChanges:
+    @pytest.mark.parametrize(
+        ("dialect", "kind"),
+        [
+            *(("documented", kind) for kind in ("start", "end", "cancel", "requeue", "suspend")),
+            ("filters-ignored", "end"),
+            ("total-whole", "cancel"),
+            ("total-missing", "start"),
+        ],
+    )
+    def test_they_are_right_within_one_audit_interval(self, kind: str, dialect: str) -> None:
+        cluster = settled(1_003, dialect)
+        change_without_a_trace(cluster, kind, Random(2))
+        rest_for_one_audit_interval(cluster)
+        assert cluster.counted() == cluster.true_counts()
+
+    @pytest.mark.parametrize("kind", ["start", "end"])
+    @pytest.mark.parametrize("calls", [2, 3])
+    def test_an_audit_without_calls_leaves_the_sync_as_it_is(self, kind: str, calls: int) -> None:
+        """It has looked at a page, wants to look on, and the budget has no call for it."""
+        cluster = settled(2_000)
+        change_without_a_trace(cluster, kind, Random(2))
+        cut = 0
+        for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+            left = calls
+
+            def spend(_: JobListQuery) -> None:
+                nonlocal left, cut
+                left -= 1
+                if left < 0:
+                    cut += 1
+                    raise BudgetExhausted("budget", "used up", until_at=0.0, advice="")
+
+            cluster.before_call = spend
+            size = cluster.ledger.size
+            cluster.now_at += 60
+            cluster.refresh()
+            assert cluster.ledger.size == size
+        assert cut
+        cluster.before_call = lambda query: None
+        rest_for_one_audit_interval(cluster)
+        assert cluster.counted() == cluster.true_counts()
+
+    def test_they_are_counted_as_corrections(self) -> None:
+        cluster = settled(2_000)
+        change_without_a_trace(cluster, "end", Random(2))
+        corrected = 0
+        for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+            corrected += cluster.turn().corrections.get("changed", 0)
+        assert corrected >= 1
+
+    def test_a_server_that_does_it_always_is_not_believed(self) -> None:
+        cluster = settled(2_000)
+        for seed in range(2):
+            change_without_a_trace(cluster, "end", Random(seed))
+            rest_for_one_audit_interval(cluster)
+            assert cluster.counted() == cluster.true_counts()
+        assert cluster.refresh().strategy != "delta"
+
+    @pytest.mark.parametrize("field", ["queue", "user"])
+    def test_an_active_job_that_is_moved_to_another_name_is_found_in_time(self, field: str) -> None:
+        """Beyond what is promised within one interval: statuses alone are counted."""
+        cluster = settled(2_000)
+        uuid = next(job.uuid for job in cluster.jobs.jobs() if job.status == "running")
+        cluster.jobs.edit(uuid, cluster.now_at, **{field: "elsewhere"})
+        for _ in range(200):
+            cluster.turn()
+            if cluster.counted() == cluster.true_counts():
+                break
+        assert cluster.counted() == cluster.true_counts()
