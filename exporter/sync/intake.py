@@ -63,7 +63,8 @@ class Intake:
     now_at: float
     """The server's time now, as well as it is known."""
     doubted: Doubted = field(default_factory=Doubted)
-    lag_seconds: float = 0.0
+    patience_seconds: float = PATIENCE_SECONDS
+    """How long an older record must stand."""
     window_from_at: float = float("-inf")
     """Ended jobs that changed before this are not wanted: they are known, and not shown."""
     settled: bool = False
@@ -82,11 +83,6 @@ class Intake:
     """The new stamps of known jobs that this sync has seen change."""
     stale_seconds: float = 0.0
     """How far the answers of this sync were behind what is known, as older records show."""
-
-    @property
-    def patience_seconds(self) -> float:
-        """How long an older record must stand."""
-        return max(PATIENCE_SECONDS, self.lag_seconds)
 
     def take(self, jobs: Sequence[Job], *, audit: bool = False) -> list[Change]:
         """Apply records. With ``audit``, count those that a delta ought to have brought."""

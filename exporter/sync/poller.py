@@ -9,6 +9,7 @@ import msgspec
 from exporter.api.budget import Demand
 from exporter.errors import ApiError, BudgetExhausted, StateError, Stopped, SyncError
 from exporter.ledger.store import Ledger
+from exporter.profile import UNKNOWN
 from exporter.snapshot import ClusterSnapshot, ClusterState, SyncFailure
 from exporter.sync.background import Background
 from exporter.sync.calling import Caller, PollerParts
@@ -221,7 +222,8 @@ class Poller:
         """What a sync costs: known at once when the way changes or grows dearer, else smoothed."""
         before = self._state.strategy
         replica = self._keeping.replica
-        if before is None and replica is not None and replica.ledger.progress.newest_at is None:
+        unknown = replica is None or replica.ledger.progress.profile.order.value == UNKNOWN
+        if before is None and strategy == "sweep" and unknown:
             calls = min(calls, 3)  # the first sync is dearer than those that follow by delta
         if strategy != before or (strategy != "delta" and calls > self._cost):
             self._cost = float(calls)

@@ -34,7 +34,7 @@ from exporter.sync.context import (
     newest_first,
     submitted_at,
 )
-from exporter.sync.intake import RECENT_SECONDS, Doubted, Intake
+from exporter.sync.intake import PATIENCE_SECONDS, RECENT_SECONDS, Doubted, Intake
 from exporter.sync.reconcile import begin, fill
 from exporter.sync.verify import interval_at_rest
 
@@ -226,7 +226,9 @@ class Replica:
             began_at=progress.began_at if progress.began_at is not None else INFINITE,
             now_at=now_at,
             doubted=self._doubted,
-            lag_seconds=lag_seconds,
+            patience_seconds=max(
+                lag_seconds, min(PATIENCE_SECONDS, self.settings.audit_interval_seconds / 4)
+            ),
             settled=progress.complete,
             timed=self._server.profile.zone.value != UNKNOWN or self.settings.zone_configured,
             known_up_to_at=up_to_at,

@@ -151,6 +151,7 @@ def config_of(
     key_id: str = KEY_ID,
     secret: str = SECRET,
     zone: str = "jinan1a",
+    timezone: str = "UTC",
     **more: Any,
 ) -> dict[str, Any]:
     """A configuration with one account; ``clusters`` are ids, or names with their ids."""
@@ -166,7 +167,7 @@ def config_of(
             }
         ],
         "clusters": [
-            {"name": name, "cluster_id": cluster_id, "zone": zone}
+            {"name": name, "cluster_id": cluster_id, "zone": zone, "timezone": timezone}
             for name, cluster_id in named.items()
         ],
         "collection": {
