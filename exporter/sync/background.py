@@ -3,6 +3,7 @@
 import logging
 
 from exporter.errors import ApiError, RefusedError, StateError, SyncError
+from exporter.model import Page
 from exporter.sync.asking import Ask, Asking, Finished, advance
 from exporter.sync.calling import Caller, PollerParts
 from exporter.sync.keeping import Keeping
@@ -63,8 +64,12 @@ class Background:
             _, asking, ask = self._going_on
             if self._caller.allowance(ask.purpose) < 1:
                 return False
-            page = self._caller.call(ask)
-            self._next(replica, asking, advance(asking, page))
+            answer: Page | ApiError
+            try:
+                answer = self._caller.call(ask)
+            except RefusedError as error:
+                answer = error  # it may know another way, or do without
+            self._next(replica, asking, advance(asking, answer))
         except (ApiError, SyncError) as error:
             self._failed(error)
             return False
