@@ -10,6 +10,7 @@ from exporter.api.payload import decode_page
 from exporter.errors import ApiError, SyncError
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import END_STATUSES, JobListQuery, Page, hidden
+from exporter.profile import Profile
 from exporter.simulator import Cloud, Dialect, JobList
 from exporter.simulator.dialect import DOCUMENTED
 from exporter.sync.asking import Allowance, Ask, Asking, Purpose, advance
@@ -57,6 +58,11 @@ class PretendCluster:
     def jobs(self) -> JobList:
         """The truth."""
         return self.cluster.jobs
+
+    @property
+    def profile(self) -> Profile:
+        """What the replica knows of the server, also by a sync that has just failed."""
+        return self.replica._server.profile
 
     def list_jobs(self, query: JobListQuery) -> Page:
         """One call, as the real client would decode it."""

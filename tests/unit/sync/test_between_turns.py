@@ -206,7 +206,7 @@ class TestAGapThatATimeWithoutOrderLeaves:
         for _ in range(3):
             assert background.turn() == {}
         assert not cluster.ledger.progress.read_through
-        assert cluster.ledger.progress.distrusted_times == 0
+        assert cluster.profile.order.contradictions == 0
         self.read_it(background)
 
     def test_another_such_time_does_not_close_it(
@@ -243,7 +243,7 @@ class TestAGapThatATimeWithoutOrderLeaves:
             assert background.turn() == {}
         assert cluster.ledger.progress.read_through
         assert is_right(cluster)
-        assert cluster.ledger.progress.distrusted_times == 0
+        assert cluster.profile.order.contradictions == 0
         assert cluster.calls - before <= 40
 
 

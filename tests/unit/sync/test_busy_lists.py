@@ -65,7 +65,7 @@ def assert_only_deleted(cluster: PretendCluster, deleted: Sequence[str]) -> None
     cluster.jobs.delete(deleted)
     corrections = turns(cluster, TURNS_OF_AN_AUDIT_INTERVAL)
     assert corrections == {"deleted": len(deleted)}
-    assert cluster.ledger.progress.distrusted_times == 0
+    assert cluster.profile.order.contradictions == 0
     assert cluster.counted() == cluster.true_counts()
 
 
@@ -256,7 +256,7 @@ class TestDeletionsGoOnWhileTheyAreSearched:
         cluster.jobs.delete(left)
         turns(cluster, TURNS_OF_AN_AUDIT_INTERVAL)
         assert cluster.counted() == cluster.true_counts()
-        assert cluster.ledger.progress.distrusted_times == 0
+        assert cluster.profile.order.contradictions == 0
 
     def test_the_oldest(self) -> None:
         cluster = settled(1_500)
@@ -288,7 +288,7 @@ def test_a_job_that_starts_while_its_status_is_audited_has_not_changed_unseen() 
 
     cluster.between_calls = one_starts_and_two_are_submitted
     assert turns(cluster, 60) == {}
-    assert cluster.ledger.progress.distrusted_times == 0
+    assert cluster.profile.order.contradictions == 0
 
 
 def test_a_long_list_may_be_looked_at_twice_by_one_whole_look() -> None:

@@ -94,7 +94,7 @@ def test_a_filter_that_worked_may_match_nothing_some_day(dialect: str) -> None:
         cluster.turn()
     assert cluster.counted() == cluster.true_counts()
     assert cluster.ledger.progress.filters == "ignored"
-    assert cluster.ledger.progress.distrusted_times == 0
+    assert cluster.profile.order.contradictions == 0
 
 
 @pytest.mark.parametrize("dialect", ["documented", "sort-ignored", "total-missing"])

@@ -286,5 +286,5 @@ def test_a_job_that_has_left_a_crowded_second_is_forgotten(dialect: str) -> None
     for _ in range(10):
         cluster.turn()
     assert cluster.counted() == cluster.true_counts()
-    assert cluster.ledger.progress.distrusted_times == 0
+    assert cluster.profile.order.contradictions == 0
     assert calls_of_a_turn(cluster) == 1

@@ -54,7 +54,8 @@ def test_nothing_wrong_is_shown_of_a_list_at_rest(there: str, counted: str, coun
         with suppress(SyncError):
             cluster.turn()
         assert shown_is_right(cluster)
-    assert cluster.ledger.progress.complete
+    # Two hundred may be all that a server shows of a longer list.
+    assert cluster.ledger.progress.complete or count == 200
 
 
 @pytest.mark.parametrize("counted", TOTALS)
@@ -89,7 +90,7 @@ def test_a_list_of_exactly_one_page_costs_one_call_once_it_is_known() -> None:
 def test_a_total_of_filtered_answers_alone_may_be_wrong_from_the_first_or_some_day(
     there: str, more: int, from_turn: int
 ) -> None:
-    """Kept in a cache of the server's, say. It is done without, and costs little."""
+    """Kept in a cache of the server's, say. It is done without, and costs less than a scan a turn."""
     listed = JobList()
     some_jobs(listed, 600, Random(3))
     dialect = replace(DIALECTS[there], page_cap=20)
@@ -106,13 +107,13 @@ def test_a_total_of_filtered_answers_alone_may_be_wrong_from_the_first_or_some_d
     for turn in range(24):
         if turn < 16:
             traffic.pass_by(3)
-        cluster.turn()
+        with suppress(SyncError):
+            cluster.turn()
     assert cluster.counted() == cluster.true_counts()
     calls = cluster.calls
-    for _ in range(20):
-        cluster.turn()
-    dearest = 40 if there == "sort-ignored" else 4  # calls a turn
-    assert cluster.calls - calls <= 20 * dearest
+    rest_for_one_audit_interval(cluster, doubts=1)
+    rest_for_one_audit_interval(cluster)
+    assert cluster.calls - calls <= 20 * (600 / 19)
 
 
 def test_a_total_of_filtered_answers_that_hides_deletions_is_found_out_by_the_end_of_its_list() -> (
@@ -140,15 +141,14 @@ def test_a_total_of_filtered_answers_that_hides_deletions_is_found_out_by_the_en
     cluster.jobs.delete(waiting[10:12])
     cluster.list_jobs = count_two_more  # type: ignore[method-assign]
     assert cluster.counted() != cluster.true_counts()
-    for _ in range(10):
-        cluster.turn()
+    rest_for_one_audit_interval(cluster, doubts=2)
     assert cluster.counted() == cluster.true_counts()
 
 
 class TestATotalThatCountsSomethingElse:
     """Deleted jobs, perhaps."""
 
-    @pytest.mark.parametrize("count", [60, 500])
+    @pytest.mark.parametrize("count", [60, 503])
     @pytest.mark.parametrize("beyond", [-37, 1, 37, 5_000])
     @pytest.mark.parametrize("there", ["documented", "sort-ignored", "nothing-honoured"])
     def test_a_total_that_counts_something_else(self, there: str, beyond: int, count: int) -> None:
@@ -167,27 +167,29 @@ class TestATotalThatCountsSomethingElse:
         assert cluster.counted() == cluster.true_counts()
 
     @pytest.mark.parametrize("there", ["documented", "sort-ignored", "nothing-honoured"])
-    def test_such_a_total_is_looked_at_again_and_no_sync_fails_for_it(self, there: str) -> None:
-        cluster = counting_something_else(there, 37, 500)
+    def test_it_is_looked_at_again_more_and_more_rarely(self, there: str) -> None:
+        cluster = counting_something_else(there, 37, 503)
         for _ in range(20):
             with suppress(SyncError):
                 cluster.turn()
         cluster.replica = Replica(cluster.ledger, SETTINGS, Random(0))  # as after a restart
         traffic = Traffic(cluster)
-        looks = set()
-        for _ in range(7):
-            for _ in range(10):
-                traffic.pass_by(3)
-                cluster.turn(120)
-            rest_for_one_audit_interval(cluster)
-            assert cluster.counted() == cluster.true_counts()
-            assert cluster.ledger.progress.expected is None
-            looks.add(cluster.ledger.progress.totals_ignored_times)
-        assert looks == {1, 2, 3}
+        looks = []
+        for turn in range(24 * 6):
+            traffic.pass_by(3)
+            try:
+                cluster.turn(600)
+            except SyncError:
+                looks.append(turn)
+        assert cluster.profile.total_count.value == "none"
+        assert 2 <= len(looks) <= 6
+        assert looks[-1] - looks[-2] > looks[1] - looks[0]
+        rest_for_one_audit_interval(cluster, doubts=1)
+        assert cluster.counted() == cluster.true_counts()
         cluster.distort = lambda page: page
         cluster.turn(86400)
-        cluster.turn()
-        assert cluster.ledger.progress.totals_ignored_times == 0
+        rest_for_one_audit_interval(cluster, doubts=1)
+        assert cluster.profile.total_count.value in ("filtered", "unknown")
         assert cluster.ledger.progress.expected == len(cluster.jobs)
         assert cluster.counted() == cluster.true_counts()
 
@@ -207,7 +209,7 @@ class TestATotalThatCountsSomethingElse:
             with suppress(SyncError):
                 cluster.turn()
                 assert cluster.counted() == cluster.true_counts()
-            assert cluster.ledger.progress.totals_ignored_times == 0
+            assert cluster.profile.total_count.value != "none"
 
     def test_an_empty_list_with_a_total_stays_a_failure(self) -> None:
         """Nothing tells whether the total or the emptiness is wrong."""
@@ -219,7 +221,7 @@ class TestATotalThatCountsSomethingElse:
                 cluster.turn()
         assert cluster.counted() == known
 
-    @pytest.mark.parametrize("count", [60, 500])
+    @pytest.mark.parametrize("count", [60, 503])
     def test_one_whole_look_reads_such_a_list_too(self, count: int) -> None:
         cluster = counting_something_else("documented", 37, count)
         cluster.full_look()
