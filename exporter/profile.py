@@ -17,8 +17,10 @@ UNKNOWN = "unknown"
 NONE = "none"
 CHEAP = frozenset({"depth", "page_size"})
 """Traits without which no call can be made well: they are found anew at once, always."""
-NONE_PAUSE_SECONDS = 3600.0
-"""After so long it is tried again whether the server has what it did not have."""
+LESSER = frozenset({NONE, "submission", "default"})
+"""Values with which syncs are dearer."""
+LESSER_PAUSE_SECONDS = 3600.0
+"""After so long it is tried again whether the server has better; doubled if it had, and lost it."""
 WINDOWS = (200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 1_000_000)
 """How many jobs of a list servers are known to show, or might."""
 ASSUMED_ZONE_SECONDS = 8 * 3600
@@ -72,9 +74,12 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     def found(self, name: TraitName, value: str, evidence: str, now_at: float) -> "Profile":
         """With a trait as calibration has found it."""
         known: Trait = getattr(self, name)
-        if known.value == value != NONE:
+        if known.value == value and value not in LESSER:
             return self
-        retry_at = now_at + NONE_PAUSE_SECONDS if value == NONE else known.retry_at
+        retry_at = known.retry_at
+        if value in LESSER:
+            pause = LESSER_PAUSE_SECONDS * 2 ** min(known.contradictions, _MOST_DOUBLINGS)
+            retry_at = now_at + min(pause, LONGEST_PAUSE_SECONDS)
         trait = Trait(value, evidence, now_at, retry_at, known.contradictions)
         return msgspec.structs.replace(self, **{name: trait})
 
@@ -97,7 +102,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         trait: Trait = getattr(self, name)
         # A retry further away than the longest pause was written by a clock that was wrong.
         waits = 0 < trait.retry_at - now_at <= LONGEST_PAUSE_SECONDS
-        return trait.value in (UNKNOWN, NONE) and not waits
+        return trait.value in (UNKNOWN, *LESSER) and not waits
 
     @property
     def lag_seconds(self) -> float:

@@ -211,7 +211,9 @@ def calibrate_depth(sync: Sync, head: Placed) -> Asking[None]:
     total = head.total or 0
     shown = yield from _trying(sync, "depth", "unlimited", _depth(sync, head.listing, total))
     if shown is None:
-        sync.found("total_count", NONE, f"it tells of {total} jobs, and the list ends before that")
+        evidence = f"it tells of {total} jobs, and the list ends before that"
+        sync.server.profile = sync.profile.contradicted("total_count", evidence, sync.now_at, 0.0)
+        sync.found("total_count", NONE, evidence)
     else:
         sync.found(
             "depth", shown, f"of {total} jobs, it shows {'all' if shown == 'unlimited' else shown}"

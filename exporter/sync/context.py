@@ -151,6 +151,8 @@ class Sync:
     """The head of the list, as this sync has seen it last."""
     still: bool = False
     """Whether it was the same when it was looked at once more."""
+    left: dict[str, str] = field(default_factory=dict)
+    """Jobs that were set aside, and the status that they have left."""
     mixed: bool = False
     """Whether some times carry their zone, and others do not."""
     longest_page: int = 0
@@ -227,6 +229,11 @@ class Sync:
         """Whether the ledger has as many jobs as the list."""
         return self.ledger.size + self.progress.unread == self.progress.expected
 
+    @property
+    def last_place(self) -> int:
+        """Where the last job of the list stands."""
+        return max(0, (self.progress.expected or 0) - 1)
+
     def pages_for(self, jobs: int) -> int:
         """Calls to read so many jobs, about."""
         return max(1, -(-jobs // max(1, min(PAGE_LIMIT, self.page_size) - 1)))
@@ -274,6 +281,12 @@ class Sync:
         if following.jobs:
             size = len(placed.jobs)
             raise Contradiction("page_size", f"a page has {size} jobs, and others follow it")
+        if not placed.offset and not placed.jobs:
+            raise SyncError(
+                "payload",
+                f"the server says that there are {placed.total} jobs, and sends none",
+                advice="The cloud is in trouble, or its API has changed; if it lasts, report it.",
+            )
         trait: TraitName = "depth" if placed.offset else "total_count"
         raise Contradiction(
             trait, f"the list ends after {placed.end} jobs, and says that it has {placed.total}"

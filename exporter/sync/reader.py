@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from exporter.errors import SyncError
-from exporter.model import PAGE_LIMIT
+from exporter.model import PAGE_LIMIT, Job
 from exporter.profile import WINDOWS, TraitName
 from exporter.sync.asking import Asking, CollapseUnconfirmed, Contradiction, Purpose
 from exporter.sync.context import Listing, Placed, Sync, collapsed
@@ -158,11 +158,17 @@ def read_whole(
 ) -> Asking[int]:
     """Read a list until as many jobs were met as it has; returns how many. Raises ``Contradiction``
     if its total says otherwise for long."""
-    strict, fruitless = True, 0
+    strict, fruitless, end = True, 0, 0
+
+    def on_each(placed: Placed) -> bool:
+        nonlocal end
+        end = placed.end
+        return on_page(placed)
+
     for _ in range(MOST_ROUNDS):
         met_before = met.count
         try:
-            jobs = yield from read(sync, listing, on_page, met, purpose=purpose, strict=strict)
+            jobs = yield from read(sync, listing, on_each, met, purpose=purpose, strict=strict)
         except SyncError as error:
             if error.reason != "moving" or not strict:
                 raise
@@ -177,7 +183,9 @@ def read_whole(
         fruitless = fruitless + 1 if met.count == met_before else 0
         if fruitless >= FRUITLESS_ROUNDS:
             break
-    trait: TraitName = "total_count" if listing.status is None else "status_filter"
+    # A list that ends where as many have been met as stand before it is whole: its total is wrong.
+    whole = listing.status is None or met.count >= end
+    trait: TraitName = "total_count" if whole else "status_filter"
     raise Contradiction(trait, f"of {jobs} jobs that it tells of, {met.count} can be read")
 
 
@@ -218,14 +226,15 @@ def sweep(sync: Sync, status: str, purpose: Purpose = Purpose.FRESH) -> Asking[N
         jobs = yield from read_whole(sync, listing, met, on_page, purpose)
         if collapsed(known, met.count):
             raise CollapseUnconfirmed(f"{status} jobs", known, met_before)
-    changed_before_at = sync.now_at - sync.lag_seconds
-    sync.ledger.leave(
-        status,
-        lambda job: (
-            met.has(job.uuid)
-            or bool(sync.lag_seconds and (job.modified_at or 0) >= changed_before_at)
-        ),
-    )
+    changed_before_at = sync.now_at - sync.lag_seconds if sync.lag_seconds else float("inf")
+
+    def stays(job: Job) -> bool:
+        if met.has(job.uuid) or (job.modified_at or 0) >= changed_before_at:
+            return True
+        sync.left[job.uuid] = status
+        return False
+
+    sync.ledger.leave(status, stays)
 
 
 def _learn_what_totals_count(sync: Sync, status: str, last: Placed, jobs: int) -> None:

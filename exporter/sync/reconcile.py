@@ -91,8 +91,10 @@ def boundaries(placed: Placed, order: Order) -> list[Boundary]:
 def examine(sync: Sync, order: Order, placed: Placed) -> list[Boundary]:
     """Make the ledger equal to a page, and return the boundaries between which it now is. Known
     jobs between them that are not on it are suspected to be gone."""
-    sync.take(placed, audit=True)
     found = boundaries(placed, order)
+    frontier_at = sync.progress.frontier_at
+    all_known = frontier_at is None or (found and found[-1].at >= frontier_at)
+    sync.take(placed, audit=bool(all_known))
     if len(found) >= 2:
         sync.suspect_absent(order, found[0].at - 1, found[-1].at, placed)
     return found
@@ -284,16 +286,33 @@ def _advance(sync: Sync, order: Order, lowest: Boundary) -> None:
 
 
 def look_at(sync: Sync, order: Order, moments: Sequence[int], purpose: Purpose) -> Asking[None]:
-    """The pages on which jobs of these moments stand, which are given newest first. All jobs in
-    front of them must be known."""
+    """The pages on which jobs of these moments stand, which are given newest first."""
     seen_down_to_at: float = INFINITE
+    frontier_at = sync.progress.frontier_at
     for at in moments:
         if at >= seen_down_to_at:
             continue
         if not sync.may(purpose):
             return
         offset = max(0, sync.ledger.count_between(INFINITE, at + 1, by=order.column) - 1)
+        if frontier_at is not None and at < frontier_at:
+            offset = yield from _find(sync, order, at, offset, purpose)
         seen_down_to_at = yield from _look_from(sync, order, at, offset, purpose)
+
+
+def _find(sync: Sync, order: Order, at: int, above: int, purpose: Purpose) -> Asking[int]:
+    """A place in front of the jobs of a moment, and less than a page; where not all that stand in
+    front are known, by leaps that grow and then by halving."""
+    below: int | None = None
+    leap = sync.page_size
+    while below is None or below - above > max(1, sync.page_size // 2):
+        offset = above + leap if below is None else (above + below) // 2
+        placed = yield from sync.ask(Listing(order), min(offset, sync.last_place), purpose)
+        if placed.jobs and order.moment(placed.jobs[0]) > at and offset < sync.last_place:
+            above, leap = offset, 2 * leap
+        else:
+            below = offset
+    return max(0, above - sync.page_size // 4)  # the jobs may have moved up meanwhile
 
 
 def _look_from(sync: Sync, order: Order, at: int, offset: int, purpose: Purpose) -> Asking[float]:

@@ -44,6 +44,8 @@ CONFIRMING_SECONDS = 5.0
 """A claim that much of the list is gone is believed if it still stands after so long."""
 MOST_MISMATCHES = 3
 """After so many syncs in a row whose total could not be explained, the order is found anew."""
+MOST_LESSONS = 3
+"""How often a look at the whole list may begin again, because the server is not as it seemed."""
 CHEAP_PAGES = 20
 """A list of no more pages is rather scanned than its order proven first."""
 
@@ -159,7 +161,16 @@ class Replica:
             raise Contradiction("order", "the total stays unexplained")
 
     def full_look(self, now_at: float) -> Asking[Refreshed]:
-        """Read the whole list once, whatever it costs."""
+        """Read the whole list once, whatever it costs, and whatever it teaches on the way."""
+        for _ in range(MOST_LESSONS):
+            try:
+                return (yield from self._full_look(now_at))
+            except Contradiction as contradiction:
+                self.ledger.restore_suspects()
+                self._weaken(contradiction.trait, contradiction.evidence, now_at)
+        return (yield from self._full_look(now_at))
+
+    def _full_look(self, now_at: float) -> Asking[Refreshed]:
         sync = self._sync(now_at, lambda _: 0)
         head = yield from self._read_head(sync)
         if (yield from _is_whole(sync, head)):
@@ -199,10 +210,11 @@ class Replica:
         sync.update(profile=sync.profile)
 
     def _calibrate_order(self, sync: Sync) -> Asking[None]:
+        before = sync.order
         head = yield from calibrate_order(sync)
         if head is None and sync.profile.order.value == "unknown":
             self._weaken("order", "nothing proves an order yet", sync.now_at)
-        elif head is not None and sync.order is not None:
+        elif head is not None and sync.order is not None and sync.order is not before:
             begin(sync, sync.order, head)
 
     def _scan(self, sync: Sync) -> Asking[None]:
@@ -331,7 +343,8 @@ def _is_whole(sync: Sync, head: Placed) -> Asking[bool]:
     if head.total is not None:
         if head.total != size:
             return False
-        if size < PAGE_LIMIT:
+        known = len(sync.ledger.known(head.uuids)) == size == sync.ledger.size
+        if size < PAGE_LIMIT or known:
             return True
     elif size >= sync.page_size > 1 and sync.progress.complete and sync.ledger.size > size:
         return False

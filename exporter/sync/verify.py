@@ -283,11 +283,9 @@ def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
     yield from close_head(sync, order)  # most of those set aside have left it since the last look
     if not sync.calm:
         return
-    aside = {job.uuid: order.moment(job) for job in sync.ledger.in_status("")}
+    aside = [job.uuid for job in sync.ledger.in_status("")]
     yield from resolve_aside(sync, order)
     found = sync.ledger.known(aside).values()
-    if any(job.status == status and order.moment(job) == aside[job.uuid] for job in found):
-        raise Contradiction("status_filter", f"it hides a job that is {status}")
     up_to_at = sync.intake.known_up_to_at
     if sync.intake.corrections == before and sync.intake.settled and up_to_at is not None:
         unmoved = [job for job in found if job.status and changed_at(job) < up_to_at]
@@ -343,8 +341,13 @@ def find_aside(sync: Sync, order: Order) -> Asking[None]:
 
 def resolve_aside(sync: Sync, order: Order) -> Asking[None]:
     """Look where they stood: they stand there, or are gone."""
-    moments = sorted((order.moment(job) for job in sync.ledger.in_status("")), reverse=True)
+    aside = {job.uuid: job for job in sync.ledger.in_status("")}
+    moments = sorted((order.moment(job) for job in aside.values()), reverse=True)
     yield from look_at(sync, order, moments, Purpose.AUDIT)
+    for uuid, job in sync.ledger.known(aside).items():
+        unmoved = changed_at(job) == changed_at(aside[uuid])
+        if job.status == sync.left.get(uuid) and unmoved and sync.calm:
+            raise Contradiction("status_filter", f"it hides a job that is {job.status}")
 
 
 def _probe(sync: Sync, order: Order) -> Asking[None]:
