@@ -81,9 +81,13 @@ def _catch_up(sync: Sync, head: Placed) -> Asking[bool]:
 
 
 def _take_tail(sync: Sync, placed: Placed) -> int:
-    """Take a page in; how many jobs at its end have changed."""
+    """Take a page in; how many jobs at its end have changed, of those that were to be known."""
     changed = {change.new.uuid for change in sync.intake.take(placed.jobs)}
-    return sum(job.uuid in changed for job in placed.jobs[-UNCHANGED_TAIL:])
+    known_from_at = sync.progress.frontier_at or 0
+    return sum(
+        job.uuid in changed and changed_at(job) >= known_from_at
+        for job in placed.jobs[-UNCHANGED_TAIL:]
+    )
 
 
 def _noted(sync: Sync, lowest_at: float, *, joined: bool) -> bool:
