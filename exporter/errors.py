@@ -5,6 +5,7 @@
     ExporterError
     ├── ConfigError             the configuration cannot be used; has all problems at once
     ├── StateError              the state directory cannot be used (in use, not writable, foreign)
+    │   ├── StateInUse          another exporter runs on it
     │   ├── LedgerUnreadable    a ledger is damaged, foreign, of another version or another cluster
     │   └── LedgerUnwritable    its disk is full or read-only
     ├── Stopped                 the daemon is stopping; unwinds a sync, is no failure
@@ -54,6 +55,10 @@ class ConfigError(ExporterError):
 
 class StateError(ExporterError):
     """The state directory or a file in it cannot be used."""
+
+
+class StateInUse(StateError):  # noqa: N818 - says what is the matter
+    """Another exporter runs on the directory."""
 
 
 class LedgerUnreadable(StateError):  # noqa: N818 - says what is the matter

@@ -60,12 +60,17 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "--strict", action="store_true", help="exit with 2, too, if something is perhaps not meant"
     )
 
-    collect = add("collect", "look once at every cluster, whole, and print the counts")
+    collect = add("collect", "look once at every cluster and print its active jobs")
     _add_config_file(collect)
     _add_shard(collect)
     collect.add_argument(
         "--cluster", dest="clusters", action="append", default=[], metavar="NAME",
         help="only this cluster; may be given again",
+    )  # fmt: skip
+    collect.add_argument(
+        "--full", action="store_true",
+        help="read the whole lists, unless that is more calls than are left; what is read is kept in "
+        "state.path for the daemon, if none is at work",
     )  # fmt: skip
     collect.add_argument(
         "--format", choices=("table", "prometheus"), default="table",

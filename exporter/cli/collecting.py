@@ -1,11 +1,11 @@
-"""``collect``: one full look at every cluster, shown as a table or as exposition text."""
+"""``collect``: one look at the clusters, shown as a table or as exposition text."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Literal, Protocol, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.measure import Measurement
 from rich.progress import (
@@ -28,40 +28,41 @@ from exporter.snapshot import ClusterSnapshot, ClusterState
 from exporter.web.negotiation import Format
 from exporter.web.rendering import encode, render
 
+if TYPE_CHECKING:  # else its import would come before the command's
+    from exporter.daemon import Collected, Progressing
+
 SHOWN_STATUSES = ("pending", "running", "finished", "exited", "cancelled")
 MOST_QUEUES = 10
 """Queues of one cluster that the table shows, those with the most active jobs."""
+MOST_NAMES = 3
+"""Clusters that are named where the same is the matter with all of them."""
 
 _WIDTH_OF_A_FILE = 160
 
 
-class Progressing(Protocol):
-    """Told, while a cluster is read, how far it is."""
-
-    def __call__(self, cluster_name: str, jobs_known: int, jobs_expected: int | None) -> None:
-        """``jobs_expected`` is None while it cannot be told."""
-        ...
-
-
-def collect(config: Config, clusters: Sequence[str], form: Literal["table", "prometheus"]) -> int:
+def collect(
+    config: Config, clusters: Sequence[str], form: Literal["table", "prometheus"], *, full: bool
+) -> int:
     """Look, print to standard output, and give the exit code: 1 if any cluster failed."""
     from exporter import daemon
 
-    config = chosen(config, clusters)
-    with progress_on(sys.stderr) as progressing:
-        states = daemon.collect(config, progressing)
+    names = chosen(config, clusters)
+    with progress_on(sys.stderr, wanted=full) as progressing:
+        collected = daemon.collect(config, names, full=full, progressing=progressing)
+    states = collected.states
     if form == "prometheus":
         sys.stdout.buffer.write(encode(exposition_text(states)))
     else:
         write_table(states, sys.stdout)
+        sys.stdout.writelines(f"{line}\n" for line in cost_lines(collected))
     sys.stdout.flush()
     for line in failure_lines(states):
         sys.stderr.write(line + "\n")
     return 0 if all(state.up for state in states.values()) else 1
 
 
-def chosen(config: Config, clusters: Sequence[str]) -> Config:
-    """The configuration with only the named clusters; all of them when none is named.
+def chosen(config: Config, clusters: Sequence[str]) -> list[str]:
+    """The named clusters; all of them when none is named.
 
     Raises ``ConfigError`` for a name that the configuration does not have.
     """
@@ -74,8 +75,7 @@ def chosen(config: Config, clusters: Sequence[str]) -> Config:
     ]  # fmt: skip
     if problems:
         raise ConfigError(problems)
-    kept = tuple(each for each in config.clusters if not clusters or each.name in clusters)
-    return replace(config, clusters=kept)
+    return [name for name in known if not clusters or name in clusters]
 
 
 def exposition_text(states: Mapping[str, ClusterState]) -> str:
@@ -102,22 +102,50 @@ def write_table(states: Mapping[str, ClusterState], stream: TextIO) -> None:
             several = len(queues) > MOST_QUEUES
             shown = f" (the busiest {MOST_QUEUES} of {len(queues)})" if several else ""
             console.print(f"\n{one_line(name)}: active jobs by queue{shown}")
-            console.print(_queues_table(queues[:MOST_QUEUES]))
+            complete = state.snapshot.history_complete
+            console.print(_queues_table(queues[:MOST_QUEUES], complete=complete))
+
+
+def cost_lines(collected: "Collected") -> list[str]:
+    """What the whole lists would cost, where only the active jobs were looked at."""
+    costs = collected.whole_calls
+    if not costs:
+        return []
+    width = max(cell_len(one_line(name)) for name in costs)
+    lines = ["", "Ended jobs are counted by reading the whole list, which --full does:"]
+    lines += [
+        f"  {set_cell_size(one_line(name), width)}  {_cost(collected.states[name], calls)}"
+        for name, calls in costs.items()
+    ]
+    return lines + [
+        f"  account {one_line(quota.account)}: {max(0, quota.allowed - quota.used):,.0f} of the"
+        f" {quota.allowed:,.0f} calls of its share are left"
+        for quota in collected.quotas
+    ]
+
+
+def _cost(state: ClusterState, calls: int | None) -> str:
+    if calls is None or state.snapshot is None:
+        return "how many calls cannot be told: the server does not say how long its list is"
+    return f"{state.snapshot.history_expected or 0:,} jobs in some {calls:,} calls"
 
 
 def failure_lines(states: Mapping[str, ClusterState]) -> list[str]:
-    """What went wrong with which cluster, and what to do about it."""
-    lines = []
+    """What went wrong with which clusters, and what to do about it; the same once."""
+    alike: dict[tuple[str, str, str, str], list[str]] = {}
     for name, state in states.items():
-        if state.up:
-            continue
-        failure = state.failure
-        if failure is None:
-            lines.append(f"{one_line(name)}: not looked at")
-            continue
-        lines.append(f"{one_line(name)}: {failure.reason}: {one_line(failure.message)}")
-        if failure.advice:
-            lines.append(f"    what to do: {one_line(failure.advice)}")
+        if not state.up:
+            failure = state.failure
+            what = (failure.reason, failure.message, failure.advice) if failure else ("", "", "")
+            alike.setdefault((state.identity.account, *what), []).append(name)
+    lines = []
+    for (account, reason, message, advice), names in alike.items():
+        who = ", ".join(map(one_line, names))
+        if len(names) > MOST_NAMES:
+            who = f"account {one_line(account)}, {len(names)} clusters"
+        lines.append(f"{who}: " + (f"{reason}: {one_line(message)}" if reason else "not looked at"))
+        if advice:
+            lines.append(f"    what to do: {one_line(advice)}")
     return lines
 
 
@@ -136,7 +164,7 @@ def _clusters_table(states: Mapping[str, ClusterState]) -> Table:
         table.add_row(
             _text(name),
             *(_count(jobs, status, snapshot) for status in SHOWN_STATUSES),
-            f"{other:,}",
+            f"{other:,}" if snapshot.history_complete else "-",
             f"{cores.get('running', 0):,}",
             f"{cores.get('pending', 0):,}",
             _longest_wait(snapshot),
@@ -154,7 +182,7 @@ def _busiest_queues(snapshot: ClusterSnapshot) -> list[tuple[str, dict[str, int]
     return sorted(active.items(), key=lambda item: (-sum(item[1].values()), item[0]))
 
 
-def _queues_table(queues: Sequence[tuple[str, Mapping[str, int]]]) -> Table:
+def _queues_table(queues: Sequence[tuple[str, Mapping[str, int]]], *, complete: bool) -> Table:
     table = Table()
     table.add_column("queue", overflow="fold")
     for heading in ("pending", "running", "other"):
@@ -162,7 +190,9 @@ def _queues_table(queues: Sequence[tuple[str, Mapping[str, int]]]) -> Table:
     for queue, jobs in queues:
         pending, running = jobs.get("pending", 0), jobs.get("running", 0)
         other = sum(jobs.values()) - pending - running
-        table.add_row(_text(queue), f"{pending:,}", f"{running:,}", f"{other:,}")
+        table.add_row(
+            _text(queue), f"{pending:,}", f"{running:,}", f"{other:,}" if complete else "-"
+        )
     return table
 
 
@@ -197,7 +227,7 @@ def _text(name: str) -> Text:
 
 
 @contextmanager
-def progress_on(stream: TextIO) -> Iterator[Progressing]:
+def progress_on(stream: TextIO, *, wanted: bool = True) -> Iterator["Progressing"]:
     """A bar for each cluster that is being read; nothing where nobody looks."""
     progress = Progress(
         TextColumn("{task.description}", markup=False),
@@ -206,7 +236,7 @@ def progress_on(stream: TextIO) -> Iterator[Progressing]:
         TextColumn("jobs"),
         TimeElapsedColumn(),
         console=Console(file=stream),
-        disable=not stream.isatty(),
+        disable=not (wanted and stream.isatty()),
     )
     tasks: dict[str, TaskID] = {}
 

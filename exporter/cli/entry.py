@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -18,6 +19,9 @@ DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; ``arguments`` without the program's name. Gives the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show is no error
+            stream.reconfigure(errors="replace")
     namespace = parse_arguments(list(sys.argv[1:] if arguments is None else arguments))
     run = _COMMANDS[namespace.command]
     try:
@@ -88,7 +92,7 @@ def _collect(namespace: argparse.Namespace) -> int:
     set_up_logging(namespace.log_level, namespace.log_format, redactor)
     config = select(load_config(namespace.config_file, os.environ), namespace.shard)
     redactor.learn(account.secret_access_key.reveal() for account in config.accounts)
-    return collect(config, namespace.clusters, namespace.format)
+    return collect(config, namespace.clusters, namespace.format, full=namespace.full)
 
 
 @_ended_by_sigterm()

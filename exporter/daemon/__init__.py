@@ -3,10 +3,11 @@
 accounts  what the clusters of one account share
 watch     the pollers of all clusters
 service   ``serve``: signals, the web side, reloads
-once      ``collect``: one look, no daemon
+once      ``collect``: one look at the clusters, no daemon
+looking   one look at one cluster
 """
 
-from exporter.daemon.once import collect
+from exporter.daemon.once import Collected, Progressing, collect
 from exporter.daemon.service import serve
 
-__all__ = ["collect", "serve"]
+__all__ = ["Collected", "Progressing", "collect", "serve"]

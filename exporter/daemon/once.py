@@ -1,76 +1,229 @@
-"""``collect``: one look at every cluster, and no daemon."""
+"""``collect``: one look at the clusters, and no daemon."""
 
-import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeVar
 
-from exporter.api.client import ClusterJobs
+from exporter.api.budget import Demand
 from exporter.clock import SystemClock
-from exporter.config import ClusterConfig, Config
-from exporter.daemon.accounts import cluster_calls, open_account, publisher_of, sync_settings
-from exporter.errors import ApiError, SyncError
+from exporter.collector import AccountQuota
+from exporter.config import ClusterConfig, Config, format_duration
+from exporter.daemon.accounts import (
+    Account,
+    cluster_calls,
+    open_account,
+    publisher_of,
+    sync_settings,
+)
+from exporter.daemon.looking import CONTACT_CALLS, Look, Seen, calls_for
+from exporter.errors import ApiError, StateError, StateInUse, SyncError
 from exporter.ledger.directory import StateDirectory
-from exporter.ledger.store import open_ledger
+from exporter.ledger.store import Ledger
 from exporter.logs import Redactor
 from exporter.snapshot import ClusterState, SyncFailure
-from exporter.sync.asking import Ask, advance
-from exporter.sync.replica import Replica
 from exporter.telemetry import Telemetry
 
-Progressing = Callable[[str, int, int | None], None]
+ACCOUNT_REASONS = frozenset(
+    {"authentication", "budget", "clock", "connection", "licence", "quota", "redirect", "tls"}
+)
+"""What fails for one cluster of an account fails for all: the others are not asked."""
 
 
-def collect(config: Config, progressing: Progressing) -> Mapping[str, ClusterState]:
-    """Look once at every cluster, whole. A state for each, with the failure where there is one.
+T = TypeVar("T")
 
-    It keeps nothing but the count of calls, which it shares with a daemon on the same state.
+
+class Progressing(Protocol):
+    """Told, while a cluster is read, how far it is."""
+
+    def __call__(self, cluster_name: str, jobs_known: int, jobs_expected: int | None) -> None:
+        """``jobs_expected`` is None while it cannot be told."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What was seen of the clusters."""
+
+    states: Mapping[str, ClusterState]
+    """With the failure, where there is one; not ``tried`` where another one made it pointless."""
+    whole_calls: Mapping[str, int | None]
+    """What the whole list of a cluster would cost, where it was not read; None: nobody can tell."""
+    quotas: Sequence[AccountQuota]
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    failure: SyncFailure
+    tried: bool = True
+
+
+def collect(
+    config: Config, names: Sequence[str], *, full: bool, progressing: Progressing
+) -> Collected:
+    """Look once at the named clusters.
+
+    Calls are counted together with those of a daemon on the same state. What a full look reads is
+    kept there, unless a daemon is at work, which needs nothing of it and whose calls are left to it.
     """
-    clock = SystemClock()
-    state = StateDirectory(config.state.path)
-    accounts = {}
-    for each in config.accounts:
-        accounts[each.name] = open_account(each, state, Telemetry(), clock, Redactor())
-    states = {}
-    for cluster in config.clusters:
-        calls = cluster_calls(accounts[cluster.account].client, cluster)
-        states[cluster.name] = _look(config, cluster, calls, clock, progressing)
-    return states
+    look = _Collection(config, names, progressing)
+    if not full:
+        outcomes = look.each(look.clusters, lambda cluster: look.looks[cluster.name].active())
+        return look.collected(outcomes, _costs(outcomes))
+    with ExitStack() as stack:
+        return look.collected(look.whole(stack), {})
 
 
-def _look(
-    config: Config,
-    cluster: ClusterConfig,
-    calls: ClusterJobs,
-    clock: SystemClock,
-    progressing: Progressing,
-) -> ClusterState:
-    started_at = clock.now_at()
-    ledger = open_ledger(None, cluster.name)
-    settings = sync_settings(config, cluster)
-    asking = Replica(ledger, settings, random.Random()).full_look(started_at)  # noqa: S311
-    calls.begin_sync()
-    try:
-        with ledger.transaction():
-            step = advance(asking, None)
-            while isinstance(step, Ask):
-                try:
-                    answer = calls.list_jobs(step.query)
-                except ApiError as error:
-                    step = advance(asking, error)
-                else:
-                    step = advance(asking, answer)
-                progressing(cluster.name, ledger.size, ledger.progress.expected)
-            snapshot = publisher_of(config).snapshot(ledger, started_at)
-    except (ApiError, SyncError) as error:
-        failure = SyncFailure(error.reason, str(error), error.advice, clock.now_at())
-        return ClusterState(cluster.identity, tried=True, failure=failure)
-    finally:
-        ledger.close()
+class _Collection:
+    """The clusters to be looked at, and what looking takes."""
+
+    def __init__(self, config: Config, names: Sequence[str], progressing: Progressing) -> None:
+        self._config = config
+        self._clock = SystemClock()
+        self._state = StateDirectory(config.state.path)
+        self._accounts = {
+            each.name: open_account(each, self._state, Telemetry(), self._clock, Redactor())
+            for each in config.accounts
+        }
+        self.clusters = [cluster for cluster in config.clusters if cluster.name in names]
+        self.looks = {
+            cluster.name: Look(
+                cluster_calls(self._accounts[cluster.account].client, cluster),
+                settings=sync_settings(config, cluster),
+                publisher=publisher_of(config),
+                budget=self._accounts[cluster.account].budget,
+                clock=self._clock,
+                progressing=partial(progressing, cluster.name),
+            )
+            for cluster in self.clusters
+        }
+
+    def each(
+        self, clusters: Iterable[ClusterConfig], look: Callable[[ClusterConfig], T]
+    ) -> dict[str, T | _Failed]:
+        """Look at one after the other; at no more of an account for which it is pointless."""
+        outcomes: dict[str, T | _Failed] = {}
+        pointless: dict[str, SyncFailure] = {}
+        for cluster in clusters:
+            if cluster.account in pointless:
+                outcomes[cluster.name] = _Failed(pointless[cluster.account], tried=False)
+                continue
+            try:
+                outcomes[cluster.name] = look(cluster)
+            except (ApiError, SyncError, StateError) as error:
+                reason = getattr(error, "reason", "state")
+                advice = getattr(error, "advice", "")
+                failure = SyncFailure(reason, str(error), advice, self._clock.now_at())
+                outcomes[cluster.name] = _Failed(failure)
+                if reason in ACCOUNT_REASONS:
+                    pointless[cluster.account] = failure
+        return outcomes
+
+    def whole(self, stack: ExitStack) -> dict[str, Seen | _Failed]:
+        """Read the whole lists, unless that is more than the budget allows."""
+        ledgers = self._ledgers(stack)
+        lengths = self.each(self.clusters, lambda cluster: self.looks[cluster.name].length())
+        outcomes: dict[str, Seen | _Failed] = {
+            name: length for name, length in lengths.items() if isinstance(length, _Failed)
+        }
+        for name, account in self._accounts.items():
+            costs = {
+                cluster.name: _cost(length, ledgers.get(cluster.name))
+                for cluster in self.clusters
+                if cluster.account == name and isinstance(length := lengths[cluster.name], int)
+            }
+            refusal = self._refusal(account, sum(costs.values()), beside_daemon=not ledgers)
+            if refusal is not None:
+                outcomes |= dict.fromkeys(costs, _Failed(refusal))
+
+        def look(cluster: ClusterConfig) -> Seen:
+            ledger = ledgers.get(cluster.name)
+            one = self.looks[cluster.name]
+            return one.whole() if ledger is None else one.complete(ledger)
+
+        left = (cluster for cluster in self.clusters if cluster.name not in outcomes)
+        return outcomes | self.each(left, look)
+
+    def collected(
+        self, outcomes: Mapping[str, Seen | _Failed], whole_calls: Mapping[str, int | None]
+    ) -> Collected:
+        """What it came to, in the order of the configuration."""
+        used = {cluster.account for cluster in self.clusters}
+        return Collected(
+            {cluster.name: _state_of(cluster, outcomes[cluster.name]) for cluster in self.clusters},
+            whole_calls,
+            [
+                AccountQuota(name, account.budget.allowed, account.budget.used())
+                for name, account in self._accounts.items()
+                if name in used
+            ],
+        )
+
+    def _ledgers(self, stack: ExitStack) -> dict[str, Ledger]:
+        """Those that are kept; none where nothing is, or a daemon keeps them."""
+        if self._state.path is None:
+            return {}
+        try:
+            self._state.acquire()
+        except StateInUse:
+            return {}
+        stack.callback(self._state.release)
+        ledgers = {}
+        for cluster in self.clusters:
+            endpoint = self._config.account(cluster.account).endpoint
+            ledger = self._state.ledger(cluster.identity, endpoint, self._clock.now_at())
+            ledgers[cluster.name] = stack.enter_context(closing(ledger))
+        return ledgers
+
+    def _refusal(self, account: Account, needed: int, *, beside_daemon: bool) -> SyncFailure | None:
+        """Why the whole lists are not read; None if they may be. A daemon's calls are left to it."""
+        budget, config = account.budget, account.config
+        left = budget.left()
+        if beside_daemon and self._state.path is not None:
+            for cluster in self._config.clusters_of(config.name):
+                budget.declare(cluster.name, Demand(cluster.interval_seconds, 1.0))
+            left = budget.left_for_history()
+        if needed <= left:
+            return None
+        period = format_duration(config.quota_period_seconds)
+        wait = f"wait up to {period}, " if needed <= budget.allowed else ""
+        return SyncFailure(
+            "budget",
+            f"the whole would take some {needed:,} calls, and of the {budget.allowed:,} that are"
+            f" allowed in {period}, {left:,} are left for it",
+            f"Look at fewer clusters with --cluster, {wait}or raise quota.share. The daemon reads a"
+            " list of any length, with the calls that it has left over.",
+            self._clock.now_at(),
+        )
+
+
+def _cost(jobs: int, ledger: Ledger | None) -> int:
+    """What it costs to know all of so many jobs; what a ledger knows need not be read again."""
+    if ledger is None:
+        return calls_for(jobs)
+    goes_on = ledger.progress.newest_at is not None or ledger.progress.complete
+    return CONTACT_CALLS + calls_for(max(0, jobs - ledger.size) if goes_on else jobs)
+
+
+def _costs(outcomes: Mapping[str, Seen | _Failed]) -> dict[str, int | None]:
+    """What is left to be read of each cluster that was seen."""
+    return {
+        name: None if seen.jobs is None else calls_for(seen.jobs)
+        for name, seen in outcomes.items()
+        if isinstance(seen, Seen) and not (seen.snapshot and seen.snapshot.history_complete)
+    }
+
+
+def _state_of(cluster: ClusterConfig, outcome: Seen | _Failed) -> ClusterState:
+    if isinstance(outcome, _Failed):
+        return ClusterState(cluster.identity, tried=outcome.tried, failure=outcome.failure)
     return ClusterState(
         cluster.identity,
         tried=True,
         up=True,
-        snapshot=snapshot,
-        last_success_at=started_at,
-        strategy=step.value.strategy,
+        snapshot=outcome.snapshot,
+        last_success_at=outcome.snapshot.taken_at if outcome.snapshot else None,
+        strategy=outcome.strategy,
         effective_interval_seconds=cluster.interval_seconds,
     )

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from exporter.clock import Instant
-from exporter.errors import StateError
+from exporter.errors import StateError, StateInUse
 from exporter.ledger.aside import set_aside
 from exporter.ledger.spending import FileSpendingLog, MemorySpendingLog
 from exporter.ledger.store import (
@@ -31,7 +31,8 @@ class StateDirectory:
         self._lock: int | None = None
 
     def acquire(self) -> None:
-        """Make the directory ours. Raises ``StateError`` if it cannot be, or is another's."""
+        """Make the directory ours. Raises ``StateError`` if it cannot be, ``StateInUse`` if it is
+        another's."""
         if self.path is None:
             return
         try:
@@ -46,7 +47,7 @@ class StateDirectory:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self.release()
-            raise StateError(
+            raise StateInUse(
                 f"state.path: {self.path}: in use by another ehpc-exporter;"
                 " stop that one, or give this one a directory of its own"
             ) from error

@@ -5,20 +5,17 @@ import re
 import socket
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from exporter import __version__
-from exporter.simulator.quota import Quota
 from tests.e2e.churn import populate
 from tests.e2e.running import (
     KEY_ID,
     ROOT,
     SECRET,
     Exporter,
-    Metrics,
     World,
     config_of,
     run_command,
@@ -148,118 +145,6 @@ def test_check_config_knows_the_example() -> None:
         environ={"EHPC_ACCESS_KEY_ID": KEY_ID, "EHPC_SECRET_ACCESS_KEY": SECRET},
     )
     assert (ended.returncode, ended.stderr) == (0, "")
-
-
-# collect
-
-
-def test_collect_prints_the_counts(tmp_path: Path) -> None:
-    with World() as world:
-        populate(world.add("ehpc-1").jobs, 330, active=60)
-        populate(world.add("ehpc-2").jobs, 50, active=30)
-        config = config_of(world.endpoint, {"cfd": "ehpc-1", "fea": "ehpc-2"})
-        flag = f"--config.file={write_config(tmp_path, config)}"
-        truths = {
-            name: world.truth(cluster) for name, cluster in [("cfd", "ehpc-1"), ("fea", "ehpc-2")]
-        }
-        table = run_command("collect", flag)
-        assert (table.returncode, table.stderr) == (0, "")
-        for name, truth in truths.items():
-            row = next(line for line in table.stdout.split("\n") if line.startswith(f"│ {name} "))
-            by_status: Counter[str] = Counter()
-            for key, count in truth.items():
-                by_status[key.status] += count
-            numbers = [int(cell.replace(",", "")) for cell in row.split("│")[2:7]]
-            statuses = ("pending", "running", "finished", "exited", "cancelled")
-            assert numbers == [by_status[status] for status in statuses]
-        text = run_command("collect", flag, "--format=prometheus")
-        assert (text.returncode, text.stderr) == (0, "")
-        assert Metrics(text.stdout).jobs() == truths
-        one = run_command("collect", flag, "--format=prometheus", "--cluster=fea")
-        assert Metrics(one.stdout).jobs() == {"fea": truths["fea"]}
-        # No more than the pages that there are, and the first once more; three looks in all.
-        assert len(world.calls("ehpc-1")) <= 2 * 5
-        assert len(world.calls("ehpc-2")) == 3
-
-
-@pytest.mark.parametrize(
-    ("change", "reason", "advice"),
-    [
-        ({"secret": "another-secret"}, "authentication", "Check the account's access_key_id"),
-        ({"key_id": "ANOTHERKEYID"}, "authentication", "Check the account's access_key_id"),
-        ({"zone": "jn1a"}, "not_found", "Check the cluster's cluster_id and zone"),
-        ({"clusters": {"cfd": "ehpc-9"}}, "not_found", "Check the cluster's cluster_id and zone"),
-        ({"endpoint": "http://127.0.0.1:9"}, "connection", "Check the account's endpoint"),
-        ({"quota": {"requests": 4}}, "budget", "raise quota.share"),
-    ],
-    ids=["secret", "key id", "zone", "cluster", "endpoint", "share"],
-)
-def test_collect_says_what_to_do(
-    tmp_path: Path, change: dict[str, object], reason: str, advice: str
-) -> None:
-    with World() as world:
-        populate(world.add("ehpc-1").jobs, 330, active=60)
-        settings = {"endpoint": world.endpoint, "clusters": {"cfd": "ehpc-1"}, **change}
-        path = write_config(tmp_path, config_of(**settings))  # type: ignore[arg-type]
-        failed_with(path, {"cfd": (reason, advice)})
-
-
-def test_collect_when_the_quota_is_used_up_elsewhere(tmp_path: Path) -> None:
-    with World(quota=Quota(2, 3600)) as world:
-        for name in ("cfd", "fea"):
-            populate(world.add(name).jobs, 330, active=60)
-        path = write_config(tmp_path, config_of(world.endpoint, ["cfd", "fea"]))
-        advice = "quota.share"
-        failed_with(path, {"cfd": ("quota", advice), "fea": ("quota", advice)})
-        assert len(world.calls("fea")) == 0, "it does not hammer"
-
-
-@pytest.mark.parametrize("skew_seconds", [600, -600])
-def test_collect_with_a_wrong_clock(tmp_path: Path, skew_seconds: int) -> None:
-    """By the server's Date it is corrected; where that does not help, it is told how far it is."""
-    with World(clock_skew_seconds=skew_seconds) as world:
-        populate(world.add("cfd").jobs, 330, active=60)
-        path = write_config(tmp_path, config_of(world.endpoint, ["cfd"]))
-        ended = run_command("collect", f"--config.file={path}", "--format=prometheus")
-        assert ended.returncode == 0
-        assert Metrics(ended.stdout).jobs() == {"cfd": world.truth("cfd")}
-        assert [entry.outcome for entry in world.calls()].count("1300") == 1
-        world.fault("ret-1300")
-        direction = "behind" if skew_seconds > 0 else "ahead of"
-        stderr = failed_with(path, {"cfd": ("clock", "Set this machine's clock")})
-        assert re.search(rf"It is (599|600|601) s {direction} the server's\.", stderr), stderr
-
-
-def test_collect_of_one_good_and_one_bad_cluster(tmp_path: Path) -> None:
-    with World() as world:
-        populate(world.add("good").jobs, 130, active=60)
-        path = write_config(tmp_path, config_of(world.endpoint, ["good", "bad"]))
-        ended = run_command("collect", f"--config.file={path}", "--format=prometheus")
-        assert ended.returncode == 1
-        assert Metrics(ended.stdout).jobs() == {"good": world.truth("good")}
-        assert ended.stderr.startswith("bad: not_found: ")
-
-
-def test_collect_of_a_cluster_that_is_not_configured(tmp_path: Path) -> None:
-    path = write_config(tmp_path, GOOD)
-    ended = run_command("collect", f"--config.file={path}", "--cluster=nope")
-    message = "--cluster: no cluster is named nope; known: ehpc-1\n"
-    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", message)
-
-
-def failed_with(path: Path, expected: dict[str, tuple[str, str]]) -> str:
-    """``collect`` fails for these clusters, with the reason and what to do about it."""
-    ended = run_command("collect", f"--config.file={path}")
-    assert ended.returncode == 1
-    lines = ended.stderr.rstrip("\n").split("\n")
-    assert len(lines) == 2 * len(expected), ended.stderr
-    for number, (name, (reason, advice)) in enumerate(expected.items()):
-        assert lines[2 * number].startswith(f"{name}: {reason}: ")
-        assert lines[2 * number + 1].startswith("    what to do: ")
-        assert advice in lines[2 * number + 1]
-    for secret in (SECRET, KEY_ID, "another-secret", "ANOTHERKEYID", "signature="):
-        assert secret not in ended.stdout + ended.stderr
-    return ended.stderr
 
 
 # serve that cannot

@@ -125,7 +125,7 @@ def test_collect_counts_a_replayed_trace(tmp_path: Path, at: int) -> None:
     with simulating(*flags) as endpoint:
         config = config_of(endpoint, {"grid": TRACE_CLUSTER_ID}, labels={"user": {"limit": 500}})
         path = write_config(tmp_path, config)
-        ended = run_command("collect", f"--config.file={path}", "--format=prometheus")
+        ended = run_command("collect", f"--config.file={path}", "--full", "--format=prometheus")
         assert (ended.returncode, ended.stderr) == (0, "")
         with urllib.request.urlopen(f"{endpoint}/-/truth?cluster_id={TRACE_CLUSTER_ID}") as answer:
             truth = json.load(answer)

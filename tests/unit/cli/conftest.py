@@ -1,5 +1,5 @@
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import exporter
+from exporter.collector import AccountQuota
 from exporter.config import Config, ServeOptions
 from exporter.errors import ExporterError
 from exporter.logs import Redactor
@@ -30,6 +31,8 @@ class FakeDaemon:
 
     serve_result: int | ExporterError = 0
     states: Mapping[str, ClusterState] = field(default_factory=dict)
+    whole_calls: Mapping[str, int | None] = field(default_factory=dict)
+    full: bool = False
     served: list[tuple[Path, ServeOptions]] = field(default_factory=list)
     served_texts: list[str] = field(default_factory=list)
     collected: list[list[str]] = field(default_factory=list)
@@ -43,14 +46,24 @@ class FakeDaemon:
         return self.serve_result
 
     def collect(
-        self, config: Config, progressing: Callable[[str, int, int | None], None]
-    ) -> Mapping[str, ClusterState]:
-        names = [cluster.name for cluster in config.clusters]
-        self.collected.append(names)
+        self,
+        config: Config,
+        names: Sequence[str],
+        *,
+        full: bool,
+        progressing: Callable[[str, int, int | None], None],
+    ) -> Any:
+        self.collected.append(list(names))
+        self.full = full
         for name in names:
             progressing(name, 0, None)
             progressing(name, 100, 200)
-        return {name: state for name, state in self.states.items() if name in names}
+        states = {name: state for name, state in self.states.items() if name in names}
+        return SimpleNamespace(
+            states=states,
+            whole_calls=self.whole_calls,
+            quotas=[AccountQuota("default", 1000, 42)],
+        )
 
 
 @pytest.fixture
