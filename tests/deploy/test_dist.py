@@ -6,6 +6,7 @@ import os
 import subprocess
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,10 @@ from tests.floor import floors
 
 
 @pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def packages(
+    tmp_path_factory: pytest.TempPathFactory, require_tool: Callable[[str], str]
+) -> list[Path]:
+    require_tool("git")
     return dist.build(tmp_path_factory.mktemp("packages"))
 
 

@@ -119,8 +119,9 @@ def test_a_record_of_calls_that_cannot_be_read_counts_as_full(tmp_path: Path) ->
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path: Path, require_tool: Callable[[str], str]) -> Iterator[Path]:
     """A file system of its own, of one megabyte, at ``state``."""
+    require_tool("mount")
     place = tmp_path / "state"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,22 @@ def test_several_addresses() -> None:
             with contextlib.closing(connect(port)) as client:
                 client.sendall(b"GET /-/ready HTTP/1.0\r\n\r\n")
                 assert client.recv(100).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_name_with_addresses_of_both_kinds_is_found_by_ipv4(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def both(*_: object, **__: object) -> list[tuple[Any, ...]]:
+        return [
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 0, 0, 0)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0)),
+        ]
+
+    with serving() as world:
+        monkeypatch.setattr(socket, "getaddrinfo", both)
+        server = WebServer(world.app, ["localhost:0"])
+        assert server.bind()[0][0] == "127.0.0.1"
+        server.stop()
 
 
 def test_ipv6() -> None:
