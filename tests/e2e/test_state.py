@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.churn import Churn, populate
-from tests.e2e.running import Exporter, World, config_of, run_command, until
+from tests.e2e.running import Exporter, World, config_of, run_command
+from tests.waiting import until
 
 
 def newer(path: Path) -> None:
@@ -200,7 +201,7 @@ def test_starting_on_a_full_disk(tmp_path: Path, small_disk: Path, *, known: boo
             counted = 6 if known else 0
             assert exporter.scrape().sum("ehpc_jobs_submitted_total") == counted
             (small_disk / "filler").unlink()
-            until(lambda: exporter.log_lines("on disk again"), "the disk again", within_seconds=15)
+            until(lambda: exporter.log_lines("on disk again"), "the disk again")
             # It is told of before the sync that publishes it, and the counts have not changed.
             until(
                 lambda: exporter.scrape().value("ehpc_ledger_on_disk", cluster_name="c") == 1,
