@@ -49,6 +49,22 @@ def test_the_mirror_is_found_in_sources_of_either_format(
     assert (done.stdout, done.stderr, done.returncode != 0) == (told, "", told == "")
 
 
+def test_pythons_come_from_the_oldest_to_the_newest(tmp_path: Path) -> None:
+    for name, said in (("3.9", "3.9.1"), ("3.14", "3.14.99"), ("3.12", "3.12.0"), ("3.13", "")):
+        shim = tmp_path / f"python{name}"
+        shim.write_text(f"#!/bin/sh\necho {said}\n" if said else "#!/bin/sh\nexit 127\n")
+        shim.chmod(0o755)
+    told = subprocess.check_output(
+        [ROOT / ".ci/pythons"], text=True,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "PYENV_ROOT": str(tmp_path), "HOME": "/"},
+    )  # fmt: skip
+    found = [line.split() for line in told.splitlines()]
+    assert ["3.12.0", f"{tmp_path}/python3.12"] in found
+    assert found[-1] == ["3.14.99", f"{tmp_path}/python3.14"]
+    assert found[0][0].startswith("3.1")
+    assert not [path for _, path in found if path.endswith(("3.9", "3.13"))]
+
+
 def test_every_tool_that_a_test_asks_for_is_installed() -> None:
     asked = {
         name
