@@ -1,6 +1,7 @@
 # make demo        the whole program against a pretend cloud: no account, no configuration
 # make test        everything that must hold before a change lands
 # make test-floor  some of it with the oldest libraries that pyproject.toml allows
+# make test-roots  all of it on fresh Debians, from the oldest Python to the newest
 # make dist        what a release consists of, in dist/
 # make run         the daemon with CONFIG (config.yaml)
 # The virtual environment is made on first use and renewed when pyproject.toml changes.
@@ -14,10 +15,10 @@ PORT   ?= 10046
 CONFIG ?= config.yaml
 PYTEST_ARGS ?=
 
-.PHONY: help demo run test test-floor lint format bench schema docs dist clean
+.PHONY: help demo run test test-floor test-roots lint format bench schema docs dist clean
 
 help:
-	@sed -n '1,6s/^# //p' Makefile
+	@sed -n '1,7s/^# //p' Makefile
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -60,6 +61,10 @@ $(FLOOR)/.installed: pyproject.toml tests/floor.py
 	  --constraint $(FLOOR)/constraints.txt --editable . pytest pytest-xdist hypothesis trustme
 	@touch $@
 
+ROOTS ?= bookworm trixie testing
+test-roots:
+	.ci/test-roots $(ROOTS)
+
 format: $(STAMP)
 	$(BIN)/ruff check --quiet --fix .
 	$(BIN)/ruff format --quiet .
@@ -78,5 +83,5 @@ dist: $(STAMP)
 	$(BIN)/python -m deploy.dist
 
 clean:
-	rm -rf $(VENV) $(FLOOR) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(FLOOR) .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

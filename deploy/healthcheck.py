@@ -53,13 +53,11 @@ def check(address: str, login: str = "") -> str | None:
 
 def hung_up(error: OSError) -> bool:
     """Whether somebody was there and ended it, as one does who wants a client's certificate: within
-    the handshake (TLS 1.2), or when it is over for us (1.3), and not always with an alert."""
+    the handshake (TLS 1.2), or when it is over for us (1.3), and not always with an alert. Each
+    version of Python has another error for an end without one."""
     if isinstance(error, ssl.SSLError):
-        return error.reason in {
-            "UNEXPECTED_EOF_WHILE_READING",
-            "SSLV3_ALERT_HANDSHAKE_FAILURE",
-            "TLSV13_ALERT_CERTIFICATE_REQUIRED",
-        }
+        ended = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+        return ended or "_ALERT_" in (getattr(error, "reason", None) or "")
     return not isinstance(error, ConnectionRefusedError)
 
 

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 import msgspec
 
@@ -42,6 +42,10 @@ class Ledger:
         """Take over an open, laid-out connection; use ``open_ledger``."""
         self.in_memory = in_memory
         self._connection = connection
+        # Also for a ledger that is forgotten: newer Pythons complain of a connection left open.
+        # Not at the process's end, where a poller that hangs may still be using it.
+        self._close = finalize(self, connection.close)
+        self._close.atexit = False
         self._jobs = JobTable(connection)
         self._totals = Totals(self._jobs.groups())
         self._suspects = Suspects(connection, self._jobs)
@@ -108,7 +112,7 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self._close()
 
     def copied_to(self, path: Path | None) -> "Ledger":
         """The same ledger in another file, or, with None, in memory. Raises ``StateError``."""

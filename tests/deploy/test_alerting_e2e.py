@@ -28,7 +28,8 @@ from tests.deploy.fast_rules import write_alertmanager, write_prometheus
 from tests.deploy.rule_files import OPERATIONS, ROOT
 from tests.deploy.servers import free_address, program
 from tests.e2e.real_prometheus import fetch, query
-from tests.e2e.running import KEY_ID, SECRET, Exporter, config_of, until
+from tests.e2e.running import KEY_ID, SECRET, Exporter, config_of
+from tests.waiting import PATIENCE_SECONDS, until
 
 Tool = Callable[[str], str]
 
@@ -99,7 +100,7 @@ class Stack:
     def ask_cloud(self, method: str, path: str, body: object = None) -> None:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.cloud}{path}", data=data, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
             assert answer.status == 200
 
     def value(self, expression: str) -> float:

@@ -17,6 +17,7 @@ from exporter.cli.arguments import parse_arguments
 from exporter.config import Config, parse_config, shard_of
 from exporter.simulator.workload import demo_profiles
 from tests.e2e.running import ROOT
+from tests.waiting import PATIENCE_SECONDS
 
 CHART = ROOT / "deploy/helm/ehpc-exporter"
 EXAMPLES = sorted(path.name for path in (CHART / "ci").glob("*.yaml"))
@@ -31,7 +32,12 @@ Render = Callable[..., list[Document]]
 def run_helm(helm: str) -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [helm, *words], capture_output=True, text=True, timeout=120, check=False, cwd=ROOT
+            [helm, *words],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+            cwd=ROOT,
         )
 
     return run
@@ -305,7 +311,7 @@ def test_the_rules_are_the_projects(
     path.write_text(yaml.safe_dump(spec))
     done = subprocess.run(
         [require_tool("promtool"), "check", "rules", "--lint=all", "--lint-fatal", str(path)],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
 

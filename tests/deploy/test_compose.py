@@ -11,6 +11,7 @@ import yaml
 
 from exporter.config import load_config
 from tests.e2e.running import ROOT, Exporter, run_command, simulating
+from tests.waiting import PATIENCE_SECONDS
 
 COMPOSE = ROOT / "deploy/compose"
 FILE = COMPOSE / "compose.yaml"
@@ -31,7 +32,7 @@ def test_docker_compose_has_nothing_to_say(
 ) -> None:
     done = subprocess.run(
         [require_tool("docker-compose"), "--file", str(FILE), "--profile", profile, "config", "-q"],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -85,7 +86,7 @@ def test_prometheus_takes_its_configuration(
     (tmp_path / "prometheus.yml").write_text((COMPOSE / "prometheus.yml").read_text())
     done = subprocess.run(
         [require_tool("promtool"), "check", "config", str(tmp_path / "prometheus.yml")],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(re.findall(r"\d+ rules found", done.stdout)) == 3

@@ -33,7 +33,8 @@ from tests.deploy.lively_cloud import BUSY_QUEUE, BUSY_USER, MAIN, OTHERS, Livel
 from tests.deploy.made_history import write
 from tests.deploy.rule_files import names_in, records, unknown
 from tests.e2e.real_prometheus import fetch, scraping
-from tests.e2e.running import Exporter, config_of, until
+from tests.e2e.running import Exporter, config_of
+from tests.waiting import PATIENCE_SECONDS, until
 
 Tool = Callable[[str], str]
 Series = list[dict[str, Any]]
@@ -298,7 +299,8 @@ def tsc(require_tool: Tool) -> Callable[[str], str]:
         if not (SCHEMA / "installed").exists():
             npm = [require_tool("npm"), "install", "--ignore-scripts", "--no-audit", "--no-fund"]
             done = subprocess.run(
-                [*npm, *SCHEMA_PACKAGES], cwd=SCHEMA, capture_output=True, text=True, timeout=120,
+                [*npm, *SCHEMA_PACKAGES], cwd=SCHEMA, capture_output=True, text=True,
+                timeout=PATIENCE_SECONDS,
                 check=False,
             )  # fmt: skip
             if done.returncode and not os.environ.get("CI"):
@@ -316,7 +318,7 @@ def check_types(source: str) -> str:
             ["node", "node_modules/typescript/bin/tsc", "--noEmit", "--strict", "--skipLibCheck",
              "--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler",
              file.name],
-            cwd=SCHEMA, capture_output=True, text=True, timeout=120, check=False,
+            cwd=SCHEMA, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
         )  # fmt: skip
     return done.stdout + done.stderr
 
@@ -351,7 +353,7 @@ def test_a_made_up_past_can_be_imported(tmp_path: Path, require_tool: Tool) -> N
     assert write(past, clusters=2, hours=0.2, now_at=1_700_000_000) > 1000
     done = subprocess.run(
         [require_tool("promtool"), "tsdb", "create-blocks-from", "openmetrics", past, tmp_path],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert list(tmp_path.glob("*/meta.json"))

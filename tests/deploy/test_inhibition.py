@@ -12,7 +12,7 @@ import pytest
 from tests.deploy.rule_files import ALERTMANAGER, alerts
 from tests.deploy.servers import free_address, program
 from tests.e2e.real_prometheus import fetch
-from tests.e2e.running import until
+from tests.waiting import PATIENCE_SECONDS, until
 
 Tool = Callable[[str], str]
 Labels = dict[str, str]
@@ -58,7 +58,7 @@ def heard(url: str, firing: Iterable[Labels], expected: list[str]) -> list[str]:
     request = urllib.request.Request(
         f"{url}/api/v2/alerts", body, {"Content-Type": "application/json"}
     )
-    urllib.request.urlopen(request, timeout=30).close()
+    urllib.request.urlopen(request, timeout=PATIENCE_SECONDS).close()
 
     def all_known() -> list[dict[str, object]] | None:
         known = json.loads(fetch(f"{url}/api/v2/alerts"))
@@ -69,9 +69,7 @@ def heard(url: str, firing: Iterable[Labels], expected: list[str]) -> list[str]:
         loud = [x["labels"] for x in known if not x["status"]["inhibitedBy"]]  # type: ignore[index]
         return sorted(labels["alertname"] for labels in loud)  # type: ignore[index]
 
-    deadline = time.monotonic() + 20
-    while audible() != expected and time.monotonic() < deadline:
-        time.sleep(0.1)
+    until(lambda: audible() == expected, f"nothing but {expected} to be heard")
     time.sleep(SETTLING_SECONDS)
     return audible()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.running import ROOT
+from tests.waiting import PATIENCE_SECONDS
 
 FOREIGN = {"build", "dist", "node_modules", "state", "__pycache__"}
 OWN_HIDDEN = {".ci"}
@@ -40,7 +41,12 @@ def is_shell(path: Path) -> bool:
 def lint(*command: str) -> None:
     program = Path(sys.executable).with_name(command[0])  # installed with the other packages
     done = subprocess.run(
-        [program, *command[1:]], capture_output=True, text=True, timeout=120, check=False, cwd=ROOT
+        [program, *command[1:]],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+        cwd=ROOT,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

@@ -10,9 +10,9 @@ from tests.deploy.fast_rules import write_rules
 from tests.deploy.rule_files import PROMETHEUS
 from tests.deploy.servers import free_address, program
 from tests.e2e.real_prometheus import fetch, query
-from tests.e2e.running import until
 from tests.e2e.web_serving import serving
 from tests.unit.board_states import good_state
+from tests.waiting import until
 
 Tool = Callable[[str], str]
 

@@ -23,6 +23,7 @@ from tests.deploy.rule_files import (
     rules,
     unknown,
 )
+from tests.waiting import PATIENCE_SECONDS
 
 Tool = Callable[[str], str]
 
@@ -43,7 +44,11 @@ RECEIVERS = {
 
 def run(*command: object) -> str:
     done = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, timeout=120, check=False
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -11,6 +11,7 @@ import pytest
 from exporter.cli.arguments import parse_arguments
 from exporter.config import load_config
 from tests.e2e.running import ROOT
+from tests.waiting import PATIENCE_SECONDS
 
 SYSTEMD = ROOT / "deploy/systemd"
 UNIT = SYSTEMD / "ehpc-exporter.service"
@@ -33,7 +34,11 @@ def analyze(
         if unit_text is not None:
             unit.write_text(unit_text)
         return subprocess.run(
-            [tool, *words, str(unit)], capture_output=True, text=True, timeout=60, check=False
+            [tool, *words, str(unit)],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
         )
 
     return run

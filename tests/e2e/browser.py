@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from tests.waiting import PATIENCE_SECONDS
+
 _FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -126,4 +128,4 @@ def browsing(program: str, directory: Path) -> Iterator[Browser]:
     finally:
         os.close(to_browser[1])
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_SECONDS)

@@ -5,21 +5,12 @@ import json
 import signal
 import socket
 import subprocess
-import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-PATIENCE_SECONDS = 30
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for something that comes within moments unless it is broken."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.05)
+from tests.waiting import PATIENCE_SECONDS, until
 
 
 @contextlib.contextmanager

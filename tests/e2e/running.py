@@ -11,10 +11,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import parse_qs
 
 from prometheus_client import Metric
@@ -27,29 +27,19 @@ from exporter.simulator.hosted import HostedCluster
 from exporter.simulator.quota import Quota
 from exporter.simulator.server import SimulatorServer
 from exporter.simulator.simulation import Simulation
+from tests.waiting import PATIENCE_SECONDS, POLL_SECONDS, Turns, until
 
 ROOT = Path(__file__).parents[2]
 KEY_ID = "QYACCESSKEYOFTHETESTS"
 SECRET = "s3cret+of/the=tests"
-PATIENCE_SECONDS = 60.0
 STOP_SECONDS = 5.0
 """The contract's: so long after SIGTERM the process has ended."""
+START_SECONDS = 0.5
+"""How long it takes to start on a machine with nothing else to do."""
+PATIENCE_TURNS = 60
+"""What a cluster's numbers have not become after so many syncs, they never will."""
 
-Found = TypeVar("Found")
 Truth = Mapping[JobKey, int] | Mapping[tuple[str, str, str], int]
-
-
-def until(
-    condition: Callable[[], Found | None], what: str, *, within_seconds: float = PATIENCE_SECONDS
-) -> Found:
-    """Wait for something true and give it; fail, naming ``what``, when it does not come."""
-    deadline = time.monotonic() + within_seconds
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"waited {within_seconds:.0f} s in vain for {what}"
-        time.sleep(0.1)
 
 
 # The cloud
@@ -244,6 +234,11 @@ class Metrics:
     def up(self, cluster_name: str) -> float | None:
         return self.value("ehpc_up", cluster_name=cluster_name)
 
+    def turns(self, *names: str) -> list[float]:
+        """How many syncs of each of these clusters have ended."""
+        ended = self.by("ehpc_syncs_total", "cluster_name")
+        return [ended.get((name,), 0.0) for name in names]
+
 
 def difference(shown: Truth, truth: Truth) -> dict[tuple[str, str, str], tuple[int, int]]:
     """What is shown other than it is, as (shown, true)."""
@@ -284,6 +279,7 @@ class Exporter:
         self._process: subprocess.Popen[bytes] | None = None
         self._address: tuple[str, int] = ("", 0)
         self._log_start = 0
+        self._slowness = 1.0
         atexit.register(self._leave_nothing_behind)  # of a test that failed outside a block
 
     # -- its life --------------------------------------------------------------------------
@@ -292,6 +288,7 @@ class Exporter:
         """Start it and wait until it listens."""
         assert self._process is None
         self._log_start = self.log_path.stat().st_size
+        begun = time.monotonic()
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._command(), "serve", f"--config.file={self.config_path}",
@@ -300,6 +297,7 @@ class Exporter:
             )  # fmt: skip
         found = until(self._listening, f"the exporter to listen; its log: {self.log_path}")
         self._address = ("127.0.0.1", int(found[1]))
+        self._slowness = max(1.0, (time.monotonic() - begun) / START_SECONDS)
         return self
 
     def _command(self) -> list[str]:
@@ -326,15 +324,18 @@ class Exporter:
         return self._process
 
     def stop(self) -> None:
-        """SIGTERM; it ends in time and says that all is well."""
+        """SIGTERM; it ends in time and says that all is well.
+
+        In time is relative: the busier the machine, the longer the start has taken, too.
+        """
         process, self._process = self.process, None
         process.send_signal(signal.SIGTERM)
         try:
-            code = process.wait(STOP_SECONDS)
+            code = process.wait(STOP_SECONDS * self._slowness)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            raise AssertionError(f"still there {STOP_SECONDS} s after SIGTERM") from None
+            raise AssertionError("still there long after SIGTERM") from None
         assert code == 0, self.log()
 
     def kill(self) -> None:
@@ -378,10 +379,8 @@ class Exporter:
         """The lines that hold all of these."""
         return [x for x in self.log().split("\n") if all(word in x for word in words)]
 
-    def get(
-        self, path: str, *, method: str = "GET", timeout_seconds: float = 20.0
-    ) -> tuple[int, str]:
-        connection = http.client.HTTPConnection(*self._address, timeout=timeout_seconds)
+    def get(self, path: str, *, method: str = "GET") -> tuple[int, str]:
+        connection = http.client.HTTPConnection(*self._address, timeout=PATIENCE_SECONDS)
         with contextlib.closing(connection):
             connection.request(method, path)
             response = connection.getresponse()
@@ -406,36 +405,55 @@ class Exporter:
         """Every cluster has been tried."""
         until(lambda: self.get("/-/ready")[0] == 200, "readiness")
 
-    def until_up(self, *names: str, within_seconds: float = PATIENCE_SECONDS) -> Metrics:
+    def until_right(
+        self,
+        wrong: Callable[[Metrics], object],
+        names: Collection[str],
+        *,
+        turns: float = PATIENCE_TURNS,
+    ) -> Metrics:
+        """Nothing is ``wrong`` any more; gives the scrape. Each of the clusters has some turns."""
+        metrics = self.scrape()
+        taken = Turns(min(metrics.turns(*names)))
+        while found := wrong(metrics):
+            assert taken.since_then(min(metrics.turns(*names))) <= turns, f"still wrong: {found}"
+            time.sleep(POLL_SECONDS)
+            metrics = self.scrape()
+        return metrics
+
+    def until_up(self, *names: str) -> Metrics:
         """These clusters are up; gives the scrape that shows it."""
 
-        def all_up() -> Metrics | None:
-            metrics = self.scrape()
-            return metrics if all(metrics.up(name) == 1 for name in names) else None
+        def down(metrics: Metrics) -> list[str]:
+            return [name for name in names if metrics.up(name) != 1]
 
-        return until(all_up, f"{', '.join(names)} to be up", within_seconds=within_seconds)
+        return self.until_right(down, names)
 
-    def until_true(
-        self, truths: Mapping[str, Truth], *, within_seconds: float = PATIENCE_SECONDS
-    ) -> Metrics:
+    def until_true(self, truths: Mapping[str, Truth], *, turns: float = PATIENCE_TURNS) -> Metrics:
         """``ehpc_jobs`` of these clusters, by name, is exactly this; gives the scrape."""
-        deadline = time.monotonic() + within_seconds
-        while True:
-            metrics = self.scrape()
+
+        def false(metrics: Metrics) -> dict[str, object]:
             shown = metrics.jobs()
-            wrong = {
+            found = {
                 name: difference(shown.get(name, Counter()), truth)
                 for name, truth in truths.items()
             }
-            wrong = {name: found for name, found in wrong.items() if found}
-            if not wrong:
-                return metrics
-            assert time.monotonic() < deadline, f"wrong after {within_seconds:.0f} s: {wrong}"
-            time.sleep(0.1)
+            return {name: wrong for name, wrong in found.items() if wrong}
+
+        return self.until_right(false, truths, turns=turns)
+
+    def scrapes(self, names: Collection[str], *, turns: float) -> Iterator[Metrics]:
+        """What it shows while these clusters have so many turns, all together."""
+        metrics = self.scrape()
+        taken = Turns(sum(metrics.turns(*names)))
+        while taken.since_then(sum(metrics.turns(*names))) < turns:
+            yield metrics
+            time.sleep(POLL_SECONDS)
+            metrics = self.scrape()
 
 
 def run_command(
-    *arguments: str, timeout_seconds: float = 120.0, environ: Mapping[str, str] | None = None
+    *arguments: str, environ: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Another command, to its end."""
     ended = subprocess.run(
@@ -444,7 +462,7 @@ def run_command(
         env={**os.environ, **(environ or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=timeout_seconds,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     # Not in text mode: that would change the line ends within names.
@@ -467,6 +485,6 @@ def simulating(*flags: str) -> Iterator[str]:
         yield found[1]
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
         assert process.stdout is not None
         process.stdout.close()

@@ -23,10 +23,12 @@ from exporter.simulator.list_faults import LIST_FAULTS
 from exporter.simulator.protocol import HostedCluster
 from exporter.simulator.server import SimulatorServer
 from exporter.simulator.simulation import Simulation
+from tests.waiting import PATIENCE_SECONDS
 
 CLUSTER = "ehpc-1"
 KEY_ID, SECRET = "QYACCESSKEYIDEXAMPLE", "SECRETACCESSKEY"
 TIMEOUT_SECONDS = 2.0
+"""Where it is to be run into."""
 JOBS = 230
 MOST_PAGES = 50
 
@@ -72,6 +74,7 @@ class Meeting:
         skew_seconds: float = 0.0,
         secret: str = SECRET,
         policy: RetryPolicy | None = None,
+        timeout_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self.cloud = Cloud()
         self.hosted = self.cloud.add_cluster(CLUSTER, dialect=dialect)
@@ -81,7 +84,7 @@ class Meeting:
         )
         clock = SystemClock()
         transport = stack.enter_context(
-            closing(RequestsTransport(timeout_seconds=TIMEOUT_SECONDS, clock=clock))
+            closing(RequestsTransport(timeout_seconds=timeout_seconds, clock=clock))
         )
         self.told = Ledger()
         self.client = AccountClient(
@@ -313,12 +316,14 @@ FAULTS = [
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_every_fault_is_told_by_its_reason_and_gone_after_it(meet: Meet, name: str) -> None:
-    meeting = meet(policy=RetryPolicy(retries=0))
-    meeting.cloud.faults.add(name, next_calls=1)
     by_status = f"http_{name[5]}xx" if name.startswith("http-") else "payload"
+    reason = REASONS.get(name, by_status)
+    timeout_seconds = TIMEOUT_SECONDS if reason == "timeout" else PATIENCE_SECONDS
+    meeting = meet(policy=RetryPolicy(retries=0), timeout_seconds=timeout_seconds)
+    meeting.cloud.faults.add(name, next_calls=1)
     with pytest.raises(ApiError) as caught:
         meeting.jobs.list_jobs(JobListQuery())
-    assert caught.value.reason == REASONS.get(name, by_status)
+    assert caught.value.reason == reason
     assert meeting.told.failures == [caught.value.reason]
     assert meeting.told.locked_out == (name == "ret-2500")
     assert len(meeting.jobs.list_jobs(JobListQuery()).jobs) == 100

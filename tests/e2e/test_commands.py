@@ -147,6 +147,12 @@ def test_check_config_knows_the_example() -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+def test_time_zones_are_known_where_the_machine_has_none(tmp_path: Path) -> None:
+    path = write_config(tmp_path, GOOD.replace("jinan1a", "jinan1a, timezone: Asia/Shanghai"))
+    ended = run_command("check-config", f"--config.file={path}", environ={"PYTHONTZPATH": ""})
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 # serve that cannot
 
 

@@ -7,11 +7,12 @@ import pytest
 
 from exporter.simulator import DIALECTS
 from tests.e2e.churn import QUEUES, USERS, Churn, populate
-from tests.e2e.running import Exporter, Metrics, World, config_of, until
+from tests.e2e.running import Exporter, Metrics, World, config_of
+from tests.waiting import until
 
 AUDIT_SECONDS = 4
-REST_SECONDS = AUDIT_SECONDS + 20
-"""The contract's audit interval, and what a busy machine may take for all dialects at once."""
+REST_TURNS = AUDIT_SECONDS + 20
+"""Of one second each: the contract's audit interval, and what all dialects at once may take."""
 STIRRED_CALLS = 8
 """So many calls of each cluster meet a list that has changed since the call before."""
 STRATEGIES = {
@@ -38,12 +39,10 @@ def test_metrics_equal_the_list_in_every_dialect(tmp_path: Path, size: int, acti
             exporter.until_true({name: world.truth(each) for name, each in names.items()})
             stir_between_calls(world, churns)
             truths = {name: world.truth(each) for name, each in names.items()}
-            exporter.until_true(truths, within_seconds=REST_SECONDS)
+            exporter.until_true(truths, turns=REST_TURNS)
             # Right counts with a wrong job in them may last until the next look.
-            until(
-                lambda: all_active_are_right(exporter.scrape(), names, world),
-                "the right cores and longest waits",
-                within_seconds=REST_SECONDS,
+            exporter.until_right(
+                lambda metrics: wrong_active(metrics, names, world), names, turns=REST_TURNS
             )
             metrics = exporter.until_true(truths)
             if size > 500:
@@ -84,10 +83,12 @@ def stir_between_calls(world: World, churns: Mapping[str, Churn]) -> None:
     until(lambda: not any(left.values()), "all the calls that meet a change")
 
 
-def all_active_are_right(metrics: Metrics, names: Mapping[str, str], world: World) -> bool:
-    return all(
-        active_is_right(metrics, name, world, cluster_id) for name, cluster_id in names.items()
-    )
+def wrong_active(metrics: Metrics, names: Mapping[str, str], world: World) -> list[str]:
+    return [
+        name
+        for name, cluster_id in names.items()
+        if not active_is_right(metrics, name, world, cluster_id)
+    ]
 
 
 def active_is_right(metrics: Metrics, name: str, world: World, cluster_id: str) -> bool:

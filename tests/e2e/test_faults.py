@@ -10,10 +10,8 @@ from exporter.simulator import DIALECTS
 from exporter.simulator.fault_kinds import fault_names
 from exporter.simulator.list_faults import LIST_FAULTS
 from tests.e2e.churn import QUEUES, USERS, populate
-from tests.e2e.running import Exporter, Metrics, World, config_of, until
-
-BUSY_SECONDS = 8
-"""For a machine that runs other tests beside, and fifty failing clusters at once."""
+from tests.e2e.running import Exporter, Metrics, World, config_of
+from tests.waiting import until
 
 TOLERATED = {
     "total-zero",
@@ -85,63 +83,64 @@ ANSWERS = [
 WIRES = [name for name in fault_names()[_WIRES_FROM:] if name not in HEAVY]
 
 
-@pytest.mark.parametrize(
-    ("faults", "timeout_seconds"), [(ANSWERS, 10), (WIRES, 2)], ids=["answers", "wires"]
-)
-def test_every_fault(tmp_path: Path, faults: list[str], timeout_seconds: int) -> None:
+SLOW = [name for name, reason in REASONS.items() if reason == "timeout"]
+"""They run into the timeout, which is short; the others have the time that the machine takes."""
+TIMEOUTS = {"impatient": "2s", "patient": "10m"}
+
+
+@pytest.mark.parametrize("faults", [ANSWERS, WIRES], ids=["answers", "wires"])
+def test_every_fault(tmp_path: Path, faults: list[str]) -> None:
     """One cluster for each fault, all failing at once in one process."""
-    failed_within_seconds = 3 * timeout_seconds + 10
     with World() as world:
         for number, fault in enumerate(faults):
             hosted = world.add(fault)
             count = 150 if number % 2 else 40
             populate(hosted.jobs, count, active=20, seed=number, queues=QUEUES[:2], users=USERS[:3])
-        config = config_of(world.endpoint, faults, timeout=f"{timeout_seconds}s")
+        config = config_of(world.endpoint, faults)
+        (account,) = config["accounts"]
+        config["accounts"] = [
+            {**account, "name": name, "timeout": timeout} for name, timeout in TIMEOUTS.items()
+        ]
+        for cluster in config["clusters"]:
+            cluster["account"] = "impatient" if cluster["name"] in SLOW else "patient"
         with Exporter(tmp_path, config, "--log.level=debug") as exporter:
             before = {fault: world.truth(fault) for fault in faults}
             exporter.until_true(before)
-            begun = time.monotonic()
             with world.lock:
                 for fault in faults:
                     world.jobs(fault).submit(time.time(), queue="later", user="newcomer")
-                    world.cloud.faults.add(fault, cluster_id=fault)
+                    seconds = 60 if fault == "slow" else None
+                    world.cloud.faults.add(fault, cluster_id=fault, seconds=seconds)
             after = {fault: world.truth(fault) for fault in faults}
-            down_at = watch_them_fail(exporter, [x for x in faults if x not in TOLERATED])
-            assert max(down_at.values()) - begun < failed_within_seconds + BUSY_SECONDS
+            watch_them_fail(exporter, [x for x in faults if x not in TOLERATED])
             tolerated = {fault: after[fault] for fault in faults if fault in TOLERATED}
             failed = {fault: before[fault] for fault in faults if fault not in TOLERATED}
-            metrics = exporter.until_true({**tolerated, **failed}, within_seconds=5)
-            check_failures(exporter, metrics, faults, failed_within_seconds)
+            metrics = exporter.until_true({**tolerated, **failed})
+            check_failures(exporter, metrics, faults)
             world.no_faults()
-            exporter.until_true(after, within_seconds=30 + BUSY_SECONDS)
-            exporter.until_up(*faults, within_seconds=BUSY_SECONDS)
+            exporter.until_true(after)
+            exporter.until_up(*faults)
             for fault in failed:
                 assert len(exporter.log_lines("is synced again", f"cluster={fault} ")) == 1
             assert exporter.get("/-/healthy")[0] == 200
 
 
-def watch_them_fail(exporter: Exporter, failing: list[str]) -> dict[str, float]:
-    """Until each has failed, and most more than once; gives when each was first seen to be down."""
-    down_at: dict[str, float] = {}
+def watch_them_fail(exporter: Exporter, failing: list[str]) -> None:
+    """Until each has been down, and many have failed more than once."""
+    seen_down: set[str] = set()
 
     def all_failed() -> bool:
         metrics = exporter.scrape()
         failures = metrics.by("ehpc_sync_failures_total", "cluster_name")
-        for fault in failing:
-            if metrics.up(fault) == 0:
-                down_at.setdefault(fault, time.monotonic())
+        seen_down.update(fault for fault in failing if metrics.up(fault) == 0)
         again = [fault for fault in failing if failures[fault,] > 1]
-        return len(down_at) == len(failing) and len(again) > len(failing) / 3
+        return len(seen_down) == len(failing) and len(again) > len(failing) / 3
 
     until(all_failed, "every faulty cluster to fail")
-    return down_at
 
 
-def check_failures(
-    exporter: Exporter, metrics: Metrics, faults: list[str], failed_within_seconds: float
-) -> None:
-    """Each has its reason: one counter, one log line; and no sync took longer than it may."""
-    seconds = metrics.by("ehpc_sync_duration_seconds_sum", "cluster_name")
+def check_failures(exporter: Exporter, metrics: Metrics, faults: list[str]) -> None:
+    """Each has its reason: one counter, one log line."""
     calls_failed = metrics.by("ehpc_api_failures_total", "reason")
     for fault in faults:
         failures = {
@@ -160,7 +159,6 @@ def check_failures(
         assert len(lines) == 1, fault
         assert f" reason={reason} " in lines[0]
         assert ' advice="' in lines[0], lines[0]
-        assert seconds[fault,] < (failures[reason] + 1) * failed_within_seconds, fault
         if fault != "empty-page":  # a page as such is well; that it is not the list's shows later
             assert calls_failed[reason,] >= failures[reason], fault
 
@@ -184,18 +182,16 @@ def test_pages_that_lie_now_and_then_never_make_a_wrong_number(tmp_path: Path) -
             exporter.until_true(truths)
             for lie in lies:
                 world.fault(lie, probability=0.03)
-            deadline = time.monotonic() + 6
             states: Counter[float | None] = Counter()
-            while time.monotonic() < deadline:
-                metrics = exporter.scrape()
-                assert metrics.jobs() == truths
-                states.update(metrics.up(dialect) for dialect in dialects)
-                time.sleep(0.1)
-            struck = {entry.fault for entry in world.calls()} - {""}
-            assert len(struck) > len(lies) / 2, struck
+            struck: set[str] = set()
+            while len(struck) <= len(lies) / 2:
+                for metrics in exporter.scrapes(dialects, turns=15):
+                    assert metrics.jobs() == truths
+                    states.update(metrics.up(dialect) for dialect in dialects)
+                struck = {entry.fault for entry in world.calls()} - {""}
             assert states[1.0]
             world.no_faults()
-            exporter.until_up(*dialects, within_seconds=30 + BUSY_SECONDS)
+            exporter.until_up(*dialects)
             exporter.until_true(truths)
 
 
@@ -218,7 +214,7 @@ def test_records_that_cannot_be_counted_blind_nobody(tmp_path: Path, fault: str)
             }
         with Exporter(tmp_path, config_of(world.endpoint, dialects)) as exporter:
             exporter.until_true(truths)
-            exporter.until_up(*dialects, within_seconds=BUSY_SECONDS)
+            exporter.until_up(*dialects)
             told = exporter.log_lines("level=warn", "records of the list cannot be counted")
             assert {dialect for dialect in dialects for line in told if dialect in line} == {
                 *dialects
@@ -238,9 +234,7 @@ def test_empty_pages_are_doubted_where_no_total_contradicts_them(tmp_path: Path)
             exporter.until_true(truths)
             for dialect in dialects:
                 world.fault("empty-page", every=2, cluster_id=dialect)
-            deadline = time.monotonic() + 8
-            while time.monotonic() < deadline:
-                assert exporter.scrape().jobs() == truths
-                time.sleep(0.1)
+            for metrics in exporter.scrapes(dialects, turns=4 * len(dialects)):
+                assert metrics.jobs() == truths
             world.no_faults()
-            exporter.until_up(*dialects, within_seconds=30 + BUSY_SECONDS)
+            exporter.until_up(*dialects)

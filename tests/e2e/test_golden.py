@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from exporter.simulator import JobList, JobRow
-from tests.e2e.running import Exporter, Metrics, World, config_of, until
+from tests.e2e.running import Exporter, Metrics, World, config_of
+from tests.waiting import until
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "serve.prom"
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from tests.e2e.churn import USERS, Churn, populate
 from tests.e2e.real_prometheus import query, scraping
-from tests.e2e.running import Exporter, World, config_of, until
+from tests.e2e.running import Exporter, World, config_of
+from tests.waiting import until
 
 CLUSTERS = ("cfd", "fea")
 

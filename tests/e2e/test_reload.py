@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.churn import populate
-from tests.e2e.running import Exporter, Metrics, World, config_of, until
+from tests.e2e.running import Exporter, Metrics, World, config_of
+from tests.waiting import until
 
 SUCCESSFUL = "ehpc_exporter_config_last_reload_successful"
 SUCCESS_AT = "ehpc_exporter_config_last_reload_success_timestamp_seconds"

@@ -1,5 +1,6 @@
 """Kills and restarts: nothing is lost, nothing counted twice, and few calls are needed."""
 
+import itertools
 import random
 import threading
 import time
@@ -8,7 +9,8 @@ from pathlib import Path
 
 from exporter.simulator import END_STATUSES, JobList
 from tests.e2e.churn import QUEUES, USERS, populate
-from tests.e2e.running import Exporter, World, config_of, until
+from tests.e2e.running import Exporter, World, config_of
+from tests.waiting import PATIENCE_SECONDS, until
 
 PAGE_STEP = 99
 """Jobs that a page of a walk shows anew: consecutive pages overlap by one."""
@@ -111,8 +113,7 @@ def test_kills_while_the_history_is_read(tmp_path: Path) -> None:
                 world.server.latency_seconds = 1.0
                 until(lambda: world.calls()[-1].params["offset"] > "1", "a look further down")
             else:
-                least = len(world.calls()) + 32
-                until(lambda least=least: len(world.calls()) > least, "some calls")
+                kill_at_call(world, exporter, 32)
             exporter.kill()
             world.server.latency_seconds = 0.02
         calls = len(world.calls())
@@ -122,6 +123,21 @@ def test_kills_while_the_history_is_read(tmp_path: Path) -> None:
         offsets = [int(entry.params["offset"]) for entry in world.calls()[calls:]]
         assert offsets[1] > 30 * PAGE_STEP, offsets
         assert len(world.calls()) < 130
+
+
+def kill_at_call(world: World, exporter: Exporter, number: int) -> None:
+    """So many calls from now on."""
+    left = itertools.count(number, -1)
+    killed = threading.Event()
+
+    def meddle(_: str) -> None:
+        if next(left) == 0:
+            exporter.process.kill()
+            killed.set()
+
+    world.simulation.meddle = meddle
+    assert killed.wait(PATIENCE_SECONDS)
+    world.simulation.meddle = lambda _: None
 
 
 def test_a_restart_costs_what_has_changed(tmp_path: Path) -> None:
@@ -138,6 +154,9 @@ def test_a_restart_costs_what_has_changed(tmp_path: Path) -> None:
             lambda: exporter.scrape().value("ehpc_sync_strategy", strategy="delta") == 1,
             "the way that needs few calls",
         )
+        # No second sync before the calls of the first one are counted.
+        config["collection"]["interval"] = "10m"
+        exporter.rewrite_config(config)
         for changes in (0, 40, 250):
             exporter.kill()
             with world.lock:
@@ -156,7 +175,7 @@ def test_a_restart_costs_what_has_changed(tmp_path: Path) -> None:
             )
             calls = len(world.calls()) - calls_before
             assert calls <= 2 + -(-changes // PAGE_STEP), f"{changes} changes"
-            exporter.until_true({"b": world.truth("c")}, within_seconds=1)
+            assert exporter.scrape().jobs() == {"b": world.truth("c")}
         with exporter:
             pass
 

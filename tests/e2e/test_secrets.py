@@ -17,9 +17,9 @@ from tests.e2e.running import (
     World,
     config_of,
     run_command,
-    until,
     write_config,
-)  # fmt: skip
+)
+from tests.waiting import until
 
 FAULTS = (
     "ret-1200", "ret-1300", "ret-2100", "ret-5000", "http-404", "http-502", "html", "truncated-json",

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.churn import Churn, populate
-from tests.e2e.running import Exporter, World, config_of, run_command, until
+from tests.e2e.running import Exporter, World, config_of, run_command
+from tests.waiting import until
 
 
 def newer(path: Path) -> None:
@@ -119,8 +120,9 @@ def test_a_record_of_calls_that_cannot_be_read_counts_as_full(tmp_path: Path) ->
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path: Path, require_tool: Callable[[str], str]) -> Iterator[Path]:
     """A file system of its own, of one megabyte, at ``state``."""
+    require_tool("mount")
     place = tmp_path / "state"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
@@ -199,7 +201,7 @@ def test_starting_on_a_full_disk(tmp_path: Path, small_disk: Path, *, known: boo
             counted = 6 if known else 0
             assert exporter.scrape().sum("ehpc_jobs_submitted_total") == counted
             (small_disk / "filler").unlink()
-            until(lambda: exporter.log_lines("on disk again"), "the disk again", within_seconds=15)
+            until(lambda: exporter.log_lines("on disk again"), "the disk again")
             # It is told of before the sync that publishes it, and the counts have not changed.
             until(
                 lambda: exporter.scrape().value("ehpc_ledger_on_disk", cluster_name="c") == 1,

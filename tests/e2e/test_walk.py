@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.running import ROOT
+from tests.waiting import PATIENCE_SECONDS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 WALK = README.partition("## A real configuration in ten minutes\n")[2].partition("\n## ")[0]
-PATIENCE_SECONDS = 120
 WAITS = (
     "until grep --quiet listening simulate.log; do sleep 0.2; done",
     (

@@ -10,13 +10,15 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from exporter.web.server import Limits, ListenError, WebServer, parse_listen_address
-from tests.e2e.real_prometheus import PATIENCE_SECONDS, fetch, query, scraping, until
+from tests.e2e.real_prometheus import fetch, query, scraping
 from tests.e2e.web_serving import Serving, serving
 from tests.unit.board_states import HOSTILE, good_state, hostile_state, new_state
+from tests.waiting import PATIENCE_SECONDS, until
 
 
 def connect(port: int) -> socket.socket:
@@ -55,6 +57,22 @@ def test_several_addresses() -> None:
                 assert client.recv(100).startswith(b"HTTP/1.1 200 OK")
 
 
+def test_a_name_with_addresses_of_both_kinds_is_found_by_ipv4(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def both(*_: object, **__: object) -> list[tuple[Any, ...]]:
+        return [
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 0, 0, 0)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0)),
+        ]
+
+    with serving() as world:
+        monkeypatch.setattr(socket, "getaddrinfo", both)
+        server = WebServer(world.app, ["localhost:0"])
+        assert server.bind()[0][0] == "127.0.0.1"
+        server.stop()
+
+
 def test_ipv6() -> None:
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
@@ -62,7 +80,9 @@ def test_ipv6() -> None:
         pytest.skip("this machine has no IPv6")
     with serving(listen=["[::1]:0"]) as world:
         address = ("::1", world.port)
-        with contextlib.closing(socket.create_connection(address, timeout=10)) as client:
+        with contextlib.closing(
+            socket.create_connection(address, timeout=PATIENCE_SECONDS)
+        ) as client:
             client.sendall(b"GET /-/ready HTTP/1.0\r\n\r\n")
             assert client.recv(100).startswith(b"HTTP/1.1 200 OK")
 
@@ -98,10 +118,8 @@ def test_stopping_does_not_wait_for_those_who_stay() -> None:
         clients[2].sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 500)
         clients[3].sendall(b"GET /-/ready HTTP/1.1\r\nHost: x\r\n\r\n")
         assert clients[3].recv(10)
-        begun = time.monotonic()
         world.server.stop()
-        assert time.monotonic() - begun < 5
-        assert not world.server.alive
+        until(lambda: not world.server.alive, "the end, whoever stays")
         with pytest.raises(OSError, match="refused"):
             connect(world.port)
         while clients[3].recv(1000):
@@ -238,12 +256,16 @@ def test_a_crowd_of_useless_clients_does_not_keep_a_scrape_out() -> None:
 
 def test_500_idle_or_dripping_clients_do_not_delay_a_scrape() -> None:
     with serving(good_state()) as world, contextlib.ExitStack() as stack:
+        server = world.server._thread
+        assert server is not None
+        assert server.ident is not None
+        its_work = time.pthread_getcpuclockid(server.ident)
 
         def scrapes_seconds() -> float:
-            begun = time.perf_counter()
+            begun = time.clock_gettime(its_work)
             for _ in range(50):
                 assert world.get()[0].status == 200
-            return time.perf_counter() - begun
+            return time.clock_gettime(its_work) - begun
 
         alone = min(scrapes_seconds() for _ in range(3))
         crowd = [stack.enter_context(contextlib.closing(connect(world.port))) for _ in range(500)]
@@ -270,7 +292,7 @@ def test_readers_who_wait_for_the_documentation_hold_up_no_scrape() -> None:
 
     def slow(_: str) -> None:
         arrived.release()
-        made.wait(60)
+        made.wait(PATIENCE_SECONDS)
 
     with serving(good_state(), manual=slow) as world:
         readers = [
@@ -280,7 +302,7 @@ def test_readers_who_wait_for_the_documentation_hold_up_no_scrape() -> None:
         try:
             for reader in readers:
                 reader.start()
-            assert all(arrived.acquire(timeout=60) for _ in readers)
+            assert all(arrived.acquire(timeout=PATIENCE_SECONDS) for _ in readers)
             for _ in range(20):
                 assert world.get()[0].status == 200
             assert all(reader.is_alive() for reader in readers)
@@ -352,7 +374,9 @@ def test_promtool_has_nothing_to_say(prometheus_tool: Callable[[str], str]) -> N
     assert b"\nprocess_" in body
     assert b"\npython_" in body
     command = [prometheus_tool("promtool"), "check", "metrics"]
-    result = subprocess.run(command, input=body, capture_output=True, check=False, timeout=60)
+    result = subprocess.run(
+        command, input=body, capture_output=True, check=False, timeout=PATIENCE_SECONDS
+    )
     assert (result.stdout, result.stderr, result.returncode) == (b"", b"", 0)
 
 

@@ -15,6 +15,7 @@ from exporter.web.exposition import ExporterFacts, Exposition, ProcessFamilies
 from exporter.web.manual import Leaf, Manual
 from exporter.web.page import LandingPage, PageParts
 from exporter.web.server import Limits, WebServer
+from tests.waiting import PATIENCE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Serving:
     def get(
         self, path: str = "/metrics", headers: Mapping[str, str] | None = None, method: str = "GET"
     ) -> tuple[http.client.HTTPResponse, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
         with contextlib.closing(connection):
             connection.request(method, path, headers=dict(headers or {}))
             response = connection.getresponse()

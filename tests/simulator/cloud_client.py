@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from exporter.simulator import Account
 from exporter.simulator.signing import signature
+from tests.waiting import PATIENCE_SECONDS
 
 ACCOUNT = Account()
 
@@ -51,7 +52,11 @@ class CloudClient:
     """One connection that is kept."""
 
     def __init__(
-        self, address: str, *, timeout: float = 10.0, context: ssl.SSLContext | None = None
+        self,
+        address: str,
+        *,
+        timeout: float = PATIENCE_SECONDS,
+        context: ssl.SSLContext | None = None,
     ) -> None:
         where = urlsplit(address)
         assert where.hostname is not None

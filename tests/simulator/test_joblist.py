@@ -76,7 +76,7 @@ def histories(draw: st.DrawFn) -> JobList:
     queue=st.sampled_from([None, "P", "R"]),
     user=st.sampled_from([None, "u"]),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_a_page_is_a_slice_of_the_sorted_and_filtered_list(
     *,
     jobs: JobList,
@@ -109,7 +109,6 @@ def test_a_page_is_a_slice_of_the_sorted_and_filtered_list(
 
 
 @given(jobs=histories(), descending=st.booleans(), seed=st.integers(0, 99))
-@settings(deadline=None)
 def test_shuffled_ties_stay_within_their_second(jobs: JobList, descending: bool, seed: int) -> None:
     rng = random.Random(seed)
     ask = {"order": Order.MODIFIED, "descending": descending, "ties": TieOrder.SHUFFLED}

@@ -25,6 +25,7 @@ from exporter.simulator.command import (
 from exporter.simulator.protocol import Account
 from exporter.simulator.trace import TraceJob, outcome, parse_trace, queue_capacities, replay
 from tests.simulator.cloud_client import CloudClient
+from tests.waiting import PATIENCE_SECONDS
 
 START_AT = 1_600_000_000
 
@@ -88,7 +89,7 @@ def traces() -> st.SearchStrategy[list[TraceJob]]:
     until=st.integers(0, 60),
     seed=st.integers(0, 5),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_state_at_a_moment(
     trace: list[TraceJob], cores: int | None, until: int, seed: int
 ) -> None:
@@ -277,6 +278,6 @@ def test_the_command_serves_until_a_signal(number: signal.Signals) -> None:
                 answer = client.list_jobs(cluster_id)
                 assert abs(answer["total_count"] - truth["jobs"]) < 50
             process.send_signal(number)
-            assert process.wait(timeout=20) == 0
+            assert process.wait(timeout=PATIENCE_SECONDS) == 0
         finally:
             process.kill()

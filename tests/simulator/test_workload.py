@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.simulator import END_STATUSES, JobList, ListedJob
@@ -29,7 +29,7 @@ SMALL = ClusterProfile(
     (QueueProfile("默认队列", 3, 900), QueueProfile("debug", 1, 60, headroom=0.9)),
     ("u1", "李娜", 'o"brien'),
 )
-slow = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+slow = settings(max_examples=15)
 
 
 def a_world(seed: int = 1, profile: ClusterProfile = SMALL) -> tuple[JobList, Engine]:

@@ -199,7 +199,7 @@ class BudgetMachine(RuleBasedStateMachine):
 
 
 TestBudgetStateful = BudgetMachine.TestCase
-TestBudgetStateful.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+TestBudgetStateful.settings = settings(max_examples=60, stateful_step_count=20)
 
 
 @pytest.mark.parametrize("back_first", [False, True])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from exporter import catalog, snapshot
+from tests.waiting import PATIENCE_SECONDS
 
 CONTRACT = {
     "ehpc_jobs": ("gauge", {"status", "queue", "user"}),
@@ -86,6 +87,7 @@ def test_promtool_has_nothing_to_say(require_tool: Callable[[str], str]) -> None
             lines += [f"{metric.name}{braces} 1"]
     result = subprocess.run(
         [require_tool("promtool"), "check", "metrics"],
-        input="\n".join(lines) + "\n", capture_output=True, text=True, check=False, timeout=60,
+        input="\n".join(lines) + "\n", capture_output=True, text=True, check=False,
+        timeout=PATIENCE_SECONDS,
     )  # fmt: skip
     assert (result.stdout, result.stderr, result.returncode) == ("", "", 0)

@@ -39,6 +39,10 @@ PURE = (
     "sync/reconcile.py", "sync/replica.py", "sync/schedule.py", "sync/verify.py",
     "web/negotiation.py", "web/rendering.py",
 )  # fmt: skip
+TESTS = HOUSE.parent / "tests"
+WAITING = [path for each in ("e2e", "deploy", "simulator") for path in (TESTS / each).rglob("*.py")]
+"""Tests of real processes and sockets: what they wait for is in ``tests/waiting.py``."""
+MEASURE_THE_MACHINE = {"running.py", "test_quota.py"}
 SHAPELESS = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
 
 
@@ -82,6 +86,21 @@ def yields_only(tree: ast.Module) -> set[str]:
     }
 
 
+def deadlines(tree: ast.Module) -> Iterator[str]:
+    """What makes a test depend on how fast the machine is."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in {"monotonic", "perf_counter"}:
+            yield f"{node.attr} on line {node.lineno}"
+        if isinstance(node, ast.Call):
+            yield from (
+                f"timeout={keyword.value.value} on line {node.lineno}"
+                for keyword in node.keywords
+                if keyword.arg == "timeout"
+                and isinstance(keyword.value, ast.Constant)
+                and isinstance(keyword.value.value, int | float)
+            )
+
+
 def unnamed_threads(tree: ast.Module) -> Iterator[int]:
     wanted = {"Thread": "name", "ThreadPoolExecutor": "thread_name_prefix"}
     for node in ast.walk(tree):
@@ -102,6 +121,12 @@ def test_pure_modules_do_no_input_or_output(name: str) -> None:
     tree = tree_of(name)
     assert not imported(tree) & INPUT_OUTPUT
     assert not list(time_readers(tree))
+
+
+@pytest.mark.parametrize("path", WAITING, ids=lambda path: path.name)
+def test_no_test_waits_for_seconds(path: Path) -> None:
+    found = set(deadlines(ast.parse(path.read_text(encoding="utf-8"))))
+    assert not found or path.name in MEASURE_THE_MACHINE
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -139,4 +164,6 @@ def test_the_rules_can_be_broken() -> None:
         "time.time on line 4",
     ]
     assert imported(bad) & INPUT_OUTPUT == {"socket"}
+    slow = ast.parse("f(timeout=5)\nf(timeout=PATIENCE)\ntime.monotonic()\n")
+    assert sorted(deadlines(slow)) == ["monotonic on line 3", "timeout=5 on line 1"]
     assert list(unnamed_threads(bad)) == [8, 9]

@@ -279,7 +279,7 @@ TALLIES = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     rounds=st.lists(LEDGERS, min_size=1, max_size=3),
     tallies=TALLIES,

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from exporter.api.transport import RequestsTransport
-from exporter.clock import SystemClock
+from exporter.clock import Clock, SystemClock
 from tests.e2e.transport.peers import (
-    PATIENCE_SECONDS,
     Authority,
     Behaviour,
     Peer,
 )
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -42,8 +42,12 @@ def peer(stack: ExitStack) -> Callable[..., Peer]:
 
 @pytest.fixture
 def transport(stack: ExitStack) -> Callable[..., RequestsTransport]:
-    def make(timeout_seconds: float = PATIENCE_SECONDS, **options: Any) -> RequestsTransport:
-        made = RequestsTransport(timeout_seconds=timeout_seconds, clock=SystemClock(), **options)
+    def make(
+        timeout_seconds: float = PATIENCE_SECONDS, clock: Clock | None = None, **options: Any
+    ) -> RequestsTransport:
+        made = RequestsTransport(
+            timeout_seconds=timeout_seconds, clock=clock or SystemClock(), **options
+        )
         return stack.enter_context(closing(made))
 
     return make

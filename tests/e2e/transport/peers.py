@@ -6,8 +6,8 @@ import struct
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ import pytest
 import trustme
 
 from exporter.api.transport import RequestsTransport
+from exporter.clock import SystemClock
 from exporter.errors import TransportError
+from tests.waiting import PATIENCE_SECONDS
 
 TIMEOUT_SECONDS = 0.6
 """Of an exchange that is to run into it."""
-PATIENCE_SECONDS = 20.0
-"""Of one that is not; a peer that holds it for ever would show."""
 DRIP_SECONDS = 0.05
 """Between two bytes: by read timeouts alone, any of the drips here goes on for minutes."""
 
@@ -63,7 +63,7 @@ def drip(connection: socket.socket, octets: bytes) -> None:
 
 
 def hold(connection: socket.socket) -> None:
-    """Say nothing more until the other side gives up."""
+    """Say nothing more until the other side gives up; without a deadline, it would not."""
     connection.settimeout(PATIENCE_SECONDS)
     while connection.recv(65536):
         pass
@@ -80,6 +80,8 @@ class Peer:
     def __init__(self, behave: Behaviour, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[bytes] = []
         self.connections = 0
+        self.ended = 0
+        """So many connections it has closed."""
         self._behave = behave
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -111,6 +113,7 @@ class Peer:
                 self._open.append(connection)
             with connection:
                 self._behave(connection)
+        self.ended += 1
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -193,9 +196,12 @@ class Authority:
         return context
 
 
-@contextmanager
-def at_most(seconds: float) -> Iterator[None]:
-    """Far more than the deadline asks for, far less than without one: machines can be slow."""
-    begin = time.monotonic()
-    yield
-    assert time.monotonic() - begin < seconds
+class JumpingClock(SystemClock):
+    """Real, but for a jump: hours pass in a moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jumped_seconds = 0.0
+
+    def monotonic_seconds(self) -> float:
+        return super().monotonic_seconds() + self.jumped_seconds

@@ -5,7 +5,6 @@ import logging
 import re
 import socket
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,6 @@ from tests.e2e.transport.peers import (
     BODY,
     CHUNKED,
     DATE,
-    DRIP_SECONDS,
-    PATIENCE_SECONDS,
     TARGET,
     Make,
     Start,
@@ -26,6 +23,7 @@ from tests.e2e.transport.peers import (
     reset,
     serve,
 )
+from tests.waiting import PATIENCE_SECONDS, until
 
 
 def test_an_exchange(peer: Start, transport: Make) -> None:
@@ -122,9 +120,9 @@ def test_a_body_until_the_end_of_the_connection(peer: Start, transport: Make) ->
 def test_a_connection_that_was_closed_meanwhile_is_replaced(peer: Start, transport: Make) -> None:
     server = peer(serve(answer(), then=lambda _: None))
     client = transport()
-    for _ in range(3):
+    for times in range(3):
         client.exchange(server.url())
-        time.sleep(DRIP_SECONDS)  # let the end of the connection arrive
+        until(lambda times=times: server.ended > times, "the end of the connection")
     assert server.connections == 3
 
 

@@ -1,7 +1,7 @@
 """When and how often a failed call is tried again."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.api.retry import Allowance, RetryPolicy
@@ -16,7 +16,6 @@ def test_waits_grow(retry: int, jitter: float, seconds: float) -> None:
     assert RetryPolicy().wait_seconds(retry, jitter) == pytest.approx(seconds)
 
 
-@settings(deadline=None)
 @given(st.lists(JITTER, min_size=2, max_size=2))
 def test_all_waits_of_one_sync_fit_into_eight_seconds(jitters: list[float]) -> None:
     policy = RetryPolicy()
@@ -46,7 +45,6 @@ def test_successes_earn_retries_back_but_no_more_than_at_first(
     assert allowance.left == left
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["call", "fault"]), max_size=400))
 def test_retries_are_never_more_than_two_and_one_in_twenty_calls(events: list[str]) -> None:
     allowance = Allowance.of(RetryPolicy())

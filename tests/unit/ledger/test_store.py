@@ -1,5 +1,6 @@
 """One ledger: what it takes in, takes back, and still knows when it is opened again."""
 
+import gc
 import multiprocessing
 import os
 import resource
@@ -12,6 +13,7 @@ import msgspec
 import pytest
 
 from exporter.errors import LedgerUnreadable, LedgerUnwritable
+from exporter.ledger.connection import connect
 from exporter.ledger.jobs import MOST_RECENT
 from exporter.ledger.records import Change, JobTotals, Progress, TallyKey
 from exporter.ledger.store import Ledger, open_ledger
@@ -398,6 +400,17 @@ def in_child(act: Callable[[], None]) -> int:
     child.join()
     assert child.exitcode is not None
     return child.exitcode
+
+
+def test_one_that_is_forgotten_closes_its_file(path: Path) -> None:
+    open_ledger(path, WHOSE).close()
+    connection = connect(path)
+    forgotten = Ledger(connection, in_memory=False)
+    forgotten.begin()
+    del forgotten
+    gc.collect()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
 
 
 class TestKilled:

@@ -248,6 +248,6 @@ class CrampedLedgerMachine(LedgerMachine):
 
 
 TestLedger = LedgerMachine.TestCase
-TestLedger.settings = settings(max_examples=35, stateful_step_count=12, deadline=None)
+TestLedger.settings = settings(max_examples=35, stateful_step_count=12)
 TestCrampedLedger = CrampedLedgerMachine.TestCase
-TestCrampedLedger.settings = settings(max_examples=35, stateful_step_count=12, deadline=None)
+TestCrampedLedger.settings = settings(max_examples=35, stateful_step_count=12)

@@ -12,6 +12,7 @@ from exporter.web.access import BasicAuth, Verdict
 from exporter.web.app import WebApp, WebOptions
 from tests.unit.web.asgi import ask
 from tests.unit.web.test_app import make_parts
+from tests.waiting import PATIENCE_SECONDS
 
 HASHES = {
     "alice": bcrypt.hashpw(b"wonderland", bcrypt.gensalt(4)).decode(),
@@ -105,7 +106,7 @@ def test_a_crowd_of_guesses_is_turned_away_and_holds_nobody_up(
     go_on = threading.Event()
 
     def check(password: bytes, _: bytes) -> bool:
-        assert password == b"wonderland" or go_on.wait(30)
+        assert password == b"wonderland" or go_on.wait(PATIENCE_SECONDS)
         return password == b"wonderland"
 
     monkeypatch.setattr(access.bcrypt, "checkpw", check)

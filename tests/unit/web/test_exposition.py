@@ -21,6 +21,7 @@ from exporter.web.exposition import ExporterFacts, Exposition, ProcessFamilies
 from exporter.web.negotiation import Format
 from tests.unit.board_states import NOON_AT, good_state, hostile_state, new_state
 from tests.unit.manual_clock import ManualClock
+from tests.waiting import PATIENCE_SECONDS
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -226,20 +227,20 @@ def test_a_scrape_does_not_wait_for_a_publisher(world: World) -> None:
     def slow_clock() -> float:
         if threading.current_thread().name == "publisher":
             inside.set()
-            assert go_on.wait(30)
+            assert go_on.wait(PATIENCE_SECONDS)
         return now_at()
 
     world.clock.now_at = slow_clock  # type: ignore[method-assign]
     publisher = threading.Thread(target=world.exposition.refresh, name="publisher")
     publisher.start()
     try:
-        assert inside.wait(30)
+        assert inside.wait(PATIENCE_SECONDS)
         assert 'ehpc_jobs{cluster_name="cfd"' in world.text()
         world.clock.advance(400)
         assert 'ehpc_jobs{cluster_name="cfd"' not in world.text()
     finally:
         go_on.set()
-        publisher.join(30)
+        publisher.join(PATIENCE_SECONDS)
     assert 'ehpc_jobs{cluster_name="cfd"' not in world.text()
 
 
