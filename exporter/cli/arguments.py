@@ -143,7 +143,7 @@ def _add_log(parser: argparse.ArgumentParser, level: str = "info") -> None:
 
 
 def _address(text: str) -> str:
-    from exporter.web.server import ListenError, parse_listen_address
+    from exporter.web.listening import ListenError, parse_listen_address
 
     try:
         parse_listen_address(text)

@@ -37,7 +37,7 @@ PURE = (
     "sync/asking.py", "sync/by_change.py", "sync/by_scan.py", "sync/by_submission.py",
     "sync/calibration.py", "sync/context.py", "sync/intake.py", "sync/reader.py",
     "sync/reconcile.py", "sync/replica.py", "sync/schedule.py", "sync/verify.py",
-    "web/negotiation.py", "web/rendering.py",
+    "web/crowd.py", "web/negotiation.py", "web/rendering.py",
 )  # fmt: skip
 SHAPELESS = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
 
