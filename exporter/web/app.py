@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route, Router
 
 from exporter.web.access import BasicAuth, Verdict
+from exporter.web.crowd import peer_of
 from exporter.web.exposition import Exposition
 from exporter.web.look import ICON, ICON_PATH, IMAGE_POLICY
 from exporter.web.manual import Leaf, page_address
@@ -80,6 +81,7 @@ class WebApp:
         self._parts = parts
         self._options = options
         self._routes = _routes(parts, options)
+        self._auth: BasicAuth | None = None
         self.protect(users or {}, headers or {})
 
     def protect(self, users: Mapping[str, str], headers: Mapping[str, str]) -> None:
@@ -89,7 +91,10 @@ class WebApp:
         merged = {**SECURITY_HEADERS, **lowered}
         self._headers = [(name.encode(), value.encode("latin-1")) for name, value in merged.items()]
         self._configured = frozenset(name.encode() for name in lowered)
-        self._auth = BasicAuth(users) if users else None
+        if self._auth is not None and users:
+            self._auth.change(users)
+        else:
+            self._auth = BasicAuth(users) if users else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Never raises: what goes wrong is logged and answered with 500."""
@@ -114,7 +119,8 @@ class WebApp:
     async def _admits(self, scope: Scope) -> Verdict:
         if self._auth is None:
             return Verdict.ADMITTED
-        return await self._auth.admits(_header(scope, b"authorization"))
+        host, _ = scope.get("client") or ("", 0)
+        return await self._auth.admits(_header(scope, b"authorization"), peer_of(host))
 
     async def _metrics(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         if scope["method"] not in _READ_METHODS:
