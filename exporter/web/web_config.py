@@ -15,7 +15,7 @@ from types import MappingProxyType
 import yaml
 
 from exporter.errors import ConfigError, ConfigProblem
-from exporter.web.tls import CLIENT_AUTH_TYPES, VERSIONS, TlsConfig, build_context
+from exporter.web.tls import CLIENT_AUTH_TYPES, VERSIONS, TlsConfig, asks_less, build_context
 
 _LARGEST_BYTES = 1 << 20
 
@@ -40,6 +40,7 @@ _NOT_HERE = frozenset({
 
 _BCRYPT_HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
 _LONG_WORD = re.compile(r"\$2[aby]?\$\S{20,}")
+_RESTART = "restart it if that is meant"
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]+")
 
 
@@ -74,6 +75,23 @@ def parse_web_config(text: str, directory: Path) -> WebConfig:
     if reader.problems:
         raise ConfigError(sorted(reader.problems, key=lambda problem: problem.line or 0))
     return config
+
+
+def refuse_weaker(old: WebConfig, new: WebConfig) -> None:
+    """A file that is empty, or half written, must not open what was closed; and sockets are not
+    changed under way. Raises ``ConfigError`` with what would."""
+    problems = []
+    if old.users and not new.users:
+        problems.append(ConfigProblem("basic_auth_users", f"would let everybody in; {_RESTART}"))
+    if (old.tls is None) != (new.tls is None):
+        what = "come" if old.tls is None else "go"
+        message = f"cannot {what} while the program runs; {_RESTART}"
+        problems.append(ConfigProblem("tls_server_config", message))
+    if old.tls and new.tls and asks_less(old.tls, new.tls):
+        message = f"would let in more clients than {old.tls.client_auth_type}; {_RESTART}"
+        problems.append(ConfigProblem("tls_server_config.client_auth_type", message))
+    if problems:
+        raise ConfigError(problems)
 
 
 @dataclass(slots=True)

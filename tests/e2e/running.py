@@ -379,11 +379,16 @@ class Exporter:
         return [x for x in self.log().split("\n") if all(word in x for word in words)]
 
     def get(
-        self, path: str, *, method: str = "GET", timeout_seconds: float = 20.0
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        timeout_seconds: float = 20.0,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, str]:
         connection = http.client.HTTPConnection(*self._address, timeout=timeout_seconds)
         with contextlib.closing(connection):
-            connection.request(method, path)
+            connection.request(method, path, headers=dict(headers or {}))
             response = connection.getresponse()
             return response.status, response.read().decode()
 

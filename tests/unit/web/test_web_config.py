@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from exporter.errors import ConfigError
 from exporter.web.tls import RenewingContext, TlsConfig, build_context
-from exporter.web.web_config import WebConfig, load_web_config, parse_web_config
+from exporter.web.web_config import WebConfig, load_web_config, parse_web_config, refuse_weaker
 
 HASH = "$2b$04$tDJ4LSkYNRa44p5YGhs7veLMcRBHnpg1lTqLbWad4GrJ3zd82YK0q"
 """Of «wonderland»; fixed, since it stands in the names of tests."""
@@ -196,6 +196,51 @@ def test_a_hash_that_has_slipped_into_a_key_is_not_shown() -> None:
         parse_web_config(f"basic_auth_users: {{alice:{HASH}: x}}", Path("/nonexistent"))
     assert HASH[10:] not in str(caught.value)
     assert "alice" in str(caught.value)
+
+
+def test_a_reload_opens_nothing_that_was_closed(directory: Path) -> None:
+    full = parse_web_config(FULL, directory)
+    for text in ("", "null", "basic_auth_users: {}", FULL[: FULL.index("basic_auth_users")]):
+        with pytest.raises(
+            ConfigError, match=r"^basic_auth_users: would let everybody in; restart"
+        ):
+            refuse_weaker(full, parse_web_config(text, directory))
+    plain = FULL[FULL.index("http_server_config") :]
+    with pytest.raises(ConfigError, match=r"^tls_server_config: cannot go while the program runs"):
+        refuse_weaker(full, parse_web_config(plain, directory))
+    anybody = FULL.replace("  client_ca_file: ca.pem\n  client_auth_type: Require", "#")
+    with pytest.raises(ConfigError, match="client_auth_type: would let in more clients than Req"):
+        refuse_weaker(full, parse_web_config(anybody, directory))
+    optional = FULL.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
+    with pytest.raises(ConfigError, match="client_auth_type: would let in more clients than Req"):
+        refuse_weaker(full, parse_web_config(optional, directory))
+
+
+def test_a_reload_that_cannot_begin_to_encrypt_says_so(directory: Path) -> None:
+    plain = parse_web_config(FULL[FULL.index("http_server_config") :], directory)
+    with pytest.raises(
+        ConfigError, match=r"^tls_server_config: cannot come while the program runs"
+    ):
+        refuse_weaker(plain, parse_web_config(FULL, directory))
+
+
+def test_a_reload_may_close_more_and_change_what_is_closed(directory: Path) -> None:
+    full = parse_web_config(FULL, directory)
+    refuse_weaker(WebConfig(), parse_web_config(f"basic_auth_users: {{a: {HASH}}}", directory))
+    refuse_weaker(full, parse_web_config(FULL.replace("alice", "carol"), directory))
+    optional = FULL.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
+    refuse_weaker(parse_web_config(optional, directory), full)
+
+
+def test_a_context_follows_other_settings(tmp_path: Path) -> None:
+    write_cert(tmp_path, trustme.CA())
+    files = (tmp_path / "server.pem", tmp_path / "server.key")
+    context = RenewingContext(TlsConfig(*files))
+    first = context._latest()
+    context.follow(TlsConfig(*files))
+    assert context._latest() is first
+    context.follow(TlsConfig(*files, min_version="TLS13"))
+    assert context._latest().minimum_version is ssl.TLSVersion.TLSv1_3
 
 
 @given(st.text())
