@@ -172,4 +172,8 @@ class ServeOptions:
     telemetry_path: str = "/metrics"
     web_config_file: Path | None = None
     enable_lifecycle: bool = False
+    external_url: str = ""
+    """Under which people reach the program, a reverse proxy in between perhaps; empty: not told."""
+    route_prefix: str = ""
+    """Before the path of every route: empty, or such as ``/ehpc``."""
     shard: Shard = Shard()

@@ -187,4 +187,11 @@ def build_app(
         )
     )
     parts = WebParts(exposition, watch.health, watch.ready, reload, page, Manual(__version__).leaf)
-    return WebApp(parts, WebOptions(options.telemetry_path, options.enable_lifecycle))
+    return WebApp(
+        parts,
+        WebOptions(
+            telemetry_path=options.telemetry_path,
+            enable_lifecycle=options.enable_lifecycle,
+            route_prefix=options.route_prefix,
+        ),
+    )

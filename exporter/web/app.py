@@ -17,7 +17,7 @@ from exporter.web.access import BasicAuth, Verdict
 from exporter.web.crowd import peer_of
 from exporter.web.exposition import Exposition
 from exporter.web.look import ICON, ICON_PATH, IMAGE_POLICY
-from exporter.web.manual import Leaf, page_address
+from exporter.web.manual import INDEX, Leaf
 from exporter.web.negotiation import accepts_gzip, choose_format
 from exporter.web.rendering import encode
 from exporter.web.threads import in_thread
@@ -65,6 +65,8 @@ class WebOptions:
 
     telemetry_path: str = "/metrics"
     enable_lifecycle: bool = False
+    route_prefix: str = ""
+    """Before the path of every route: empty, or such as ``/ehpc``."""
 
 
 class WebApp:
@@ -105,10 +107,8 @@ class WebApp:
             verdict = await self._admits(scope)
             if verdict is not Verdict.ADMITTED:
                 await _turn_away(verdict)(scope, receive, answer.send)
-            elif scope["path"] == self._options.telemetry_path:
-                await self._metrics(scope, receive, answer)
             else:
-                await self._routes(scope, receive, answer.send)
+                await self._route(scope, receive, answer)
         except _Gone as gone:
             _LOG.debug("a client did not get its answer", extra={"cause": repr(gone.__cause__)})
         except Exception:
@@ -121,6 +121,19 @@ class WebApp:
             return Verdict.ADMITTED
         host, _ = scope.get("client") or ("", 0)
         return await self._auth.admits(_header(scope, b"authorization"), peer_of(host))
+
+    async def _route(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        path, prefix = scope["path"], self._options.route_prefix
+        inside = path.removeprefix(prefix)
+        if prefix and path in {"/", prefix}:
+            landing = f".{prefix}/" if path == "/" else f"./{prefix.rpartition('/')[2]}/"
+            await RedirectResponse(landing)(scope, receive, answer.send)
+        elif not path.startswith(f"{prefix}/"):
+            await _not_found()(scope, receive, answer.send)
+        elif inside == self._options.telemetry_path:
+            await self._metrics(scope, receive, answer)
+        else:
+            await self._routes({**scope, "path": inside}, receive, answer.send)
 
     async def _metrics(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         if scope["method"] not in _READ_METHODS:
@@ -207,7 +220,7 @@ def _routes(parts: WebParts, options: WebOptions) -> Router:
 
 def _manual_routes(leaf_at: Callable[[str], Leaf | None]) -> list[Route]:
     async def index(_: Request) -> Response:
-        return RedirectResponse(page_address())
+        return RedirectResponse(INDEX)
 
     async def manual(request: Request) -> Response:
         path = request.path_params["path"]
@@ -216,13 +229,18 @@ def _manual_routes(leaf_at: Callable[[str], Leaf | None]) -> list[Route]:
             return _leaf(leaf, request.headers.get("if-none-match", ""))
         name = path.removesuffix("/").removesuffix(".md")
         if name != path and name and leaf_at(name) is not None:
-            return RedirectResponse(page_address(name))  # browsers keep the #section
-        return PlainTextResponse("not found\n", 404)
+            up = "../" * path.count("/") or "./"
+            return RedirectResponse(up + name)  # browsers keep the #section
+        return _not_found()
 
     return [
         Route("/docs", index, methods=["GET"]),
         Route("/docs/{path:path}", manual, methods=["GET"]),
     ]
+
+
+def _not_found() -> Response:
+    return PlainTextResponse("not found\n", 404)
 
 
 def _status(problem: str | None, word: str) -> Response:

@@ -271,6 +271,17 @@ def test_a_protected_exporter_is_asked_from_within(render: Render) -> None:
     assert command[1] in re.findall(r"/opt\S+\.py", (ROOT / "deploy/Dockerfile").read_text())
 
 
+def test_below_a_path_it_is_asked_and_scraped_there(render: Render) -> None:
+    documents = render("fleet-values.yaml", "--set=web.routePrefix=/ehpc,web.existingSecret=")
+    container = only(documents, "StatefulSet")["spec"]["template"]["spec"]["containers"][0]
+    flags = [flag for flag in container["args"] if not flag.startswith("--shard")]
+    assert parse_arguments(flags).route_prefix == "/ehpc"
+    assert container["livenessProbe"]["httpGet"]["path"] == "/ehpc/-/healthy"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/ehpc/-/ready"
+    (endpoint,) = only(documents, "ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["path"] == "/ehpc/metrics"
+
+
 def test_the_services_selectors_meet_the_pods(render: Render) -> None:
     documents = render("one-account-values.yaml")
     labels = only(documents, "StatefulSet")["spec"]["template"]["metadata"]["labels"]

@@ -6,6 +6,7 @@ import gzip
 import logging
 from collections.abc import Callable, MutableMapping
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
@@ -102,6 +103,42 @@ def test_the_telemetry_path_is_a_matter_of_choice() -> None:
     app = make_app("/custom")
     assert "ehpc_up" in ask(app, "/custom").text
     assert ask(app, "/metrics").status == 404
+
+
+def prefixed(prefix: str) -> WebApp:
+    return WebApp(make_parts(), WebOptions(route_prefix=prefix))
+
+
+@pytest.mark.parametrize("prefix", ["/ehpc", "/a/b"])
+def test_every_route_can_be_below_a_path(prefix: str) -> None:
+    app = prefixed(prefix)
+    assert "ehpc_up" in ask(app, f"{prefix}/metrics").text
+    for path in ("/", "/favicon.svg", "/docs/", "/docs/operations", "/-/healthy", "/-/ready"):
+        assert ask(app, prefix + path).status == 200
+        if path != "/":
+            assert ask(app, path).status == 404
+    assert ask(app, f"{prefix}/-/reload", "POST").status == 403
+    assert ask(app, "/metrics").status == 404
+    assert ask(app, f"{prefix}metrics").status == 404
+    assert ask(app, f"{prefix}{prefix}/metrics").status == 404
+
+
+@pytest.mark.parametrize("prefix", ["/ehpc", "/a/b"])
+@pytest.mark.parametrize("path", ["/", ""])
+def test_what_is_just_above_leads_there(prefix: str, path: str) -> None:
+    asked = path or prefix
+    answer = ask(prefixed(prefix), asked)
+    assert answer.status == 307
+    assert urljoin(asked, answer.headers["location"]) == f"{prefix}/"
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/operations.md", "/docs/metrics/"])
+def test_redirects_stay_below_the_path_that_a_proxy_takes_away(path: str) -> None:
+    answer = ask(make_app(), path)
+    assert answer.status == 307
+    landed = urljoin(f"https://example.org/far/away{path}", answer.headers["location"])
+    assert landed.startswith("https://example.org/far/away/docs/")
+    assert ask(make_app(), landed.removeprefix("https://example.org/far/away")).status == 200
 
 
 def test_metrics_can_take_the_place_of_the_landing_page() -> None:
