@@ -193,5 +193,6 @@ def build_app(
             telemetry_path=options.telemetry_path,
             enable_lifecycle=options.enable_lifecycle,
             route_prefix=options.route_prefix,
+            external_url=options.external_url,
         ),
     )

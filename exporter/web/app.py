@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
@@ -67,6 +68,8 @@ class WebOptions:
     enable_lifecycle: bool = False
     route_prefix: str = ""
     """Before the path of every route: empty, or such as ``/ehpc``."""
+    external_url: str = ""
+    """Under which browsers may know us; empty if that is not told."""
 
 
 class WebApp:
@@ -196,10 +199,12 @@ def _routes(parts: WebParts, options: WebOptions) -> Router:
     async def ready(_: Request) -> Response:
         return _status(parts.ready(), "ready")
 
-    async def reload(_: Request) -> Response:
+    async def reload(request: Request) -> Response:
         if not options.enable_lifecycle:
             message = "reloading by HTTP is off; start with --web.enable-lifecycle to allow it\n"
             return PlainTextResponse(message, 403)
+        if _is_from_elsewhere(request, options.external_url):
+            return PlainTextResponse("another site's page has no business here\n", 403)
         problem = await in_thread("web-reload", parts.reload)
         if problem is not None:
             return PlainTextResponse(f"the configuration was not reloaded:\n{problem}\n", 500)
@@ -237,6 +242,19 @@ def _manual_routes(leaf_at: Callable[[str], Leaf | None]) -> list[Route]:
         Route("/docs", index, methods=["GET"]),
         Route("/docs/{path:path}", manual, methods=["GET"]),
     ]
+
+
+def _is_from_elsewhere(request: Request, external_url: str) -> bool:
+    """Whether a browser sends this for a page of another site, with the reader's own password
+    perhaps. Browsers say so; what says nothing of the kind is no browser."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in {"same-origin", "none"}
+    origin = request.headers.get("origin")
+    if origin is None:
+        return False
+    ours = {request.headers.get("host", "").lower(), urlsplit(external_url).netloc.lower()}
+    return origin.partition("://")[2].lower() not in ours - {""}
 
 
 def _not_found() -> Response:

@@ -175,6 +175,44 @@ def test_reloading() -> None:
     assert "clusters[0].zone: missing" in answer.text
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site", "origin": "http://localhost:10046"},
+        {"origin": "https://evil.invalid"},
+        {"origin": "http://localhost:80"},
+        {"origin": "null"},
+        {"origin": ""},
+        {"origin": "http://localhost:10046.evil.invalid"},
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_another_sites_page_cannot_reload(headers: dict[str, str], method: str) -> None:
+    called: list[None] = []
+    parts = make_parts(reload=lambda: called.append(None))
+    app = WebApp(parts, WebOptions(enable_lifecycle=True))
+    answer = ask(app, "/-/reload", method, host="localhost:10046", **headers)
+    assert (answer.status, called) == (403, [])
+    assert ask(app, "/metrics", host="localhost:10046", **headers).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"sec_fetch_site": "none"},
+        {"sec_fetch_site": "same-origin", "origin": "https://example.org"},
+        {"origin": "http://localhost:10046"},
+        {"origin": "https://Example.org"},
+    ],
+)
+def test_our_own_pages_and_programs_can(headers: dict[str, str]) -> None:
+    options = WebOptions(enable_lifecycle=True, external_url="https://example.org/ehpc")
+    app = WebApp(make_parts(), options)
+    assert ask(app, "/-/reload", "POST", host="localhost:10046", **headers).status == 200
+
+
 def test_the_page_is_given_in_the_readers_language() -> None:
     answer = ask(make_app(), "/", accept_language="zh-CN")
     assert answer.text == "<p>page for zh-CN"
