@@ -21,6 +21,7 @@ from exporter.api.signature import signed_query
 from exporter.clock import Clock
 from exporter.errors import ApiError, ExporterError, HttpStatusError, RefusedError, Stopped
 from exporter.model import NO_IDENTITY, NO_STATUS, JobListQuery, LeftOut, Page
+from exporter.redaction import Redactor
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +43,6 @@ _MOST_NAMED = 100
 """So many records of one cluster that cannot be counted are named in the log."""
 
 _HTTP_OK, _HTTP_TOO_MANY_REQUESTS = 200, 429
-_SHORTEST_SECRET = 4  # characters; taking shorter ones out of a text would only garble it
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class AccountClient:
         try:
             answer = self._transport.exchange(f"{self._endpoint}{PATH}?{signed}")
             zone = query.zone(target.timezone)
-            page = self._page(answer, zone, _Scrubber(seal.credentials, signed))
+            page = self._page(answer, zone, _scrub_of(seal.credentials, signed))
             return replace(page, server_time_at=_server_time_at(page.server_time_at, signed_at))
         except ApiError as error:
             self._telemetry.api_call_failed(self._account, error.reason)
@@ -266,19 +266,15 @@ class ClusterJobs:
                 _log.warning(what, extra={**fields, "job_ids": " ".join(ids)})
 
 
-class _Scrubber:
+def _scrub_of(credentials: Credentials, signed: str) -> Callable[[str], str]:
     """Takes what must not be shown out of the server's words, should it repeat a request."""
 
-    def __init__(self, credentials: Credentials, signed: str) -> None:
-        signature = signed.rpartition("=")[2]
-        once = unquote(signature)
-        secrets = (credentials.secret, credentials.access_key_id, signature, once, unquote(once))
-        self._secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
+    def scrub(words: str) -> str:
+        signature = unquote(unquote(signed.rpartition("=")[2]))
+        secrets = (credentials.secret, credentials.access_key_id, signature)
+        return Redactor(secrets).clean(words)
 
-    def __call__(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "[redacted]")
-        return text
+    return scrub
 
 
 def _parameters(

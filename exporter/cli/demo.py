@@ -9,7 +9,7 @@ from pathlib import Path
 
 from exporter.clock import SystemClock
 from exporter.config import ServeOptions
-from exporter.logs import Redactor
+from exporter.redaction import Redactor
 from exporter.simulator.command import add_arguments, build_simulation
 from exporter.simulator.server import SimulatorServer
 

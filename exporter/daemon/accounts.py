@@ -18,7 +18,7 @@ from exporter.config import (
     read_secret_file,
 )
 from exporter.ledger.directory import StateDirectory
-from exporter.logs import Redactor
+from exporter.redaction import Redactor
 from exporter.sync.context import SyncSettings
 from exporter.sync.publishing import LabelRules, Publisher
 from exporter.telemetry import Telemetry

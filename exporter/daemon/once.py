@@ -10,7 +10,7 @@ from exporter.daemon.accounts import cluster_calls, open_account, publisher_of, 
 from exporter.errors import ApiError, SyncError
 from exporter.ledger.directory import StateDirectory
 from exporter.ledger.store import open_ledger
-from exporter.logs import Redactor
+from exporter.redaction import Redactor
 from exporter.snapshot import ClusterState, SyncFailure
 from exporter.sync.asking import Ask, advance
 from exporter.sync.replica import Replica

@@ -17,7 +17,7 @@ from exporter.daemon.summary import Summary
 from exporter.daemon.watch import Watch
 from exporter.errors import ExporterError, StateError
 from exporter.ledger.directory import StateDirectory
-from exporter.logs import Redactor
+from exporter.redaction import Redactor
 from exporter.web.app import WebApp, WebOptions, WebParts
 from exporter.web.exposition import ExporterFacts, Exposition, ProcessFamilies
 from exporter.web.manual import Manual

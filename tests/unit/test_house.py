@@ -21,7 +21,7 @@ INPUT_OUTPUT = {
     "urllib3",
 }  # fmt: skip
 PURE = (
-    "catalog.py", "errors.py", "model.py", "profile.py", "collector.py", "api/signature.py",
+    "catalog.py", "errors.py", "model.py", "profile.py", "redaction.py", "collector.py", "api/signature.py",
     "api/payload.py", "api/lenient.py", "api/refusal.py", "api/retry.py", "api/times.py",
     "cli/projection.py", "config/checks.py",
     "config/durations.py", "config/file.py", "config/reader.py", "config/tree.py",

@@ -10,7 +10,7 @@ import pytest
 import exporter
 from exporter.config import Config, ServeOptions
 from exporter.errors import ExporterError
-from exporter.logs import Redactor
+from exporter.redaction import Redactor
 from exporter.snapshot import ClusterState
 
 CONFIG = """\
