@@ -68,6 +68,10 @@ class CallTelemetry(Protocol):
         """How long a call took, whatever came of it."""
         ...
 
+    def label_values_cut(self, cluster_name: str, values: int) -> None:
+        """An answer had names that were too long for a label."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -159,6 +163,8 @@ class AccountClient:
             answer = self._transport.exchange(f"{self._endpoint}{PATH}?{signed}")
             zone = query.zone(target.timezone)
             page = self._page(answer, zone, _scrub_of(seal.credentials, signed))
+            if page.names_cut:
+                self._telemetry.label_values_cut(target.name, page.names_cut)
             return replace(page, server_time_at=_server_time_at(page.server_time_at, signed_at))
         except ApiError as error:
             self._telemetry.api_call_failed(self._account, error.reason)

@@ -120,6 +120,9 @@ class World:
     def api_call_took(self, account: str, seconds: float) -> None:
         self.events.append(("took", account, seconds))
 
+    def label_values_cut(self, cluster_name: str, values: int) -> None:
+        self.events.append(("cut", cluster_name, values))
+
     def credentials(self) -> Credentials:
         return self.keys[0]
 
@@ -247,6 +250,14 @@ def test_a_query_may_say_which_zone_is_meant() -> None:
     got = jobs.list_jobs(JobListQuery(zone_seconds=3600))
     assert got.jobs[0].modified_at == int(NOW_AT) - 3600
     assert got.zoneless
+
+
+def test_names_that_were_cut_are_counted() -> None:
+    body = page().body.replace(b'"running"', b'"running", "run_user": "' + b"u" * 500 + b'"')
+    cloud = world(RawAnswer(200, body, None, 0.1))
+    got = cloud.jobs().list_jobs(PAGE)
+    assert len(got.jobs[0].user) == 200
+    assert ("cut", "cfd", 1) in cloud.events
 
 
 def test_clusters_of_one_account_are_told_apart() -> None:
