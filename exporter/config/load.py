@@ -10,7 +10,6 @@ import msgspec
 from exporter.config import checks
 from exporter.config.file import Account, Cluster, Collection, ConfigFile
 from exporter.config.reader import Reading, quoted, read
-from exporter.config.tree import LARGEST_BYTES, compose
 from exporter.config.values import (
     AccountConfig,
     ClusterConfig,
@@ -21,6 +20,7 @@ from exporter.config.values import (
     StateConfig,
 )
 from exporter.errors import ConfigError, ConfigProblem
+from exporter.yaml_tree import LARGEST_BYTES, compose
 
 IN_MEMORY = ":memory:"
 _LARGEST_SECRET_BYTES = 1 << 16

@@ -12,8 +12,8 @@ from msgspec import inspect
 
 from exporter.config.checks import suggest
 from exporter.config.file import ConfigFile
-from exporter.config.tree import line_of, scalar_of
 from exporter.errors import ConfigProblem
+from exporter.yaml_tree import MERGE_KEY, NO_MERGE_KEYS, line_of, scalar_of
 
 _VARIABLE = re.compile(r"\$(?:(\$)|\{([^{}]*)\}|(?=\{))")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -98,6 +98,9 @@ class _Walk:
                 continue
             seen[key] = line_of(key_node)
             self.reading.lines[key_path] = line_of(key_node)
+            if key == MERGE_KEY:
+                self.reading.problem(path, f"{MERGE_KEY} {NO_MERGE_KEYS}")
+                continue
             if key not in fields:
                 self.reading.problem(key_path, _unknown(key, path, list(fields)))
                 continue

@@ -16,8 +16,7 @@ import yaml
 
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.web.tls import CLIENT_AUTH_TYPES, VERSIONS, TlsConfig, asks_less, build_context
-
-_LARGEST_BYTES = 1 << 20
+from exporter.yaml_tree import LARGEST_BYTES, MERGE_KEY, NO_MERGE_KEYS, compose, line_of
 
 _KEYS: Mapping[str, Sequence[str]] = {
     "": ("tls_server_config", "http_server_config", "basic_auth_users"),
@@ -59,7 +58,7 @@ def load_web_config(path: Path) -> WebConfig:
     """Read the file; paths in it are relative to its directory. Raises ``ConfigError``."""
     try:
         with path.open("rb") as file:
-            data = file.read(_LARGEST_BYTES + 1)
+            data = file.read(LARGEST_BYTES + 1)
         text = data.decode("utf-8-sig")
     except OSError as error:
         raise ConfigError([_whole(f"cannot read {path}: {error.strerror}")]) from error
@@ -181,8 +180,10 @@ class _Reader:
             key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
             path = f"{place}.{key}" if place else key
             if key in values:
-                first = values[key].start_mark.line + 1
+                first = line_of(values[key])
                 self._wrong(path, f"is there twice, first on line {first}", key_node)
+            elif key == MERGE_KEY:
+                self._wrong(place, f"{MERGE_KEY} {NO_MERGE_KEYS}", key_node)
             elif path in _NOT_HERE:
                 self._wrong(path, "is not supported by this exporter", key_node)
             elif place in _KEYS and key not in _KEYS[place]:
@@ -228,21 +229,15 @@ class _Reader:
         return text
 
     def _wrong(self, path: str, message: str, node: yaml.Node | None) -> None:
-        line = None if node is None else node.start_mark.line + 1
+        line = None if node is None else line_of(node)
         self.problems.append(ConfigProblem(_shown(path), _shown(message), line))
 
 
 def _compose(text: str) -> yaml.Node | None:
-    if len(text) > _LARGEST_BYTES:
-        raise ConfigError([_whole("the file is too large for a web configuration")])
-    try:
-        return yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else None
-        raise ConfigError([ConfigProblem("", "not YAML", line)]) from error
-    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
-        raise ConfigError([_whole("not YAML")]) from error
+    root = compose(text)
+    if isinstance(root, ConfigProblem):
+        raise ConfigError([root])
+    return root
 
 
 def _is_null(node: yaml.Node) -> bool:

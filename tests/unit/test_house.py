@@ -21,10 +21,10 @@ INPUT_OUTPUT = {
     "urllib3",
 }  # fmt: skip
 PURE = (
-    "catalog.py", "errors.py", "model.py", "profile.py", "redaction.py", "collector.py", "api/signature.py",
-    "api/payload.py", "api/lenient.py", "api/refusal.py", "api/retry.py", "api/times.py",
+    "catalog.py", "errors.py", "model.py", "profile.py", "redaction.py", "collector.py",
+    "api/signature.py", "api/payload.py", "api/lenient.py", "api/refusal.py", "api/retry.py", "api/times.py",
     "cli/projection.py", "config/checks.py",
-    "config/durations.py", "config/file.py", "config/reader.py", "config/tree.py",
+    "config/durations.py", "config/file.py", "config/reader.py", "yaml_tree.py",
     "simulator/answers.py", "simulator/bulk.py", "simulator/columns.py", "simulator/dialect.py",
     "simulator/drawing.py", "simulator/engine.py",
     "simulator/fault_kinds.py", "simulator/faults.py", "simulator/hosted.py",

@@ -65,6 +65,28 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "secret_access_key: *HUSH\n",
         ["not YAML: a text that begins with *, & or ! must be in quotes (line 1)"],
     ),
+    "aliases that multiply": (
+        "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+        + "".join(
+            f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n"
+            for before, name in zip("abcdef", "bcdefg", strict=True)
+        ),
+        ["not a configuration: its aliases multiply it beyond measure"],
+    ),
+    "an alias within itself": (
+        "accounts: &a [*a]\n",
+        ["not a configuration: its aliases multiply it beyond measure"],
+    ),
+    "a merge key": (
+        "x: &x {zone: z}\naccounts:\n  - <<: *x\n" + CLUSTER,
+        [
+            "x: unknown key; known here: accounts, clusters, collection, state, labels (line 1)",
+            "accounts[0]: << is a merge key, which is not supported; write the keys out (line 3)",
+            "accounts[0].endpoint: is missing (line 3)",
+            "accounts[0].access_key_id: is missing (line 3)",
+            "accounts[0]: needs a secret_access_key or a secret_access_key_file (line 3)",
+        ],
+    ),
     "two documents": ("--- {}\n--- {}\n", ["not YAML: but found another document (line 2)"]),
     "deep": ("[" * 3000, ["not a configuration: nested too deeply"]),
     "large": ("#" * (1 << 20) + "#", ["the file is too large for a configuration"]),

@@ -87,7 +87,11 @@ def test_from_a_file(directory: Path) -> None:
 
 FAULTS = {
     "[]": [": must be a mapping (line 1)"],
-    "a: b: c": ["not YAML (line 1)"],
+    "a: b: c": ["not YAML: mapping values are not allowed here (line 1)"],
+    "a: &a [*a]": ["not a configuration: its aliases multiply it beyond measure"],
+    f"basic_auth_users:\n  <<: &x {{a: {HASH}}}": [
+        ("basic_auth_users: << is a merge key, which is not supported; write the keys out (line 2)")
+    ],
     "tls_server_confg: {}": [
         'tls_server_confg: unknown key; did you mean "tls_server_config"? (line 1)'
     ],
