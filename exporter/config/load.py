@@ -20,6 +20,7 @@ from exporter.config.values import (
     StateConfig,
 )
 from exporter.errors import ConfigError, ConfigProblem
+from exporter.files import read_file, require_regular
 from exporter.yaml_tree import LARGEST_BYTES, compose
 
 IN_MEMORY = ":memory:"
@@ -32,9 +33,7 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     Raises ``ConfigError`` with every problem of the file.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_BYTES + 1)
-        text = data.decode("utf-8-sig")
+        text = read_file(path, LARGEST_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise ConfigError([_whole(f"cannot read {path}: {error.strerror}")]) from error
     except UnicodeDecodeError as error:
@@ -180,8 +179,7 @@ def _read_files(reading: Reading, directory: Path) -> dict[str, Secret]:
 
 def _secret_of(path: Path) -> Secret:
     try:
-        with path.open("rb") as file:
-            text = file.read(_LARGEST_SECRET_BYTES + 1).decode().strip()
+        text = read_file(path, _LARGEST_SECRET_BYTES).decode().strip()
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
@@ -195,6 +193,7 @@ def _secret_of(path: Path) -> Secret:
 
 def _check_certificates(path: Path) -> None:
     try:
+        require_regular(path)
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError as error:
         raise ValueError("does not hold certificates in PEM form") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.errors import ConfigError, ConfigProblem
+from exporter.files import require_regular
 
 _LOG = logging.getLogger(__name__)
 
@@ -126,5 +127,5 @@ class RenewingContext(ssl.SSLContext):
 
 
 def _look(config: TlsConfig) -> tuple[tuple[int, int, int], ...]:
-    states = [file.stat() for file in config.files]
+    states = [require_regular(file) for file in config.files]
     return tuple((state.st_mtime_ns, state.st_size, state.st_ino) for state in states)

@@ -15,6 +15,8 @@ from types import MappingProxyType
 import yaml
 
 from exporter.errors import ConfigError, ConfigProblem
+from exporter.files import read_file, require_regular
+from exporter.web.access import bcrypt_cost
 from exporter.web.tls import CLIENT_AUTH_TYPES, VERSIONS, TlsConfig, asks_less, build_context
 from exporter.yaml_tree import LARGEST_BYTES, MERGE_KEY, NO_MERGE_KEYS, compose, line_of
 
@@ -39,6 +41,8 @@ _NOT_HERE = frozenset({
 
 _BCRYPT_HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
 _LONG_WORD = re.compile(r"\$2[aby]?\$\S{20,}")
+_HIGHEST_COST = 15
+_TOO_COSTLY = f"so that a check takes minutes or hours; the highest is {_HIGHEST_COST}"
 _RESTART = "restart it if that is meant"
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]+")
 
@@ -57,9 +61,7 @@ class WebConfig:
 def load_web_config(path: Path) -> WebConfig:
     """Read the file; paths in it are relative to its directory. Raises ``ConfigError``."""
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_BYTES + 1)
-        text = data.decode("utf-8-sig")
+        text = read_file(path, LARGEST_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise ConfigError([_whole(f"cannot read {path}: {error.strerror}")]) from error
     except UnicodeDecodeError as error:
@@ -153,6 +155,9 @@ class _Reader:
             elif secret is not None and not _BCRYPT_HASH.fullmatch(secret):
                 message = 'is not a bcrypt hash; make one with: htpasswd -nBC 10 "" | tr -d ":\\n"'
                 self._wrong(path, message, value)
+            elif secret is not None and (cost := bcrypt_cost(secret)) > _HIGHEST_COST:
+                message = f"has a cost of {cost}, {_TOO_COSTLY}"
+                self._wrong(path, message, value)
             elif secret is not None:
                 users[name] = secret
         return users
@@ -204,6 +209,7 @@ class _Reader:
             return None
         file = self.directory / text
         try:
+            require_regular(file)
             with file.open("rb"):
                 return file
         except (OSError, ValueError) as error:

@@ -163,6 +163,38 @@ FAULTS = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("key", ["cert_file", "key_file", "client_ca_file"])
+def test_a_path_that_would_block_is_a_problem(key: str, directory: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    names = {"cert_file": "server.pem", "key_file": "server.key", "client_ca_file": "ca.pem"}
+    text = FULL.replace(f"{key}: {names[key]}", f"{key}: {tmp_path}/pipe")
+    (problem,) = problems(text, directory)
+    assert problem.startswith(
+        f"tls_server_config.{key}: cannot read {tmp_path}/pipe: not a regular file"
+    )
+
+
+def test_a_certificate_that_becomes_a_pipe_holds_up_no_handshake(tmp_path: Path) -> None:
+    write_cert(tmp_path, trustme.CA())
+    context = RenewingContext(TlsConfig(tmp_path / "server.pem", tmp_path / "server.key"))
+    first = context._latest()
+    (tmp_path / "server.pem").unlink()
+    os.mkfifo(tmp_path / "server.pem")
+    assert context._latest() is first
+
+
+@pytest.mark.parametrize("cost", [16, 31])
+def test_a_hash_that_takes_for_ever_to_check_is_a_problem(cost: int, directory: Path) -> None:
+    costly = HASH.replace("$04$", f"${cost}$")
+    (problem,) = problems(f"basic_auth_users: {{alice: {costly}}}", directory)
+    assert problem.startswith(
+        f"basic_auth_users.alice: has a cost of {cost}, so that a check takes"
+    )
+    assert problem.endswith("; the highest is 15 (line 1)")
+    bearable = HASH.replace("$04$", "$15$")
+    assert parse_web_config(f"basic_auth_users: {{alice: {bearable}}}", directory).users
+
+
 @pytest.mark.parametrize("text", FAULTS, ids=lambda text: text[:40])
 def test_faults(text: str, directory: Path) -> None:
     expected = [line.replace("{dir}", str(directory)) for line in FAULTS[text]]
