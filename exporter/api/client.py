@@ -110,6 +110,7 @@ class AccountClient:
         account: str,
         endpoint: str,
         credentials: Callable[[], Credentials],
+        credentials_after_refusal: Callable[[], Credentials] | None = None,
         transport: transport.Transport,
         gate: CallGate,
         telemetry: CallTelemetry,
@@ -118,11 +119,13 @@ class AccountClient:
         policy: RetryPolicy | None = None,
     ) -> None:
         """``endpoint`` is the URL before ``/api/job/list``. ``credentials`` is asked before every
-        call, so that renewed keys are used; if it raises an ``ExporterError``, the call fails with
-        the reason ``authentication`` and is not sent."""
+        call, so that renewed keys are used; ``credentials_after_refusal`` in its place when the cloud has
+        just refused those. If one raises an ``ExporterError``, the call fails with the reason
+        ``authentication`` and is not sent."""
         self._account = account
         self._endpoint = endpoint.rstrip("/")
         self._credentials = credentials
+        self._credentials_after_refusal = credentials_after_refusal or credentials
         self._transport = transport
         self._gate = gate
         self._telemetry = telemetry
@@ -136,10 +139,11 @@ class AccountClient:
         """The job list of one cluster; ``timezone`` is that of times that carry none."""
         return ClusterJobs(self, Target(name, cluster_id, zone, timezone), self._policy)
 
-    def seal(self) -> Seal:
+    def seal(self, *, after_refusal: bool = False) -> Seal:
         """What to sign the next call with. Raises ApiError if the keys cannot be had."""
+        ask = self._credentials_after_refusal if after_refusal else self._credentials
         try:
-            return Seal(self._credentials(), self._skew_seconds, self._plain_slash)
+            return Seal(ask(), self._skew_seconds, self._plain_slash)
         except ApiError:
             raise
         except ExporterError as error:
@@ -208,7 +212,7 @@ class AccountClient:
 
     def _signs_otherwise(self, target: Target, seal: Seal) -> bool:
         """Whether a call refused for its keys or signature would be signed with others now."""
-        renewed = self.seal()
+        renewed = self.seal(after_refusal=True)
         if (
             renewed == seal
             and "/" in target.cluster_id + target.zone + seal.credentials.access_key_id

@@ -71,7 +71,7 @@ def container(documents: list[Document]) -> Document:
 
 def config_of(documents: list[Document], **environ: str) -> Config:
     text = only(documents, "ConfigMap", "ehpc-ehpc-exporter")["data"]["config.yaml"]
-    text = re.sub(r"secret_access_key_file: \S+", "secret_access_key: S", text)
+    text = re.sub(r"(access_key_id|secret_access_key)_file: \S+", r"\1: S", text)
     text = re.sub(r"ca_file: \S+\n", "\n", text)
     return parse_config(text, environ, Path("/"))
 

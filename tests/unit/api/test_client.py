@@ -569,6 +569,18 @@ def test_keys_that_cannot_be_had() -> None:
     assert (cloud.urls, cloud.events) == ([], [])
 
 
+def test_after_a_refusal_the_keys_are_asked_for_in_another_way() -> None:
+    def after_refusal() -> Credentials:
+        cloud.keys[0] = Credentials("other", "secret")
+        return cloud.keys[0]
+
+    cloud = world(refused(1200), page())
+    jobs = cloud.jobs(credentials_after_refusal=after_refusal)
+    assert jobs.list_jobs(PAGE).jobs
+    ids = [cloud.parameters(call)["access_key_id"] for call in (0, 1)]
+    assert ids == [KEY_ID, "other"]
+
+
 # A slash in a value
 
 

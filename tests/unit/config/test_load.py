@@ -143,6 +143,34 @@ def test_a_secret_does_not_show() -> None:
     assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
 
 
+@pytest.mark.parametrize("blank", [" ", "\n", "\r\n", "\t \n"])
+def test_white_space_around_a_key_is_nothing(blank: str, tmp_path: Path) -> None:
+    (tmp_path / "id").write_text(f"{blank}KEYID{blank}")
+    text = MINIMAL.replace("KEYID", "'${ID}'").replace("HUSH", "'${KEY}'")
+    told = parse(text, ID=f"{blank}KEYID{blank}", KEY=f"{blank}HUSH{blank}")
+    filed = parse(MINIMAL.replace("_id: KEYID", f"_id_file: {tmp_path}/id"))
+    assert told.accounts == parse(MINIMAL).accounts
+    assert filed.accounts[0].access_key_id == "KEYID"
+    assert filed.accounts[0].key_files == (tmp_path / "id",)
+
+
+def test_a_key_file_that_everybody_can_read_is_warned_of(tmp_path: Path) -> None:
+    paths = [tmp_path / "id", tmp_path / "secret"]
+    for path in paths:
+        path.write_text("KEY\n")
+        path.chmod(0o640)
+    config = parse(
+        MINIMAL.replace("_id: KEYID", f"_id_file: {paths[0]}").replace(
+            "_key: HUSH", f"_key_file: {paths[1]}"
+        )
+    )
+    assert config_warnings(config) == ()
+    paths[1].chmod(0o644)
+    assert config_warnings(config) == (
+        f"account default: everybody on this machine can read {paths[1]}; chmod 600 it",
+    )
+
+
 def test_a_secret_file_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_text("old\n")
