@@ -106,7 +106,7 @@ class Account(Struct, forbid_unknown_fields=True, kw_only=True):
     quota: Quota = msgspec.field(default_factory=Quota)
     ca_file: (
         Annotated[
-            str, _text("Certificates (PEM) to trust for the endpoint, in place of the usual.")
+            str, _text("Certificates (PEM) to trust for the endpoint, beside the machine's own.")
         ]
         | UnsetType
     ) = UNSET
