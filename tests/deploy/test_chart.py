@@ -282,6 +282,16 @@ def test_below_a_path_it_is_asked_and_scraped_there(render: Render) -> None:
     assert endpoint["path"] == "/ehpc/metrics"
 
 
+def test_a_restarted_pod_is_the_same_instance_unless_told_otherwise(render: Render) -> None:
+    (endpoint,) = only(render("demo-values.yaml"), "ServiceMonitor")["spec"]["endpoints"]
+    (rule,) = endpoint["relabelings"]
+    assert rule["targetLabel"] == "instance"
+    assert "__meta_kubernetes_pod_name" in rule["sourceLabels"]
+    other = '--set-json=serviceMonitor.endpoint={"relabelings": [{"targetLabel": "x"}]}'
+    (endpoint,) = only(render("demo-values.yaml", other), "ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["relabelings"] == [{"targetLabel": "x"}]
+
+
 def test_the_services_selectors_meet_the_pods(render: Render) -> None:
     documents = render("one-account-values.yaml")
     labels = only(documents, "StatefulSet")["spec"]["template"]["metadata"]["labels"]
