@@ -56,6 +56,7 @@ SECTIONS = (
             catalog.SYNC_STRATEGY, catalog.SYNC_CORRECTIONS, catalog.HISTORY_COMPLETE,
             catalog.HISTORY_KNOWN, catalog.HISTORY_EXPECTED, catalog.EFFECTIVE_INTERVAL,
             catalog.LEDGER_ON_DISK, catalog.LABEL_VALUES_FOLDED,
+            catalog.LABEL_VALUES_CUT,
         ),
     ),
     Section(

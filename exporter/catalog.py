@@ -159,6 +159,11 @@ LABEL_VALUES_FOLDED = Metric(
     "ehpc_label_values_folded", "gauge", ("cluster_name", "label"),
     'Label values (users, queues) beyond the configured limit, shown together as "_other".',
 )  # fmt: skip
+LABEL_VALUES_CUT = Metric(
+    "ehpc_label_values_cut_total", "counter", ("cluster_name",),
+    "Names of users, queues and statuses that were longer than 200 characters in an answer of the"
+    " cloud, and were cut to that, counted each time they are read, since the exporter started.",
+)  # fmt: skip
 
 # The account's calls.
 API_REQUESTS = Metric(
@@ -204,7 +209,7 @@ RELOAD_SUCCESS_TIMESTAMP = Metric(
 )  # fmt: skip
 
 TELEMETRY: tuple[Metric, ...] = (
-    SYNCS, SYNC_FAILURES, SYNC_DURATION, SYNC_CORRECTIONS, API_REQUESTS, API_FAILURES, API_DURATION,
+    SYNCS, SYNC_FAILURES, SYNC_DURATION, SYNC_CORRECTIONS, LABEL_VALUES_CUT, API_REQUESTS, API_FAILURES, API_DURATION,
 )  # fmt: skip
 """Families that ``exporter.telemetry`` keeps; ``exporter.collector`` makes all others."""
 
@@ -213,7 +218,7 @@ CATALOG: tuple[Metric, ...] = (
     JOB_WAIT, JOB_RUN, JOBS_SUBMITTED, JOBS_STARTED, JOBS_ENDED,
     CLUSTER_INFO, UP, SNAPSHOT_TIMESTAMP, LAST_SYNC_SUCCESS, SYNCS, SYNC_FAILURES, SYNC_DURATION,
     SYNC_STRATEGY, SYNC_CORRECTIONS, HISTORY_COMPLETE, HISTORY_KNOWN, HISTORY_EXPECTED,
-    EFFECTIVE_INTERVAL, LEDGER_ON_DISK, LABEL_VALUES_FOLDED,
+    EFFECTIVE_INTERVAL, LEDGER_ON_DISK, LABEL_VALUES_FOLDED, LABEL_VALUES_CUT,
     API_REQUESTS, API_FAILURES, API_DURATION, API_QUOTA_REQUESTS, API_QUOTA_USED, BUDGET_ON_DISK,
     BUILD_INFO, RELOAD_SUCCESSFUL, RELOAD_SUCCESS_TIMESTAMP,
 )  # fmt: skip

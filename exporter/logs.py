@@ -15,12 +15,13 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal, TextIO
-from urllib.parse import quote
+
+from exporter.redaction import Redactor
 
 LEVELS = ("debug", "info", "warn", "error")
 
@@ -34,40 +35,6 @@ _PRIORITIES = {"debug": 7, "info": 6, "warn": 4, "error": 3}  # syslog's
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
     "message", "asctime", "taskName", "color_message",
 }  # fmt: skip
-_SHORTEST_SECRET = 6
-"""A shorter one would make holes in innocent words."""
-
-_SIGNED_QUERY = re.compile(
-    r"""\?[^\s"'<>]*\b(?:signature|access_key_id|secret_access_key)=[^\s"'<>]*""", re.IGNORECASE
-)
-_SIGNED_FIELD = re.compile(
-    r"""\b(signature|access_key_id|secret_access_key)(["']?\s*[=:]\s*["']?)[^\s&"',}]+""",
-    re.IGNORECASE,
-)
-
-
-class Redactor:
-    """Takes secrets out of texts: the last line of defence, not the only one."""
-
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._forms: tuple[str, ...] = ()
-        self.learn(secrets)
-
-    def learn(self, secrets: Iterable[str]) -> None:
-        """Know more secrets from now on, also in the forms that URLs and reprs give them."""
-        forms = set(self._forms)
-        for secret in secrets:
-            if len(secret) >= _SHORTEST_SECRET:
-                once = quote(secret, safe="")
-                forms |= {secret, once, quote(once, safe=""), repr(secret)[1:-1]}
-        self._forms = tuple(sorted(forms, key=len, reverse=True))
-
-    def clean(self, text: str) -> str:
-        """Give the text without known secrets, signatures and key ids."""
-        for form in self._forms:
-            text = text.replace(form, "***")
-        text = _SIGNED_QUERY.sub("?***", text)
-        return _SIGNED_FIELD.sub(r"\1\2***", text)
 
 
 class LineFormatter(logging.Formatter):

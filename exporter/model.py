@@ -104,6 +104,8 @@ class Page:
     zoned: bool = False
     """Whether a time on it carries its zone."""
     left_out: tuple[LeftOut, ...] = ()
+    names_cut: int = 0
+    """Names (of users, queues, statuses) that were too long for a label."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class Telemetry:
         self._sync_failures = self._counter(catalog.SYNC_FAILURES)
         self._sync_durations = self._histogram(catalog.SYNC_DURATION)
         self._corrections = self._counter(catalog.SYNC_CORRECTIONS)
+        self._values_cut = self._counter(catalog.LABEL_VALUES_CUT)
         self._calls = self._counter(catalog.API_REQUESTS)
         self._call_failures = self._counter(catalog.API_FAILURES)
         self._call_durations = self._histogram(catalog.API_DURATION)
@@ -44,6 +45,7 @@ class Telemetry:
             self._forgotten.discard(cluster_name)
             self._child(self._syncs, cluster_name)
             self._child(self._sync_durations, cluster_name)
+            self._child(self._values_cut, cluster_name)
             for reason in reasons:
                 self._child(self._sync_failures, cluster_name, reason)
             for kind in kinds:
@@ -88,6 +90,12 @@ class Telemetry:
         with self._lock:
             if cluster_name not in self._forgotten:
                 self._child(self._corrections, cluster_name, kind).inc(jobs)
+
+    def label_values_cut(self, cluster_name: str, values: int) -> None:
+        """An answer of the cloud had so many names that were too long for a label."""
+        with self._lock:
+            if cluster_name not in self._forgotten:
+                self._child(self._values_cut, cluster_name).inc(values)
 
     def forget_cluster(self, cluster_name: str) -> None:
         """Drop the cluster's series. A straggling sync of it is ignored until it registers anew."""

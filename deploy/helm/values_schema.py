@@ -61,7 +61,11 @@ def own_values() -> dict[str, Schema]:
         "extraEnv": OBJECTS,
         "extraVolumes": OBJECTS,
         "extraVolumeMounts": OBJECTS,
-        "web": closed(existingSecret=TEXT, tls=SWITCH),
+        "web": closed(
+            existingSecret=TEXT,
+            tls=SWITCH,
+            routePrefix={"type": "string", "pattern": "^(/[A-Za-z0-9_.~-]+)*$"},
+        ),
         "service": closed(
             port={"type": "integer", "minimum": 1, "maximum": 65535}, annotations=LABELS
         ),

@@ -4,6 +4,7 @@
 
     client      admit by the budget -> sign -> send -> decode; retries; the server's clock
     transport   [I/O] one HTTPS exchange with a deadline; the only importer of requests
+    trust       [I/O] whose certificates are trusted
     budget      what an account may still spend
     signature   pure: parameters and a secret -> a signed query string
     payload     pure: an answer's bytes -> a Page, or why not

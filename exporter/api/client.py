@@ -21,6 +21,7 @@ from exporter.api.signature import signed_query
 from exporter.clock import Clock
 from exporter.errors import ApiError, ExporterError, HttpStatusError, RefusedError, Stopped
 from exporter.model import NO_IDENTITY, NO_STATUS, JobListQuery, LeftOut, Page
+from exporter.redaction import Redactor
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +43,6 @@ _MOST_NAMED = 100
 """So many records of one cluster that cannot be counted are named in the log."""
 
 _HTTP_OK, _HTTP_TOO_MANY_REQUESTS = 200, 429
-_SHORTEST_SECRET = 4  # characters; taking shorter ones out of a text would only garble it
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,10 @@ class CallTelemetry(Protocol):
 
     def api_call_took(self, account: str, seconds: float) -> None:
         """How long a call took, whatever came of it."""
+        ...
+
+    def label_values_cut(self, cluster_name: str, values: int) -> None:
+        """An answer had names that were too long for a label."""
         ...
 
 
@@ -106,6 +110,7 @@ class AccountClient:
         account: str,
         endpoint: str,
         credentials: Callable[[], Credentials],
+        credentials_after_refusal: Callable[[], Credentials] | None = None,
         transport: transport.Transport,
         gate: CallGate,
         telemetry: CallTelemetry,
@@ -114,11 +119,13 @@ class AccountClient:
         policy: RetryPolicy | None = None,
     ) -> None:
         """``endpoint`` is the URL before ``/api/job/list``. ``credentials`` is asked before every
-        call, so that renewed keys are used; if it raises an ``ExporterError``, the call fails with
-        the reason ``authentication`` and is not sent."""
+        call, so that renewed keys are used; ``credentials_after_refusal`` in its place when the cloud has
+        just refused those. If one raises an ``ExporterError``, the call fails with the reason
+        ``authentication`` and is not sent."""
         self._account = account
         self._endpoint = endpoint.rstrip("/")
         self._credentials = credentials
+        self._credentials_after_refusal = credentials_after_refusal or credentials
         self._transport = transport
         self._gate = gate
         self._telemetry = telemetry
@@ -132,10 +139,11 @@ class AccountClient:
         """The job list of one cluster; ``timezone`` is that of times that carry none."""
         return ClusterJobs(self, Target(name, cluster_id, zone, timezone), self._policy)
 
-    def seal(self) -> Seal:
+    def seal(self, *, after_refusal: bool = False) -> Seal:
         """What to sign the next call with. Raises ApiError if the keys cannot be had."""
+        ask = self._credentials_after_refusal if after_refusal else self._credentials
         try:
-            return Seal(self._credentials(), self._skew_seconds, self._plain_slash)
+            return Seal(ask(), self._skew_seconds, self._plain_slash)
         except ApiError:
             raise
         except ExporterError as error:
@@ -158,7 +166,9 @@ class AccountClient:
         try:
             answer = self._transport.exchange(f"{self._endpoint}{PATH}?{signed}")
             zone = query.zone(target.timezone)
-            page = self._page(answer, zone, _Scrubber(seal.credentials, signed))
+            page = self._page(answer, zone, _scrub_of(seal.credentials, signed))
+            if page.names_cut:
+                self._telemetry.label_values_cut(target.name, page.names_cut)
             return replace(page, server_time_at=_server_time_at(page.server_time_at, signed_at))
         except ApiError as error:
             self._telemetry.api_call_failed(self._account, error.reason)
@@ -202,7 +212,7 @@ class AccountClient:
 
     def _signs_otherwise(self, target: Target, seal: Seal) -> bool:
         """Whether a call refused for its keys or signature would be signed with others now."""
-        renewed = self.seal()
+        renewed = self.seal(after_refusal=True)
         if (
             renewed == seal
             and "/" in target.cluster_id + target.zone + seal.credentials.access_key_id
@@ -266,19 +276,15 @@ class ClusterJobs:
                 _log.warning(what, extra={**fields, "job_ids": " ".join(ids)})
 
 
-class _Scrubber:
+def _scrub_of(credentials: Credentials, signed: str) -> Callable[[str], str]:
     """Takes what must not be shown out of the server's words, should it repeat a request."""
 
-    def __init__(self, credentials: Credentials, signed: str) -> None:
-        signature = signed.rpartition("=")[2]
-        once = unquote(signature)
-        secrets = (credentials.secret, credentials.access_key_id, signature, once, unquote(once))
-        self._secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
+    def scrub(words: str) -> str:
+        signature = unquote(unquote(signed.rpartition("=")[2]))
+        secrets = (credentials.secret, credentials.access_key_id, signature)
+        return Redactor(secrets).clean(words)
 
-    def __call__(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "[redacted]")
-        return text
+    return scrub
 
 
 def _parameters(

@@ -11,6 +11,7 @@ Tolerant of how a value is written, intolerant of what would make a wrong count:
 - Wrong is worse than absent: a number of cores that is no whole number from 0 to ``_MOST_CORES`` is
   0, which is what a list that does not say it gives; for times, see ``times``.
 - Queue and user are passed on as they are, blanks within and around them included: they are names.
+  What becomes a label, the status too, is cut to ``LONGEST_NAME`` here, before anybody keeps it.
 - What a strict reader of JSON refuses is read leniently, see ``lenient``; to answers that are cut off
   or no JSON at all that makes no difference.
 
@@ -35,6 +36,8 @@ _LONGEST_JOB_ID = 64  # characters
 _HTTP_OK = 200
 _REQUEST_STATUSES = frozenset(range(400, 500)) - {401, 403, 407, 429}
 """With a problem document, these say that the request itself is not understood."""
+LONGEST_NAME = 200  # characters, with the mark of one that was cut
+_CUT = "…"
 _LONGEST_MESSAGE = 200  # characters of the server's own words in an error
 
 
@@ -124,7 +127,8 @@ def decode_page(
         jobs, left_out = _made_whole(jobs, body)
     if len({job.uuid for job in jobs}) != len(jobs):
         raise _bad("the same hpcjob_uuid comes twice in one page")
-    return Page(tuple(jobs), total_count, server_time_at, zoneless, zoned, left_out)
+    jobs, names_cut = _with_short_names(jobs)
+    return Page(tuple(jobs), total_count, server_time_at, zoneless, zoned, left_out, names_cut)
 
 
 def find_refusal(
@@ -175,7 +179,7 @@ def _refused(
 def _one_line(text: str) -> str:
     printable = "".join(char if char.isprintable() else " " for char in text)
     words = " ".join(printable.split())
-    return words if len(words) <= _LONGEST_MESSAGE else words[: _LONGEST_MESSAGE - 1] + "…"
+    return words if len(words) <= _LONGEST_MESSAGE else words[: _LONGEST_MESSAGE - 1] + _CUT
 
 
 def _unreadable(body: bytes, error: Exception) -> PayloadError:
@@ -221,6 +225,24 @@ def _job(record: _Record, moments: Moments) -> Job:
         started_at,
         modified_at,
     )
+
+
+def _with_short_names(jobs: Sequence[Job]) -> tuple[Sequence[Job], int]:
+    """The jobs with names that fit into a label, and how many had to be cut."""
+    if all(len(job.status) + len(job.queue) + len(job.user) <= LONGEST_NAME for job in jobs):
+        return jobs, 0
+    names = [(job.status, job.queue, job.user) for job in jobs]
+    short = [
+        job._replace(status=shortened(job.status), queue=shortened(job.queue),
+                     user=shortened(job.user))
+        for job in jobs
+    ]  # fmt: skip
+    return short, sum(len(name) > LONGEST_NAME for three in names for name in three)
+
+
+def shortened(name: str) -> str:
+    """A name as it may become a label's value, with a mark where it had to be cut."""
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - len(_CUT)] + _CUT
 
 
 def _is_whole(jobs: Sequence[Job]) -> bool:

@@ -7,11 +7,13 @@ What requests does not do by itself, and a signed call needs:
 - The query string goes out byte for byte as signed; redirects are refused, since a signed URL
   goes nowhere else; no cookies, no passwords from a netrc file.
 - Errors and log lines without the URL: it has the signature.
+- The machine's own trusted issuers beside those that requests brings along.
 """
 
 import email.utils
 import http.client
 import logging
+import re
 import socket
 import ssl
 import zlib
@@ -26,12 +28,14 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 from urllib3.exceptions import HTTPError, NewConnectionError, ProxyError
 from urllib3.exceptions import SSLError as Urllib3SSLError
 from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 from urllib3.poolmanager import PoolManager
 
 from exporter.api.deadline import Deadline, Network, pool_classes
+from exporter.api.trust import Trust
 from exporter.clock import Clock
 from exporter.errors import TransportError
 
@@ -39,7 +43,9 @@ MAX_ANSWER_BYTES = 32 * 2**20
 """Default limit: 100 jobs, each with a command line of 300 kB."""
 
 _CHUNK_BYTES = 65536
-_SUCCESSES, _REDIRECTS = 2, 3  # hundreds of an HTTP status
+_PROXY_LOGIN = 407  # HTTP status
+_NO_TUNNEL = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")  # http.client's words
+_SUCCESSES, _REDIRECTS, _SERVERS_FAULT = 2, 3, 5  # hundreds of an HTTP status
 _LOGGERS_WITH_URLS = (
     "urllib3.connection",
     "urllib3.connectionpool",
@@ -60,8 +66,10 @@ _ADVICE = {
     "account's timeout.",
     "connection": "Check the account's endpoint, the name service, firewalls, and the proxy "
     "settings in the environment.",
-    "tls": "Check that the endpoint's certificate is valid and that this machine, or the "
-    "account's ca_file, trusts its issuer.",
+    "tls": "Check that the endpoint's certificate is valid and that this machine (SSL_CERT_FILE, if "
+    "that is set), or the account's ca_file, trusts its issuer.",
+    "proxy": "Set https_proxy (or http_proxy) to http://USER:PASSWORD@HOST:PORT, or no_proxy to the "
+    "endpoint's host; in the environment of this program.",
     "redirect": "Set the account's endpoint to the API's own address: a signed call follows no "
     "redirect.",
     "too_large": "Check that the account's endpoint is the API's address.",
@@ -107,8 +115,8 @@ class RequestsTransport:
         max_idle_connections: int = 32,
         user_agent: str = "ehpc-exporter",
     ) -> None:
-        """``timeout_seconds`` is for the whole of an exchange; ``ca_file`` replaces the trusted
-        issuers; ``max_answer_bytes`` counts decompressed bytes. Connections beyond
+        """``timeout_seconds`` is for the whole of an exchange; ``ca_file`` has more trusted issuers;
+        ``max_answer_bytes`` counts decompressed bytes. Connections beyond
         ``max_idle_connections`` are not kept for the next call."""
         self._timeout_seconds = timeout_seconds
         self._clock = clock
@@ -152,13 +160,12 @@ class RequestsTransport:
     def _get(self, url: str, deadline: Deadline) -> tuple[int, bytes, str | None]:
         if self._closed:
             raise _failed("connection", "the connections to the cloud are closed")
-        if self._ca_file is not None and not Path(self._ca_file).exists():
-            raise _failed("tls", f"the ca_file {self._ca_file} does not exist")
         request = requests.Request("GET", url, headers=self._headers).prepare()
         request.url = url  # what prepare() makes of it may be spelled differently
         settings = self._session.merge_environment_settings(
             url, proxies={}, stream=True, verify=self._ca_file or True, cert=None
         )
+        _check_proxy(select_proxy(url, settings["proxies"]))
         response = self._session.send(
             request,
             timeout=deadline,  # type: ignore[arg-type] # its stubs know numbers only
@@ -167,6 +174,8 @@ class RequestsTransport:
         )
         with closing(response):
             status, date = response.status_code, response.headers.get("Date")
+            if status == _PROXY_LOGIN:
+                raise _refused_by_proxy(status)
             if status // 100 == _REDIRECTS:
                 raise _failed("redirect", f"the server redirects the call (HTTP {status})")
             try:
@@ -203,6 +212,9 @@ class RequestsTransport:
         if deadline.passed or any(map(_is_timeout, causes)):
             seconds = f"{self._timeout_seconds:g} s"
             return _failed("timeout", f"no complete answer from {host}{through} within {seconds}")
+        for cause in causes:
+            if no_tunnel := _NO_TUNNEL.match(str(cause)):
+                return _refused_by_proxy(int(no_tunnel[1]))
         reason, what = _what_happened(causes)
         return _failed(reason, f"{what} ({host}{through})")
 
@@ -219,18 +231,54 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, network: Network, max_idle_connections: int) -> None:
         self._pool_classes = pool_classes(network)
+        self._trust = Trust(DEFAULT_CA_BUNDLE_PATH)
         super().__init__(pool_maxsize=max_idle_connections, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
+        super().init_poolmanager(*args, ssl_context=self._trust.context, **kwargs)
         self._keep_deadlines(self.poolmanager)
 
     def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
+        kwargs |= {"ssl_context": self._trust.context, "proxy_ssl_context": self._trust.context}
         return self._keep_deadlines(super().proxy_manager_for(proxy, **kwargs))
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Trust the file that is to be trusted as well; requests would let it replace all else."""
+        del cert
+        conn.cert_reqs = "CERT_REQUIRED"
+        if url.startswith("https:") and verify is not True:
+            if not Path(verify).exists():
+                raise _failed("tls", f"the file of trusted issuers {verify} does not exist")
+            self._trust.add(verify)
 
     def _keep_deadlines(self, manager: PoolManager) -> PoolManager:
         manager.pool_classes_by_scheme = self._pool_classes
         return manager
+
+
+def _check_proxy(proxy: str | None) -> None:
+    """Raises TransportError if the proxy is none that can be used. It may hold a password."""
+    scheme, host = _scheme_and_host(proxy) if proxy else ("http", "none")
+    if scheme not in {"http", "https"}:
+        raise _failed("proxy", f"a proxy of the kind {scheme} is not supported")
+    if not host:
+        raise _failed("proxy", "the environment's proxy is no URL with a host")
+
+
+def _scheme_and_host(proxy: str) -> tuple[str, str]:
+    try:
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy.lstrip('/')}")
+        host = (parts.hostname or "") if parts.port != 0 else ""
+    except ValueError:
+        return "http", ""
+    return parts.scheme, host
+
+
+def _refused_by_proxy(status: int) -> TransportError:
+    if status == _PROXY_LOGIN:
+        return _failed("proxy", f"the proxy wants a login, or another one (HTTP {status})")
+    reason = "connection" if status // 100 == _SERVERS_FAULT else "proxy"
+    return _failed(reason, f"the proxy does not connect to the endpoint (HTTP {status})")
 
 
 def _decoded(response: requests.Response, most_bytes: int) -> Iterator[bytes]:

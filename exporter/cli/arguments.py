@@ -3,6 +3,7 @@
 import argparse
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from exporter import __version__
 from exporter.config import ServeOptions, Shard, parse_shard
@@ -10,6 +11,7 @@ from exporter.logs import LEVELS
 
 COMMANDS = ("serve", "check-config", "collect", "simulate", "demo")
 DEMO_ADDRESS = "127.0.0.1:10046"
+_PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[\w.~-]+)*/?")
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -27,6 +29,8 @@ def serve_options(namespace: argparse.Namespace) -> ServeOptions:
         telemetry_path=namespace.telemetry_path,
         web_config_file=namespace.web_config_file,
         enable_lifecycle=namespace.enable_lifecycle,
+        external_url=namespace.external_url,
+        route_prefix=(namespace.route_prefix or urlsplit(namespace.external_url).path).rstrip("/"),
         shard=namespace.shard,
     )
 
@@ -124,6 +128,16 @@ def _add_web(parser: argparse.ArgumentParser, address: str) -> None:
     )  # fmt: skip
     _add_web_config_file(parser)
     parser.add_argument(
+        "--web.external-url", dest="external_url", type=_external_url, metavar="URL", default="",
+        help="under which people reach this program, such as https://example.org/ehpc behind a "
+        "reverse proxy",
+    )  # fmt: skip
+    parser.add_argument(
+        "--web.route-prefix", dest="route_prefix", type=_route_prefix, metavar="PATH", default="",
+        help="before the path of every route (default: the path of --web.external-url); / if the "
+        "reverse proxy takes that path away",
+    )  # fmt: skip
+    parser.add_argument(
         "--web.enable-lifecycle", dest="enable_lifecycle", action="store_true",
         help="let POST /-/reload load the configuration anew",
     )  # fmt: skip
@@ -148,7 +162,7 @@ def _add_log(parser: argparse.ArgumentParser, level: str = "info") -> None:
 
 
 def _address(text: str) -> str:
-    from exporter.web.server import ListenError, parse_listen_address
+    from exporter.web.listening import ListenError, parse_listen_address
 
     try:
         parse_listen_address(text)
@@ -168,6 +182,25 @@ def _route(text: str) -> str:
     if not re.fullmatch(r"/[\w./~-]*\w", text) or text.startswith("/-/"):
         raise argparse.ArgumentTypeError(f"{text!r} is no path such as /metrics")
     return text
+
+
+def _external_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        usable = bool(parts.hostname) and parts.port != 0 and parts.scheme in {"http", "https"}
+        usable = usable or text.startswith("/")
+    except ValueError:
+        usable = False
+    if text and (not usable or parts.query or parts.fragment or not _PREFIX.fullmatch(parts.path)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no URL such as https://example.org/ehpc")
+    return text
+
+
+def _route_prefix(text: str) -> str:
+    path = f"/{text.strip('/')}" if text else ""
+    if not _PREFIX.fullmatch(path):
+        raise argparse.ArgumentTypeError(f"{text!r} is no path such as /ehpc")
+    return path
 
 
 def _optional_path(text: str) -> Path | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from exporter.clock import SystemClock
 from exporter.config import ServeOptions
-from exporter.logs import Redactor
+from exporter.redaction import Redactor
 from exporter.simulator.command import add_arguments, build_simulation
 from exporter.simulator.server import SimulatorServer
 
@@ -81,7 +81,8 @@ def config_text(endpoint: str, clusters: list[PretendCluster]) -> str:
 def guide(options: ServeOptions, endpoint: str, clusters: list[PretendCluster]) -> str:
     """What there is to see."""
     address = options.listen_addresses[0]
-    base = f"http://{'127.0.0.1' + address if address.startswith(':') else address}"
+    host = "127.0.0.1" + address if address.startswith(":") else address
+    base = f"http://{host}{options.route_prefix}"
     metrics = f"{base}{options.telemetry_path}"
     return f"""
 A pretend cloud with {len(clusters)} clusters, where a lot happens, is at {endpoint}.

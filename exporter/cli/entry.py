@@ -12,7 +12,8 @@ from types import FrameType
 from exporter.cli.arguments import parse_arguments, serve_options
 from exporter.config import load_config, select
 from exporter.errors import ConfigError, ExporterError
-from exporter.logs import Redactor, set_up_logging
+from exporter.logs import set_up_logging
+from exporter.redaction import Redactor
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 

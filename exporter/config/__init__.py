@@ -1,6 +1,6 @@
 """The configuration: a YAML file in, a frozen ``Config`` or every problem of the file out.
 
-text -> ``tree`` (YAML nodes with their lines) -> ``reader`` (along the types in ``file``, each text
+text -> ``yaml_tree`` (YAML nodes with their lines) -> ``reader`` (along the types in ``file``, each text
 judged by ``checks``) -> ``load`` (what concerns several keys, files) -> ``values``;
 ``shards`` divides it among several exporters.
 """

@@ -3,6 +3,7 @@ message follows the text itself, as in ``"5 minutes" is not a duration``."""
 
 import difflib
 import ipaddress
+import re
 import zoneinfo
 from collections.abc import Iterable
 from datetime import UTC, tzinfo
@@ -12,6 +13,8 @@ from exporter.config.durations import parse_duration
 from exporter.config.values import ALL_HISTORY_SECONDS, NO_HISTORY_SECONDS
 
 SHORTEST_INTERVAL_SECONDS = 1.0
+_OFFSET = re.compile(r"(?:UTC|GMT)?(?P<sign>[+-])0?(?P<hours>1?[0-9])(?::?00)?", re.IGNORECASE)
+_CHINA_HOURS = 8
 
 
 def suggest(text: str, known: Iterable[str]) -> str:
@@ -60,6 +63,16 @@ def word(text: str) -> str:
     return text
 
 
+def key(text: str) -> str:
+    """A key, or a file's content that is one, without the white space around it."""
+    word = text.strip()
+    if not word:
+        raise ValueError("is empty")
+    if not word.isprintable():
+        raise ValueError("holds more than one line; it must hold the key and nothing else")
+    return word
+
+
 def timezone(text: str) -> tzinfo | None:
     """A time zone by its IANA name; None for ``auto``. UTC needs no time zone database."""
     if text == "auto":
@@ -69,8 +82,20 @@ def timezone(text: str) -> tzinfo | None:
     try:
         return zoneinfo.ZoneInfo(text)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        hint = suggest(text, zoneinfo.available_timezones()) or "; write it as Asia/Shanghai"
+        hint = _zone_of(text) or suggest(text, zoneinfo.available_timezones())
+        hint = hint or "; write it as Asia/Shanghai"
         raise ValueError(f"is not a known time zone{hint}") from None
+
+
+def _zone_of(text: str) -> str:
+    """What to write in place of an offset; nothing if the text is none."""
+    offset = _OFFSET.fullmatch(text)
+    if offset is None:
+        return ""
+    hours, ahead = int(offset["hours"]), offset["sign"] == "+"
+    if ahead and hours == _CHINA_HOURS:
+        return "; write Asia/Shanghai"
+    return f"; write Etc/GMT{'-' if ahead else '+'}{hours}"  # their signs are the other way round
 
 
 def endpoint(text: str) -> str:

@@ -14,6 +14,8 @@ _LONGEST_SECONDS = 100 * _UNITS["y"]
 def parse_duration(text: str) -> float:
     """Give the seconds that ``text`` says. Raises ValueError with what is wrong with it."""
     match = _WHOLE.fullmatch(text)
+    if match is None and text.isdecimal():
+        raise ValueError(f"is not a duration; write {text}s")
     if match is None:
         raise ValueError("is not a duration; write it as 30s, 5m, 1h30m or 30d")
     seconds = sum(

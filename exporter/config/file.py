@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from exporter.config import checks
 from exporter.config.durations import PATTERN
 
+_ANYTHING = r"[\s\S]+"
 _OR_VARIABLE = r"|.*\$.*"
 """A pattern is for the text after ``${VAR}`` is filled in, which an editor cannot see."""
 
@@ -73,9 +74,28 @@ class Account(Struct, forbid_unknown_fields=True, kw_only=True):
             examples=["https://hpc.api.qingcloud.com", "https://hpc.api.shanhe.com"],
         ),
     ]
-    access_key_id: Annotated[str, _text("Id of the API key.", hidden=True)]
+    access_key_id: (
+        Annotated[
+            str,
+            _checked(
+                "Id of the API key. Or give access_key_id_file.", checks.key, _ANYTHING, hidden=True
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    access_key_id_file: (
+        Annotated[str, _text("A file that holds the id; read again when it changes.")] | UnsetType
+    ) = UNSET
     secret_access_key: (
-        Annotated[str, _text("The API key's secret. Or give secret_access_key_file.", hidden=True)]
+        Annotated[
+            str,
+            _checked(
+                "The API key's secret. Or give secret_access_key_file.",
+                checks.key,
+                _ANYTHING,
+                hidden=True,
+            ),
+        ]
         | UnsetType
     ) = UNSET
     secret_access_key_file: (
@@ -86,7 +106,7 @@ class Account(Struct, forbid_unknown_fields=True, kw_only=True):
     quota: Quota = msgspec.field(default_factory=Quota)
     ca_file: (
         Annotated[
-            str, _text("Certificates (PEM) to trust for the endpoint, in place of the usual.")
+            str, _text("Certificates (PEM) to trust for the endpoint, beside the machine's own.")
         ]
         | UnsetType
     ) = UNSET

@@ -1,7 +1,8 @@
 """From a file's path to a ``Config``, or to every problem that the file has."""
 
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import msgspec
 from exporter.config import checks
 from exporter.config.file import Account, Cluster, Collection, ConfigFile
 from exporter.config.reader import Reading, quoted, read
-from exporter.config.tree import LARGEST_BYTES, compose
 from exporter.config.values import (
     AccountConfig,
     ClusterConfig,
@@ -21,8 +21,11 @@ from exporter.config.values import (
     StateConfig,
 )
 from exporter.errors import ConfigError, ConfigProblem
+from exporter.files import read_file, require_regular
+from exporter.yaml_tree import LARGEST_BYTES, compose
 
 IN_MEMORY = ":memory:"
+KEY_FILES = ("access_key_id_file", "secret_access_key_file")
 _LARGEST_SECRET_BYTES = 1 << 16
 
 
@@ -32,9 +35,7 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     Raises ``ConfigError`` with every problem of the file.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_BYTES + 1)
-        text = data.decode("utf-8-sig")
+        text = read_file(path, LARGEST_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise ConfigError([_whole(f"cannot read {path}: {error.strerror}")]) from error
     except UnicodeDecodeError as error:
@@ -64,26 +65,35 @@ def parse_config(text: str, environ: Mapping[str, str], directory: Path) -> Conf
 
 
 def read_secret_file(path: Path) -> Secret:
-    """Read a secret, without white space around it. Raises ``ConfigError``."""
+    """Read a key, without white space around it. Raises ``ConfigError``."""
     try:
         return _secret_of(path)
     except ValueError as error:
-        raise ConfigError([_whole(f"secret_access_key_file {path}: {error}")]) from error
+        raise ConfigError([_whole(f"the key file {path} {error}")]) from error
 
 
 def config_warnings(config: Config) -> tuple[str, ...]:
     """What is allowed and still unlikely to be meant; one line each, to be logged at a start."""
-    return tuple(
-        f"account {account.name}: the endpoint is plain http, so that everybody on the way can "
-        "read and change the answers; use https"
-        for account in config.accounts
-        if checks.is_plain_http_abroad(account.endpoint)
-    ) + tuple(
-        f"cluster {cluster.name}: its interval is not shorter than its staleness, so that its "
-        "counts will come and go; leave staleness out, and it follows the interval"
-        for cluster in config.clusters
-        if cluster.staleness_seconds is not None
-        and cluster.interval_seconds >= cluster.staleness_seconds
+    return (
+        tuple(
+            f"account {account.name}: the endpoint is plain http, so that everybody on the way can "
+            "read and change the answers; use https"
+            for account in config.accounts
+            if checks.is_plain_http_abroad(account.endpoint)
+        )
+        + tuple(
+            f"account {account.name}: everybody on this machine can read {path}; chmod 600 it"
+            for account in config.accounts
+            for path in account.key_files
+            if _is_open_to_all(path)
+        )
+        + tuple(
+            f"cluster {cluster.name}: its interval is not shorter than its staleness, so that its "
+            "counts will come and go; leave staleness out, and it follows the interval"
+            for cluster in config.clusters
+            if cluster.staleness_seconds is not None
+            and cluster.interval_seconds >= cluster.staleness_seconds
+        )
     )
 
 
@@ -103,12 +113,12 @@ def _check_accounts(reading: Reading) -> None:
     for path, _ in _items(reading, "accounts"):
         if several and f"{path}.name" not in reading.lines:
             reading.problem(path, "needs a name, as there are several accounts")
-        keys = [f"{path}.{key}" for key in ("secret_access_key", "secret_access_key_file")]
-        given = [key for key in keys if key in reading.lines]
-        if not given:
-            reading.problem(path, "needs a secret_access_key or a secret_access_key_file")
-        if len(given) > 1:
-            reading.problem(keys[1], "cannot be given together with secret_access_key")
+        for article, key in (("an", "access_key_id"), ("a", "secret_access_key")):
+            given = [name for name in (key, f"{key}_file") if f"{path}.{name}" in reading.lines]
+            if not given:
+                reading.problem(path, f"needs {article} {key} or {article} {key}_file")
+            if len(given) > 1:
+                reading.problem(f"{path}.{key}_file", f"cannot be given together with {key}")
     _check_unique(reading, "accounts", lambda account: account.get("name"), ".name", "name")
 
 
@@ -160,15 +170,16 @@ def _check_unique(
 
 
 def _read_files(reading: Reading, directory: Path) -> dict[str, Secret]:
-    """Try every file that the configuration names; give the secrets by path of the key."""
+    """Try every file that the configuration names; give the keys by path of the key."""
     secrets = {}
     for path, account in _items(reading, "accounts"):
-        where = f"{path}.secret_access_key_file"
-        if "secret_access_key_file" in account:
-            try:
-                secrets[where] = _secret_of(directory / account["secret_access_key_file"])
-            except ValueError as error:
-                reading.problem(where, f"{quoted(reading.written[where])} {error}")
+        for name in KEY_FILES:
+            where = f"{path}.{name}"
+            if name in account:
+                try:
+                    secrets[where] = _secret_of(directory / account[name])
+                except ValueError as error:
+                    reading.problem(where, f"{quoted(reading.written[where])} {error}")
         where = f"{path}.ca_file"
         if "ca_file" in account:
             try:
@@ -180,21 +191,27 @@ def _read_files(reading: Reading, directory: Path) -> dict[str, Secret]:
 
 def _secret_of(path: Path) -> Secret:
     try:
-        with path.open("rb") as file:
-            text = file.read(_LARGEST_SECRET_BYTES + 1).decode().strip()
+        data = read_file(path, _LARGEST_SECRET_BYTES)
+        text = data.decode()
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
         raise ValueError("is not UTF-8 text") from None  # the cause would hold the content
-    if not text:
-        raise ValueError("is empty")
-    if len(text) > _LARGEST_SECRET_BYTES or not text.isprintable():
-        raise ValueError("holds more than one line; it must hold the secret and nothing else")
-    return Secret(text)
+    if len(data) > _LARGEST_SECRET_BYTES:
+        raise ValueError("is too large to hold a key and nothing else")
+    return Secret(checks.key(text))
+
+
+def _is_open_to_all(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False
 
 
 def _check_certificates(path: Path) -> None:
     try:
+        require_regular(path)
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError as error:
         raise ValueError("does not hold certificates in PEM form") from error
@@ -211,7 +228,9 @@ def _build(file: ConfigFile, secrets: Mapping[str, Secret], directory: Path) -> 
     return Config(
         accounts=tuple(
             _build_account(
-                account, secrets.get(f"accounts[{index}].secret_access_key_file"), directory
+                account,
+                [secrets.get(f"accounts[{index}].{name}") for name in KEY_FILES],
+                directory,
             )
             for index, account in enumerate(file.accounts)
         ),
@@ -229,12 +248,21 @@ def _build(file: ConfigFile, secrets: Mapping[str, Secret], directory: Path) -> 
     )
 
 
-def _build_account(account: Account, from_file: Secret | None, directory: Path) -> AccountConfig:
+def _build_account(
+    account: Account, from_files: Sequence[Secret | None], directory: Path
+) -> AccountConfig:
+    key_id, secret = (
+        given or Secret(checks.key(written or "?"))
+        for given, written in zip(
+            from_files, (account.access_key_id, account.secret_access_key), strict=True
+        )
+    )
     return AccountConfig(
         name=account.name,
         endpoint=checks.endpoint(account.endpoint),
-        access_key_id=account.access_key_id,
-        secret_access_key=from_file or Secret(account.secret_access_key or ""),
+        access_key_id=key_id.reveal(),
+        access_key_id_file=_path(account.access_key_id_file, directory),
+        secret_access_key=secret,
         secret_access_key_file=_path(account.secret_access_key_file, directory),
         timeout_seconds=checks.duration(account.timeout),
         quota_requests=account.quota.requests,

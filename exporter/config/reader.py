@@ -12,11 +12,12 @@ from msgspec import inspect
 
 from exporter.config.checks import suggest
 from exporter.config.file import ConfigFile
-from exporter.config.tree import line_of, scalar_of
 from exporter.errors import ConfigProblem
+from exporter.yaml_tree import MERGE_KEY, NO_MERGE_KEYS, line_of, scalar_of
 
-_VARIABLE = re.compile(r"\$(?:(\$)|\{([^{}]*)\}|(?=\{))")
+_VARIABLE = re.compile(r"\$(?:(\$)|\{([^{}]*)\}|([A-Za-z_][A-Za-z0-9_]*)|(?=\{))")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_USUAL_NAME = re.compile(r"[A-Z][A-Z0-9_]+")
 _LONGEST_QUOTE = 60
 _INVALID = msgspec.UNSET
 
@@ -98,6 +99,9 @@ class _Walk:
                 continue
             seen[key] = line_of(key_node)
             self.reading.lines[key_path] = line_of(key_node)
+            if key == MERGE_KEY:
+                self.reading.problem(path, f"{MERGE_KEY} {NO_MERGE_KEYS}")
+                continue
             if key not in fields:
                 self.reading.problem(key_path, _unknown(key, path, list(fields)))
                 continue
@@ -138,7 +142,7 @@ class _Walk:
                 return self._wrong(path, f"{quoted(scalar)} must be {_wanted(kind)}{hint}")
             case inspect.IntType() | inspect.FloatType() if _is_number(scalar, kind):
                 return self._number(scalar, path, kind)
-        return self._wrong(path, f"must be {_wanted(kind)}, not {_given(node)}")
+        return self._wrong(path, _unfit(node, kind, extra))
 
     def _number(self, number: Any, path: str, kind: inspect.IntType | inspect.FloatType) -> Any:
         if kind.ge is not None and not number >= kind.ge:
@@ -177,6 +181,12 @@ class _Walk:
             name = match[2]
             if match[1]:
                 return "$"
+            if bare := match[3]:
+                if bare not in self._environ and not _USUAL_NAME.fullmatch(bare):
+                    return match[0]
+                shown = bare if bare in self._environ else "NAME"  # else it may be part of a secret
+                faults.append(f"has $ without braces; write ${{{shown}}}, or $$ for a plain $")
+                return ""
             if name is None or not _VARIABLE_NAME.fullmatch(name):
                 faults.append("has ${ without a variable's name and }; write $$ for a plain $")
             elif name not in self._environ:
@@ -190,6 +200,20 @@ class _Walk:
         for fault in faults:
             self.reading.problem(path, fault)
         return _INVALID if faults else text
+
+
+def _unfit(node: yaml.Node, kind: inspect.Type, extra: Mapping[str, Any]) -> str:
+    """What is to be said of a value of another type; a check of texts may know what to write."""
+    if (
+        "check" in extra
+        and isinstance(node, yaml.ScalarNode)
+        and _given(node) in {"a number", "a fraction"}
+    ):
+        try:
+            extra["check"](str(node.value))
+        except ValueError as error:
+            return str(error) if extra.get("hidden") else f"{node.value} {error}"
+    return f"must be {_wanted(kind)}, not {_given(node)}"
 
 
 def _is_number(scalar: object, kind: inspect.Type) -> bool:

@@ -53,7 +53,7 @@ class AccountConfig:
     access_key_id: str = field(repr=False)
     secret_access_key: Secret
     secret_access_key_file: Path | None
-    """Where the secret was read from; to be read again when the file changes."""
+    """Where the secret was read from; to be read again when the file changes. So for the id."""
     timeout_seconds: float
     """Of one call."""
     quota_requests: int
@@ -61,8 +61,14 @@ class AccountConfig:
     quota_share: float
     """The part of the quota that this exporter may use, more than 0, at most 1."""
     ca_file: Path | None
+    access_key_id_file: Path | None = None
     shards: int = 1
     """How many exporters divide the share equally; see ``shards``."""
+
+    @property
+    def key_files(self) -> tuple[Path, ...]:
+        """The files that its keys come from."""
+        return tuple(f for f in (self.access_key_id_file, self.secret_access_key_file) if f)
 
     @property
     def whole_calls(self) -> int:
@@ -172,4 +178,8 @@ class ServeOptions:
     telemetry_path: str = "/metrics"
     web_config_file: Path | None = None
     enable_lifecycle: bool = False
+    external_url: str = ""
+    """Under which people reach the program, a reverse proxy in between perhaps; empty: not told."""
+    route_prefix: str = ""
+    """Before the path of every route: empty, or such as ``/ehpc``."""
     shard: Shard = Shard()

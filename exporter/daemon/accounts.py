@@ -2,8 +2,10 @@
 
 import random
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC
+from pathlib import Path
 
 from exporter import __version__
 from exporter.api.budget import AccountBudget
@@ -17,40 +19,74 @@ from exporter.config import (
     Config,
     read_secret_file,
 )
+from exporter.errors import ConfigError
 from exporter.ledger.directory import StateDirectory
-from exporter.logs import Redactor
+from exporter.redaction import Redactor
 from exporter.sync.context import SyncSettings
 from exporter.sync.publishing import LabelRules, Publisher
 from exporter.telemetry import Telemetry
 
+Versions = tuple[tuple[int, int], ...]
+
 
 class Keys:
-    """An account's credentials; a secret in a file is read again when the file has changed."""
+    """An account's credentials; what is in files is read again when they change.
+
+    Of a pair of files that is being replaced, one is new before the other. So the old pair is kept
+    until both are new, or until the cloud refuses it.
+    """
 
     def __init__(self, config: AccountConfig, redactor: Redactor) -> None:
         self._config = config
         self._redactor = redactor
         self._credentials = Credentials(config.access_key_id, config.secret_access_key.reveal())
-        self._version: tuple[int, int] | None = None
+        self._seen: Versions | None = None
         self._lock = threading.Lock()
 
     def __call__(self) -> Credentials:
-        """The credentials as they are now. Raises ``ConfigError`` if the file cannot be read."""
-        path = self._config.secret_access_key_file
-        if path is None:
+        """The credentials to sign with. The ones before, while the files cannot be read."""
+        try:
+            return self._renewed(refused=False)
+        except ConfigError:
             return self._credentials
+
+    def after_refusal(self) -> Credentials:
+        """What the files hold, whole pair or not. Raises ``ConfigError`` if they cannot be read."""
+        return self._renewed(refused=True)
+
+    def _renewed(self, *, refused: bool) -> Credentials:
+        config = self._config
         with self._lock:
-            try:
-                status = path.stat()
-            except OSError:
-                return self._credentials  # it is being replaced; the old one may still do
-            version = (status.st_mtime_ns, status.st_ino)
-            if version != self._version:
-                secret = read_secret_file(path).reveal()
-                self._redactor.learn([secret])
-                self._credentials = Credentials(self._config.access_key_id, secret)
-                self._version = version
+            seen = _versions(config.key_files)
+            if seen is None or seen == self._seen:
+                return self._credentials
+            fresh = Credentials(
+                _read_or(config.access_key_id_file, config.access_key_id),
+                _read_or(config.secret_access_key_file, config.secret_access_key.reveal()),
+            )
+            if _versions(config.key_files) != seen:
+                return self._credentials  # it changes right now
+            self._redactor.learn([fresh.access_key_id, fresh.secret])
+            if len(seen) < 2 or refused or not self._is_half_of_a_pair(fresh):
+                self._seen, self._credentials = seen, fresh
             return self._credentials
+
+    def _is_half_of_a_pair(self, fresh: Credentials) -> bool:
+        known = self._credentials
+        return (fresh.access_key_id == known.access_key_id) != (fresh.secret == known.secret)
+
+
+def _versions(files: Sequence[Path]) -> Versions | None:
+    """What changes when a file does; None while one is being replaced."""
+    try:
+        states = [file.stat() for file in files]
+    except OSError:
+        return None
+    return tuple((state.st_mtime_ns, state.st_ino) for state in states)
+
+
+def _read_or(path: Path | None, given: str) -> str:
+    return given if path is None else read_secret_file(path).reveal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +121,12 @@ def open_account(
         ca_file=str(config.ca_file) if config.ca_file else None,
         user_agent=f"ehpc-exporter/{__version__}",
     )
+    keys = Keys(config, redactor)
     client = AccountClient(
         account=config.name,
         endpoint=config.endpoint,
-        credentials=Keys(config, redactor),
+        credentials=keys,
+        credentials_after_refusal=keys.after_refusal,
         transport=transport,
         gate=budget,
         telemetry=telemetry,
@@ -127,5 +165,6 @@ def publisher_of(config: Config) -> Publisher:
 
 
 def learn_secrets(redactor: Redactor, config: Config) -> None:
-    """Keep the configuration's secrets out of the log."""
-    redactor.learn(account.secret_access_key.reveal() for account in config.accounts)
+    """Keep the configuration's keys out of the log."""
+    for account in config.accounts:
+        redactor.learn([account.access_key_id, account.secret_access_key.reveal()])

@@ -21,7 +21,7 @@ from exporter.daemon.looking import CONTACT_CALLS, Look, Seen, calls_for
 from exporter.errors import ApiError, StateError, StateInUse, SyncError
 from exporter.ledger.directory import StateDirectory
 from exporter.ledger.store import Ledger
-from exporter.logs import Redactor
+from exporter.redaction import Redactor
 from exporter.snapshot import ClusterState, SyncFailure
 from exporter.telemetry import Telemetry
 

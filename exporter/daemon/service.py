@@ -17,14 +17,14 @@ from exporter.daemon.summary import Summary
 from exporter.daemon.watch import Watch
 from exporter.errors import ExporterError, StateError
 from exporter.ledger.directory import StateDirectory
-from exporter.logs import Redactor
+from exporter.redaction import Redactor
 from exporter.web.app import WebApp, WebOptions, WebParts
 from exporter.web.exposition import ExporterFacts, Exposition, ProcessFamilies
 from exporter.web.manual import Manual
 from exporter.web.page import LandingPage, PageParts
 from exporter.web.server import WebServer
 from exporter.web.tls import RenewingContext
-from exporter.web.web_config import WebConfig, load_web_config
+from exporter.web.web_config import WebConfig, load_web_config, refuse_weaker
 
 _LOG = logging.getLogger(__name__)
 _REVISION = Path(__file__).parents[1] / "revision"
@@ -88,9 +88,10 @@ class Daemon:
         self._refresh_exposition = exposition.refresh
         self._web_config_file = options.web_config_file
         self._app = build_app(exposition, facts, watch, self.reload, options)
-        protection = self._load_protection()
-        tls = RenewingContext(protection.tls) if protection.tls else None
-        self._web = WebServer(self._app, options.listen_addresses, tls=tls)
+        self._protection = _load_protection(options.web_config_file)
+        self._app.protect(self._protection.users, self._protection.headers)
+        self._tls = RenewingContext(self._protection.tls) if self._protection.tls else None
+        self._web = WebServer(self._app, options.listen_addresses, tls=self._tls)
 
     def run(self) -> int:
         """Serve until a signal ends it."""
@@ -101,7 +102,15 @@ class Daemon:
         try:
             self._watch.apply(self._config)
             for host, port in bound:
-                _LOG.info("listening", extra={"address": host, "port": port})
+                _LOG.info(
+                    "listening",
+                    extra={
+                        "address": host,
+                        "port": port,
+                        "tls": self._tls is not None,
+                        "users": len(self._protection.users),
+                    },
+                )
             self._wait()
         finally:
             self._watch.stop()
@@ -116,8 +125,9 @@ class Daemon:
                 config = select(load_config(self._config_path, os.environ), self._shard)
                 if config.state != self._config.state:
                     raise StateError("state.path cannot change while the program runs; restart it")
+                protection = _load_protection(self._web_config_file)
+                refuse_weaker(self._protection, protection)
                 learn_secrets(self._redactor, config)
-                self._load_protection()
                 self._watch.apply(config)
             except ExporterError as error:
                 self._reload_status = ReloadStatus(
@@ -129,6 +139,7 @@ class Daemon:
                 )
                 return str(error)
             self._config = config
+            self._protect(protection)
             self._reload_status = ReloadStatus(
                 successful=True, success_at=self._watch.clock.now_at()
             )
@@ -136,12 +147,11 @@ class Daemon:
             _LOG.info("the configuration was reloaded")
             return None
 
-    def _load_protection(self) -> WebConfig:
-        """Take ``--web.config.file`` into use; a change of its TLS files needs no reload at all."""
-        path = self._web_config_file
-        protection = load_web_config(path) if path else WebConfig()
+    def _protect(self, protection: WebConfig) -> None:
+        self._protection = protection
         self._app.protect(protection.users, protection.headers)
-        return protection
+        if self._tls is not None and protection.tls is not None:
+            self._tls.follow(protection.tls)
 
     def _wait(self) -> None:
         clock = self._watch.clock
@@ -163,6 +173,10 @@ class Daemon:
         self._wake.set()
 
 
+def _load_protection(path: Path | None) -> WebConfig:
+    return load_web_config(path) if path else WebConfig()
+
+
 def build_app(
     exposition: Exposition,
     facts: ExporterFacts,
@@ -182,4 +196,12 @@ def build_app(
         )
     )
     parts = WebParts(exposition, watch.health, watch.ready, reload, page, Manual(__version__).leaf)
-    return WebApp(parts, WebOptions(options.telemetry_path, options.enable_lifecycle))
+    return WebApp(
+        parts,
+        WebOptions(
+            telemetry_path=options.telemetry_path,
+            enable_lifecycle=options.enable_lifecycle,
+            route_prefix=options.route_prefix,
+            external_url=options.external_url,
+        ),
+    )

@@ -21,7 +21,8 @@ from exporter.daemon.accounts import (
 from exporter.daemon.summary import Standing, standings
 from exporter.ledger.directory import StateDirectory
 from exporter.ledger.store import Ledger
-from exporter.logs import Redactor, RepeatGuard
+from exporter.logs import RepeatGuard
+from exporter.redaction import Redactor
 from exporter.snapshot import ClusterState, SnapshotBoard, dated
 from exporter.sync.poller import Poller, PollerParts
 from exporter.telemetry import Telemetry

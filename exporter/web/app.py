@@ -8,15 +8,17 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
 
 from exporter.web.access import BasicAuth, Verdict
+from exporter.web.crowd import peer_of
 from exporter.web.exposition import Exposition
 from exporter.web.look import ICON, ICON_PATH, IMAGE_POLICY
-from exporter.web.manual import Leaf, page_address
+from exporter.web.manual import INDEX, Leaf
 from exporter.web.negotiation import accepts_gzip, choose_format
 from exporter.web.rendering import encode
 from exporter.web.threads import in_thread
@@ -64,6 +66,10 @@ class WebOptions:
 
     telemetry_path: str = "/metrics"
     enable_lifecycle: bool = False
+    route_prefix: str = ""
+    """Before the path of every route: empty, or such as ``/ehpc``."""
+    external_url: str = ""
+    """Under which browsers may know us; empty if that is not told."""
 
 
 class WebApp:
@@ -80,6 +86,7 @@ class WebApp:
         self._parts = parts
         self._options = options
         self._routes = _routes(parts, options)
+        self._auth: BasicAuth | None = None
         self.protect(users or {}, headers or {})
 
     def protect(self, users: Mapping[str, str], headers: Mapping[str, str]) -> None:
@@ -89,7 +96,10 @@ class WebApp:
         merged = {**SECURITY_HEADERS, **lowered}
         self._headers = [(name.encode(), value.encode("latin-1")) for name, value in merged.items()]
         self._configured = frozenset(name.encode() for name in lowered)
-        self._auth = BasicAuth(users) if users else None
+        if self._auth is not None and users:
+            self._auth.change(users)
+        else:
+            self._auth = BasicAuth(users) if users else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Never raises: what goes wrong is logged and answered with 500."""
@@ -100,10 +110,8 @@ class WebApp:
             verdict = await self._admits(scope)
             if verdict is not Verdict.ADMITTED:
                 await _turn_away(verdict)(scope, receive, answer.send)
-            elif scope["path"] == self._options.telemetry_path:
-                await self._metrics(scope, receive, answer)
             else:
-                await self._routes(scope, receive, answer.send)
+                await self._route(scope, receive, answer)
         except _Gone as gone:
             _LOG.debug("a client did not get its answer", extra={"cause": repr(gone.__cause__)})
         except Exception:
@@ -114,7 +122,21 @@ class WebApp:
     async def _admits(self, scope: Scope) -> Verdict:
         if self._auth is None:
             return Verdict.ADMITTED
-        return await self._auth.admits(_header(scope, b"authorization"))
+        host, _ = scope.get("client") or ("", 0)
+        return await self._auth.admits(_header(scope, b"authorization"), peer_of(host))
+
+    async def _route(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        path, prefix = scope["path"], self._options.route_prefix
+        inside = path.removeprefix(prefix)
+        if prefix and path in {"/", prefix}:
+            landing = f".{prefix}/" if path == "/" else f"./{prefix.rpartition('/')[2]}/"
+            await RedirectResponse(landing)(scope, receive, answer.send)
+        elif not path.startswith(f"{prefix}/"):
+            await _not_found()(scope, receive, answer.send)
+        elif inside == self._options.telemetry_path:
+            await self._metrics(scope, receive, answer)
+        else:
+            await self._routes({**scope, "path": inside}, receive, answer.send)
 
     async def _metrics(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         if scope["method"] not in _READ_METHODS:
@@ -177,10 +199,12 @@ def _routes(parts: WebParts, options: WebOptions) -> Router:
     async def ready(_: Request) -> Response:
         return _status(parts.ready(), "ready")
 
-    async def reload(_: Request) -> Response:
+    async def reload(request: Request) -> Response:
         if not options.enable_lifecycle:
             message = "reloading by HTTP is off; start with --web.enable-lifecycle to allow it\n"
             return PlainTextResponse(message, 403)
+        if _is_from_elsewhere(request, options.external_url):
+            return PlainTextResponse("another site's page has no business here\n", 403)
         problem = await in_thread("web-reload", parts.reload)
         if problem is not None:
             return PlainTextResponse(f"the configuration was not reloaded:\n{problem}\n", 500)
@@ -201,7 +225,7 @@ def _routes(parts: WebParts, options: WebOptions) -> Router:
 
 def _manual_routes(leaf_at: Callable[[str], Leaf | None]) -> list[Route]:
     async def index(_: Request) -> Response:
-        return RedirectResponse(page_address())
+        return RedirectResponse(INDEX)
 
     async def manual(request: Request) -> Response:
         path = request.path_params["path"]
@@ -210,13 +234,31 @@ def _manual_routes(leaf_at: Callable[[str], Leaf | None]) -> list[Route]:
             return _leaf(leaf, request.headers.get("if-none-match", ""))
         name = path.removesuffix("/").removesuffix(".md")
         if name != path and name and leaf_at(name) is not None:
-            return RedirectResponse(page_address(name))  # browsers keep the #section
-        return PlainTextResponse("not found\n", 404)
+            up = "../" * path.count("/") or "./"
+            return RedirectResponse(up + name)  # browsers keep the #section
+        return _not_found()
 
     return [
         Route("/docs", index, methods=["GET"]),
         Route("/docs/{path:path}", manual, methods=["GET"]),
     ]
+
+
+def _is_from_elsewhere(request: Request, external_url: str) -> bool:
+    """Whether a browser sends this for a page of another site, with the reader's own password
+    perhaps. Browsers say so; what says nothing of the kind is no browser."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in {"same-origin", "none"}
+    origin = request.headers.get("origin")
+    if origin is None:
+        return False
+    ours = {request.headers.get("host", "").lower(), urlsplit(external_url).netloc.lower()}
+    return origin.partition("://")[2].lower() not in ours - {""}
+
+
+def _not_found() -> Response:
+    return PlainTextResponse("not found\n", 404)
 
 
 def _status(problem: str | None, word: str) -> Response:

@@ -13,12 +13,6 @@ ICON_PATH = "/favicon.svg"
 IMAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
 """Of a picture, should somebody open it by itself."""
 
-HEAD = (
-    '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
-    f'<link rel="icon" type="image/svg+xml" href="{ICON_PATH}">'
-)
-"""What all pages have in their head."""
-
 BASE_STYLE = """
 :root{color-scheme:light dark;--ink:#1c2330;--soft:#5b6472;--page:#f6f7f9;--card:#fff;
 --line:#d9dde3;--good:#14713a;--bad:#b3261e;--warn:#8a5300}
@@ -35,6 +29,15 @@ th,td{padding:.45rem .7rem;text-align:left;vertical-align:top;overflow-wrap:anyw
 thead th{color:var(--soft);font-weight:500;font-size:.85rem;border-bottom:1px solid var(--line)}
 .soft{color:var(--soft);font-weight:400}.small{font-size:.85rem}
 """
+
+
+def head(home: str) -> str:
+    """What all pages have in their head. ``home`` leads from there to the landing page: links are
+    relative, since whoever serves us to the world may do so below any path."""
+    return (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'<link rel="icon" type="image/svg+xml" href="{home}{ICON_PATH.lstrip("/")}">'
+    )
 
 
 def policy(style: str) -> str:

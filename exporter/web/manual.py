@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from exporter.web.look import BASE_STYLE, HEAD, IMAGE_POLICY, policy
+from exporter.web.look import BASE_STYLE, IMAGE_POLICY, head, policy
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -62,13 +62,10 @@ _TERM = re.compile(r"[\w.-]+")
 _COMMENT = re.compile(r"<!--.*?-->\s*", re.DOTALL)
 
 
-def page_address(name: str = "") -> str:
-    """Where a page is; the index without a name."""
-    return f"/docs/{name}"
-
-
-RUNBOOKS = page_address("operations")
-"""The page that has a section for each alert and a row for each reason of a failure."""
+INDEX = "./docs/"
+"""Where the pages are, from the landing page."""
+RUNBOOKS = f"{INDEX}operations"
+"""The one that has a section for each alert and a row for each reason of a failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +123,12 @@ class Manual:
             for to in PAGES
             for current in (' aria-current="page"' if to == name else "",)
         )
-        head = f'<a href="/">ehpc-exporter</a> <span class="soft">{escape(self._version)}</span>'
+        home = f'<a href="../">ehpc-exporter</a> <span class="soft">{escape(self._version)}</span>'
         text = (
-            f'<!doctype html><html lang="en"><head>{HEAD}'
+            f'<!doctype html><html lang="en"><head>{head("../")}'
             f"<title>{escape(title)} · ehpc-exporter</title>"
             f"<style>{_STYLE}</style></head><body>"
-            f'<header><div class="name">{head}</div><nav>{links}</nav></header>'
+            f'<header><div class="name">{home}</div><nav>{links}</nav></header>'
             f"<main>{html}</main></body></html>\n"
         )
         return Leaf(text.encode(), "text/html; charset=utf-8", _POLICY)

@@ -1,4 +1,7 @@
-"""Which representation of the metrics a client wants: its ``Accept`` headers -> a choice. Pure."""
+"""Which representation of the metrics a client wants: its ``Accept`` headers -> a choice. Pure.
+
+Of a header only the beginning is looked at and remembered: it is whoever asks that chooses its length.
+"""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -35,12 +38,18 @@ _VERSIONS = {
 _ESCAPINGS = frozenset({"allow-utf-8", "underscores", "dots", "values"})
 _REMEMBERED = 64
 """Header values whose meaning is kept; scrapers send the same ones again and again."""
+LONGEST = 1000
+"""Characters of a header; Prometheus' own has some 400."""
 _ANY = frozenset({"*/*", "text/*"})
 
 
-@lru_cache(_REMEMBERED)
 def choose_format(accept: str) -> Choice:
     """The best of what ``accept`` (the header's value) asks for; the first among equals."""
+    return _choose_format(accept[:LONGEST])
+
+
+@lru_cache(_REMEMBERED)
+def _choose_format(accept: str) -> Choice:
     best, best_quality = TEXT_0_0_4, 0.0
     for media_range in accept.split(","):
         kind, parameters = _parse(media_range)
@@ -51,9 +60,13 @@ def choose_format(accept: str) -> Choice:
     return best
 
 
-@lru_cache(_REMEMBERED)
 def accepts_gzip(accept_encoding: str) -> bool:
     """Whether the client takes gzip: by name, or by ``*`` where it does not name it."""
+    return _accepts_gzip(accept_encoding[:LONGEST])
+
+
+@lru_cache(_REMEMBERED)
+def _accepts_gzip(accept_encoding: str) -> bool:
     qualities = {}
     for coding in accept_encoding.split(","):
         name, parameters = _parse(coding)

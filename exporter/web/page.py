@@ -12,8 +12,8 @@ from html import escape
 from exporter.clock import Clock, Instant, instant
 from exporter.collector import AccountQuota, ReloadStatus
 from exporter.snapshot import ClusterSnapshot, ClusterState, SnapshotBoard, SyncFailure
-from exporter.web.look import BASE_STYLE, HEAD, policy
-from exporter.web.manual import RUNBOOKS, page_address
+from exporter.web.look import BASE_STYLE, head, policy
+from exporter.web.manual import INDEX, RUNBOOKS
 from exporter.web.page_texts import Texts, duration, texts_for
 from exporter.web.summary import ClusterSummary, Counts, Health, count, summarize
 
@@ -103,10 +103,10 @@ class LandingPage:
 
 def _header(parts: PageParts, texts: Texts) -> str:
     links = [
-        (parts.telemetry_path, texts.metrics),
-        ("/-/healthy", texts.health),
-        ("/-/ready", texts.ready),
-        (page_address(), texts.docs),
+        (f".{parts.telemetry_path}", texts.metrics),
+        ("./-/healthy", texts.health),
+        ("./-/ready", texts.ready),
+        (INDEX, texts.docs),
     ]
     anchors = "".join(f'<a href="{escape(to)}">{escape(word)}</a>' for to, word in links)
     name = f'ehpc-exporter <span class="soft">{escape(parts.version)}</span>'
@@ -115,7 +115,7 @@ def _header(parts: PageParts, texts: Texts) -> str:
 
 def _document(texts: Texts, body: str) -> str:
     return (
-        f'<!doctype html><html lang="{texts.lang}"><head>{HEAD}<title>ehpc-exporter</title>'
+        f'<!doctype html><html lang="{texts.lang}"><head>{head("./")}<title>ehpc-exporter</title>'
         f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">'
         f"<style>{_STYLE}</style></head><body>{body}</body></html>\n"
     )

@@ -6,6 +6,8 @@ Error messages and advice come from elsewhere and are English in both.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from exporter.web.negotiation import LONGEST
+
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
@@ -150,7 +152,7 @@ def texts_for(accept_language: str) -> Texts:
     """The texts for the value of an ``Accept-Language`` header: English unless Chinese is liked
     better."""
     liking = {"zh": 0.0, "en": 0.0}
-    for item in accept_language.split(","):
+    for item in accept_language[:LONGEST].split(","):
         tag, _, weight = (part.strip() for part in item.partition(";"))
         language = tag.lower().split("-")[0]
         if language in liking:

@@ -1,119 +1,33 @@
 """Listening, and the limits that keep bad clients from hurting good ones. uvicorn does the HTTP.
 
 One event loop in one named thread. Clients that send nothing, drip their request or do not read
-the answer are cut off after a while; when there are too many connections, the one that has been
-of least use for longest makes room for the new one, so that a scrape always gets in.
+the answer are cut off after a while; when there are too many connections, one makes room for the
+new one, so that a scrape always gets in.
 """
 
 import asyncio
 import logging
-import re
+import resource
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
-from typing import Any
+from dataclasses import replace
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from exporter.errors import ExporterError
 from exporter.web.app import WebApp
+from exporter.web.connection import Connection, Limits
+from exporter.web.crowd import Crowd, peer_of
+from exporter.web.listening import ListenError, bind
 
 _LOG = logging.getLogger(__name__)
 _START_SECONDS = 10
 _STOP_SECONDS = 5
-
-
-class ListenError(ExporterError):
-    """An address cannot be listened on. The message is one line for the operator."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a client may take."""
-
-    connections: int = 512
-    header_bytes: int = 16_384
-    handshake_seconds: float = 5.0
-    """For TLS."""
-    request_seconds: float = 10.0
-    """From connecting, or from the first byte of a further request, to the end of its header."""
-    answer_seconds: float = 30.0
-    """To take the answer."""
-    idle_seconds: int = 120
-    """Between two requests; longer than usual scrape intervals, so that connections are reused."""
-    stop_seconds: int = 2
-    """For answers under way when the program stops."""
-
-
-class _Phase(IntEnum):
-    """What a connection is doing; the lower, the sooner it has to make room."""
-
-    ASKING = 1
-    IDLE = 2
-    ANSWERING = 3
-
-
-class _Connection(H11Protocol):
-    """uvicorn's connection, with a look at what it is doing."""
-
-    limits: Limits
-    """Set by a subclass made for one server; uvicorn makes the connections."""
-
-    phase: tuple[_Phase, object] = (_Phase.ASKING, None)
-    since = 0.0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the new connection in; another makes room if there are too many."""
-        super().connection_made(transport)
-        self.since = self.loop.time()
-        if len(self.connections) > self.limits.connections:
-            others = (c for c in self.connections if isinstance(c, _Connection) and c is not self)
-            worst = min(others, key=lambda c: (c.current_phase()[0], c.since))
-            worst.abort()
-
-    def data_received(self, data: bytes) -> None:
-        """Look at what came, by the piece: h11 limits only headers whose end is still to come, and
-        all of a large one may come at once."""
-        step = self.limits.header_bytes + 1
-        for start in range(0, len(data), step):
-            if not self.transport.is_closing():
-                super().data_received(data[start : start + step])
-
-    def current_phase(self) -> tuple[_Phase, object]:
-        """What it is doing, and in the course of which request."""
-        cycle = self.cycle
-        if not cycle:
-            return _Phase.ASKING, None
-        if not cycle.response_complete or self.transport.get_write_buffer_size():
-            return _Phase.ANSWERING, cycle
-        if self.conn.trailing_data[0] or self.conn.their_state is not h11.IDLE:
-            return _Phase.ASKING, cycle
-        return _Phase.IDLE, cycle
-
-    def cut_off_if_overdue(self) -> None:
-        """End the connection if it has been asking or taking its answer for too long."""
-        now = self.loop.time()
-        phase = self.current_phase()
-        if phase != self.phase:
-            self.phase, self.since = phase, now
-            return
-        allowed = {
-            _Phase.ASKING: self.limits.request_seconds,
-            _Phase.ANSWERING: self.limits.answer_seconds,
-            _Phase.IDLE: self.limits.idle_seconds,
-        }[phase[0]]
-        if now - self.since > allowed:
-            self.abort()
-
-    def abort(self) -> None:
-        """End the connection at once, whatever is still to be sent."""
-        self.connections.discard(self)
-        self.transport.abort()
+_NO_DESCRIPTOR_SECONDS = 0.1
+"""How long nobody is accepted when that has just failed."""
+_QUIET_SECONDS = 3600.0
+"""Between two lines about that."""
 
 
 class _Server(uvicorn.Server):
@@ -124,43 +38,92 @@ class _Server(uvicorn.Server):
         on_started: Callable[[], None],
     ) -> None:  # fmt: skip
         super().__init__(config)
-        self._limits = limits
+        self.crowd: Crowd[Connection] = Crowd(limits.connections, limits.handshakes)
+        self._kind = type(
+            "_LimitedConnection", (Connection,), {"limits": limits, "crowd": self.crowd}
+        )
         self._tls = tls
+        self._tls_seconds = limits.handshake_seconds if tls else None
         self._on_started = on_started
+        self._accepting = False
+        self._said_at_seconds = -_QUIET_SECONDS
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen."""
-        loop = asyncio.get_running_loop()
-        timeout = self._limits.handshake_seconds if self._tls else None
-        self.servers = [
-            await loop.create_server(
-                self._connection, sock=sock, ssl=self._tls, backlog=self.config.backlog,
-                ssl_handshake_timeout=timeout, ssl_shutdown_timeout=timeout,
-            )
-            for sock in sockets or []
-        ]  # fmt: skip
+        """Begin to listen. Not by asyncio's servers: they show a connection after its handshake."""
+        self.servers = []
+        self._accepting = True
+        for sock in sockets or []:
+            sock.settimeout(0)
+            self._watch(sock)
         self.started = True
         self._on_started()
 
     async def on_tick(self, counter: int) -> bool:
         """Every tenth of a second: cut off, once a second, who takes too long."""
         if counter % 10 == 0:
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, _Connection):
-                    connection.cut_off_if_overdue()
+            for connection in self.crowd:
+                connection.cut_off_if_overdue()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, give answers under way a moment, end the rest."""
+        self._accepting = False
+        for sock in sockets or []:
+            asyncio.get_running_loop().remove_reader(sock)
         await super().shutdown(sockets)
-        for connection in list(self.server_state.connections):
-            if isinstance(connection, _Connection):
-                connection.abort()
+        for connection in self.crowd:
+            connection.abort()
         await asyncio.sleep(0)
 
-    def _connection(self) -> asyncio.Protocol:
-        kind: Any = self.config.http_protocol_class
-        return kind(config=self.config, server_state=self.server_state, app_state={})  # type: ignore[no-any-return]
+    def _watch(self, sock: socket.socket) -> None:
+        if self._accepting:
+            asyncio.get_running_loop().add_reader(sock, self._accept, sock)
+
+    def _accept(self, sock: socket.socket) -> None:
+        """Take one client in: the loop calls again while more are waiting."""
+        try:
+            client, address = sock.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            self._cannot_accept(sock, error)
+            return
+        connection = self._kind(
+            peer_of(address[0]), config=self.config, server_state=self.server_state, app_state={}
+        )
+        self.crowd.enter(connection)
+        task = connection.entering = asyncio.create_task(self._take_in(connection, client))
+        task.add_done_callback(lambda task: self._taken_in(connection, client, task))
+
+    def _cannot_accept(self, sock: socket.socket, error: OSError) -> None:
+        """Most likely the process has no file descriptor left: have one set free, and wait."""
+        loop = asyncio.get_running_loop()
+        self.crowd.make_room()
+        loop.remove_reader(sock)
+        loop.call_later(_NO_DESCRIPTOR_SECONDS, self._watch, sock)
+        if loop.time() - self._said_at_seconds >= _QUIET_SECONDS:
+            self._said_at_seconds = loop.time()
+            _LOG.warning(
+                "a connection could not be accepted; raise the limit of open files if this lasts",
+                extra={"cause": error.strerror or str(error)},
+            )
+
+    async def _take_in(self, connection: Connection, client: socket.socket) -> None:
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: connection, client, ssl=self._tls,
+            ssl_handshake_timeout=self._tls_seconds, ssl_shutdown_timeout=self._tls_seconds,
+        )  # fmt: skip
+
+    def _taken_in(
+        self, connection: Connection, client: socket.socket, task: "asyncio.Task[None]"
+    ) -> None:
+        connection.entering = None  # else they would hold each other, and the handshake's memory
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, OSError):  # else it is the client's
+            _LOG.error("a connection could not be taken in", exc_info=error)
+        if not connection.is_open:
+            self.crowd.leave(connection)
+            client.close()
 
 
 class WebServer:
@@ -178,9 +141,9 @@ class WebServer:
         self._sockets: list[socket.socket] = []
         self._started = threading.Event()
         limits = limits or Limits()
+        limits = replace(limits, connections=_room(limits.connections))
         config = uvicorn.Config(
             app,
-            http=type("_LimitedConnection", (_Connection,), {"limits": limits}),
             ws="none",
             lifespan="off",
             loop="asyncio",
@@ -201,7 +164,7 @@ class WebServer:
         """Take all addresses, or none and raise ListenError. Gives hosts and ports as they are."""
         try:
             for address in self._listen_addresses:
-                self._sockets.append(_bind(address))
+                self._sockets.append(bind(address))
         except ListenError:
             self._close_sockets()
             raise
@@ -241,46 +204,9 @@ class WebServer:
             self._sockets.pop().close()
 
 
-def parse_listen_address(text: str) -> tuple[str, int]:
-    """``:10046``, ``[::]:10046`` or ``host:10046`` -> host (empty: all) and port.
-
-    Raises ListenError.
-    """
-    match = re.fullmatch(
-        r"(?:\[(?P<six>[^\[\]]+)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,5})", text
-    )
-    if match is None or int(match["port"]) > 65_535:
-        raise ListenError(
-            f"{text!r} is no address to listen on; write :PORT, HOST:PORT or [IPv6]:PORT"
-        )
-    return match["six"] or match["host"] or "", int(match["port"])
-
-
-def _bind(address: str) -> socket.socket:
-    host, port = parse_listen_address(address)
-    try:
-        if not host and _dual_stack():
-            host = "::"
-        found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)  # noqa: S104 - asked for
-        # Of a name with addresses of both kinds the IPv4 one, as other exporters of Prometheus do.
-        info = min(found, key=lambda each: each[0] != socket.AF_INET)
-        # The protocol is named because asyncio switches Nagle's delay off only where it is.
-        sock = socket.socket(info[0], socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    except OSError as error:
-        raise ListenError(f"cannot listen on {address}: {error.strerror or error}") from error
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if info[0] == socket.AF_INET6:
-            both = host == "::"
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both)
-        sock.bind(info[4])
-        sock.listen(128)
-    except OSError as error:
-        sock.close()
-        raise ListenError(f"cannot listen on {address}: {error.strerror or error}") from error
-    return sock
-
-
-def _dual_stack() -> bool:
-    """Whether one IPv6 socket can serve IPv4 too, as it does nearly everywhere."""
-    return socket.has_ipv6 and socket.has_dualstack_ipv6()
+def _room(connections: int) -> int:
+    """So many, but at most half of the files that the process may open: others need theirs."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors == resource.RLIM_INFINITY:
+        return connections
+    return min(connections, descriptors // 2)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.errors import ConfigError, ConfigProblem
+from exporter.files import require_regular
 
 _LOG = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ _VERIFY_MODES = {
     "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
 }
+"""The least first."""
 _PROTOCOLS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 
 
@@ -50,6 +52,12 @@ class TlsConfig:
     def files(self) -> tuple[Path, ...]:
         """All files that a context is made of."""
         return tuple(f for f in (self.cert_file, self.key_file, self.client_ca_file) if f)
+
+
+def asks_less(old: TlsConfig, new: TlsConfig) -> bool:
+    """Whether the new settings ask clients for less of a certificate."""
+    strength = list(_VERIFY_MODES)
+    return strength.index(new.client_auth_type) < strength.index(old.client_auth_type)
 
 
 def build_context(config: TlsConfig) -> ssl.SSLContext:
@@ -84,6 +92,7 @@ class RenewingContext(ssl.SSLContext):
     _config: TlsConfig
     _current: ssl.SSLContext
     _seen: tuple[tuple[int, int, int], ...]
+    """How the files of the current context looked; nothing: they are others now."""
 
     def __new__(cls, config: TlsConfig) -> "RenewingContext":
         context: RenewingContext = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
@@ -91,6 +100,11 @@ class RenewingContext(ssl.SSLContext):
         context._seen = _look(config)
         context._current = build_context(config)
         return context
+
+    def follow(self, config: TlsConfig) -> None:
+        """Give contexts of these files from now on."""
+        if config != self._config:
+            self._config, self._seen = config, ()
 
     def wrap_bio(self, *arguments: Any, **keywords: Any) -> ssl.SSLObject:
         """As ``ssl.SSLContext``; asyncio calls it for each connection."""
@@ -113,5 +127,5 @@ class RenewingContext(ssl.SSLContext):
 
 
 def _look(config: TlsConfig) -> tuple[tuple[int, int, int], ...]:
-    states = [file.stat() for file in config.files]
+    states = [require_regular(file) for file in config.files]
     return tuple((state.st_mtime_ns, state.st_size, state.st_ino) for state in states)

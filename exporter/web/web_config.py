@@ -15,9 +15,10 @@ from types import MappingProxyType
 import yaml
 
 from exporter.errors import ConfigError, ConfigProblem
-from exporter.web.tls import CLIENT_AUTH_TYPES, VERSIONS, TlsConfig, build_context
-
-_LARGEST_BYTES = 1 << 20
+from exporter.files import read_file, require_regular
+from exporter.web.access import bcrypt_cost
+from exporter.web.tls import CLIENT_AUTH_TYPES, VERSIONS, TlsConfig, asks_less, build_context
+from exporter.yaml_tree import LARGEST_BYTES, MERGE_KEY, NO_MERGE_KEYS, compose, line_of
 
 _KEYS: Mapping[str, Sequence[str]] = {
     "": ("tls_server_config", "http_server_config", "basic_auth_users"),
@@ -40,6 +41,9 @@ _NOT_HERE = frozenset({
 
 _BCRYPT_HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
 _LONG_WORD = re.compile(r"\$2[aby]?\$\S{20,}")
+_HIGHEST_COST = 15
+_TOO_COSTLY = f"so that a check takes minutes or hours; the highest is {_HIGHEST_COST}"
+_RESTART = "restart it if that is meant"
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]+")
 
 
@@ -57,9 +61,7 @@ class WebConfig:
 def load_web_config(path: Path) -> WebConfig:
     """Read the file; paths in it are relative to its directory. Raises ``ConfigError``."""
     try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST_BYTES + 1)
-        text = data.decode("utf-8-sig")
+        text = read_file(path, LARGEST_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise ConfigError([_whole(f"cannot read {path}: {error.strerror}")]) from error
     except UnicodeDecodeError as error:
@@ -74,6 +76,23 @@ def parse_web_config(text: str, directory: Path) -> WebConfig:
     if reader.problems:
         raise ConfigError(sorted(reader.problems, key=lambda problem: problem.line or 0))
     return config
+
+
+def refuse_weaker(old: WebConfig, new: WebConfig) -> None:
+    """A file that is empty, or half written, must not open what was closed; and sockets are not
+    changed under way. Raises ``ConfigError`` with what would."""
+    problems = []
+    if old.users and not new.users:
+        problems.append(ConfigProblem("basic_auth_users", f"would let everybody in; {_RESTART}"))
+    if (old.tls is None) != (new.tls is None):
+        what = "come" if old.tls is None else "go"
+        message = f"cannot {what} while the program runs; {_RESTART}"
+        problems.append(ConfigProblem("tls_server_config", message))
+    if old.tls and new.tls and asks_less(old.tls, new.tls):
+        message = f"would let in more clients than {old.tls.client_auth_type}; {_RESTART}"
+        problems.append(ConfigProblem("tls_server_config.client_auth_type", message))
+    if problems:
+        raise ConfigError(problems)
 
 
 @dataclass(slots=True)
@@ -136,6 +155,9 @@ class _Reader:
             elif secret is not None and not _BCRYPT_HASH.fullmatch(secret):
                 message = 'is not a bcrypt hash; make one with: htpasswd -nBC 10 "" | tr -d ":\\n"'
                 self._wrong(path, message, value)
+            elif secret is not None and (cost := bcrypt_cost(secret)) > _HIGHEST_COST:
+                message = f"has a cost of {cost}, {_TOO_COSTLY}"
+                self._wrong(path, message, value)
             elif secret is not None:
                 users[name] = secret
         return users
@@ -163,8 +185,10 @@ class _Reader:
             key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
             path = f"{place}.{key}" if place else key
             if key in values:
-                first = values[key].start_mark.line + 1
+                first = line_of(values[key])
                 self._wrong(path, f"is there twice, first on line {first}", key_node)
+            elif key == MERGE_KEY:
+                self._wrong(place, f"{MERGE_KEY} {NO_MERGE_KEYS}", key_node)
             elif path in _NOT_HERE:
                 self._wrong(path, "is not supported by this exporter", key_node)
             elif place in _KEYS and key not in _KEYS[place]:
@@ -185,6 +209,7 @@ class _Reader:
             return None
         file = self.directory / text
         try:
+            require_regular(file)
             with file.open("rb"):
                 return file
         except (OSError, ValueError) as error:
@@ -210,21 +235,15 @@ class _Reader:
         return text
 
     def _wrong(self, path: str, message: str, node: yaml.Node | None) -> None:
-        line = None if node is None else node.start_mark.line + 1
+        line = None if node is None else line_of(node)
         self.problems.append(ConfigProblem(_shown(path), _shown(message), line))
 
 
 def _compose(text: str) -> yaml.Node | None:
-    if len(text) > _LARGEST_BYTES:
-        raise ConfigError([_whole("the file is too large for a web configuration")])
-    try:
-        return yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else None
-        raise ConfigError([ConfigProblem("", "not YAML", line)]) from error
-    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
-        raise ConfigError([_whole("not YAML")]) from error
+    root = compose(text)
+    if isinstance(root, ConfigProblem):
+        raise ConfigError([root])
+    return root
 
 
 def _is_null(node: yaml.Node) -> bool:

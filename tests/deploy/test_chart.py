@@ -77,7 +77,7 @@ def container(documents: list[Document]) -> Document:
 
 def config_of(documents: list[Document], **environ: str) -> Config:
     text = only(documents, "ConfigMap", "ehpc-ehpc-exporter")["data"]["config.yaml"]
-    text = re.sub(r"secret_access_key_file: \S+", "secret_access_key: S", text)
+    text = re.sub(r"(access_key_id|secret_access_key)_file: \S+", r"\1: S", text)
     text = re.sub(r"ca_file: \S+\n", "\n", text)
     return parse_config(text, environ, Path("/"))
 
@@ -275,6 +275,27 @@ def test_a_protected_exporter_is_asked_from_within(render: Render) -> None:
     command = protected["readinessProbe"]["exec"]["command"]
     assert command[-1] == "https://127.0.0.1:10046/-/ready"
     assert command[1] in re.findall(r"/opt\S+\.py", (ROOT / "deploy/Dockerfile").read_text())
+
+
+def test_below_a_path_it_is_asked_and_scraped_there(render: Render) -> None:
+    documents = render("fleet-values.yaml", "--set=web.routePrefix=/ehpc,web.existingSecret=")
+    container = only(documents, "StatefulSet")["spec"]["template"]["spec"]["containers"][0]
+    flags = [flag for flag in container["args"] if not flag.startswith("--shard")]
+    assert parse_arguments(flags).route_prefix == "/ehpc"
+    assert container["livenessProbe"]["httpGet"]["path"] == "/ehpc/-/healthy"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/ehpc/-/ready"
+    (endpoint,) = only(documents, "ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["path"] == "/ehpc/metrics"
+
+
+def test_a_restarted_pod_is_the_same_instance_unless_told_otherwise(render: Render) -> None:
+    (endpoint,) = only(render("demo-values.yaml"), "ServiceMonitor")["spec"]["endpoints"]
+    (rule,) = endpoint["relabelings"]
+    assert rule["targetLabel"] == "instance"
+    assert "__meta_kubernetes_pod_name" in rule["sourceLabels"]
+    other = '--set-json=serviceMonitor.endpoint={"relabelings": [{"targetLabel": "x"}]}'
+    (endpoint,) = only(render("demo-values.yaml", other), "ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["relabelings"] == [{"targetLabel": "x"}]
 
 
 def test_the_services_selectors_meet_the_pods(render: Render) -> None:

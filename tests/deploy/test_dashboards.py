@@ -199,6 +199,17 @@ def test_queries_name_what_there_is() -> None:
         assert {name for name in names if not name.startswith("ehpc_")} <= OF_PROMETHEUS, query
 
 
+ADDED_UP = re.compile(
+    r"\b(?:sum|count|avg)(?: by \([^)]*\))? ?\((?:(?:rate|increase)\()?(ehpc_\w+?)(?:_bucket)?\{"
+)
+
+
+def test_a_cluster_that_two_targets_report_is_not_there_twice() -> None:
+    of_clusters = {metric.name for metric in CATALOG if "cluster_name" in metric.labels}
+    for query in queries():
+        assert not set(ADDED_UP.findall(query.expr)) & of_clusters, query
+
+
 def test_every_metric_is_on_some_dashboard() -> None:
     named = {name for query in queries() for name in names_in(query.expr)}
     missing = {

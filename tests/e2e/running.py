@@ -379,10 +379,12 @@ class Exporter:
         """The lines that hold all of these."""
         return [x for x in self.log().split("\n") if all(word in x for word in words)]
 
-    def get(self, path: str, *, method: str = "GET") -> tuple[int, str]:
+    def get(
+        self, path: str, *, method: str = "GET", headers: Mapping[str, str] | None = None
+    ) -> tuple[int, str]:
         connection = http.client.HTTPConnection(*self._address, timeout=PATIENCE_SECONDS)
         with contextlib.closing(connection):
-            connection.request(method, path)
+            connection.request(method, path, headers=dict(headers or {}))
             response = connection.getresponse()
             return response.status, response.read().decode()
 

@@ -96,7 +96,7 @@ def test_manual(require_tool: Callable[[str], str], tmp_path: Path, width: int, 
         browser.look_like(width=width, dark=dark, language="en")
         home = f"http://127.0.0.1:{world.port}"
         browser.open(f"{home}/")
-        browser.follow("a[href='/docs/']")
+        browser.follow("a[href='./docs/']")
         assert browser.evaluate("location.pathname") == "/docs/"
         for name in PAGES:
             browser.follow(f"nav a[href={name}]")

@@ -1,10 +1,14 @@
 """The configuration changes under way: by SIGHUP and by POST /-/reload."""
 
+import base64
 import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import bcrypt
+import trustme
 
 from tests.e2e.churn import populate
 from tests.e2e.running import Exporter, Metrics, World, config_of
@@ -12,6 +16,8 @@ from tests.waiting import until
 
 SUCCESSFUL = "ehpc_exporter_config_last_reload_successful"
 SUCCESS_AT = "ehpc_exporter_config_last_reload_success_timestamp_seconds"
+
+HASH = bcrypt.hashpw(b"wonderland", bcrypt.gensalt(4)).decode()
 
 
 def restarts_of(world: World, cluster_id: str, since: float) -> int:
@@ -105,6 +111,39 @@ def test_a_bad_file_changes_nothing(tmp_path: Path) -> None:
             exporter.rewrite_config(good)
             assert exporter.get("/-/reload", method="POST")[0] == 200
             until(lambda: exporter.scrape().value(SUCCESSFUL) == 1, "the success to be shown")
+
+
+def test_a_reload_does_not_open_what_was_closed(tmp_path: Path) -> None:
+    web = tmp_path / "web.yml"
+    web.write_text(f"basic_auth_users: {{alice: {HASH}}}\n")
+    flags = ("--web.enable-lifecycle", f"--web.config.file={web}")
+    right = {"Authorization": "Basic " + base64.b64encode(b"alice:wonderland").decode()}
+    with World() as world:
+        populate(world.add("one").jobs, 30, active=4)
+        with Exporter(tmp_path, config(world, {"a": "one"}), *flags) as exporter:
+
+            def reload() -> tuple[int, str]:
+                return exporter.get("/-/reload", method="POST", headers=right)
+
+            for nothing in ("", "null\n", "basic_auth_users:\n"):
+                web.write_text(nothing)
+                status, text = reload()
+                assert (status, "everybody" in text) == (500, True)
+                assert exporter.get("/metrics")[0] == 401
+            write_certificate(tmp_path)
+            files = "{cert_file: server.pem, key_file: server.key}"
+            web.write_text(f"basic_auth_users: {{alice: {HASH}}}\ntls_server_config: {files}\n")
+            status, text = reload()
+            assert (status, "tls_server_config: cannot come" in text) == (500, True)
+            web.write_text(f"basic_auth_users: {{bob: {HASH}}}\n")
+            assert reload()[0] == 200
+            assert exporter.get("/metrics", headers=right)[0] == 401
+
+
+def write_certificate(directory: Path) -> None:
+    cert = trustme.CA().issue_cert("localhost")
+    cert.private_key_pem.write_to_path(str(directory / "server.key"))
+    (directory / "server.pem").write_bytes(b"".join(b.bytes() for b in cert.cert_chain_pems))
 
 
 def test_reload_by_http_must_be_allowed(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """The web server over real sockets: good clients, bad clients, real scrapers."""
 
 import contextlib
+import errno
 import gzip
 import json
+import os
+import resource
 import signal
 import socket
 import subprocess
@@ -14,7 +17,9 @@ from typing import Any
 
 import pytest
 
-from exporter.web.server import Limits, ListenError, WebServer, parse_listen_address
+from exporter.web.connection import Limits
+from exporter.web.listening import ListenError, parse_listen_address
+from exporter.web.server import WebServer
 from tests.e2e.real_prometheus import fetch, query, scraping
 from tests.e2e.web_serving import Serving, serving
 from tests.unit.board_states import HOSTILE, good_state, hostile_state, new_state
@@ -251,7 +256,38 @@ def test_a_crowd_of_useless_clients_does_not_keep_a_scrape_out() -> None:
                 client.sendall(b"GET /metrics HTTP/1.1\r\n")
         for _ in range(5):
             assert world.get()[0].status == 200
-        until(lambda: len(world.server._server.server_state.connections) <= 20, "room")
+        assert len(world.server._server.crowd) <= 20
+
+
+def test_half_of_the_files_that_may_be_open_are_for_connections(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (40, 4096))
+    with serving(good_state()) as world, contextlib.ExitStack() as stack:
+        for _ in range(60):
+            stack.enter_context(contextlib.closing(connect(world.port)))
+        assert world.get()[0].status == 200
+        assert len(world.server._server.crowd) <= 20
+
+
+def test_when_no_more_files_can_be_opened_it_says_so_once_and_makes_room(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    accept, failures = socket.socket.accept, iter(range(5))
+
+    def scarce(listening: socket.socket) -> object:
+        if next(failures, None) is not None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return accept(listening)
+
+    with serving(good_state()) as world, contextlib.closing(connect(world.port)) as idle:
+        assert world.get()[0].status == 200
+        monkeypatch.setattr(socket.socket, "accept", scarce)
+        assert world.get()[0].status == 200
+        assert idle.recv(1) == b""
+    assert [record.message for record in caplog.records] == [
+        "a connection could not be accepted; raise the limit of open files if this lasts"
+    ]
 
 
 def test_500_idle_or_dripping_clients_do_not_delay_a_scrape() -> None:

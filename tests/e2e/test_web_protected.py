@@ -2,9 +2,11 @@
 
 import base64
 import contextlib
+import gc
 import http.client
 import socket
 import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import bcrypt
 import pytest
 import trustme
 
-from exporter.web.server import Limits
+from exporter.web.connection import Limits
 from exporter.web.tls import RenewingContext
 from exporter.web.web_config import parse_web_config
 from tests.e2e.real_prometheus import query, scraping
@@ -178,6 +180,32 @@ def test_handshakes_that_never_end_keep_nobody_out(authority: Authority) -> None
         for client in crowd:
             client.settimeout(PATIENCE_SECONDS)
             assert client.recv(10) == b""  # cut off
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"], ids=["silent", "half"]
+)
+def test_handshakes_that_never_end_take_no_memory_to_speak_of(
+    authority: Authority, said: bytes
+) -> None:
+    """They are counted when they are accepted, and what they took is free as soon as they are
+    gone: no collection of garbage is waited for."""
+    limits = Limits(handshakes=10, handshake_seconds=60)
+    gc.collect()
+    gc.disable()
+    try:
+        with authority.serving(limits=limits) as world, contextlib.ExitStack() as stack:
+            for _ in range(200):
+                client = socket.create_connection(("127.0.0.1", world.port), 20)
+                stack.enter_context(contextlib.closing(client))
+                with contextlib.suppress(ConnectionError):
+                    client.sendall(said)
+            assert status(world, authority.client_context())[0] == 200
+            assert len(world.server._server.crowd) <= 10
+            handshakes = [o for o in gc.get_objects() if isinstance(o, SSLProtocol)]
+            assert len(handshakes) <= 15
+    finally:
+        gc.enable()
 
 
 def test_a_real_prometheus_scrapes_over_tls_with_a_password(

@@ -11,10 +11,11 @@ from exporter.collector import AccountQuota, BuildInfo, ReloadStatus
 from exporter.snapshot import ClusterState, SnapshotBoard
 from exporter.telemetry import Telemetry
 from exporter.web.app import WebApp, WebOptions, WebParts
+from exporter.web.connection import Limits
 from exporter.web.exposition import ExporterFacts, Exposition, ProcessFamilies
 from exporter.web.manual import Leaf, Manual
 from exporter.web.page import LandingPage, PageParts
-from exporter.web.server import Limits, WebServer
+from exporter.web.server import WebServer
 from tests.waiting import PATIENCE_SECONDS
 
 

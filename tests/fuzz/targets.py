@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 from exporter.api.payload import decode_page, find_refusal
 from exporter.config import config_warnings, parse_config
 from exporter.errors import ConfigError, PayloadError, RefusedError
-from exporter.logs import LineFormatter, Redactor
+from exporter.logs import LineFormatter
 from exporter.model import END_STATUSES, hidden
+from exporter.redaction import Redactor
 from exporter.web.web_config import parse_web_config
 
 ROOT = Path(__file__).parents[2]

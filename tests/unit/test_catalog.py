@@ -32,6 +32,7 @@ CONTRACT = {
     "ehpc_effective_interval_seconds": ("gauge", set()),
     "ehpc_ledger_on_disk": ("gauge", set()),
     "ehpc_label_values_folded": ("gauge", {"label"}),
+    "ehpc_label_values_cut_total": ("counter", set()),
     "ehpc_api_requests_total": ("counter", {"account"}),
     "ehpc_api_failures_total": ("counter", {"account", "reason"}),
     "ehpc_api_request_duration_seconds": ("histogram", {"account"}),

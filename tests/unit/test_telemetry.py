@@ -49,6 +49,7 @@ def test_syncs_and_calls_are_counted() -> None:
     telemetry.sync_succeeded("cfd", 0.2)
     telemetry.sync_failed("cfd", "timeout", 40)
     telemetry.corrected("cfd", "deleted", 7)
+    telemetry.label_values_cut("cfd", 3)
     telemetry.api_call_sent("default")
     telemetry.api_call_sent("default")
     telemetry.api_call_failed("default", "busy")
@@ -61,6 +62,7 @@ def test_syncs_and_calls_are_counted() -> None:
     assert found["ehpc_sync_duration_seconds_bucket", labels(cluster_name="cfd", le="0.25")] == 1
     assert found["ehpc_sync_duration_seconds_bucket", labels(cluster_name="cfd", le="60.0")] == 2
     assert found["ehpc_sync_corrections_total", labels(cluster_name="cfd", kind="deleted")] == 7
+    assert found["ehpc_label_values_cut_total", cfd] == 3
     assert found["ehpc_api_requests_total", labels(account="default")] == 2
     assert found["ehpc_api_failures_total", labels(account="default", reason="busy")] == 1
     assert found["ehpc_api_request_duration_seconds_count", labels(account="default")] == 1

@@ -4,10 +4,19 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.grafana.generator import frame, looks, panels
 from deploy.grafana.generator.panels import Column, grid, lines, number, row, stack
-from deploy.grafana.generator.promql import CLUSTER, data_age, highest, lowest, occurring
+from deploy.grafana.generator.promql import (
+    CLUSTER,
+    clusters_down,
+    data_age,
+    highest,
+    lowest,
+    occurring,
+    once,
+)
 
 TARGET = 'job=~"$job", instance=~"$instance"'
 ACCOUNT = 'account=~"$account"'
+FOLDED = once(f"ehpc_label_values_folded{{{CLUSTER}}}", "label")
 EXPORTERS = f"ehpc_exporter_build_info{{{TARGET}}}"
 
 
@@ -51,7 +60,7 @@ def numbers() -> list[panels.Panel]:
         ),
         number(
             "Clusters down", "Clusters whose last sync with the cloud API failed.",
-            f"count(ehpc_up{{{CLUSTER}}} == 0) or 0 * count(ehpc_up{{{CLUSTER}}})",
+            clusters_down(),
             steps=looks.ANY_IS_BAD, trend=False,
         ),
         number(
@@ -60,8 +69,8 @@ def numbers() -> list[panels.Panel]:
         ),
         number(
             "Syncs failed", "The part of the last hour's syncs that failed.",
-            f"sum(increase(ehpc_sync_failures_total{{{CLUSTER}}}[1h]))"
-            f" / (sum(increase(ehpc_syncs_total{{{CLUSTER}}}[1h])) > 0)",
+            f"sum({once(f'increase(ehpc_sync_failures_total{{{CLUSTER}}}[1h])', 'reason')})"
+            f" / (sum(max by (cluster_name) (increase(ehpc_syncs_total{{{CLUSTER}}}[1h]))) > 0)",
             unit=looks.SHARE, steps=((None, "green"), (0.05, "yellow"), (0.5, "red")), decimals=1,
         ),
         number(
@@ -84,8 +93,8 @@ def numbers() -> list[panels.Panel]:
             "Corrections",
             "Jobs that audits found wrong in the ledgers and put right in 24 hours. Deleted jobs are found in"
             " this way, so that some are no reason to worry.",
-            f"sum(increase(ehpc_sync_corrections_total{{{CLUSTER}}}[24h]))"
-            f" or 0 * count(ehpc_up{{{CLUSTER}}})",
+            f"sum({once(f'increase(ehpc_sync_corrections_total{{{CLUSTER}}}[24h])', 'kind')})"
+            f" or 0 * count(max by (cluster_name) (ehpc_up{{{CLUSTER}}}))",
             colour="text", decimals=0,
         ),
         number(
@@ -139,8 +148,9 @@ def clusters() -> panels.Panel:
             Column(
                 "Failed (1 h)",
                 joined(
-                    "sum by (cluster_name)"
-                    f" (increase(ehpc_sync_failures_total{{{CLUSTER}}}[1h]))"
+                    "sum by (cluster_name) ("
+                    + once(f"increase(ehpc_sync_failures_total{{{CLUSTER}}}[1h])", "reason")
+                    + ")"
                 ),
                 steps=looks.ANY_IS_NOTABLE,
             ),
@@ -152,7 +162,7 @@ def clusters() -> panels.Panel:
             Column("Ledger", joined(f"ehpc_ledger_on_disk{{{CLUSTER}}}"), mappings=looks.ON_DISK),
             Column(
                 "Folded",
-                joined(f"sum by (cluster_name) (ehpc_label_values_folded{{{CLUSTER}}})"),
+                joined(f"sum by (cluster_name) ({FOLDED})"),
                 steps=looks.ANY_IS_NOTABLE,
             ),
         ],
@@ -174,7 +184,8 @@ def age_by_cluster() -> panels.Panel:
 
 def failures() -> panels.Panel:
     """Why syncs fail."""
-    failed = f"sum by (reason) (increase(ehpc_sync_failures_total{{{CLUSTER}}}[1h]))"
+    counted = once(f"increase(ehpc_sync_failures_total{{{CLUSTER}}}[1h])", "reason")
+    failed = f"sum by (reason) ({counted})"
     return stack(
         "Failed syncs an hour, by reason",
         "Syncs that failed in the hour before each moment. The reasons are those of the log and of"
@@ -185,10 +196,11 @@ def failures() -> panels.Panel:
 
 def durations() -> panels.Panel:
     """How long a sync takes."""
-    family = f"ehpc_sync_duration_seconds_bucket{{{CLUSTER}}}"
+    rate = f"rate(ehpc_sync_duration_seconds_bucket{{{CLUSTER}}}[$__rate_interval])"
     return _percentiles(
-        "Duration of syncs", "With all their calls and the pauses between retries.", family
-    )
+        "Duration of syncs", "With all their calls and the pauses between retries.",
+        once(rate, "le"),
+    )  # fmt: skip
 
 
 def strategies() -> panels.Panel:
@@ -198,7 +210,9 @@ def strategies() -> panels.Panel:
         "delta: reads what changed, about one call a sync. sweep: reads the active jobs. scan: reads"
         " the whole list. A server that does not sort or filter as asked forces the dearer ones.",
         {
-            "{{strategy}}": f"sum by (strategy) (ehpc_sync_strategy{{{CLUSTER}}})",
+            "{{strategy}}": "sum by (strategy) ("
+            + once(f"ehpc_sync_strategy{{{CLUSTER}}}", "strategy")
+            + ")",
         },
         colours=looks.STRATEGY_COLOURS,
     )
@@ -206,10 +220,11 @@ def strategies() -> panels.Panel:
 
 def corrections() -> panels.Panel:
     """What audits found."""
+    counted = once(f"increase(ehpc_sync_corrections_total{{{CLUSTER}}}[1h])", "kind")
     return stack(
         "Corrected jobs an hour, by kind",
         "Jobs that an audit found wrong in the ledger and put right, in the hour before each moment.",
-        {"{{kind}}": f"sum by (kind) (increase(ehpc_sync_corrections_total{{{CLUSTER}}}[1h]))"},
+        {"{{kind}}": f"sum by (kind) ({counted})"},
     ).no_value("No audit has found anything wrong")
 
 
@@ -260,15 +275,15 @@ def calls() -> panels.Panel:
 
 def call_durations() -> panels.Panel:
     """How fast the cloud answers."""
-    family = f"ehpc_api_request_duration_seconds_bucket{{{ACCOUNT}}}"
+    rate = f"rate(ehpc_api_request_duration_seconds_bucket{{{ACCOUNT}}}[$__rate_interval])"
     return _percentiles(
-        "Duration of calls", "From sending to the end of the answer, or to the failure.", family
+        "Duration of calls", "From sending to the end of the answer, or to the failure.", rate
     )
 
 
-def _percentiles(title: str, description: str, buckets: str) -> panels.Panel:
+def _percentiles(title: str, description: str, rate: str) -> panels.Panel:
     shares = {"median": 0.5, "90 %": 0.9, "95 %": 0.95}
-    rate = f"sum by (le) (rate({buckets}[$__rate_interval]))"
+    rate = f"sum by (le) ({rate})"
     return lines(
         title,
         f"{description} Half, 90 % and 95 % took less than this.",
@@ -298,7 +313,7 @@ def known() -> panels.Panel:
     return stack(
         "Jobs in the ledgers",
         "All jobs known, those that ended included.",
-        {"jobs": f"sum(ehpc_history_jobs_known{{{CLUSTER}}})"},
+        {"jobs": f"sum(max by (cluster_name) (ehpc_history_jobs_known{{{CLUSTER}}}))"},
         colours={"jobs": "blue"},
     )
 
@@ -307,8 +322,12 @@ def folded() -> panels.Panel:
     """What has no name of its own."""
     return lines(
         "Names folded into _other",
-        "Users and queues beyond the configured limits, added up over the clusters.",
-        {"{{label}}s": f"sum by (label) (ehpc_label_values_folded{{{CLUSTER}}})"},
+        "Users and queues beyond the configured limits, added up over the clusters; and names of"
+        " more than 200 characters, counted at each reading of the hour before, that were cut.",
+        {
+            "{{label}}s": f"sum by (label) ({FOLDED})",
+            "cut": f"sum(max by (cluster_name) (increase(ehpc_label_values_cut_total{{{CLUSTER}}}[1h])))",
+        },
     )
 
 

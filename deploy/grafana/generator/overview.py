@@ -15,6 +15,7 @@ from deploy.grafana.generator.panels import (
 )
 from deploy.grafana.generator.promql import (
     CLUSTER,
+    clusters_down,
     cores,
     data_age,
     empty_in,
@@ -55,7 +56,7 @@ def numbers() -> list[panels.Panel]:
             "Clusters down",
             "Clusters whose last sync with the cloud API failed. What is shown of them is old, or"
             " withdrawn.",
-            f"count(ehpc_up{{{CLUSTER}}} == 0) or 0 * count(ehpc_up{{{CLUSTER}}})",
+            clusters_down(),
             steps=looks.ANY_IS_BAD, trend=False,
         ),
         *counts(CLUSTER),

@@ -11,14 +11,20 @@ MOST_ROWS = 50
 """So many rows of users are listed."""
 
 
+def once(what: str, labels: str = "status, queue, user, le") -> str:
+    """Series of clusters by these labels, as far as they have them. Of a cluster that two targets
+    report, the higher counts: it is not there twice."""
+    return f"max by (cluster_name, {labels}) ({what})"
+
+
 def jobs(where: str, status: str) -> str:
     """Jobs in a status."""
-    return f'ehpc_jobs{{{where}, status="{status}"}}'
+    return once(f'ehpc_jobs{{{where}, status="{status}"}}')
 
 
 def cores(where: str, status: str) -> str:
     """Cores that jobs in a status ask for."""
-    return f'ehpc_jobs_cores{{{where}, status="{status}"}}'
+    return once(f'ehpc_jobs_cores{{{where}, status="{status}"}}')
 
 
 def total(by: str, what: str) -> str:
@@ -51,6 +57,12 @@ def data_age(by: str, where: str) -> str:
     return f"time() - min by ({by}) ({moment})" if by else f"time() - min({moment})"
 
 
+def clusters_down() -> str:
+    """Clusters that no exporter can read; 0 if there are none such."""
+    up = f"max by (cluster_name) (ehpc_up{{{CLUSTER}}})"
+    return f"count({up} == 0) or 0 * count({up})"
+
+
 def hours(seconds: str) -> str:
     """For an axis."""
     return f"({seconds}) / 3600"
@@ -59,7 +71,7 @@ def hours(seconds: str) -> str:
 def empty_in(by: str, where: str) -> str:
     """Seconds until nothing waits if jobs start as in the hour before; absent if none did."""
     pending = total(by, jobs(where, "pending"))
-    started = total(by, f"rate(ehpc_jobs_started_total{{{where}}}[1h])")
+    started = total(by, once(f"rate(ehpc_jobs_started_total{{{where}}}[1h])"))
     return f"({pending} > 0) / ({started} > 0)"
 
 
@@ -71,34 +83,33 @@ def most_waiting(by: str, what: str, where: str) -> str:
 
 def failed_share(by: str, where: str, window: str) -> str:
     """The part of the jobs that ended in the window that failed; absent where none ended."""
-    ended = total(by, f"increase(ehpc_jobs_ended_total{{{where}}}[{window}])")
+    ended = total(by, once(f"increase(ehpc_jobs_ended_total{{{where}}}[{window}])"))
     return f"({failed(by, where, window)}) / ({ended} > 0)"
 
 
 def failed(by: str, where: str, window: str) -> str:
     """Jobs that failed in the window; 0 where a job ended, and none has ever failed."""
-    exited = total(by, f'increase(ehpc_jobs_ended_total{{{where}, status="exited"}}[{window}])')
-    ended = total(by, f"increase(ehpc_jobs_ended_total{{{where}}}[{window}])")
-    return f"{exited} or 0 * {ended}"
+    exited = f'increase(ehpc_jobs_ended_total{{{where}, status="exited"}}[{window}])'
+    ended = total(by, once(f"increase(ehpc_jobs_ended_total{{{where}}}[{window}])"))
+    return f"{total(by, once(exited))} or 0 * {ended}"
 
 
 def percentile(share: float, family: str, where: str, by: str = "") -> str:
     """Of the jobs of the hour before; absent for an hour without any."""
     labels = f"le, {by}" if by else "le"
-    quantile = (
-        f"histogram_quantile({share}, sum by ({labels}) (rate({family}_bucket{{{where}}}[1h])))"
-    )
+    buckets = total(labels, once(f"rate({family}_bucket{{{where}}}[1h])"))
+    quantile = f"histogram_quantile({share}, {buckets})"
     return f"{quantile} >= 0"  # without a job it is NaN, which no comparison lets pass
 
 
 def per_minute(by: str, counter: str) -> str:
     """How fast a counter grows."""
-    return f"60 * {total(by, f'rate({counter}[$__rate_interval])')}"
+    return f"60 * {total(by, once(f'rate({counter}[$__rate_interval])'))}"
 
 
 def busiest(by: str, where: str) -> str:
     """What to rank by so that the same names stand on all panels about jobs and cores."""
-    return total(by, f"ehpc_jobs_cores{{{where}}}")
+    return total(by, once(f"ehpc_jobs_cores{{{where}}}"))
 
 
 def _largest(rank: str) -> str:

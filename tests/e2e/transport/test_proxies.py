@@ -124,11 +124,13 @@ def test_no_proxy(peer: Start, transport: Make, monkeypatch: pytest.MonkeyPatch)
         (hold, "timeout"),
         (
             lambda it: it.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"),
-            "connection",
+            "proxy",
         ),
+        (lambda it: it.sendall(b"HTTP/1.1 403 hush\r\n\r\n"), "proxy"),
+        (lambda it: it.sendall(b"HTTP/1.1 502 hush\r\n\r\n"), "connection"),
         (reset, "connection"),
     ],
-    ids=["drips", "stalls", "refuses", "resets"],
+    ids=["drips", "stalls", "wants a login", "refuses", "fails", "resets"],
 )
 def test_proxies_that_fail(
     peer: Start,
@@ -143,6 +145,38 @@ def test_proxies_that_fail(
     error = failure_of(client, f"https://hpc.example{TARGET}")
     assert error.reason == reason
     assert "hush" not in str(error)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_wants_a_login_is_told_as_such(
+    peer: Start, transport: Make, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    refuse = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+    proxy = peer(asked(lambda it: it.sendall(refuse)))
+    monkeypatch.setenv(f"{scheme}_proxy", f"http://127.0.0.1:{proxy.port}")
+    error = failure_of(transport(), f"{scheme}://hpc.example{TARGET}")
+    assert (error.reason, error.retryable) == ("proxy", False)
+    assert str(error) == "the proxy wants a login, or another one (HTTP 407)"
+    assert "http://USER:PASSWORD@HOST:PORT" in error.advice
+
+
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        ("socks5://someone:hush@127.0.0.1:1080", "a proxy of the kind socks5 is not supported"),
+        ("socks5h://127.0.0.1:1080", "a proxy of the kind socks5h is not supported"),
+        ("ftp://127.0.0.1", "a proxy of the kind ftp is not supported"),
+        ("http://someone:hush@:3128", "the environment's proxy is no URL with a host"),
+        ("http://127.0.0.1:hush", "the environment's proxy is no URL with a host"),
+    ],
+)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_cannot_be_used_is_told_as_such(
+    transport: Make, monkeypatch: pytest.MonkeyPatch, scheme: str, proxy: str, words: str
+) -> None:
+    monkeypatch.setenv(f"{scheme}_proxy", proxy)
+    error = failure_of(transport(), f"{scheme}://hpc.example{TARGET}")
+    assert (error.reason, error.retryable, str(error)) == ("proxy", False, words)
 
 
 def test_a_tunnel_and_the_answer_share_one_deadline(

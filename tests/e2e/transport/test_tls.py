@@ -14,6 +14,7 @@ from tests.e2e.transport.peers import (
     read_request,
     serve,
 )
+from tests.e2e.transport.test_proxies import Proxy
 
 
 def test_tls_with_a_ca_file(peer: Start, transport: Make, authority: Authority) -> None:
@@ -30,6 +31,49 @@ def test_tls_with_a_bundle_of_the_environment(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", authority.file)
     server = peer(serve(answer()), authority.server)
     assert transport().exchange(server.url("https")).body == BODY
+
+
+def test_tls_with_the_store_of_the_machine(
+    peer: Start, transport: Make, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named as OpenSSL has it named."""
+    monkeypatch.setenv("SSL_CERT_FILE", authority.file)
+    server = peer(serve(answer()), authority.server)
+    assert transport().exchange(server.url("https")).body == BODY
+
+
+def test_a_ca_file_stands_beside_the_store_of_the_machine(
+    peer: Start,
+    transport: Make,
+    authority: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    other = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", other.file)
+    client = transport(ca_file=authority.file)
+    for each in (authority, other):
+        server = peer(serve(answer()), each.server)
+        assert client.exchange(server.url("https")).body == BODY
+
+
+def test_through_a_tunnel_the_store_of_the_machine_counts_as_well(
+    peer: Start, transport: Make, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", authority.file)
+    proxy = peer(Proxy(), authority.server)
+    monkeypatch.setenv("https_proxy", f"https://127.0.0.1:{proxy.port}")
+    server = peer(serve(answer()), authority.server)
+    assert transport().exchange(server.url("https", "hpc.example")).body == BODY
+
+
+def test_a_bundle_of_the_environment_that_is_not_there(
+    transport: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nowhere.pem"))
+    error = failure_of(transport(), "https://127.0.0.1:1/")
+    assert (error.reason, error.retryable) == ("tls", False)
+    assert str(error) == f"the file of trusted issuers {tmp_path}/nowhere.pem does not exist"
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,9 @@ class World:
     def api_call_took(self, account: str, seconds: float) -> None:
         self.events.append(("took", account, seconds))
 
+    def label_values_cut(self, cluster_name: str, values: int) -> None:
+        self.events.append(("cut", cluster_name, values))
+
     def credentials(self) -> Credentials:
         return self.keys[0]
 
@@ -247,6 +250,14 @@ def test_a_query_may_say_which_zone_is_meant() -> None:
     got = jobs.list_jobs(JobListQuery(zone_seconds=3600))
     assert got.jobs[0].modified_at == int(NOW_AT) - 3600
     assert got.zoneless
+
+
+def test_names_that_were_cut_are_counted() -> None:
+    body = page().body.replace(b'"running"', b'"running", "run_user": "' + b"u" * 500 + b'"')
+    cloud = world(RawAnswer(200, body, None, 0.1))
+    got = cloud.jobs().list_jobs(PAGE)
+    assert len(got.jobs[0].user) == 200
+    assert ("cut", "cfd", 1) in cloud.events
 
 
 def test_clusters_of_one_account_are_told_apart() -> None:
@@ -558,6 +569,18 @@ def test_keys_that_cannot_be_had() -> None:
     assert (cloud.urls, cloud.events) == ([], [])
 
 
+def test_after_a_refusal_the_keys_are_asked_for_in_another_way() -> None:
+    def after_refusal() -> Credentials:
+        cloud.keys[0] = Credentials("other", "secret")
+        return cloud.keys[0]
+
+    cloud = world(refused(1200), page())
+    jobs = cloud.jobs(credentials_after_refusal=after_refusal)
+    assert jobs.list_jobs(PAGE).jobs
+    ids = [cloud.parameters(call)["access_key_id"] for call in (0, 1)]
+    assert ids == [KEY_ID, "other"]
+
+
 # A slash in a value
 
 
@@ -652,7 +675,8 @@ def test_no_error_shows_a_key_or_a_signature(code: int, caplog: pytest.LogCaptur
     def answer(url: str) -> RawAnswer:
         signature = urlsplit(url).query.rpartition("signature=")[2]
         once = unquote(signature)
-        words = f"{KEY_ID} {SECRET} {signature} {once} {unquote(once)} {url}"
+        spelled = "".join(f"%{ord(character):02x}" for character in SECRET)
+        words = f"{KEY_ID} {SECRET} {spelled} {signature} {once} {unquote(once)} {url}"
         if code == 400:
             return problem(400, detail=words)
         return refused(code, words, date_at=NOW_AT)
@@ -660,7 +684,14 @@ def test_no_error_shows_a_key_or_a_signature(code: int, caplog: pytest.LogCaptur
     cloud = world(answer)
     error = failure_of(cloud.jobs())
     shown = "".join(traceback.format_exception(error)) + repr(error) + error.advice + caplog.text
-    assert "[redacted]" in str(error)
+    assert "***" in str(error)
     signature = unquote(cloud.parameters()["signature"])
-    for hidden in (KEY_ID, SECRET, signature, quote(signature, safe=""), signature.rstrip("=")):
+    for hidden in (
+        KEY_ID,
+        SECRET,
+        "%53%45",
+        signature,
+        quote(signature, safe=""),
+        signature.rstrip("="),
+    ):
         assert hidden not in shown

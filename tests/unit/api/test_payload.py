@@ -155,6 +155,32 @@ def test_queue(fields: dict[str, Any], queue: str) -> None:
     assert job(**fields).queue == queue
 
 
+@pytest.mark.parametrize(
+    ("field", "attribute"),
+    [
+        ("run_user", "user"), ("queue_name", "queue"), ("hpq_name", "queue"),
+        ("job_status", "status"),
+    ],
+)  # fmt: skip
+def test_a_name_too_long_for_a_label_is_cut_with_a_mark(field: str, attribute: str) -> None:
+    other = {"queue_name": "", "name": ""}
+    fits, long, longest = (
+        record(**other | {"hpcjob_uuid": name[0], field: name})
+        for name in ("默" * 200, "界" * 201, "x" * 1_000_000)
+    )
+    assert decode(answer(fits)).names_cut == 0
+    page = decode(answer(long, fits, longest))
+    names = [getattr(job, attribute) for job in page.jobs]
+    assert names == ["界" * 199 + "…", "默" * 200, "x" * 199 + "…"]
+    assert page.names_cut == 2
+
+
+def test_names_that_fit_each_are_left_alone_together() -> None:
+    page = decode(answer(record(run_user="u" * 150, queue_name="q" * 150)))
+    assert (page.jobs[0].user, page.jobs[0].queue) == ("u" * 150, "q" * 150)
+    assert page.names_cut == 0
+
+
 def test_each_job_of_a_page_has_its_own_queue() -> None:
     records = [
         record(hpcjob_uuid="1"),

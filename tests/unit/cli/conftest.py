@@ -11,7 +11,7 @@ import exporter
 from exporter.collector import AccountQuota
 from exporter.config import Config, ServeOptions
 from exporter.errors import ExporterError
-from exporter.logs import Redactor
+from exporter.redaction import Redactor
 from exporter.snapshot import ClusterState
 
 CONFIG = """\

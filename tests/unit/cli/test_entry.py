@@ -42,6 +42,29 @@ def test_every_flag_of_serve(daemon: FakeDaemon) -> None:
     assert daemon.served == [(Path("a.yaml"), options)]
 
 
+@pytest.mark.parametrize(
+    ("flags", "prefix"),
+    [
+        ([], ""),
+        (["--web.external-url="], ""),
+        (["--web.external-url=https://example.org"], ""),
+        (["--web.external-url=https://example.org/"], ""),
+        (["--web.external-url=https://example.org:8443/a/ehpc/"], "/a/ehpc"),
+        (["--web.external-url=/ehpc"], "/ehpc"),
+        (["--web.external-url=https://example.org/ehpc", "--web.route-prefix=/"], ""),
+        (["--web.external-url=https://example.org/ehpc", "--web.route-prefix=/x"], "/x"),
+        (["--web.route-prefix="], ""),
+        (["--web.route-prefix=ehpc/"], "/ehpc"),
+        (["--web.route-prefix=/a/b.c~d-e_f"], "/a/b.c~d-e_f"),
+    ],
+)
+def test_the_route_prefix_is_the_path_of_the_external_url(
+    flags: list[str], prefix: str, daemon: FakeDaemon
+) -> None:
+    assert main(flags) == 0
+    assert daemon.served[0][1].route_prefix == prefix
+
+
 def test_an_empty_web_config_file_is_none(daemon: FakeDaemon) -> None:
     main(["--web.config.file="])
     assert daemon.served[0][1].web_config_file is None
@@ -59,6 +82,16 @@ def test_an_empty_web_config_file_is_none(daemon: FakeDaemon) -> None:
         ("--web.telemetry-path=metrics", "'metrics' is no path such as /metrics"),
         ("--web.telemetry-path=/", "'/' is no path such as /metrics"),
         ("--web.telemetry-path=/-/healthy", "'/-/healthy' is no path such as /metrics"),
+        ("--web.external-url=example.org", "'example.org' is no URL such as https://example.org"),
+        ("--web.external-url=ftp://example.org/", "is no URL such as https://example.org/ehpc"),
+        ("--web.external-url=https:///ehpc", "is no URL such as https://example.org/ehpc"),
+        ("--web.external-url=https://x/a?b", "is no URL such as https://example.org/ehpc"),
+        ("--web.external-url=https://x:port/", "is no URL such as https://example.org/ehpc"),
+        ("--web.external-url=https://x/../etc", "is no URL such as https://example.org/ehpc"),
+        ("--web.external-url='https://x'", "is no URL such as https://example.org/ehpc"),
+        ("--web.route-prefix=/a b", "'/a b' is no path such as /ehpc"),
+        ("--web.route-prefix=/a//b", "'/a//b' is no path such as /ehpc"),
+        ("--web.route-prefix=/..", "'/..' is no path such as /ehpc"),
         ("--log.level=loud", "invalid choice: 'loud'"),
         ("--log.format=xml", "invalid choice: 'xml'"),
         ("--web.listen=:1", "unrecognized arguments: --web.listen=:1"),

@@ -1,4 +1,5 @@
 import math
+import os
 import pickle
 import re
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter import files
 from exporter.config import (
     Config,
     Secret,
@@ -141,6 +143,34 @@ def test_a_secret_does_not_show() -> None:
     assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
 
 
+@pytest.mark.parametrize("blank", [" ", "\n", "\r\n", "\t \n"])
+def test_white_space_around_a_key_is_nothing(blank: str, tmp_path: Path) -> None:
+    (tmp_path / "id").write_text(f"{blank}KEYID{blank}")
+    text = MINIMAL.replace("KEYID", "'${ID}'").replace("HUSH", "'${KEY}'")
+    told = parse(text, ID=f"{blank}KEYID{blank}", KEY=f"{blank}HUSH{blank}")
+    filed = parse(MINIMAL.replace("_id: KEYID", f"_id_file: {tmp_path}/id"))
+    assert told.accounts == parse(MINIMAL).accounts
+    assert filed.accounts[0].access_key_id == "KEYID"
+    assert filed.accounts[0].key_files == (tmp_path / "id",)
+
+
+def test_a_key_file_that_everybody_can_read_is_warned_of(tmp_path: Path) -> None:
+    paths = [tmp_path / "id", tmp_path / "secret"]
+    for path in paths:
+        path.write_text("KEY\n")
+        path.chmod(0o640)
+    config = parse(
+        MINIMAL.replace("_id: KEYID", f"_id_file: {paths[0]}").replace(
+            "_key: HUSH", f"_key_file: {paths[1]}"
+        )
+    )
+    assert config_warnings(config) == ()
+    paths[1].chmod(0o644)
+    assert config_warnings(config) == (
+        f"account default: everybody on this machine can read {paths[1]}; chmod 600 it",
+    )
+
+
 def test_a_secret_file_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_text("old\n")
@@ -163,6 +193,39 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b"\xe4")
     with pytest.raises(ConfigError, match="is not UTF-8 text"):
         load_config(tmp_path / "latin", {})
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("secret_access_key_file", "cannot be read: nothing comes out of it"),
+        ("ca_file", "cannot be read: not a regular file"),
+    ],
+)
+def test_a_path_that_would_block_is_a_problem(
+    tmp_path: Path, key: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "PATIENCE_MILLISECONDS", 1)
+    os.mkfifo(tmp_path / "pipe")
+    text = MINIMAL.replace("secret_access_key: HUSH", f"{key}: {tmp_path}/pipe")
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    (told,) = [str(each) for each in caught.value.problems if key in each.path]
+    assert f" {said} (line 1)" in told
+
+
+def test_a_configuration_out_of_a_pipe_that_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "PATIENCE_MILLISECONDS", 1)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match=r"cannot read .*pipe: nothing comes out of it"):
+        load_config(tmp_path / "pipe", {})
+
+
+def test_an_alias_is_what_it_stands_for() -> None:
+    text = MINIMAL.replace("id: ehpc-1, zone: jinan1a", "id: &name ehpc-1, zone: *name")
+    assert parse(text).clusters[0].zone == "ehpc-1"
 
 
 def test_a_byte_order_mark_is_nothing(tmp_path: Path) -> None:

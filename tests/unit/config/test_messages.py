@@ -65,6 +65,28 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "secret_access_key: *HUSH\n",
         ["not YAML: a text that begins with *, & or ! must be in quotes (line 1)"],
     ),
+    "aliases that multiply": (
+        "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+        + "".join(
+            f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n"
+            for before, name in zip("abcdef", "bcdefg", strict=True)
+        ),
+        ["not a configuration: its aliases multiply it beyond measure"],
+    ),
+    "an alias within itself": (
+        "accounts: &a [*a]\n",
+        ["not a configuration: its aliases multiply it beyond measure"],
+    ),
+    "a merge key": (
+        "x: &x {zone: z}\naccounts:\n  - <<: *x\n" + CLUSTER,
+        [
+            "x: unknown key; known here: accounts, clusters, collection, state, labels (line 1)",
+            "accounts[0]: << is a merge key, which is not supported; write the keys out (line 3)",
+            "accounts[0].endpoint: is missing (line 3)",
+            "accounts[0]: needs an access_key_id or an access_key_id_file (line 3)",
+            "accounts[0]: needs a secret_access_key or a secret_access_key_file (line 3)",
+        ],
+    ),
     "two documents": ("--- {}\n--- {}\n", ["not YAML: but found another document (line 2)"]),
     "deep": ("[" * 3000, ["not a configuration: nested too deeply"]),
     "large": ("#" * (1 << 20) + "#", ["the file is too large for a configuration"]),
@@ -91,7 +113,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "missing keys": (
         "accounts:\n  - endpoint: https://a.example.com\n" + CLUSTER,
         [
-            "accounts[0].access_key_id: is missing (line 2)",
+            "accounts[0]: needs an access_key_id or an access_key_id_file (line 2)",
             "accounts[0]: needs a secret_access_key or a secret_access_key_file (line 2)",
         ],
     ),
@@ -218,14 +240,62 @@ CASES: dict[str, tuple[str, list[str]]] = {
         GOOD + "labels: {user: {mode: names}}\n",
         ['labels.user.mode: "names" must be hash, name or off; did you mean "name"? (line 8)'],
     ),
-    "interval without a unit": (
-        GOOD + "    interval: 60\n",
+    "both forms of both keys": (
+        ACCOUNT + "    access_key_id_file: good\n    secret_access_key_file: good\n" + CLUSTER,
         [
             (
-                "clusters[0].interval: must be a text (in quotes if it looks like something else), "
-                "not a number (line 8)"
+                "accounts[0].access_key_id_file: cannot be given together with access_key_id "
+                "(line 5)"
+            ),
+            (
+                "accounts[0].secret_access_key_file: cannot be given together with "
+                "secret_access_key (line 6)"
+            ),
+        ],
+    ),
+    "keys that are blank, or two lines": (
+        GOOD.replace("KEYID", "' '").replace("HUSH", '"HUSH\\nHUSH"'),
+        [
+            "accounts[0].access_key_id: is empty (line 3)",
+            (
+                "accounts[0].secret_access_key: holds more than one line; it must hold the key and "
+                "nothing else (line 4)"
+            ),
+        ],
+    ),
+    "a variable without braces": (
+        GOOD.replace("KEYID", "$EHPC_SECRET_ACCESS_KEY").replace("jinan1a", "zone-$ZONE"),
+        [
+            (
+                "accounts[0].access_key_id: has $ without braces; write ${EHPC_SECRET_ACCESS_KEY}, "
+                "or $$ for a plain $ (line 3)"
+            ),
+            ("clusters[0].zone: has $ without braces; write ${NAME}, or $$ for a plain $ (line 7)"),
+        ],
+    ),
+    "interval without a unit": (
+        GOOD + "    interval: 60\n",
+        ["clusters[0].interval: 60 is not a duration; write 60s (line 8)"],
+    ),
+    "a number in quotes for an interval": (
+        GOOD + "collection: {interval: '60', staleness: 300}\n",
+        [
+            'collection.interval: "60" is not a duration; write 60s (line 8)',
+            "collection.staleness: 300 is not a duration; write 300s (line 8)",
+        ],
+    ),
+    "a fraction for an interval": (
+        GOOD + "collection: {interval: 1.5}\n",
+        [
+            (
+                "collection.interval: 1.5 is not a duration; write it as 30s, 5m, 1h30m or 30d "
+                "(line 8)"
             )
         ],
+    ),
+    "a number for a URL": (
+        GOOD.replace("https://hpc.api.example.com", "80"),
+        ["accounts[0].endpoint: must be a URL such as https://hpc.api.qingcloud.com (line 2)"],
     ),
     "interval in words": (
         GOOD + "    interval: 5 minutes\n",
@@ -259,12 +329,25 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "time zone unlike any": (
         GOOD + "    timezone: '+08:00'\n",
-        [
-            (
-                'clusters[0].timezone: "+08:00" is not a known time zone; write it as Asia/Shanghai '
-                "(line 8)"
-            )
-        ],
+        [('clusters[0].timezone: "+08:00" is not a known time zone; write Asia/Shanghai (line 8)')],
+    ),
+    **{
+        f"time zone {written}": (
+            GOOD + f"    timezone: {written}\n",
+            [f'clusters[0].timezone: "{written}" is not a known time zone; write {zone} (line 8)'],
+        )
+        for written, zone in {
+            "UTC+8": "Asia/Shanghai",
+            "utc+08:00": "Asia/Shanghai",
+            "GMT+0800": "Asia/Shanghai",
+            "UTC+10": "Etc/GMT-10",
+            "UTC-5": "Etc/GMT+5",
+            "UTC-8": "Etc/GMT+8",
+        }.items()
+    },
+    "a number for a time zone": (
+        GOOD + "    timezone: +8\n",
+        ["clusters[0].timezone: +8 is not a known time zone; write Asia/Shanghai (line 8)"],
     ),
     "time zone outside": (
         GOOD + "    timezone: ../../etc/passwd\n",
@@ -411,7 +494,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         [
             (
                 'accounts[0].secret_access_key_file: "lines" holds more than one line; it must hold '
-                "the secret and nothing else (line 4)"
+                "the key and nothing else (line 4)"
             )
         ],
     ),

@@ -41,7 +41,7 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 def admit(*headers: str) -> list[Verdict]:
     async def run() -> list[Verdict]:
         auth = BasicAuth(HASHES)
-        return [await auth.admits(header) for header in headers]
+        return [await auth.admits(header, "") for header in headers]
 
     return asyncio.run(run())
 
@@ -65,7 +65,7 @@ def test_everything_else_does_not(header: str) -> None:
 
 
 def test_without_users_everybody_comes_in() -> None:
-    assert asyncio.run(BasicAuth({}).admits("")) is Verdict.ADMITTED
+    assert asyncio.run(BasicAuth({}).admits("", "")) is Verdict.ADMITTED
 
 
 def test_what_was_checked_is_remembered(checks: list[bytes]) -> None:
@@ -83,7 +83,7 @@ def test_a_crowd_with_one_password_costs_one_check(checks: list[bytes]) -> None:
     async def run() -> list[Verdict]:
         auth = BasicAuth(HASHES)
         header = basic("alice", "wonderland")
-        return list(await asyncio.gather(*[auth.admits(header) for _ in range(8)]))
+        return list(await asyncio.gather(*[auth.admits(header, str(n)) for n in range(8)]))
 
     assert asyncio.run(run()) == [Verdict.ADMITTED] * 8
     assert len(checks) == 1
@@ -99,14 +99,14 @@ def test_guessing_does_not_push_out_who_scrapes(
     assert len(checks) == 11
 
 
-def test_a_crowd_of_guesses_is_turned_away_and_holds_nobody_up(
+def test_a_peer_that_guesses_fills_its_own_places_and_nobody_elses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Those who are known come in while all places at the door are taken."""
+    """Those who are known come in at once, and those who are not when it is their turn."""
     go_on = threading.Event()
 
     def check(password: bytes, _: bytes) -> bool:
-        assert password == b"wonderland" or go_on.wait(PATIENCE_SECONDS)
+        assert go_on.wait(PATIENCE_SECONDS)
         return password == b"wonderland"
 
     monkeypatch.setattr(access.bcrypt, "checkpw", check)
@@ -114,14 +114,66 @@ def test_a_crowd_of_guesses_is_turned_away_and_holds_nobody_up(
     async def run() -> None:
         auth = BasicAuth(HASHES)
         right = basic("alice", "wonderland")
-        assert await auth.admits(right) is Verdict.ADMITTED
-        crowd = [asyncio.create_task(auth.admits(basic("x", str(n)))) for n in range(32)]
+        crowd = [asyncio.create_task(auth.admits(basic("x", str(n)), "guesser")) for n in range(40)]
         await asyncio.sleep(0)
-        assert await auth.admits(basic("x", "one more")) is Verdict.BUSY
-        assert await auth.admits(right) is Verdict.ADMITTED
+        friend = asyncio.create_task(auth.admits(right, "friend"))
+        await asyncio.sleep(0)
+        assert await auth.admits(basic("x", "one more"), "guesser") is Verdict.BUSY
         go_on.set()
-        assert set(await asyncio.gather(*crowd)) == {Verdict.REFUSED}
-        assert await auth.admits(basic("x", "later")) is Verdict.REFUSED
+        assert await friend is Verdict.ADMITTED
+        verdicts = await asyncio.gather(*crowd)
+        assert (verdicts.count(Verdict.REFUSED), verdicts.count(Verdict.BUSY)) == (4, 36)
+        assert await auth.admits(right, "guesser") is Verdict.ADMITTED
+        assert await auth.admits(basic("x", "later"), "guesser") is Verdict.REFUSED
+        assert not auth._waiting
+
+    asyncio.run(run())
+
+
+def test_a_change_of_users_forgets_nobody_who_has_stayed(checks: list[bytes]) -> None:
+    alice, other = basic("alice", "wonderland"), basic("用户", "密码:x")
+    changed = {"alice": HASHES["alice"], "用户": HASHES["alice"], "bob": HASHES["alice"]}
+
+    async def run() -> None:
+        auth = BasicAuth(HASHES)
+        guess = basic("bob", "wonderland")
+        assert await auth.admits(alice, "") is Verdict.ADMITTED
+        assert await auth.admits(other, "") is Verdict.ADMITTED
+        assert await auth.admits(guess, "") is Verdict.REFUSED
+        checks.clear()
+        auth.change(changed)
+        assert await auth.admits(alice, "") is Verdict.ADMITTED
+        assert checks == []
+        assert await auth.admits(other, "") is Verdict.REFUSED
+        assert await auth.admits(guess, "") is Verdict.ADMITTED
+        auth.change({"bob": HASHES["alice"]})
+        assert await auth.admits(alice, "") is Verdict.REFUSED
+
+    asyncio.run(run())
+
+
+def test_a_password_that_is_checked_while_users_change_does_not_open_for_the_new_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    real = bcrypt.checkpw
+
+    def check(password: bytes, hashed: bytes) -> bool:
+        begun.set()
+        assert go_on.wait(30)
+        return real(password, hashed)
+
+    monkeypatch.setattr(access.bcrypt, "checkpw", check)
+
+    async def run() -> None:
+        auth = BasicAuth(HASHES)
+        alice = basic("alice", "wonderland")
+        asked = asyncio.create_task(auth.admits(alice, ""))
+        await asyncio.to_thread(begun.wait, 30)
+        auth.change({"alice": HASHES["用户"]})
+        go_on.set()
+        await asked
+        assert await auth.admits(alice, "") is Verdict.REFUSED
 
     asyncio.run(run())
 
@@ -129,7 +181,7 @@ def test_a_crowd_of_guesses_is_turned_away_and_holds_nobody_up(
 def test_no_password_is_kept() -> None:
     async def run() -> str:
         auth = BasicAuth(HASHES)
-        await auth.admits(basic("alice", "wonderland"))
+        await auth.admits(basic("alice", "wonderland"), "")
         return repr(vars(auth))
 
     kept = asyncio.run(run())
@@ -160,8 +212,17 @@ def test_users_can_change_while_it_runs() -> None:
     assert (answer.status, answer.headers["x-frame-options"]) == (200, "SAMEORIGIN")
 
 
+def test_a_reload_that_leaves_the_users_alone_costs_no_check(checks: list[bytes]) -> None:
+    app = WebApp(make_parts(), WebOptions(), users=HASHES)
+    alice = basic("alice", "wonderland")
+    assert ask(app, "/metrics", authorization=alice).status == 200
+    app.protect(dict(HASHES), {})
+    assert ask(app, "/metrics", authorization=alice).status == 200
+    assert len(checks) == 1
+
+
 def test_too_many_at_once_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def busy(_self: BasicAuth, _header: str) -> Verdict:
+    async def busy(_self: BasicAuth, _header: str, _peer: str) -> Verdict:
         return Verdict.BUSY
 
     monkeypatch.setattr(BasicAuth, "admits", busy)

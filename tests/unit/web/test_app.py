@@ -6,6 +6,7 @@ import gzip
 import logging
 from collections.abc import Callable, MutableMapping
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
@@ -104,6 +105,42 @@ def test_the_telemetry_path_is_a_matter_of_choice() -> None:
     assert ask(app, "/metrics").status == 404
 
 
+def prefixed(prefix: str) -> WebApp:
+    return WebApp(make_parts(), WebOptions(route_prefix=prefix))
+
+
+@pytest.mark.parametrize("prefix", ["/ehpc", "/a/b"])
+def test_every_route_can_be_below_a_path(prefix: str) -> None:
+    app = prefixed(prefix)
+    assert "ehpc_up" in ask(app, f"{prefix}/metrics").text
+    for path in ("/", "/favicon.svg", "/docs/", "/docs/operations", "/-/healthy", "/-/ready"):
+        assert ask(app, prefix + path).status == 200
+        if path != "/":
+            assert ask(app, path).status == 404
+    assert ask(app, f"{prefix}/-/reload", "POST").status == 403
+    assert ask(app, "/metrics").status == 404
+    assert ask(app, f"{prefix}metrics").status == 404
+    assert ask(app, f"{prefix}{prefix}/metrics").status == 404
+
+
+@pytest.mark.parametrize("prefix", ["/ehpc", "/a/b"])
+@pytest.mark.parametrize("path", ["/", ""])
+def test_what_is_just_above_leads_there(prefix: str, path: str) -> None:
+    asked = path or prefix
+    answer = ask(prefixed(prefix), asked)
+    assert answer.status == 307
+    assert urljoin(asked, answer.headers["location"]) == f"{prefix}/"
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/operations.md", "/docs/metrics/"])
+def test_redirects_stay_below_the_path_that_a_proxy_takes_away(path: str) -> None:
+    answer = ask(make_app(), path)
+    assert answer.status == 307
+    landed = urljoin(f"https://example.org/far/away{path}", answer.headers["location"])
+    assert landed.startswith("https://example.org/far/away/docs/")
+    assert ask(make_app(), landed.removeprefix("https://example.org/far/away")).status == 200
+
+
 def test_metrics_can_take_the_place_of_the_landing_page() -> None:
     assert "ehpc_up" in ask(make_app("/"), "/").text
 
@@ -136,6 +173,44 @@ def test_reloading() -> None:
     answer = ask(failing, "/-/reload", "POST")
     assert answer.status == 500
     assert "clusters[0].zone: missing" in answer.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site", "origin": "http://localhost:10046"},
+        {"origin": "https://evil.invalid"},
+        {"origin": "http://localhost:80"},
+        {"origin": "null"},
+        {"origin": ""},
+        {"origin": "http://localhost:10046.evil.invalid"},
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_another_sites_page_cannot_reload(headers: dict[str, str], method: str) -> None:
+    called: list[None] = []
+    parts = make_parts(reload=lambda: called.append(None))
+    app = WebApp(parts, WebOptions(enable_lifecycle=True))
+    answer = ask(app, "/-/reload", method, host="localhost:10046", **headers)
+    assert (answer.status, called) == (403, [])
+    assert ask(app, "/metrics", host="localhost:10046", **headers).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"sec_fetch_site": "none"},
+        {"sec_fetch_site": "same-origin", "origin": "https://example.org"},
+        {"origin": "http://localhost:10046"},
+        {"origin": "https://Example.org"},
+    ],
+)
+def test_our_own_pages_and_programs_can(headers: dict[str, str]) -> None:
+    options = WebOptions(enable_lifecycle=True, external_url="https://example.org/ehpc")
+    app = WebApp(make_parts(), options)
+    assert ask(app, "/-/reload", "POST", host="localhost:10046", **headers).status == 200
 
 
 def test_the_page_is_given_in_the_readers_language() -> None:

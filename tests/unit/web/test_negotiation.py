@@ -3,7 +3,8 @@
 import pytest
 from prometheus_client import exposition as theirs
 
-from exporter.web.negotiation import Format, accepts_gzip, choose_format
+from exporter.web.negotiation import LONGEST, Format, accepts_gzip, choose_format
+from exporter.web.page_texts import texts_for
 
 PROMETHEUS_2_42 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
@@ -102,3 +103,11 @@ def test_real_clients_get_the_format_that_prometheus_client_gives_them(accept: s
 )
 def test_gzip(header: str, accepted: bool) -> None:
     assert accepts_gzip(header) is accepted
+
+
+def test_only_the_beginning_of_a_header_is_looked_at() -> None:
+    junk = "," * LONGEST
+    assert choose_format(f"application/openmetrics-text,{junk * 16}").format is Format.OPENMETRICS
+    assert choose_format(f"{junk}application/openmetrics-text").format is Format.TEXT
+    assert accepts_gzip(f"{junk}gzip") is False
+    assert texts_for(f"{junk}zh") is texts_for("en")

@@ -82,7 +82,7 @@ def test_all_is_well_at_a_glance() -> None:
         assert words in page.text
     assert "870 of 1,000 calls (87 %)" in page.text
     links = [attrs["href"] for tag, attrs in page.tags if tag == "a"]
-    assert links == ["/metrics", "/-/healthy", "/-/ready", "/docs/"]
+    assert links == ["./metrics", "./-/healthy", "./-/ready", "./docs/"]
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -91,10 +91,18 @@ def test_what_is_wrong_leads_to_its_section_of_the_manual(language: str) -> None
     page = render(in_memory, reloaded=False, language=language)
     links = [attrs["href"] for tag, attrs in page.tags if tag == "a"]
     sections = ["ehpcconfigreloadfailed", "term-timeout", "ehpcledgerinmemory"]
-    assert links[-3:] == [f"/docs/operations#{section}" for section in sections]
+    assert links[-3:] == [f"./docs/operations#{section}" for section in sections]
     operations = Manual("1").leaf("operations")
     assert operations is not None
     assert all(f' id="{section}"'.encode() in operations.body for section in sections)
+
+
+def test_no_link_begins_at_the_root() -> None:
+    in_memory = dataclasses.replace(failing(), ledger_on_disk=False)
+    page = render(good_state(), in_memory, reloaded=False)
+    addresses = [attrs[name] for _, attrs in page.tags for name in ("href", "src") if name in attrs]
+    assert len(addresses) > 5
+    assert all(address.startswith("./") for address in addresses)
 
 
 def test_trouble_comes_first_with_its_reason_and_the_next_step() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from exporter.errors import ConfigError
 from exporter.web.tls import RenewingContext, TlsConfig, build_context
-from exporter.web.web_config import WebConfig, load_web_config, parse_web_config
+from exporter.web.web_config import WebConfig, load_web_config, parse_web_config, refuse_weaker
 
 HASH = "$2b$04$tDJ4LSkYNRa44p5YGhs7veLMcRBHnpg1lTqLbWad4GrJ3zd82YK0q"
 """Of «wonderland»; fixed, since it stands in the names of tests."""
@@ -87,7 +87,11 @@ def test_from_a_file(directory: Path) -> None:
 
 FAULTS = {
     "[]": [": must be a mapping (line 1)"],
-    "a: b: c": ["not YAML (line 1)"],
+    "a: b: c": ["not YAML: mapping values are not allowed here (line 1)"],
+    "a: &a [*a]": ["not a configuration: its aliases multiply it beyond measure"],
+    f"basic_auth_users:\n  <<: &x {{a: {HASH}}}": [
+        ("basic_auth_users: << is a merge key, which is not supported; write the keys out (line 2)")
+    ],
     "tls_server_confg: {}": [
         'tls_server_confg: unknown key; did you mean "tls_server_config"? (line 1)'
     ],
@@ -159,6 +163,38 @@ FAULTS = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("key", ["cert_file", "key_file", "client_ca_file"])
+def test_a_path_that_would_block_is_a_problem(key: str, directory: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    names = {"cert_file": "server.pem", "key_file": "server.key", "client_ca_file": "ca.pem"}
+    text = FULL.replace(f"{key}: {names[key]}", f"{key}: {tmp_path}/pipe")
+    (problem,) = problems(text, directory)
+    assert problem.startswith(
+        f"tls_server_config.{key}: cannot read {tmp_path}/pipe: not a regular file"
+    )
+
+
+def test_a_certificate_that_becomes_a_pipe_holds_up_no_handshake(tmp_path: Path) -> None:
+    write_cert(tmp_path, trustme.CA())
+    context = RenewingContext(TlsConfig(tmp_path / "server.pem", tmp_path / "server.key"))
+    first = context._latest()
+    (tmp_path / "server.pem").unlink()
+    os.mkfifo(tmp_path / "server.pem")
+    assert context._latest() is first
+
+
+@pytest.mark.parametrize("cost", [16, 31])
+def test_a_hash_that_takes_for_ever_to_check_is_a_problem(cost: int, directory: Path) -> None:
+    costly = HASH.replace("$04$", f"${cost}$")
+    (problem,) = problems(f"basic_auth_users: {{alice: {costly}}}", directory)
+    assert problem.startswith(
+        f"basic_auth_users.alice: has a cost of {cost}, so that a check takes"
+    )
+    assert problem.endswith("; the highest is 15 (line 1)")
+    bearable = HASH.replace("$04$", "$15$")
+    assert parse_web_config(f"basic_auth_users: {{alice: {bearable}}}", directory).users
+
+
 @pytest.mark.parametrize("text", FAULTS, ids=lambda text: text[:40])
 def test_faults(text: str, directory: Path) -> None:
     expected = [line.replace("{dir}", str(directory)) for line in FAULTS[text]]
@@ -196,6 +232,51 @@ def test_a_hash_that_has_slipped_into_a_key_is_not_shown() -> None:
         parse_web_config(f"basic_auth_users: {{alice:{HASH}: x}}", Path("/nonexistent"))
     assert HASH[10:] not in str(caught.value)
     assert "alice" in str(caught.value)
+
+
+def test_a_reload_opens_nothing_that_was_closed(directory: Path) -> None:
+    full = parse_web_config(FULL, directory)
+    for text in ("", "null", "basic_auth_users: {}", FULL[: FULL.index("basic_auth_users")]):
+        with pytest.raises(
+            ConfigError, match=r"^basic_auth_users: would let everybody in; restart"
+        ):
+            refuse_weaker(full, parse_web_config(text, directory))
+    plain = FULL[FULL.index("http_server_config") :]
+    with pytest.raises(ConfigError, match=r"^tls_server_config: cannot go while the program runs"):
+        refuse_weaker(full, parse_web_config(plain, directory))
+    anybody = FULL.replace("  client_ca_file: ca.pem\n  client_auth_type: Require", "#")
+    with pytest.raises(ConfigError, match="client_auth_type: would let in more clients than Req"):
+        refuse_weaker(full, parse_web_config(anybody, directory))
+    optional = FULL.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
+    with pytest.raises(ConfigError, match="client_auth_type: would let in more clients than Req"):
+        refuse_weaker(full, parse_web_config(optional, directory))
+
+
+def test_a_reload_that_cannot_begin_to_encrypt_says_so(directory: Path) -> None:
+    plain = parse_web_config(FULL[FULL.index("http_server_config") :], directory)
+    with pytest.raises(
+        ConfigError, match=r"^tls_server_config: cannot come while the program runs"
+    ):
+        refuse_weaker(plain, parse_web_config(FULL, directory))
+
+
+def test_a_reload_may_close_more_and_change_what_is_closed(directory: Path) -> None:
+    full = parse_web_config(FULL, directory)
+    refuse_weaker(WebConfig(), parse_web_config(f"basic_auth_users: {{a: {HASH}}}", directory))
+    refuse_weaker(full, parse_web_config(FULL.replace("alice", "carol"), directory))
+    optional = FULL.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
+    refuse_weaker(parse_web_config(optional, directory), full)
+
+
+def test_a_context_follows_other_settings(tmp_path: Path) -> None:
+    write_cert(tmp_path, trustme.CA())
+    files = (tmp_path / "server.pem", tmp_path / "server.key")
+    context = RenewingContext(TlsConfig(*files))
+    first = context._latest()
+    context.follow(TlsConfig(*files))
+    assert context._latest() is first
+    context.follow(TlsConfig(*files, min_version="TLS13"))
+    assert context._latest().minimum_version is ssl.TLSVersion.TLSv1_3
 
 
 @given(st.text())

@@ -105,7 +105,7 @@ capabilities:
 
 {{/* How the path is asked for. A kubelet that has no password asks from within. */}}
 {{- define "ehpc.probe" -}}
-{{- $path := index . 1 -}}
+{{- $path := print (index . 0).Values.web.routePrefix (index . 1) -}}
 {{- with index . 0 -}}
 {{- if .Values.web.existingSecret -}}
 exec:

@@ -1,18 +1,26 @@
 """YAML text -> a tree of nodes that know their lines. Nothing is constructed: no tag, no alias
 and no key of the file can make this create anything but texts, numbers, lists and mappings.
+
+For both files that an operator writes. Whoever walks such a tree comes by the node of an alias as often
+as it is named, and by its aliases each time; so a tree that multiplies itself is refused here.
 """
 
+import math
 import re
 
 import yaml
 
-from exporter.errors import ConfigProblem
+from exporter.errors import ConfigError, ConfigProblem
 
 _STR, _INT, _FLOAT, _BOOL, _NULL = (
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")
 )
 
 LARGEST_BYTES = 1 << 20
+MOST_NODES = 100_000
+"""With those of an alias counted wherever it stands."""
+MERGE_KEY = "<<"
+NO_MERGE_KEYS = "is a merge key, which is not supported; write the keys out"
 
 
 class _Loader(yaml.SafeLoader):
@@ -33,14 +41,10 @@ _Loader.add_implicit_resolver(_NULL, re.compile(r"(~|null|Null|NULL|)$"), None)
 
 def compose(text: str) -> yaml.Node | ConfigProblem | None:
     """Give the root node, None for an empty file, or what is wrong with the YAML."""
-    if len(text) > LARGEST_BYTES:
-        return ConfigProblem("", "the file is too large for a configuration")
     try:
-        loader = _Loader(text)
-        try:
-            return loader.get_single_node()
-        finally:
-            loader.dispose()
+        return _root_of(text)
+    except ConfigError as error:
+        return error.problems[0]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         return ConfigProblem("", f"not YAML: {_problem(error)}", mark.line + 1 if mark else None)
@@ -51,6 +55,35 @@ def compose(text: str) -> yaml.Node | ConfigProblem | None:
         return ConfigProblem("", "not a configuration: nested too deeply")
     except (yaml.YAMLError, ValueError, OverflowError):  # such as an escape beyond Unicode
         return ConfigProblem("", "not YAML")
+
+
+def _root_of(text: str) -> yaml.Node | None:
+    if len(text) > LARGEST_BYTES:
+        raise ConfigError([ConfigProblem("", "the file is too large for a configuration")])
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
+    finally:
+        loader.dispose()
+    if root is not None and _size(root, {}) > MOST_NODES:
+        problem = "not a configuration: its aliases multiply it beyond measure"
+        raise ConfigError([ConfigProblem("", problem)])
+    return root
+
+
+def _size(node: yaml.Node, known: dict[int, float]) -> float:
+    """How many nodes a walk comes by. ``known`` has those of nodes that were seen; of one within
+    itself, without end."""
+    size = known.get(id(node))
+    if size is None:
+        known[id(node)] = math.inf
+        parts: list[yaml.Node] = []
+        if isinstance(node, yaml.SequenceNode):
+            parts = node.value
+        elif isinstance(node, yaml.MappingNode):
+            parts = [part for pair in node.value for part in pair]
+        size = known[id(node)] = 1 + sum(_size(part, known) for part in parts)
+    return size
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:

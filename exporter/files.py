@@ -1,0 +1,40 @@
+"""Reading the files that an operator names: whatever is there, it ends.
+
+A path may lead to a pipe into which nobody writes, or to a device without an end; a program that waits
+for such a thing while it reloads serves nobody any more.
+"""
+
+import errno
+import os
+import select
+import stat
+from pathlib import Path
+
+PATIENCE_MILLISECONDS = 5000
+"""For the next piece of what comes through a pipe."""
+_PIECE_BYTES = 1 << 16
+
+
+def read_file(path: Path, most_bytes: int) -> bytes:
+    """The content, or a little more than ``most_bytes`` of it. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as file:
+        waiting = select.poll()
+        waiting.register(file, select.POLLIN)
+        data = b""
+        while len(data) <= most_bytes:
+            if not waiting.poll(PATIENCE_MILLISECONDS):
+                raise TimeoutError(errno.ETIMEDOUT, "nothing comes out of it")
+            piece = file.read(min(_PIECE_BYTES, most_bytes + 1 - len(data)))
+            if not piece:
+                break
+            data += piece
+        return data
+
+
+def require_regular(path: Path) -> os.stat_result:
+    """The state of a file that others are to read. Raises OSError if it is none, or not there."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    return status
