@@ -5,7 +5,7 @@ from functools import cache
 from random import Random
 
 from exporter.errors import SyncError
-from exporter.simulator import DEPLOYMENTS, DIALECTS, JobList, fill
+from exporter.simulator import DEPLOYMENTS, DIALECTS, DOCUMENTED, Dialect, JobList, fill
 from exporter.sync.context import SyncSettings
 from exporter.sync.replica import Replica
 from tests.unit.sync.pretend import START_AT, PretendCluster
@@ -46,6 +46,13 @@ def settled(
     assert copy.counted() == copy.true_counts()
     assert copy.ledger.progress.complete
     return copy
+
+
+def fresh(count: int, dialect: Dialect = DOCUMENTED, *, seed: int = 0) -> PretendCluster:
+    """A cluster of which nothing is known yet."""
+    listed = JobList()
+    fill(listed, count, active=count // 20, now_at=START_AT - 5, seed=seed)
+    return PretendCluster(dialect, SETTINGS, jobs=listed, seed=seed)
 
 
 def rest_for_one_audit_interval(cluster: PretendCluster, *, doubts: int = 0) -> None:

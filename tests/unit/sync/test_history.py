@@ -1,0 +1,108 @@
+"""The history is read on in the background, at what its pages cost, and nothing of it is lost."""
+
+from contextlib import suppress
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from exporter.errors import SyncError, TransportError
+from exporter.model import JobListQuery
+from exporter.simulator import DIALECTS, DOCUMENTED
+from exporter.sync.asking import Purpose
+from tests.unit.sync.settled import Traffic, fresh
+
+
+class TestReading:
+    @pytest.mark.parametrize(
+        "name", ["documented", "total-missing", "small-pages", "ties-reversed"]
+    )
+    def test_it_costs_what_its_pages_cost(self, name: str) -> None:
+        cluster = fresh(3_000, DIALECTS[name])
+        for _ in range(3):
+            cluster.turn()
+        assert cluster.ledger.progress.complete
+        assert cluster.counted() == cluster.true_counts()
+        cap = DIALECTS[name].page_cap
+        assert cluster.calls <= 1.25 * 3_000 / (cap - 1) + 20
+
+    def test_a_few_calls_a_turn_are_enough_in_the_end(self) -> None:
+        cluster = fresh(3_000)
+        for _ in range(40):
+            cluster.now_at += 60
+            cluster.refresh()
+            cluster.background(most_calls=2)
+        assert cluster.ledger.progress.complete
+        assert cluster.counted() == cluster.true_counts()
+
+    def test_no_call_is_made_that_the_budget_does_not_leave(self) -> None:
+        cluster = fresh(3_000)
+        asking = cluster.replica.refresh(cluster.now_at, lambda purpose: 0)
+        assert asking is not None
+        cluster.refresh()
+        before = cluster.calls
+        for _ in range(3):
+            cluster.now_at += 60
+            with cluster.ledger.transaction():
+                refresh = cluster.replica.refresh(cluster.now_at, lambda purpose: 0)
+                query = next(refresh)
+                while True:
+                    assert query.purpose is Purpose.FRESH
+                    try:
+                        query = refresh.send(cluster.list_jobs(query.query))
+                    except StopIteration:
+                        break
+        assert cluster.calls - before <= 20
+
+    @pytest.mark.parametrize("seed", range(2))
+    def test_while_the_list_moves(self, seed: int) -> None:
+        cluster = fresh(3_000, replace(DOCUMENTED, page_cap=50), seed=seed)
+        traffic = Traffic(cluster, seed)
+        dice = Random(seed)
+        ended = [job.uuid for job in cluster.jobs.jobs() if job.status == "finished"]
+        dice.shuffle(ended)
+
+        def between() -> None:
+            traffic.pass_by(dice.randrange(3))
+            cluster.jobs.delete([ended.pop()] if dice.random() < 0.3 else [])
+
+        cluster.between_calls = between
+        for _ in range(4):
+            cluster.now_at += 60
+            with suppress(SyncError):  # jobs are deleted faster than they are searched
+                cluster.refresh()
+                cluster.background(most_calls=60)
+        cluster.between_calls = lambda: None
+        for _ in range(12):
+            cluster.turn()
+        assert cluster.counted() == cluster.true_counts()
+        assert cluster.ledger.progress.complete
+
+    def test_failures_on_the_way_lose_nothing(self) -> None:
+        cluster = fresh(3_000)
+        dice = Random(2)
+
+        def trouble(query: JobListQuery) -> None:
+            if dice.random() < 0.2:
+                raise TransportError("timeout", "no answer", retryable=True, advice="")
+
+        cluster.before_call = trouble
+        for _ in range(30):
+            try:
+                cluster.turn()
+            except TransportError:
+                continue
+        cluster.before_call = lambda query: None
+        for _ in range(12):
+            cluster.turn()
+        assert cluster.counted() == cluster.true_counts()
+
+    def test_it_shows_no_end_status_before_all_is_read(self) -> None:
+        cluster = fresh(3_000)
+        cluster.refresh()
+        while not cluster.ledger.progress.complete:
+            assert cluster.ledger.size < 3_000
+            cluster.background(most_calls=3)
+            cluster.now_at += 60
+            cluster.refresh()
+        assert cluster.counted() == cluster.true_counts()
