@@ -8,13 +8,14 @@ from typing import Literal
 
 from exporter.ledger.records import JobTotals, Tally, TallyKey
 from exporter.ledger.store import Ledger
-from exporter.model import END_STATUSES, hidden
+from exporter.model import END_STATUSES, LEFT_OUT_REASONS, hidden
 from exporter.profile import UNKNOWN
 from exporter.snapshot import (
     WAIT_BUCKETS_SECONDS,
     ClusterSnapshot,
     DurationTally,
     JobCount,
+    LeftOut,
     QueueMoment,
 )
 from exporter.snapshot import Tally as ShownTally
@@ -94,7 +95,8 @@ class Publisher:
         progress = ledger.progress
         if not progress.active_known:
             return None
-        totals = {key: value for key, value in ledger.totals().items() if not hidden(key[0])}
+        known = ledger.totals()
+        totals = {key: value for key, value in known.items() if not hidden(key[0])}
         recent = _recent_pairs(ledger, taken_at)
         counted = _counted(ledger)
         kept = {queue for queue, _ in recent} | counted | {key.queue for key in ledger.tallies()}
@@ -122,6 +124,7 @@ class Publisher:
             history_expected=progress.expected,
             folded_users=users.folded if self._rules.user_mode != "off" else 0,
             folded_queues=queues.folded,
+            left_out=_left_out(known),
         )
 
     def _counts(
@@ -240,6 +243,14 @@ def _counted(ledger: Ledger) -> frozenset[str]:
     if not counted and ledger.shown("queue"):  # an earlier version has shown all that it counted
         return frozenset(key.queue for key in ledger.tallies())
     return counted
+
+
+def _left_out(totals: Mapping[tuple[str, str, str], JobTotals]) -> tuple[LeftOut, ...]:
+    records = dict.fromkeys(LEFT_OUT_REASONS, 0)
+    for (status, _, _), value in totals.items():
+        if status in records:
+            records[status] += value.jobs
+    return tuple(LeftOut(LEFT_OUT_REASONS[status], n) for status, n in records.items())
 
 
 def _oldest(oldest: Mapping[str, int], queues: _Names) -> tuple[QueueMoment, ...]:

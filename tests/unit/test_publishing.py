@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger, open_ledger
-from exporter.model import END_STATUSES, Job
+from exporter.model import END_STATUSES, NO_IDENTITY, NO_STATUS, OUT_OF_WINDOW, Job
 from exporter.profile import Profile, Trait
-from exporter.snapshot import WAIT_BUCKETS_SECONDS, ClusterSnapshot, JobCount, Tally
+from exporter.snapshot import WAIT_BUCKETS_SECONDS, ClusterSnapshot, JobCount, LeftOut, Tally
 from exporter.sync.publishing import COUNTED, OTHER, LabelRules, Publisher, choose_shown, pseudonym
 from tests.unit.ledger.made import AT, job
 
@@ -371,6 +371,15 @@ class TestBirth:
             ledger.remember_shown(COUNTED, frozenset())
         found = counters(shown(ledger))
         assert (found["ended", "q", "exited"], found["ended", "q", "finished"]) == (1, 0)
+
+
+def test_records_that_cannot_be_counted_are_counted_as_such() -> None:
+    odd = [job(number, NO_STATUS, queue=str(number)) for number in (1, 2)]
+    aside = [job(3, ""), job(4, OUT_OF_WINDOW), job(5, NO_IDENTITY)]
+    snapshot = shown(ledger_with(*odd, *aside))
+    assert snapshot.counts == ()
+    assert snapshot.left_out == (LeftOut("identity", 1), LeftOut("status", 2))
+    assert shown(ledger_with()).left_out == (LeftOut("identity", 0), LeftOut("status", 0))
 
 
 TEXTS = st.sampled_from(("", "a", "b", "默认队列", OTHER, 'x"\\\n'))
