@@ -41,7 +41,9 @@ SECTIONS = (
     Section(
         "What happened to jobs",
         "Counted in the ledger since it began. They survive a restart, are neither lost nor counted"
-        " twice, and stay while a cluster cannot be reached.",
+        " twice, and stay while a cluster cannot be reached. Every queue that is known has all of them,"
+        " each end status included, and has shown them at 0 before they count: events of a queue that"
+        " was not known before are shown one sync later.",
         (
             catalog.JOBS_SUBMITTED, catalog.JOBS_STARTED, catalog.JOBS_ENDED,
             catalog.JOB_WAIT, catalog.JOB_RUN,
@@ -51,12 +53,13 @@ SECTIONS = (
         "How syncing goes",
         "Counters here and of calls begin at 0 with the process.",
         (
-            catalog.CLUSTER_INFO, catalog.UP, catalog.SNAPSHOT_TIMESTAMP,
+            catalog.CLUSTER_INFO, catalog.SERVER_TRAIT, catalog.UP, catalog.SNAPSHOT_TIMESTAMP,
             catalog.LAST_SYNC_SUCCESS, catalog.SYNCS, catalog.SYNC_FAILURES, catalog.SYNC_DURATION,
             catalog.SYNC_STRATEGY, catalog.SYNC_CORRECTIONS, catalog.HISTORY_COMPLETE,
             catalog.HISTORY_KNOWN, catalog.HISTORY_EXPECTED, catalog.EFFECTIVE_INTERVAL,
             catalog.LEDGER_ON_DISK, catalog.LABEL_VALUES_FOLDED,
             catalog.LABEL_VALUES_CUT,
+            catalog.RECORDS_LEFT_OUT,
         ),
     ),
     Section(
@@ -103,9 +106,12 @@ LABELS = (
         "reason",
         (
             "why a sync or a call failed, for instance `timeout`, `authentication`, `clock`, `quota`;"
-            " [operations.md](operations.md#reasons-of-failures) has all of them"
+            " [operations.md](operations.md#reasons-of-failures) has all of them. Of records left out:"
+            " what they lack, `identity` or `status`"
         ),
     ),
+    ("trait", "what of a server is meant; see [Traits of a server](#traits-of-a-server)"),
+    ("value", "what the server does, as there"),
     ("strategy", ", ".join(f"`{name}`" for name in catalog.STRATEGIES)),
     (
         "kind",
@@ -115,6 +121,40 @@ LABELS = (
         ),
     ),
     ("label", "`user` or `queue`"),
+)
+
+TRAITS = (
+    (
+        "status_filter",
+        (
+            "under which name the list can be filtered by status: `both` (both are sent),"
+            " `jobs_status`, `job_status`; `none`: it cannot"
+        ),
+    ),
+    (
+        "order",
+        (
+            "by what the list can be sorted: `change` (by the last change, and by submission),"
+            " `change_only`, `submission`, `default` (by submission, unasked); `none`"
+        ),
+    ),
+    (
+        "total_count",
+        (
+            "what that counts in a filtered answer: `filtered` jobs, or all of the `cluster`; `none`:"
+            " it is not told, or not to be believed"
+        ),
+    ),
+    ("page_size", "the most jobs that an answer holds"),
+    ("depth", "how many jobs of a list are shown at all; `unlimited`"),
+    (
+        "zone",
+        (
+            "of times that carry none: `stamped` (all carry one), `utc`, `+08:00` and the like;"
+            " `configured` (`timezone` says it), `contradicted` (what `timezone` says cannot be)"
+        ),
+    ),
+    ("lag", "how many seconds an answer may be behind an earlier one"),
 )
 
 RECIPES = (
@@ -202,6 +242,10 @@ RECIPES = (
         "ehpc_history_jobs_known / ehpc_history_jobs_expected",
     ),
     Recipe(
+        "Which clusters' servers do not sort by the last change, so that each sync costs more calls?",
+        'ehpc_server_trait{trait="order", value!~"change|change_only|unknown"}',
+    ),
+    Recipe(
         "With the id and the zone of each cluster:",
         'sum by (cluster_name) (ehpc_jobs{status="running"})\n'
         "* on (cluster_name) group_left (cluster_id, zone_id, account) ehpc_cluster_info",
@@ -231,14 +275,23 @@ The rules in `deploy/prometheus/rules/` record the common ones, and what is usua
 
 def page() -> str:
     """The whole page."""
-    parts = [INTRODUCTION, _contents(), *map(_section, SECTIONS), _labels(), _buckets(), PASTE]
+    parts = [
+        INTRODUCTION,
+        _contents(),
+        *map(_section, SECTIONS),
+        _labels(),
+        _traits(),
+        _buckets(),
+        PASTE,
+    ]
     return "\n".join([*parts, *map(_recipe, RECIPES)]).rstrip("\n") + "\n"
 
 
 def _contents() -> str:
     titles = [section.title for section in SECTIONS]
     lines = [f"- [{title}](#{title.lower().replace(' ', '-')})" for title in titles]
-    lines += ["- [Labels](#labels)", "- [Buckets](#buckets)"]
+    lines += ["- [Labels](#labels)", "- [Traits of a server](#traits-of-a-server)"]
+    lines += ["- [Buckets](#buckets)"]
     return "\n".join([*lines, "- [Queries to paste](#queries-to-paste)", ""])
 
 
@@ -255,6 +308,17 @@ def _section(section: Section) -> str:
 def _labels() -> str:
     lines = ["## Labels", "", "| label | |", "| --- | --- |"]
     lines += [f"| `{name}` | {meaning} |" for name, meaning in LABELS]
+    return "\n".join([*lines, ""])
+
+
+def _traits() -> str:
+    lines = ["## Traits of a server", ""]
+    lines += [
+        "What `ehpc_server_trait` tells; `unknown` is what has not shown, or is found out anew.",
+        "",
+    ]
+    lines += ["| trait | values |", "| --- | --- |"]
+    lines += [f"| `{name}` | {meaning} |" for name, meaning in TRAITS]
     return "\n".join([*lines, ""])
 
 

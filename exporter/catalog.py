@@ -95,6 +95,11 @@ CLUSTER_INFO = Metric(
     "ehpc_cluster_info", "gauge", ("cluster_name", "cluster_id", "zone_id", "account"),
     "Constant 1 for each configured cluster; its labels say which remote cluster is meant.",
 )  # fmt: skip
+SERVER_TRAIT = Metric(
+    "ehpc_server_trait", "gauge", ("cluster_name", "trait", "value"),
+    "Constant 1 for each trait of the server that serves the cluster: what the exporter has found it"
+    " to do, or unknown. The evidence is on the exporter's own page.",
+)  # fmt: skip
 UP = Metric(
     "ehpc_up", "gauge", ("cluster_name",),
     "1 if the last sync with the cloud API succeeded, 0 if it failed or none has ended yet.",
@@ -164,6 +169,11 @@ LABEL_VALUES_CUT = Metric(
     "Names of users, queues and statuses that were longer than 200 characters in an answer of the"
     " cloud, and were cut to that, counted each time they are read, since the exporter started.",
 )  # fmt: skip
+RECORDS_LEFT_OUT = Metric(
+    "ehpc_records_left_out", "gauge", ("cluster_name", "reason"),
+    "Records of the cluster's list that cannot be counted as jobs, by what they lack: identity or"
+    f" status. {_POLLED}",
+)  # fmt: skip
 
 # The account's calls.
 API_REQUESTS = Metric(
@@ -216,9 +226,10 @@ TELEMETRY: tuple[Metric, ...] = (
 CATALOG: tuple[Metric, ...] = (
     JOBS, JOBS_CORES, OLDEST_PENDING,
     JOB_WAIT, JOB_RUN, JOBS_SUBMITTED, JOBS_STARTED, JOBS_ENDED,
-    CLUSTER_INFO, UP, SNAPSHOT_TIMESTAMP, LAST_SYNC_SUCCESS, SYNCS, SYNC_FAILURES, SYNC_DURATION,
-    SYNC_STRATEGY, SYNC_CORRECTIONS, HISTORY_COMPLETE, HISTORY_KNOWN, HISTORY_EXPECTED,
-    EFFECTIVE_INTERVAL, LEDGER_ON_DISK, LABEL_VALUES_FOLDED, LABEL_VALUES_CUT,
+    CLUSTER_INFO, SERVER_TRAIT, UP, SNAPSHOT_TIMESTAMP, LAST_SYNC_SUCCESS, SYNCS, SYNC_FAILURES,
+    SYNC_DURATION, SYNC_STRATEGY, SYNC_CORRECTIONS, HISTORY_COMPLETE, HISTORY_KNOWN,
+    HISTORY_EXPECTED, EFFECTIVE_INTERVAL, LEDGER_ON_DISK, LABEL_VALUES_FOLDED, LABEL_VALUES_CUT,
+    RECORDS_LEFT_OUT,
     API_REQUESTS, API_FAILURES, API_DURATION, API_QUOTA_REQUESTS, API_QUOTA_USED, BUDGET_ON_DISK,
     BUILD_INFO, RELOAD_SUCCESSFUL, RELOAD_SUCCESS_TIMESTAMP,
 )  # fmt: skip

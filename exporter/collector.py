@@ -14,6 +14,7 @@ from prometheus_client.core import Sample
 
 from exporter import catalog
 from exporter.clock import Instant
+from exporter.profile import TRAITS
 from exporter.snapshot import (
     WAIT_BUCKETS_SECONDS,
     ClusterSnapshot,
@@ -202,6 +203,16 @@ def _strategies(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]
     return _plain(metric, rows)
 
 
+def _traits(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    rows = [(name, getattr(state.profile, name).value) for name in sorted(TRAITS)]
+    return _plain(metric, [((state.identity.name, *row), 1) for row in rows])
+
+
+def _left_out(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    left_out = state.snapshot.left_out if state.snapshot else ()
+    return _plain(metric, [((state.identity.name, reason), n) for reason, n in left_out])
+
+
 def _folded(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
     snapshot = state.snapshot
     if snapshot is None:
@@ -230,6 +241,7 @@ _CLUSTER_SAMPLES: Mapping[catalog.Metric, _Samples] = {
     catalog.JOBS_STARTED: _tallies(lambda snapshot: snapshot.started),
     catalog.JOBS_ENDED: _tallies(lambda snapshot: snapshot.ended),
     catalog.CLUSTER_INFO: _info,
+    catalog.SERVER_TRAIT: _traits,
     catalog.UP: _single(lambda s: s.up),
     catalog.SNAPSHOT_TIMESTAMP: _single(lambda s: s.snapshot.taken_at if s.snapshot else None),
     catalog.LAST_SYNC_SUCCESS: _single(lambda s: s.last_success_at),
@@ -242,6 +254,7 @@ _CLUSTER_SAMPLES: Mapping[catalog.Metric, _Samples] = {
     catalog.EFFECTIVE_INTERVAL: _single(lambda s: s.effective_interval_seconds),
     catalog.LEDGER_ON_DISK: _single(lambda s: s.ledger_on_disk),
     catalog.LABEL_VALUES_FOLDED: _folded,
+    catalog.RECORDS_LEFT_OUT: _left_out,
 }
 
 CLUSTER_METRICS: tuple[catalog.Metric, ...] = tuple(_CLUSTER_SAMPLES)

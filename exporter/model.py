@@ -21,6 +21,10 @@ OUT_OF_WINDOW = "_out_of_window"
 """The hidden status of a job that is known to be in the list and is not wanted: too old."""
 
 
+LEFT_OUT_REASONS = {NO_IDENTITY: "identity", NO_STATUS: "status"}
+"""What the records lack that cannot be counted, by their hidden status."""
+
+
 def hidden(status: str) -> bool:
     """Whether jobs in a status are known, to the ledger and to the total, but never published.
 

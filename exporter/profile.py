@@ -6,6 +6,7 @@ an answer that contradicts one has it found anew, later and later if that happen
 The profile is kept in the cluster's ledger, shown on the landing page and on ``/metrics``.
 """
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 import msgspec
@@ -15,6 +16,17 @@ TRAITS: tuple[TraitName, ...] = get_args(TraitName)
 
 UNKNOWN = "unknown"
 NONE = "none"
+DOCUMENTED: Mapping[TraitName, frozenset[str]] = {
+    "status_filter": frozenset({"both", "jobs_status"}),
+    "order": frozenset({"change"}),
+    "total_count": frozenset({"filtered"}),
+    "page_size": frozenset({"100"}),
+    "depth": frozenset({"unlimited"}),
+    "zone": frozenset({"stamped", "utc", "configured"}),
+    "lag": frozenset({"0"}),
+}
+"""What each trait is according to the cloud's documentation, or as one would wish where that says
+nothing."""
 CHEAP = frozenset({"depth", "page_size"})
 """Traits without which no call can be made well: they are found anew at once, always."""
 LESSER = frozenset({NONE, "submission", "default"})
@@ -74,7 +86,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     def found(self, name: TraitName, value: str, evidence: str, now_at: float) -> "Profile":
         """With a trait as calibration has found it."""
         known: Trait = getattr(self, name)
-        if known.value == value and value not in LESSER:
+        if known.value == value and value not in LESSER and known.evidence:
             return self
         retry_at = known.retry_at
         if value in LESSER:
@@ -103,6 +115,15 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         # A retry further away than the longest pause was written by a clock that was wrong.
         waits = 0 < trait.retry_at - now_at <= LONGEST_PAUSE_SECONDS
         return trait.value in (UNKNOWN, *LESSER) and not waits
+
+    def undocumented(self) -> dict[TraitName, Trait]:
+        """The traits that were found to be otherwise than documented, or that were contradicted and
+        have not been found anew."""
+        traits: dict[TraitName, Trait] = {name: getattr(self, name) for name in TRAITS}
+        return {
+            name: trait for name, trait in traits.items()
+            if trait.evidence and trait.value not in DOCUMENTED[name]
+        }  # fmt: skip
 
     @property
     def lag_seconds(self) -> float:

@@ -5,12 +5,13 @@ A poller publishes, web threads read. Nothing on the board is ever changed: publ
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
 from exporter.clock import Instant
 from exporter.model import ClusterIdentity
+from exporter.profile import Profile
 
 LEAST_STALENESS_SECONDS = 300.0
 STALENESS_INTERVALS = 3
@@ -57,6 +58,14 @@ class DurationTally(NamedTuple):
     sum_seconds: float
 
 
+class LeftOut(NamedTuple):
+    """Records that are in the list and cannot be counted."""
+
+    reason: str
+    """What they lack: ``identity``, ``status``."""
+    records: int
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterSnapshot:
     """What is known of one cluster's jobs at one moment. Labels are as they are to be shown:
@@ -78,6 +87,8 @@ class ClusterSnapshot:
     history_expected: int | None = None
     folded_users: int = 0
     folded_queues: int = 0
+    left_out: tuple[LeftOut, ...] = ()
+    """One for each reason, 0 included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +114,8 @@ class ClusterState:
     last_success_at: float | None = None
     failure: SyncFailure | None = None
     """Of the last sync; None if it succeeded."""
+    profile: Profile = field(default_factory=Profile)
+    """What the server is known to do."""
     strategy: str | None = None
     """``delta``, ``sweep``, ``scan``; None before the first good sync."""
     effective_interval_seconds: float = 0.0

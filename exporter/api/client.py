@@ -20,7 +20,7 @@ from exporter.api.retry import Allowance, RetryPolicy
 from exporter.api.signature import signed_query
 from exporter.clock import Clock
 from exporter.errors import ApiError, ExporterError, HttpStatusError, RefusedError, Stopped
-from exporter.model import NO_IDENTITY, NO_STATUS, JobListQuery, LeftOut, Page
+from exporter.model import LEFT_OUT_REASONS, JobListQuery, LeftOut, Page
 from exporter.redaction import Redactor
 
 _log = logging.getLogger(__name__)
@@ -268,9 +268,9 @@ class ClusterJobs:
         """Log which records cannot be counted, each once, and not too many: a metric counts them."""
         unnamed = sorted(set(left_out) - self._named)[: _MOST_NAMED - len(self._named)]
         self._named.update(unnamed)
-        for status in (NO_IDENTITY, NO_STATUS):
+        for status, reason in LEFT_OUT_REASONS.items():
             ids = [record.job_id or "unknown" for record in unnamed if record.status == status]
-            fields = {"cluster": self._target.name, "reason": status.removeprefix("_")}
+            fields = {"cluster": self._target.name, "reason": reason}
             if ids:
                 what = "records of the list cannot be counted"
                 _log.warning(what, extra={**fields, "job_ids": " ".join(ids)})

@@ -2,25 +2,33 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Literal
 
 from exporter.ledger.records import JobTotals, Tally, TallyKey
 from exporter.ledger.store import Ledger
-from exporter.model import END_STATUSES, hidden
+from exporter.model import END_STATUSES, LEFT_OUT_REASONS, hidden
 from exporter.profile import UNKNOWN
 from exporter.snapshot import (
     WAIT_BUCKETS_SECONDS,
     ClusterSnapshot,
     DurationTally,
     JobCount,
+    LeftOut,
     QueueMoment,
 )
 from exporter.snapshot import Tally as ShownTally
 from exporter.sync.intake import RECENT_SECONDS
 
 OTHER = "_other"
+COUNTED = "counted"
+"""Under this word the ledger keeps the queues whose counters have been shown."""
+COUNTERS = (
+    ("submitted", ""), ("started", ""), ("wait", ""),
+    *((kind, status) for kind in ("ended", "run") for status in sorted(END_STATUSES)),
+)  # fmt: skip
+"""Those that every queue has: kind and status."""
 ALWAYS_SHOWN = ("pending", "running")
 _TAKE_OVER_FACTOR = 2
 _TAKE_OVER_MARGIN = 10
@@ -87,13 +95,19 @@ class Publisher:
         progress = ledger.progress
         if not progress.active_known:
             return None
-        totals = {key: value for key, value in ledger.totals().items() if not hidden(key[0])}
+        known = ledger.totals()
+        totals = {key: value for key, value in known.items() if not hidden(key[0])}
         recent = _recent_pairs(ledger, taken_at)
-        queues = self._shown(ledger, "queue", totals, recent, self._rules.queue_limit)
-        users = self._shown(ledger, "user", totals, recent, self._rules.user_limit)
+        counted = _counted(ledger)
+        kept = {queue for queue, _ in recent} | counted | {key.queue for key in ledger.tallies()}
+        queues = _shown(ledger, "queue", _active(totals, 1), kept, self._rules.queue_limit)
+        kept = {user for _, user in recent}
+        users = _shown(ledger, "user", _active(totals, 2), kept, self._rules.user_limit)
         queue_names = self._named("queue", queues.shown)
         user_names = self._named("user", users.shown, self._rules.user_mode)
-        tallies = self._folded.fold(ledger.tallies(), queue_names)
+        ledger.remember_shown(COUNTED, queues.present)
+        # Nobody sees the first events of a counter that is born with them: it is shown at 0 first.
+        tallies = self._folded.fold(ledger.tallies(), queues.present, counted, queue_names)
         return ClusterSnapshot(
             taken_at=taken_at,
             counts=self._counts(ledger, totals, queue_names, user_names, taken_at),
@@ -110,26 +124,8 @@ class Publisher:
             history_expected=progress.expected,
             folded_users=users.folded if self._rules.user_mode != "off" else 0,
             folded_queues=queues.folded,
+            left_out=_left_out(known),
         )
-
-    def _shown(
-        self,
-        ledger: Ledger,
-        label: Literal["queue", "user"],
-        totals: Mapping[tuple[str, str, str], JobTotals],
-        recent: frozenset[tuple[str, str]],
-        limit: int,
-    ) -> "_Shown":
-        place = 1 if label == "queue" else 2
-        active: dict[str, int] = defaultdict(int)
-        for key, value in totals.items():
-            active[key[place]] += value.jobs if key[0] not in END_STATUSES else 0
-        present = frozenset(active) | {pair[place - 1] for pair in recent}
-        if label == "queue":  # counters keep their names, too
-            present |= {key.queue for key in ledger.tallies()}
-        shown = choose_shown(active, present, ledger.shown(label), limit)
-        ledger.remember_shown(label, shown)
-        return _Shown(shown, len(present - shown))
 
     def _counts(
         self,
@@ -178,7 +174,11 @@ class Publisher:
 @dataclass(frozen=True, slots=True)
 class _Shown:
     shown: frozenset[str]
-    folded: int
+    present: frozenset[str]
+
+    @property
+    def folded(self) -> int:
+        return len(self.present - self.shown)
 
 
 class _Names(dict[str, str]):
@@ -201,6 +201,28 @@ class _Names(dict[str, str]):
         return pseudonym(value) if self._mode == "hash" else value
 
 
+def _active(totals: Mapping[tuple[str, str, str], JobTotals], place: int) -> dict[str, int]:
+    """How many active jobs each value of a label has that has any job."""
+    active: dict[str, int] = defaultdict(int)
+    for key, value in totals.items():
+        active[key[place]] += value.jobs if key[0] not in END_STATUSES else 0
+    return active
+
+
+def _shown(
+    ledger: Ledger,
+    label: Literal["queue", "user"],
+    active: Mapping[str, int],
+    kept: Set[str],
+    limit: int,
+) -> "_Shown":
+    """Which values of a label have a name of their own, of those with jobs and the ``kept`` ones."""
+    present = frozenset(active) | kept
+    shown = choose_shown(active, present, ledger.shown(label), limit)
+    ledger.remember_shown(label, shown)
+    return _Shown(shown, present)
+
+
 def _live_pairs(
     ledger: Ledger, totals: Mapping[tuple[str, str, str], JobTotals], taken_at: float
 ) -> Iterable[tuple[str, str]]:
@@ -213,6 +235,22 @@ def _recent_pairs(ledger: Ledger, taken_at: float) -> frozenset[tuple[str, str]]
     return frozenset(
         pair for pair, at in ledger.activity().items() if at >= taken_at - RECENT_SECONDS
     )
+
+
+def _counted(ledger: Ledger) -> frozenset[str]:
+    """The queues whose counters have been shown before."""
+    counted = ledger.shown(COUNTED)
+    if not counted and ledger.shown("queue"):  # an earlier version has shown all that it counted
+        return frozenset(key.queue for key in ledger.tallies())
+    return counted
+
+
+def _left_out(totals: Mapping[tuple[str, str, str], JobTotals]) -> tuple[LeftOut, ...]:
+    records = dict.fromkeys(LEFT_OUT_REASONS, 0)
+    for (status, _, _), value in totals.items():
+        if status in records:
+            records[status] += value.jobs
+    return tuple(LeftOut(LEFT_OUT_REASONS[status], n) for status, n in records.items())
 
 
 def _oldest(oldest: Mapping[str, int], queues: _Names) -> tuple[QueueMoment, ...]:
@@ -229,18 +267,34 @@ class _FoldedTallies:
     def __init__(self) -> None:
         self._tallies: Mapping[TallyKey, Tally] = {}
         self._names: _Names | None = None
+        self._begun: frozenset[str] = frozenset()
+        """The queues that have all their counters."""
         self._counted: dict[TallyKey, tuple[int, float]] = {}
         self._sources: dict[TallyKey, list[TallyKey]] = {}
         self._folded: dict[TallyKey, Tally] = {}
 
-    def fold(self, tallies: Mapping[TallyKey, Tally], names: _Names) -> Mapping[TallyKey, Tally]:
-        """Sums by shown name, in the order of their keys. ``tallies`` may be the same mapping as
+    def fold(
+        self,
+        tallies: Mapping[TallyKey, Tally],
+        queues: frozenset[str],
+        shown_before: frozenset[str],
+        names: _Names,
+    ) -> Mapping[TallyKey, Tally]:
+        """Sums by shown name, in the order of their keys: all counters of these ``queues``, without
+        the events of those that were not shown before. ``tallies`` may be the same mapping as
         before, with more counted in it; one that was read anew is another."""
         if tallies is not self._tallies or names is not self._names:
-            self._tallies, self._names = tallies, names
+            self._tallies, self._names, self._begun = tallies, names, frozenset()
             self._counted, self._sources, self._folded = {}, {}, {}
-        touched: dict[TallyKey, None] = {}
+        touched = {
+            TallyKey(kind, names[queue], status): None
+            for queue in queues - self._begun
+            for kind, status in COUNTERS
+        }
+        self._begun |= queues
         for key, tally in tallies.items():
+            if key.queue not in shown_before:
+                continue
             counted = (tally.count, tally.sum_seconds)
             known = self._counted.get(key)
             if counted == known:
@@ -260,7 +314,7 @@ class _FoldedTallies:
 
     def _sum(self, into: TallyKey) -> Tally:
         total = Tally(buckets=[0] * (len(WAIT_BUCKETS_SECONDS) + 1))
-        for key in sorted(self._sources[into]):
+        for key in sorted(self._sources.get(into, ())):
             tally = self._tallies[key]
             total.count += tally.count
             total.sum_seconds += tally.sum_seconds

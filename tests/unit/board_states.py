@@ -1,12 +1,14 @@
 """Cluster states, made up for tests of what is made of them."""
 
 from exporter.model import ClusterIdentity
+from exporter.profile import Profile, Trait
 from exporter.snapshot import (
     WAIT_BUCKETS_SECONDS,
     ClusterSnapshot,
     ClusterState,
     DurationTally,
     JobCount,
+    LeftOut,
     QueueMoment,
     SyncFailure,
     Tally,
@@ -14,6 +16,15 @@ from exporter.snapshot import (
 
 NOON_AT = 1_790_000_000.0
 HOSTILE = 'a"b\\c\nd{e}=,#<script>alert(1)</script>&\u2028默认队列\x1f'
+
+
+AS_DOCUMENTED = Profile(
+    status_filter=Trait("both", "asked for pending jobs, it shows 2 of them and no others"),
+    order=Trait("change", "pages from here and there are sorted by modified_at"),
+    total_count=Trait("filtered", "2 jobs are pending, and so it says"),
+    page_size=Trait("100", "the longest page yet seen"),
+    zone=Trait("stamped", "all times that were seen carry their zone"),
+)
 
 
 def identity(name: str = "cfd", account: str = "default") -> ClusterIdentity:
@@ -50,6 +61,7 @@ def snapshot(taken_at: float = NOON_AT) -> ClusterSnapshot:
         history_expected=1211,
         folded_users=4,
         folded_queues=0,
+        left_out=(LeftOut("identity", 0), LeftOut("status", 2)),
     )
 
 
@@ -60,6 +72,7 @@ def good_state(name: str = "cfd", taken_at: float = NOON_AT) -> ClusterState:
         up=True,
         snapshot=snapshot(taken_at),
         last_success_at=taken_at + 0.5,
+        profile=AS_DOCUMENTED,
         strategy="delta",
         effective_interval_seconds=60.0,
         ledger_on_disk=True,
@@ -89,7 +102,9 @@ def hostile_state() -> ClusterState:
             ended=(Tally(text, text, 1),),
             waits=(durations(text, "", 1),),
             runs=(durations(text, text, 1),),
+            left_out=(LeftOut(text, 1),),
         ),
+        profile=Profile(order=Trait(text, text)),
         last_success_at=NOON_AT,
         failure=SyncFailure(text, text, text, NOON_AT),
         strategy=text,

@@ -12,6 +12,7 @@ from prometheus_client.utils import floatToGoString
 from exporter import catalog, collector
 from exporter.clock import Instant
 from exporter.collector import AccountQuota, BuildInfo, ReloadStatus
+from exporter.profile import TRAITS
 from exporter.snapshot import ClusterState
 from tests.unit.board_states import NOON_AT, good_state, new_state
 from tests.unit.reference import is_misprinted
@@ -111,6 +112,27 @@ def test_state_of_syncing() -> None:
     assert info.labels == {
         "cluster_name": "b", "cluster_id": "ehpc-b", "zone_id": "jinan1a", "account": "default"
     }  # fmt: skip
+
+
+def test_what_the_server_does_is_told_also_where_it_cannot_be_reached() -> None:
+    away = dataclasses.replace(new_state("away"), profile=good_state().profile)
+    family = collect(away, new_state("new"))["ehpc_server_trait"]
+    known = {("away", name): getattr(away.profile, name).value for name in TRAITS}
+    assert known["away", "order"] == "change"
+    unknown = {("new", name): "unknown" for name in TRAITS}
+    told = {
+        (s.labels["cluster_name"], s.labels["trait"]): s.labels["value"] for s in family.samples
+    }
+    assert told == known | unknown
+    assert {sample.value for sample in family.samples} == {1}
+
+
+def test_records_left_out() -> None:
+    family = collect(good_state(), new_state())["ehpc_records_left_out"]
+    assert values(family, "cluster_name", "reason") == {
+        ("cfd", "identity"): 0,
+        ("cfd", "status"): 2,
+    }
 
 
 def test_an_expectation_that_cannot_be_told_is_absent() -> None:

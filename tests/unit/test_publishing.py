@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger, open_ledger
-from exporter.model import END_STATUSES, Job
-from exporter.snapshot import WAIT_BUCKETS_SECONDS, ClusterSnapshot, JobCount
-from exporter.sync.publishing import OTHER, LabelRules, Publisher, choose_shown, pseudonym
+from exporter.model import END_STATUSES, NO_IDENTITY, NO_STATUS, OUT_OF_WINDOW, Job
+from exporter.profile import Profile, Trait
+from exporter.snapshot import WAIT_BUCKETS_SECONDS, ClusterSnapshot, JobCount, LeftOut, Tally
+from exporter.sync.publishing import COUNTED, OTHER, LabelRules, Publisher, choose_shown, pseudonym
 from tests.unit.ledger.made import AT, job
 
 HOUR = 3600
@@ -23,7 +24,11 @@ def ledger_with(*jobs: Job, complete: bool = True, active_known: bool = True) ->
     with ledger.transaction():
         ledger.apply(jobs)
         ledger.progress = msgspec.structs.replace(
-            ledger.progress, complete=complete, active_known=active_known, expected=len(jobs)
+            ledger.progress,
+            complete=complete,
+            active_known=active_known,
+            expected=len(jobs),
+            profile=Profile(zone=Trait("stamped", "all times carry their zone")),
         )
     return ledger
 
@@ -126,6 +131,7 @@ class TestFolding:
             for queue in "abc":
                 ledger.tally(TallyKey("submitted", queue, ""))
                 ledger.tally(TallyKey("wait", queue, ""), seconds=31.0, bucket=1)
+        shown(ledger, LabelRules(queue_limit=1))
         snapshot = shown(ledger, LabelRules(queue_limit=1))
         assert snapshot.folded_queues == 2
         assert [(m.queue, m.at) for m in snapshot.oldest_pending] == [(OTHER, AT - 9), ("a", AT)]
@@ -160,7 +166,7 @@ class TestFolding:
             ledger.forget_suspects(1e12)
             ledger.apply([job(2, queue="b")])
         snapshot = shown(ledger, rules)
-        assert [tally.queue for tally in snapshot.submitted] == ["a"]
+        assert [tally for tally in snapshot.submitted if tally.total] == [Tally("a", "", 1)]
         assert counts(snapshot) == {("pending", OTHER, "u"): 1, ("running", OTHER, "u"): 0}
 
     def test_somebody_whose_name_is_other_is_added_to_it(self) -> None:
@@ -256,6 +262,126 @@ class TestHistory:
         assert shown(ledger_with(), at=AT + 0.5).taken_at == AT + 0.5
 
 
+def counters(snapshot: ClusterSnapshot) -> dict[tuple[str, str, str], int]:
+    """What every counter and every histogram counts, by kind, queue and status."""
+    kinds = ("submitted", "started", "ended")
+    found = {(kind, t.queue, t.status): t.total for kind in kinds for t in getattr(snapshot, kind)}
+    for kind, tallies in (("wait", snapshot.waits), ("run", snapshot.runs)):
+        found |= {(kind, t.queue, t.status): sum(t.bucket_counts) for t in tallies}
+    return found
+
+
+def end_a_job(ledger: Ledger, queue: str, status: str = "exited") -> None:
+    with ledger.transaction():
+        ledger.tally(TallyKey("submitted", queue, ""))
+        ledger.tally(TallyKey("started", queue, ""))
+        ledger.tally(TallyKey("wait", queue, ""), seconds=31.0, bucket=1)
+        ledger.tally(TallyKey("ended", queue, status))
+        ledger.tally(TallyKey("run", queue, status), seconds=99.0, bucket=2)
+
+
+class TestBirth:
+    """A counter that nobody has seen at 0 is one whose first events nobody's rate ever has."""
+
+    ALL = frozenset({
+        ("submitted", ""), ("started", ""), ("wait", ""),
+        ("ended", "finished"), ("ended", "exited"), ("ended", "cancelled"),
+        ("run", "finished"), ("run", "exited"), ("run", "cancelled"),
+    })  # fmt: skip
+
+    @pytest.mark.parametrize("status", ["pending", "finished", "suspended"])
+    def test_a_queue_with_a_job_has_all_of_them_at_0(self, status: str) -> None:
+        found = counters(shown(ledger_with(job(1, status))))
+        assert found == {(kind, "q", status): 0 for kind, status in self.ALL}
+
+    def test_a_queue_that_is_first_seen_with_its_events_is_at_0_once_and_loses_none(self) -> None:
+        ledger = ledger_with(job(1, queue="old"))
+        publisher = Publisher(LabelRules())
+        with ledger.transaction():
+            publisher.snapshot(ledger, AT)
+            ledger.apply([job(2, "exited", queue="new")])
+        end_a_job(ledger, "new")
+        end_a_job(ledger, "old")
+        for new, old in ((0, 5), (5, 5), (5, 5)):
+            with ledger.transaction():
+                snapshot = publisher.snapshot(ledger, AT)
+            assert snapshot is not None
+            found = counters(snapshot)
+            assert sum(n for (_, queue, _), n in found.items() if queue == "new") == new
+            assert sum(n for (_, queue, _), n in found.items() if queue == "old") == old
+            assert len(found) == 2 * len(self.ALL)
+
+    def test_at_the_first_sync_of_all_too(self) -> None:
+        ledger = ledger_with(job(1, "exited"))
+        end_a_job(ledger, "q")
+        assert set(counters(shown(ledger)).values()) == {0}
+        assert sum(counters(shown(ledger)).values()) == 5
+
+    def test_a_restart_neither_shows_0_again_nor_forgets_to(self) -> None:
+        ledger = ledger_with(job(1))
+        shown(ledger)
+        end_a_job(ledger, "q")
+        end_a_job(ledger, "new")  # counted, and killed before it was shown
+        copy = ledger.copied_to(None)
+        found = counters(shown(copy))
+        assert (found["ended", "q", "exited"], found["ended", "new", "exited"]) == (1, 0)
+        found = counters(shown(copy.copied_to(None)))
+        assert (found["ended", "q", "exited"], found["ended", "new", "exited"]) == (1, 1)
+
+    def test_a_sync_that_is_undone_has_shown_nothing(self) -> None:
+        ledger, publisher = ledger_with(), Publisher(LabelRules())
+        ledger.begin()
+        ledger.apply([job(1)])
+        ledger.tally(TallyKey("submitted", "q", ""))
+        publisher.snapshot(ledger, AT)
+        ledger.rollback()
+        for total in (0, 1):
+            with ledger.transaction():
+                if not total:
+                    ledger.apply([job(1)])
+                    ledger.tally(TallyKey("submitted", "q", ""))
+                snapshot = publisher.snapshot(ledger, AT)
+            assert snapshot is not None
+            assert snapshot.submitted == (Tally("q", "", total),)
+
+    def test_a_queue_whose_jobs_are_gone_keeps_them(self) -> None:
+        ledger = ledger_with(job(1))
+        shown(ledger)
+        with ledger.transaction():
+            ledger.clear()
+        assert len(counters(shown(ledger))) == len(self.ALL)
+
+    def test_those_that_are_folded_begin_at_0_together(self) -> None:
+        ledger = ledger_with(job(1, queue="a"), job(2, queue="a"))
+        rules = LabelRules(queue_limit=1)
+        shown(ledger, rules)
+        with ledger.transaction():
+            ledger.apply([job(3, queue="b")])
+        end_a_job(ledger, "b")
+        assert counters(shown(ledger, rules))["ended", OTHER, "exited"] == 0
+        end_a_job(ledger, "c")
+        assert counters(shown(ledger, rules))["ended", OTHER, "exited"] == 1
+        assert counters(shown(ledger, rules))["ended", OTHER, "exited"] == 2
+
+    def test_what_an_earlier_version_has_shown_does_not_fall_back_to_0(self) -> None:
+        ledger = ledger_with(job(1))
+        shown(ledger)
+        end_a_job(ledger, "q")
+        with ledger.transaction():
+            ledger.remember_shown(COUNTED, frozenset())
+        found = counters(shown(ledger))
+        assert (found["ended", "q", "exited"], found["ended", "q", "finished"]) == (1, 0)
+
+
+def test_records_that_cannot_be_counted_are_counted_as_such() -> None:
+    odd = [job(number, NO_STATUS, queue=str(number)) for number in (1, 2)]
+    aside = [job(3, ""), job(4, OUT_OF_WINDOW), job(5, NO_IDENTITY)]
+    snapshot = shown(ledger_with(*odd, *aside))
+    assert snapshot.counts == ()
+    assert snapshot.left_out == (LeftOut("identity", 1), LeftOut("status", 2))
+    assert shown(ledger_with()).left_out == (LeftOut("identity", 0), LeftOut("status", 0))
+
+
 TEXTS = st.sampled_from(("", "a", "b", "默认队列", OTHER, 'x"\\\n'))
 LEDGERS = st.lists(
     st.builds(
@@ -294,6 +420,11 @@ def test_whatever_is_folded_the_sums_are_the_ledgers(
 ) -> None:
     ledger = ledger_with()
     rules = LabelRules(mode, *limits)  # type: ignore[arg-type]
+    with ledger.transaction():  # so that every queue has been shown
+        ledger.apply([job(number, queue=queue) for number, (_, queue, _) in enumerate(tallies)])
+    shown(ledger, rules)
+    with ledger.transaction():
+        ledger.clear()
     with ledger.transaction():
         for kind, queue, bucket in tallies:
             status = "finished" if kind in ("ended", "run") else ""

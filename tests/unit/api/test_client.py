@@ -637,9 +637,9 @@ def test_what_is_left_out_is_named_in_the_log_once(caplog: pytest.LogCaptureFixt
         ("WARNING", "records of the list cannot be counted")
     }
     assert [(line["cluster"], line["reason"], line["job_ids"]) for *_, line in told] == [
-        ("cfd", "no_identity", "7"),
-        ("cfd", "no_status", "unknown 8"),
-        ("cfd", "no_status", "9"),
+        ("cfd", "identity", "7"),
+        ("cfd", "status", "unknown 8"),
+        ("cfd", "status", "9"),
     ]
     assert "secret" not in str(told)
 
