@@ -153,6 +153,7 @@ def sync_settings(config: Config, cluster: ClusterConfig) -> SyncSettings:
         history_seconds=config.collection.history_seconds,
         audit_interval_seconds=config.collection.audit_interval_seconds,
         zone_configured=cluster.timezone is not None,
+        zone_name=str(cluster.timezone or ""),
     )
 
 

@@ -253,7 +253,7 @@ def learn_zone_of(sync: Sync, head: Placed) -> None:
     """The zone of times that carry none, by the newest stamp on a page and the server's clock."""
     page = head.page
     if sync.settings.zone_configured:
-        sync.found("zone", "configured", "by the configuration")
+        sync.found("zone", "configured", f"{sync.settings.zone_name}, by the configuration")
     elif page.zoned and not page.zoneless:
         if sync.profile.zone.value == UNKNOWN:
             sync.found("zone", "stamped", "all times that were seen carry their zone")

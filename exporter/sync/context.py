@@ -52,6 +52,8 @@ class SyncSettings:
     audit_interval_seconds: float = 600.0
     zone_configured: bool = True
     """Whether the configuration says in which zone times are that carry none."""
+    zone_name: str = ""
+    """That zone."""
 
 
 def changed_at(job: Job) -> int:
@@ -151,6 +153,8 @@ class Sync:
     """The head of the list, as this sync has seen it last."""
     still: bool = False
     """Whether it was the same when it was looked at once more."""
+    odd_words: set[str] = field(default_factory=set)
+    """Words of the status filter whose count is not what it seems."""
     left: dict[str, str] = field(default_factory=dict)
     """Jobs that were set aside, and the status that they have left."""
     mixed: bool = False
@@ -413,4 +417,6 @@ class Sync:
 def collapsed(known: int, left: int) -> bool:
     """Whether so large a part is gone that it needs a proof. Pure."""
     lost = known - left
+    if known and not left:
+        return True
     return lost > LEAST_COLLAPSE_JOBS and lost > COLLAPSED_PART * known

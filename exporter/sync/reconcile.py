@@ -285,9 +285,15 @@ def _advance(sync: Sync, order: Order, lowest: Boundary) -> None:
             sync.update(unread=unread)
 
 
-def look_at(sync: Sync, order: Order, moments: Sequence[int], purpose: Purpose) -> Asking[None]:
-    """The pages on which jobs of these moments stand, which are given newest first."""
-    seen_down_to_at: float = INFINITE
+def look_at(
+    sync: Sync,
+    order: Order,
+    moments: Sequence[int],
+    purpose: Purpose,
+    seen_down_to_at: float = INFINITE,
+) -> Asking[None]:
+    """The pages on which jobs of these moments stand, which are given newest first; but for those
+    down to a moment that have been seen already."""
     frontier_at = sync.progress.frontier_at
     for at in moments:
         if at >= seen_down_to_at:

@@ -75,7 +75,9 @@ class Replica:
         self._collapse_at: float | None = None
         self._mismatches = 0
         self._mismatch_at: float | None = None
-        self._overlap_at = self._scan_at = self._moved_at = 0.0
+        self._overlap_at = self._scan_at = 0.0
+        self._moved_at: float | None = None
+        self._odd_words: set[str] = set()
         self._refreshed = False
         self._marks: Marks | None = None
         self._pairs: frozenset[tuple[str, str]] = frozenset()
@@ -87,7 +89,7 @@ class Replica:
         sync = self._sync(now_at, allowance)
         if sync.order is None or sync.profile.order.value != sync.progress.profile.order.value:
             sync.update(newest_at=None, frontier_at=None)  # which were of another order
-        if sync.profile.zone_seconds != sync.progress.profile.zone_seconds:
+        if self._zone_has_changed(sync):
             self._begin_anew(sync)
         try:
             refreshed = yield from self._refresh(sync)
@@ -257,7 +259,8 @@ class Replica:
             self._rng,
             now_at,
             collapse_confirmed=claimed_at is not None and now_at - claimed_at >= CONFIRMING_SECONDS,
-            moved_at=self._moved_at,
+            moved_at=now_at if self._moved_at is None else self._moved_at,
+            odd_words=self._odd_words,
             overlapping=not 0 <= now_at - self._overlap_at < by_change.OVERLAP_SECONDS,
             overdue=mismatch_at is not None and now_at - mismatch_at >= lag_seconds,
         )
@@ -301,6 +304,15 @@ class Replica:
             self._tell_time(sync, head)
         return head
 
+    def _zone_has_changed(self, sync: Sync) -> bool:
+        """Whether the ledger's moments were read in another zone than those to come."""
+        kept, name = sync.progress.profile, self.settings.zone_name
+        if self.settings.zone_configured:
+            other = not kept.zone.evidence.startswith(f"{name},")
+            return kept.zone.value == "configured" and bool(name) and other
+        by_name = kept.zone.value in ("configured", "contradicted")
+        return by_name or kept.zone_seconds != sync.profile.zone_seconds
+
     def _begin_anew(self, sync: Sync) -> None:
         """Times were read in another zone than they are in: no moment that is known is right."""
         self.ledger.clear()
@@ -330,7 +342,7 @@ class Replica:
         for queue, user in pairs - self._pairs:
             self.ledger.note_activity(queue, user, sync.now_at)
         self.ledger.forget_activity(sync.now_at - RECENT_SECONDS)
-        if sync.intake.changes:
+        if sync.intake.changes or self._moved_at is None:
             self._moved_at = sync.now_at
         sync.update(last_success_at=sync.now_at, profile=sync.profile)
         self._refreshed = True

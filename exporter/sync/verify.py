@@ -154,7 +154,11 @@ def checks_of(sync: Sync) -> tuple[str, ...]:
         return (COVER, PROBE, *doubted)
     others = (COVER,) if sync.ledger.active_statuses() - set(SWEPT_STATUSES) else ()
     counted = sync.profile.total_count.value == "filtered" and sync.progress.complete
-    ends = sorted(END_STATUSES) if counted and sync.progress.frontier_at is None else ()
+    ends = (
+        sorted(END_STATUSES - sync.odd_words)
+        if counted and sync.progress.frontier_at is None
+        else ()
+    )
     return (*SWEPT_STATUSES, PROBE, *ends, *others, *doubted)
 
 
@@ -166,12 +170,13 @@ def due_checks(
     interval_seconds: float,
     busy_interval_seconds: float,
     quiet: bool,
+    moved_at: float = INFINITE,
 ) -> list[str]:
     """Which checks are due. Pure.
 
     While the list moves, one each ``busy_interval_seconds``, in turn: a call is cheap only if it is
-    rare. Once it rests, each that is older than ``interval_seconds``: so that within one interval
-    of the last change everything has been proven.
+    rare. Once it rests, each that is older than ``interval_seconds`` and than the last change, at
+    ``moved_at``: so that within one interval of it everything has been proven.
     """
     oldest_first = sorted(names, key=lambda name: checked_at.get(name, 0.0))
     # What seems to have run in the future ran by a clock that was wrong.
@@ -180,8 +185,9 @@ def due_checks(
         for name in oldest_first
         if not 0 <= now_at - checked_at.get(name, 0.0) < interval_seconds
     ]
-    if quiet:
-        return due
+    unproven = [name for name in due if checked_at.get(name, 0.0) <= moved_at]
+    if quiet and unproven:
+        return unproven
     latest_at = max((checked_at.get(name, 0.0) for name in names), default=0.0)
     return due[:1] if not 0 <= now_at - latest_at < busy_interval_seconds else []
 
@@ -207,6 +213,7 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
         interval_seconds=interval_at_rest(sync.settings),
         busy_interval_seconds=BUSY_AUDIT_INTERVALS * sync.settings.audit_interval_seconds,
         quiet=sync.intake.changes == 0,
+        moved_at=sync.moved_at,
     )
     if DOUBTED not in due and sync.intake.doubted.ripe(sync.now_at, sync.intake.patience_seconds):
         due.append(DOUBTED)
@@ -301,13 +308,14 @@ def _check_end_status(sync: Sync, order: Order, status: str) -> Asking[None]:
         try:
             placed = yield from sync.ask(Listing(order, status), 0, Purpose.AUDIT, limit=1)
         except Contradiction:
-            return  # a word that the filter does not know
+            break  # a word that the filter does not know
         if placed.total in (None, sync.ledger.count_status(status)):
             return
         changes = sync.intake.changes
         yield from close_head(sync, order)  # or has one ended just now?
         if sync.intake.changes == changes:
             yield from _probe(sync, order)
+    sync.odd_words.add(status)
 
 
 def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:
@@ -339,11 +347,11 @@ def find_aside(sync: Sync, order: Order) -> Asking[None]:
             yield from _confirm(sync, order)
 
 
-def resolve_aside(sync: Sync, order: Order) -> Asking[None]:
+def resolve_aside(sync: Sync, order: Order, seen_down_to_at: float = INFINITE) -> Asking[None]:
     """Look where they stood: they stand there, or are gone."""
     aside = {job.uuid: job for job in sync.ledger.in_status("")}
     moments = sorted((order.moment(job) for job in aside.values()), reverse=True)
-    yield from look_at(sync, order, moments, Purpose.AUDIT)
+    yield from look_at(sync, order, moments, Purpose.AUDIT, seen_down_to_at)
     for uuid, job in sync.ledger.known(aside).items():
         unmoved = changed_at(job) == changed_at(aside[uuid])
         if job.status == sync.left.get(uuid) and unmoved and sync.calm:
