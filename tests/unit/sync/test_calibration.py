@@ -1,7 +1,248 @@
-"""Finding the profile of a server, in few calls."""
+"""Finding the profile of a server, in few calls: at first contact, and each trait again."""
+
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from exporter.errors import RefusedError, SyncError, TransportError
+from exporter.model import JobListQuery, Page
+from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, Order
+from exporter.sync.asking import Ask, Asking, T, advance
+from exporter.sync.calibration import (
+    calibrate_depth,
+    calibrate_filter,
+    calibrate_order,
+    learn_lag,
+)
+from exporter.sync.context import Listing, Placed, Sync
+from tests.unit.sync.pretend import START_AT, PretendCluster, plenty
+from tests.unit.sync.settled import (
+    SERVERS,
+    SETTINGS,
+    Traffic,
+    calls_of_a_turn,
+    fresh,
+    rest_for_one_audit_interval,
+)
+
+FIRST_CONTACT_CALLS = 12
+ONE_TRAIT_CALLS = 4
+COUNT = 1_003
+
+
+class Contact:
+    """One sync's talk with a server of which nothing is known, in a transaction."""
+
+    def __init__(self, cluster: PretendCluster) -> None:
+        self.cluster = cluster
+        self.sync: Sync = cluster.replica._sync(cluster.now_at, plenty)
+        cluster.ledger.begin()
+        self.head: Placed = self.hold(self.sync.ask(Listing(None)))
+
+    def hold(self, asking: Asking[T]) -> T:
+        """Be the other end of a conversation."""
+        step = advance(asking, None)
+        while isinstance(step, Ask):
+            step = advance(asking, self.cluster._answer(step))
+        return step.value
+
+    def calls_of(self, asking: Asking[object]) -> int:
+        """How many calls a conversation takes."""
+        before = self.cluster.calls
+        self.hold(asking)
+        return self.cluster.calls - before
+
+    def find_filter(self) -> int:
+        return self.calls_of(calibrate_filter(self.sync, self.head))
+
+    def find_order(self) -> int:
+        return self.calls_of(calibrate_order(self.sync))
+
+    def find_depth(self) -> int:
+        return self.calls_of(calibrate_depth(self.sync, self.head))
+
+
+@pytest.mark.parametrize("name", sorted(SERVERS))
+def test_the_first_contact_takes_few_calls(name: str) -> None:
+    contact = Contact(fresh(COUNT, SERVERS[name]))
+    assert contact.find_filter() + contact.find_order() <= FIRST_CONTACT_CALLS
+
+
+class TestStatusFilter:
+    @pytest.mark.parametrize(
+        ("name", "value", "calls"),
+        [
+            ("documented", "both", 1),
+            ("job-status", "both", 1),
+            ("console", "both", 1),
+            ("either-status", "both", 1),
+            ("statuses-refused", "both", 1),
+            ("filtered-pages-of-50", "both", 1),
+            # Whoever refuses parameters that are not known is asked under each name.
+            ("jobs-status-strict", "jobs_status", 2),
+            ("job-status-strict", "job_status", 3),
+            ("console-strict", "job_status", 3),
+            # Without a total that tells, one page more is needed.
+            ("total-whole", "both", 2),
+            ("total-missing", "both", 2),
+            ("filters-ignored", "none", 1),
+            ("nothing-honoured", "none", 1),
+            ("filters-empty", "none", 2),
+            ("filters-empty-pending", "none", 2),
+            ("filter-after-cut-total-whole", "none", 2),
+        ],
+    )
+    @pytest.mark.parametrize("active", [60, 9])
+    def test_table(self, name: str, value: str, calls: int, active: int) -> None:
+        listed = JobList()
+        for number in range(COUNT):
+            uuid = listed.submit(START_AT - 9000 + number, queue="q", user="u")
+            if number < COUNT - active or number % 3 == 0:
+                listed.start(uuid, START_AT - 8000 + number)
+            if number < COUNT - active:
+                listed.end(uuid, START_AT - 7000 + number)
+        contact = Contact(PretendCluster(SERVERS[name], SETTINGS, jobs=listed))
+        assert contact.find_filter() <= calls + 1 <= ONE_TRAIT_CALLS
+        assert contact.sync.profile.status_filter.value == value
+
+    @pytest.mark.parametrize("name", ["filter-after-cut", "filter-after-cut-total-whole"])
+    def test_a_page_that_is_cut_before_it_is_filtered_is_no_filter(self, name: str) -> None:
+        """At first all active jobs stand on one page, where that makes no difference."""
+        listed = JobList()
+        for number in range(COUNT):
+            uuid = listed.submit(START_AT - 9000 + number, queue="q", user="u")
+            if number < COUNT - 9:
+                listed.cancel(uuid, START_AT - 8000 + number)
+        cluster = PretendCluster(SERVERS[name], SETTINGS, jobs=listed)
+        for _ in range(20):
+            for _ in range(15):
+                cluster.now_at += 1
+                cluster.jobs.submit(cluster.now_at, queue="q", user="u")
+            with suppress(SyncError):
+                cluster.turn()
+                assert not cluster.ledger.progress.active_known or cluster.active_is_right()
+        assert cluster.counted() == cluster.true_counts()
+        assert cluster.profile.status_filter.value in ("none", "unknown")
+
+    def test_no_job_is_active(self) -> None:
+        """Then a status of those that have ended shows whether the filter ever matches any."""
+        for name, value in (("documented", "both"), ("filters-empty", "none")):
+            listed = JobList()
+            for number in range(COUNT):
+                listed.cancel(listed.submit(START_AT - number, queue="q", user="u"), START_AT - 9)
+            contact = Contact(PretendCluster(SERVERS[name], SETTINGS, jobs=listed))
+            assert contact.find_filter() <= ONE_TRAIT_CALLS
+            assert contact.sync.profile.status_filter.value == value
+
+    @pytest.mark.parametrize("reason", ["denied", "quota"])
+    def test_a_refusal_for_another_reason_says_nothing_of_it(self, reason: str) -> None:
+        contact = Contact(fresh(COUNT))
+
+        def refuse(query: JobListQuery) -> None:
+            raise RefusedError(1400, reason, "no", retryable=False, advice="")
+
+        contact.cluster.before_call = refuse
+        with pytest.raises(RefusedError):
+            contact.find_filter()
+        assert contact.sync.profile.status_filter.value == "unknown"
+
+    def test_a_call_that_fails_leaves_nothing_half_found(self) -> None:
+        contact = Contact(fresh(COUNT))
+
+        def fail(query: JobListQuery) -> None:
+            raise TransportError("timeout", "no answer", retryable=True, advice="")
+
+        contact.cluster.before_call = fail
+        with pytest.raises(TransportError):
+            contact.find_filter()
+        assert contact.sync.profile.status_filter.value == "unknown"
+
+    def test_one_that_works_and_does_not_again_and_again_is_done_without(self) -> None:
+        cluster = fresh(COUNT)
+        list_jobs = cluster.list_jobs
+
+        def every_second_page_is_of_all(query: JobListQuery) -> Page:
+            if query.status == "running":
+                query = replace(query, status=None)
+            return list_jobs(query)
+
+        cluster.list_jobs = every_second_page_is_of_all  # type: ignore[method-assign]
+        for _ in range(20):
+            with suppress(SyncError):
+                cluster.turn()
+        assert cluster.profile.status_filter.value == "none"
+        assert cluster.counted() == cluster.true_counts()
 
 
 class TestOrder:
+    @pytest.mark.parametrize(
+        ("dialect", "value"),
+        [
+            (DOCUMENTED, "change"),
+            (DIALECTS["always-descending"], "change"),
+            (DIALECTS["sort-by-modified-only"], "change"),  # submission being its default
+            (replace(DIALECTS["sort-by-modified-only"], default_order=Order.UUID), "change_only"),
+            (
+                replace(
+                    DOCUMENTED, sort_keys=frozenset({Order.MODIFIED}), unknown_sort_key="problem"
+                ),
+                "change_only",
+            ),
+            (SERVERS["console"], "submission"),
+            (SERVERS["console-strict"], "submission"),
+            (SERVERS["console-by-id"], "submission"),
+            (DIALECTS["sort-ignored"], "submission"),
+            (DIALECTS["sort-refused"], "default"),
+            (DIALECTS["reverse-ignored"], "default"),
+            (DIALECTS["sort-ignored-by-id"], "none"),
+            (DIALECTS["sort-ignored-arbitrary"], "none"),
+            (replace(DIALECTS["sort-refused"], default_order=Order.UUID), "none"),
+        ],
+    )
+    def test_table(self, dialect: Dialect, value: str) -> None:
+        contact = Contact(fresh(COUNT, dialect))
+        calls = contact.find_order()
+        assert contact.sync.profile.order.value == value
+        assert calls <= FIRST_CONTACT_CALLS // 2
+
+    @pytest.mark.parametrize("name", ["documented", "console", "sort-ignored-by-id"])
+    def test_found_again_it_takes_less(self, name: str) -> None:
+        contact = Contact(fresh(COUNT, SERVERS[name]))
+        contact.find_order()
+        server = contact.cluster.replica._server
+        server.profile = server.profile.contradicted("order", "", START_AT, 0.0)
+        assert contact.find_order() <= ONE_TRAIT_CALLS
+
+    def test_one_answer_that_fails_is_no_proof_against_it(self) -> None:
+        """Code 5000 may be meant for the sort key, or for nothing at all."""
+        cluster = fresh(COUNT)
+        refused = []
+
+        def refuse_once(query: JobListQuery) -> None:
+            if query.sort_key == "modified_time" and query.offset and not refused:
+                refused.append(query)
+                raise RefusedError(5000, "internal", "busy", retryable=True, advice="")
+
+        cluster.before_call = refuse_once
+        for _ in range(90):
+            cluster.turn()
+        assert refused
+        assert cluster.profile.order.value == "change"
+
+    @pytest.mark.parametrize("seconds", [0, 1])
+    def test_jobs_of_one_moment_prove_nothing(self, seconds: int) -> None:
+        listed = JobList()
+        for number in range(300):
+            listed.submit(START_AT - 900 + number * seconds, queue="q", user="u")
+        contact = Contact(PretendCluster(DOCUMENTED, SETTINGS, jobs=listed))
+        contact.find_order()
+        assert contact.sync.profile.order.value == ("change" if seconds else "unknown")
+
+
+class TestOrderOfAList:
+    """Whatever is in the list, and whatever it does meanwhile."""
+
     @pytest.mark.parametrize("count", [150, 250, 300, 500, 1_000])
     def test_the_order_of_a_list_of_any_length_is_proven(self, count: int) -> None:
         for seed in range(4):
@@ -26,7 +267,7 @@ class TestOrder:
         cluster = fresh(count, DIALECTS[name])
         for _ in range(4):
             assert cluster.turn().strategy in ("sweep", "scan")
-        assert cluster.ledger.progress.sort != "honoured"
+        assert cluster.profile.order.value not in ("change", "change_only")
 
     def test_a_list_whose_head_is_sorted_by_chance(self) -> None:
         """Nobody's job has changed for long but a few: only the depth shows that nothing is sorted."""
@@ -55,4 +296,96 @@ class TestOrder:
         for _ in range(3):
             assert cluster.turn().strategy == "scan"
         assert cluster.counted() == cluster.true_counts()
-        assert cluster.ledger.progress.sort == "ignored"
+        assert cluster.profile.order.value in ("none", "unknown")
+
+
+class TestDepth:
+    """How far down a list is shown, and whether its total is right."""
+
+    @pytest.mark.parametrize("beyond", ["empty", "1100", "5000", "problem"])
+    @pytest.mark.parametrize("limit", [0, 200, 500, 1_000])
+    def test_windows(self, limit: int, beyond: str) -> None:
+        dialect = replace(DOCUMENTED, depth_limit=limit, beyond_depth=beyond)  # type: ignore[arg-type]
+        contact = Contact(fresh(COUNT, dialect))
+        assert contact.find_depth() <= ONE_TRAIT_CALLS
+        assert contact.sync.profile.depth.value == (str(limit) if limit else "unlimited")
+        assert contact.sync.profile.total_count.value == "unknown"
+
+    @pytest.mark.parametrize("beyond", [1, 37, 5_000])
+    def test_a_total_that_counts_too_many_is_done_without(self, beyond: int) -> None:
+        cluster = fresh(COUNT)
+        cluster.distort = lambda page: replace(page, total_count=COUNT + beyond)
+        contact = Contact(cluster)
+        contact.find_depth()
+        assert contact.sync.profile.total_count.value == "none"
+        assert contact.sync.profile.depth.value == "unknown"
+
+    def test_of_a_very_long_list(self) -> None:
+        cluster = fresh(COUNT, replace(DOCUMENTED, depth_limit=200))
+        cluster.distort = lambda page: replace(page, total_count=2_000_000)
+        contact = Contact(cluster)
+        assert contact.find_depth() <= 6
+        assert contact.sync.profile.depth.value == "200"
+
+    @pytest.mark.parametrize("name", ["window", "window-refused"])
+    def test_a_list_that_grows_beyond_it_is_read_from_both_ends(self, name: str) -> None:
+        cluster = fresh(COUNT, replace(SERVERS[name], depth_limit=1_000))
+        for _ in range(2):
+            rest_for_one_audit_interval(cluster, doubts=2)
+        assert cluster.profile.depth.value == "1000"
+        assert cluster.ledger.progress.complete
+        assert cluster.counted() == cluster.true_counts()
+
+    @pytest.mark.parametrize("name", ["window", "window-refused"])
+    def test_what_neither_end_shows_is_not_taken_for_the_history(self, name: str) -> None:
+        cluster = fresh(COUNT, replace(SERVERS[name], depth_limit=200))
+        traffic = Traffic(cluster)
+        for _ in range(20):
+            traffic.pass_by(2)
+            with suppress(SyncError):
+                cluster.turn()
+            assert not cluster.ledger.progress.complete
+            assert not cluster.ledger.progress.active_known or cluster.active_is_right()
+        assert cluster.ledger.progress.active_known
+
+
+class TestWhatShowsByItself:
+    @pytest.mark.parametrize(
+        ("name", "value"), [("documented", "filtered"), ("total-whole", "cluster")]
+    )
+    def test_what_totals_count(self, name: str, value: str) -> None:
+        cluster = fresh(COUNT, SERVERS[name])
+        cluster.turn()
+        assert cluster.profile.total_count.value == value
+
+    @pytest.mark.parametrize("cap", [20, 50, 100])
+    def test_how_long_pages_are(self, cap: int) -> None:
+        cluster = fresh(COUNT, replace(DOCUMENTED, page_cap=cap))
+        cluster.turn()
+        assert cluster.profile.page_size.value == str(cap)
+
+    @pytest.mark.parametrize(
+        ("behind_seconds", "known", "value"),
+        [
+            (0.0, None, "unknown"),
+            (0.4, None, "5"),
+            (5.0, None, "5"),
+            (5.1, None, "10"),
+            (60.0, None, "60"),
+            (300.0, None, "300"),
+            # So old is no answer from the past, but a change that is not stamped.
+            (301.0, None, "unknown"),
+            (4.0, "20", "20"),
+            (20.0, "20", "20"),
+            (21.0, "20", "30"),
+        ],
+    )
+    def test_how_far_answers_are_behind(
+        self, behind_seconds: float, known: str | None, value: str
+    ) -> None:
+        contact = Contact(fresh(3))
+        if known:
+            contact.sync.found("lag", known, "")
+        contact.sync.intake.stale_seconds = behind_seconds
+        learn_lag(contact.sync)
+        assert contact.sync.profile.lag.value == value
