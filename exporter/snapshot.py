@@ -116,6 +116,8 @@ class ClusterState:
     """Of the last sync; None if it succeeded."""
     profile: Profile = field(default_factory=Profile)
     """What the server is known to do."""
+    history_obstacle: SyncFailure | None = None
+    """Why the history cannot be read to its end; None if nothing is known to be in the way."""
     strategy: str | None = None
     """``delta``, ``sweep``, ``scan``; None before the first good sync."""
     effective_interval_seconds: float = 0.0
@@ -126,6 +128,11 @@ class ClusterState:
     """How old counts may become and still be served; None: as the interval asks for."""
     taken_seconds: float | None = None
     """``snapshot.taken_at`` by the clock that nobody sets; None where that is not known."""
+
+    @property
+    def zone_contradicted(self) -> bool:
+        """Whether times cannot be in the zone that the configuration says."""
+        return self.profile.zone.value == "contradicted"
 
     @property
     def staleness_seconds(self) -> float:
