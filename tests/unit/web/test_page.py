@@ -132,7 +132,7 @@ def test_an_account_whose_calls_cannot_be_written_down(language: str) -> None:
         render(quotas=(AccountQuota("a", 1000, 870, kept),), language=language)
         for kept in (True, False, None)
     )
-    link = {"href": "/docs/operations#ehpcbudgetinmemory", "hreflang": "en"}
+    link = {"href": "./docs/operations#ehpcbudgetinmemory", "hreflang": "en"}
     assert ("a", link) in not_.tags
     assert ("a", link) not in on_disk.tags + by_choice.tags
     assert Manual("1").leaf("operations").body.count(b' id="ehpcbudgetinmemory"') == 1
