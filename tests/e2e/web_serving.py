@@ -58,7 +58,7 @@ def serving(
     limits: Limits | None = None,
     tls: ssl.SSLContext | None = None,
     users: Mapping[str, str] | None = None,
-    staleness_seconds: float = float("inf"),
+    staleness_seconds: float = 1e12,  # an age can be told of it; none of infinity
     ready: Callable[[], str | None] = lambda: None,
     manual: Callable[[str], Leaf | None] | None = None,
 ) -> Iterator[Serving]:
