@@ -64,10 +64,10 @@ def build(place: Path) -> list[Path]:
     source, out = place / "source", place / "out"
     with tarfile.open(fileobj=BytesIO(_git("archive", "HEAD"))) as archive:
         archive.extractall(source, filter="data")
-    moment = _git("log", "-1", "--format=%ct").decode().strip()
+    moment, revision = _git("log", "-1", "--format=%ct %H").decode().split()
     _run(
         [sys.executable, "-m", "build", "--no-isolation", f"--outdir={out}", str(source)],
-        {"SOURCE_DATE_EPOCH": moment},
+        {"SOURCE_DATE_EPOCH": moment, "EHPC_REVISION": revision},
     )
     return sorted(out.iterdir(), key=lambda file: file.suffix == ".whl")
 

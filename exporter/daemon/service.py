@@ -27,6 +27,7 @@ from exporter.web.tls import RenewingContext
 from exporter.web.web_config import WebConfig, load_web_config
 
 _LOG = logging.getLogger(__name__)
+_REVISION = Path(__file__).parents[1] / "revision"
 
 
 def serve(config_path: Path, options: ServeOptions, redactor: Redactor) -> int:
@@ -46,6 +47,14 @@ def serve(config_path: Path, options: ServeOptions, redactor: Redactor) -> int:
         return Daemon(config_path, config, options, Watch(state, redactor), redactor).run()
     finally:
         state.release()
+
+
+def revision() -> str:
+    """The commit that the package was built of; nobody knows it where it runs from a checkout."""
+    try:
+        return _REVISION.read_text(encoding="ascii").strip()
+    except OSError:
+        return "unknown"
 
 
 class Daemon:
@@ -70,7 +79,7 @@ class Daemon:
         self._reloading = threading.Lock()
         self._reload_status = ReloadStatus(successful=True, success_at=watch.clock.now_at())
         facts = ExporterFacts(
-            build=BuildInfo(__version__, "", platform.python_version()),
+            build=BuildInfo(__version__, revision(), platform.python_version()),
             reload=lambda: self._reload_status,
             quotas=watch.quotas,
         )

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy import dist
+from deploy.packaging import for_index
 from exporter import __version__
 from exporter.web.manual import PAGES, PICTURES, Manual
 from tests.e2e.running import ROOT
@@ -68,11 +71,61 @@ def test_the_wheel_carries_the_documentation(packages: list[Path], tmp_path: Pat
     assert carried_names == {*(f"{name}.md" for name in PAGES), "images"}
 
 
-def test_the_sdist_has_what_tests_need(packages: list[Path]) -> None:
-    top = f"ehpc_exporter-{__version__}"
+def test_the_sdist_has_everything(packages: list[Path]) -> None:
+    committed = subprocess.check_output(
+        ["git", "ls-tree", "-r", "--name-only", "-z", "HEAD"], cwd=ROOT, text=True
+    ).split("\0")
     with tarfile.open(packages[0]) as sdist:
-        names = set(sdist.getnames())
-    assert {f"{top}/{name}" for name in ("LICENSE", "Makefile", "tests/conftest.py")} <= names
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    assert names == {*committed, "PKG-INFO", "exporter/revision"} - {""}
+
+
+def test_the_packages_know_their_commit(packages: list[Path], tmp_path: Path) -> None:
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True)
+    with zipfile.ZipFile(packages[1]) as wheel:
+        assert wheel.read("exporter/revision").decode() == head
+        assert wheel.read("exporter/py.typed") == b""
+    with tarfile.open(packages[0]) as sdist:
+        sdist.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.iterdir()
+    (again,) = built_by_pip(source, tmp_path / "wheels")
+    with zipfile.ZipFile(again) as wheel:
+        assert wheel.read("exporter/revision").decode() == head
+
+
+def built_by_pip(source: Path, out: Path) -> list[Path]:
+    """As ``pip install .`` builds it, but for the isolation: nothing is fetched."""
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, f"--wheel-dir={out}", str(source)], check=True, capture_output=True)
+    return list(out.iterdir())
+
+
+def test_a_checkout_knows_its_commit_when_it_is_installed(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    subprocess.run(["git", "clone", "--quiet", ROOT, checkout], check=True)
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=checkout, text=True)
+    (built,) = built_by_pip(checkout, tmp_path / "wheels")
+    with zipfile.ZipFile(built) as wheel:
+        assert wheel.read("exporter/revision").decode() == head
+    assert not (checkout / "exporter/revision").exists()
+
+
+def test_the_readme_of_an_index_has_no_link_into_nowhere(packages: list[Path]) -> None:
+    with zipfile.ZipFile(packages[1]) as wheel:
+        metadata = wheel.read(f"ehpc_exporter-{__version__}.dist-info/METADATA").decode()
+    assert "# ehpc-exporter\n" in metadata
+    assert re.findall(r"\]\((?!https?:|#)[^)]*\)", metadata) == []
+
+
+def test_the_readme_of_an_index_leads_to_the_project_once_it_has_an_address() -> None:
+    text = (
+        "![A picture](docs/a.png) of [this](docs/b.md#c), [that](https://d.example/e), [here](#f)"
+    )
+    assert for_index(text, "") == " of this, [that](https://d.example/e), [here](#f)"
+    assert for_index(text, "https://project.example/") == (
+        "![A picture](https://project.example/raw/HEAD/docs/a.png) of"
+        " [this](https://project.example/blob/HEAD/docs/b.md#c), [that](https://d.example/e), [here](#f)"
+    )
 
 
 def test_a_build_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,14 @@
+"""What the daemon says of itself."""
+
+from pathlib import Path
+
+import pytest
+
+from exporter.daemon import service
+
+
+def test_the_revision_is_that_of_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "_REVISION", tmp_path / "revision")
+    assert service.revision() == "unknown"
+    (tmp_path / "revision").write_text("0123abcd\n")
+    assert service.revision() == "0123abcd"
