@@ -25,8 +25,8 @@ from exporter.daemon.findings import (
 from exporter.daemon.overhearing import CallLimit, Exchange, Overheard
 from exporter.errors import ApiError, HttpStatusError, RefusedError, SyncError
 from exporter.ledger.directory import StateDirectory
-from exporter.logs import Redactor
 from exporter.model import ListedCluster
+from exporter.redaction import Redactor
 from exporter.telemetry import Telemetry
 
 MOST_CALLS = 25

@@ -148,7 +148,10 @@ def picture(browser: Browser, name: str, *, width: int, dark: bool) -> None:
 
 def test_hostile_names_do_nothing(require_tool: Callable[[str], str], tmp_path: Path) -> None:
     program = require_tool("chromium")
-    with serving(hostile_state(), staleness_seconds=300) as world, browsing(program, tmp_path) as browser:
+    with (
+        serving(hostile_state(), staleness_seconds=300) as world,
+        browsing(program, tmp_path) as browser,
+    ):
         browser.open(f"http://127.0.0.1:{world.port}/")
         assert browser.evaluate("document.scripts.length") == 0
         assert "<script>alert(1)</script>" in browser.evaluate("document.body.innerText")
