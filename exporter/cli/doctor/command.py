@@ -18,7 +18,8 @@ from exporter.cli.doctor.words import Words, language_of
 from exporter.config import AccountConfig, ClusterConfig, Config, load_config, parse_config
 from exporter.daemon.doctor import Progressing
 from exporter.errors import ConfigError, ConfigProblem
-from exporter.redaction import Redactor, one_line
+from exporter.logs import one_line
+from exporter.redaction import Redactor
 
 KEY_ID, SECRET = "EHPC_ACCESS_KEY_ID", "EHPC_SECRET_ACCESS_KEY"
 _FLAGS = {
