@@ -3,7 +3,7 @@
 Moments are Unix seconds and are named ``*_at``; durations are seconds and are named ``*_seconds``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta, timezone, tzinfo
 from typing import NamedTuple, Protocol
@@ -121,6 +121,17 @@ class ClusterIdentity:
     cluster_id: str
     zone: str
     account: str
+
+
+class ListedCluster(NamedTuple):
+    """One cluster of cluster/list, as far as it says; empty where it does not."""
+
+    cluster_id: str
+    name: str
+    status: str
+    """``active``, ``stopped``, ``suspended``; open."""
+    jobs: Mapping[str, int]
+    """By status, as the server counts them."""
 
 
 class JobLister(Protocol):

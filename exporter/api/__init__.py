@@ -1,4 +1,4 @@
-"""Talking to the cloud: one call of job/list, from the budget to a decoded page.
+"""Talking to the cloud: one call, from the budget to a decoded page.
 
 ::
 
@@ -7,7 +7,8 @@
     trust       [I/O] whose certificates are trusted
     budget      what an account may still spend
     signature   pure: parameters and a secret -> a signed query string
-    payload     pure: an answer's bytes -> a Page, or why not
+    payload     pure: an answer's bytes -> a Page, or the account's clusters, or why not
+    shape       pure: an answer's bytes -> what fields it has, of which types, and no value
     lenient     pure: JSON that is not quite as the standard has it -> JSON
     times       pure: the times of a page in any form -> moments
     refusal     pure: what each error code means and what helps

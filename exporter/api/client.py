@@ -1,4 +1,4 @@
-"""Calls of job/list: admitted by the budget, signed, sent, decoded; retried a few times.
+"""Calls of the API: admitted by the budget, signed, sent, decoded; retried a few times.
 
 One ``AccountClient`` for each account, shared by the threads of its clusters; one ``ClusterJobs``
 for each cluster, used by one thread. A retry is a new call: it is asked of the budget, signed and
@@ -7,25 +7,33 @@ counted anew.
 
 import logging
 import random
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 from urllib.parse import unquote
 
 from exporter.api import refusal, transport
 from exporter.api.budget import CallGate
-from exporter.api.payload import decode_page, find_refusal
+from exporter.api.payload import decode_clusters, decode_page, find_refusal
 from exporter.api.retry import Allowance, RetryPolicy
 from exporter.api.signature import signed_query
 from exporter.clock import Clock
 from exporter.errors import ApiError, ExporterError, HttpStatusError, RefusedError, Stopped
-from exporter.model import LEFT_OUT_REASONS, JobListQuery, LeftOut, Page
+from exporter.model import (
+    LEFT_OUT_REASONS,
+    PAGE_LIMIT,
+    JobListQuery,
+    LeftOut,
+    ListedCluster,
+    Page,
+)
 from exporter.redaction import Redactor
 
 _log = logging.getLogger(__name__)
 
 PATH = "/api/job/list"
+CLUSTERS_PATH = "/api/cluster/list"
 
 FAILURE_REASONS = (
     *transport.REASONS,
@@ -94,6 +102,21 @@ class Seal:
     """Whether a ``/`` in a value is signed as it is."""
 
 
+Answer = TypeVar("Answer")
+Scrub = Callable[[str], str]
+"""Takes secrets out of the server's own words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Generic[Answer]):
+    """What one call asks, beside what every call says."""
+
+    path: str
+    parameters: Mapping[str, str]
+    decode: Callable[[bytes, float, Scrub], Answer]
+    """Reads the answer's body, which came at this moment of the server's."""
+
+
 class _ClockError(RefusedError):
     """Code 1300, with what the answer says about the server's clock."""
 
@@ -139,6 +162,10 @@ class AccountClient:
         """The job list of one cluster; ``timezone`` is that of times that carry none."""
         return ClusterJobs(self, Target(name, cluster_id, zone, timezone), self._policy)
 
+    def clusters(self, zone: str) -> "ClusterList":
+        """The list of the account's clusters."""
+        return ClusterList(self, Target("", "", zone, UTC), self._policy)
+
     def seal(self, *, after_refusal: bool = False) -> Seal:
         """What to sign the next call with. Raises ApiError if the keys cannot be had."""
         ask = self._credentials_after_refusal if after_refusal else self._credentials
@@ -154,22 +181,19 @@ class AccountClient:
                 advice="Check the account's keys, and that the file with the secret is readable.",
             ) from error
 
-    def call(self, target: Target, query: JobListQuery, seal: Seal) -> Page:
+    def call(self, target: Target, question: Question[Answer], seal: Seal) -> Answer:
         """One call. Raises ApiError."""
         self._gate.admit(target.name)
         signed_at = self._clock.now_at() + seal.skew_seconds
-        parameters = _parameters(target, query, seal.credentials.access_key_id, signed_at)
-        secret = seal.credentials.secret
-        signed = signed_query("GET", PATH, parameters, secret, plain_slash=seal.plain_slash)
+        parameters = _parameters(target, question, seal.credentials.access_key_id, signed_at)
+        secret, path = seal.credentials.secret, question.path
+        signed = signed_query("GET", path, parameters, secret, plain_slash=seal.plain_slash)
         self._telemetry.api_call_sent(self._account)
         started_seconds = self._clock.monotonic_seconds()
         try:
-            answer = self._transport.exchange(f"{self._endpoint}{PATH}?{signed}")
-            zone = query.zone(target.timezone)
-            page = self._page(answer, zone, _scrub_of(seal.credentials, signed))
-            if page.names_cut:
-                self._telemetry.label_values_cut(target.name, page.names_cut)
-            return replace(page, server_time_at=_server_time_at(page.server_time_at, signed_at))
+            answer = self._transport.exchange(f"{self._endpoint}{path}?{signed}")
+            scrub = _scrub_of(seal.credentials, signed)
+            return self._read(answer, question, _server_time_at(answer.date_at, signed_at), scrub)
         except ApiError as error:
             self._telemetry.api_call_failed(self._account, error.reason)
             raise
@@ -177,16 +201,18 @@ class AccountClient:
             took_seconds = self._clock.monotonic_seconds() - started_seconds
             self._telemetry.api_call_took(self._account, took_seconds)
 
-    def _page(
-        self, answer: transport.RawAnswer, timezone: tzinfo, scrub: Callable[[str], str]
-    ) -> Page:
+    def _read(
+        self,
+        answer: transport.RawAnswer,
+        question: Question[Answer],
+        server_time_at: float,
+        scrub: Scrub,
+    ) -> Answer:
         try:
             if answer.status != _HTTP_OK:
                 refused = find_refusal(answer.body, http_status=answer.status, scrub=scrub)
                 raise refused or _http_error(answer.status)
-            page = decode_page(
-                answer.body, timezone=timezone, server_time_at=answer.date_at, scrub=scrub
-            )
+            read = question.decode(answer.body, server_time_at, scrub)
         except RefusedError as error:
             if error.ret_code == refusal.QUOTA_CODE:
                 self._gate.over_quota()
@@ -196,7 +222,12 @@ class AccountClient:
                 raise _clock_error(error, answer.date_at, self._clock.now_at()) from None
             raise
         self._gate.passed()
-        return page
+        return read
+
+    def note_names_cut(self, target: Target, names: int) -> None:
+        """So many names of an answer were too long to become labels."""
+        if names:
+            self._telemetry.label_values_cut(target.name, names)
 
     def mends(self, error: ApiError, target: Target, seal: Seal, *, mended_before: bool) -> bool:
         """Whether a call refused with ``error`` is worth one more with another seal, at once."""
@@ -229,27 +260,25 @@ class AccountClient:
             raise Stopped("the program is stopping") from error
 
 
-class ClusterJobs:
-    """The remote list of one cluster: a ``JobLister``. For one thread."""
+class _Caller:
+    """Asks about one target, with few retries. For one thread."""
 
     def __init__(self, client: AccountClient, target: Target, policy: RetryPolicy) -> None:
         self._client = client
         self._target = target
         self._policy = policy
         self._allowance = Allowance.of(policy)
-        self._named: set[LeftOut] = set()
 
     def begin_sync(self) -> None:
         """Allow the retries of one sync anew."""
         self._allowance = Allowance.of(self._policy)
 
-    def list_jobs(self, query: JobListQuery) -> Page:
-        """Ask for one page, with few retries. Raises ApiError, or Stopped if the program stops."""
+    def _ask(self, question: Question[Answer]) -> Answer:
         retry, mended = 0, False
         while True:
             seal = self._client.seal()
             try:
-                page = self._client.call(self._target, query, seal)
+                answer = self._client.call(self._target, question, seal)
             except ApiError as error:
                 if self._client.mends(error, self._target, seal, mended_before=mended):
                     mended = True
@@ -261,8 +290,39 @@ class ClusterJobs:
                 self._client.wait(retry, error)
             else:
                 self._allowance = self._allowance.succeeded()
-                self._name(page.left_out)
-                return page
+                return answer
+
+
+class ClusterList(_Caller):
+    """The list of an account's clusters."""
+
+    def list_clusters(self) -> tuple[ListedCluster, ...]:
+        """The first of them. Raises ApiError, or Stopped if the program stops."""
+
+        def decode(body: bytes, _: float, scrub: Scrub) -> tuple[ListedCluster, ...]:
+            return decode_clusters(body, scrub=scrub)
+
+        return self._ask(Question(CLUSTERS_PATH, {"limit": str(PAGE_LIMIT)}, decode))
+
+
+class ClusterJobs(_Caller):
+    """The remote list of one cluster: a ``JobLister``."""
+
+    def __init__(self, client: AccountClient, target: Target, policy: RetryPolicy) -> None:
+        super().__init__(client, target, policy)
+        self._named: set[LeftOut] = set()
+
+    def list_jobs(self, query: JobListQuery) -> Page:
+        """Ask for one page, with few retries. Raises ApiError, or Stopped if the program stops."""
+        timezone = query.zone(self._target.timezone)
+
+        def decode(body: bytes, server_time_at: float, scrub: Scrub) -> Page:
+            return decode_page(body, timezone=timezone, server_time_at=server_time_at, scrub=scrub)
+
+        page = self._ask(Question(PATH, _job_parameters(self._target, query), decode))
+        self._client.note_names_cut(self._target, page.names_cut)
+        self._name(page.left_out)
+        return page
 
     def _name(self, left_out: Iterable[LeftOut]) -> None:
         """Log which records cannot be counted, each once, and not too many: a metric counts them."""
@@ -288,7 +348,7 @@ def _scrub_of(credentials: Credentials, signed: str) -> Callable[[str], str]:
 
 
 def _parameters(
-    target: Target, query: JobListQuery, access_key_id: str, signed_at: float
+    target: Target, question: Question[Answer], access_key_id: str, signed_at: float
 ) -> dict[str, str]:
     parameters = {
         "access_key_id": access_key_id,
@@ -297,6 +357,14 @@ def _parameters(
         "version": "1",
         "timestamp": datetime.fromtimestamp(signed_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "zone": target.zone,
+        **question.parameters,
+    }
+    # The vendor's own client sends no empty one, and nobody knows how the server signs them.
+    return {name: value for name, value in parameters.items() if value}
+
+
+def _job_parameters(target: Target, query: JobListQuery) -> dict[str, str]:
+    parameters = {
         "cluster_id": target.cluster_id,
         "limit": str(query.limit),
         "offset": str(query.offset),
@@ -306,8 +374,7 @@ def _parameters(
     if query.sort_key is not None:
         parameters["sort_key"] = query.sort_key
         parameters["reverse"] = "1" if query.descending else "0"
-    # The vendor's own client sends no empty one, and nobody knows how the server signs them.
-    return {name: value for name, value in parameters.items() if value}
+    return parameters
 
 
 def _server_time_at(date_at: float | None, signed_at: float) -> float:

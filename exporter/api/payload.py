@@ -1,4 +1,4 @@
-"""Decoding an answer of job/list (API reference, section 3). Pure.
+"""Decoding an answer of job/list (API reference, section 3), or of cluster/list. Pure.
 
 Tolerant of how a value is written, intolerant of what would make a wrong count:
 
@@ -29,7 +29,7 @@ from exporter.api.lenient import rewritten
 from exporter.api.refusal import REQUEST_CODE, refusal_of
 from exporter.api.times import Moments, read_times
 from exporter.errors import PayloadError, RefusedError
-from exporter.model import NO_IDENTITY, NO_STATUS, Job, LeftOut, Page, hidden
+from exporter.model import NO_IDENTITY, NO_STATUS, Job, LeftOut, ListedCluster, Page, hidden
 
 _MOST_CORES = 2**31 - 1
 _LONGEST_JOB_ID = 64  # characters
@@ -83,9 +83,17 @@ class _Answer(msgspec.Struct):
     hpc_job_set: list[_Record] | msgspec.UnsetType | None = msgspec.UNSET
 
 
+class _Clusters(msgspec.Struct):
+    ret_code: Any = None
+    cluster_set: list[dict[str, Any]] | None = None
+
+
 _ANSWER = msgspec.json.Decoder(_Answer)
+_CLUSTERS = msgspec.json.Decoder(_Clusters)
 _RESTS = msgspec.json.Decoder(_Rests)
 _VERDICT = msgspec.json.Decoder(_Verdict)
+_COUNTED = ("pending", "running", "finished", "stopped")
+"""Statuses of which cluster/list counts the jobs."""
 _UNDERSCORES = re.compile(r"^[\s_]+")
 """Of the API's own, they would hide a status."""
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError)
@@ -129,6 +137,28 @@ def decode_page(
         raise _bad("the same hpcjob_uuid comes twice in one page")
     jobs, names_cut = _with_short_names(jobs)
     return Page(tuple(jobs), total_count, server_time_at, zoneless, zoned, left_out, names_cut)
+
+
+def decode_clusters(body: bytes, *, scrub: Callable[[str], str] = str) -> tuple[ListedCluster, ...]:
+    """The clusters in an answer of cluster/list. Their fields may be nested in ``app_cluster``. Raises
+    RefusedError or PayloadError."""
+    try:
+        answer = _read(_CLUSTERS, body)
+    except _UNREADABLE as error:
+        refused = find_refusal(body, scrub=scrub)
+        raise (refused or _unreadable(body, error)) from None
+    if _whole_number(answer.ret_code) != 0:
+        raise find_refusal(body, scrub=scrub) or _bad("the answer has no ret_code")
+    clusters = []
+    for each in answer.cluster_set or ():
+        nested = each.get("app_cluster")
+        fields = {**nested, **each} if isinstance(nested, dict) else each
+        if cluster_id := _text(fields.get("cluster_id")).strip():
+            name, status = (_text(fields.get(f"cluster_{what}")) for what in ("name", "status"))
+            counts = {each: _whole_number(fields.get(f"{each}_job_count")) for each in _COUNTED}
+            jobs = {each: count for each, count in counts.items() if count is not None}
+            clusters.append(ListedCluster(cluster_id, name, status.strip().lower(), jobs))
+    return tuple(clusters)
 
 
 def find_refusal(
@@ -184,7 +214,7 @@ def _one_line(text: str) -> str:
 
 def _unreadable(body: bytes, error: Exception) -> PayloadError:
     if isinstance(error, msgspec.ValidationError):  # its text has types and a path, no content
-        return _bad(f"the answer is not of the shape of a job list: {error}")
+        return _bad(f"the answer is not of the shape of a list: {error}")
     head = body[:64].lstrip()
     if not head:
         what = "the answer is empty"

@@ -17,7 +17,7 @@ import re
 import socket
 import ssl
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -43,6 +43,9 @@ MAX_ANSWER_BYTES = 32 * 2**20
 """Default limit: 100 jobs, each with a command line of 300 kB."""
 
 _CHUNK_BYTES = 65536
+_QUOTA_HEADER = re.compile("rate-?limit|quota|retry-after")
+_NUMBERS = re.compile(r"[0-9][0-9.,;=/w ]{0,40}")
+"""``2000``, or ``2000, 2000;w=3600``."""
 _PROXY_LOGIN = 407  # HTTP status
 _NO_TUNNEL = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")  # http.client's words
 _SUCCESSES, _REDIRECTS, _SERVERS_FAULT = 2, 3, 5  # hundreds of an HTTP status
@@ -89,6 +92,8 @@ class RawAnswer:
     date_at: float | None
     """The server's clock, from the ``Date`` header; None where it has none."""
     elapsed_seconds: float
+    quota_headers: tuple[tuple[str, str], ...] = ()
+    """Those of a rate limit or quota, where they tell numbers."""
 
 
 class Transport(Protocol):
@@ -142,12 +147,13 @@ class RequestsTransport:
         deadline = Deadline(self._clock, self._timeout_seconds)
         failure: TransportError
         try:
-            status, body, date = self._get(url, deadline)
+            status, body, headers = self._get(url, deadline)
         except _FOREIGN_ERRORS as error:
             failure = self._failure(error, url, deadline)
         else:
             elapsed_seconds = self._clock.monotonic_seconds() - started_seconds
-            return RawAnswer(status, body, _moment_at(date), elapsed_seconds)
+            date_at = _moment_at(headers.get("Date"))
+            return RawAnswer(status, body, date_at, elapsed_seconds, _quota_headers(headers))
         # Outside the handler: chained to the library's error, it would carry the signed URL along.
         raise failure
 
@@ -157,7 +163,7 @@ class RequestsTransport:
         self._network.break_off()
         self._session.close()
 
-    def _get(self, url: str, deadline: Deadline) -> tuple[int, bytes, str | None]:
+    def _get(self, url: str, deadline: Deadline) -> tuple[int, bytes, Mapping[str, str]]:
         if self._closed:
             raise _failed("connection", "the connections to the cloud are closed")
         request = requests.Request("GET", url, headers=self._headers).prepare()
@@ -173,7 +179,7 @@ class RequestsTransport:
             **settings,
         )
         with closing(response):
-            status, date = response.status_code, response.headers.get("Date")
+            status = response.status_code
             if status == _PROXY_LOGIN:
                 raise _refused_by_proxy(status)
             if status // 100 == _REDIRECTS:
@@ -184,7 +190,7 @@ class RequestsTransport:
                 if status // 100 == _SUCCESSES:
                     raise
                 body = b""  # the status says enough
-            return status, body, date
+            return status, body, response.headers
 
     def _body(self, response: requests.Response) -> bytes:
         stated = response.headers.get("Content-Length", "")
@@ -364,6 +370,15 @@ def _moment_at(date: str | None) -> float | None:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
+
+
+def _quota_headers(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    named = ((name.lower(), value.strip()) for name, value in headers.items())
+    return tuple(
+        (name, value)
+        for name, value in named
+        if _QUOTA_HEADER.search(name) and _NUMBERS.fullmatch(value)
+    )
 
 
 def _silence() -> None:

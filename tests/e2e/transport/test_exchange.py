@@ -54,6 +54,19 @@ def test_the_servers_clock(
     assert transport().exchange(server.url()).date_at == date_at
 
 
+def test_headers_that_speak_of_a_quota_are_kept_and_no_others(peer: Start, transport: Make) -> None:
+    headers = (
+        "X-RateLimit-Remaining: 1873", "RateLimit-Limit: 2000, 2000;w=3600", "Retry-After: 30",
+        "X-Quota-User: alice", "X-RateLimit-Reset: Thu, 19 Aug 2021 16:44:40 GMT", "X-Left: 7",
+    )  # fmt: skip
+    server = peer(serve(answer(BODY, *headers)))
+    assert transport().exchange(server.url()).quota_headers == (
+        ("x-ratelimit-remaining", "1873"),
+        ("ratelimit-limit", "2000, 2000;w=3600"),
+        ("retry-after", "30"),
+    )
+
+
 def test_the_query_goes_out_byte_for_byte(peer: Start, transport: Make) -> None:
     seen: list[bytes] = []
 

@@ -686,7 +686,7 @@ def test_bad_answers(body: bytes) -> None:
         (
             "record is a list",
             (
-                "the answer is not of the shape of a job list: "
+                "the answer is not of the shape of a list: "
                 "Expected `object`, got `array` - at `$.hpc_job_set[0]`"
             ),
         ),
