@@ -75,7 +75,7 @@ def shape_of(body: bytes) -> Shape | None:
     lists = [answer[name] for name in LISTS if isinstance(answer.get(name), list)]
     records = [each for listed in lists for each in listed if isinstance(each, dict)]
     written = [each["job_status"] for each in records if isinstance(each.get("job_status"), str)]
-    statuses = frozenset(_known(text.strip().lower(), _STATUS) for text in written)
+    statuses = frozenset(status_word(text.strip().lower()) for text in written)
     return Shape(_types([answer]), _types(records), statuses, lax)
 
 
@@ -90,6 +90,11 @@ def joined(shapes: Iterable[Shape]) -> Shape:
         statuses |= shape.statuses
         lax = lax or shape.lax
     return Shape(answer, record, statuses, lax)
+
+
+def status_word(status: str) -> str:
+    """A status that may be shown to anybody."""
+    return _known(status, _STATUS)
 
 
 def _types(objects: Iterable[Mapping[str, Any]]) -> Fields:

@@ -9,7 +9,7 @@ from exporter import __version__
 from exporter.config import ServeOptions, Shard, parse_shard
 from exporter.logs import LEVELS
 
-COMMANDS = ("serve", "check-config", "collect", "simulate", "demo")
+COMMANDS = ("serve", "check-config", "doctor", "collect", "simulate", "demo")
 DEMO_ADDRESS = "127.0.0.1:10046"
 _PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[\w.~-]+)*/?")
 
@@ -64,6 +64,10 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "--strict", action="store_true", help="exit with 2, too, if something is perhaps not meant"
     )
 
+    _add_doctor(
+        add("doctor", "find out in few calls what the cloud's server does, and what it costs")
+    )
+
     collect = add("collect", "look once at every cluster and print its active jobs")
     _add_config_file(collect)
     _add_shard(collect)
@@ -97,6 +101,35 @@ def _parser(command: str) -> argparse.ArgumentParser:
         help="how much happens in the pretend cloud: 1 is an ordinary day (default %(default)g)",
     )  # fmt: skip
     return parser
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    _add_config_file(parser)
+    parser.add_argument("--account", metavar="NAME", help="look at the clusters of this account")
+    parser.add_argument(
+        "--cluster", dest="clusters", action="append", default=[], metavar="NAME",
+        help="look only at this cluster; may be given again",
+    )  # fmt: skip
+    parser.add_argument(
+        "--endpoint", metavar="URL",
+        help="do without a configuration: the API is there, and the keys are in the environment, in "
+        "EHPC_ACCESS_KEY_ID and EHPC_SECRET_ACCESS_KEY",
+    )  # fmt: skip
+    parser.add_argument("--zone", metavar="ZONE", help="with --endpoint: as jinan1a")
+    parser.add_argument(
+        "--cluster-id", dest="cluster_ids", action="append", default=[], metavar="ID",
+        help="with --endpoint: look at this cluster; may be given again (default: those that the "
+        "cloud lists)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--report", type=_optional_path, metavar="FILE",
+        help="write what was found as JSON, without keys, names and contents",
+    )  # fmt: skip
+    parser.add_argument(
+        "--lang", choices=("en", "zh"),
+        help="the language to speak (default: that of LC_ALL or LANG, or English)",
+    )  # fmt: skip
+    _add_log(parser, level="error")
 
 
 def _add_config_file(parser: argparse.ArgumentParser) -> None:

@@ -86,6 +86,14 @@ def _check_config(namespace: argparse.Namespace) -> int:
     return DONE
 
 
+def _doctor(namespace: argparse.Namespace) -> int:
+    from exporter.cli.doctor.command import doctor
+
+    redactor = Redactor()
+    set_up_logging(namespace.log_level, namespace.log_format, redactor)
+    return doctor(namespace, os.environ, redactor)
+
+
 def _collect(namespace: argparse.Namespace) -> int:
     from exporter.cli.collecting import collect
 
@@ -120,6 +128,7 @@ def _demo(namespace: argparse.Namespace) -> int:
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "serve": _serve,
     "check-config": _check_config,
+    "doctor": _doctor,
     "collect": _collect,
     "simulate": _simulate,
     "demo": _demo,

@@ -5,9 +5,12 @@ watch     the pollers of all clusters
 service   ``serve``: signals, the web side, reloads
 once      ``collect``: one look at the clusters, no daemon
 looking   one look at one cluster
+doctor    ``doctor``: few calls that tell what a server does (contact: with one cluster; overhearing:
+          what answers are like; findings, differences: what follows)
 """
 
+from exporter.daemon.doctor import diagnose
 from exporter.daemon.once import Collected, Progressing, collect
 from exporter.daemon.service import serve
 
-__all__ = ["Collected", "Progressing", "collect", "serve"]
+__all__ = ["Collected", "Progressing", "collect", "diagnose", "serve"]

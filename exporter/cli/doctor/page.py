@@ -1,0 +1,255 @@
+"""What a doctor has found, for people."""
+
+from typing import TextIO
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from exporter.api.shape import Shape
+from exporter.cli.doctor.words import Words
+from exporter.daemon.differences import Difference, differences
+from exporter.daemon.findings import (
+    ClusterFindings,
+    Failure,
+    Findings,
+    cost_of,
+    cost_of_all,
+)
+from exporter.logs import one_line
+from exporter.model import ListedCluster
+
+CLOCK_STEP_SECONDS = 1.5
+"""A ``Date`` has whole seconds."""
+_WIDTH_OF_A_FILE = 100
+_HOUR_MINUTES = 60
+_GOOD = {"accepted": "green", "refused": "bold red", "unknown": "yellow"}
+
+
+def write_page(found: Findings, words: Words, stream: TextIO) -> None:
+    """Print all of it, and at the end what failed."""
+    width = None if stream.isatty() else _WIDTH_OF_A_FILE
+    page = _Page(found, words, Console(file=stream, width=width, markup=False, highlight=False))
+    page.account()
+    for cluster in found.clusters:
+        page.cluster(cluster)
+    page.shapes()
+    page.cost()
+    page.differences()
+
+
+def failure_lines(found: Findings, words: Words) -> list[str]:
+    """Each failure, with its cause and what to do about it."""
+    lines = []
+    for failure in found.failures:
+        whom = one_line(failure.cluster or words("account", name=found.account.name))
+        message = one_line(failure.message)
+        lines.append(words("failed", whom=whom, reason=failure.reason, message=message))
+        lines.append("    " + words("do", text=one_line(_advice(failure, words))))
+    return lines
+
+
+def _advice(failure: Failure, words: Words) -> str:
+    """In English as the error has it, which may know more."""
+    if words.language == "en" and failure.advice:
+        return failure.advice
+    return words.help(failure.reason)
+
+
+class _Page:
+    def __init__(self, found: Findings, words: Words, console: Console) -> None:
+        self._found = found
+        self._words = words
+        self._console = console
+
+    # -- the account -------------------------------------------------------------------------------
+
+    def account(self) -> None:
+        found, say = self._found, self._words
+        name, endpoint = one_line(found.account.name), one_line(found.account.endpoint)
+        self._head(say("title", account=name, endpoint=endpoint, calls=found.calls))
+        table = _plain_table()
+        table.add_row(say("row.keys"), Text(say(f"keys.{found.keys}"), style=_GOOD[found.keys]))
+        table.add_row(say("row.clock"), self._clock())
+        table.add_row(say("row.clusters"), Text(self._clusters()))
+        for timing in found.timings:
+            told = say(
+                "timing",
+                path=timing.path,
+                calls=timing.calls,
+                median=f"{timing.median_seconds:.2f}",
+                most=f"{timing.most_seconds:.2f}",
+                size=-(-timing.most_bytes // 1000),
+            )
+            table.add_row(say("row.answers"), Text(told))
+        headers = [f"{name}: {value}" for name, value in found.quota_headers]
+        table.add_row(say("row.quota"), Text(say.joined(headers) or say("quota.none")))
+        self._console.print(Padding(table, (0, 0, 0, 2)))
+
+    def _clock(self) -> Text:
+        off, say = self._found.clock_off_seconds, self._words
+        if off is None:
+            return Text(say("clock.unknown"))
+        if abs(off) <= CLOCK_STEP_SECONDS:
+            return Text(say("clock.right"), style="green")
+        direction = "ahead" if off > 0 else "behind"
+        return Text(say(f"clock.{direction}", seconds=round(abs(off))), style="yellow")
+
+    def _clusters(self) -> str:
+        found, say = self._found, self._words
+        if found.listed is None:
+            reason = found.list_failure.reason if found.list_failure else ""
+            return say("clusters.none", reason=reason)
+        names = say.joined(map(_listed, found.listed))
+        return say("clusters.listed", number=len(found.listed), names=names)
+
+    # -- a cluster ---------------------------------------------------------------------------------
+
+    def cluster(self, found: ClusterFindings) -> None:
+        say = self._words
+        self._head(say("head.cluster", name=one_line(found.config.name), calls=found.calls))
+        if not found.calls:
+            self._line(say("not_asked"))
+            return
+        self._line(self._jobs(found))
+        if found.one_page:
+            self._line(say("one_page"))
+        elif found.asked:
+            plain, filtered = found.longest_page(filtered=False), found.longest_page(filtered=True)
+            self._line(say("pages", plain=plain, filtered=filtered))
+        if found.shape is not None and found.shape.statuses:
+            self._line(say("statuses", names=say.joined(sorted(found.shape.statuses))))
+        if found.asked:
+            self._console.print(Padding(self._traits(found), (0, 0, 0, 2)))
+
+    def _jobs(self, found: ClusterFindings) -> str:
+        say = self._words
+        counts = {**found.active, "total": found.total}
+        shown = {
+            name: say("jobs.unknown") if count is None else f"{count:,}"
+            for name, count in counts.items()
+        }
+        return say("jobs", **shown)
+
+    def _traits(self, found: ClusterFindings) -> Table:
+        say = self._words
+        table = Table()
+        for heading in ("trait", "found", "evidence"):
+            table.add_column(say(f"column.{heading}"), overflow="fold")
+        for name, value in found.traits.items():
+            written = getattr(found.profile, name).evidence if value != "unknown" else ""
+            evidence = say.evidence(written) or one_line(written)
+            style = "dim" if value == "unknown" else ""
+            shown = Text(say.value(name, value), style=style)
+            table.add_row(say(f"trait.{name}"), shown, Text(evidence))
+        return table
+
+    # -- all clusters ------------------------------------------------------------------------------
+
+    def shapes(self) -> None:
+        """The fields of records; what is the same for several clusters once."""
+        say = self._words
+        alike: list[tuple[Shape, list[str]]] = []
+        for found in self._found.clusters:
+            if found.shape is None:
+                continue
+            names = next((n for shape, n in alike if shape.record == found.shape.record), None)
+            if names is None:
+                alike.append((found.shape, [one_line(found.config.name)]))
+            else:
+                names.append(one_line(found.config.name))
+        for shape, names in alike:
+            fields = len(shape.record)
+            self._head(say("head.shape", names=say.joined(names), number=fields))
+            self._console.print(Padding(self._fields(shape), (0, 0, 0, 2)))
+
+    def _fields(self, shape: Shape) -> Table:
+        say = self._words
+        by_types: dict[str, list[str]] = {}
+        for name, types in sorted(shape.record.items()):
+            shown = say.joined(say(f"type.{each}") for each in sorted(types))
+            by_types.setdefault(shown, []).append(name)
+        table = Table()
+        table.add_column(say("column.types"), overflow="fold")
+        table.add_column(say("column.fields"), overflow="fold")
+        for shown, names in by_types.items():
+            table.add_row(shown, Text(say.joined(names)))
+        return table
+
+    def cost(self) -> None:
+        found, say = self._found, self._words
+        known = [each for each in found.clusters if each.finished]
+        if not known:
+            return
+        self._head(say("head.cost"))
+        table = Table()
+        table.add_column(say("column.cluster"), overflow="fold")
+        table.add_column(say("column.strategy"))
+        for heading in ("sync", "hour", "history"):
+            table.add_column(say(f"column.{heading}"), justify="right")
+        for each in known:
+            cost = cost_of(each, found.collection)
+            history = say("not_known") if cost.history_calls is None else f"{cost.history_calls:,}"
+            table.add_row(
+                Text(one_line(each.config.name)),
+                say(f"strategy.{cost.strategy}"),
+                self._number(cost.calls_a_sync, at_least=cost.at_least),
+                self._number(round(cost.calls_an_hour), at_least=cost.at_least),
+                history,
+            )
+        self._console.print(Padding(table, (0, 0, 0, 2)))
+        self._line(self._cost_of_all())
+
+    def _number(self, number: int, *, at_least: bool) -> str:
+        return self._words("at_least", number=f"{number:,}") if at_least else f"{number:,}"
+
+    def _cost_of_all(self) -> str:
+        say, cost = self._words, cost_of_all(self._found)
+        calls, allowed = f"{cost.calls_an_hour:,.0f}", f"{cost.allowed_an_hour:,.0f}"
+        if cost.history_hours is None:
+            return say("cost.unknown", calls=calls, allowed=allowed)
+        minutes = cost.history_hours * _HOUR_MINUTES
+        unit, number = ("minutes", max(1, round(minutes))) if minutes < 90 else ("hours", 0)
+        hours = say(unit, number=number or f"{cost.history_hours:,.1f}")
+        return say("cost", calls=calls, allowed=allowed, hours=hours)
+
+    def differences(self) -> None:
+        """What differs, and what to do about it."""
+        say = self._words
+        self._head(say("head.differs"))
+        told = differences(self._found)
+        if not told and any(each.finished for each in self._found.clusters):
+            self._line(say("differs.nothing"))
+        for each in told:
+            what = self._whom(each) + say(f"differs.{each.key}", **each.parts)
+            self._console.print(Padding(Text(f"- {what}"), (0, 0, 0, 2)))
+            what_to_do = say("do", text=say(f"do.{each.key}"))
+            self._console.print(Padding(Text(what_to_do, style="dim"), (0, 0, 0, 4)))
+
+    def _whom(self, difference: Difference) -> str:
+        """Which clusters it concerns, if not all that there are."""
+        names = list(map(one_line, difference.clusters))
+        if not names or len(names) == len(self._found.clusters):
+            return ""
+        return self._words("of", names=self._words.joined(names))
+
+    # -- lines -------------------------------------------------------------------------------------
+
+    def _head(self, text: str) -> None:
+        self._console.print(Text(f"\n{text}", style="bold"))
+
+    def _line(self, text: str) -> None:
+        self._console.print(Padding(Text(text), (0, 0, 0, 2)))
+
+
+def _listed(cluster: ListedCluster) -> str:
+    status = f" ({cluster.status})" if cluster.status else ""
+    return one_line(f"{cluster.cluster_id}{status}")
+
+
+def _plain_table() -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(overflow="fold")
+    return table

@@ -1,0 +1,140 @@
+"""What a server does otherwise than its documentation says, or than one would like. Pure.
+
+Each has a key, under which the command line has the words for it and for what to do.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from exporter.api.shape import JOB_FIELDS, MAY_BE_ABSENT, STATUSES, Shape
+from exporter.config.checks import is_plain_http_abroad
+from exporter.daemon.findings import ClusterFindings, Findings, cost_of_all
+from exporter.model import PAGE_LIMIT
+
+CLOCK_SECONDS = 5.0
+"""A clock that is off by less is right, as far as a ``Date`` can tell."""
+SLOW_PART = 0.5
+"""An answer that takes more than this part of the timeout may soon take all of it."""
+_ANSWER_FIELDS = frozenset({"action", "ret_code", "message", "total_count", "hpc_job_set"})
+_TRAITS: Mapping[tuple[str, str], str] = {
+    ("status_filter", "job_status"): "filter_name",
+    ("status_filter", "none"): "no_filter",
+    ("order", "change_only"): "order_change_only",
+    ("order", "submission"): "order_submission",
+    ("order", "default"): "order_submission",
+    ("order", "none"): "no_order",
+    ("order", "unknown"): "order_unknown",
+    ("total_count", "cluster"): "total_of_cluster",
+    ("total_count", "none"): "no_total",
+    ("zone", "contradicted"): "zone_contradicted",
+}
+"""By trait and value, the difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that differs."""
+
+    key: str
+    parts: Mapping[str, str | int | float] = field(default_factory=dict)
+    """What its words are filled in with."""
+    clusters: tuple[str, ...] = ()
+    """The names of those that it concerns; none for the account."""
+
+
+def differences(found: Findings) -> list[Difference]:
+    """All of them; one that concerns several clusters once."""
+    together: dict[tuple[str, str], Difference] = {}
+    for each in found.clusters:
+        for one in _of_cluster(each, found):
+            key = (one.key, repr(sorted(one.parts.items())))
+            before = together.get(key, one).clusters
+            together[key] = Difference(one.key, one.parts, (*before, each.config.name))
+    return [*_of_account(found), *together.values()]
+
+
+def _of_account(found: Findings) -> Iterator[Difference]:
+    off = found.clock_off_seconds
+    if off is not None and abs(off) > CLOCK_SECONDS:
+        yield Difference("clock_ahead" if off > 0 else "clock_behind", {"seconds": round(abs(off))})
+    elif off is None and found.timings:
+        yield Difference("no_date")
+    if is_plain_http_abroad(found.account.endpoint):
+        yield Difference("plain_http")
+    if found.list_failure is not None and any(each.shape for each in found.clusters):
+        yield Difference("no_cluster_list", {"reason": found.list_failure.reason})
+    slowest = max((each.most_seconds for each in found.timings), default=0.0)
+    timeout = found.account.timeout_seconds
+    if slowest > SLOW_PART * timeout:
+        yield Difference("slow", {"seconds": round(slowest, 1), "timeout": round(timeout, 1)})
+    cost = cost_of_all(found)
+    if cost.stretch > 1.0:
+        yield Difference("over_budget", {"times": round(cost.stretch, 1)})
+
+
+def _of_cluster(found: ClusterFindings, whole: Findings) -> Iterator[Difference]:
+    if found.listed is not None and found.listed.status not in ("", "active"):
+        yield Difference("not_active", {"status": found.listed.status})
+    if found.listed is None and whole.listed is not None and found.shape is not None:
+        yield Difference("not_listed")
+    if not found.finished:
+        if not whole.failures:
+            yield Difference("not_finished")
+    elif not found.one_page:
+        yield from _of_lists(found)
+    if found.shape is not None:
+        yield from _of_times(found, found.shape)
+        yield from _of_records(found, found.shape)
+
+
+def _of_lists(found: ClusterFindings) -> Iterator[Difference]:
+    traits = found.traits
+    for trait, value in traits.items():
+        if (trait, value) in _TRAITS:
+            yield Difference(_TRAITS[trait, value])
+    size = int(traits["page_size"]) if traits["page_size"].isdigit() else PAGE_LIMIT
+    if size < PAGE_LIMIT:
+        yield Difference("short_pages", {"jobs": size})
+    told = max((a.told or 0 for a in found.asked if a.status is not None), default=0)
+    filtered = found.longest_page(filtered=True)
+    if traits["total_count"] == "filtered" and 1 < filtered < min(size, told):
+        yield Difference("short_filtered_pages", {"jobs": filtered})
+    if traits["depth"].isdigit():
+        yield Difference("depth", {"jobs": int(traits["depth"])})
+    if traits["lag"] not in ("unknown", "0"):
+        yield Difference("lag", {"seconds": traits["lag"]})
+
+
+def _of_times(found: ClusterFindings, shape: Shape) -> Iterator[Difference]:
+    zone = found.traits["zone"]
+    types = frozenset().union(*shape.record.values())
+    zoneless, zoned = "time without a zone" in types, "time with a zone" in types
+    if zoneless and zone == "unknown":
+        yield Difference("zone_unknown")
+    if zoneless and zone[:1] in ("+", "-"):
+        yield Difference("zone_local", {"zone": zone})
+    if zoneless and zoned:
+        yield Difference("zones_mixed")
+
+
+def _of_records(found: ClusterFindings, shape: Shape) -> Iterator[Difference]:
+    seen = shape.record
+    named = {
+        "unknown_fields": seen.keys() - JOB_FIELDS,
+        "missing_fields": JOB_FIELDS - seen.keys() - MAY_BE_ABSENT - {"queue_name"},
+        "numbers_in_texts": {n for n, types in seen.items() if "number in a text" in types},
+        "unknown_statuses": shape.statuses - STATUSES,
+        "unknown_answer_fields": shape.answer.keys() - _ANSWER_FIELDS,
+    }
+    named["numbers_in_texts"] &= {"job_id", "core_limit", "job_priority"}
+    for key, names in named.items():
+        if names:
+            yield Difference(key, {"names": ", ".join(sorted(names))})
+    if not seen.get("queue_name", frozenset()) & {"text", "number in a text"}:
+        yield Difference("no_queue_name")
+    if "text in capitals or with blanks" in seen.get("job_status", ()):
+        yield Difference("untidy_statuses")
+    if shape.lax:
+        yield Difference("lax_json")
+    if found.left_out:
+        yield Difference("left_out", {"records": found.left_out})

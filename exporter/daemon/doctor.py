@@ -1,0 +1,268 @@
+"""``doctor``: few calls that tell what an account's server does, and what following it will cost."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from statistics import median
+
+from exporter.api.budget import AccountBudget
+from exporter.api.client import AccountClient, Credentials
+from exporter.api.shape import Shape, joined
+from exporter.api.transport import Transport
+from exporter.clock import Clock, SystemClock
+from exporter.config import AccountConfig, ClusterConfig, Config
+from exporter.daemon.accounts import Keys, cluster_calls, open_account, sync_settings
+from exporter.daemon.contact import Contact
+from exporter.daemon.findings import (
+    ClusterFindings,
+    Failure,
+    Findings,
+    KeysVerdict,
+    Timing,
+    once_each,
+)
+from exporter.daemon.overhearing import CallLimit, Exchange, Overheard
+from exporter.errors import ApiError, HttpStatusError, RefusedError, SyncError
+from exporter.ledger.directory import StateDirectory
+from exporter.logs import Redactor
+from exporter.model import ListedCluster
+from exporter.telemetry import Telemetry
+
+MOST_CALLS = 25
+_ABOUT_ONE_CALL = frozenset(
+    {"request", "client", "denied", "not_found", "resource", "internal", "payload", "http_4xx"}
+)
+"""Reasons for which another call may well succeed; the rest concerns the account as a whole."""
+
+Progressing = Callable[[str, int, int], None]
+"""Told, before a call, whom it concerns, how many were made and how many there may be."""
+
+
+def diagnose(
+    config: Config,
+    account: AccountConfig,
+    like: ClusterConfig,
+    progressing: Progressing,
+    redactor: Redactor,
+) -> Findings:
+    """Find out what there is to know about one account and those clusters of the configuration that
+    use it; where there are none, about those that cluster/list shows, each with the zone and the
+    settings of ``like``. Raises ``StateError``."""
+    clock = SystemClock()
+    state = StateDirectory(config.state.path)
+    opened = open_account(account, state, Telemetry(), clock, redactor)
+    try:
+        doctor = Doctor(
+            config=config,
+            account=account,
+            credentials=Keys(account, redactor),
+            transport=opened.transport,
+            budget=opened.budget,
+            clock=clock,
+            rng=random.Random(),  # noqa: S311 - which pages are looked at is no secret
+            progressing=progressing,
+        )
+        return doctor.diagnose(config.clusters_of(account.name), like)
+    finally:
+        opened.transport.close()
+
+
+class Doctor:
+    """Makes the calls of one diagnosis."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        account: AccountConfig,
+        credentials: Callable[[], Credentials],
+        transport: Transport,
+        budget: AccountBudget,
+        clock: Clock,
+        rng: random.Random,
+        progressing: Progressing,
+    ) -> None:
+        self._config = config
+        self._account = account
+        self._clock = clock
+        self._rng = rng
+        self._progressing = progressing
+        self._limit = CallLimit(budget, min(MOST_CALLS, budget.left()) or 1)
+        self._overheard = Overheard(transport, clock)
+        self._client = AccountClient(
+            account=account.name,
+            endpoint=account.endpoint,
+            credentials=credentials,
+            transport=self._overheard,
+            gate=self._limit,
+            telemetry=Telemetry(),
+            clock=clock,
+            random=rng,
+        )
+        self._failures: list[Failure] = []
+        self._in_vain = False
+        """Whether more calls would fail as one did."""
+
+    def diagnose(self, clusters: Sequence[ClusterConfig], like: ClusterConfig) -> Findings:
+        """See the function of this name."""
+        listed, list_failure, list_shape = self._list_clusters(like.zone)
+        if not clusters and listed is not None:
+            clusters = [
+                replace(like, name=each.cluster_id, cluster_id=each.cluster_id) for each in listed
+            ]
+        if not clusters:
+            self._failures = [list_failure or none_listed(like.zone)]
+        found = self._look_at_all(clusters)
+        by_id = {each.cluster_id: each for each in listed or ()}
+        return Findings(
+            account=self._account,
+            collection=self._config.collection,
+            calls=self._limit.made,
+            most_calls=self._limit.most,
+            keys=self._keys(listed, found),
+            clock_off_seconds=self._clock_off_seconds(),
+            timings=timings(self._overheard.exchanges),
+            quota_headers=next(
+                (e.quota_headers for e in reversed(self._overheard.exchanges) if e.quota_headers),
+                (),
+            ),
+            listed=listed,
+            list_shape=list_shape,
+            list_failure=list_failure,
+            clusters=tuple(
+                replace(each, listed=by_id.get(each.config.cluster_id)) for each in found
+            ),
+            failures=once_each(self._failures),
+        )
+
+    # -- calls -------------------------------------------------------------------------------------
+
+    def _list_clusters(
+        self, zone: str
+    ) -> tuple[tuple[ListedCluster, ...] | None, Failure | None, Shape | None]:
+        """The account's clusters, why they are not shown, and what the answer looks like."""
+        self._tell("")
+        try:
+            listed = self._client.clusters(zone).list_clusters()
+        except ApiError as error:
+            failure = failure_of(None, error)
+            self._in_vain = error.reason not in _ABOUT_ONE_CALL
+            if self._in_vain:
+                self._failures.append(failure)
+            return None, failure, self._shape_since(0)
+        return listed, None, self._shape_since(0)
+
+    def _look_at_all(self, clusters: Sequence[ClusterConfig]) -> list[ClusterFindings]:
+        """One after the other, each with all calls but one for each that is to come; then once more
+        those of which that may tell something."""
+        found: list[ClusterFindings] = []
+        contacts: list[Contact] = []
+        for place, cluster in enumerate(clusters):
+            to_come = len(clusters) - place - 1
+            most = max(1, self._limit.left - to_come)
+            if self._in_vain or not self._limit.left:
+                found.append(ClusterFindings(config=cluster))
+                continue
+            contact = self._contact(cluster)
+            contacts.append(contact)
+            found.append(self._look_at(contact, cluster, partial(contact.find, most)))
+        for place, contact in enumerate(contacts):
+            if found[place].failure is None:
+                again = self._look_at(contact, found[place].config, contact.look_again)
+                shapes = [each.shape for each in (found[place], again) if each.shape is not None]
+                found[place] = replace(
+                    again,
+                    calls=found[place].calls + again.calls,
+                    shape=joined(shapes) if shapes else None,
+                )
+            contact.close()
+        return found
+
+    def _contact(self, cluster: ClusterConfig) -> Contact:
+        return Contact(
+            config=cluster,
+            calls=cluster_calls(self._client, cluster),
+            settings=sync_settings(self._config, cluster),
+            limit=self._limit,
+            clock=self._clock,
+            rng=self._rng,
+            told=lambda: self._tell(cluster.name),
+        )
+
+    def _look_at(
+        self, contact: Contact, cluster: ClusterConfig, look: Callable[[], None]
+    ) -> ClusterFindings:
+        before, made_before = len(self._overheard.exchanges), self._limit.made
+        failure = None
+        try:
+            look()
+        except (ApiError, SyncError) as error:
+            failure = failure_of(cluster.name, error)
+            self._failures.append(failure)
+            concerns_all = isinstance(error, ApiError) and error.reason not in _ABOUT_ONE_CALL
+            self._in_vain = self._in_vain or concerns_all
+        return replace(
+            contact.findings(),
+            calls=self._limit.made - made_before,
+            shape=self._shape_since(before),
+            failure=failure,
+        )
+
+    # -- what was overheard ------------------------------------------------------------------------
+
+    def _tell(self, whom: str) -> None:
+        self._progressing(whom, self._limit.made, self._limit.most)
+
+    def _shape_since(self, before: int) -> Shape | None:
+        exchanges = self._overheard.exchanges[before:]
+        good = [each.shape for each in exchanges if each.shape is not None and each.shape.record]
+        return joined(good) if good else None
+
+    def _clock_off_seconds(self) -> float | None:
+        off = [each.clock_off_seconds for each in self._overheard.exchanges]
+        told = [each for each in off if each is not None]
+        return median(told) if told else None
+
+    def _keys(self, listed: object, found: Sequence[ClusterFindings]) -> KeysVerdict:
+        if any(each.reason == "authentication" for each in self._failures):
+            return "refused"
+        return "accepted" if listed is not None or any(e.asked for e in found) else "unknown"
+
+
+def failure_of(cluster: str | None, error: ApiError | SyncError) -> Failure:
+    """An error as it is told."""
+    return Failure(
+        cluster,
+        error.reason,
+        str(error),
+        error.advice,
+        ret_code=error.ret_code if isinstance(error, RefusedError) else None,
+        http_status=error.status if isinstance(error, HttpStatusError) else None,
+    )
+
+
+def none_listed(zone: str) -> Failure:
+    """There is nothing to look at."""
+    return Failure(
+        None,
+        "no_cluster",
+        f"cluster/list shows no cluster in zone {zone}",
+        "Check the zone and whose keys they are, or name a cluster by its id.",
+    )
+
+
+def timings(exchanges: Sequence[Exchange]) -> tuple[Timing, ...]:
+    """How long the answers of each call took. Pure."""
+    paths = dict.fromkeys(each.path for each in exchanges)
+    return tuple(
+        Timing(
+            path,
+            len(of_path),
+            median(each.seconds for each in of_path),
+            max(each.seconds for each in of_path),
+            max(each.size_bytes for each in of_path),
+        )
+        for path in paths
+        for of_path in [[each for each in exchanges if each.path == path]]
+    )
