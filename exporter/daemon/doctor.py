@@ -146,7 +146,7 @@ class Doctor:
         try:
             listed = self._client.clusters(zone).list_clusters()
         except ApiError as error:
-            failure = failure_of(None, error)
+            failure = failure_of((), error)
             self._in_vain = error.reason not in _ABOUT_ONE_CALL
             if self._in_vain:
                 self._failures.append(failure)
@@ -198,7 +198,7 @@ class Doctor:
         try:
             look()
         except (ApiError, SyncError) as error:
-            failure = failure_of(cluster.name, error)
+            failure = failure_of((cluster.name,), error)
             self._failures.append(failure)
             concerns_all = isinstance(error, ApiError) and error.reason not in _ABOUT_ONE_CALL
             self._in_vain = self._in_vain or concerns_all
@@ -230,10 +230,10 @@ class Doctor:
         return "accepted" if listed is not None or any(e.asked for e in found) else "unknown"
 
 
-def failure_of(cluster: str | None, error: ApiError | SyncError) -> Failure:
+def failure_of(clusters: tuple[str, ...], error: ApiError | SyncError) -> Failure:
     """An error as it is told."""
     return Failure(
-        cluster,
+        clusters,
         error.reason,
         str(error),
         error.advice,
@@ -245,7 +245,7 @@ def failure_of(cluster: str | None, error: ApiError | SyncError) -> Failure:
 def none_listed(zone: str) -> Failure:
     """There is nothing to look at."""
     return Failure(
-        None,
+        (),
         "no_cluster",
         f"cluster/list shows no cluster in zone {zone}",
         "Check the zone and whose keys they are, or name a cluster by its id.",

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from exporter.api.shape import Shape
@@ -25,8 +25,8 @@ KeysVerdict = Literal["accepted", "refused", "unknown"]
 class Failure:
     """Something that went wrong, with what to do about it."""
 
-    cluster: str | None
-    """Its name; None if it concerns the account."""
+    clusters: tuple[str, ...]
+    """The names of those that it concerns; none for the account."""
     reason: str
     message: str
     advice: str
@@ -242,8 +242,11 @@ def all_jobs(found: ClusterFindings) -> dict[str, int]:
 
 
 def once_each(failures: Sequence[Failure]) -> tuple[Failure, ...]:
-    """Without those that say of another cluster what one before them has said."""
-    first: dict[tuple[str, str], Failure] = {}
+    """What several clusters have failed for, once, in the words of the first."""
+    together: dict[tuple[str, int | None], Failure] = {}
     for each in failures:
-        first.setdefault((each.reason, each.message), each)
-    return tuple(first.values())
+        before = together.get((each.reason, each.ret_code))
+        if before is not None:
+            each = replace(before, clusters=before.clusters + each.clusters)  # noqa: PLW2901
+        together[each.reason, each.ret_code] = each
+    return tuple(together.values())

@@ -2,13 +2,14 @@
 
 from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from exporter.api.shape import Shape
 from exporter.cli.doctor.words import Words
+from exporter.config import format_duration
 from exporter.daemon.differences import Difference, differences
 from exporter.daemon.findings import (
     ClusterFindings,
@@ -43,7 +44,7 @@ def failure_lines(found: Findings, words: Words) -> list[str]:
     """Each failure, with its cause and what to do about it."""
     lines = []
     for failure in found.failures:
-        whom = one_line(failure.cluster or words("account", name=found.account.name))
+        whom = one_line(words.joined(failure.clusters) or words("account", name=found.account.name))
         message = one_line(failure.message)
         lines.append(words("failed", whom=whom, reason=failure.reason, message=message))
         lines.append("    " + words("do", text=one_line(_advice(failure, words))))
@@ -85,7 +86,7 @@ class _Page:
             table.add_row(say("row.answers"), Text(told))
         headers = [f"{name}: {value}" for name, value in found.quota_headers]
         table.add_row(say("row.quota"), Text(say.joined(headers) or say("quota.none")))
-        self._console.print(Padding(table, (0, 0, 0, 2)))
+        self._show(table)
 
     def _clock(self) -> Text:
         off, say = self._found.clock_off_seconds, self._words
@@ -112,7 +113,10 @@ class _Page:
         if not found.calls:
             self._line(say("not_asked"))
             return
-        self._line(self._jobs(found))
+        if found.failure is not None:
+            self._show(Text(say("could_not", reason=found.failure.reason), style="bold red"))
+        if found.total is not None:
+            self._line(self._jobs(found))
         if found.one_page:
             self._line(say("one_page"))
         elif found.asked:
@@ -121,7 +125,7 @@ class _Page:
         if found.shape is not None and found.shape.statuses:
             self._line(say("statuses", names=say.joined(sorted(found.shape.statuses))))
         if found.asked:
-            self._console.print(Padding(self._traits(found), (0, 0, 0, 2)))
+            self._show(self._traits(found))
 
     def _jobs(self, found: ClusterFindings) -> str:
         say = self._words
@@ -138,7 +142,7 @@ class _Page:
         for heading in ("trait", "found", "evidence"):
             table.add_column(say(f"column.{heading}"), overflow="fold")
         for name, value in found.traits.items():
-            written = getattr(found.profile, name).evidence if value != "unknown" else ""
+            written = getattr(found.profile, name).evidence
             evidence = say.evidence(written) or one_line(written)
             style = "dim" if value == "unknown" else ""
             shown = Text(say.value(name, value), style=style)
@@ -162,7 +166,7 @@ class _Page:
         for shape, names in alike:
             fields = len(shape.record)
             self._head(say("head.shape", names=say.joined(names), number=fields))
-            self._console.print(Padding(self._fields(shape), (0, 0, 0, 2)))
+            self._show(self._fields(shape))
 
     def _fields(self, shape: Shape) -> Table:
         say = self._words
@@ -185,6 +189,7 @@ class _Page:
         self._head(say("head.cost"))
         table = Table()
         table.add_column(say("column.cluster"), overflow="fold")
+        table.add_column(say("column.interval"), justify="right")
         table.add_column(say("column.strategy"))
         for heading in ("sync", "hour", "history"):
             table.add_column(say(f"column.{heading}"), justify="right")
@@ -193,12 +198,13 @@ class _Page:
             history = say("not_known") if cost.history_calls is None else f"{cost.history_calls:,}"
             table.add_row(
                 Text(one_line(each.config.name)),
+                format_duration(each.config.interval_seconds),
                 say(f"strategy.{cost.strategy}"),
                 self._number(cost.calls_a_sync, at_least=cost.at_least),
                 self._number(round(cost.calls_an_hour), at_least=cost.at_least),
                 history,
             )
-        self._console.print(Padding(table, (0, 0, 0, 2)))
+        self._show(table)
         self._line(self._cost_of_all())
 
     def _number(self, number: int, *, at_least: bool) -> str:
@@ -217,15 +223,17 @@ class _Page:
     def differences(self) -> None:
         """What differs, and what to do about it."""
         say = self._words
-        self._head(say("head.differs"))
         told = differences(self._found)
-        if not told and any(each.finished for each in self._found.clusters):
+        if not told and self._found.failures:
+            return
+        self._head(say("head.differs"))
+        if not told:
             self._line(say("differs.nothing"))
         for each in told:
             what = self._whom(each) + say(f"differs.{each.key}", **each.parts)
-            self._console.print(Padding(Text(f"- {what}"), (0, 0, 0, 2)))
+            self._show(Text(f"- {what}"))
             what_to_do = say("do", text=say(f"do.{each.key}"))
-            self._console.print(Padding(Text(what_to_do, style="dim"), (0, 0, 0, 4)))
+            self._show(Text(what_to_do, style="dim"), indent=4)
 
     def _whom(self, difference: Difference) -> str:
         """Which clusters it concerns, if not all that there are."""
@@ -240,7 +248,10 @@ class _Page:
         self._console.print(Text(f"\n{text}", style="bold"))
 
     def _line(self, text: str) -> None:
-        self._console.print(Padding(Text(text), (0, 0, 0, 2)))
+        self._show(Text(text))
+
+    def _show(self, shown: RenderableType, indent: int = 2) -> None:
+        self._console.print(Padding(shown, (0, 0, 0, indent), expand=False))
 
 
 def _listed(cluster: ListedCluster) -> str:

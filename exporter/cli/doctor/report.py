@@ -68,7 +68,7 @@ def report_of(found: Findings) -> dict[str, Any]:
             for each in differences(found)
         ],
         "failures": [
-            {"cluster": numbers.get(each.cluster or ""), **(_failure(each) or {})}
+            {"clusters": [numbers[name] for name in each.clusters], **(_failure(each) or {})}
             for each in found.failures
         ],
     }

@@ -14,14 +14,13 @@ LANGUAGES: tuple[Language, ...] = ("en", "zh")
 TEXTS: Mapping[str, tuple[str, str]] = {
     # -- before and around
     "begin": (
-        "At most {most} calls are made; they count as the account's share of its quota has it.",
+        "At most {most} calls are made, and counted against the account's share of its quota.",
         "最多发出 {most} 次调用，并计入账户的配额份额。"),
     "asking": ("call {number} of at most {most}: {whom}", "第 {number} 次调用（最多 {most} 次）：{whom}"),
-    "title": ("Account {account}, {endpoint}: {calls} calls", "账户 {account}，{endpoint}：{calls} 次调用"),
+    "title": ("Account {account}, {endpoint} (calls: {calls})", "账户 {account}，{endpoint}（调用：{calls}）"),
     "report_written": (
         "The report is in {path}: no key, no name and no content of a job is in it.",
         "报告已写入 {path}：其中没有密钥、名称，也没有任何作业内容。"),
-    "list_separator": (", ", "、"),
     "nobody": ("the list of clusters", "集群列表"),
     # -- the account
     "head.account": ("The account", "账户"),
@@ -40,17 +39,18 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "clusters.none": ("cluster/list does not answer ({reason})", "cluster/list 没有给出结果（{reason}）"),
     "clusters.listed": ("{number} by cluster/list: {names}", "cluster/list 列出 {number} 个：{names}"),
     "timing": (
-        "{path}: {calls} calls, {median} s each, {most} s at most; up to {size} kB",
+        "{path}: calls: {calls}; {median} s each, {most} s at most; up to {size} kB",
         "{path}：{calls} 次，通常 {median} 秒，最长 {most} 秒；最大 {size} kB"),
     "quota.none": ("no answer speaks of a quota", "应答中没有提到配额"),
     # -- a cluster
-    "head.cluster": ("Cluster {name} ({calls} calls)", "集群 {name}（{calls} 次调用）"),
+    "head.cluster": ("Cluster {name} (calls: {calls})", "集群 {name}（调用：{calls}）"),
     "jobs": ("{total} jobs in the list; pending {pending}, running {running}", "列表中有 {total} 个作业；排队 {pending}，运行 {running}"),
     "jobs.unknown": ("not known", "未知"),
     "one_page": (
         "The whole list is one page: each sync reads it, and nothing hangs on the other traits.",
         "整个列表只有一页：每次同步都读完它，其他特征无关紧要。"),
     "not_asked": ("It was not looked at.", "没有查看。"),
+    "could_not": ("It could not be read ({reason}); the cause is below.", "无法读取（{reason}）；原因见下。"),
     "column.trait": ("trait", "特征"),
     "column.found": ("found", "结果"),
     "column.evidence": ("evidence", "依据"),
@@ -95,6 +95,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "value.total_count.cluster": ("counts the whole list, always", "总是统计整个列表"),
     "value.total_count.none": ("not told, or wrong", "没有给出，或不正确"),
     "value.page_size": ("{value} jobs", "{value} 个作业"),
+    "value.depth.unknown": ("no limit was met", "没有遇到限制"),
+    "value.lag.unknown": ("none was seen", "没有见到"),
     "value.depth.unlimited": ("as deep as the list", "可到列表末尾"),
     "value.depth": ("{value} jobs", "{value} 个作业"),
     "value.zone.stamped": ("all times carry it", "所有时间都带时区"),
@@ -106,6 +108,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     # -- cost
     "head.cost": ("What it will cost", "开销"),
     "column.cluster": ("cluster", "集群"),
+    "column.interval": ("interval", "间隔"),
     "column.strategy": ("strategy", "策略"),
     "column.sync": ("calls a sync", "每次同步的调用"),
     "column.hour": ("calls an hour", "每小时调用"),

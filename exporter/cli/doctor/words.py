@@ -21,15 +21,12 @@ class Words:
 
     def joined(self, names: Iterable[str]) -> str:
         """Several names."""
-        return self("list_separator").join(names)
+        return ", ".join(names)
 
     def value(self, trait: str, value: str) -> str:
         """What a trait was found to be."""
-        keys = (
-            ("value.unknown",)
-            if value == "unknown"
-            else (f"value.{trait}.{value}", f"value.{trait}")
-        )
+        general = "value.unknown" if value == "unknown" else f"value.{trait}"
+        keys = (f"value.{trait}.{value}", general)
         return next((self(key, value=value) for key in keys if key in TEXTS), value)
 
     def help(self, reason: str) -> str:
