@@ -60,8 +60,9 @@ class Contact:
         with self._limit.at_most(most - min(CALLS_FOR_ORDER, most // 2)):
             refreshed = self._sync()
         self._one_sync = self._limit.made - before if refreshed else 0
-        with self._limit.at_most(most - (self._limit.made - before)):
-            self._find_order(synced=refreshed is not None)
+        if refreshed is None or not self._one_page:
+            with self._limit.at_most(most - (self._limit.made - before)):
+                self._find_order(synced=refreshed is not None)
 
     def look_again(self) -> None:
         """One more sync, if it can be had: what has changed meanwhile tells of zone and lag."""
@@ -73,7 +74,7 @@ class Contact:
         """What was found until now."""
         ledger, profile = self._replica.ledger, self._replica.profile
         progress = ledger.progress
-        one_page = progress.complete and ledger.size <= self._found.longest_page(filtered=False)
+        one_page = self._one_page
         return replace(
             self._found,
             profile=profile,
@@ -83,6 +84,12 @@ class Contact:
             active_known=self._one_sync > 0 and progress.active_known,
             jobs=read_jobs({key: each.jobs for key, each in ledger.totals().items()}),
         )
+
+    @property
+    def _one_page(self) -> bool:
+        ledger = self._replica.ledger
+        longest = self._found.longest_page(filtered=False)
+        return ledger.progress.complete and ledger.size <= longest
 
     # -- conversations -----------------------------------------------------------------------------
 

@@ -14,8 +14,6 @@ HOUR_SECONDS = 3600.0
 KEPT_FOR_HISTORY = 0.1
 """The part of what an account may spend that its syncs leave to the history at least."""
 SWEPT_STATUSES = ("pending", "running")
-BEING_TRIED = "being tried"
-"""The evidence of a trait whose proof was broken off."""
 
 Strategy = Literal["delta", "sweep", "scan"]
 KeysVerdict = Literal["accepted", "refused", "unknown"]
@@ -87,7 +85,7 @@ class ClusterFindings:
     @property
     def traits(self) -> dict[str, str]:
         """By name, what was found."""
-        return {name: self._value(name) for name in TRAITS}
+        return {name: getattr(self.profile, name).value for name in TRAITS}
 
     @property
     def active(self) -> dict[str, int | None]:
@@ -97,10 +95,6 @@ class ClusterFindings:
     def longest_page(self, *, filtered: bool) -> int:
         """The most jobs that an answer held, with a status asked for or without."""
         return max((a.jobs for a in self.asked if (a.status is not None) is filtered), default=0)
-
-    def _value(self, name: str) -> str:
-        trait = getattr(self.profile, name)
-        return UNKNOWN if trait.evidence == BEING_TRIED else str(trait.value)
 
     def _count(self, status: str) -> int | None:
         if self.active_known or self.one_page:

@@ -28,8 +28,9 @@ _USERS = ("admin", "usr-vceaHsJu", "zhangwei", "李娜", "wang.fang")
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "status_filter": {
-        "jobs_status": "filter=jobs_status",
-        "job_status": "filter=job_status",
+        # Known only where the other name, sent beside it, is refused.
+        "jobs_status": "filter=jobs_status,unknown_param=1100",
+        "job_status": "filter=job_status,unknown_param=1100",
         "both": "filter=either",
         "none": "filters=ignored",
     },
@@ -37,7 +38,8 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "change": "sort=any",
         "change_only": "sort=modified_time,unknown_sort_key=ignored",
         "submission": "sort=submitted_time,unknown_sort_key=ignored",
-        "default": "sort=none,unknown_sort_key=ignored,order=submitted_time",
+        # Where a sort key were ignored, the list would seem to be sorted by it.
+        "default": "sort=none,unknown_sort_key=1101,order=submitted_time",
         "none": "sort=none,unknown_sort_key=ignored,order=hpcjob_uuid",
     },
     "total_count": {

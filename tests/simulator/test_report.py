@@ -48,6 +48,7 @@ def test_a_report_is_served(tmp_path: Path) -> None:
     assert first.dialect == replace(
         DOCUMENTED,
         status_filter="job_status",
+        unknown_param="1100",
         sort_keys=frozenset({Order.SUBMITTED}),
         unknown_sort_key="ignored",
         total_count="whole",
@@ -67,11 +68,11 @@ def test_a_report_is_served(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("trait", "value", "changed"),
     [
-        ("status_filter", "jobs_status", {}),
+        ("status_filter", "jobs_status", {"unknown_param": "1100"}),
         ("status_filter", "both", {"status_filter": "either"}),
         ("status_filter", "none", {"filters": "ignored"}),
         ("order", "change", {}),
-        ("order", "default", UNSORTED),
+        ("order", "default", {"sort_keys": frozenset()}),
         ("order", "none", {**UNSORTED, "default_order": Order.UUID}),
         (
             "order",

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from exporter.config import Config, parse_config
 from exporter.daemon.doctor import Doctor
 from exporter.daemon.findings import Findings
 from exporter.ledger.spending import MemorySpendingLog
-from exporter.simulator import Account, Cloud, Dialect, fill
+from exporter.simulator import Account, Cloud, Dialect, JobRow, fill
 from tests.unit.manual_clock import ManualClock
 
 ACCOUNT = Account()
@@ -35,21 +35,31 @@ def config_of(cluster_ids: Sequence[str], **account: Any) -> Config:
 
 
 class Wire:
-    """A ``Transport`` to a cloud in this process; answers take a tenth of a second."""
+    """A ``Transport`` to a cloud in this process."""
 
     def __init__(self, cloud: Cloud, clock: ManualClock) -> None:
         self.cloud = cloud
         self.clock = clock
         self.server_ahead_seconds = 0.0
+        self.seconds = 0.1
+        """That each answer takes."""
+        self.dated = True
         self.headers: tuple[tuple[str, str], ...] = ()
+        self.between: Callable[[], None] = lambda: None
+        self.clusters: Callable[[], RawAnswer] | None = None
+        """What answers in place of the cloud's cluster/list."""
 
     def exchange(self, url: str) -> RawAnswer:
         """See ``Transport``."""
         parts = urlsplit(url)
+        if self.clusters is not None and parts.path == "/api/cluster/list":
+            return self.clusters()
+        self.between()
         server_at = self.clock.now + self.server_ahead_seconds
         answer = self.cloud.handle("GET", parts.path, parts.query, server_at)
-        self.clock.advance(0.1)
-        return RawAnswer(answer.status, answer.body, float(int(server_at)), 0.1, self.headers)
+        self.clock.advance(self.seconds)
+        date_at = float(int(server_at)) if self.dated else None
+        return RawAnswer(answer.status, answer.body, date_at, self.seconds, self.headers)
 
 
 class Surgery:
@@ -57,31 +67,60 @@ class Surgery:
 
     def __init__(self, *dialects: Dialect, jobs: int = 3000, active: int = 300) -> None:
         self.clock = ManualClock(NOW_AT)
-        self.cloud = Cloud([ACCOUNT])
-        self.wire = Wire(self.cloud, self.clock)
+        self.use(Cloud([ACCOUNT]))
         self.told: list[tuple[str, int, int]] = []
         for number, dialect in enumerate(dialects):
             hosted = self.cloud.add_cluster(f"ehpc-{number}", zone=ZONE, dialect=dialect)
             fill(hosted.jobs, jobs, active=min(jobs, active), now_at=NOW_AT, seed=number)
 
+    def use(self, cloud: Cloud) -> None:
+        """Look at another cloud."""
+        self.cloud = cloud
+        self.wire = Wire(cloud, self.clock)
+
+    def budget(self, allowed: int) -> AccountBudget:
+        """So many calls in an hour."""
+        return AccountBudget(
+            allowed=allowed, period_seconds=3600.0, clock=self.clock, log=MemorySpendingLog()
+        )
+
     def diagnose(
-        self, *cluster_ids: str, allowed: int = 1000, secret: str | None = None, seed: int = 0
+        self,
+        *cluster_ids: str,
+        budget: AccountBudget | None = None,
+        secret: str | None = None,
+        seed: int = 0,
     ) -> Findings:
         """By configuration, or, without any id, by cluster/list."""
         config = config_of(cluster_ids or ("ehpc-unnamed",))
         (account,) = config.accounts
-        budget = AccountBudget(
-            allowed=allowed, period_seconds=3600.0, clock=self.clock, log=MemorySpendingLog()
-        )
         keys = Credentials(account.access_key_id, secret or account.secret_access_key.reveal())
         doctor = Doctor(
             config=config,
             account=account,
             credentials=lambda: keys,
             transport=self.wire,
-            budget=budget,
+            budget=budget or self.budget(1000),
             clock=self.clock,
             rng=random.Random(seed),
             progressing=lambda *told: self.told.append(told),
         )
         return doctor.diagnose(config.clusters if cluster_ids else (), config.clusters[0])
+
+
+class SecretWords(Surgery):
+    """One cluster whose queues, users and messages nobody else shall see."""
+
+    words = ("secret-queue", "secret-user")
+
+    def __init__(self, dialect: Dialect) -> None:
+        super().__init__(dialect, jobs=0)
+        jobs = self.cloud.clusters["ehpc-0"].jobs
+        queue, user = self.words
+        rows = [
+            JobRow("finished", queue, user, 4, int(NOW_AT) - 9000 + n, None, int(NOW_AT) - 9000 + n)
+            for n in range(600)
+        ]
+        jobs.load(rows)
+        for number in range(30):
+            jobs.submit(NOW_AT - 300 + number, queue=queue, user=user)

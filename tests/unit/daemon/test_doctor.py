@@ -1,0 +1,315 @@
+"""A doctor before servers of every kind: it tells the truth about each, in few calls."""
+
+import argparse
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.api.shape import STATUSES
+from exporter.api.transport import RawAnswer
+from exporter.cli.doctor.report import report_of, report_text
+from exporter.cli.doctor.words import Words
+from exporter.daemon.differences import differences
+from exporter.daemon.doctor import MOST_CALLS
+from exporter.daemon.findings import ClusterFindings, Findings, cost_of, cost_of_all
+from exporter.errors import TransportError
+from exporter.profile import TRAITS
+from exporter.simulator import CONTENT_MARK, DOCUMENTED, Dialect, Order, draw_dialect
+from exporter.simulator import parse_dialect as spoken
+from exporter.simulator.command import add_arguments, build_simulation
+
+from .patients import ACCOUNT, NOW_AT, SecretWords, Surgery
+
+DRAWN = [draw_dialect(random.Random(seed)) for seed in range(20)]
+
+
+def keys(found: Findings) -> set[str]:
+    return {each.key for each in differences(found)}
+
+
+def truth(dialect: Dialect) -> dict[str, set[str]]:
+    """By trait, what may be said of a server: ``unknown`` only where nothing need have shown it."""
+    names = {"jobs_status": "jobs_status", "job_status": "job_status", "either": "both"}
+    filters = names[dialect.status_filter] if dialect.unknown_param != "ignored" else "both"
+    works = dialect.filters == "honoured" and not dialect.filter_after_cut
+    by_default = dialect.default_order in (Order.SUBMITTED, Order.JOB_ID)
+    order = "none"
+    if by_default and dialect.default_descending:  # so it seems to heed any key that it ignores
+        order = "submission" if dialect.unknown_sort_key == "ignored" else "default"
+    if Order.SUBMITTED in dialect.sort_keys:
+        order = "change" if Order.MODIFIED in dialect.sort_keys else "submission"
+    orders = {order}
+    if dialect.times == "mixed":
+        orders.add("none")  # their order does not show while the zone is not known
+    zone = "utc" if not dialect.zone_offset_seconds else "+08:00"
+    return {
+        "status_filter": {filters if works else "none"},
+        "order": orders,
+        "total_count": {"unknown", "filtered" if dialect.total_count == "filtered" else "cluster"},
+        "page_size": {str(dialect.page_cap)},
+        "depth": {"unknown"},  # no list here is so long
+        "zone": {"stamped"} if dialect.times == "z" else {"unknown", zone},
+        "lag": {"unknown"},  # nothing changes here
+    }
+
+
+def told_of(dialect: Dialect) -> dict[str, bool]:
+    """By difference, whether it is to be told."""
+    expected = truth(dialect)
+    return {
+        "no_filter": expected["status_filter"] == {"none"},
+        "filter_name": expected["status_filter"] == {"job_status"},
+        "short_pages": dialect.page_cap < 100,
+        "zones_mixed": dialect.times == "mixed",
+        "numbers_in_texts": dialect.numbers == "string",
+        "no_queue_name": dialect.queue_name != "present",
+        "unknown_fields": dialect.extra_fields,
+        "unknown_answer_fields": dialect.extra_fields,
+        "no_cluster_list": False,
+        "not_finished": False,
+        "clock_behind": False,
+    }
+
+
+@pytest.mark.parametrize("dialect", DRAWN, ids=range(20))
+def test_the_truth_about_twenty_servers(dialect: Dialect) -> None:
+    surgery = Surgery(dialect)
+    found = surgery.diagnose("ehpc-0")
+    (cluster,) = found.clusters
+    assert not found.failures
+    assert (found.keys, cluster.finished, cluster.total) == ("accepted", True, 3000)
+    assert found.calls == surgery.cloud.calls <= MOST_CALLS
+    for trait, may_be in truth(dialect).items():
+        assert cluster.traits[trait] in may_be, trait
+    told = keys(found)
+    assert ("order_submission" in told) == (cluster.traits["order"] in ("submission", "default"))
+    assert ("no_order" in told) == (cluster.traits["order"] == "none")
+    assert {key: key in told for key in told_of(dialect)} == told_of(dialect)
+    assert cluster.shape is not None
+    assert {"pending"} < cluster.shape.statuses < STATUSES
+    for words in (Words("en"), Words("zh")):
+        for trait in TRAITS:
+            evidence = getattr(cluster.profile, trait).evidence
+            assert words.evidence(evidence) or not evidence, evidence
+
+
+@pytest.mark.parametrize("dialect", DRAWN, ids=range(20))
+def test_the_report_is_a_server_that_does_the_same(dialect: Dialect, tmp_path: Path) -> None:
+    before = Surgery(dialect).diagnose("ehpc-0")
+    report = tmp_path / "report.json"
+    report.write_text(report_text(before), encoding="utf-8")
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    simulation = build_simulation(parser.parse_args([f"--profile={report}"]), NOW_AT)
+    again = Surgery()
+    again.use(simulation.cloud)
+    found = again.diagnose("ehpc-1")
+    (first,), (second,) = before.clusters, found.clusters
+    assert second.total == first.total
+    # What only a change can show is not shown by jobs that stand still.
+    by_change = {"lag"} if first.traits["zone"] == "stamped" else {"lag", "zone"}
+    for trait in set(TRAITS) - by_change:
+        if first.traits[trait] != "unknown":
+            assert second.traits[trait] == first.traits[trait]
+
+
+@pytest.mark.parametrize("dialect", DRAWN[:6], ids=range(6))
+def test_nothing_of_anybody_is_in_a_report(dialect: Dialect) -> None:
+    surgery = SecretWords(dialect)
+    text = report_text(surgery.diagnose("ehpc-0"))
+    for word in (*surgery.words, CONTENT_MARK, "jinan1a", "ehpc-0", ACCOUNT.access_key_id,
+                 ACCOUNT.secret_access_key, "hpcjob-", "example.com"):  # fmt: skip
+        assert word not in text
+
+
+def test_many_active_jobs_do_not_hide_the_order() -> None:
+    found = Surgery(DOCUMENTED, jobs=9000, active=6000).diagnose("ehpc-0")
+    (cluster,) = found.clusters
+    assert found.calls <= MOST_CALLS
+    assert (cluster.traits["status_filter"], cluster.traits["order"]) == ("both", "change")
+    assert cluster.finished
+
+
+@pytest.mark.parametrize("jobs", [0, 1, 99])
+def test_a_list_of_one_page_asks_for_no_more(jobs: int) -> None:
+    found = Surgery(DOCUMENTED, jobs=jobs, active=jobs).diagnose("ehpc-0")
+    (cluster,) = found.clusters
+    assert (cluster.one_page, cluster.finished, cluster.total) == (True, True, jobs)
+    assert sum(count or 0 for count in cluster.active.values()) == jobs
+    assert found.calls <= 4
+    assert cost_of(cluster, found.collection).calls_a_sync == 1
+    assert not keys(found) - {"zone_unknown"}
+
+
+def test_wrong_keys_are_told_once_in_one_call() -> None:
+    surgery = Surgery(DOCUMENTED, DOCUMENTED)
+    found = surgery.diagnose("ehpc-0", "ehpc-1", secret="wrong")
+    assert (found.keys, found.calls, surgery.cloud.calls) == ("refused", 1, 1)
+    assert [(each.reason, each.clusters) for each in found.failures] == [("authentication", ())]
+    assert "secret access key" in found.failures[0].advice
+    assert not differences(found)
+
+
+@pytest.mark.parametrize(("ahead", "key"), [(180.0, "clock_behind"), (-42.0, "clock_ahead")])
+def test_a_wrong_clock(ahead: float, key: str) -> None:
+    surgery = Surgery(DOCUMENTED)
+    surgery.wire.server_ahead_seconds = ahead
+    found = surgery.diagnose("ehpc-0")
+    assert found.clock_off_seconds == pytest.approx(-ahead, abs=1.0)
+    assert (found.keys, found.failures) == ("accepted", ())
+    assert key in keys(found)
+
+
+def test_no_date() -> None:
+    surgery = Surgery(DOCUMENTED)
+    surgery.wire.dated = False
+    found = surgery.diagnose("ehpc-0")
+    assert found.clock_off_seconds is None
+    assert "no_date" in keys(found)
+
+
+def test_the_account_may_have_fewer_calls_left() -> None:
+    surgery = Surgery(DOCUMENTED)
+    budget = surgery.budget(3)
+    found = surgery.diagnose("ehpc-0", budget=budget)
+    assert found.calls == surgery.cloud.calls == budget.used() <= found.most_calls == 3
+    assert not found.clusters[0].finished
+    assert not found.failures
+    assert "not_finished" in keys(found)
+    assert surgery.told[0] == ("", 0, 3)
+
+
+def test_none_left_is_a_failure() -> None:
+    surgery = Surgery(DOCUMENTED)
+    budget = surgery.budget(2)
+    for _ in range(2):
+        budget.admit("ehpc-0")
+    found = surgery.diagnose("ehpc-0", budget=budget)
+    assert [each.reason for each in found.failures] == ["budget"]
+    assert (found.calls, surgery.cloud.calls) == (0, 0)
+
+
+def test_each_of_many_clusters_is_looked_at_once_as_far_as_calls_reach() -> None:
+    surgery = Surgery(*[DOCUMENTED] * 30, jobs=300, active=30)
+    found = surgery.diagnose(*(f"ehpc-{number}" for number in range(30)))
+    calls = [each.calls for each in found.clusters]
+    assert sum(calls) + 1 == found.calls == surgery.cloud.calls == MOST_CALLS
+    assert calls == [1] * 24 + [0] * 6
+    assert len(differences(found)) == len(keys(found))
+    assert cost_of_all(found).history_hours is None
+
+
+def test_two_clusters_are_both_found_out() -> None:
+    surgery = Surgery(DOCUMENTED, spoken("console"), jobs=2000, active=60)
+    found = surgery.diagnose("ehpc-0", "ehpc-1")
+    assert [each.traits["order"] for each in found.clusters] == ["change", "submission"]
+    assert [each.finished for each in found.clusters] == [True, True]
+    cost = cost_of_all(found)
+    assert cost.history_hours is not None
+    assert [cost_of(each, found.collection).strategy for each in found.clusters] == [
+        "delta",
+        "sweep",
+    ]
+
+
+def test_a_cluster_that_is_not_there_leaves_the_others() -> None:
+    found = Surgery(DOCUMENTED).diagnose("ehpc-8", "ehpc-0", "ehpc-9")
+    assert [(each.reason, each.clusters) for each in found.failures] == [
+        ("not_found", ("ehpc-8", "ehpc-9"))
+    ]
+    assert [each.finished for each in found.clusters] == [False, True, False]
+    assert cost_of_all(found).history_hours is None
+
+
+def test_clusters_are_those_that_the_cloud_lists() -> None:
+    found = Surgery(DOCUMENTED, DOCUMENTED, jobs=50, active=5).diagnose()
+    assert [each.config.cluster_id for each in found.clusters] == ["ehpc-0", "ehpc-1"]
+    assert [each.listed is not None for each in found.clusters] == [True, True]
+
+
+def test_no_cluster_anywhere() -> None:
+    found = Surgery().diagnose()
+    assert [each.reason for each in found.failures] == ["no_cluster"]
+    assert found.keys == "accepted"
+
+
+def refused(code: int) -> RawAnswer:
+    body = json.dumps({"ret_code": code, "message": "missing owner usr-secret"}).encode()
+    return RawAnswer(200, body, NOW_AT, 0.1)
+
+
+def test_a_cloud_that_lists_no_clusters() -> None:
+    surgery = Surgery(DOCUMENTED)
+    surgery.wire.clusters = lambda: refused(1100)
+    found = surgery.diagnose("ehpc-0")
+    assert not found.failures
+    assert "no_cluster_list" in keys(found)
+    assert report_of(found)["cluster_list"]["failure"] == {"reason": "request", "ret_code": 1100}
+    assert "usr-secret" not in report_text(found)
+    alone = surgery.diagnose()
+    assert [each.reason for each in alone.failures] == ["request"]
+
+
+def test_an_endpoint_that_does_not_answer_is_asked_few_times() -> None:
+    surgery = Surgery(DOCUMENTED, DOCUMENTED)
+
+    def lost() -> RawAnswer:
+        raise TransportError("connection", "nobody there", retryable=True, advice="Look.")
+
+    surgery.wire.clusters = lost
+    found = surgery.diagnose("ehpc-0", "ehpc-1")
+    assert [each.reason for each in found.failures] == ["connection"]
+    assert (found.calls, found.keys) == (3, "unknown")
+
+
+def test_what_answers_say_of_quotas_and_how_long_they_take() -> None:
+    surgery = Surgery(DOCUMENTED, jobs=50)
+    surgery.wire.headers = (("x-ratelimit-remaining", "1873"),)
+    surgery.wire.seconds = 6.0
+    found = surgery.diagnose("ehpc-0")
+    assert found.quota_headers == (("x-ratelimit-remaining", "1873"),)
+    assert {each.path for each in found.timings} == {"/api/cluster/list", "/api/job/list"}
+    assert found.timings[0].median_seconds == 6.0
+    assert "slow" in keys(found)
+
+
+def test_a_change_meanwhile_proves_the_zone() -> None:
+    surgery = Surgery(spoken("zone=+08:00"), jobs=2000, active=60)
+    jobs = surgery.cloud.clusters["ehpc-0"].jobs
+
+    def happens() -> None:
+        jobs.submit(surgery.clock.now, queue="q", user="u")
+
+    surgery.wire.between = happens
+    (cluster,) = surgery.diagnose("ehpc-0").clusters
+    assert cluster.traits["zone"] == "+08:00"
+
+
+def test_what_is_odd_in_records_is_told() -> None:
+    surgery = Surgery(spoken("untidy"), jobs=50, active=5)
+    jobs = surgery.cloud.clusters["ehpc-0"].jobs
+    jobs.submit(NOW_AT - 10, queue="q", user="u", status="held")
+    found = surgery.diagnose("ehpc-0")
+    told = {each.key: each.parts for each in differences(found)}
+    assert told["unknown_statuses"] == {"names": "held"}
+    assert told["unknown_fields"] == {"names": "end_time, gpu_limit, 状态"}
+    assert "untidy_statuses" in told
+
+
+def test_jobs_of_a_report_add_up() -> None:
+    found = Surgery(spoken("console"), jobs=3000, active=300).diagnose("ehpc-0")
+    jobs: dict[str, Any] = report_of(found)["clusters"][0]["jobs"]
+    truth = Surgery(spoken("console"), jobs=3000, active=300).cloud.clusters["ehpc-0"].jobs
+    assert sum(jobs.values()) == 3000
+    for status in ("pending", "running"):
+        assert jobs[status] == truth.matching(status=status)
+
+
+def test_a_cluster_that_was_not_looked_at_has_no_findings() -> None:
+    found = Surgery(DOCUMENTED).diagnose("ehpc-0", secret="wrong")
+    (cluster,) = found.clusters
+    assert cluster == ClusterFindings(config=cluster.config)
+    assert report_of(found)["clusters"][0]["cost"] is None
