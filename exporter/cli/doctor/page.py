@@ -1,6 +1,7 @@
 """What a doctor has found, for people."""
 
-from typing import TextIO
+import io
+from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
@@ -24,14 +25,26 @@ from exporter.model import ListedCluster
 CLOCK_STEP_SECONDS = 1.5
 """A ``Date`` has whole seconds."""
 _WIDTH_OF_A_FILE = 100
+_PLAIN: dict[str, Any] = {"markup": False, "highlight": False}
 _HOUR_MINUTES = 60
 _GOOD = {"accepted": "green", "refused": "bold red", "unknown": "yellow"}
 
 
 def write_page(found: Findings, words: Words, stream: TextIO) -> None:
-    """Print all of it, and at the end what failed."""
-    width = None if stream.isatty() else _WIDTH_OF_A_FILE
-    page = _Page(found, words, Console(file=stream, width=width, markup=False, highlight=False))
+    """Print all of it but what failed."""
+    if not stream.isatty():
+        # In its encoding: where that has no lines, tables are drawn without.
+        encoding = stream.encoding or "utf-8"
+        whole = io.TextIOWrapper(io.BytesIO(), encoding, errors="replace", write_through=True)
+        _print(found, words, Console(file=whole, width=_WIDTH_OF_A_FILE, **_PLAIN))
+        whole.seek(0)
+        stream.writelines(f"{line.rstrip()}\n" for line in whole)
+        return
+    _print(found, words, Console(file=stream, **_PLAIN))
+
+
+def _print(found: Findings, words: Words, console: Console) -> None:
+    page = _Page(found, words, console)
     page.account()
     for cluster in found.clusters:
         page.cluster(cluster)

@@ -9,7 +9,8 @@ import pytest
 
 import exporter
 from exporter.collector import AccountQuota
-from exporter.config import Config, ServeOptions
+from exporter.config import AccountConfig, ClusterConfig, Config, ServeOptions
+from exporter.daemon.findings import Findings
 from exporter.errors import ExporterError
 from exporter.redaction import Redactor
 from exporter.snapshot import ClusterState
@@ -36,6 +37,8 @@ class FakeDaemon:
     served: list[tuple[Path, ServeOptions]] = field(default_factory=list)
     served_texts: list[str] = field(default_factory=list)
     collected: list[list[str]] = field(default_factory=list)
+    findings: Findings | None = None
+    diagnosed: list[tuple[Config, AccountConfig, ClusterConfig]] = field(default_factory=list)
 
     def serve(self, config_path: Path, options: ServeOptions, redactor: Redactor) -> int:
         assert isinstance(redactor, Redactor)
@@ -44,6 +47,22 @@ class FakeDaemon:
         if isinstance(self.serve_result, ExporterError):
             raise self.serve_result
         return self.serve_result
+
+    def diagnose(
+        self,
+        config: Config,
+        account: AccountConfig,
+        like: ClusterConfig,
+        progressing: Callable[[str, int, int], None],
+        redactor: Redactor,
+    ) -> Findings:
+        assert account.secret_access_key.reveal() not in redactor.clean(
+            account.secret_access_key.reveal()
+        )
+        self.diagnosed.append((config, account, like))
+        progressing("", 0, 25)
+        assert self.findings is not None
+        return self.findings
 
     def collect(
         self,
@@ -69,7 +88,7 @@ class FakeDaemon:
 @pytest.fixture
 def daemon(monkeypatch: pytest.MonkeyPatch) -> FakeDaemon:
     fake = FakeDaemon()
-    module: Any = SimpleNamespace(serve=fake.serve, collect=fake.collect)
+    module: Any = SimpleNamespace(serve=fake.serve, collect=fake.collect, diagnose=fake.diagnose)
     monkeypatch.setitem(sys.modules, "exporter.daemon", module)
     monkeypatch.setattr(exporter, "daemon", module, raising=False)
     monkeypatch.setattr("exporter.cli.entry.set_up_logging", lambda *_: None)
