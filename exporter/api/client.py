@@ -19,7 +19,7 @@ from exporter.api.payload import decode_clusters, decode_page, find_refusal
 from exporter.api.retry import Allowance, RetryPolicy
 from exporter.api.signature import signed_query
 from exporter.clock import Clock
-from exporter.errors import ApiError, ExporterError, HttpStatusError, RefusedError, Stopped
+from exporter.errors import ApiError, ExporterError, RefusedError, Stopped
 from exporter.model import (
     LEFT_OUT_REASONS,
     PAGE_LIMIT,
@@ -50,7 +50,7 @@ _MOST_SKEW_SECONDS = 120.0
 _MOST_NAMED = 100
 """So many records of one cluster that cannot be counted are named in the log."""
 
-_HTTP_OK, _HTTP_TOO_MANY_REQUESTS = 200, 429
+_HTTP_OK = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +211,7 @@ class AccountClient:
         try:
             if answer.status != _HTTP_OK:
                 refused = find_refusal(answer.body, http_status=answer.status, scrub=scrub)
-                raise refused or _http_error(answer.status)
+                raise refused or refusal.http_error(answer.status)
             read = question.decode(answer.body, server_time_at, scrub)
         except RefusedError as error:
             if error.ret_code == refusal.QUOTA_CODE:
@@ -401,19 +401,3 @@ def _clock_error(error: RefusedError, date_at: float | None, now_at: float) -> _
     )
     told.skew_seconds = skew_seconds
     return told
-
-
-def _http_error(status: int) -> HttpStatusError:
-    kind = status // 100
-    if status == _HTTP_TOO_MANY_REQUESTS:
-        reason, advice = "http_429", "Wait, or lengthen collection.interval."
-    elif kind == 4:
-        reason = "http_4xx"
-        advice = "Check that the account's endpoint is the API's address."
-    elif kind == 5:
-        reason = "http_5xx"
-        advice = "The cloud, or a gateway before it, is in trouble; it should pass by itself."
-    else:
-        reason, advice = "http_other", "Check that the account's endpoint is the API's address."
-    message = f"the server answered with HTTP status {status}"
-    return HttpStatusError(status, reason, message, retryable=reason == "http_5xx", advice=advice)

@@ -1,6 +1,8 @@
-"""What the API's error codes mean (API reference, section 4), and what helps. Pure, data only."""
+"""What the API's error codes mean (API reference, section 4), and HTTP's, and what helps. Pure."""
 
 from dataclasses import dataclass
+
+from exporter.errors import HttpStatusError
 
 REQUEST_CODE = 1100
 """The request is malformed; stands for a problem document, too, which has no code."""
@@ -82,3 +84,20 @@ REASONS = tuple(
     dict.fromkeys(kind.reason for kind in (*_BY_CODE.values(), *_BY_THOUSAND.values(), _OTHER))
 )
 """Every ``reason`` that there is."""
+
+
+def http_error(status: int) -> HttpStatusError:
+    """What an HTTP status other than 200 means."""
+    kind = status // 100
+    if status == 429:
+        reason, advice = "http_429", "Wait, or lengthen collection.interval."
+    elif kind == 4:
+        reason = "http_4xx"
+        advice = "Check that the account's endpoint is the API's address."
+    elif kind == 5:
+        reason = "http_5xx"
+        advice = "The cloud, or a gateway before it, is in trouble; it should pass by itself."
+    else:
+        reason, advice = "http_other", "Check that the account's endpoint is the API's address."
+    message = f"the server answered with HTTP status {status}"
+    return HttpStatusError(status, reason, message, retryable=reason == "http_5xx", advice=advice)

@@ -105,6 +105,8 @@ def test_the_walk(place: Path, require_tool: Callable[[str], str]) -> None:
     ]
     assert said.count("config.yaml is valid\n") == 2
     assert said.count("web.yml is valid\n") == 1
+    assert re.search(r"^ +keys +accepted$", said, re.MULTILINE)
+    assert "the history is complete after" in said
     assert "SECRETACCESSKEY" not in (place / "config.yaml").read_text()
     assert (place / "server.key").stat().st_mode & 0o077 == 0
     assert (place / "password").stat().st_mode & 0o077 == 0

@@ -1,7 +1,6 @@
 """The ``doctor`` command: whom to look at, what is printed, and the exit code."""
 
 import argparse
-import io
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -39,7 +38,6 @@ def doctor(namespace: argparse.Namespace, environ: Mapping[str, str], redactor: 
     config, account, like = patients(namespace, environ)
     redactor.learn([account.secret_access_key.reveal()])
     _check_writable(namespace.report)
-    _print_what_can_be_printed(sys.stdout, sys.stderr)
     with progress_on(sys.stdout, sys.stderr, words) as progressing:
         found = daemon.diagnose(config, account, like, progressing, redactor)
     write_page(found, words, sys.stdout)
@@ -143,13 +141,6 @@ def _check_writable(report: Path | None) -> None:
 
 def _wrong(message: str) -> None:
     raise ConfigError([ConfigProblem("", message)])
-
-
-def _print_what_can_be_printed(*streams: TextIO) -> None:
-    """Replace characters that the terminal does not have."""
-    for stream in streams:
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from exporter.daemon.findings import (
     ClusterFindings,
     Failure,
     Findings,
+    Timing,
     all_jobs,
     cost_of,
     cost_of_all,
@@ -41,16 +42,7 @@ def report_of(found: Findings) -> dict[str, Any]:
         "most_calls": found.most_calls,
         "keys": found.keys,
         "clock_off_seconds": None if off is None else round(off, 1),
-        "answers": [
-            {
-                "path": each.path,
-                "calls": each.calls,
-                "median_seconds": round(each.median_seconds, 3),
-                "most_seconds": round(each.most_seconds, 3),
-                "most_bytes": each.most_bytes,
-            }
-            for each in found.timings
-        ],
+        "answers": [_timing(each) for each in found.timings],
         "quota_headers": dict(found.quota_headers),
         "cluster_list": {
             "clusters": None if found.listed is None else len(found.listed),
@@ -71,6 +63,16 @@ def report_of(found: Findings) -> dict[str, Any]:
             {"clusters": [numbers[name] for name in each.clusters], **(_failure(each) or {})}
             for each in found.failures
         ],
+    }
+
+
+def _timing(timing: Timing) -> dict[str, Any]:
+    seconds = {"median_seconds": timing.median_seconds, "most_seconds": timing.most_seconds}
+    return {
+        "path": timing.path,
+        "calls": timing.calls,
+        **{name: round(value, 3) for name, value in seconds.items()},
+        "most_bytes": timing.most_bytes,
     }
 
 
