@@ -65,9 +65,13 @@ class Contact:
                 self._find_order(synced=refreshed is not None)
 
     def look_again(self) -> None:
-        """One more sync, if it can be had: what has changed meanwhile tells of zone and lag."""
-        if self._replica.profile.zone.value == UNKNOWN and 0 < self._one_sync <= self._limit.left:
-            with suppress(SyncError):  # the first one was good
+        """Find out what the calls did not reach for. Then one more sync, if it can be had: what has
+        changed meanwhile tells of zone and lag."""
+        with suppress(SyncError):  # the first look was good
+            if not self._one_page:
+                self._find_order(synced=self._one_sync > 0)
+            zone = self._replica.profile.zone.value
+            if zone == UNKNOWN and 0 < self._one_sync <= self._limit.left:
                 self._sync()
 
     def findings(self) -> ClusterFindings:

@@ -30,6 +30,8 @@ from exporter.model import ListedCluster
 from exporter.telemetry import Telemetry
 
 MOST_CALLS = 25
+ENOUGH_CALLS = 12
+"""So many mostly find out one cluster; where others wait, it gets no more at first."""
 _ABOUT_ONE_CALL = frozenset(
     {"request", "client", "denied", "not_found", "resource", "internal", "payload", "http_4xx"}
 )
@@ -154,13 +156,14 @@ class Doctor:
         return listed, None, self._shape_since(0)
 
     def _look_at_all(self, clusters: Sequence[ClusterConfig]) -> list[ClusterFindings]:
-        """One after the other, each with all calls but one for each that is to come; then once more
-        those of which that may tell something."""
+        """One after the other, with one call kept for each that is to come; then once more those of
+        which that may tell something."""
         found: list[ClusterFindings] = []
         contacts: list[Contact] = []
         for place, cluster in enumerate(clusters):
             to_come = len(clusters) - place - 1
             most = max(1, self._limit.left - to_come)
+            most = min(most, ENOUGH_CALLS) if to_come else most
             if self._in_vain or not self._limit.left:
                 found.append(ClusterFindings(config=cluster))
                 continue

@@ -99,10 +99,10 @@ class ClusterFindings:
     def _count(self, status: str) -> int | None:
         if self.active_known or self.one_page:
             return self.jobs.get(status, 0)
-        if self.traits["total_count"] == "filtered":
-            told = [a.told for a in self.asked if a.status == status and a.told is not None]
-            if told:
-                return told[-1]
+        told = [a.told for a in self.asked if a.status == status and a.told is not None]
+        of_filter = self.traits["status_filter"] != NONE and self.traits["total_count"] != "cluster"
+        if told and of_filter and told[-1] != self.total:
+            return told[-1]
         return self.listed.jobs.get(status) if self.listed else None
 
 
