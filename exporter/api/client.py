@@ -162,9 +162,14 @@ class AccountClient:
         """The job list of one cluster; ``timezone`` is that of times that carry none."""
         return ClusterJobs(self, Target(name, cluster_id, zone, timezone), self._policy)
 
-    def clusters(self, zone: str) -> "ClusterList":
-        """The list of the account's clusters."""
-        return ClusterList(self, Target("", "", zone, UTC), self._policy)
+    def list_clusters(self, zone: str) -> tuple[ListedCluster, ...]:
+        """The first of the account's clusters. Raises ApiError, or Stopped if the program stops."""
+
+        def decode(body: bytes, _: float, scrub: Scrub) -> tuple[ListedCluster, ...]:
+            return decode_clusters(body, scrub=scrub)
+
+        question = Question(CLUSTERS_PATH, {"limit": str(PAGE_LIMIT)}, decode)
+        return Caller(self, Target("", "", zone, UTC), self._policy).ask(question)
 
     def seal(self, *, after_refusal: bool = False) -> Seal:
         """What to sign the next call with. Raises ApiError if the keys cannot be had."""
@@ -260,7 +265,7 @@ class AccountClient:
             raise Stopped("the program is stopping") from error
 
 
-class _Caller:
+class Caller:
     """Asks about one target, with few retries. For one thread."""
 
     def __init__(self, client: AccountClient, target: Target, policy: RetryPolicy) -> None:
@@ -273,7 +278,8 @@ class _Caller:
         """Allow the retries of one sync anew."""
         self._allowance = Allowance.of(self._policy)
 
-    def _ask(self, question: Question[Answer]) -> Answer:
+    def ask(self, question: Question[Answer]) -> Answer:
+        """The answer. Raises ApiError, or Stopped if the program stops."""
         retry, mended = 0, False
         while True:
             seal = self._client.seal()
@@ -293,19 +299,7 @@ class _Caller:
                 return answer
 
 
-class ClusterList(_Caller):
-    """The list of an account's clusters."""
-
-    def list_clusters(self) -> tuple[ListedCluster, ...]:
-        """The first of them. Raises ApiError, or Stopped if the program stops."""
-
-        def decode(body: bytes, _: float, scrub: Scrub) -> tuple[ListedCluster, ...]:
-            return decode_clusters(body, scrub=scrub)
-
-        return self._ask(Question(CLUSTERS_PATH, {"limit": str(PAGE_LIMIT)}, decode))
-
-
-class ClusterJobs(_Caller):
+class ClusterJobs(Caller):
     """The remote list of one cluster: a ``JobLister``."""
 
     def __init__(self, client: AccountClient, target: Target, policy: RetryPolicy) -> None:
@@ -319,7 +313,7 @@ class ClusterJobs(_Caller):
         def decode(body: bytes, server_time_at: float, scrub: Scrub) -> Page:
             return decode_page(body, timezone=timezone, server_time_at=server_time_at, scrub=scrub)
 
-        page = self._ask(Question(PATH, _job_parameters(self._target, query), decode))
+        page = self.ask(Question(PATH, _job_parameters(self._target, query), decode))
         self._client.note_names_cut(self._target, page.names_cut)
         self._name(page.left_out)
         return page

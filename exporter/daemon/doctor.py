@@ -25,8 +25,8 @@ from exporter.daemon.findings import (
 from exporter.daemon.overhearing import CallLimit, Exchange, Overheard
 from exporter.errors import ApiError, HttpStatusError, RefusedError, SyncError
 from exporter.ledger.directory import StateDirectory
-from exporter.logs import Redactor
 from exporter.model import ListedCluster
+from exporter.redaction import Redactor
 from exporter.telemetry import Telemetry
 
 MOST_CALLS = 25
@@ -146,7 +146,7 @@ class Doctor:
         """The account's clusters, why they are not shown, and what the answer looks like."""
         self._tell("")
         try:
-            listed = self._client.clusters(zone).list_clusters()
+            listed = self._client.list_clusters(zone)
         except ApiError as error:
             failure = failure_of((), error)
             self._in_vain = error.reason not in _ABOUT_ONE_CALL

@@ -18,7 +18,8 @@ from exporter.cli.doctor.words import Words, language_of
 from exporter.config import AccountConfig, ClusterConfig, Config, load_config, parse_config
 from exporter.daemon.doctor import Progressing
 from exporter.errors import ConfigError, ConfigProblem
-from exporter.logs import Redactor, one_line
+from exporter.logs import one_line
+from exporter.redaction import Redactor
 
 KEY_ID, SECRET = "EHPC_ACCESS_KEY_ID", "EHPC_SECRET_ACCESS_KEY"
 _FLAGS = {
@@ -36,7 +37,7 @@ def doctor(namespace: argparse.Namespace, environ: Mapping[str, str], redactor: 
 
     words = Words(namespace.lang or language_of(environ))
     config, account, like = patients(namespace, environ)
-    redactor.learn([account.secret_access_key.reveal()])
+    redactor.learn([account.access_key_id, account.secret_access_key.reveal()])
     _check_writable(namespace.report)
     with progress_on(sys.stdout, sys.stderr, words) as progressing:
         found = daemon.diagnose(config, account, like, progressing, redactor)

@@ -236,6 +236,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "help.tls": (
         "Check the endpoint's certificate, and that this machine or ca_file trusts its issuer.",
         "检查端点的证书，以及本机或 ca_file 是否信任其颁发者。"),
+    "help.proxy": ("Check the proxy settings in the environment, and the proxy's login.", "检查环境变量中的代理设置以及代理的登录信息。"),
     "help.redirect": ("Set the endpoint to the API's own address.", "请把端点设为 API 自己的地址。"),
     "help.too_large": ("Check that the endpoint is the API's address.", "检查端点是不是 API 的地址。"),
     "help.http_4xx": ("Check that the endpoint is the API's address.", "检查端点是不是 API 的地址。"),
