@@ -32,11 +32,11 @@ class CallLimit:
     @contextmanager
     def at_most(self, calls: int) -> Iterator[None]:
         """Let no more than so many through meanwhile."""
-        self._until = self.made + calls
+        before, self._until = self._until, min(self._until, self.made + calls)
         try:
             yield
         finally:
-            self._until = self.most
+            self._until = before
 
     def admit(self, cluster_name: str) -> None:
         """See ``CallGate``."""
