@@ -314,3 +314,16 @@ def test_a_cluster_that_was_not_looked_at_has_no_findings() -> None:
     (cluster,) = found.clusters
     assert cluster == ClusterFindings(config=cluster.config)
     assert report_of(found)["clusters"][0]["cost"] is None
+<<<<<<< HEAD
+=======
+
+
+@pytest.mark.parametrize("server", ["window", "window-refused"])
+def test_an_order_that_could_not_be_proven_is_told_with_the_reason(server: str) -> None:
+    found = Surgery(spoken(server), jobs=12_000).diagnose("ehpc-0")
+    (cluster,) = found.clusters
+    assert not found.failures
+    if cluster.traits["order"] == "none":
+        assert "no_order" in keys(found)
+        assert Words("zh").evidence(cluster.profile.order.evidence)
+>>>>>>> 0911de80ce6e538df88dadee0c25495469faef12
