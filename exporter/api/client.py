@@ -162,11 +162,6 @@ class AccountClient:
         """The job list of one cluster; ``timezone`` is that of times that carry none."""
         return ClusterJobs(self, Target(name, cluster_id, zone, timezone), self._policy)
 
-<<<<<<< HEAD
-    def clusters(self, zone: str) -> "ClusterList":
-        """The list of the account's clusters."""
-        return ClusterList(self, Target("", "", zone, UTC), self._policy)
-=======
     def list_clusters(self, zone: str) -> tuple[ListedCluster, ...]:
         """The first of the account's clusters. Raises ApiError, or Stopped if the program stops."""
 
@@ -175,7 +170,6 @@ class AccountClient:
 
         question = Question(CLUSTERS_PATH, {"limit": str(PAGE_LIMIT)}, decode)
         return Caller(self, Target("", "", zone, UTC), self._policy).ask(question)
->>>>>>> 0911de80ce6e538df88dadee0c25495469faef12
 
     def seal(self, *, after_refusal: bool = False) -> Seal:
         """What to sign the next call with. Raises ApiError if the keys cannot be had."""
@@ -271,11 +265,7 @@ class AccountClient:
             raise Stopped("the program is stopping") from error
 
 
-<<<<<<< HEAD
-class _Caller:
-=======
 class Caller:
->>>>>>> 0911de80ce6e538df88dadee0c25495469faef12
     """Asks about one target, with few retries. For one thread."""
 
     def __init__(self, client: AccountClient, target: Target, policy: RetryPolicy) -> None:
@@ -288,12 +278,8 @@ class Caller:
         """Allow the retries of one sync anew."""
         self._allowance = Allowance.of(self._policy)
 
-<<<<<<< HEAD
-    def _ask(self, question: Question[Answer]) -> Answer:
-=======
     def ask(self, question: Question[Answer]) -> Answer:
         """The answer. Raises ApiError, or Stopped if the program stops."""
->>>>>>> 0911de80ce6e538df88dadee0c25495469faef12
         retry, mended = 0, False
         while True:
             seal = self._client.seal()
@@ -313,23 +299,7 @@ class Caller:
                 return answer
 
 
-<<<<<<< HEAD
-class ClusterList(_Caller):
-    """The list of an account's clusters."""
-
-    def list_clusters(self) -> tuple[ListedCluster, ...]:
-        """The first of them. Raises ApiError, or Stopped if the program stops."""
-
-        def decode(body: bytes, _: float, scrub: Scrub) -> tuple[ListedCluster, ...]:
-            return decode_clusters(body, scrub=scrub)
-
-        return self._ask(Question(CLUSTERS_PATH, {"limit": str(PAGE_LIMIT)}, decode))
-
-
-class ClusterJobs(_Caller):
-=======
 class ClusterJobs(Caller):
->>>>>>> 0911de80ce6e538df88dadee0c25495469faef12
     """The remote list of one cluster: a ``JobLister``."""
 
     def __init__(self, client: AccountClient, target: Target, policy: RetryPolicy) -> None:
@@ -343,11 +313,7 @@ class ClusterJobs(Caller):
         def decode(body: bytes, server_time_at: float, scrub: Scrub) -> Page:
             return decode_page(body, timezone=timezone, server_time_at=server_time_at, scrub=scrub)
 
-<<<<<<< HEAD
-        page = self._ask(Question(PATH, _job_parameters(self._target, query), decode))
-=======
         page = self.ask(Question(PATH, _job_parameters(self._target, query), decode))
->>>>>>> 0911de80ce6e538df88dadee0c25495469faef12
         self._client.note_names_cut(self._target, page.names_cut)
         self._name(page.left_out)
         return page

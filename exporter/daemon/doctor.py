@@ -146,11 +146,7 @@ class Doctor:
         """The account's clusters, why they are not shown, and what the answer looks like."""
         self._tell("")
         try:
-<<<<<<< HEAD
-            listed = self._client.clusters(zone).list_clusters()
-=======
             listed = self._client.list_clusters(zone)
->>>>>>> 0911de80ce6e538df88dadee0c25495469faef12
         except ApiError as error:
             failure = failure_of((), error)
             self._in_vain = error.reason not in _ABOUT_ONE_CALL

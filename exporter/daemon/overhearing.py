@@ -32,19 +32,11 @@ class CallLimit:
     @contextmanager
     def at_most(self, calls: int) -> Iterator[None]:
         """Let no more than so many through meanwhile."""
-<<<<<<< HEAD
-        self._until = self.made + calls
-        try:
-            yield
-        finally:
-            self._until = self.most
-=======
         before, self._until = self._until, min(self._until, self.made + calls)
         try:
             yield
         finally:
             self._until = before
->>>>>>> 0911de80ce6e538df88dadee0c25495469faef12
 
     def admit(self, cluster_name: str) -> None:
         """See ``CallGate``."""

@@ -37,11 +37,7 @@ def doctor(namespace: argparse.Namespace, environ: Mapping[str, str], redactor: 
 
     words = Words(namespace.lang or language_of(environ))
     config, account, like = patients(namespace, environ)
-<<<<<<< HEAD
-    redactor.learn([account.secret_access_key.reveal()])
-=======
     redactor.learn([account.access_key_id, account.secret_access_key.reveal()])
->>>>>>> 0911de80ce6e538df88dadee0c25495469faef12
     _check_writable(namespace.report)
     with progress_on(sys.stdout, sys.stderr, words) as progressing:
         found = daemon.diagnose(config, account, like, progressing, redactor)

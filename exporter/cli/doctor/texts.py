@@ -170,17 +170,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "do.order_change_only": ("Nothing; deleted jobs cost more calls to find.", "不必处理；只是查找被删除的作业要多用些调用。"),
     "differs.order_submission": ("The list is not sorted by last change, only by submission.", "列表不能按最近变更排序，只能按提交时间。"),
     "do.order_submission": ("Nothing; a sync asks for the active jobs each time. See the cost.", "不必处理；每次同步都要查询活动作业。见开销。"),
-<<<<<<< HEAD
-    "differs.no_order": ("The list cannot be had in any order that helps.", "列表没有任何可用的排序。"),
-    "do.no_order": (
-        "Lengthen interval and audit_interval if the cost is too high; ask the cloud's support about sort_key.",
-        "如果开销过大，请加长 interval 与 audit_interval；并向云的技术支持询问 sort_key。"),
-=======
     "differs.no_order": ("No order of the list could be proven; the evidence says why.", "无法证明列表有任何排序；原因见依据。"),
     "do.no_order": (
         "Nothing: the daemon tries again each hour. Lengthen interval and audit_interval if it costs too much; ask the cloud's support about sort_key.",
         "不必处理：守护进程每小时会再试。如果开销过大，请加长 interval 与 audit_interval；并向云的技术支持询问 sort_key。"),
->>>>>>> 0911de80ce6e538df88dadee0c25495469faef12
     "differs.order_unknown": ("No order could be proven yet.", "还不能证明任何排序。"),
     "do.order_unknown": ("Nothing: the daemon tries again. Or ask again when jobs have changed.", "不必处理：守护进程会再试。也可以等作业变化后再运行。"),
     "differs.total_of_cluster": (
@@ -243,10 +236,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "help.tls": (
         "Check the endpoint's certificate, and that this machine or ca_file trusts its issuer.",
         "检查端点的证书，以及本机或 ca_file 是否信任其颁发者。"),
-<<<<<<< HEAD
-=======
     "help.proxy": ("Check the proxy settings in the environment, and the proxy's login.", "检查环境变量中的代理设置以及代理的登录信息。"),
->>>>>>> 0911de80ce6e538df88dadee0c25495469faef12
     "help.redirect": ("Set the endpoint to the API's own address.", "请把端点设为 API 自己的地址。"),
     "help.too_large": ("Check that the endpoint is the API's address.", "检查端点是不是 API 的地址。"),
     "help.http_4xx": ("Check that the endpoint is the API's address.", "检查端点是不是 API 的地址。"),

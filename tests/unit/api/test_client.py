@@ -707,11 +707,7 @@ NESTED = {"app_cluster": {"cluster_id": "hpc-2", "cluster_status": " Active ", "
 def test_the_clusters_of_an_account() -> None:
     counted = {"cluster_id": "ehpc-1", "pending_job_count": "12", "running_job_count": ""}
     world = World([lost(), cluster_list(counted, NESTED, {"cluster_name": "without an id"})])
-<<<<<<< HEAD
-    assert world.client().clusters("jn1a").list_clusters() == (
-=======
     assert world.client().list_clusters("jn1a") == (
->>>>>>> 0911de80ce6e538df88dadee0c25495469faef12
         ListedCluster("ehpc-1", "", "", {"pending": 12}),
         ListedCluster("hpc-2", "7", "active", {}),
     )
@@ -737,17 +733,9 @@ def test_the_clusters_of_an_account() -> None:
 )
 def test_clusters_that_are_not_told(answer: RawAnswer, error: type[ApiError]) -> None:
     with pytest.raises(error):
-<<<<<<< HEAD
-        World([answer]).client().clusters("jn1a").list_clusters()
-=======
         World([answer]).client().list_clusters("jn1a")
->>>>>>> 0911de80ce6e538df88dadee0c25495469faef12
 
 
 def test_an_account_without_clusters() -> None:
     world = World([answered(cluster_set=None)])
-<<<<<<< HEAD
-    assert world.client().clusters("jn1a").list_clusters() == ()
-=======
     assert world.client().list_clusters("jn1a") == ()
->>>>>>> 0911de80ce6e538df88dadee0c25495469faef12

@@ -314,8 +314,6 @@ def test_a_cluster_that_was_not_looked_at_has_no_findings() -> None:
     (cluster,) = found.clusters
     assert cluster == ClusterFindings(config=cluster.config)
     assert report_of(found)["clusters"][0]["cost"] is None
-<<<<<<< HEAD
-=======
 
 
 @pytest.mark.parametrize("server", ["window", "window-refused"])
@@ -326,4 +324,3 @@ def test_an_order_that_could_not_be_proven_is_told_with_the_reason(server: str) 
     if cluster.traits["order"] == "none":
         assert "no_order" in keys(found)
         assert Words("zh").evidence(cluster.profile.order.evidence)
->>>>>>> 0911de80ce6e538df88dadee0c25495469faef12
