@@ -50,7 +50,10 @@ def _newest_at(sync: Sync, head: Placed) -> int | None:
 def _catch_up(sync: Sync, head: Placed) -> Asking[bool]:
     """Read from the head down to what is known; whether that was reached."""
     known_at = sync.progress.newest_at or 0
-    if sync.overlapping:
+    looked_at = sync.progress.last_success_at or 0
+    if looked_at > known_at + LATE_SECONDS + sync.lag_seconds:
+        known_at += 1  # whatever was stamped until then had come by the last look
+    elif sync.overlapping:
         known_at -= LATE_SECONDS
     most_pages = _most_pages(sync)
     pages, joined = 0, False

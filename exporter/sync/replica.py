@@ -95,6 +95,9 @@ class Replica:
         if sync.order is None or sync.profile.order.value != sync.progress.profile.order.value:
             sync.update(newest_at=None, frontier_at=None)  # which were of another order
         if self._zone_has_changed(sync):
+            if self.settings.zone_configured:
+                profile = msgspec.structs.replace(self._server.profile, zone=Trait())
+                self._server.profile = profile
             self._begin_anew(sync)
         try:
             refreshed = yield from self._refresh(sync)
