@@ -252,7 +252,7 @@ def test_nothing_may_do_more_than_it_must(example: str, render: Render) -> None:
 
 def test_the_user_is_the_images() -> None:
     dockerfile = (ROOT / "deploy/Dockerfile").read_text()
-    assert "USER 10046:10046\n" in dockerfile
+    assert "USER 10046:0\n" in dockerfile
     assert "runAsUser: 10046\n" in (CHART / "templates/_helpers.tpl").read_text()
 
 
