@@ -158,6 +158,10 @@ def test_every_value_has_a_schema() -> None:
         ("one-account", ["config.state.path=/x"], "additional properties 'state' not allowed"),
         ("one-account", ["config.collection.interval=5x"], "does not match pattern"),
         ("one-account", ["shards=0"], "/shards': minimum: got 0, want 1"),
+        ("one-account", ["config.accounts[0].secret_access_key=hush"],
+         "config.accounts[0].secret_access_key would be readable in a ConfigMap"),
+        ("one-account", ["shards=2", "persistence.existingClaim=x"], "each shard needs its own"),
+        ("one-account", ["ingress.enabled=true"], "ingress.hosts is empty"),
         ("one-account", ["prometheusRule.thresholds.wait=1"],
          'prometheusRule.thresholds: there is no "wait"; known are'),
     ],
@@ -208,15 +212,148 @@ def test_the_demonstration_watches_the_clusters_of_the_simulator(render: Render)
     known = {(profile.cluster_id, profile.zone) for profile in demo_profiles(4)}
     assert {(each.cluster_id, each.zone) for each in config.clusters} == known
     deployment = only(documents, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    (source,) = deployment["envFrom"]
+    secret = only(documents, "Secret", source["secretRef"]["name"])
+    assert set(secret["data"]) == {"EHPC_ACCESS_KEY_ID", "EHPC_SECRET_ACCESS_KEY"}
     simulate = parse_arguments(deployment["args"])
-    assert simulate.access_key_id == config.accounts[0].access_key_id
-    assert simulate.secret_access_key == config.accounts[0].secret_access_key.reveal()
+    assert simulate.access_key_id == "$(EHPC_ACCESS_KEY_ID)"
+    assert simulate.secret_access_key == "$(EHPC_SECRET_ACCESS_KEY)"
+    assert secret_files(documents) == {f"/run/secrets/ehpc/{key}" for key in secret["data"]}
     service = only(documents, "Service", "ehpc-ehpc-exporter-simulator")
     port = service["spec"]["ports"][0]["port"]
     assert config.accounts[0].endpoint == f"http://{service['metadata']['name']}:{port}"
     assert simulate.listen_address == f"0.0.0.0:{port}"
-    with pytest.raises(ValueError, match="not enough values"):
-        only(documents, "Secret")
+
+
+def secret_files(documents: list[Document]) -> set[str]:
+    """The files with keys that the configuration names."""
+    text = only(documents, "ConfigMap", "ehpc-ehpc-exporter")["data"]["config.yaml"]
+    return set(re.findall(r"key(?:_id)?_file: (\S+)", text))
+
+
+VALUES_OF_OTHERS = """\
+podSecurityContext: {runAsUser: null, runAsGroup: null, fsGroup: null, supplementalGroups: [7]}
+securityContext: {capabilities: {add: [CHOWN]}}
+livenessProbe: {periodSeconds: 60, tcpSocket: {port: metrics}}
+readinessProbe: {failureThreshold: 9}
+startupProbe: {failureThreshold: 60}
+persistence: {existingClaim: kept}
+secret: {env: [EHPC_ACCESS_KEY_ID]}
+ingress:
+  enabled: true
+  className: nginx
+  hosts: [ehpc.example.org]
+  tls: [{secretName: ehpc-tls, hosts: [ehpc.example.org]}]
+web: {routePrefix: /ehpc}
+extraManifests:
+  - {apiVersion: v1, kind: ConfigMap, metadata: {name: more}, data: {a: "{{ left alone }}"}}
+  - |
+    apiVersion: v1
+    kind: ConfigMap
+    metadata: {name: "{{ .Release.Name }}-text"}
+"""
+
+
+@pytest.fixture
+def others(render: Render, tmp_path: Path) -> list[Document]:
+    """What an operator with wishes of his own gets."""
+    path = tmp_path / "others.yaml"
+    path.write_text(VALUES_OF_OTHERS)
+    return render("one-account-values.yaml", f"--values={path}")
+
+
+def test_what_the_pod_may_do_is_settable(others: list[Document]) -> None:
+    for document in others:
+        if document["apiVersion"] != OPERATOR:
+            kubernetes_validate.validate(document, KUBERNETES, strict=True)
+    pod = only(others, "StatefulSet")["spec"]["template"]["spec"]
+    assert pod["securityContext"] == {
+        "runAsNonRoot": True,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+        "supplementalGroups": [7],
+    }
+    capabilities = pod["containers"][0]["securityContext"]["capabilities"]
+    assert capabilities == {"drop": ["ALL"], "add": ["CHOWN"]}
+
+
+def test_probes_are_settable(others: list[Document]) -> None:
+    exporter = container(others)
+    assert exporter["livenessProbe"]["tcpSocket"] == {"port": "metrics"}
+    assert "httpGet" not in exporter["livenessProbe"]
+    assert exporter["livenessProbe"]["periodSeconds"] == 60
+    assert exporter["readinessProbe"]["failureThreshold"] == 9
+    assert exporter["readinessProbe"]["httpGet"]["path"] == "/ehpc/-/ready"
+    assert exporter["startupProbe"]["httpGet"]["path"] == "/ehpc/-/healthy"
+
+
+def test_a_claim_that_is_there_is_used(others: list[Document]) -> None:
+    spec = only(others, "StatefulSet")["spec"]
+    assert "volumeClaimTemplates" not in spec
+    (state,) = (each for each in spec["template"]["spec"]["volumes"] if each["name"] == "state")
+    assert state["persistentVolumeClaim"] == {"claimName": "kept"}
+
+
+def test_a_way_in_from_outside(others: list[Document]) -> None:
+    spec = only(others, "Ingress")["spec"]
+    assert (spec["ingressClassName"], spec["tls"][0]["secretName"]) == ("nginx", "ehpc-tls")
+    (rule,) = spec["rules"]
+    (path,) = rule["http"]["paths"]
+    service = only(others, "Service")
+    assert (rule["host"], path["path"]) == ("ehpc.example.org", "/ehpc")
+    assert path["backend"]["service"]["name"] == service["metadata"]["name"]
+    assert path["backend"]["service"]["port"]["name"] == service["spec"]["ports"][0]["name"]
+
+
+def test_more_objects_can_belong_to_it(others: list[Document]) -> None:
+    assert only(others, "ConfigMap", "more")["data"] == {"a": "{{ left alone }}"}
+    assert only(others, "ConfigMap", "ehpc-text")
+
+
+def test_a_key_in_a_variable_restarts_the_pods_when_it_changes(
+    others: list[Document], render: Render
+) -> None:
+    annotations = only(others, "StatefulSet")["spec"]["template"]["metadata"]["annotations"]
+    assert re.fullmatch(r"[0-9a-f]{64}", annotations["checksum/secret"])
+    files = only(render("one-account-values.yaml"), "StatefulSet")["spec"]["template"]["metadata"]
+    assert "checksum/secret" not in files["annotations"]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_no_key_is_in_a_config_map(example: str, render: Render) -> None:
+    for document in render(example):
+        if document["kind"] == "ConfigMap":
+            assert not re.search(r"secret_access_key: (?!\$\{)", str(document["data"]))
+
+
+@pytest.mark.parametrize(("example", "scheme"), [("one-account", "http"), ("fleet", "https")])
+def test_helm_can_test_it(example: str, scheme: str, render: Render) -> None:
+    documents = render(f"{example}-values.yaml")
+    pod = only(documents, "Pod")
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    service = only(documents, "Service")
+    (address,) = pod["spec"]["containers"][0]["args"]
+    assert address == f"{scheme}://{service['metadata']['name']}:10046/-/ready"
+    assert not service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    (ingress,) = only(documents, "NetworkPolicy")["spec"]["ingress"]
+    assert "from" not in ingress or any(
+        each.get("podSelector", {}).get("matchLabels", {}).items()
+        <= pod["metadata"]["labels"].items()
+        for each in ingress["from"]
+        if "podSelector" in each
+    )
+
+
+def test_the_readme_of_the_chart_tells_every_value() -> None:
+    rows = re.findall(r"^\| (`[^|]*) \|", (CHART / "README.md").read_text(), re.MULTILINE)
+    told = [name for row in rows for name in re.findall(r"`([\w.]+)`", row)]
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert {name.split(".")[0] for name in told} == set(values)
+    for name in told:
+        found = values
+        for part in name.split("."):
+            assert part in found, name
+            found = found[part]
 
 
 def test_the_sharing_of_the_fleet(render: Render) -> None:
@@ -253,7 +390,8 @@ def test_nothing_may_do_more_than_it_must(example: str, render: Render) -> None:
 def test_the_user_is_the_images() -> None:
     dockerfile = (ROOT / "deploy/Dockerfile").read_text()
     assert "USER 10046:0\n" in dockerfile
-    assert "runAsUser: 10046\n" in (CHART / "templates/_helpers.tpl").read_text()
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert values["podSecurityContext"]["runAsUser"] == 10046
 
 
 def test_it_may_reach_the_endpoints_and_names_only(render: Render) -> None:
@@ -263,7 +401,7 @@ def test_it_may_reach_the_endpoints_and_names_only(render: Render) -> None:
     policy = only(render("one-account-values.yaml"), "NetworkPolicy")["spec"]
     (ingress,) = policy["ingress"]
     assert ingress["ports"] == [{"port": "metrics", "protocol": "TCP"}]
-    assert len(ingress["from"]) == 1
+    assert len(ingress["from"]) == 2
 
 
 def test_a_protected_exporter_is_asked_from_within(render: Render) -> None:
