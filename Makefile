@@ -15,7 +15,7 @@ PORT   ?= 10046
 CONFIG ?= config.yaml
 PYTEST_ARGS ?=
 
-.PHONY: help demo run test test-floor test-roots lint format bench schema docs dist clean
+.PHONY: help demo run test test-floor test-roots lint format bench schema docs lock dist clean
 
 help:
 	@sed -n '1,7s/^# //p' Makefile
@@ -77,6 +77,14 @@ schema: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m docs.generate_metrics > docs/metrics.md
+
+# What the image is made of, by hash: the newest versions that pyproject.toml allows.
+LOCK = $(BIN)/uv pip compile --quiet --no-config --python-version=3.12 --python-platform=linux \
+  --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --upgrade
+lock: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(LOCK) --output-file=deploy/requirements.txt pyproject.toml
+	echo hatchling | $(LOCK) --output-file=deploy/requirements-build.txt -
 
 # sdist, wheel, bill of materials and checksums of the last commit, proven reproducible
 dist: $(STAMP)

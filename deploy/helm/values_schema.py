@@ -69,6 +69,9 @@ def own_values() -> dict[str, Schema]:
         "service": closed(
             port={"type": "integer", "minimum": 1, "maximum": 65535}, annotations=LABELS
         ),
+        "ingress": closed(
+            enabled=SWITCH, className=TEXT, annotations=LABELS, hosts=TEXTS, tls=OBJECTS
+        ),
         "serviceAccount": closed(create=SWITCH, name=TEXT, annotations=LABELS),
         "persistence": closed(
             enabled=SWITCH,
@@ -76,6 +79,7 @@ def own_values() -> dict[str, Schema]:
             storageClass=TEXT,
             accessModes=TEXTS | {"minItems": 1},
             annotations=LABELS,
+            existingClaim=TEXT,
         ),
         "serviceMonitor": closed(
             enabled=SWITCH,
@@ -95,6 +99,12 @@ def own_values() -> dict[str, Schema]:
         "podDisruptionBudget": closed(
             enabled=SWITCH, maxUnavailable={"type": ["integer", "string"]}
         ),
+        "podSecurityContext": OBJECT,
+        "securityContext": OBJECT,
+        "livenessProbe": OBJECT,
+        "readinessProbe": OBJECT,
+        "startupProbe": OBJECT,
+        "extraManifests": {"type": "array", "items": {"type": ["object", "string"]}},
         "resources": OBJECT,
         "podAnnotations": LABELS,
         "podLabels": LABELS,

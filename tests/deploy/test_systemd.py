@@ -15,6 +15,8 @@ from tests.waiting import PATIENCE_SECONDS
 
 SYSTEMD = ROOT / "deploy/systemd"
 UNIT = SYSTEMD / "ehpc-exporter.service"
+DROP_IN = SYSTEMD / "tls.conf"
+RUN = SYSTEMD / "ehpc-exporter-run"
 PROGRAM = "/opt/ehpc-exporter/bin/ehpc-exporter"
 WORST_EXPOSURE = 2.0
 
@@ -63,8 +65,7 @@ def test_it_may_do_little(analyze: Callable[..., subprocess.CompletedProcess[str
 def test_the_drop_in_for_tls_fits(
     analyze: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
-    page = (ROOT / "docs/deployment.md").read_text()
-    (drop_in,) = re.findall(r"^```ini\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    drop_in = DROP_IN.read_text()
     unit = UNIT.read_text().replace(PROGRAM, sys.executable)
     done = analyze("verify", unit_text=unit.replace("[Service]\n", drop_in, 1))
     assert (done.stdout, done.stderr) == ("", "")
@@ -76,6 +77,38 @@ def test_the_drop_in_for_tls_fits(
     # Where systemd puts them, by systemd.exec(5).
     place = Path(f"/run/credentials/{UNIT.name}/web.yml")
     assert parse_arguments(["serve", arguments]).web_config_file == place
+
+
+def test_other_commands_run_as_the_service_does(tmp_path: Path) -> None:
+    for name, does in (
+        ("systemctl", f'test "$*" = "cat {UNIT.name}" && cat {UNIT} {DROP_IN}'),
+        ("systemd-run", 'printf "%s\\n" "$@"'),
+    ):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    told = subprocess.check_output(
+        [RUN, "collect", "--cluster=cfd"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, text=True
+    ).splitlines()
+    properties = [each.removeprefix("--property=") for each in told if each.startswith("--prop")]
+    settings = f"{UNIT.read_text()}{DROP_IN.read_text()}".splitlines()
+    assert set(properties) <= set(settings)
+    assert {each for each in settings if each.startswith("LoadCredential=")} <= set(properties)
+    keys = {each.partition("=")[0] for each in properties}
+    assert {"DynamicUser", "User", "StateDirectory", "StateDirectoryMode"} <= keys
+    program, *arguments = told[told.index(PROGRAM) :]
+    assert program == PROGRAM
+    read = parse_arguments(arguments)
+    assert str(read.config_file) == "/etc/ehpc-exporter/config.yaml"
+
+
+def test_what_is_to_be_pasted_swallows_nothing_and_leaves_nothing_behind() -> None:
+    """Neither reads the lines that are pasted after it, nor changes the shell that they go on in."""
+    for name in ("README.md", "docs/deployment.md"):
+        for block in re.findall(
+            r"^```sh\n(.*?)^```", (ROOT / name).read_text(), re.MULTILINE | re.DOTALL
+        ):
+            outside = re.sub(r"^\(\n.*?^\)\n", "", block, flags=re.MULTILINE | re.DOTALL)
+            assert not re.search(r"/dev/stdin|systemctl edit|^umask", outside, re.MULTILINE), block
 
 
 def test_its_command_line_is_understood() -> None:

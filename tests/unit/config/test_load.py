@@ -77,6 +77,25 @@ def test_defaults() -> None:
     assert config.labels.queue_limit == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        (None, "/var/lib/x"),
+        ("./state", "/var/lib/x"),
+        ("elsewhere", "/etc/ehpc/elsewhere"),
+        ("/data", "/data"),
+        (":memory:", None),
+    ],
+)
+def test_the_state_is_where_the_environment_says_unless_the_file_does(
+    path: str | None, place: str | None
+) -> None:
+    text = MINIMAL if path is None else f"{MINIMAL}state: {{path: '{path}'}}\n"
+    state = parse(text, STATE_DIRECTORY="/var/lib/x").state
+    assert state.path == (None if place is None else Path(place))
+    assert parse(MINIMAL, STATE_DIRECTORY="").state.path == Path("/etc/ehpc/state")
+
+
 def test_everything_can_be_said(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("HUSH\n")
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))

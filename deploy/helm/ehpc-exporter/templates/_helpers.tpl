@@ -43,7 +43,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{- define "ehpc.secret" -}}
+{{- if .Values.demo.enabled -}}
+{{ include "ehpc.fullname" . }}
+{{- else -}}
 {{ default (include "ehpc.fullname" .) .Values.secret.existing }}
+{{- end -}}
 {{- end }}
 
 {{- define "ehpc.scheme" -}}
@@ -56,8 +60,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.demo.enabled -}}
 {{- $account := dict
       "endpoint" (printf "http://%s-simulator:18080" (include "ehpc.fullname" .))
-      "access_key_id" "DEMOACCESSKEYID"
-      "secret_access_key" "demo-secret-access-key"
+      "access_key_id_file" "/run/secrets/ehpc/EHPC_ACCESS_KEY_ID"
+      "secret_access_key_file" "/run/secrets/ehpc/EHPC_SECRET_ACCESS_KEY"
       "quota" (dict "requests" 20000) -}}
 {{- $clusters := list
       (dict "name" "demo-1" "cluster_id" "ehpc-qmmvigwe" "zone" "jinan1a")
@@ -70,6 +74,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
       "collection" (dict "interval" "5s" "audit_interval" "1m") -}}
 {{- else if not $config.clusters -}}
 {{- fail "config.clusters is empty: name the clusters to watch, as values.yaml shows, or set demo.enabled=true for a pretend cloud" -}}
+{{- end -}}
+{{- range $number, $account := $config.accounts -}}
+{{- if not (regexMatch "^([$][{][A-Za-z_][A-Za-z0-9_]*[}])?$" (default "" $account.secret_access_key)) -}}
+{{- fail (printf "config.accounts[%d].secret_access_key would be readable in a ConfigMap: put it into secret.data, or into the Secret that secret.existing names, and write secret_access_key_file: /run/secrets/ehpc/KEY" $number) -}}
+{{- end -}}
 {{- end -}}
 {{- $_ := set $config "state" (dict "path" "/var/lib/ehpc-exporter") -}}
 {{- toJson $config -}}
@@ -86,34 +95,21 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $ports | uniq | sortAlpha | toJson -}}
 {{- end }}
 
-{{- define "ehpc.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 10046
-runAsGroup: 10046
-fsGroup: 10046
-fsGroupChangePolicy: OnRootMismatch
-seccompProfile:
-  type: RuntimeDefault
-{{- end }}
-
-{{- define "ehpc.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
-{{- end }}
-
-{{/* How the path is asked for. A kubelet that has no password asks from within. */}}
+{{/* How the path is asked for, and what the values say of it. A kubelet that has no password asks from
+within. */}}
 {{- define "ehpc.probe" -}}
 {{- $path := print (index . 0).Values.web.routePrefix (index . 1) -}}
+{{- $probe := index . 2 -}}
 {{- with index . 0 -}}
-{{- if .Values.web.existingSecret -}}
+{{- if or $probe.httpGet $probe.exec $probe.tcpSocket -}}
+{{- else if .Values.web.existingSecret -}}
 exec:
   command: [python3, /opt/ehpc-exporter/healthcheck.py, "{{ include "ehpc.scheme" . }}://127.0.0.1:10046{{ $path }}"]
-{{- else -}}
+{{ else -}}
 httpGet:
   path: {{ $path }}
   port: metrics
+{{ end -}}
 {{- end -}}
-{{- end -}}
+{{- toYaml $probe -}}
 {{- end }}
