@@ -15,8 +15,7 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal, TextIO
@@ -170,61 +169,3 @@ def _log_uncaught_of_thread(args: Any) -> None:
         exc_info=(args.exc_type, error, args.exc_traceback),
         extra={"thread_name": args.thread.name if args.thread else "?"},
     )
-
-
-@dataclass(slots=True)
-class _Failure:
-    spoken_at_seconds: float
-    since_seconds: float
-    spoken: bool = True
-    """Whether the present episode, from a success to a success, has had its line."""
-    silent: int = 0
-    """Failures since the last line."""
-    total: int = 1
-    """Failures of the present episode."""
-
-
-class RepeatGuard:
-    """Decides which failures are worth a line. Time is handed in; for one thread.
-
-    A subject (a cluster) fails in some way (a reason). The first failure has a line, then one an
-    hour with the number of those between. A subject that comes and goes has no line for each
-    coming and going: a failure that returns within the hour is told once it has lasted.
-    """
-
-    def __init__(self, quiet_seconds: float = 3600.0, settled_seconds: float = 300.0) -> None:
-        self._quiet_seconds = quiet_seconds
-        self._settled_seconds = settled_seconds
-        self._failures: dict[Hashable, dict[Hashable, _Failure]] = {}
-
-    def failed(self, subject: Hashable, reason: Hashable, now_seconds: float) -> int | None:
-        """None: keep silent. A number: log it, there were so many unlogged ones before it."""
-        known = self._failures.setdefault(subject, {})
-        failure = known.get(reason)
-        if failure is None:
-            known[reason] = _Failure(now_seconds, now_seconds)
-            return 0
-        if failure.total == 0:
-            failure.since_seconds = now_seconds
-        failure.total += 1
-        settled = now_seconds - failure.since_seconds >= self._settled_seconds
-        due = now_seconds - failure.spoken_at_seconds >= self._quiet_seconds
-        if not due and (failure.spoken or not settled):
-            failure.silent += 1
-            return None
-        repeated, failure.silent = failure.silent, 0
-        failure.spoken_at_seconds, failure.spoken = now_seconds, True
-        return repeated
-
-    def succeeded(self, subject: Hashable) -> int | None:
-        """None: keep silent. A number: log that it is back, after so many failures."""
-        known = self._failures.get(subject, {}).values()
-        spoken = any(failure.spoken for failure in known)
-        total = sum(failure.total for failure in known)
-        for failure in known:
-            failure.spoken, failure.total = False, 0
-        return total if spoken else None
-
-    def forget(self, subject: Hashable) -> None:
-        """The subject is no more."""
-        self._failures.pop(subject, None)

@@ -116,6 +116,8 @@ class ClusterState:
     """Of the last sync; None if it succeeded."""
     profile: Profile = field(default_factory=Profile)
     """What the server is known to do."""
+    history_obstacle: SyncFailure | None = None
+    """Why the history cannot be read to its end; None if nothing is known to be in the way."""
     strategy: str | None = None
     """``delta``, ``sweep``, ``scan``; None before the first good sync."""
     effective_interval_seconds: float = 0.0

@@ -18,10 +18,10 @@ from exporter.daemon.accounts import (
     publisher_of,
     sync_settings,
 )
+from exporter.daemon.cluster_log import ClusterLog
 from exporter.daemon.summary import Standing, standings
 from exporter.ledger.directory import StateDirectory
 from exporter.ledger.store import Ledger
-from exporter.logs import RepeatGuard
 from exporter.redaction import Redactor
 from exporter.snapshot import ClusterState, SnapshotBoard, dated
 from exporter.sync.poller import Poller, PollerParts
@@ -49,7 +49,6 @@ class Watch:
         self._config: Config | None = None
         self._accounts: dict[str, Account] = {}
         self._pollers: dict[str, Poller] = {}
-        self._guard = RepeatGuard()
 
     # -- what the web shows ------------------------------------------------------------------
 
@@ -93,7 +92,6 @@ class Watch:
         for name in gone:
             self.board.remove(name)
             self.telemetry.forget_cluster(name)
-            self._guard.forget(name)
         for name in set(self._accounts) - set(accounts):
             self.telemetry.forget_account(name)
         for name, account in self._accounts.items():
@@ -158,9 +156,8 @@ class Watch:
             if cluster.staleness_seconds is None
             else cluster.staleness_seconds,
             budget=account.budget,
-            publish=partial(self._publish, cluster),
+            publish=partial(self._publish, cluster, ClusterLog(cluster.interval_seconds)),
             telemetry=self.telemetry,
-            guard=self._guard,
             clock=clock,
             rng=random.Random(),  # noqa: S311 - which ranks an audit looks at is no secret
         )
@@ -178,8 +175,9 @@ class Watch:
             for account in self._accounts.values():
                 account.budget.declare(name, None)
 
-    def _publish(self, cluster: ClusterConfig, state: ClusterState) -> None:
-        before = self.board.current().get(cluster.name)
-        state = dated(state, before, instant(self.clock))
-        self.board.publish(replace(state, staleness_wanted_seconds=cluster.staleness_seconds))
+    def _publish(self, cluster: ClusterConfig, log: ClusterLog, state: ClusterState) -> None:
+        now, before = instant(self.clock), self.board.current().get(cluster.name)
+        state = replace(state, staleness_wanted_seconds=cluster.staleness_seconds)
+        self.board.publish(dated(state, before, now))
+        log.note(state, now.seconds)
         self.on_publish()

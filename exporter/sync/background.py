@@ -4,6 +4,7 @@ import logging
 
 from exporter.errors import ApiError, RefusedError, StateError, SyncError
 from exporter.model import Page
+from exporter.snapshot import SyncFailure
 from exporter.sync.asking import Ask, Asking, Finished, advance
 from exporter.sync.calling import Caller, PollerParts
 from exporter.sync.keeping import Keeping
@@ -25,10 +26,14 @@ class Background:
         self._caller = caller
         self._going_on: tuple[Replica, Asking[None], Ask] | None = None
         self._failures = 0
+        self.obstacle: SyncFailure | None = None
+        """Why the history cannot be read to its end; None if nothing is known to be in the way."""
 
     def work(self, until_at: float) -> bool:
         """Spend what calls are left, until a moment. Whether something was brought to its end."""
-        made_before = self._caller.made
+        replica, made_before = self._keeping.replica, self._caller.made
+        if replica is not None and replica.ledger.progress.complete:
+            self.obstacle = None
         while self._batch(until_at):
             pass
         worked = self._caller.made > made_before
@@ -96,4 +101,7 @@ class Background:
         if lasting or self._failures >= MOST_TRIES:
             self._going_on = None
             self._failures = 0
+        if error.reason == "depth" and self.obstacle is None:
+            now_at = self._parts.clock.now_at()
+            self.obstacle = SyncFailure(error.reason, str(error), error.advice, now_at)
         _LOG.debug("the history could not be read on", extra=self._parts.fields(cause=str(error)))

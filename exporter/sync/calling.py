@@ -1,7 +1,7 @@
 """The other end of the conversations: what a poller is made of, and sending what they ask, as the
 budget allows."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -34,18 +34,6 @@ class Calls(Protocol):
         ...
 
 
-class RepeatGuard(Protocol):
-    """Which failures are worth a line in the log."""
-
-    def failed(self, subject: Hashable, reason: Hashable, now_seconds: float) -> int | None:
-        """None: keep silent. A number: log it; so many before it were not logged."""
-        ...
-
-    def succeeded(self, subject: Hashable) -> int | None:
-        """None: keep silent. A number: log that it is well again after so many failures."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class PollerParts:
     """What a poller is made of."""
@@ -63,7 +51,6 @@ class PollerParts:
     budget: AccountBudget
     publish: Callable[[ClusterState], None]
     telemetry: Telemetry
-    guard: RepeatGuard
     clock: SystemClock
     """Of this poller alone: stopping it stops only this one."""
     rng: Random

@@ -340,6 +340,7 @@ class Sync:
             # Such a server refuses to look beyond its window, even if nothing is there.
             left = limit if total is None else max(1, total - offset)
             limit = min(limit, self.page_size if self.page_size > 1 else limit, left)
+        least = min(2, limit)  # pages overlap by a job: one alone shows nothing new
         if offset + limit > depth:
             from_end = listing.order is not None and listing.order.sort_key is not None
             ahead = max(0, (total or 0) - offset - limit)
@@ -347,7 +348,7 @@ class Sync:
                 mirrored, place = True, ahead
             else:
                 limit = int(max(0, depth - offset))
-        if not limit:
+        if limit < least:
             raise SyncError(
                 "depth",
                 f"the server shows no more than {self.profile.depth.value} jobs from"

@@ -3,6 +3,7 @@
 import logging
 import threading
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
@@ -15,7 +16,7 @@ from exporter.sync.background import Background
 from exporter.sync.calling import Caller, PollerParts
 from exporter.sync.keeping import Keeping
 from exporter.sync.replica import Refreshed, Replica
-from exporter.sync.schedule import Rarely, first_wait_seconds, next_due_at, retry_wait_seconds
+from exporter.sync.schedule import first_wait_seconds, next_due_at, retry_wait_seconds
 from exporter.sync.verify import check_calls_per_second
 
 __all__ = ["Poller", "PollerParts"]
@@ -25,10 +26,6 @@ _LOG = logging.getLogger(__name__)
 STUCK_SECONDS = 600.0
 """A poller that has not turned for so long beyond its time is not healthy."""
 COST_SMOOTHING = 0.2
-HISTORY_TOLD_SECONDS = 300.0
-"""How often the log says how far the history is."""
-CHANGE_TOLD_SECONDS = 1800.0
-"""How often it says that the way of syncing, or the interval, has changed, should they alternate."""
 
 
 class Poller:
@@ -47,9 +44,6 @@ class Poller:
         self._cost = 1.0
         self._failures = 0
         self._expected_turn_by = 0.0
-        self._history_told = Rarely(HISTORY_TOLD_SECONDS)
-        self._strategy_told = Rarely(CHANGE_TOLD_SECONDS)
-        self._stretch_told = Rarely(CHANGE_TOLD_SECONDS)
 
     # -- from other threads ------------------------------------------------------------------
 
@@ -121,7 +115,8 @@ class Poller:
             stretched_seconds=self._state.effective_interval_seconds,
         )
         try:
-            if self._background.work(due_at):
+            worked = self._background.work(due_at)
+            if worked or self._background.obstacle is not self._state.history_obstacle:
                 self._publish_background()
         except Stopped:
             raise
@@ -154,38 +149,17 @@ class Poller:
             parts.telemetry.corrected(self._name, kind, jobs)
         self._failures = 0
         parts.publish(self._state)
-        failures = parts.guard.succeeded(self._name)
-        if failures is not None:
-            _LOG.info(
-                "the cluster is synced again", extra=self._parts.fields(failed_syncs=failures)
-            )
 
     def _publish_success(
         self, refreshed: Refreshed, snapshot: ClusterSnapshot | None, started_at: float
     ) -> None:
-        before = self._state
-        if before.strategy != refreshed.strategy:
-            told = not before.strategy or self._strategy_told.permits(self._seconds())
-            _LOG.log(
-                logging.INFO if told else logging.DEBUG,
-                "how the cluster is synced has changed"
-                if before.strategy
-                else "the first sync is done",
-                extra=self._parts.fields(strategy=refreshed.strategy),
-            )
-        if snapshot is not None and snapshot.history_complete and self._history_told.forget():
-            _LOG.info(
-                "the history is complete", extra=self._parts.fields(known=snapshot.history_known)
-            )
-        self._state = replace(
-            before,
+        self._state = self._renewed(
             tried=True,
             up=True,
-            snapshot=snapshot or _of_the_past(before.snapshot),
+            snapshot=snapshot or _of_the_past(self._state.snapshot),
             last_success_at=started_at,
             failure=None,
             strategy=refreshed.strategy,
-            ledger_on_disk=self._keeping.on_disk,
         )
         self._note_interval()
 
@@ -197,22 +171,9 @@ class Poller:
         advice = getattr(error, "advice", "")
         self._failures += 1
         parts.telemetry.sync_failed(self._name, reason, took_seconds)
-        self._state = replace(
-            self._state,
-            tried=True,
-            up=False,
-            failure=SyncFailure(reason, str(error), advice, now_at),
-            ledger_on_disk=self._keeping.on_disk,
-        )
+        failure = SyncFailure(reason, str(error), advice, now_at)
+        self._state = self._renewed(tried=True, up=False, failure=failure)
         parts.publish(self._state)
-        unlogged = parts.guard.failed(self._name, reason, parts.clock.monotonic_seconds())
-        if unlogged is not None:
-            _LOG.warning(
-                "the cluster could not be synced",
-                extra=self._parts.fields(
-                    reason=reason, cause=str(error), advice=advice, unlogged_before=unlogged
-                ),
-            )
         wait_until_at = now_at + retry_wait_seconds(self._failures, parts.settings.interval_seconds)
         if isinstance(error, BudgetExhausted) and error.reason == "quota":
             wait_until_at = max(wait_until_at, error.until_at)
@@ -246,38 +207,29 @@ class Poller:
         parts = self._parts
         wanted = parts.settings.interval_seconds
         effective = max(wanted, parts.budget.effective_interval_seconds(self._name))
-        begins = self._state.effective_interval_seconds <= wanted * 1.1 < effective
-        if begins and self._stretch_told.permits(self._seconds()):
-            _LOG.warning(
-                "the interval is stretched: the account's share of calls does not allow more",
-                extra=self._parts.fields(
-                    interval_seconds=round(effective),
-                    calls_a_sync=round(self._cost, 1),
-                    advice="Lengthen collection.interval, raise quota.share, or give the cluster"
-                    " an account of its own."
-                    + (
-                        " Counts are withdrawn between two syncs: raise collection.staleness."
-                        if effective > parts.staleness_seconds
-                        else ""
-                    ),
-                ),
-            )
         self._state = replace(self._state, effective_interval_seconds=effective)
 
     def _publish_background(self) -> None:
         """Show how far the history is. Its jobs are shown by the sync that proves it complete."""
-        replica = self._keeping.replica
-        if self._state.snapshot is None or replica is None:
+        replica, shown = self._keeping.replica, self._state.snapshot
+        if replica is None:
             return
-        known, expected = replica.ledger.size, replica.ledger.progress.expected
-        shown = replace(self._state.snapshot, history_known=known, history_expected=expected)
-        self._state = replace(self._state, snapshot=shown)
+        if shown is not None:
+            known, expected = replica.ledger.size, replica.ledger.progress.expected
+            shown = replace(shown, history_known=known, history_expected=expected)
+        self._state = self._renewed(snapshot=shown)
         self._parts.publish(self._state)
-        complete = replica.ledger.progress.complete
-        if not complete and self._history_told.permits(self._seconds()):
-            _LOG.info(
-                "reading the history", extra=self._parts.fields(known=known, expected=expected)
-            )
+
+    def _renewed(self, **changes: Any) -> ClusterState:
+        """The state with what may have changed at any turn, and these changes."""
+        replica = self._keeping.replica
+        return replace(
+            self._state,
+            profile=self._state.profile if replica is None else replica.profile,
+            history_obstacle=self._background.obstacle,
+            ledger_on_disk=self._keeping.on_disk,
+            **changes,
+        )
 
     # -- what was kept ---------------------------------------------------------------------------
 
@@ -299,11 +251,11 @@ class Poller:
         """After a restart, what was true a moment ago is shown until the first sync."""
         parts = self._parts
         last_at = ledger.progress.synced_at
-        if last_at is None or parts.clock.now_at() - last_at > parts.staleness_seconds:
-            return
-        with ledger.transaction():
-            snapshot = parts.publisher.snapshot(ledger, last_at)
-        self._state = replace(self._state, snapshot=snapshot, last_success_at=last_at)
+        if last_at is not None and parts.clock.now_at() - last_at <= parts.staleness_seconds:
+            with ledger.transaction():
+                snapshot = parts.publisher.snapshot(ledger, last_at)
+            self._state = replace(self._state, snapshot=snapshot, last_success_at=last_at)
+        self._state = self._renewed()
         parts.publish(self._state)
 
     # -- small things ----------------------------------------------------------------------------
@@ -311,9 +263,6 @@ class Poller:
     def _turning(self, resting_seconds: float) -> None:
         """Say that the loop is alive, and will be silent for so long."""
         self._expected_turn_by = self._parts.clock.monotonic_seconds() + resting_seconds
-
-    def _seconds(self) -> float:
-        return self._parts.clock.monotonic_seconds()
 
 
 def _of_the_past(snapshot: ClusterSnapshot | None) -> ClusterSnapshot | None:

@@ -8,7 +8,7 @@ import msgspec
 from exporter.errors import RefusedError, SyncError
 from exporter.ledger.store import Ledger, Marks
 from exporter.model import PAGE_LIMIT, hidden
-from exporter.profile import UNKNOWN, Trait, TraitName
+from exporter.profile import UNKNOWN, Profile, Trait, TraitName
 from exporter.sync import by_change, by_scan, by_submission
 from exporter.sync.asking import Allowance, Asking, CollapseUnconfirmed, Contradiction, Purpose
 from exporter.sync.calibration import (
@@ -81,6 +81,11 @@ class Replica:
         self._refreshed = False
         self._marks: Marks | None = None
         self._pairs: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def profile(self) -> Profile:
+        """What is known of the server, also by syncs that failed."""
+        return self._server.profile
 
     # -- one sync --------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ sleeps.
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
@@ -147,7 +147,6 @@ class Followed:
                 budget=self._budget,
                 publish=self._publish,
                 telemetry=telemetry,
-                guard=self,
                 clock=self.clock,
                 rng=Random(self.seed),
             )
@@ -207,18 +206,9 @@ class Followed:
 
     # -- and of those that watch it -------------------------------------------------------------
 
-    def failed(self, subject: Hashable, reason: Hashable, now_seconds: float) -> int | None:
-        """See ``RepeatGuard``."""
-        del subject, now_seconds
-        self.failures.append(str(reason))
-        return None
-
-    def succeeded(self, subject: Hashable) -> int | None:
-        """See ``RepeatGuard``."""
-        del subject
-        return None
-
     def _publish(self, state: ClusterState) -> None:
+        if state.failure is not None:
+            self.failures.append(state.failure.reason)
         if not self.turns or self.turns[-1].published or state.snapshot is None:
             return
         if threading.current_thread() is threading.main_thread():

@@ -27,7 +27,6 @@ from exporter.collector import AccountQuota, BuildInfo, ReloadStatus, collect
 from exporter.daemon.watch import SYNC_REASONS
 from exporter.ledger.spending import MemorySpendingLog
 from exporter.ledger.store import open_ledger
-from exporter.logs import RepeatGuard
 from exporter.model import ClusterIdentity
 from exporter.simulator.command import add_arguments, build_simulation
 from exporter.simulator.simulation import Simulation
@@ -125,7 +124,6 @@ class Past:
                 budget=self.budget,
                 publish=self.board.publish,
                 telemetry=self.telemetry,
-                guard=RepeatGuard(),
                 clock=self.clock,  # type: ignore[arg-type]  # stops nobody
                 rng=self.rng,
             )

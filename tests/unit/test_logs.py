@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.logs import LineFormatter, RepeatGuard, is_journal, set_up_logging
+from exporter.logs import LineFormatter, is_journal, set_up_logging
 from exporter.redaction import Redactor
 
 SECRET = "sEcr3t/with+signs=="  # a fake
@@ -200,53 +200,3 @@ def test_a_wrong_line_costs_no_line_and_shows_nothing(capsys: pytest.CaptureFixt
     stream.close()
     logger.info(SECRET)
     assert capsys.readouterr().err == ""
-
-
-def test_the_first_failure_speaks_then_one_an_hour() -> None:
-    guard = RepeatGuard()
-    said = {now: guard.failed("cfd", "busy", now) for now in range(0, 3 * 3600 + 1, 60)}
-    assert {now: silent for now, silent in said.items() if silent is not None} == {
-        0: 0,
-        3600: 59,
-        7200: 59,
-        10800: 59,
-    }
-    assert guard.succeeded("cfd") == 181
-    assert guard.succeeded("cfd") is None
-
-
-def test_another_reason_or_cluster_speaks_for_itself() -> None:
-    guard = RepeatGuard()
-    assert guard.failed("cfd", "busy", 0) == 0
-    assert guard.failed("cfd", "timeout", 1) == 0
-    assert guard.failed("fea", "busy", 2) == 0
-    assert guard.failed("cfd", "busy", 3) is None
-    assert guard.succeeded("cfd") == 3
-    assert guard.succeeded("other") is None
-
-
-def test_coming_and_going_is_not_told_each_time() -> None:
-    guard = RepeatGuard()
-    assert guard.failed("cfd", "busy", 0) == 0
-    assert guard.succeeded("cfd") == 1
-    for now in range(60, 3600, 120):
-        assert guard.failed("cfd", "busy", now) is None
-        assert guard.succeeded("cfd") is None
-    assert guard.failed("cfd", "busy", 3600) == 30
-
-
-def test_a_failure_that_returns_and_lasts_is_told() -> None:
-    guard = RepeatGuard()
-    assert guard.failed("cfd", "busy", 0) == 0
-    assert guard.succeeded("cfd") == 1
-    said = [guard.failed("cfd", "busy", now) for now in range(600, 960, 60)]
-    assert said == [None, None, None, None, None, 5]
-    assert guard.failed("cfd", "busy", 960) is None
-    assert guard.succeeded("cfd") == 7
-
-
-def test_a_forgotten_cluster_begins_anew() -> None:
-    guard = RepeatGuard()
-    guard.failed("cfd", "busy", 0)
-    guard.forget("cfd")
-    assert guard.failed("cfd", "busy", 1) == 0

@@ -1,11 +1,12 @@
 """A poller with everything around it made up: a clock that sleeping moves, calls by script."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 from exporter.api.budget import AccountBudget
+from exporter.daemon.cluster_log import ClusterLog
 from exporter.errors import ApiError, TransportError
 from exporter.ledger.spending import MemorySpendingLog
 from exporter.ledger.store import Ledger, open_ledger
@@ -55,21 +56,6 @@ class CountingTelemetry:
         self.corrections[kind] += jobs
 
 
-class EveryFailure:
-    """Lets every failure into the log."""
-
-    def __init__(self) -> None:
-        self.failing = False
-
-    def failed(self, subject: Hashable, reason: Hashable, now_seconds: float) -> int | None:
-        self.failing = True
-        return 0
-
-    def succeeded(self, subject: Hashable) -> int | None:
-        was, self.failing = self.failing, False
-        return 1 if was else None
-
-
 class PolledCluster:
     """One cluster of the pretend cloud and its poller."""
 
@@ -101,6 +87,7 @@ class PolledCluster:
 
     def new_poller(self) -> Poller:
         """As after a restart."""
+        self.log = ClusterLog(self.settings.interval_seconds)
         return Poller(
             PollerParts(
                 identity=IDENTITY,
@@ -114,7 +101,6 @@ class PolledCluster:
                 budget=self.budget,
                 publish=self._publish,
                 telemetry=self.telemetry,  # type: ignore[arg-type]
-                guard=EveryFailure(),
                 clock=self.clock,  # type: ignore[arg-type]
                 rng=Random(1),
             )
@@ -177,4 +163,5 @@ class PolledCluster:
 
     def _publish(self, state: ClusterState) -> None:
         self.published.append(state)
+        self.log.note(state, self.clock.monotonic_seconds())
         self.board.publish(state)

@@ -1,0 +1,160 @@
+"""What the log says of one cluster, by what is published of it. Time is handed in.
+
+What goes on as before is not said at all, and what comes and goes not each time.
+"""
+
+import logging
+from collections.abc import Hashable
+
+from exporter.model import ClusterIdentity
+from exporter.profile import TRAITS, Profile
+from exporter.snapshot import ClusterState, SyncFailure
+
+_LOG = logging.getLogger(__name__)
+
+FAILURE_SECONDS = 3600.0
+"""How often a failure is told that goes on, or returns."""
+LASTING_SECONDS = 300.0
+"""One that returns within that hour is told once it has lasted so long."""
+CHANGE_SECONDS = 1800.0
+"""How often the same change is told, should it alternate."""
+HISTORY_SECONDS = 300.0
+"""How often it is told how far the history is."""
+STRETCHED = 1.1
+
+
+class ClusterLog:
+    """The lines about one cluster. For one thread."""
+
+    def __init__(self, interval_seconds: float) -> None:
+        """``interval_seconds`` is the interval that the configuration asks for."""
+        self._interval_seconds = interval_seconds
+        self._before: ClusterState | None = None
+        self._now_seconds = 0.0
+        self._told_seconds: dict[Hashable, float] = {}
+        """When what was last told; at most once in a while."""
+        self._profile: Profile | None = None
+        """As it was last seen; None before the first contact."""
+        self._failures = 0
+        """In a row."""
+        self._failing_since_seconds = 0.0
+        self._failure_told = False
+        self._untold = 0
+        """Failures since the last line about one."""
+
+    def note(self, state: ClusterState, now_seconds: float) -> None:
+        """Say what is new in a state that is being published."""
+        before = self._before or ClusterState(state.identity)
+        self._before, self._now_seconds = state, now_seconds
+        if state.failure is None:
+            self._succeeded(state)
+        elif state.failure is not before.failure:
+            self._failed(state.identity, state.failure)
+        self._tell_strategy(before, state)
+        self._tell_profile(state)
+        self._tell_interval(before, state)
+        self._tell_history(before, state)
+
+    def _failed(self, who: ClusterIdentity, failure: SyncFailure) -> None:
+        if not self._failures:
+            self._failing_since_seconds = self._now_seconds
+        self._failures += 1
+        what = ("failure", failure.reason)
+        lasting = self._now_seconds - self._failing_since_seconds >= LASTING_SECONDS
+        if lasting and not self._failure_told:
+            self._told_seconds.pop(what, None)
+        if self._may_tell(what, FAILURE_SECONDS):
+            _warn(who, "the cluster could not be synced", failure, unlogged_before=self._untold)
+            self._failure_told, self._untold = True, 0
+        else:
+            self._untold += 1
+
+    def _succeeded(self, state: ClusterState) -> None:
+        if self._failure_told:
+            failures = _fields(state.identity, failed_syncs=self._failures)
+            _LOG.info("the cluster is synced again", extra=failures)
+        self._failures, self._failure_told = 0, False
+
+    def _tell_strategy(self, before: ClusterState, state: ClusterState) -> None:
+        if state.strategy == before.strategy:
+            return
+        fields = _fields(state.identity, strategy=state.strategy)
+        if before.strategy is None:
+            _LOG.info("the first sync is done", extra=fields)
+        elif self._may_tell("strategy", CHANGE_SECONDS):
+            _LOG.info("how the cluster is synced has changed", extra=fields)
+
+    def _tell_profile(self, state: ClusterState) -> None:
+        before, known = self._profile, state.profile
+        if not state.tried or known in (before, Profile()):
+            return
+        self._profile = known
+        if before is None:
+            found = {name: getattr(known, name).value for name in TRAITS}
+            _LOG.info("the server's profile", extra=_fields(state.identity, **found))
+            return
+        for name in TRAITS:
+            old, new = getattr(before, name), getattr(known, name)
+            if old.value != new.value and self._may_tell((name, new.value), CHANGE_SECONDS):
+                _LOG.info(
+                    "a trait of the server's profile has changed",
+                    extra=_fields(
+                        state.identity,
+                        trait=name, old=old.value, new=new.value, evidence=new.evidence,
+                    ),
+                )  # fmt: skip
+
+    def _tell_interval(self, before: ClusterState, state: ClusterState) -> None:
+        limit_seconds = self._interval_seconds * STRETCHED
+        stretched = before.effective_interval_seconds <= limit_seconds
+        stretched = stretched and state.effective_interval_seconds > limit_seconds
+        if stretched and self._may_tell("interval", CHANGE_SECONDS):
+            advice = (
+                "Lengthen collection.interval, raise quota.share, or give the cluster an account of"
+                " its own."
+            )
+            if state.effective_interval_seconds > state.staleness_seconds:
+                advice += " Counts are withdrawn between two syncs: raise collection.staleness."
+            seconds = round(state.effective_interval_seconds)
+            _LOG.warning(
+                "the interval is stretched: the account's share of calls does not allow more",
+                extra=_fields(state.identity, interval_seconds=seconds, advice=advice),
+            )
+
+    def _tell_history(self, before: ClusterState, state: ClusterState) -> None:
+        obstacle, shown = state.history_obstacle, state.snapshot
+        if obstacle is not None:
+            new = obstacle is not before.history_obstacle
+            if new and self._may_tell(("history", obstacle.reason), FAILURE_SECONDS):
+                _warn(state.identity, "the history cannot be read to its end", obstacle)
+            return
+        if shown is None:
+            return
+        known = shown.history_known
+        if shown.history_complete:
+            if self._told_seconds.pop("history", None) is not None:
+                _LOG.info("the history is complete", extra=_fields(state.identity, known=known))
+            return
+        moves = before.snapshot is not None and before.snapshot.history_known != known
+        if moves and self._may_tell("history", HISTORY_SECONDS):
+            fields = _fields(state.identity, known=known, expected=shown.history_expected)
+            _LOG.info("reading the history", extra=fields)
+
+    def _may_tell(self, what: Hashable, every_seconds: float) -> bool:
+        """Whether it may be told now; then it counts as told."""
+        last_seconds = self._told_seconds.get(what)
+        if last_seconds is not None and self._now_seconds - last_seconds < every_seconds:
+            return False
+        self._told_seconds[what] = self._now_seconds
+        return True
+
+
+def _warn(who: ClusterIdentity, message: str, failure: SyncFailure, **more: object) -> None:
+    fields = _fields(
+        who, reason=failure.reason, cause=failure.message, advice=failure.advice, **more
+    )
+    _LOG.warning(message, extra=fields)
+
+
+def _fields(who: ClusterIdentity, **more: object) -> dict[str, object]:
+    return {"cluster": who.name, "account": who.account, **more}
