@@ -130,6 +130,11 @@ class ClusterState:
     """``snapshot.taken_at`` by the clock that nobody sets; None where that is not known."""
 
     @property
+    def zone_contradicted(self) -> bool:
+        """Whether times cannot be in the zone that the configuration says."""
+        return self.profile.zone.value == "contradicted"
+
+    @property
     def staleness_seconds(self) -> float:
         """How old counts may become and still be served."""
         if self.staleness_wanted_seconds is not None:

@@ -353,7 +353,7 @@ class Sync:
                 "depth",
                 f"the server shows no more than {self.profile.depth.value} jobs from"
                 " either end of the list",
-                advice="Jobs beyond that cannot be counted: the history stays incomplete.",
+                advice="Shorten collection.history to what lies within, or delete old jobs.",
             )
         query = JobListQuery(
             offset=place,

@@ -16,6 +16,7 @@ from exporter.web.look import BASE_STYLE, head, policy
 from exporter.web.manual import INDEX, RUNBOOKS
 from exporter.web.page_texts import Texts, duration, texts_for
 from exporter.web.summary import ClusterSummary, Counts, Health, count, summarize
+from exporter.web.trait_texts import TraitText, trait_text
 
 REFRESH_SECONDS = 15
 
@@ -23,6 +24,7 @@ _SIGNS = {
     Health.DOWN: "✖",
     Health.FAILING: "▲",
     Health.STARTING: "…",
+    Health.PARTIAL: "✔",
     Health.FILLING: "✔",
     Health.WELL: "✔",
 }
@@ -35,7 +37,7 @@ h2{font-size:1rem;margin:1.5rem 0 .5rem}
 .banner{margin:1rem 0;padding:.8rem 1rem;border:1px solid;border-left-width:.4rem;
 border-radius:.4rem;background:var(--card);font-size:1.25rem;font-weight:600}
 .banner a{font-size:1rem;font-weight:400}
-.well,.filling{color:var(--good)}.down{color:var(--bad)}.failing{color:var(--warn)}
+.well,.filling,.partial{color:var(--good)}.down{color:var(--bad)}.failing{color:var(--warn)}
 .starting{color:var(--soft)}
 table{width:100%}tbody th{min-width:8rem}tbody+tbody{border-top:1px solid var(--line)}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.big{font-weight:600}
@@ -86,6 +88,7 @@ class LandingPage:
             _banner(summaries, texts),
             "" if parts.reload().successful else _reload_failed(texts),
             _clusters(summaries, now, texts) if summaries else "",
+            _undocumented(summaries, texts),
             _accounts(parts.quotas(), texts),
             "</main>",
             f'<footer class="small soft">{_say(texts.refreshes, seconds=REFRESH_SECONDS)}</footer>',
@@ -218,18 +221,25 @@ def _history(state: ClusterState, texts: Texts) -> str:
 def _trouble(state: ClusterState, health: Health, now_at: float, texts: Texts) -> str:
     troubles = []
     if state.failure is not None:
-        troubles.append((health.value, _failure(state.failure, now_at, texts)))
+        ago = _say(texts.failed_ago, ago=duration(now_at - state.failure.at, texts))
+        troubles.append((health.value, _failure(ago, state.failure, texts)))
     if state.ledger_on_disk is False:
         link = _runbook("ehpcledgerinmemory", texts)
         troubles.append(("failing", f"{escape(texts.ledger_in_memory)} {link}"))
+    if state.zone_contradicted:
+        text = trait_text("zone", state.profile.zone.value)
+        words = escape(f"{text.what} {text.means} ({state.profile.zone.evidence})")
+        troubles.append(("failing", f'<span lang="en">{words}</span>'))
+    if state.history_obstacle is not None:
+        stuck = escape(texts.history_stuck)
+        troubles.append(("starting", _failure(stuck, state.history_obstacle, texts)))
     return "".join(
         f'<tr><td colspan="9"><div class="trouble {kind}">{words}</div></td></tr>'
         for kind, words in troubles
     )
 
 
-def _failure(failure: SyncFailure, now_at: float, texts: Texts) -> str:
-    ago = _say(texts.failed_ago, ago=duration(now_at - failure.at, texts))
+def _failure(begin: str, failure: SyncFailure, texts: Texts) -> str:
     advice = ""
     if failure.advice:
         advice = (
@@ -239,7 +249,36 @@ def _failure(failure: SyncFailure, now_at: float, texts: Texts) -> str:
     said = f'<span lang="en">{escape(failure.reason)}: {escape(failure.message)}</span>'
     known = re.fullmatch(r"[a-z0-9_]+", failure.reason)
     more = _runbook(f"term-{failure.reason}" if known else "reasons-of-failures", texts)
-    return f"{ago} {said}{advice} {more}"
+    return f"{begin} {said}{advice} {more}"
+
+
+def _undocumented(summaries: Sequence[ClusterSummary], texts: Texts) -> str:
+    """What servers do otherwise than documented; what several do, once."""
+    found: dict[TraitText, dict[str, list[str]]] = {}
+    for summary in summaries:
+        state = summary.state
+        for name, trait in state.profile.undocumented().items():
+            if name == "zone" and state.zone_contradicted:
+                continue  # that is the configuration's fault, and told of as such
+            by_evidence = found.setdefault(trait_text(name, trait.value), {})
+            by_evidence.setdefault(trait.evidence, []).append(state.identity.name)
+    if not found:
+        return ""
+    labels = (texts.difference, texts.meaning, texts.evidence)
+    heads = "".join(f'<th scope="col">{escape(label)}</th>' for label in labels)
+    rows = []
+    for text, by_evidence in found.items():
+        told = "<br>".join(
+            f'{escape(", ".join(names))}: <span class="soft">{escape(evidence)}</span>'
+            for evidence, names in by_evidence.items()
+        )
+        cells = zip(labels, (escape(text.what), escape(text.means), told), strict=True)
+        tds = (f'<td lang="en" data-label="{escape(label)}">{cell}</td>' for label, cell in cells)
+        rows.append(f"<tbody><tr>{''.join(tds)}</tr></tbody>")
+    return (
+        f"<h2>{escape(texts.undocumented)}</h2>"
+        f'<table class="small"><thead><tr>{heads}</tr></thead>{"".join(rows)}</table>'
+    )
 
 
 def _runbook(section: str, texts: Texts) -> str:

@@ -35,12 +35,17 @@ class Texts:
     history: str
     history_complete: str
     history_of: str
+    history_stuck: str
     none_waiting: str
     failed_ago: str
     next_step: str
     runbook: str
     ledger_in_memory: str
     budget_in_memory: str
+    undocumented: str
+    difference: str
+    meaning: str
+    evidence: str
     accounts: str
     account: str
     quota: str
@@ -64,6 +69,7 @@ ENGLISH = Texts(
     reload_failed="The last reload of the configuration failed; the one before is in use.",
     state={
         "well": "well",
+        "partial": "well, history incomplete",
         "filling": "well, reading the history",
         "starting": "first look under way",
         "failing": "failing, last counts shown",
@@ -83,12 +89,17 @@ ENGLISH = Texts(
     history="History",
     history_complete="complete",
     history_of="{known} of {expected}",
+    history_stuck="The history cannot be read to its end.",
     none_waiting="none waits",
     failed_ago="Failed {ago} ago.",
     next_step="Next step:",
     runbook="More about it",
     ledger_in_memory="The disk cannot be written: the ledger is kept in memory. Do not restart.",
     budget_in_memory="The disk cannot be written: calls are counted in memory. Do not restart.",
+    undocumented="What the server does otherwise than documented",
+    difference="Difference",
+    meaning="What it means",
+    evidence="Where, and how it shows",
     accounts="Calls of each account in the quota window",
     account="Account",
     quota="Quota",
@@ -111,6 +122,7 @@ CHINESE = Texts(
     reload_failed="上次重新加载配置失败，仍在使用之前的配置。",
     state={
         "well": "正常",
+        "partial": "正常，历史作业不完整",
         "filling": "正常，正在读取历史作业",
         "starting": "首次查询中",
         "failing": "同步失败，显示上次的计数",
@@ -128,12 +140,17 @@ CHINESE = Texts(
     history="历史作业",
     history_complete="完整",
     history_of="{known} / {expected}",
+    history_stuck="历史作业无法全部读取。",
     none_waiting="无等待",
     failed_ago="{ago}前失败。",
     next_step="下一步：",
     runbook="详细说明（英文）",
     ledger_in_memory="磁盘无法写入，账本暂存于内存中，请勿重启。",
     budget_in_memory="磁盘无法写入，调用次数仅在内存中计数，请勿重启。",
+    undocumented="服务器与文档不一致之处（英文）",
+    difference="不一致",
+    meaning="影响",
+    evidence="集群与依据",
     accounts="各账户在配额周期内的调用次数",
     account="账户",
     quota="配额",

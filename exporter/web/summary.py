@@ -16,6 +16,8 @@ class Health(Enum):
     FAILING = "failing"
     """The last sync failed; the counts before are still shown."""
     STARTING = "starting"
+    PARTIAL = "partial"
+    """Well, and the history cannot be read to its end."""
     FILLING = "filling"
     """Well, and the history is on its way."""
     WELL = "well"
@@ -48,8 +50,9 @@ class ClusterSummary:
 
     @property
     def needs_attention(self) -> bool:
-        """Whether somebody should have a look: at the cluster, or at the disk of its ledger."""
-        return self.health.needs_attention or self.state.ledger_on_disk is False
+        """Whether somebody should have a look: at the cluster, the disk of its ledger, its zone."""
+        wrong = self.state.ledger_on_disk is False or self.state.zone_contradicted
+        return self.health.needs_attention or wrong
 
 
 def summarize(
@@ -93,4 +96,6 @@ def _health(state: ClusterState, *, withdrawn: bool) -> Health:
         return Health.DOWN
     if not state.up:
         return Health.FAILING
-    return Health.WELL if state.snapshot.history_complete else Health.FILLING
+    if state.snapshot.history_complete:
+        return Health.WELL
+    return Health.FILLING if state.history_obstacle is None else Health.PARTIAL

@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from exporter.profile import Trait
 from exporter.snapshot import ClusterState, SyncFailure
 from exporter.web.manual import PAGES
 from exporter.web.manual import PICTURES as SHOWN
 from tests.e2e.browser import Browser, browsing
 from tests.e2e.web_serving import serving
-from tests.unit.board_states import good_state, hostile_state, new_state, snapshot
+from tests.unit.board_states import AS_DOCUMENTED, good_state, hostile_state, new_state, snapshot
 
 PICTURES = os.environ.get("PICTURES", "")
 """A directory where pictures of the page are wanted; ``docs/images`` has some of them."""
@@ -31,9 +33,27 @@ def states() -> list[ClusterState]:
         "The cloud or the way to it is slow; it is tried again. If it lasts, check the proxy.",
         now_at - 25,
     )  # fmt: skip
+    odd = msgspec.structs.replace(
+        AS_DOCUMENTED,
+        status_filter=Trait("job_status", "a request with jobs_status is refused; with job_status"
+                            " it shows 12 jobs that are pending, and no others"),
+        order=Trait("submission", "pages from here and there are sorted by submitted_at"),
+        depth=Trait("10000", "of 1000000 jobs, it shows 10000"),
+        zone=Trait("+08:00", "then the newest of them is 3 s old"),
+    )  # fmt: skip
+    withheld = SyncFailure(
+        "depth", "the server shows no more than 10000 jobs from either end of the list",
+        "Shorten collection.history to what lies within, or delete old jobs.", now_at,
+    )  # fmt: skip
     return [
-        good_state("cfd", now_at - 8),
-        dataclasses.replace(good_state("仿真集群"), snapshot=history, last_success_at=now_at),
+        dataclasses.replace(
+            good_state("cfd", now_at - 8),
+            profile=msgspec.structs.replace(AS_DOCUMENTED, zone=odd.zone),
+        ),
+        dataclasses.replace(
+            good_state("仿真集群"), snapshot=history, last_success_at=now_at, profile=odd,
+            history_obstacle=withheld,
+        ),
         dataclasses.replace(good_state("materials", now_at - 90), up=False, failure=timeout),
         dataclasses.replace(new_state("genomics"), failure=dataclasses.replace(
             timeout, reason="authentication", message="refused: the signature does not match",
@@ -128,7 +148,10 @@ def picture(browser: Browser, name: str, *, width: int, dark: bool) -> None:
 
 def test_hostile_names_do_nothing(require_tool: Callable[[str], str], tmp_path: Path) -> None:
     program = require_tool("chromium")
-    with serving(hostile_state()) as world, browsing(program, tmp_path) as browser:
+    with (
+        serving(hostile_state(), staleness_seconds=300) as world,
+        browsing(program, tmp_path) as browser,
+    ):
         browser.open(f"http://127.0.0.1:{world.port}/")
         assert browser.evaluate("document.scripts.length") == 0
         assert "<script>alert(1)</script>" in browser.evaluate("document.body.innerText")

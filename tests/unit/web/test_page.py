@@ -6,18 +6,29 @@ import hashlib
 import re
 from html.parser import HTMLParser
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.clock import Instant
 from exporter.collector import AccountQuota, ReloadStatus
+from exporter.profile import Trait, TraitName
 from exporter.snapshot import ClusterState, SnapshotBoard, SyncFailure
 from exporter.web.manual import Manual
 from exporter.web.page import LandingPage, PageParts
 from exporter.web.page_texts import CHINESE, ENGLISH, duration, texts_for
 from exporter.web.summary import Counts, Health, count, summarize
-from tests.unit.board_states import HOSTILE, NOON_AT, good_state, hostile_state, new_state, snapshot
+from exporter.web.trait_texts import trait_text
+from tests.unit.board_states import (
+    AS_DOCUMENTED,
+    HOSTILE,
+    NOON_AT,
+    good_state,
+    hostile_state,
+    new_state,
+    snapshot,
+)
 from tests.unit.manual_clock import ManualClock
 
 FAILED = SyncFailure("timeout", "no answer in 10 s", "see whether the cloud is up", NOON_AT + 30)
@@ -132,7 +143,7 @@ def test_an_account_whose_calls_cannot_be_written_down(language: str) -> None:
         render(quotas=(AccountQuota("a", 1000, 870, kept),), language=language)
         for kept in (True, False, None)
     )
-    link = {"href": "/docs/operations#ehpcbudgetinmemory", "hreflang": "en"}
+    link = {"href": "./docs/operations#ehpcbudgetinmemory", "hreflang": "en"}
     assert ("a", link) in not_.tags
     assert ("a", link) not in on_disk.tags + by_choice.tags
     assert Manual("1").leaf("operations").body.count(b' id="ehpcbudgetinmemory"') == 1
@@ -164,6 +175,71 @@ def test_progress_of_the_history() -> None:
     page = render(dataclasses.replace(good_state(), snapshot=unknown))
     assert "250,000" in page.text
     assert not [tag for tag, _ in page.tags if tag == "progress"]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_why_a_history_is_not_complete(language: str) -> None:
+    obstacle = SyncFailure("depth", "no more than 10000 jobs", "They cannot be counted.", NOON_AT)
+    part = dataclasses.replace(snapshot(), history_complete=False)
+    stuck = dataclasses.replace(good_state(), snapshot=part, history_obstacle=obstacle)
+    page = render(stuck, language=language)
+    assert "depth: no more than 10000 jobs" in page.text
+    assert "They cannot be counted." in page.text
+    assert ("a", {"href": "./docs/operations#term-depth", "hreflang": "en"}) in page.tags
+    assert Manual("1").leaf("operations").body.count(b' id="term-depth"') == 1
+    if language == "en":
+        assert "✔ well, history incomplete" in page.text
+        assert "All is well" in page.text
+
+
+def serves(name: str = "cfd", **traits: Trait) -> ClusterState:
+    profile = msgspec.structs.replace(AS_DOCUMENTED, **traits)
+    return dataclasses.replace(good_state(name), profile=profile)
+
+
+class TestTheServer:
+    def test_nothing_is_said_of_one_that_is_as_documented(self) -> None:
+        page = render(good_state(), new_state(), serves(lag=Trait("0", "never")))
+        assert "documented" not in page.text
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("status_filter", "job_status"), ("status_filter", "none"), ("status_filter", "unknown"),
+            ("order", "change_only"), ("order", "submission"), ("order", "default"),
+            ("order", "none"), ("order", "unknown"), ("total_count", "cluster"),
+            ("total_count", "none"), ("total_count", "unknown"), ("page_size", "50"),
+            ("page_size", "unknown"), ("depth", "10000"), ("depth", "unknown"), ("zone", "+08:00"),
+            ("zone", "unknown"), ("lag", "20"),
+        ],
+    )  # fmt: skip
+    def test_what_is_otherwise_is_told_with_its_evidence_and_what_it_means(
+        self, name: TraitName, value: str
+    ) -> None:
+        page = render(serves(**{name: Trait(value, "a page <showed> it")}))
+        text = trait_text(name, value)
+        assert "{" not in text.what + text.means
+        assert value[-1].isalpha() or value in text.what
+        assert f"{text.what} {text.means} cfd: a page <showed> it" in page.text
+        assert "✔ All is well" in page.text
+
+    def test_what_several_do_is_told_once(self) -> None:
+        half = Trait("50", "the longest page yet seen")
+        page = render(serves("a", page_size=half), serves("b", page_size=half), good_state("c"))
+        assert page.text.count("50 jobs at most") == 1
+        assert "a, b: the longest page yet seen" in page.text
+        other = Trait("50", "another reason")
+        page = render(serves("a", page_size=half), serves("b", page_size=other))
+        assert page.text.count("50 jobs at most") == 1
+        assert "a: the longest page yet seen b: another reason" in page.text
+
+    def test_a_zone_that_the_configuration_has_wrong_needs_attention(self) -> None:
+        page = render(
+            serves(zone=Trait("contradicted", "jobs change +08:00 off it")), good_state("b")
+        )
+        assert "▲ 1 of 2 clusters need attention" in page.text
+        assert "timezone: auto" in page.text
+        assert page.text.count("jobs change +08:00 off it") == 1
 
 
 def test_a_failed_reload_is_told() -> None:
@@ -212,7 +288,7 @@ def test_hostile_names_stay_text(language: str) -> None:
     page = render(hostile_state(), language=language, quotas=(AccountQuota(HOSTILE, 0, 0),))
     harmless = render(
         dataclasses.replace(
-            good_state(), up=False, failure=FAILED,
+            serves(order=Trait("none", "seen")), up=False, failure=FAILED,
             snapshot=dataclasses.replace(snapshot(), history_complete=False, history_expected=None),
         ),
         language=language,
@@ -272,9 +348,10 @@ def test_health() -> None:
         "d": failing("d"),
         "e": new_state("e"),
         "f": good_state("f", taken_at=NOON_AT - 301),
+        "g": dataclasses.replace(good_state("g"), snapshot=filling, history_obstacle=FAILED),
     }
     summaries = summarize(states, lambda _, snapshot: count(snapshot), Instant(NOON_AT, 1000.0))
     assert [(s.state.identity.name, s.health) for s in summaries] == [
         ("e", Health.DOWN), ("f", Health.DOWN), ("d", Health.FAILING), ("c", Health.STARTING),
-        ("b", Health.FILLING), ("a", Health.WELL),
+        ("g", Health.PARTIAL), ("b", Health.FILLING), ("a", Health.WELL),
     ]  # fmt: skip
