@@ -29,6 +29,8 @@ COUNTERS = (
     *((kind, status) for kind in ("ended", "run") for status in sorted(END_STATUSES)),
 )  # fmt: skip
 """Those that every queue has: kind and status."""
+TIMED = frozenset({"wait", "run"})
+"""Those that are histograms."""
 ALWAYS_SHOWN = ("pending", "running")
 _TAKE_OVER_FACTOR = 2
 _TAKE_OVER_MARGIN = 10
@@ -107,18 +109,19 @@ class Publisher:
         user_names = self._named("user", users.shown, self._rules.user_mode)
         ledger.remember_shown(COUNTED, queues.present)
         # Nobody sees the first events of a counter that is born with them: it is shown at 0 first.
-        tallies = self._folded.fold(ledger.tallies(), queues.present, counted, queue_names)
+        folded = self._folded
+        folded.fold(ledger.tallies(), queues.present, counted, queue_names)
         return ClusterSnapshot(
             taken_at=taken_at,
             counts=self._counts(ledger, totals, queue_names, user_names, taken_at),
             oldest_pending=()
             if progress.profile.zone.value == UNKNOWN
             else _oldest(ledger.oldest_pending(), queue_names),
-            submitted=_plain(tallies, "submitted"),
-            started=_plain(tallies, "started"),
-            ended=_plain(tallies, "ended"),
-            waits=_durations(tallies, "wait"),
-            runs=_durations(tallies, "run"),
+            submitted=folded.totals("submitted"),
+            started=folded.totals("started"),
+            ended=folded.totals("ended"),
+            waits=folded.durations("wait"),
+            runs=folded.durations("run"),
             history_complete=progress.complete,
             history_known=ledger.size,
             history_expected=progress.expected,
@@ -267,11 +270,15 @@ class _FoldedTallies:
     def __init__(self) -> None:
         self._tallies: Mapping[TallyKey, Tally] = {}
         self._names: _Names | None = None
+        self._begin()
+
+    def _begin(self) -> None:
         self._begun: frozenset[str] = frozenset()
         """The queues that have all their counters."""
         self._counted: dict[TallyKey, tuple[int, float]] = {}
         self._sources: dict[TallyKey, list[TallyKey]] = {}
-        self._folded: dict[TallyKey, Tally] = {}
+        self._folded: dict[TallyKey, ShownTally | DurationTally] = {}
+        """By shown name, in the order of the keys."""
 
     def fold(
         self,
@@ -279,13 +286,13 @@ class _FoldedTallies:
         queues: frozenset[str],
         shown_before: frozenset[str],
         names: _Names,
-    ) -> Mapping[TallyKey, Tally]:
-        """Sums by shown name, in the order of their keys: all counters of these ``queues``, without
-        the events of those that were not shown before. ``tallies`` may be the same mapping as
-        before, with more counted in it; one that was read anew is another."""
+    ) -> None:
+        """Add up all counters of these ``queues``, without the events of those that were not shown
+        before. ``tallies`` may be the same mapping as before, with more counted in it; one that was
+        read anew is another."""
         if tallies is not self._tallies or names is not self._names:
-            self._tallies, self._names, self._begun = tallies, names, frozenset()
-            self._counted, self._sources, self._folded = {}, {}, {}
+            self._tallies, self._names = tallies, names
+            self._begin()
         touched = {
             TallyKey(kind, names[queue], status): None
             for queue in queues - self._begun
@@ -305,35 +312,29 @@ class _FoldedTallies:
             self._counted[key] = counted
             touched[into] = None
         anew = {into: self._sum(into) for into in touched}
-        if anew.keys() <= self._folded.keys():
-            self._folded.update(anew)
-        else:
-            folded = self._folded | anew
-            self._folded = {key: folded[key] for key in sorted(folded)}
-        return self._folded
+        known_all = anew.keys() <= self._folded.keys()
+        self._folded.update(anew)
+        if not known_all:
+            self._folded = {key: self._folded[key] for key in sorted(self._folded)}
 
-    def _sum(self, into: TallyKey) -> Tally:
-        total = Tally(buckets=[0] * (len(WAIT_BUCKETS_SECONDS) + 1))
-        for key in sorted(self._sources.get(into, ())):
-            tally = self._tallies[key]
-            total.count += tally.count
-            total.sum_seconds += tally.sum_seconds
+    def totals(self, kind: str) -> tuple[ShownTally, ...]:
+        """Of one kind of counter."""
+        return tuple(each for each in self._of(kind) if isinstance(each, ShownTally))
+
+    def durations(self, kind: str) -> tuple[DurationTally, ...]:
+        """Of one kind of histogram."""
+        return tuple(each for each in self._of(kind) if isinstance(each, DurationTally))
+
+    def _of(self, kind: str) -> Iterable[ShownTally | DurationTally]:
+        return (each for key, each in self._folded.items() if key.kind == kind)
+
+    def _sum(self, into: TallyKey) -> ShownTally | DurationTally:
+        tallies = [self._tallies[key] for key in sorted(self._sources.get(into, ()))]
+        if into.kind not in TIMED:
+            return ShownTally(into.queue, into.status, sum(tally.count for tally in tallies))
+        buckets = [0] * (len(WAIT_BUCKETS_SECONDS) + 1)
+        for tally in tallies:
             for place, count in enumerate(tally.buckets):
-                total.buckets[place] += count
-        return total
-
-
-def _plain(tallies: Mapping[TallyKey, Tally], kind: str) -> tuple[ShownTally, ...]:
-    return tuple(
-        ShownTally(key.queue, key.status, tally.count)
-        for key, tally in tallies.items()
-        if key.kind == kind
-    )
-
-
-def _durations(tallies: Mapping[TallyKey, Tally], kind: str) -> tuple[DurationTally, ...]:
-    return tuple(
-        DurationTally(key.queue, key.status, tuple(tally.buckets), tally.sum_seconds)
-        for key, tally in tallies.items()
-        if key.kind == kind
-    )
+                buckets[place] += count
+        seconds = sum((tally.sum_seconds for tally in tallies), 0.0)
+        return DurationTally(into.queue, into.status, tuple(buckets), seconds)
