@@ -12,7 +12,7 @@ from exporter.errors import PayloadError, RefusedError, Stopped, SyncError
 from exporter.ledger.store import Ledger, LedgerUnreadable, LedgerUnwritable, open_ledger
 from exporter.model import JobListQuery
 from exporter.simulator import DIALECTS, DOCUMENTED, JobList, fill
-from exporter.sync import delta
+from exporter.sync import by_change
 from exporter.sync.context import SyncSettings
 from exporter.sync.keeping import DISK_RETRY_SECONDS
 from exporter.sync.poller import STUCK_SECONDS
@@ -222,7 +222,7 @@ class TestWithheld:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A long gap where no filter works: what is active is known only once it is closed."""
-        monkeypatch.setattr(delta, "MOST_CATCH_UP_PAGES", 5)
+        monkeypatch.setattr(by_change, "MOST_PAGES", 5)
         cloud = PolledCluster(settled(3_000, "filters-ignored"), allowed=60)
         cloud.open = lambda: cloud.cluster.ledger
         cloud.turn()

@@ -3,18 +3,8 @@
 import logging
 
 import pytest
-from exporter.sync.telling import Rarely
 
 from tests.unit.sync.test_poller import polled
-
-
-def test_at_most_once_in_a_while() -> None:
-    rarely = Rarely(300.0)
-    said = [second for second in range(1000, 2000, 50) if rarely.permits(float(second))]
-    assert said == [1000, 1300, 1600, 1900]
-    assert rarely.forget()
-    assert not rarely.forget()
-    assert rarely.permits(1951.0)
 
 
 def test_a_history_of_hours_is_told_now_and_then_and_at_its_end(
