@@ -1,0 +1,182 @@
+"""One cluster followed through what clouds do: answers from the past, from a cache, of a part of the
+list, or of none. What is published stays right, and every transition is counted once."""
+
+from contextlib import suppress
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from exporter.errors import SyncError
+from exporter.model import JobListQuery
+from exporter.simulator import DOCUMENTED, Dialect, JobList, fill
+from exporter.sync.asking import CollapseUnconfirmed
+from exporter.sync.context import SyncSettings
+from tests.unit.sync.living import Living, account_of
+from tests.unit.sync.pretend import START_AT, PretendCluster
+from tests.unit.sync.settled import SERVERS, Traffic, calls_of_a_turn, settled
+
+COUNT = 3_000
+
+
+class TestCollapse:
+    """That much of the list is gone is a claim that needs a proof."""
+
+    @pytest.mark.parametrize("name", ["documented", "console"])
+    @pytest.mark.parametrize("fault", ["empty-list", "one-page", "half-the-shards"])
+    def test_one_wrong_answer_costs_one_call(self, fault: str, name: str) -> None:
+        cluster, usual = settled(COUNT, name), settled(COUNT, name)
+        cluster.cloud.faults.add(fault, next_calls=1)
+        assert calls_of_a_turn(cluster) <= calls_of_a_turn(usual) + 1
+        assert cluster.counted() == cluster.true_counts()
+        assert cluster.ledger.progress.complete
+
+    @pytest.mark.parametrize("name", ["documented", "console"])
+    @pytest.mark.parametrize("fault", ["empty-list", "one-page", "half-the-shards"])
+    def test_a_list_that_comes_back_comes_back_whole(self, fault: str, name: str) -> None:
+        """What it costs is the confirmation; no job is lost, and none is counted anew."""
+        cluster = settled(COUNT, name)
+        counted = account_of(cluster.ledger)
+        before = cluster.calls
+        cluster.cloud.faults.add(fault, next_calls=2)
+        with pytest.raises(CollapseUnconfirmed):
+            cluster.turn()
+        assert cluster.calls - before == 2
+        assert cluster.counted() == cluster.true_counts()
+        assert cluster.turn().corrections == {}
+        assert cluster.counted() == cluster.true_counts()
+        assert account_of(cluster.ledger) == counted
+        assert cluster.profile.order.contradictions == 0
+
+    @pytest.mark.parametrize("name", ["documented", "console", "sort-ignored-by-id"])
+    @pytest.mark.parametrize("every", [8, 3])
+    def test_answers_of_half_the_shards_now_and_then_change_nothing(
+        self, every: int, name: str
+    ) -> None:
+        cluster = settled(COUNT, name)
+        traffic = Traffic(cluster)
+
+        def now_and_then(_: JobListQuery) -> None:
+            if cluster.calls % every == every - 1:
+                cluster.cloud.faults.add("half-the-shards", next_calls=1)
+
+        cluster.before_call = now_and_then
+        failed = 0
+        for _ in range(40):
+            traffic.pass_by(2)
+            try:
+                cluster.turn()
+            except SyncError:
+                failed += 1
+            else:
+                assert cluster.active_is_right()
+        assert failed <= 40 / every
+        cluster.before_call = lambda query: None
+        for _ in range(10):
+            cluster.turn()
+        assert cluster.counted() == cluster.true_counts()
+
+    def test_half_of_the_jobs_in_a_status_are_asked_for_again(self) -> None:
+        cluster = settled(COUNT, "console")
+        once: list[JobListQuery] = []
+
+        def half_once(query: JobListQuery) -> None:
+            if query.status == "pending" and not once:
+                once.append(query)
+                cluster.cloud.faults.add("half-the-shards", next_calls=1)
+
+        cluster.before_call = half_once
+        cluster.turn()
+        assert once
+        assert cluster.counted() == cluster.true_counts()
+
+    @pytest.mark.parametrize("name", ["documented", "console"])
+    def test_a_real_one_is_believed_by_the_second_sync(self, name: str) -> None:
+        cluster = settled(COUNT, name)
+        uuids = [job.uuid for job in cluster.jobs.jobs()]
+        cluster.jobs.delete(uuids[: COUNT // 2])
+        with pytest.raises(CollapseUnconfirmed):
+            cluster.turn()
+        for _ in range(2):
+            cluster.turn()
+        assert cluster.counted() == cluster.true_counts()
+        assert cluster.profile.order.contradictions == 0
+
+    def test_it_is_not_believed_within_the_same_moment(self) -> None:
+        """A retry at once may meet the same half of the servers."""
+        cluster = settled(COUNT)
+        cluster.jobs.delete([job.uuid for job in cluster.jobs.jobs()])
+        for _ in range(3):
+            with pytest.raises(CollapseUnconfirmed):
+                cluster.turn(1)
+        cluster.turn(60)
+        assert cluster.counted() == {}
+
+
+def live_with(
+    dialect: Dialect, interval_seconds: float, seed: int
+) -> tuple[PretendCluster, Living]:
+    """Jobs live while they are looked at by answers that may be from the past."""
+    listed = JobList()
+    fill(listed, 300, active=40, now_at=START_AT - 100)
+    settings = SyncSettings(interval_seconds=interval_seconds, audit_interval_seconds=600)
+    cluster = PretendCluster(dialect, settings, jobs=listed, seed=seed)
+    for _ in range(5):
+        with suppress(SyncError):
+            cluster.turn()
+    living = Living(cluster, Random(seed))
+    for _ in range(40):
+        for _ in range(living.rng.randrange(6)):
+            living.rng.choice((living.submit, living.start, living.end, living.cancel))()
+            cluster.now_at += living.rng.choice((0, 1, 2))
+        with suppress(SyncError):
+            cluster.turn()
+    return cluster, living
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("interval_seconds", [5, 60])
+@pytest.mark.parametrize(
+    "name",
+    ["lagging-5", "lagging-20", "lagging-60", "cached-5", "cached-60", "console-lagging-20"],
+)
+def test_answers_from_the_past_count_nothing_twice(
+    name: str, interval_seconds: float, seed: int
+) -> None:
+    dialect = SERVERS.get(name) or replace(SERVERS["console"], lag_seconds=20)
+    cluster, living = live_with(dialect, interval_seconds, seed)
+    while cluster.now_at < START_AT + 3_600:
+        with suppress(SyncError):
+            cluster.turn(60)
+    assert cluster.counted() == cluster.true_counts()
+    assert cluster.ledger.progress.complete
+    assert account_of(cluster.ledger) == living.account()
+
+
+@pytest.mark.parametrize("lag_seconds", [20, 60])
+def test_how_far_a_replica_is_behind_is_learned_and_kept(lag_seconds: int) -> None:
+    cluster, _ = live_with(replace(DOCUMENTED, lag_seconds=lag_seconds), 5, 1)
+    assert 0 < cluster.profile.lag_seconds <= 2 * lag_seconds + 10
+    assert cluster.ledger.progress.profile.lag == cluster.profile.lag
+
+
+def test_a_step_back_that_stands_is_believed() -> None:
+    """A job is queued again, and the server does not stamp it."""
+    cluster = settled(COUNT)
+    ended = next(job for job in cluster.jobs.jobs() if job.status == "finished")
+    cluster.jobs.edit(ended.uuid, cluster.now_at, status="pending", moves_modified=False)
+    for _ in range(12):
+        cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
+
+
+def test_stamps_that_are_set_back_are_believed() -> None:
+    """A server was restored with a clock that was wrong: a few jobs are older than they were."""
+    cluster = settled(COUNT)
+    running = [job for job in cluster.jobs.jobs() if job.status == "running"][:5]
+    for job in running:
+        cluster.jobs.edit(job.uuid, job.modified_at - 500, status="pending", moves_modified=True)
+    for _ in range(12):
+        with suppress(SyncError):
+            cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
