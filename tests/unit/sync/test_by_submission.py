@@ -1,0 +1,145 @@
+"""New jobs at the head, active ones by status, those that have left looked up where they stand: what
+that costs, and that end statuses are right within a minute."""
+
+from collections import Counter
+from random import Random
+
+import pytest
+
+from exporter.simulator import JobList, fill
+from tests.unit.sync.pretend import START_AT, PretendCluster
+from tests.unit.sync.settled import (
+    SERVERS,
+    SETTINGS,
+    Traffic,
+    calls_of_a_turn,
+    rest_for_one_audit_interval,
+    settled,
+)
+
+BY_SUBMISSION = ("console", "console-strict", "console-by-id", "sort-refused")
+
+
+def long_list(name: str, count: int, active: int) -> PretendCluster:
+    """A cluster whose whole list is known."""
+    listed = JobList()
+    fill(listed, count, active=active, now_at=START_AT - 5)
+    cluster = PretendCluster(SERVERS[name], SETTINGS, jobs=listed)
+    for _ in range(4):
+        cluster.turn()
+    assert cluster.ledger.progress.complete
+    assert cluster.counted() == cluster.true_counts()
+    return cluster
+
+
+@pytest.mark.parametrize("name", BY_SUBMISSION)
+def test_a_sync_costs_a_few_calls(name: str) -> None:
+    """300 active jobs of 20,000, and 20 changes in the last five seconds: at most 8."""
+    cluster = long_list(name, 20_000, 300)
+    traffic = Traffic(cluster)
+    calls = []
+    for _ in range(20):
+        traffic.pass_by(7, seconds=0.7)
+        calls.append(calls_of_a_turn(cluster, 5))
+        assert cluster.active_is_right()
+    assert sum(calls) / len(calls) <= 8
+
+
+@pytest.mark.parametrize("name", BY_SUBMISSION)
+def test_end_statuses_are_right_within_a_minute(name: str) -> None:
+    cluster = settled(3_000, name)
+    traffic = Traffic(cluster)
+    for _ in range(20):
+        traffic.pass_by(10)
+        cluster.turn(55)
+        assert cluster.counted() == cluster.true_counts()
+
+
+@pytest.mark.parametrize("name", BY_SUBMISSION)
+def test_whatever_happens_to_an_active_job_is_seen(name: str) -> None:
+    cluster = settled(3_000, name)
+    jobs = cluster.jobs
+    running = [job.uuid for job in jobs.jobs() if job.status == "running"]
+    pending = [job.uuid for job in jobs.jobs() if job.status == "pending"]
+    at = cluster.now_at + 30
+    jobs.end(running[0], at, "exited")
+    jobs.suspend(running[1], at, "stopped")
+    jobs.requeue(running[2], at)
+    jobs.edit(running[3], at, queue="elsewhere", moves_modified=True)
+    jobs.cancel(pending[0], at)
+    jobs.delete([running[4], pending[1]])
+    cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
+    jobs.resume(running[1], at + 60)
+    cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
+
+
+@pytest.mark.parametrize("name", BY_SUBMISSION)
+@pytest.mark.parametrize("run", ["oldest", "middle", "newest"])
+def test_a_run_of_deleted_jobs_is_found_at_once_and_in_few_calls(run: str, name: str) -> None:
+    cluster = settled(3_000, name)
+    ended = [
+        job.uuid
+        for job in sorted(cluster.jobs.jobs(), key=lambda job: job.submitted_at)
+        if job.status == "finished"
+    ]
+    start = {"oldest": 0, "middle": len(ended) // 2, "newest": len(ended) - 40}[run]
+    cluster.jobs.delete(ended[start : start + 40])
+    usual = 3
+    assert calls_of_a_turn(cluster) <= usual + 14
+    assert cluster.counted() == cluster.true_counts()
+
+
+@pytest.mark.parametrize("name", BY_SUBMISSION)
+def test_a_job_that_is_queued_again_after_its_end_is_found(name: str) -> None:
+    """Its status shows it; it stands where it stood."""
+    cluster = settled(3_000, name)
+    ended = [job.uuid for job in cluster.jobs.jobs() if job.status == "finished"]
+    for uuid in Random(1).sample(ended, 5):
+        cluster.jobs.requeue(uuid, cluster.now_at + 30)
+    cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
+
+
+def test_a_job_of_the_history_that_is_changed_is_found_in_time() -> None:
+    """Nothing but a probe shows it."""
+    cluster = settled(500, "console")
+    uuid = next(job.uuid for job in cluster.jobs.jobs() if job.status == "finished")
+    cluster.jobs.edit(uuid, cluster.now_at, status="exited", moves_modified=True)
+    for _ in range(300):
+        cluster.turn()
+        if cluster.counted() == cluster.true_counts():
+            break
+    assert cluster.counted() == cluster.true_counts()
+
+
+def test_where_no_filter_helps_the_active_jobs_are_looked_at_where_they_stand() -> None:
+    cluster = settled(3_000, "nothing-honoured")
+    traffic = Traffic(cluster)
+    assert cluster.profile.order.value in ("submission", "default")
+    calls = []
+    for _ in range(10):
+        traffic.pass_by(5)
+        before = cluster.calls
+        cluster.turn()
+        calls.append(cluster.calls - before)
+        assert cluster.active_is_right()
+    assert sorted(calls)[5] <= 8, "600 of the list are young, and all active ones among them"
+    rest_for_one_audit_interval(cluster)
+    assert cluster.counted() == cluster.true_counts()
+
+
+@pytest.mark.parametrize("name", BY_SUBMISSION)
+def test_it_corrects_nothing_that_happens_while_it_looks(name: str) -> None:
+    cluster = settled(1_500, name)
+    traffic = Traffic(cluster)
+    cluster.between_calls = lambda: traffic.pass_by(1)
+    corrections: Counter[str] = Counter()
+    for _ in range(30):
+        corrections.update(cluster.turn().corrections)
+    assert corrections.keys() <= {"deleted"} and not corrections["deleted"]  # noqa: PT018
+    assert cluster.profile.order.contradictions == 0
+    cluster.between_calls = lambda: None
+    rest_for_one_audit_interval(cluster)
+    assert cluster.counted() == cluster.true_counts()
