@@ -21,6 +21,7 @@ from exporter.ledger.records import Progress, TallyKey
 from exporter.ledger.store import Ledger, open_ledger, read_ledger
 from exporter.ledger.suspects import GONE_KEPT_SECONDS
 from exporter.model import OUT_OF_WINDOW, ClusterIdentity
+from exporter.profile import Profile, Trait
 from tests.unit.ledger.made import AT, WHOSE, job, run_of
 
 INFINITE = float("inf")
@@ -401,7 +402,8 @@ def test_a_ledger_of_the_first_version_knows_its_jobs_and_forgets_how_far_it_had
         old._connection.execute("INSERT INTO about VALUES ('progress', ?)", (progress,))
     old.close()
     ledger = open_ledger(path, WHOSE)
-    assert ledger.progress == Progress(began_at=7.0, complete=True, expected=9)
+    utc = Profile(zone=Trait("utc", "as an earlier version has read them"))
+    assert ledger.progress == Progress(began_at=7.0, complete=True, expected=9, profile=utc)
     with ledger.transaction():
         ledger.age(AT + 4)
     assert ledger.count_status(OUT_OF_WINDOW) == 4
