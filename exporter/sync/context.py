@@ -31,9 +31,10 @@ LATE_SECONDS = 10
 """How much older than the newest known change a change may be stamped and still come next: the
 server's clocks are not quite monotone, and times have steps of one second."""
 
-LEAST_COLLAPSE_JOBS = 20
+LEAST_COLLAPSE_JOBS = 10
 COLLAPSED_PART = 0.4
-"""If more than this part of the jobs is gone at once, that is a claim that needs a proof."""
+"""If more than so many jobs, and more than this part of them, are gone at once, or all, that is a
+claim that needs a proof."""
 
 INFINITE = float("inf")
 STATUS_FILTERS = {"jobs_status": ("jobs_status",), "job_status": ("job_status",)}
@@ -263,25 +264,21 @@ class Sync:
             if self._collapsed(listing, placed):
                 left = placed.total if placed.total is not None else len(placed.jobs)
                 raise CollapseUnconfirmed("jobs", self._known_at_begin, left)
-        if listing.status is None and self._short(placed, limit):
-            yield from self._judge_short(listing, placed, purpose, limit)
-        self._check(listing, placed, limit)
+        if listing.status is None and self._short(placed):
+            yield from self._judge_short(placed, purpose, limit)
+        self._check(placed)
         if listing.status is None:
             self.update(expected=placed.total)
         return placed
 
-    def _short(self, placed: Placed, limit: int) -> bool:
-        total, size = placed.total, min(self.page_size, limit)
-        if placed.offset + limit > self.profile.most_offset:
-            size = min(size, len(placed.jobs))  # as far as the server shows any
+    def _short(self, placed: Placed) -> bool:
+        total, size = placed.total, min(self.page_size, placed.limit)
         return total is not None and len(placed.jobs) < min(size, total - placed.offset)
 
-    def _judge_short(
-        self, listing: Listing, placed: Placed, purpose: Purpose, limit: int
-    ) -> Asking[None]:
+    def _judge_short(self, placed: Placed, purpose: Purpose, limit: int) -> Asking[None]:
         """A page is shorter than pages are, although the list goes on, by its total: does it? Raises
         ``Contradiction``."""
-        following = yield from self._send(listing, placed.end, purpose, limit)
+        following = yield from self._send(placed.listing, placed.end, purpose, limit)
         if following.jobs:
             size = len(placed.jobs)
             raise Contradiction("page_size", f"a page has {size} jobs, and others follow it")
@@ -389,8 +386,8 @@ class Sync:
             left = 0 if not placed.jobs and placed.offset == 0 else self._known_at_begin
         return collapsed(self._known_at_begin, left)
 
-    def _check(self, listing: Listing, placed: Placed, limit: int) -> None:
-        jobs, total = placed.jobs, placed.total
+    def _check(self, placed: Placed) -> None:
+        jobs, total, listing = placed.jobs, placed.total, placed.listing
         if listing.status is not None:
             if any(job.status != listing.status and not hidden(job.status) for job in jobs):
                 raise Contradiction(
@@ -398,19 +395,19 @@ class Sync:
                 )
         elif total is not None and jobs and placed.end > total:
             raise Contradiction("total_count", "the list goes on beyond its total")
-        if listing.status is None and limit >= PAGE_LIMIT - 1:
-            self._learn_page_size(placed, limit)
+        if listing.status is None and placed.limit >= PAGE_LIMIT - 1:
+            self._learn_page_size(placed)
         order = listing.order
         if order is not None and self.order is not None and not newest_first(jobs, order.moment):
             raise Contradiction(
                 "order", f"a page is not sorted by {order.sort_key or 'submission'}"
             )
 
-    def _learn_page_size(self, placed: Placed, limit: int) -> None:
+    def _learn_page_size(self, placed: Placed) -> None:
         """The longest page yet seen, as soon as one is full or is followed by another."""
         size, known = len(placed.jobs), self.profile.page_size.value
         goes_on = placed.total is not None and placed.end < placed.total
-        longer = size > int(known) if known.isdigit() else size >= limit or goes_on
+        longer = size > int(known) if known.isdigit() else size >= placed.limit or goes_on
         if size and longer:
             self.found("page_size", str(size), "the longest page yet seen")
 

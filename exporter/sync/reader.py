@@ -14,7 +14,7 @@ from exporter.errors import SyncError
 from exporter.model import PAGE_LIMIT, Job
 from exporter.profile import WINDOWS, TraitName
 from exporter.sync.asking import Asking, CollapseUnconfirmed, Contradiction, Purpose
-from exporter.sync.context import Listing, Placed, Sync, collapsed
+from exporter.sync.context import LEAST_COLLAPSE_JOBS, Listing, Placed, Sync, collapsed
 
 FIRST_STEP_BACK = 10
 MOST_STEPS_BACK = 12
@@ -176,7 +176,7 @@ def read_whole(
             continue
         if jobs is None or met.count >= jobs:
             return jobs or met.count
-        jobs = yield from _read_inserted(sync, listing, met, on_page, purpose)
+        jobs = yield from _read_inserted(sync, listing, jobs, met, on_page, purpose)
         if met.count >= jobs:
             return jobs
         strict = False  # it joined, perhaps by luck
@@ -190,11 +190,11 @@ def read_whole(
 
 
 def _read_inserted(
-    sync: Sync, listing: Listing, met: Met, on_page: OnPage, purpose: Purpose
+    sync: Sync, listing: Listing, jobs: int, met: Met, on_page: OnPage, purpose: Purpose
 ) -> Asking[int]:
-    """What was inserted at the head while the reader was further down. Returns how many jobs there
-    are, as far as that is told."""
-    offset, jobs = 0, met.count + 1
+    """What was inserted at the head while the reader was further down, of a list of so many jobs.
+    Returns how many there are now, as far as that is told."""
+    offset = 0
     while met.count < jobs:
         placed = yield from sync.ask(listing, offset, purpose)
         jobs = placed.total if placed.total is not None else jobs
@@ -222,10 +222,11 @@ def sweep(sync: Sync, status: str, purpose: Purpose = Purpose.FRESH) -> Asking[N
     jobs = yield from read_whole(sync, listing, met, on_page, purpose)
     _learn_what_totals_count(sync, status, last[0], jobs)
     if collapsed(known, met.count) and not sync.collapse_confirmed:
-        met_before = met.count
         jobs = yield from read_whole(sync, listing, met, on_page, purpose)
-        if collapsed(known, met.count):
-            raise CollapseUnconfirmed(f"{status} jobs", known, met_before)
+        looked_up = sync.order is not None and sync.progress.frontier_at is None
+        many = known - met.count > LEAST_COLLAPSE_JOBS
+        if collapsed(known, met.count) and many and not looked_up:
+            raise CollapseUnconfirmed(f"{status} jobs", known, met.count)
     changed_before_at = sync.now_at - sync.lag_seconds if sync.lag_seconds else float("inf")
 
     def stays(job: Job) -> bool:
