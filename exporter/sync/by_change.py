@@ -116,4 +116,5 @@ def _sweep_across_gap(sync: Sync) -> Asking[None]:
     for status in SWEPT_STATUSES:
         yield from sweep(sync, status)
     sync.update(active_known=True)
-    yield from close_head(sync, BY_CHANGE)
+    if sync.left:
+        yield from close_head(sync, BY_CHANGE)  # some of them may have come there by now

@@ -257,10 +257,10 @@ class Sync:
         limit: int = PAGE_LIMIT,
     ) -> Asking[Placed]:
         """One page, as the profile says that it must be. Raises ``Contradiction``."""
-        placed = yield from self._send(listing, max(0, offset), purpose, limit)
+        placed = yield from self.send(listing, max(0, offset), purpose, limit)
         if self._collapsed(listing, placed):
             # With another limit it is not the same page of a cache.
-            placed = yield from self._send(listing, max(0, offset), purpose, limit - 1)
+            placed = yield from self.send(listing, max(0, offset), purpose, limit - 1)
             if self._collapsed(listing, placed):
                 left = placed.total if placed.total is not None else len(placed.jobs)
                 raise CollapseUnconfirmed("jobs", self._known_at_begin, left)
@@ -278,7 +278,7 @@ class Sync:
     def _judge_short(self, placed: Placed, purpose: Purpose, limit: int) -> Asking[None]:
         """A page is shorter than pages are, although the list goes on, by its total: does it? Raises
         ``Contradiction``."""
-        following = yield from self._send(placed.listing, placed.end, purpose, limit)
+        following = yield from self.send(placed.listing, placed.end, purpose, limit)
         if following.jobs:
             size = len(placed.jobs)
             raise Contradiction("page_size", f"a page has {size} jobs, and others follow it")
@@ -307,7 +307,8 @@ class Sync:
         if newest_at >= oldest_at:
             self.ledger.suspect_between(newest_at, oldest_at, keep=placed.uuids, by=order.column)
 
-    def _send(self, listing: Listing, offset: int, purpose: Purpose, limit: int) -> Asking[Placed]:
+    def send(self, listing: Listing, offset: int, purpose: Purpose, limit: int) -> Asking[Placed]:
+        """One page as it comes, held against nothing."""
         query, mirrored = self._query(listing, offset, limit)
         try:
             page: Page = yield Ask(query, purpose)
