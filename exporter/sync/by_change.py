@@ -13,7 +13,15 @@ from exporter.sync.asking import Asking, Contradiction, Purpose
 from exporter.sync.context import BY_CHANGE, LATE_SECONDS, Listing, Placed, Sync, changed_at
 from exporter.sync.reader import MetInMemory, read, sweep
 from exporter.sync.reconcile import boundaries
-from exporter.sync.verify import SWEPT_STATUSES, close_head, find_aside, run_due, settle, take_head
+from exporter.sync.verify import (
+    SWEPT_STATUSES,
+    close_head,
+    find_aside,
+    hold_filter,
+    run_due,
+    settle,
+    take_head,
+)
 
 MOST_PAGES = 500
 """After more pages than this the active jobs are swept first: their counts are wanted now."""
@@ -118,3 +126,4 @@ def _sweep_across_gap(sync: Sync) -> Asking[None]:
     sync.update(active_known=True)
     if sync.left:
         yield from close_head(sync, BY_CHANGE)  # some of them may have come there by now
+        yield from hold_filter(sync)

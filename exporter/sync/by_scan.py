@@ -9,7 +9,7 @@ from exporter.ledger.store import Marks
 from exporter.sync.asking import Asking, Contradiction, Purpose
 from exporter.sync.context import BY_CHANGE, Listing, Placed, Sync
 from exporter.sync.reader import MetInMemory, read_whole, sweep
-from exporter.sync.verify import SWEPT_STATUSES, interval_at_rest
+from exporter.sync.verify import SWEPT_STATUSES, interval_at_rest, look_at_head_again
 
 SCAN = "scan"
 
@@ -36,6 +36,7 @@ def sweep_active(sync: Sync, head: Placed) -> Asking[None]:
     sync.take(head)
     for status in SWEPT_STATUSES:
         yield from sweep(sync, status)
+    yield from look_at_head_again(sync, head)
     sync.update(active_known=True)
 
 

@@ -12,7 +12,14 @@ from exporter.sync.asking import Asking, Purpose
 from exporter.sync.context import INFINITE, Listing, Order, Placed, Sync
 from exporter.sync.reader import MetInMemory, read, sweep
 from exporter.sync.reconcile import boundaries, look_at
-from exporter.sync.verify import SWEPT_STATUSES, resolve_aside, run_due, settle, take_head
+from exporter.sync.verify import (
+    SWEPT_STATUSES,
+    look_at_head_again,
+    resolve_aside,
+    run_due,
+    settle,
+    take_head,
+)
 
 UNCHANGED_TAIL = 5
 
@@ -21,7 +28,7 @@ def follow(sync: Sync, order: Order, head: Placed, *, checking: bool) -> Asking[
     """Bring the ledger up to date. Whether the total could be explained."""
     yield from _read_new(sync, order, head)
     seen = boundaries(head, order)
-    yield from _look_at_active(sync, order, seen[-1].at if seen else INFINITE)
+    yield from _look_at_active(sync, order, head, seen[-1].at if seen else INFINITE)
     fits = yield from settle(sync, order)
     if checking and sync.progress.active_known and fits:
         yield from run_due(sync, order)
@@ -47,7 +54,9 @@ def _read_new(sync: Sync, order: Order, head: Placed) -> Asking[None]:
     sync.update(newest_at=max(known_at, *(order.moment(job) for job in head.jobs[:1]), 0))
 
 
-def _look_at_active(sync: Sync, order: Order, seen_down_to_at: float) -> Asking[None]:
+def _look_at_active(
+    sync: Sync, order: Order, head: Placed, seen_down_to_at: float
+) -> Asking[None]:
     all_placed = sync.progress.frontier_at is None and sync.progress.newest_at is not None
     statuses = [*SWEPT_STATUSES, *sorted(sync.ledger.active_statuses() - {*SWEPT_STATUSES})]
     swept = sum(sync.pages_for(sync.ledger.count_status(status)) for status in SWEPT_STATUSES)
@@ -59,7 +68,9 @@ def _look_at_active(sync: Sync, order: Order, seen_down_to_at: float) -> Asking[
     for status in SWEPT_STATUSES:
         yield from sweep(sync, status)
     sync.update(active_known=True)
-    if all_placed:
+    if not all_placed:
+        yield from look_at_head_again(sync, head)
+    else:
         others = [
             order.moment(job) for job in sync.ledger.active_jobs(order.column)
             if job.status not in SWEPT_STATUSES

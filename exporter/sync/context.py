@@ -156,8 +156,8 @@ class Sync:
     """Whether it was the same when it was looked at once more."""
     odd_words: set[str] = field(default_factory=set)
     """Words of the status filter whose count is not what it seems."""
-    left: dict[str, str] = field(default_factory=dict)
-    """Jobs that were set aside, and the status that they have left."""
+    left: dict[str, Job] = field(default_factory=dict)
+    """Jobs that were set aside, as they were before they left their status."""
     mixed: bool = False
     """Whether some times carry their zone, and others do not."""
     longest_page: int = 0

@@ -232,7 +232,7 @@ def sweep(sync: Sync, status: str, purpose: Purpose = Purpose.FRESH) -> Asking[N
     def stays(job: Job) -> bool:
         if met.has(job.uuid) or (job.modified_at or 0) >= changed_before_at:
             return True
-        sync.left[job.uuid] = status
+        sync.left[job.uuid] = job
         return False
 
     sync.ledger.leave(status, stays)

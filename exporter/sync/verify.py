@@ -20,7 +20,7 @@ from exporter.sync.context import (
     SyncSettings,
     changed_at,
 )
-from exporter.sync.reader import sweep
+from exporter.sync.reader import MetInMemory, read_whole, sweep
 from exporter.sync.reconcile import (
     Boundary,
     Stretch,
@@ -349,13 +349,34 @@ def find_aside(sync: Sync, order: Order) -> Asking[None]:
 
 def resolve_aside(sync: Sync, order: Order, seen_down_to_at: float = INFINITE) -> Asking[None]:
     """Look where they stood: they stand there, or are gone."""
-    aside = {job.uuid: job for job in sync.ledger.in_status("")}
-    moments = sorted((order.moment(job) for job in aside.values()), reverse=True)
+    aside = sync.ledger.in_status("")
+    moments = sorted((order.moment(job) for job in aside), reverse=True)
     yield from look_at(sync, order, moments, Purpose.AUDIT, seen_down_to_at)
-    for uuid, job in sync.ledger.known(aside).items():
-        unmoved = changed_at(job) == changed_at(aside[uuid])
-        if job.status == sync.left.get(uuid) and unmoved and sync.calm:
-            raise Contradiction("status_filter", f"it hides a job that is {job.status}")
+    yield from hold_filter(sync)
+
+
+def look_at_head_again(sync: Sync, head: Placed) -> Asking[None]:
+    """Some that stood on the head have left their status: do they stand there as they did?"""
+    if sync.left.keys() & set(head.uuids):
+        sync.take((yield from sync.ask(head.listing)))
+        yield from hold_filter(sync)
+
+
+def hold_filter(sync: Sync) -> Asking[None]:
+    """Those that have left their status, and stand as they did: does it show them when it is asked
+    again? Raises ``Contradiction``."""
+    stand = [job for uuid, job in sync.ledger.known(sync.left).items() if job == sync.left[uuid]]
+    if not stand or not sync.calm:
+        return
+    status, met = stand[0].status, MetInMemory()
+
+    def on_page(placed: Placed) -> bool:
+        sync.take(placed)
+        return False
+
+    yield from read_whole(sync, Listing(sync.order, status), met, on_page)
+    if any(job.status == status and not met.has(job.uuid) for job in stand):
+        raise Contradiction("status_filter", f"it hides a job that is {status}")
 
 
 def _probe(sync: Sync, order: Order) -> Asking[None]:
