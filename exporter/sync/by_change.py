@@ -28,8 +28,6 @@ MOST_PAGES = 500
 UNCHANGED_TAIL = 5
 """So many jobs at the end of a page must be as they were known: it guards against change times in
 the future, which pin the newest known change."""
-OVERLAP_SECONDS = 30.0
-"""How often, at short intervals, the changes of the last ``LATE_SECONDS`` are read once more."""
 
 
 def follow(sync: Sync, head: Placed, *, checking: bool) -> Asking[bool]:
@@ -61,7 +59,7 @@ def _catch_up(sync: Sync, head: Placed) -> Asking[bool]:
     looked_at = sync.progress.last_success_at or 0
     if looked_at > known_at + LATE_SECONDS + sync.lag_seconds:
         known_at += 1  # whatever was stamped until then had come by the last look
-    elif sync.overlapping:
+    elif sync.thorough:
         known_at -= LATE_SECONDS
     most_pages = _most_pages(sync)
     pages, joined = 0, False

@@ -22,6 +22,8 @@ from exporter.sync.verify import (
 )
 
 UNCHANGED_TAIL = 5
+MOST_ASIDE = 25
+"""No more jobs than these wait to be looked up, and not for long: together they share pages."""
 
 
 def follow(sync: Sync, order: Order, head: Placed, *, checking: bool) -> Asking[bool]:
@@ -54,9 +56,7 @@ def _read_new(sync: Sync, order: Order, head: Placed) -> Asking[None]:
     sync.update(newest_at=max(known_at, *(order.moment(job) for job in head.jobs[:1]), 0))
 
 
-def _look_at_active(
-    sync: Sync, order: Order, head: Placed, seen_down_to_at: float
-) -> Asking[None]:
+def _look_at_active(sync: Sync, order: Order, head: Placed, seen_down_to_at: float) -> Asking[None]:
     all_placed = sync.progress.frontier_at is None and sync.progress.newest_at is not None
     statuses = [*SWEPT_STATUSES, *sorted(sync.ledger.active_statuses() - {*SWEPT_STATUSES})]
     swept = sum(sync.pages_for(sync.ledger.count_status(status)) for status in SWEPT_STATUSES)
@@ -76,7 +76,8 @@ def _look_at_active(
             if job.status not in SWEPT_STATUSES
         ] if len(statuses) > len(SWEPT_STATUSES) else []  # fmt: skip
         yield from look_at(sync, order, others, Purpose.FRESH, seen_down_to_at)
-        yield from resolve_aside(sync, order, seen_down_to_at)
+        if sync.thorough or sync.ledger.count_status("") > MOST_ASIDE:
+            yield from resolve_aside(sync, order, seen_down_to_at)
 
 
 def _windows(sync: Sync, order: Order, moments: list[int], enough: int) -> int:

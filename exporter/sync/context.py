@@ -31,6 +31,10 @@ LATE_SECONDS = 10
 """How much older than the newest known change a change may be stamped and still come next: the
 server's clocks are not quite monotone, and times have steps of one second."""
 
+THOROUGH_SECONDS = 30.0
+"""How often, at short intervals, the changes of the last ``LATE_SECONDS`` are read once more, and the
+few jobs are looked up that have left their status."""
+
 LEAST_COLLAPSE_JOBS = 10
 COLLAPSED_PART = 0.4
 """If more than so many jobs, and more than this part of them, are gone at once, or all, that is a
@@ -146,8 +150,8 @@ class Sync:
     """Whether an earlier sync has seen the list, or the active jobs, collapse, too."""
     moved_at: float = 0.0
     """The server's time at the last sync that has seen a change."""
-    overlapping: bool = True
-    """Whether changes that may be stamped late are read once more."""
+    thorough: bool = True
+    """Whether what need not be done at every sync is done: see ``THOROUGH_SECONDS``."""
     overdue: bool = True
     """Whether a total that does not fit has lasted longer than answers may be behind."""
     head: Placed | None = None

@@ -176,7 +176,7 @@ def read_whole(
             continue
         if jobs is None or met.count >= jobs:
             return jobs or met.count
-        jobs = yield from _read_inserted(sync, listing, jobs, met, on_page, purpose)
+        jobs = yield from _read_inserted(sync, listing, met, on_page, jobs=jobs, purpose=purpose)
         if met.count >= jobs:
             return jobs
         strict = False  # it joined, perhaps by luck
@@ -190,7 +190,7 @@ def read_whole(
 
 
 def _read_inserted(
-    sync: Sync, listing: Listing, jobs: int, met: Met, on_page: OnPage, purpose: Purpose
+    sync: Sync, listing: Listing, met: Met, on_page: OnPage, *, jobs: int, purpose: Purpose
 ) -> Asking[int]:
     """What was inserted at the head while the reader was further down, of a list of so many jobs.
     Returns how many there are now, as far as that is told."""

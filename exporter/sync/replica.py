@@ -25,6 +25,7 @@ from exporter.sync.context import (
     INFINITE,
     LATE_SECONDS,
     REQUEST_REFUSALS,
+    THOROUGH_SECONDS,
     Listing,
     Placed,
     Server,
@@ -75,7 +76,7 @@ class Replica:
         self._collapse_at: float | None = None
         self._mismatches = 0
         self._mismatch_at: float | None = None
-        self._overlap_at = self._scan_at = 0.0
+        self._thorough_at = self._scan_at = 0.0
         self._moved_at: float | None = None
         self._odd_words: set[str] = set()
         self._refreshed = False
@@ -269,7 +270,7 @@ class Replica:
             collapse_confirmed=claimed_at is not None and now_at - claimed_at >= CONFIRMING_SECONDS,
             moved_at=now_at if self._moved_at is None else self._moved_at,
             odd_words=self._odd_words,
-            overlapping=not 0 <= now_at - self._overlap_at < by_change.OVERLAP_SECONDS,
+            thorough=not 0 <= now_at - self._thorough_at < THOROUGH_SECONDS,
             overdue=mismatch_at is not None and now_at - mismatch_at >= lag_seconds,
         )
 
@@ -334,8 +335,8 @@ class Replica:
         sync.now_at = sync.intake.now_at = head.page.server_time_at or sync.now_at
         self._open_window(sync.intake)
         sync.intake.age()
-        if sync.overlapping:
-            self._overlap_at = sync.now_at
+        if sync.thorough:
+            self._thorough_at = sync.now_at
         if sync.progress.began_at is None:
             tomorrow_at = sync.now_at + 86400  # what is later is no zone's time, but nonsense
             stamps = (at for job in head.jobs for at in (changed_at(job), submitted_at(job)))
