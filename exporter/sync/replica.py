@@ -115,8 +115,6 @@ class Replica:
         pairs = self._pairs | active_pairs(self.ledger)
         last_look_at = sync.progress.last_success_at
         head = yield from self._read_head(sync)
-        if sync.profile.depth.contradictions and sync.profile.due("depth", sync.now_at):
-            yield from calibrate_depth(sync, head)
         if (yield from _is_whole(sync, head)):
             strategy = _take_whole(sync, head)
         else:
@@ -311,6 +309,8 @@ class Replica:
             self._begin_anew(sync)
             head = yield from sync.ask(head.listing)
             self._tell_time(sync, head)
+        if sync.profile.depth.contradictions and sync.profile.due("depth", sync.now_at):
+            yield from calibrate_depth(sync, head)
         return head
 
     def _zone_has_changed(self, sync: Sync) -> bool:

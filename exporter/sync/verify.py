@@ -127,13 +127,15 @@ def _reconcile_to_edge(sync: Sync, order: Order) -> Asking[None]:
     edge_at = sync.progress.frontier_at
     assert edge_at is not None  # noqa: S101 - else there is no edge
     known = sync.ledger.count_between(INFINITE, edge_at, by=order.column)
-    offset = max(0, known - sync.page_size // 2)
-    placed = yield from sync.ask(Listing(order), offset)
-    found = boundaries(placed, order)
-    if placed.jobs and not found:
-        moment = order.moment(placed.jobs[-1])
-        placed = (yield from whole_second(sync, order, placed, moment, Purpose.FRESH)) or placed
-    found = [each for each in examine(sync, order, placed) if each.at >= edge_at]
+    found, back = list[Boundary](), sync.page_size // 2
+    while not found and back < 2 * known + sync.page_size:
+        # The more have been deleted in front of it, the higher the edge stands.
+        placed = yield from sync.ask(Listing(order), max(0, known - back))
+        if placed.jobs and not boundaries(placed, order):
+            moment = order.moment(placed.jobs[-1])
+            placed = (yield from whole_second(sync, order, placed, moment, Purpose.FRESH)) or placed
+        found = [each for each in examine(sync, order, placed) if each.at >= edge_at]
+        back *= 2
     if not found:
         return
     top = Stretch(whole(sync).newer, found[0])
