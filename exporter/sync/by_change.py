@@ -10,11 +10,18 @@ and moves its job. The checks of ``verify`` prove the rest.
 
 from exporter.errors import SyncError
 from exporter.sync.asking import Asking, Contradiction, Purpose
-from exporter.sync.context import BY_CHANGE, LATE_SECONDS, Listing, Placed, Sync, changed_at
+from exporter.sync.context import (
+    BY_CHANGE,
+    LATE_SECONDS,
+    SWEPT_STATUSES,
+    Listing,
+    Placed,
+    Sync,
+    changed_at,
+)
 from exporter.sync.reader import MetInMemory, read, sweep
 from exporter.sync.reconcile import boundaries
 from exporter.sync.verify import (
-    SWEPT_STATUSES,
     close_head,
     find_aside,
     hold_filter,

@@ -9,11 +9,10 @@ job does. A job that is queued again after its end is found by its status, or by
 """
 
 from exporter.sync.asking import Asking, Purpose
-from exporter.sync.context import INFINITE, Listing, Order, Placed, Sync
+from exporter.sync.context import INFINITE, SWEPT_STATUSES, Listing, Order, Placed, Sync
 from exporter.sync.reader import MetInMemory, read, sweep
 from exporter.sync.reconcile import boundaries, look_at
 from exporter.sync.verify import (
-    SWEPT_STATUSES,
     look_at_head_again,
     resolve_aside,
     run_due,

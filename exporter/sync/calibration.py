@@ -52,8 +52,9 @@ def calibrate_filter(sync: Sync, head: Placed) -> Asking[None]:
     statuses = {job.status for job in head.jobs}
     status = next((each for each in ("pending", "running") if each in statuses), "pending")
     for name in ("both", "jobs_status", "job_status"):
+        proof = _filters(sync, head, status)
         try:
-            evidence = yield from _trying(sync, "status_filter", name, _filters(sync, head, status))
+            evidence = yield from _trying(sync, "status_filter", name, proof)
         except (RefusedError, Contradiction) as error:
             refusal = error.__cause__ if isinstance(error, Contradiction) else error
             if isinstance(refusal, RefusedError):

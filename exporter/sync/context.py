@@ -31,6 +31,9 @@ LATE_SECONDS = 10
 """How much older than the newest known change a change may be stamped and still come next: the
 server's clocks are not quite monotone, and times have steps of one second."""
 
+SWEPT_STATUSES = ("pending", "running")
+"""The active statuses that are asked for, where the server filters."""
+
 THOROUGH_SECONDS = 30.0
 """How often, at short intervals, the changes of the last ``LATE_SECONDS`` are read once more, and the
 few jobs are looked up that have left their status."""
@@ -320,7 +323,8 @@ class Sync:
             trait = self._refused_trait(listing, offset, error)
             if trait is None:
                 raise
-            raise Contradiction(trait, f"a request was refused: {error}") from error
+            evidence = f"a request was refused: {error}"
+            raise Contradiction(trait, evidence, reason=error.reason) from error
         if listing.status is None:
             self.longest_page = max(self.longest_page, len(page.jobs))
         jobs, told = page.jobs, page.total_count if self.totals_told else None
@@ -375,7 +379,9 @@ class Sync:
             return None
         if listing.status is not None:
             return "status_filter"
-        return "depth" if offset else "order"
+        if offset:
+            return "depth"
+        return "order" if listing.order is not None and listing.order.sort_key else None
 
     def _believed(self, listing: Listing, told: int | None) -> int | None:
         value = self.profile.total_count.value
@@ -387,6 +393,8 @@ class Sync:
         if listing.status is not None or self.collapse_confirmed:
             return False
         left = placed.total
+        if left is not None and placed.jobs and placed.end > left:
+            return False  # its own jobs speak against its total
         if left is None:
             left = 0 if not placed.jobs and placed.offset == 0 else self._known_at_begin
         return collapsed(self._known_at_begin, left)

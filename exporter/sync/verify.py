@@ -13,6 +13,7 @@ from exporter.sync.context import (
     BY_CHANGE,
     INFINITE,
     LATE_SECONDS,
+    SWEPT_STATUSES,
     Listing,
     Order,
     Placed,
@@ -34,7 +35,6 @@ from exporter.sync.reconcile import (
     whole_second,
 )
 
-SWEPT_STATUSES = ("pending", "running")
 BUSY_AUDIT_INTERVALS = 1.5
 """While the list moves a check sometimes needs a second look at its head; rarer ones make up for
 that."""
