@@ -7,12 +7,12 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from exporter import __version__
 from exporter.collector import BuildInfo, ReloadStatus
 from exporter.config import Config, ServeOptions, config_warnings, load_config, select
 from exporter.daemon.accounts import learn_secrets
+from exporter.daemon.signals import Signals
 from exporter.daemon.summary import Summary
 from exporter.daemon.watch import Watch
 from exporter.errors import ExporterError, StateError
@@ -73,9 +73,7 @@ class Daemon:
         self._shard = options.shard
         self._watch = watch
         self._redactor = redactor
-        self._wake = threading.Event()
-        self._stopping = False
-        self._reload_wanted = False
+        self._signals = Signals((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         self._reloading = threading.Lock()
         self._reload_status = ReloadStatus(successful=True, success_at=watch.clock.now_at())
         facts = ExporterFacts(
@@ -95,8 +93,7 @@ class Daemon:
 
     def run(self) -> int:
         """Serve until a signal ends it."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._on_signal)
+        self._signals.heed()
         bound = self._web.bind()
         self._web.start()
         try:
@@ -156,21 +153,14 @@ class Daemon:
     def _wait(self) -> None:
         clock = self._watch.clock
         summary = Summary(self._watch.standings, clock.monotonic_seconds())
-        while not self._stopping:
-            self._wake.wait(summary.wait_seconds(clock.monotonic_seconds()))
-            self._wake.clear()
+        while True:
+            come = self._signals.wait(summary.wait_seconds(clock.monotonic_seconds()))
             for fields in summary.lines(clock.monotonic_seconds()):
                 _LOG.info("the last hour", extra=fields)
-            if self._reload_wanted and not self._stopping:
-                self._reload_wanted = False
+            if come - {signal.SIGHUP}:
+                return
+            if come:
                 self.reload()
-
-    def _on_signal(self, number: int, _: FrameType | None) -> None:
-        if number == signal.SIGHUP:
-            self._reload_wanted = True
-        else:
-            self._stopping = True
-        self._wake.set()
 
 
 def _load_protection(path: Path | None) -> WebConfig:
