@@ -13,10 +13,22 @@ from weakref import WeakSet, finalize
 import msgspec
 
 from exporter.errors import LedgerUnreadable, LedgerUnwritable, StateError
-from exporter.ledger.connection import connect, lay_out_or_check, translated, tune
-from exporter.ledger.counters import Activity, Counters
+from exporter.ledger.connection import (
+    check,
+    closed_on_failure,
+    connect,
+    lay_out,
+    read_about,
+    read_proofs,
+    translated,
+    tune,
+    write_about,
+    write_proofs,
+)
+from exporter.ledger.counters import Activity, Counters, Shown
 from exporter.ledger.jobs import JobTable, Kept, TimeColumn
 from exporter.ledger.marks import Marks
+from exporter.ledger.published import NOTHING, LedgerFile, Published
 from exporter.ledger.records import (
     Change,
     JobTotals,
@@ -38,9 +50,14 @@ __all__ = [
 class Ledger:
     """The jobs of one cluster. See the module's docstring."""
 
-    def __init__(self, connection: sqlite3.Connection, *, in_memory: bool) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path | None, published: Published
+    ) -> None:
         """Take over an open, laid-out connection; use ``open_ledger``."""
-        self.in_memory = in_memory
+        self.in_memory = path is None
+        self.on_damage: Callable[[str], None] = lambda reason: None
+        """Told why, when damage is met while it is in use."""
+        self._file = None if path is None else LedgerFile(path)
         self._connection = connection
         # Also for a ledger that is forgotten: newer Pythons complain of a connection left open.
         # Not at the process's end, where a poller that hangs may still be using it.
@@ -49,11 +66,15 @@ class Ledger:
         self._jobs = JobTable(connection)
         self._totals = Totals(self._jobs.groups())
         self._suspects = Suspects(connection, self._jobs)
-        self._counters = Counters(connection)
+        self._counters = Counters(connection, published)
         self._activity = Activity(connection)
+        self._shown = Shown(connection)
         self._parts = (self._jobs, self._totals, self._counters, self._activity, self._suspects)
         self._saved_progress = self._load_progress()
         self.progress = self._saved_progress
+        self._saved_proofs = self._proofs()
+        if read_proofs(connection) != self._saved_proofs:
+            raise LedgerUnreadable("its parts are of different moments")
         self._marks_made = 0
         self._marks: WeakSet[Marks] = WeakSet()
 
@@ -66,34 +87,50 @@ class Ledger:
         Raises ``LedgerUnwritable`` or ``LedgerUnreadable`` for what the file does not let be done.
         """
         try:
-            self.begin()
-            yield
+            try:
+                self.begin()
+                yield
+            except BaseException:
+                self.rollback()
+                raise
+            self.commit()
         except sqlite3.Error as error:
-            self.rollback()
-            raise translated(error) from error
-        except BaseException:
-            self.rollback()
+            told = translated(error)
+            self._note(told)
+            raise told from error
+        except StateError as error:
+            self._note(error)
             raise
-        self.commit()
 
     def begin(self) -> None:
-        """Start a transaction."""
+        """Start a transaction. Raises ``LedgerUnwritable`` if the file is no longer in its place."""
+        if self._file is not None:
+            self._file.require()
         self._connection.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """Keep what was written since ``begin``. Raises ``LedgerUnwritable`` and undoes it."""
+        progress, saved = self.progress, self._saved_progress
+        if progress.complete and progress.synced_at != saved.synced_at:
+            self._counters.catch_up()
+        counted = self._counters.touched
         try:
             self._counters.write()
             self._activity.write()
-            if self.progress != self._saved_progress:
-                self._write_about("progress", msgspec.json.encode(self.progress).decode())
+            if progress != saved:
+                write_about(self._connection, "progress", msgspec.json.encode(progress).decode())
+            proofs = self._proofs()
+            if proofs != self._saved_proofs:
+                write_proofs(self._connection, *proofs)
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self.rollback()
             raise translated(error) from error
         for part in self._parts:
             part.keep()
-        self._saved_progress = self.progress
+        self._saved_progress, self._saved_proofs = progress, proofs
+        if counted:
+            self._remember()
 
     def rollback(self) -> None:
         """Undo what was written since ``begin``. Raises ``LedgerUnreadable`` if what was there
@@ -116,20 +153,13 @@ class Ledger:
 
     def copied_to(self, path: Path | None) -> "Ledger":
         """The same ledger in another file, or, with None, in memory. Raises ``StateError``."""
-        try:
-            connection = connect(path)
-        except sqlite3.Error as error:
-            raise translated(error) from error
-        try:
+        connection = connect(path)
+        with closed_on_failure(connection):
             self._connection.backup(connection)
             tune(connection)
-            return Ledger(connection, in_memory=path is None)
-        except (sqlite3.Error, ValueError) as error:
-            connection.close()
-            raise translated(error) from error
-        except BaseException:
-            connection.close()
-            raise
+            copy = Ledger(connection, path, self.tallies())
+            copy._remember()
+        return copy
 
     # -- taking in -----------------------------------------------------------------------------
 
@@ -144,14 +174,15 @@ class Ledger:
         new = [job for uuid, job in by_uuid.items() if uuid not in known]
         returned = self._suspects.take_back([job.uuid for job in new]) if new else {}
         changes: list[Change] = []
-        rewritten: list[Kept] = []
+        rewritten: list[tuple[Kept, Job]] = []
         moves: list[Move] = []
         for uuid, job in by_uuid.items():
             if uuid in known:
-                old, row_number = known[uuid]
+                kept = known[uuid]
+                old = kept[0]
                 if old == job or not accept(old, job):
                     continue
-                rewritten.append((job, row_number))
+                rewritten.append((kept, job))
                 moves.append((old, job))
                 changes.append(Change(old, job))
             else:
@@ -217,18 +248,18 @@ class Ledger:
     def age(self, before_at: float) -> None:
         """Ended jobs whose last change lies before a moment are no longer shown."""
         for batch in self._jobs.ended_before(before_at):
-            self.apply([job._replace(status=OUT_OF_WINDOW) for job, _ in batch])
+            self.apply([job._replace(status=OUT_OF_WINDOW) for job, _, _ in batch])
 
     def leave(self, status: str, is_in_it: Callable[[Job], bool]) -> int:
         """Set aside, in the empty status, the jobs of an active status that are no longer in it."""
         found = self._jobs.in_status(status)
-        left = [job._replace(status="") for job, _ in found if not is_in_it(job)]
+        left = [job._replace(status="") for job, _, _ in found if not is_in_it(job)]
         self.apply(left)
         return len(left)
 
     def in_status(self, status: str) -> list[Job]:
         """All jobs in a status, newest change first."""
-        return [job for job, _ in self._jobs.in_status(status)]
+        return [job for job, _, _ in self._jobs.in_status(status)]
 
     def marks(self) -> Marks:
         """A new, empty set of seen jobs."""
@@ -246,7 +277,7 @@ class Ledger:
 
     def known(self, uuids: Iterable[str]) -> dict[str, Job]:
         """Those of the jobs that are known, as they are known."""
-        return {uuid: job for uuid, (job, _) in self._jobs.find(set(uuids)).items()}
+        return {uuid: job for uuid, (job, _, _) in self._jobs.find(set(uuids)).items()}
 
     def count_between(
         self, newest_at: float, oldest_at: float, *, by: TimeColumn = "modified_at"
@@ -281,8 +312,13 @@ class Ledger:
         self._counters.count(key, seconds=seconds, bucket=bucket)
 
     def tallies(self) -> Mapping[TallyKey, Tally]:
-        """All counters."""
+        """All counters, none lower than it was published."""
         return self._counters.tallies
+
+    @property
+    def behind(self) -> bool:
+        """Whether it is older than what was published of it, and has not caught up yet."""
+        return self._counters.behind
 
     def note_activity(self, queue: str, user: str, at: float) -> None:
         """A user had an active job in a queue at this moment."""
@@ -298,94 +334,78 @@ class Ledger:
 
     def shown(self, label: str) -> frozenset[str]:
         """The values of a label that have been shown under their own name."""
-        rows = self._connection.execute("SELECT value FROM shown WHERE label = ?", (label,))
-        return frozenset(value for (value,) in rows)
+        return self._shown.values(label)
 
     def remember_shown(self, label: str, values: frozenset[str]) -> None:
         """Keep which values of a label are shown, so that a restart shows the same."""
-        before = self.shown(label)
-        if values == before:
-            return
-        self._connection.executemany(
-            "DELETE FROM shown WHERE label = ? AND value = ?",
-            [(label, value) for value in before - values],
-        )
-        self._connection.executemany(
-            "INSERT INTO shown (label, value) VALUES (?, ?)",
-            [(label, value) for value in values - before],
-        )
+        self._shown.remember(label, values)
 
     # -- inside --------------------------------------------------------------------------------
 
     def _suspect(self, kept: Collection[Kept]) -> int:
         if kept:
-            self._suspects.add([job for job, _ in kept])
+            self._suspects.add([job for job, _, _ in kept])
         return self._take_out(kept)
 
     def _take_out(self, kept: Collection[Kept]) -> int:
         if kept:
             self._jobs.take_out(kept)
-            self._totals.move([(job, None) for job, _ in kept])
+            self._totals.move([(job, None) for job, _, _ in kept])
         return len(kept)
 
+    def _note(self, error: StateError) -> None:
+        if isinstance(error, LedgerUnreadable):
+            self.on_damage(str(error))
+
+    def _remember(self) -> None:
+        if self._file is not None:
+            self._file.remember(self.tallies())
+
+    def _proofs(self) -> list[int]:
+        return [self._jobs.proofs, sum(self._counters.proofs.values())]
+
     def _load_progress(self) -> Progress:
-        row = self._connection.execute("SELECT value FROM about WHERE key = 'progress'").fetchone()
-        if row is None:
-            return Progress()
+        text = read_about(self._connection, "progress")
         try:
-            return progress_of(row[0])
+            return Progress() if text is None else progress_of(text)
         except msgspec.MsgspecError as error:
             raise LedgerUnreadable("its record of progress cannot be read") from error
 
-    def _write_about(self, key: str, value: str) -> None:
-        self._connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, value))
 
-
-def open_ledger(path: Path | None, identity: str) -> Ledger:
+def open_ledger(path: Path | None, identity: str, published: Published = NOTHING) -> Ledger:
     """Open, or lay out, the ledger in a file; None keeps it in memory.
 
-    ``identity`` names the remote list that it is of. Raises ``LedgerUnreadable`` if the file is
-    not such a ledger, ``LedgerUnwritable`` if it cannot be written.
+    ``identity`` names the remote list that it is of; no counter of it is lower than it was
+    ``published``. Raises ``LedgerUnreadable`` if the file is not such a ledger, ``LedgerUnwritable``
+    if it cannot be written.
     """
+    new = path is None or not path.exists()
+    connection = connect(path)
     try:
-        connection = connect(path)
-    except sqlite3.Error as error:
-        raise translated(error) from error
-    try:
-        lay_out_or_check(connection, identity)
-        return Ledger(connection, in_memory=path is None)
-    except (sqlite3.Error, ValueError) as error:  # damaged text is told of by UnicodeDecodeError
-        connection.close()
-        raise translated(error) from error
+        with closed_on_failure(connection):
+            (lay_out if new else check)(connection, identity)
+            return Ledger(connection, path, published)
     except BaseException:
-        connection.close()
+        if new and path is not None:
+            path.unlink(missing_ok=True)
         raise
 
 
-def read_ledger(path: Path, identity: str) -> Ledger:
+def read_ledger(path: Path, identity: str, published: Published = NOTHING) -> Ledger:
     """The ledger of a file on a disk that cannot be written, in memory. Raises ``StateError``."""
     try:
         # With the log of the last transactions, if the files beside it let that be read.
-        return _read_ledger(path, identity, "mode=ro")
+        return _read_ledger(path, identity, published, "mode=ro")
     except StateError:
         # Immutable: not even the files beside it, which a reader would make, are asked for.
-        return _read_ledger(path, identity, "mode=ro&immutable=1")
+        return _read_ledger(path, identity, published, "mode=ro&immutable=1")
 
 
-def _read_ledger(path: Path, identity: str, options: str) -> Ledger:
-    try:
-        connection = connect(None)
-    except sqlite3.Error as error:
-        raise translated(error) from error
-    try:
+def _read_ledger(path: Path, identity: str, published: Published, options: str) -> Ledger:
+    connection = connect(None)
+    with closed_on_failure(connection):
         source = sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True, timeout=0.5)
         with closing(source):
             source.backup(connection)
-        lay_out_or_check(connection, identity)
-        return Ledger(connection, in_memory=True)
-    except (sqlite3.Error, ValueError) as error:
-        connection.close()
-        raise translated(error) from error
-    except BaseException:
-        connection.close()
-        raise
+        check(connection, identity)
+        return Ledger(connection, None, published)
