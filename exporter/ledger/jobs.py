@@ -5,12 +5,12 @@ import sqlite3
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Literal
+from typing import Final, Literal
 
 from exporter.errors import LedgerUnreadable
 from exporter.ledger import schema
 from exporter.ledger.places import MOST_ROW_NUMBER, Places
-from exporter.ledger.proof import proven, require_proof
+from exporter.ledger.proof import checked, proven
 from exporter.ledger.totals import GroupKey
 from exporter.ledger.words import Words
 from exporter.model import Job, hidden
@@ -41,6 +41,9 @@ _SOME = "rowid IN (SELECT value FROM json_each(?))"
 _ENDED = f"status <= {schema.LAST_END_STATUS_ID}"
 _ACTIVE = f"status > {schema.LAST_END_STATUS_ID}"
 
+
+_PROOF: Final = 8
+"""The place of a row's proof."""
 
 Kept = tuple[Job, int, int]
 """A job, the number of the row in which it is, and the row's proof."""
@@ -95,7 +98,7 @@ class JobTable:
             _INSERT, [(*row, number) for row, number in zip(rows, numbers, strict=True)]
         )
         added = [
-            (job, number, row[8]) for job, row, number in zip(jobs, rows, numbers, strict=True)
+            (job, number, row[_PROOF]) for job, row, number in zip(jobs, rows, numbers, strict=True)
         ]
         self.proofs += sum(proof for _, _, proof in added)
         if self._places.has_room(len(jobs)):
@@ -109,12 +112,15 @@ class JobTable:
         """Rows that are in the table, and what is in them from now on."""
         rows = self.rows([job for _, job in changed])
         rewritten = [
-            (job, number, row[8]) for ((_, number, _), job), row in zip(changed, rows, strict=True)
+            (job, number, row[_PROOF])
+            for ((_, number, _), job), row in zip(changed, rows, strict=True)
         ]
         self._connection.executemany(
             _REWRITE, [(*row, kept[1]) for row, kept in zip(rows, rewritten, strict=True)]
         )
-        self.proofs += sum(row[8] - old[2] for row, (old, _) in zip(rows, changed, strict=True))
+        self.proofs += sum(
+            row[_PROOF] - old[2] for row, (old, _) in zip(rows, changed, strict=True)
+        )
         self._remember(rewritten)
 
     def take_out(self, kept: Collection[Kept]) -> None:
@@ -227,19 +233,16 @@ class JobTable:
 
     def _kept(self, rows: Iterable[_NumberedRow]) -> Iterator[Kept]:
         statuses, queues, users = self._statuses.texts, self._queues.texts, self._users.texts
-        for row in rows:
-            # fmt: off
-            (
-                uuid, status, queue, user, cores, submitted_at, started_at, modified_at, proof,
-                number,
-            ) = row
-            # fmt: on
-            require_proof(row[:8], proof)
+        # fmt: off
+        for (
+            uuid, status, queue, user, cores, submitted_at, started_at, modified_at, proof, number,
+        ) in checked(rows, _PROOF):
             job = Job(
                 uuid, statuses[status], queues[queue], users[user], cores,
                 submitted_at or None, started_at, modified_at or None,
-            )  # fmt: skip
+            )
             yield job, number, proof
+        # fmt: on
 
     def _select(self, where: str, *values: float | str) -> Iterator[Kept]:
         return self._kept(
@@ -277,17 +280,17 @@ class JobTable:
     def _read_all(self) -> Iterator[tuple[str, int]]:
         """Where each job is; on the way, every row is proven, counted and added up."""
         groups, proofs = self._groups, 0
-        for row in self._connection.execute(f"SELECT {_COLUMNS}, rowid FROM jobs"):
-            uuid, status, queue, user, cores, _, _, _, proof, number = row
-            require_proof(row[:8], proof)
-            proofs += proof
-            group = groups.get((status, queue, user))
-            if group is None:
-                groups[status, queue, user] = [1, cores]
-            else:
-                group[0] += 1
-                group[1] += cores
-            yield uuid, number
+        rows = self._connection.execute(f"SELECT {_COLUMNS}, rowid FROM jobs")
+        for row in checked(rows, _PROOF):
+            proofs += row[_PROOF]
+            key = row[1:4]  # status, queue, user
+            try:
+                group = groups[key]
+            except KeyError:
+                group = groups[key] = [0, 0]
+            group[0] += 1
+            group[1] += row[4]
+            yield row[0], row[-1]
         self.proofs = proofs
 
 

@@ -4,7 +4,7 @@ SQLite proves the structure of a file, not the values in it: a changed digit of 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from zlib import crc32
 
 import msgspec
@@ -13,6 +13,8 @@ from exporter.errors import LedgerUnreadable
 
 Values = Sequence[Any]
 """Texts, numbers and None, as SQLite gives them back."""
+
+Row = TypeVar("Row", bound=Sequence[Any])
 
 _encoded = msgspec.msgpack.Encoder().encode
 
@@ -33,8 +35,10 @@ def require_proof(values: Values, proof: object) -> None:
         raise LedgerUnreadable("a row of it is damaged")
 
 
-def checked(rows: Iterable[Values]) -> Iterator[Values]:
-    """The rows that were written. Raises ``LedgerUnreadable`` for one that was not."""
+def checked(rows: Iterable[Row], place: int = -1) -> Iterator[Row]:
+    """The rows that were written, the proof of what precedes it at a ``place``. Raises
+    ``LedgerUnreadable`` for one that was not."""
     for row in rows:
-        require_proof(row[:-1], row[-1])
+        if crc32(_encoded(row[:place])) != row[place]:
+            raise LedgerUnreadable("a row of it is damaged")
         yield row
