@@ -12,16 +12,14 @@ from exporter.ledger.records import Tally, TallyKey
 class Counters:
     """Counters of transitions. Kept in memory, written at the end of a transaction."""
 
-    def __init__(
-        self, connection: sqlite3.Connection, published: Mapping[TallyKey, Tally] | None = None
-    ) -> None:
-        """``published`` are those that must not be undercut; see ``published``."""
+    def __init__(self, connection: sqlite3.Connection, published: Mapping[TallyKey, Tally]) -> None:
+        """None is ever lower than in ``published``; see there."""
         self._connection = connection
         self._touched: set[TallyKey] = set()
         self._tallies, self.proofs = self._load()
         self._floors = {
             key: floor
-            for key, floor in (published or {}).items()
+            for key, floor in published.items()
             if _higher(self._tallies.get(key), floor) != self._tallies.get(key)
         }
         self._raised = False
@@ -179,6 +177,11 @@ class Shown:
             "SELECT label, value, proof FROM shown WHERE label = ?", (label,)
         )
         return frozenset(value for _, value, _ in checked(rows))
+
+    def all(self) -> dict[str, frozenset[str]]:
+        """By label."""
+        labels = self._connection.execute("SELECT DISTINCT label FROM shown").fetchall()
+        return {label: self.values(label) for (label,) in labels}
 
     def remember(self, label: str, values: frozenset[str]) -> None:
         """In the running transaction."""

@@ -117,7 +117,7 @@ class StateDirectory:
         """A ledger that was kept in memory for want of a disk, in its file. Raises ``StateError``."""
         if self.path is None:
             return ledger.copied_to(None)
-        if not (self.path / _LOCK).exists():  # the directory has been removed
+        if self._lock is not None and not self._holds_lock(self.path):  # it has been removed
             self.release()
             self.acquire()
         path = self.ledger_path(identity, endpoint)
@@ -139,10 +139,17 @@ class StateDirectory:
         ).hexdigest()
         return self.path / f"{_file_name(identity.cluster_id)}-{digest}.ledger"
 
+    def _holds_lock(self, directory: Path) -> bool:
+        assert self._lock is not None  # noqa: S101 - asked only where there is one
+        try:
+            return os.path.samestat(os.fstat(self._lock), os.stat(directory / _LOCK))
+        except OSError:
+            return False
+
     def _open(self, path: Path, whose: str, published: Published) -> Ledger:
         if path in self._damaged:
             raise LedgerUnreadable(self._damaged.pop(path))
-        if published and not path.exists():
+        if published is not NOTHING and not path.exists():
             raise LedgerUnreadable("its file is gone")
         return open_ledger(path, whose, published)
 

@@ -7,8 +7,8 @@ they have been: for Prometheus that is a restart from 0, and all of them counted
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 import msgspec
 
@@ -17,10 +17,22 @@ from exporter.ledger.aside import PARTS, open_private
 from exporter.ledger.proof import proof_of, require_proof
 from exporter.ledger.records import Tally, TallyKey
 
-Published = Mapping[TallyKey, Tally]
-NOTHING: Published = MappingProxyType({})
+Shown = Mapping[str, frozenset[str]]
+"""By label, the values that have been shown under their own name."""
 
 _Row = tuple[str, str, str, int, float, list[int]]
+_Content = tuple[list[_Row], dict[str, list[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What must not be undone."""
+
+    tallies: Mapping[TallyKey, Tally] = field(default_factory=dict)
+    shown: Shown = field(default_factory=dict)
+
+
+NOTHING = Published()
 
 
 class LedgerFile:
@@ -37,16 +49,18 @@ class LedgerFile:
         if self._look() != self._state:
             raise LedgerUnwritable("its file has been replaced")
 
-    def remember(self, tallies: Published) -> None:
-        """Write down the counters that are about to be published. Raises ``LedgerUnwritable``."""
+    def remember(self, published: Published) -> None:
+        """Write down what is about to be published. Raises ``LedgerUnwritable``."""
         rows = [
-            (*key, tally.count, tally.sum_seconds, tally.buckets) for key, tally in tallies.items()
+            (*key, tally.count, tally.sum_seconds, tally.buckets)
+            for key, tally in published.tallies.items()
         ]
+        content = (rows, {label: sorted(values) for label, values in published.shown.items()})
         beside = _beside(self._path)
         new = beside.with_name(beside.name + ".new")
         try:
             with open(open_private(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
-                file.write(msgspec.json.encode((rows, proof_of(rows))))
+                file.write(msgspec.json.encode((content, proof_of(content))))
             os.replace(new, beside)
         except OSError as error:
             raise LedgerUnwritable(f"{beside.name} cannot be written ({error.strerror})") from error
@@ -64,18 +78,20 @@ def read_published(ledger: Path) -> Published:
     ``LedgerUnreadable``."""
     beside = _beside(ledger)
     try:
-        rows, proof = msgspec.json.decode(beside.read_bytes(), type=tuple[list[_Row], int])
-        require_proof(rows, proof)
+        content, proof = msgspec.json.decode(beside.read_bytes(), type=tuple[_Content, int])
+        require_proof(content, proof)
     except FileNotFoundError:
         return NOTHING
     except OSError as error:
         raise LedgerUnreadable(f"{beside.name} cannot be read ({error.strerror})") from error
     except (msgspec.MsgspecError, LedgerUnreadable) as error:
         raise LedgerUnreadable(f"{beside.name} is damaged") from error
-    return {
+    rows, shown = content
+    tallies = {
         TallyKey(kind, queue, status): Tally(count, seconds, buckets)
         for kind, queue, status, count, seconds, buckets in rows
     }
+    return Published(tallies, {label: frozenset(values) for label, values in shown.items()})
 
 
 def _beside(ledger: Path) -> Path:

@@ -66,7 +66,7 @@ class Ledger:
         self._jobs = JobTable(connection)
         self._totals = Totals(self._jobs.groups())
         self._suspects = Suspects(connection, self._jobs)
-        self._counters = Counters(connection, published)
+        self._counters = Counters(connection, published.tallies)
         self._activity = Activity(connection)
         self._shown = Shown(connection)
         self._parts = (self._jobs, self._totals, self._counters, self._activity, self._suspects)
@@ -77,6 +77,8 @@ class Ledger:
             raise LedgerUnreadable("its parts are of different moments")
         self._marks_made = 0
         self._marks: WeakSet[Marks] = WeakSet()
+        if self.behind:
+            self._go_on_from(published)
 
     # -- transactions --------------------------------------------------------------------------
 
@@ -157,7 +159,7 @@ class Ledger:
         with closed_on_failure(connection):
             self._connection.backup(connection)
             tune(connection)
-            copy = Ledger(connection, path, self.tallies())
+            copy = Ledger(connection, path, self._published())
             copy._remember()
         return copy
 
@@ -359,7 +361,18 @@ class Ledger:
 
     def _remember(self) -> None:
         if self._file is not None:
-            self._file.remember(self.tallies())
+            self._file.remember(self._published())
+
+    def _published(self) -> Published:
+        return Published(self.tallies(), self._shown.all())
+
+    def _go_on_from(self, published: Published) -> None:
+        """It is older than what was published of it."""
+        with self.transaction():
+            for label, values in published.shown.items():
+                self._shown.remember(label, self._shown.values(label) | values)
+            if self.progress.began_at is None:  # nothing of what was counted will be again
+                self._counters.catch_up()
 
     def _proofs(self) -> list[int]:
         return [self._jobs.proofs, sum(self._counters.proofs.values())]
