@@ -84,7 +84,7 @@ def read_published(ledger: Path) -> Published:
         return NOTHING
     except OSError as error:
         raise LedgerUnreadable(f"{beside.name} cannot be read ({error.strerror})") from error
-    except (msgspec.MsgspecError, LedgerUnreadable) as error:
+    except (msgspec.MsgspecError, LedgerUnreadable, ValueError) as error:
         raise LedgerUnreadable(f"{beside.name} is damaged") from error
     rows, shown = content
     tallies = {

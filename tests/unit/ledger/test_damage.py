@@ -155,7 +155,7 @@ def test_a_ledger_in_memory_keeps_what_was_published(state: StateDirectory, path
     back.close()
 
 
-@pytest.mark.parametrize("content", [b"", b"garbled", b"[[[],{}],1]", b"\xff" * 100])
+@pytest.mark.parametrize("content", [b"", b"garbled", b"[[[],{}],1]", b"\xff" * 100, b'[[[["\xe4"'])
 def test_a_damaged_record_of_what_was_published_is_told_of(
     state: StateDirectory, path: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
