@@ -92,7 +92,8 @@ def test_state_files_that_cannot_be_used_are_set_aside(tmp_path: Path) -> None:
             exporter.stop()
         with exporter.start():
             exporter.until_true(truths)
-            assert len(exporter.log_lines("set aside")) == len(DAMAGES) + 1  # and the record of calls
+            set_aside = exporter.log_lines("set aside")
+            assert len(set_aside) == len(DAMAGES) + 1  # and the record of calls
 
 
 def garble(calls: Path, seconds_ago: float) -> None:
