@@ -89,8 +89,7 @@ def check(connection: sqlite3.Connection, identity: str) -> None:
         raise LedgerUnreadable(
             f"its format is version {version}; this program reads version {schema.SCHEMA_VERSION}"
         )
-    if connection.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
-        raise LedgerUnreadable("it is damaged")
+    require_integrity(connection)
     if version == schema.FORMER_VERSION:
         connection.execute("BEGIN IMMEDIATE")
         schema.migrate(connection)
@@ -100,6 +99,12 @@ def check(connection: sqlite3.Connection, identity: str) -> None:
     if read_about(connection, "identity") != identity:
         raise LedgerUnreadable("it belongs to another cluster")
     tune(connection)
+
+
+def require_integrity(connection: sqlite3.Connection) -> None:
+    """Raises ``LedgerUnreadable`` for what SQLite itself finds amiss."""
+    if connection.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
+        raise LedgerUnreadable("it is damaged")
 
 
 def read_about(connection: sqlite3.Connection, key: str) -> str | None:

@@ -180,8 +180,12 @@ class Shown:
 
     def all(self) -> dict[str, frozenset[str]]:
         """By label."""
-        labels = self._connection.execute("SELECT DISTINCT label FROM shown").fetchall()
-        return {label: self.values(label) for (label,) in labels}
+        found: dict[str, set[str]] = {}
+        for label, value, _ in checked(
+            self._connection.execute("SELECT label, value, proof FROM shown")
+        ):
+            found.setdefault(label, set()).add(value)
+        return {label: frozenset(values) for label, values in found.items()}
 
     def remember(self, label: str, values: frozenset[str]) -> None:
         """In the running transaction."""

@@ -84,6 +84,14 @@ class JobTable:
             self._refill_places()
             self._refilled = False
 
+    def require_whole(self) -> None:
+        """Raises ``LedgerUnreadable`` if a row is not as it was kept, or is missing."""
+        for _ in self._read_all():
+            pass
+        self._groups.clear()
+        if self.proofs != self._kept_sum:
+            raise LedgerUnreadable("rows of it are missing")
+
     # -- changing ------------------------------------------------------------------------------
 
     def add(self, jobs: Sequence[Job]) -> None:

@@ -193,12 +193,17 @@ class Judge:
         self._original = original
         self._following = following
         self._shown = original.published
+        self._truths = dict(original.truths)
         self.begun_anew = False
+        self._uncounted: Counter[TallyKey] = Counter()
+        """What happened before it began anew."""
 
     def look(self) -> None:
         """At what has been published since the last look."""
         following, published = self._following, self._following.polled.published
-        self.begun_anew |= any(following.path.parent.glob("*.ledger.set-aside-*"))
+        if not self.begun_anew and any(following.path.parent.glob("*.ledger.set-aside-*")):
+            self.begun_anew = True
+            self._uncounted = Counter(following.living.counts)
         for state in published:
             self._look_at(state)
         published.clear()
@@ -207,7 +212,9 @@ class Judge:
         snapshot, counts = state.snapshot, counts_of(state)
         if snapshot is None:
             return
-        truth = self._original.truths.get(snapshot.taken_at, self._following.cluster.true_counts())
+        truth = self._truths.setdefault(
+            snapshot.taken_at, self._following.cluster.true_counts()
+        )  # a sync that fails leaves what was shown before
         shown = Counter({(c.status, c.queue, c.user): c.jobs for c in snapshot.counts if c.jobs})
         statuses = {status for status, _, _ in shown}
         wanted = {key: jobs for key, jobs in truth.items() if key[0] in statuses}
@@ -232,7 +239,8 @@ class Judge:
             was = before.get(key, 0)
             lived = exact[TallyKey(*key)]
             if self.begun_anew:
-                assert count == lived - was, f"{key}: {count} since {was} of {lived}"
+                since = lived - self._uncounted[TallyKey(*key)]
+                assert count == since, f"{key}: {count} of {since}"
             else:
                 assert was <= count <= lived, f"{key}: {count} of {lived}, {was} before"
 
