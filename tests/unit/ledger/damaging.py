@@ -265,6 +265,7 @@ def play(original: Original, directory: Path, seed: int) -> str:
             judge.look()
         assert following.polled.state.up, f"it fails for ever: {following.polled.state.failure}"
         for _ in range(3):
+            following.cluster.now_at += 2  # in the second in which it begins nothing is counted
             following.living.live(dice.randrange(1, 12))
             following.turn()
             following.living.looked()
