@@ -22,7 +22,7 @@ INPUT_OUTPUT = {
 }  # fmt: skip
 PURE = (
     "catalog.py", "errors.py", "model.py", "profile.py", "redaction.py", "collector.py",
-    "api/signature.py", "api/payload.py", "api/lenient.py", "api/refusal.py", "api/retry.py",
+    "api/signature.py", "api/answer.py", "api/payload.py", "api/siblings.py", "api/lenient.py", "api/refusal.py", "api/retry.py",
     "api/shape.py", "api/times.py",
     "cli/projection.py", "config/checks.py",
     "config/durations.py", "config/file.py", "config/reader.py", "yaml_tree.py",
