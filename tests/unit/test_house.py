@@ -24,7 +24,7 @@ PURE = (
     "catalog.py", "errors.py", "model.py", "profile.py", "redaction.py", "collector.py",
     "api/signature.py", "api/answer.py", "api/payload.py", "api/siblings.py", "api/lenient.py", "api/refusal.py", "api/retry.py",
     "api/shape.py", "api/times.py",
-    "cli/projection.py", "config/checks.py",
+    "capacity/told.py", "cli/projection.py", "config/checks.py",
     "config/durations.py", "config/file.py", "config/reader.py", "yaml_tree.py",
     "simulator/answers.py", "simulator/bulk.py", "simulator/columns.py", "simulator/dialect.py",
     "simulator/drawing.py", "simulator/engine.py",
