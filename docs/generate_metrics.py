@@ -6,6 +6,7 @@ A test holds the page equal to what this writes, and another runs every query ag
 that scrapes the exporter.
 """
 
+import re
 import sys
 from dataclasses import dataclass
 
@@ -50,6 +51,18 @@ SECTIONS = (
         ),
     ),
     Section(
+        "Capacity",
+        "What clusters could run, beside what they are asked to. Queues are called as their jobs call them, so"
+        " that the two join. What the cloud does not tell, or not to this account, is absent; withdrawn is"
+        " what has not been told for three intervals, and 5 minutes at least.",
+        (
+            catalog.QUEUE_CORES, catalog.QUEUE_CORES_AVAILABLE, catalog.QUEUE_GPUS,
+            catalog.QUEUE_GPUS_AVAILABLE, catalog.QUEUE_MEMORY, catalog.QUEUE_MEMORY_AVAILABLE,
+            catalog.QUEUE_NODES, catalog.NODES, catalog.CLUSTER_STATUS, catalog.CLUSTER_CORE_HOURS,
+            catalog.CLUSTER_LISTED_JOBS, catalog.CAPACITY_TIMESTAMP,
+        ),
+    ),
+    Section(
         "How syncing goes",
         "Counters here and of calls begin at 0 with the process.",
         (
@@ -84,7 +97,7 @@ LABELS = (
         (
             "the API's word, trimmed and lower-cased: `pending`, `running`, `finished`, `exited`"
             " (failed), `cancelled`, `stopped`, and whatever else it says. `ehpc_jobs_cores` has"
-            " `pending` and `running` only"
+            " `pending` and `running` only. Of nodes and clusters: the API's word for their state"
         ),
     ),
     (
@@ -101,6 +114,7 @@ LABELS = (
             " `labels.user.limit` users: `_other`"
         ),
     ),
+    ("role", "what a node is for: `login`, `controller`, `compute`, or the API's other word"),
     ("account", "`name` of the account in the configuration; `default` if it has none"),
     (
         "reason",
@@ -166,6 +180,24 @@ RECIPES = (
         "How many cores wait, and how many compute?",
         "sum by (cluster_name, queue, status) (ehpc_jobs_cores)",
         'Only waiting ones: `ehpc_jobs_cores{status="pending"}`.',
+    ),
+    Recipe(
+        "How full is each queue?",
+        "1 - ehpc_queue_cores_available / (ehpc_queue_cores > 0)",
+        "From 0 to 1, where the cloud tells what is free. By what the jobs asked for, always:"
+        ' `sum by (cluster_name, queue) (ehpc_jobs_cores{status="running"}) / ehpc_queue_cores`.',
+    ),
+    Recipe(
+        "How many cores wait where cores are free?",
+        'sum by (cluster_name, queue) (ehpc_jobs_cores{status="pending"})\n'
+        "and on (cluster_name, queue) ehpc_queue_cores_available > 0",
+        "If it goes on, not the load is the matter but the scheduler, a limit, a reservation, or a job"
+        " that is wider than what is free.",
+    ),
+    Recipe(
+        "Which nodes work, and which do not?",
+        "sum by (cluster_name, role, status) (ehpc_nodes)",
+        'Those that do not: `ehpc_nodes{status!="active"}`; by queue: `ehpc_queue_nodes`.',
     ),
     Recipe(
         "Who waits? The ten users with the most waiting jobs:",
@@ -300,7 +332,9 @@ def _section(section: Section) -> str:
     lines += ["| metric | type | labels | |", "| --- | --- | --- | --- |"]
     for metric in section.metrics:
         labels = ", ".join(f"`{label}`" for label in metric.labels)
-        meaning = metric.help.partition(" Taken from job/list")[0].replace("|", "\\|")
+        meaning = re.split(" Taken from job/list| Asked of the cloud", metric.help)[0].replace(
+            "|", "\\|"
+        )
         lines.append(f"| `{metric.name}` | {metric.type} | {labels} | {meaning} |")
     return "\n".join([*lines, ""])
 

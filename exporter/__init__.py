@@ -11,6 +11,7 @@ end status  ``finished``, ``exited``, ``cancelled``; every other status may stil
 history     The jobs in an end status.
 active      All other jobs, above all pending and running.
 budget      The calls an account may still make in its sliding window.
+capacity    What queues and nodes could run.
 audit       A cheap check that the ledger still equals the remote list.
 snapshot    Frozen numbers of one cluster at one moment.
 publish     Make a snapshot the current one, in one assignment.
@@ -26,6 +27,7 @@ simulator   the pretend cloud; imports nothing else of ours
 logs        log set-up (logfmt, json), redaction
 collector   current snapshots -> metric families
 sync        keeping the ledgers equal to the remote lists
+capacity    asking what clusters could run
 ledger      one cluster's jobs and counters in SQLite
 api         talking to the cloud
 snapshot    frozen ClusterSnapshot; SnapshotBoard.publish() / current()

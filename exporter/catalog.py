@@ -90,6 +90,63 @@ JOBS_ENDED = Metric(
     " polls of job/list. Kept through restarts.",
 )  # fmt: skip
 
+# Capacity. Withdrawn when it has not been told for long.
+_ASKED = (
+    "Asked of the cloud API every collection.capacity_interval, after everything else in the budget;"
+    " ehpc_capacity_timestamp_seconds says of which moment it is."
+)
+QUEUE_CORES = Metric(
+    "ehpc_queue_cores", "gauge", ("cluster_name", "queue"),
+    f"CPU cores of a queue, busy or not; from the configuration where the cloud does not tell. {_ASKED}",
+)  # fmt: skip
+QUEUE_CORES_AVAILABLE = Metric(
+    "ehpc_queue_cores_available", "gauge", ("cluster_name", "queue"),
+    f"CPU cores of a queue that no job holds. {_ASKED}",
+)  # fmt: skip
+QUEUE_GPUS = Metric(
+    "ehpc_queue_gpus", "gauge", ("cluster_name", "queue"),
+    f"GPUs of a queue, busy or not; from the configuration where the cloud does not tell. {_ASKED}",
+)  # fmt: skip
+QUEUE_GPUS_AVAILABLE = Metric(
+    "ehpc_queue_gpus_available", "gauge", ("cluster_name", "queue"),
+    f"GPUs of a queue that no job holds. {_ASKED}",
+)  # fmt: skip
+QUEUE_MEMORY = Metric(
+    "ehpc_queue_memory_bytes", "gauge", ("cluster_name", "queue"),
+    f"Memory of a queue, in use or not; the cloud tells GB, taken as 2^30 bytes. {_ASKED}", unit="bytes",
+)  # fmt: skip
+QUEUE_MEMORY_AVAILABLE = Metric(
+    "ehpc_queue_memory_available_bytes", "gauge", ("cluster_name", "queue"),
+    f"Memory of a queue that no job holds. {_ASKED}", unit="bytes",
+)  # fmt: skip
+QUEUE_NODES = Metric(
+    "ehpc_queue_nodes", "gauge", ("cluster_name", "queue", "status"),
+    f"Nodes of a queue by status; active is there with 0, too. {_ASKED}",
+)  # fmt: skip
+NODES = Metric(
+    "ehpc_nodes", "gauge", ("cluster_name", "role", "status"),
+    "Nodes of the cluster by role and status; of an HPC cluster the cloud shows login nodes only."
+    f" {_ASKED}",
+)  # fmt: skip
+CLUSTER_STATUS = Metric(
+    "ehpc_cluster_status", "gauge", ("cluster_name", "status"),
+    f"1 for the cluster's own status (active, stopped, suspended, ...), by cluster/list. {_ASKED}",
+)  # fmt: skip
+CLUSTER_CORE_HOURS = Metric(
+    "ehpc_cluster_core_hours", "gauge", ("cluster_name",),
+    f"Core hours that the cluster has used so far, by cluster/list. {_ASKED}",
+)  # fmt: skip
+CLUSTER_LISTED_JOBS = Metric(
+    "ehpc_cluster_listed_jobs", "gauge", ("cluster_name", "status"),
+    "Jobs by the counters of cluster/list: the cloud's own numbers, which may lag and count"
+    f" otherwise than ehpc_jobs. {_ASKED}",
+)  # fmt: skip
+CAPACITY_TIMESTAMP = Metric(
+    "ehpc_capacity_timestamp_seconds", "gauge", ("cluster_name",),
+    "Unix seconds at which the capacity of the cluster was last true: the oldest part of what is"
+    " shown.", unit="seconds",
+)  # fmt: skip
+
 # How syncing goes.
 CLUSTER_INFO = Metric(
     "ehpc_cluster_info", "gauge", ("cluster_name", "cluster_id", "zone_id", "account"),
@@ -226,6 +283,9 @@ TELEMETRY: tuple[Metric, ...] = (
 CATALOG: tuple[Metric, ...] = (
     JOBS, JOBS_CORES, OLDEST_PENDING,
     JOB_WAIT, JOB_RUN, JOBS_SUBMITTED, JOBS_STARTED, JOBS_ENDED,
+    QUEUE_CORES, QUEUE_CORES_AVAILABLE, QUEUE_GPUS, QUEUE_GPUS_AVAILABLE, QUEUE_MEMORY,
+    QUEUE_MEMORY_AVAILABLE, QUEUE_NODES, NODES, CLUSTER_STATUS, CLUSTER_CORE_HOURS,
+    CLUSTER_LISTED_JOBS, CAPACITY_TIMESTAMP,
     CLUSTER_INFO, SERVER_TRAIT, UP, SNAPSHOT_TIMESTAMP, LAST_SYNC_SUCCESS, SYNCS, SYNC_FAILURES,
     SYNC_DURATION, SYNC_STRATEGY, SYNC_CORRECTIONS, HISTORY_COMPLETE, HISTORY_KNOWN,
     HISTORY_EXPECTED, EFFECTIVE_INTERVAL, LEDGER_ON_DISK, LABEL_VALUES_FOLDED, LABEL_VALUES_CUT,

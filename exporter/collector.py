@@ -14,6 +14,7 @@ from prometheus_client.core import Sample
 
 from exporter import catalog
 from exporter.clock import Instant
+from exporter.model import Room
 from exporter.profile import TRAITS
 from exporter.snapshot import (
     WAIT_BUCKETS_SECONDS,
@@ -21,10 +22,12 @@ from exporter.snapshot import (
     ClusterState,
     DurationTally,
     JobCount,
+    QueueCapacity,
     Tally,
 )
 
 _WITH_CORES = frozenset({"pending", "running"})
+_ACTIVE = "active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,9 @@ def collect(
     families = [new_family(metric) for metric in CLUSTER_METRICS]
     for name in sorted(states):
         state = states[name]
-        withdrawn = state.is_withdrawn(now)
+        withdrawn = withdrawn_names(state, now)
         for family, part in zip(families, cluster_families(state), strict=True):
-            if not (withdrawn and family.name in WITHDRAWN_NAMES):
+            if family.name not in withdrawn:
                 family.samples += part.samples
     return families + exporter_families(accounts, build, reload)
 
@@ -221,6 +224,51 @@ def _folded(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
     return _plain(metric, [((state.identity.name, what), n) for what, n in counts.items()])
 
 
+def _room(room_of: Callable[[QueueCapacity], Room], place: int) -> _Samples:
+    """A number of each queue: the total, or, at place 1, what of it is available."""
+
+    def samples(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+        rows = ((queue, room_of(capacity)[place]) for queue, capacity in _queues(state))
+        told = [((state.identity.name, queue), value) for queue, value in rows if value is not None]
+        return _plain(metric, told)
+
+    return samples
+
+
+def _queues(state: ClusterState) -> list[tuple[str, QueueCapacity]]:
+    return sorted(state.capacity.by_queue(state.snapshot).items()) if state.capacity else []
+
+
+def _queue_nodes(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    rows = [
+        ((state.identity.name, queue, status), nodes)
+        for queue, capacity in _queues(state)
+        if capacity.nodes
+        for status, nodes in sorted({_ACTIVE: 0, **capacity.nodes}.items())
+    ]
+    return _plain(metric, rows)
+
+
+def _nodes(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    nodes = state.capacity.nodes if state.capacity else {}
+    return _plain(metric, [((state.identity.name, *key), n) for key, n in sorted(nodes.items())])
+
+
+def _cluster_status(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    status = state.capacity.status if state.capacity else ""
+    return _plain(metric, [((state.identity.name, status), 1)] if status else ())
+
+
+def _listed_jobs(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    listed = state.capacity.listed_jobs if state.capacity else {}
+    return _plain(metric, [((state.identity.name, key), n) for key, n in sorted(listed.items())])
+
+
+def _capacity_at(state: ClusterState) -> float | None:
+    taken = state.capacity.taken if state.capacity else None
+    return None if taken is None else taken.at
+
+
 def _single(value_of: Callable[[ClusterState], float | None]) -> _Samples:
     """A gauge with no further labels; absent where there is no value."""
 
@@ -240,6 +288,18 @@ _CLUSTER_SAMPLES: Mapping[catalog.Metric, _Samples] = {
     catalog.JOBS_SUBMITTED: _tallies(lambda snapshot: snapshot.submitted),
     catalog.JOBS_STARTED: _tallies(lambda snapshot: snapshot.started),
     catalog.JOBS_ENDED: _tallies(lambda snapshot: snapshot.ended),
+    catalog.QUEUE_CORES: _room(lambda queue: queue.cores, 0),
+    catalog.QUEUE_CORES_AVAILABLE: _room(lambda queue: queue.cores, 1),
+    catalog.QUEUE_GPUS: _room(lambda queue: queue.gpus, 0),
+    catalog.QUEUE_GPUS_AVAILABLE: _room(lambda queue: queue.gpus, 1),
+    catalog.QUEUE_MEMORY: _room(lambda queue: queue.memory_bytes, 0),
+    catalog.QUEUE_MEMORY_AVAILABLE: _room(lambda queue: queue.memory_bytes, 1),
+    catalog.QUEUE_NODES: _queue_nodes,
+    catalog.NODES: _nodes,
+    catalog.CLUSTER_STATUS: _cluster_status,
+    catalog.CLUSTER_CORE_HOURS: _single(lambda s: s.capacity.core_hours if s.capacity else None),
+    catalog.CLUSTER_LISTED_JOBS: _listed_jobs,
+    catalog.CAPACITY_TIMESTAMP: _single(_capacity_at),
     catalog.CLUSTER_INFO: _info,
     catalog.SERVER_TRAIT: _traits,
     catalog.UP: _single(lambda s: s.up),
@@ -260,7 +320,25 @@ _CLUSTER_SAMPLES: Mapping[catalog.Metric, _Samples] = {
 CLUSTER_METRICS: tuple[catalog.Metric, ...] = tuple(_CLUSTER_SAMPLES)
 """The families that have a share of each cluster, in the order in which they are exposed."""
 
-WITHDRAWN_NAMES = frozenset(
-    {catalog.JOBS.name, catalog.JOBS_CORES.name, catalog.OLDEST_PENDING.name}
-)
-"""The job gauges, which go when the last good sync is too long ago."""
+JOB_GAUGES = frozenset({catalog.JOBS.name, catalog.JOBS_CORES.name, catalog.OLDEST_PENDING.name})
+CAPACITY_GAUGES = frozenset(
+    metric.name
+    for metric in (
+        catalog.QUEUE_CORES, catalog.QUEUE_CORES_AVAILABLE, catalog.QUEUE_GPUS,
+        catalog.QUEUE_GPUS_AVAILABLE, catalog.QUEUE_MEMORY, catalog.QUEUE_MEMORY_AVAILABLE,
+        catalog.QUEUE_NODES, catalog.NODES, catalog.CLUSTER_STATUS, catalog.CLUSTER_CORE_HOURS,
+        catalog.CLUSTER_LISTED_JOBS,
+    )
+)  # fmt: skip
+
+
+def withdrawn_names(state: ClusterState, now: Instant) -> frozenset[str]:
+    """The families that have no share of a cluster, because what it was is too long ago."""
+    jobs = JOB_GAUGES if state.is_withdrawn(now) else frozenset[str]()
+    return jobs | CAPACITY_GAUGES if state.capacity_withdrawn(now) else jobs
+
+
+def expiries(state: ClusterState) -> list[Instant]:
+    """When families of a cluster are to be withdrawn."""
+    until = (state.served_until, state.capacity.served_until if state.capacity else None)
+    return [each for each in until if each is not None]

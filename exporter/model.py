@@ -1,4 +1,4 @@
-"""The domain: jobs, pages of the remote list, and what can be asked of it.
+"""The domain: jobs, pages of the remote list, what can be asked of it; clusters, queues, nodes.
 
 Moments are Unix seconds and are named ``*_at``; durations are seconds and are named ``*_seconds``.
 """
@@ -6,7 +6,7 @@ Moments are Unix seconds and are named ``*_at``; durations are seconds and are n
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta, timezone, tzinfo
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 END_STATUSES = frozenset({"finished", "exited", "cancelled"})
 """A job in one of these statuses has ended. Any other status, known or not, may still change."""
@@ -132,6 +132,56 @@ class ListedCluster(NamedTuple):
     """``active``, ``stopped``, ``suspended``; open."""
     jobs: Mapping[str, int]
     """By status, as the server counts them."""
+    kind: str = ""
+    """``ehpc`` or ``hpc``."""
+    core_hours: float | None = None
+    """Used so far."""
+
+
+class Room(NamedTuple):
+    """How much there is of something in a queue; None where it is not told."""
+
+    total: float | None = None
+    available: float | None = None
+
+
+class ListedQueue(NamedTuple):
+    """One queue and what it could run, as far as an answer says."""
+
+    queue_id: str
+    """``hpcqueue_id``, by which it can be asked for; empty if it has none."""
+    names: tuple[str, ...]
+    """By which jobs may call it, the likeliest first."""
+    cores: Room
+    gpus: Room
+    memory_bytes: Room
+    nodes: Mapping[str, int]
+    """By status; empty where it is not told."""
+
+
+class ListedNode(NamedTuple):
+    """What is counted of a node. Empty where it is not told."""
+
+    role: str
+    """``login``, ``controller``, ``compute``; open."""
+    status: str
+    """``active``, ``stopped``, ``pending``; open."""
+    queue: str
+    """One of the queue's names."""
+
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[Item]):
+    """One answer of a call that lists something, decoded."""
+
+    items: tuple[Item, ...]
+    records: int
+    """In the answer, those that can be told from no other included."""
+    total_count: int | None
+    """As the server states it; None where it is missing."""
 
 
 class JobLister(Protocol):

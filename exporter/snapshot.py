@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from exporter.clock import Instant
-from exporter.model import ClusterIdentity
+from exporter.model import ClusterIdentity, Room
 from exporter.profile import Profile
 
 LEAST_STALENESS_SECONDS = 300.0
@@ -91,6 +91,84 @@ class ClusterSnapshot:
     """One for each reason, 0 included."""
 
 
+OTHER = "_other"
+"""The name under which labels beyond the limit are added up."""
+
+
+class QueueCapacity(NamedTuple):
+    """What one queue could run; None where it is not told."""
+
+    names: tuple[str, ...]
+    """By which jobs may call it, the likeliest first."""
+    cores: Room
+    gpus: Room
+    memory_bytes: Room
+    nodes: Mapping[str, int]
+    """By status; empty where it is not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What one cluster could run, and what else the calls beside job/list tell of it."""
+
+    taken: Instant | None
+    """When the oldest part of it was true; None where nothing of it was asked for."""
+    served_seconds: float
+    """How old it may become and still be served."""
+    status: str = ""
+    """The cluster's own; empty where it is not told."""
+    core_hours: float | None = None
+    listed_jobs: Mapping[str, int] = field(default_factory=dict)
+    """By status, as the cloud counts them."""
+    queues: tuple[QueueCapacity, ...] = ()
+    nodes: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """By role and status."""
+
+    @property
+    def served_until(self) -> Instant | None:
+        """When it becomes too old, by either clock; None for never."""
+        if self.taken is None:
+            return None
+        return Instant(
+            self.taken.at + self.served_seconds, self.taken.seconds + self.served_seconds
+        )
+
+    def by_queue(self, snapshot: ClusterSnapshot | None) -> dict[str, QueueCapacity]:
+        """By the name that the queue has as a label of the jobs, so that they join. Pure.
+
+        That is the first of its names under which jobs are known. Where names had to be folded, a
+        queue that has no jobs under its own stands with the others.
+        """
+        shown = {tally.queue for tally in snapshot.submitted} if snapshot else set()
+        folded = snapshot is not None and snapshot.folded_queues > 0
+        found: dict[str, QueueCapacity] = {}
+        for queue in self.queues:
+            name = next((name for name in queue.names if name in shown), None)
+            name = name or (OTHER if folded else queue.names[0])
+            found[name] = together(found[name], queue) if name in found else queue
+        return found
+
+
+def together(one: QueueCapacity, other: QueueCapacity) -> QueueCapacity:
+    """What two queues could run, as far as both tell. Pure."""
+    statuses = sorted({*one.nodes, *other.nodes})
+    return QueueCapacity(
+        one.names,
+        _sum(one.cores, other.cores),
+        _sum(one.gpus, other.gpus),
+        _sum(one.memory_bytes, other.memory_bytes),
+        {each: one.nodes.get(each, 0) + other.nodes.get(each, 0) for each in statuses},
+    )
+
+
+def _sum(one: Room, other: Room) -> Room:
+    total, available = (
+        None if None in pair else sum(value for value in pair if value is not None)
+        for pair in zip(one, other, strict=True)
+    )
+    return Room(total, available)
+
+
 @dataclass(frozen=True, slots=True)
 class SyncFailure:
     """Why the last sync failed, for people."""
@@ -128,6 +206,8 @@ class ClusterState:
     """How old counts may become and still be served; None: as the interval asks for."""
     taken_seconds: float | None = None
     """``snapshot.taken_at`` by the clock that nobody sets; None where that is not known."""
+    capacity: Capacity | None = None
+    """None where it is not known. It has a publisher of its own."""
 
     @property
     def zone_contradicted(self) -> bool:
@@ -156,8 +236,11 @@ class ClusterState:
 
     def is_withdrawn(self, now: Instant) -> bool:
         """Whether there are counts, and they are too old to be served."""
-        until = self.served_until
-        return until is not None and (now.at > until.at or now.seconds > until.seconds)
+        return _is_over(self.served_until, now)
+
+    def capacity_withdrawn(self, now: Instant) -> bool:
+        """Whether there is capacity, and it is too old to be served."""
+        return self.capacity is not None and _is_over(self.capacity.served_until, now)
 
     def age_seconds(self, now: Instant) -> float | None:
         """How old the counts are; None where there are none."""
@@ -165,6 +248,10 @@ class ClusterState:
         if until is None:
             return None
         return max(now.at - until.at, now.seconds - until.seconds) + self.staleness_seconds
+
+
+def _is_over(until: Instant | None, now: Instant) -> bool:
+    return until is not None and (now.at > until.at or now.seconds > until.seconds)
 
 
 def dated(state: ClusterState, before: ClusterState | None, now: Instant) -> ClusterState:
@@ -190,9 +277,21 @@ class SnapshotBoard:
         return self._current
 
     def publish(self, state: ClusterState) -> None:
-        """Make ``state`` the current one of its cluster."""
+        """Make ``state`` the current one of its cluster, all but its capacity."""
+        name = state.identity.name
         with self._writers:
-            self._current = MappingProxyType({**self._current, state.identity.name: state})
+            before = self._current.get(name)
+            if before is not None and before.capacity is not state.capacity:
+                state = replace(state, capacity=before.capacity)
+            self._current = MappingProxyType({**self._current, name: state})
+
+    def publish_capacity(self, name: str, capacity: Capacity | None) -> None:
+        """Make this the current capacity of a cluster, if it is on the board."""
+        with self._writers:
+            state = self._current.get(name)
+            if state is not None and state.capacity != capacity:
+                changed = replace(state, capacity=capacity)
+                self._current = MappingProxyType({**self._current, name: changed})
 
     def remove(self, name: str) -> None:
         """Take a cluster off the board, as a reload does with one that left the configuration."""

@@ -2,12 +2,16 @@
 
 ::
 
-    client      admit by the budget -> sign -> send -> decode; retries; the server's clock
+    client      the API as one account sees it: joblist (a cluster's jobs), fleet (clusters, queues, nodes)
+    sending     the one way of every call: admit by the budget -> sign -> send -> decode; retries; the
+                server's clock
     transport   [I/O] one HTTPS exchange with a deadline; the only importer of requests
     trust       [I/O] whose certificates are trusted
     budget      what an account may still spend
     signature   pure: parameters and a secret -> a signed query string
-    payload     pure: an answer's bytes -> a Page, or the account's clusters, or why not
+    payload     pure: an answer's bytes -> a Page of jobs, or why not
+    siblings    pure: the same for clusters, queues and nodes
+    answer      pure: what is the same in every answer: refusals, how values are written
     shape       pure: an answer's bytes -> what fields it has, of which types, and no value
     lenient     pure: JSON that is not quite as the standard has it -> JSON
     times       pure: the times of a page in any form -> moments

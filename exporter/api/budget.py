@@ -106,6 +106,22 @@ class Demand:
     """Whether there is history to be read."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What there is in a window beside the planned refreshes: made by each, and wanted."""
+
+    calls: int
+    spare: int
+    """Of them, what can be made now."""
+    audits: int
+    audits_wanted: float
+    history: int
+    has_history: bool
+    """Whether there is any to be read."""
+    capacity: int
+    capacity_wanted: float
+
+
 class AccountBudget:
     """The budget of one account: a ``CallGate``, shared by the threads of its clusters."""
 
@@ -123,7 +139,9 @@ class AccountBudget:
         """When this process made its calls, whatever becomes of the log's file."""
         self._audits: deque[float] = deque()
         self._history: deque[float] = deque()
+        self._capacity: deque[float] = deque()
         """Those of them that were none of a refresh."""
+        self._capacity_per_second = 0.0
         self._careful_call_seconds: float | None = None
 
     def admit(self, cluster_name: str) -> None:
@@ -189,6 +207,11 @@ class AccountBudget:
             else:
                 self._demands[cluster_name] = demand
 
+    def declare_capacity(self, calls_per_second: float) -> None:
+        """What asking for queues and nodes would come to, if there is room for it."""
+        with self._lock:
+            self._capacity_per_second = calls_per_second
+
     def effective_interval_seconds(self, cluster_name: str) -> float:
         """How long a declared cluster waits from one sync to the next, such that refreshes neither
         exceed their part of the share nor find the window full."""
@@ -221,34 +244,55 @@ class AccountBudget:
         with self._lock:
             self._history.append(self._clock.monotonic_seconds())
 
+    def note_capacity(self) -> None:
+        """The call that was just made was for queues or nodes."""
+        with self._lock:
+            self._capacity.append(self._clock.monotonic_seconds())
+
     def left_for_audits(self) -> int:
         """Calls that audits may make now such that every refresh that is planned for the next window
         finds its own, and the history its part. Who asks first has them."""
-        demands, beside, spare, audits, history = self._beside_refreshes()
-        if any(demand.history for demand in demands.values()):
-            history = max(history, math.ceil(HISTORY_PART * beside))
-        return max(0, min(spare, beside - audits - history))
+        now = self._beside_refreshes()
+        history = max(now.history, math.ceil(HISTORY_PART * now.calls) if now.has_history else 0)
+        return max(0, min(now.spare, now.calls - now.audits - now.capacity - history))
 
     def left_for_history(self) -> int:
-        """The same for the history, which leaves audits their part."""
-        demands, beside, spare, audits, history = self._beside_refreshes()
-        wanted = sum(demand.audits_per_second for demand in demands.values()) * self.period_seconds
-        audits = max(audits, int(min(wanted, AUDITS_PART * beside)))
-        return max(0, min(spare, beside - audits - history))
+        """The same for the history, which leaves audits their part, and capacity what they leave of
+        it."""
+        now = self._beside_refreshes()
+        wanted = now.audits_wanted + now.capacity_wanted
+        beside = max(now.audits + now.capacity, int(min(wanted, AUDITS_PART * now.calls)))
+        return max(0, min(now.spare, now.calls - beside - now.history))
 
-    def _beside_refreshes(self) -> tuple[dict[str, Demand], int, int, int, int]:
-        """The demands; the calls of a window that refreshes leave, and how many of them can be made
-        now; those that audits have made, and the history."""
+    def left_for_capacity(self) -> int:
+        """The same for queues and nodes, which come last: they have what audits do not want of all
+        that is left, or, while there is history to be read, of the audits' part."""
+        now = self._beside_refreshes()
+        part = int(AUDITS_PART * now.calls) if now.has_history else now.calls - now.history
+        audits = max(now.audits, math.ceil(now.audits_wanted))
+        return max(0, min(now.spare, part - audits - now.capacity))
+
+    def _beside_refreshes(self) -> "_Beside":
         with self._lock:
             demands, waits = dict(self._demands), self._waits()
             window_from = self._clock.monotonic_seconds() - self.period_seconds
-            for calls in (self._audits, self._history):
+            for calls in (self._audits, self._history, self._capacity):
                 while calls and calls[0] <= window_from:
                     calls.popleft()
-            audits, history = len(self._audits), len(self._history)
+            audits, history, capacity = map(len, (self._audits, self._history, self._capacity))
+            capacity_wanted = self._capacity_per_second * self.period_seconds
         rate = _calls_per_second(demands, self._planned_intervals(demands))
-        beside = self.allowed - math.ceil(rate * self.period_seconds - _ROUNDING)
-        return demands, beside, spare_calls(self.allowed, waits, rate), audits, history
+        return _Beside(
+            calls=self.allowed - math.ceil(rate * self.period_seconds - _ROUNDING),
+            spare=spare_calls(self.allowed, waits, rate),
+            audits=audits,
+            audits_wanted=self.period_seconds
+            * sum(demand.audits_per_second for demand in demands.values()),
+            history=history,
+            has_history=any(demand.history for demand in demands.values()),
+            capacity=capacity,
+            capacity_wanted=capacity_wanted,
+        )
 
     def _planned_intervals(self, demands: Mapping[str, Demand]) -> dict[str, float]:
         planned = min(self.allowed * PLANNED_PART, self.allowed - 1.0) - _AIR_CALLS

@@ -99,8 +99,9 @@ class RawAnswer:
 class Transport(Protocol):
     """Whatever can make an exchange."""
 
-    def exchange(self, url: str) -> RawAnswer:
-        """GET a signed URL and return the whole answer, whatever its status below 300 or from 400.
+    def exchange(self, url: str, method: str = "GET") -> RawAnswer:
+        """Ask for a signed URL, without a body, and return the whole answer, whatever its status
+        below 300 or from 400.
 
         Raises TransportError with one of ``REASONS``.
         """
@@ -141,13 +142,13 @@ class RequestsTransport:
         self._closed = False
         _silence()
 
-    def exchange(self, url: str) -> RawAnswer:
+    def exchange(self, url: str, method: str = "GET") -> RawAnswer:
         """See ``Transport``."""
         started_seconds = self._clock.monotonic_seconds()
         deadline = Deadline(self._clock, self._timeout_seconds)
         failure: TransportError
         try:
-            status, body, headers = self._get(url, deadline)
+            status, body, headers = self._ask(method, url, deadline)
         except _FOREIGN_ERRORS as error:
             failure = self._failure(error, url, deadline)
         else:
@@ -163,10 +164,12 @@ class RequestsTransport:
         self._network.break_off()
         self._session.close()
 
-    def _get(self, url: str, deadline: Deadline) -> tuple[int, bytes, Mapping[str, str]]:
+    def _ask(
+        self, method: str, url: str, deadline: Deadline
+    ) -> tuple[int, bytes, Mapping[str, str]]:
         if self._closed:
             raise _failed("connection", "the connections to the cloud are closed")
-        request = requests.Request("GET", url, headers=self._headers).prepare()
+        request = requests.Request(method, url, headers=self._headers).prepare()
         request.url = url  # what prepare() makes of it may be spelled differently
         settings = self._session.merge_environment_settings(
             url, proxies={}, stream=True, verify=self._ca_file or True, cert=None

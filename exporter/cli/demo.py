@@ -71,7 +71,11 @@ def config_text(endpoint: str, clusters: list[PretendCluster]) -> str:
                 {"name": f"demo-{number}", "cluster_id": each.cluster_id, "zone": each.zone}
                 for number, each in enumerate(clusters, 1)
             ],
-            "collection": {"interval": INTERVAL, "audit_interval": "1m"},
+            "collection": {
+                "interval": INTERVAL,
+                "audit_interval": "1m",
+                "capacity_interval": "1m",
+            },
             "state": {"path": ":memory:"},
         },
         indent=2,

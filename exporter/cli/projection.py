@@ -32,6 +32,15 @@ class AccountCost:
 
     account: AccountConfig
     clusters: tuple[ClusterCost, ...]
+    capacity_looks: float = 0.0
+    """Looks an hour at queues and nodes, which are no part of the projection: they are made with what
+    is left over. 0 for none."""
+
+    @property
+    def capacity_calls(self) -> float:
+        """Calls an hour for them, one for each zone and two for each cluster; queues come on top."""
+        zones = {each.cluster.zone for each in self.clusters}
+        return self.capacity_looks * (len(zones) + 2 * len(self.clusters))
 
     @property
     def refresh_calls(self) -> float:
@@ -77,6 +86,8 @@ class AccountCost:
 def project(config: Config) -> tuple[AccountCost, ...]:
     """One call a refresh, and one for each audit."""
     audit_calls = _HOUR_SECONDS / config.collection.audit_interval_seconds
+    capacity_seconds = config.collection.capacity_interval_seconds
+    capacity_looks = _HOUR_SECONDS / capacity_seconds if capacity_seconds else 0.0
     return tuple(
         AccountCost(
             account,
@@ -84,6 +95,7 @@ def project(config: Config) -> tuple[AccountCost, ...]:
                 ClusterCost(cluster, _HOUR_SECONDS / cluster.interval_seconds, audit_calls)
                 for cluster in config.clusters_of(account.name)
             ),
+            capacity_looks,
         )
         for account in config.accounts
     )
@@ -139,6 +151,11 @@ def _account_lines(cost: AccountCost) -> list[str]:
         f"{each.refresh_calls:,.4g} to refresh, {each.audit_calls:,.4g} to audit"
         for each in cost.clusters
     ]
+    if cost.clusters and cost.capacity_looks:
+        lines.append(
+            f"  with what is left over, for capacity: {cost.capacity_calls:,.4g}, and"
+            f" {cost.capacity_looks:,.4g} for each queue"
+        )
     return [*lines, *_verdict(cost)]
 
 

@@ -44,6 +44,11 @@ def staleness(text: str) -> float | None:
     return None if text == "auto" else interval(text)
 
 
+def capacity_interval(text: str) -> float | None:
+    """Seconds from one look at queues and nodes to the next; None for never."""
+    return None if text == "off" else interval(text)
+
+
 def history(text: str) -> float:
     """Seconds for which an ended job is counted; infinite for all, 0 for none."""
     if text == "all":

@@ -104,11 +104,34 @@ class Account(Struct, forbid_unknown_fields=True, kw_only=True):
     ) = UNSET
     timeout: Annotated[str, _checked("Deadline of one call.", checks.duration, PATTERN)] = "10s"
     quota: Quota = msgspec.field(default_factory=Quota)
+    user_id: (
+        Annotated[
+            str,
+            _checked(
+                "The account's own id, as usr-vceaHsJu; for a cloud that lists clusters only with it.",
+                checks.word,
+                r"\S+",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     ca_file: (
         Annotated[
             str, _text("Certificates (PEM) to trust for the endpoint, beside the machine's own.")
         ]
         | UnsetType
+    ) = UNSET
+
+
+class Queue(Struct, forbid_unknown_fields=True):
+    """What one queue can run."""
+
+    cores: (
+        Annotated[int, Meta(ge=0, description="Cores of the queue, all nodes together.")]
+        | UnsetType
+    ) = UNSET
+    gpus: (
+        Annotated[int, Meta(ge=0, description="GPUs of the queue, all nodes together.")] | UnsetType
     ) = UNSET
 
 
@@ -152,6 +175,12 @@ class Cluster(Struct, forbid_unknown_fields=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
+    queues: Annotated[
+        dict[str, Queue],
+        Meta(
+            description="By queue, as jobs name it: what it can run, where the cloud does not tell."
+        ),
+    ] = msgspec.field(default_factory=dict)
 
 
 class Collection(Struct, forbid_unknown_fields=True):
@@ -181,6 +210,14 @@ class Collection(Struct, forbid_unknown_fields=True):
             f"auto|{PATTERN}",
         ),
     ] = "auto"
+    capacity_interval: Annotated[
+        str,
+        _checked(
+            "How often queues and nodes are asked for, with calls that nothing else needs; off: never.",
+            checks.capacity_interval,
+            f"off|{PATTERN}",
+        ),
+    ] = "10m"
 
 
 class State(Struct, forbid_unknown_fields=True):

@@ -17,6 +17,7 @@ from exporter.config.values import (
     CollectionConfig,
     Config,
     LabelsConfig,
+    QueueConfig,
     Secret,
     StateConfig,
 )
@@ -237,6 +238,7 @@ def _build(
         interval_seconds=checks.interval(file.collection.interval),
         history_seconds=checks.history(file.collection.history),
         audit_interval_seconds=checks.interval(file.collection.audit_interval),
+        capacity_interval_seconds=checks.capacity_interval(file.collection.capacity_interval),
     )
     return Config(
         accounts=tuple(
@@ -282,6 +284,7 @@ def _build_account(
         quota_period_seconds=checks.duration(account.quota.period),
         quota_share=account.quota.share,
         ca_file=_path(account.ca_file, directory),
+        user_id=account.user_id or "",
     )
 
 
@@ -294,7 +297,15 @@ def _build_cluster(cluster: Cluster, only_account: str, collection: Collection) 
         timezone=checks.timezone(cluster.timezone),
         interval_seconds=checks.interval(cluster.interval or collection.interval),
         staleness_seconds=checks.staleness(cluster.staleness or collection.staleness),
+        queues=tuple(
+            QueueConfig(name, _given(queue.cores), _given(queue.gpus))
+            for name, queue in sorted(cluster.queues.items())
+        ),
     )
+
+
+def _given(written: int | msgspec.UnsetType) -> int | None:
+    return None if isinstance(written, msgspec.UnsetType) else written
 
 
 def _path(written: str | msgspec.UnsetType, directory: Path) -> Path | None:

@@ -73,6 +73,8 @@ class _Walk:
                 return self._mapping(node, path, kind)
             case inspect.ListType():
                 return self._list(node, path, kind)
+            case inspect.DictType():
+                return self._by_name(node, path, kind)
         return self._scalar(node, path, kind, extra)
 
     def _wrong(self, path: str, message: str) -> Any:
@@ -83,8 +85,35 @@ class _Walk:
         if not isinstance(node, yaml.MappingNode):
             return self._wrong(path, f"must be a mapping, not {_given(node)}")
         values: dict[str, Any] = {}
-        seen: dict[str, int] = {}
         fields = {each.encode_name: each for each in kind.fields}
+        seen = set()
+        for key, key_path, value_node in self._entries(node, path):
+            seen.add(key)
+            if key not in fields:
+                self.reading.problem(key_path, _unknown(key, path, list(fields)))
+                continue
+            value = self.value(value_node, key_path, fields[key].type, {})
+            if value is not _INVALID:
+                values[key] = value
+        for name, each in fields.items():
+            if each.required and name not in seen:
+                self.reading.lines[_join(path, name)] = line_of(node)
+                self.reading.problem(_join(path, name), "is missing")
+        return values
+
+    def _by_name(self, node: yaml.Node, path: str, kind: inspect.DictType) -> Any:
+        """A mapping whose keys people choose."""
+        if not isinstance(node, yaml.MappingNode):
+            return self._wrong(path, f"must be a mapping, not {_given(node)}")
+        read = {
+            key: self.value(value_node, key_path, kind.value_type, {})
+            for key, key_path, value_node in self._entries(node, path)
+        }
+        return {key: value for key, value in read.items() if value is not _INVALID}
+
+    def _entries(self, node: yaml.MappingNode, path: str) -> Iterator[tuple[str, str, yaml.Node]]:
+        """The keys of a mapping, each once, with their paths and values."""
+        seen: dict[str, int] = {}
         for key_node, value_node in node.value:
             key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
             key_path = _join(path, key)
@@ -102,17 +131,7 @@ class _Walk:
             if key == MERGE_KEY:
                 self.reading.problem(path, f"{MERGE_KEY} {NO_MERGE_KEYS}")
                 continue
-            if key not in fields:
-                self.reading.problem(key_path, _unknown(key, path, list(fields)))
-                continue
-            value = self.value(value_node, key_path, fields[key].type, {})
-            if value is not _INVALID:
-                values[key] = value
-        for name, each in fields.items():
-            if each.required and name not in seen:
-                self.reading.lines[_join(path, name)] = line_of(node)
-                self.reading.problem(_join(path, name), "is missing")
-        return values
+            yield key, key_path, value_node
 
     def _list(self, node: yaml.Node, path: str, kind: inspect.ListType) -> Any:
         if not isinstance(node, yaml.SequenceNode):
@@ -287,6 +306,8 @@ def _places() -> Iterator[tuple[str, str]]:
                 yield from walk(kind.type, place)
             case inspect.ListType():
                 yield from walk(kind.item_type, f"{place}[]")
+            case inspect.DictType():
+                yield from walk(kind.value_type, f"{place}.*")
             case inspect.StructType():
                 for each in kind.fields:
                     yield place or "the top", each.encode_name

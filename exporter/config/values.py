@@ -62,6 +62,8 @@ class AccountConfig:
     """The part of the quota that this exporter may use, more than 0, at most 1."""
     ca_file: Path | None
     access_key_id_file: Path | None = None
+    user_id: str = ""
+    """The account's own, for a cloud that wants it; empty: not told."""
     shards: int = 1
     """How many exporters divide the share equally; see ``shards``."""
 
@@ -88,6 +90,15 @@ class AccountConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueConfig:
+    """What one queue can run; None where it is not said."""
+
+    name: str
+    cores: int | None
+    gpus: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterConfig:
     """One cluster to watch."""
 
@@ -101,6 +112,8 @@ class ClusterConfig:
     """Its own, or the collection's."""
     staleness_seconds: float | None
     """Likewise, how old its counts may become and still be served; None: as the interval asks for."""
+    queues: tuple[QueueConfig, ...] = ()
+    """What queues can run, where the cloud does not tell."""
 
     @property
     def identity(self) -> ClusterIdentity:
@@ -116,6 +129,8 @@ class CollectionConfig:
     history_seconds: float
     """Ended jobs are counted for so long after their end: infinite for all, 0 for none."""
     audit_interval_seconds: float
+    capacity_interval_seconds: float | None = 600.0
+    """From one look at queues and nodes to the next; None for never."""
 
 
 @dataclass(frozen=True, slots=True)

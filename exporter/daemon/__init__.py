@@ -2,6 +2,7 @@
 
 accounts  what the clusters of one account share
 watch     the pollers of all clusters
+capacity  the pollers of capacity, one for each account
 service   ``serve``: signals, the web side, reloads
 once      ``collect``: one look at the clusters, no daemon
 looking   one look at one cluster

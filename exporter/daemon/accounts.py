@@ -132,6 +132,7 @@ def open_account(
         telemetry=telemetry,
         clock=clock,
         random=random.Random(),  # noqa: S311 - spreads retries
+        user_id=config.user_id,
     )
     return Account(config, client, transport, budget)
 

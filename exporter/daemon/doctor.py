@@ -101,6 +101,7 @@ class Doctor:
             telemetry=Telemetry(),
             clock=clock,
             random=rng,
+            user_id=account.user_id,
         )
         self._failures: list[Failure] = []
         self._in_vain = False

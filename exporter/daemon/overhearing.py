@@ -79,9 +79,9 @@ class Overheard:
         self._clock = clock
         self.exchanges: list[Exchange] = []
 
-    def exchange(self, url: str) -> RawAnswer:
+    def exchange(self, url: str, method: str = "GET") -> RawAnswer:
         """See ``Transport``."""
-        answer = self._transport.exchange(url)
+        answer = self._transport.exchange(url, method)
         # A Date has whole seconds, cut off: on average it is half a second older than it says.
         now_at = self._clock.now_at() - answer.elapsed_seconds / 2 - 0.5
         self.exchanges.append(

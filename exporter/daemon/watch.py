@@ -18,6 +18,7 @@ from exporter.daemon.accounts import (
     publisher_of,
     sync_settings,
 )
+from exporter.daemon.capacity import CapacityWatch
 from exporter.daemon.cluster_log import ClusterLog
 from exporter.daemon.summary import Standing, standings
 from exporter.ledger.directory import StateDirectory
@@ -48,6 +49,7 @@ class Watch:
         self._redactor = redactor
         self._config: Config | None = None
         self._accounts: dict[str, Account] = {}
+        self._capacity = CapacityWatch(self.board, self._published)
         self._pollers: dict[str, Poller] = {}
 
     # -- what the web shows ------------------------------------------------------------------
@@ -55,7 +57,7 @@ class Watch:
     def health(self) -> str | None:
         """Why the program is not healthy; None if it is."""
         problems = (poller.health() for poller in list(self._pollers.values()))
-        return next((problem for problem in problems if problem), None)
+        return next((problem for problem in problems if problem), self._capacity.health())
 
     def ready(self) -> str | None:
         """Which clusters have not been tried yet; None if all have."""
@@ -87,6 +89,7 @@ class Watch:
         keep = {
             cluster.name for cluster in config.clusters if self._goes_on(config, cluster, accounts)
         }
+        self._capacity.stop_unwanted(config, accounts)
         self._stop([name for name in self._pollers if name not in keep])
         gone = set(self.board.current()) - {cluster.name for cluster in config.clusters}
         for name in gone:
@@ -103,12 +106,17 @@ class Watch:
         for cluster in config.clusters:
             if cluster.name not in keep:
                 self._start(config, cluster)
+        self._capacity.start_missing(config, accounts)
         self.on_publish()
 
     def stop(self) -> None:
         """Stop all pollers and close what they use."""
         self.clock.stop()
+        capacity = self._capacity.stop()
+        deadline = self.clock.monotonic_seconds() + STOP_SECONDS
         self._stop(list(self._pollers))
+        for poller in capacity:
+            poller.join(max(0.0, deadline - self.clock.monotonic_seconds()))
         for account in self._accounts.values():
             account.transport.close()
 
@@ -125,9 +133,11 @@ class Watch:
         return (
             old is not None
             and cluster.name in self._pollers
-            and cluster in old.clusters
+            and _for_sync(cluster) in map(_for_sync, old.clusters)
             and accounts[cluster.account] is self._accounts.get(cluster.account)
-            and (config.collection, config.labels) == (old.collection, old.labels)
+            and config.labels == old.labels
+            and replace(config.collection, capacity_interval_seconds=None)
+            == replace(old.collection, capacity_interval_seconds=None)
         )
 
     def _start(self, config: Config, cluster: ClusterConfig) -> None:
@@ -175,9 +185,17 @@ class Watch:
             for account in self._accounts.values():
                 account.budget.declare(name, None)
 
+    def _published(self) -> None:
+        self.on_publish()
+
     def _publish(self, cluster: ClusterConfig, log: ClusterLog, state: ClusterState) -> None:
         now, before = instant(self.clock), self.board.current().get(cluster.name)
         state = replace(state, staleness_wanted_seconds=cluster.staleness_seconds)
         self.board.publish(dated(state, before, now))
         log.note(state, now.seconds)
         self.on_publish()
+
+
+def _for_sync(cluster: ClusterConfig) -> ClusterConfig:
+    """All but what only capacity is about."""
+    return replace(cluster, queues=())

@@ -41,6 +41,11 @@ In process, for tests of syncing
     (``JournalEntry``; ``cloud.calls`` counts).
 ``fill`` (``bulk.py``)
     ``fill(jobs, 1_000_000, active=2000, now_at=...)``: a large list in a few seconds.
+    ``host_fleet(cloud, 300, now_at=...)``: so many small clusters.
+``Plant`` (``plant.py``), ``FleetDialect`` (``fleet_dialect.py``)
+    What the calls beside job/list tell of: ``cluster.plant.add_queue("gpu", cores=64, gpus=8)``,
+    ``.build_for(jobs)``, ``.status = "stopped"``, ``.queues["gpu"].nodes[0].status``;
+    ``cloud.remove_cluster(cluster_id)``. ``cloud.fleet = parse_fleet("owner=required")`` says how.
 
 Over HTTP
 ---------
@@ -63,9 +68,10 @@ What is simulated and what is real: quota, timestamps of requests and ``Date`` f
 clock; the times of jobs follow the world's, which may run faster.
 """
 
-from exporter.simulator.bulk import fill
+from exporter.simulator.bulk import fill, host_fleet
 from exporter.simulator.dialect import DEPLOYMENTS, DIALECTS, DOCUMENTED, Dialect
 from exporter.simulator.drawing import CURIOSITIES, PLAUSIBLE, draw_dialect, in_small
+from exporter.simulator.fleet_dialect import FLEET_DIALECTS, FleetDialect, parse_fleet, spell_fleet
 from exporter.simulator.hosted import HostedCluster
 from exporter.simulator.joblist import JobList
 from exporter.simulator.listed import (
@@ -90,10 +96,12 @@ __all__ = [
     "DIALECTS",
     "DOCUMENTED",
     "END_STATUSES",
+    "FLEET_DIALECTS",
     "PLAUSIBLE",
     "Account",
     "Cloud",
     "Dialect",
+    "FleetDialect",
     "HostedCluster",
     "JobKey",
     "JobList",
@@ -107,7 +115,10 @@ __all__ = [
     "dialect_from_profile",
     "draw_dialect",
     "fill",
+    "host_fleet",
     "in_small",
     "parse_dialect",
+    "parse_fleet",
     "spell_dialect",
+    "spell_fleet",
 ]

@@ -16,6 +16,10 @@ DELETE  /-/backlog          ``?cluster_id=&queue=``: cancels all that waits ther
 GET     /-/dialect          by cluster
 POST    /-/dialect          ``{"name": "sort-ignored"}``, with ``cluster_id`` for one; or as
                             ``spelling.py`` says: ``{"name": "filter=job_status,zone=+08:00"}``
+GET     /-/fleet            how clusters, queues and nodes are told of
+POST    /-/fleet            ``{"name": "owner=required"}``, as ``fleet_dialect.py`` says
+POST    /-/cluster          ``{"cluster_id":, "zone":, "status":}``: changes one, or hosts a new one
+DELETE  /-/cluster          ``?cluster_id=``: deletes it
 ======  ==================  =====================================================================
 
 Answers are JSON; what cannot be understood is answered 400 with ``error``.
@@ -28,6 +32,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from exporter.simulator.answers import Answer, json_answer
+from exporter.simulator.fleet_dialect import parse_fleet, spell_fleet
 from exporter.simulator.hosted import HostedCluster
 from exporter.simulator.simulation import Simulation
 from exporter.simulator.spelling import parse_dialect, spell_dialect
@@ -53,6 +58,10 @@ class Admin:
             ("DELETE", "/-/backlog"): self._cancel_backlog,
             ("GET", "/-/dialect"): self._dialects,
             ("POST", "/-/dialect"): self._speak,
+            ("GET", "/-/fleet"): self._fleet,
+            ("POST", "/-/fleet"): self._set_fleet,
+            ("POST", "/-/cluster"): self._set_cluster,
+            ("DELETE", "/-/cluster"): self._delete_cluster,
         }
 
     def handle(self, method: str, path: str, raw_query: str, body: bytes, real_at: float) -> Answer:
@@ -147,6 +156,25 @@ class Admin:
         for cluster in self._clusters(asked):
             cluster.speak(dialect)
         return self._dialects(query, asked, real_at)
+
+    def _fleet(self, _: dict[str, str], __: Any, ___: float) -> Any:
+        return {"name": spell_fleet(self._simulation.cloud.fleet)}
+
+    def _set_fleet(self, query: dict[str, str], asked: Any, real_at: float) -> Any:
+        self._simulation.cloud.fleet = parse_fleet(asked["name"])
+        return self._fleet(query, asked, real_at)
+
+    def _set_cluster(self, _: dict[str, str], asked: Any, __: float) -> Any:
+        cloud, cluster_id = self._simulation.cloud, str(asked["cluster_id"])
+        cluster = cloud.clusters.get(cluster_id)
+        if cluster is None:
+            cluster = cloud.add_cluster(cluster_id, zone=str(asked["zone"]))
+        cluster.plant.status = str(asked.get("status", cluster.plant.status))
+        return {"cluster_id": cluster_id, "status": cluster.plant.status}
+
+    def _delete_cluster(self, query: dict[str, str], _: Any, __: float) -> Any:
+        self._simulation.cloud.remove_cluster(query["cluster_id"])
+        return {}
 
     def _clusters(self, asked: Mapping[str, Any]) -> list[HostedCluster]:
         clusters = self._simulation.cloud.clusters

@@ -1,10 +1,12 @@
-"""Large lists at once, for benchmarks."""
+"""Large lists, and many clusters, at once."""
 
 import random
 from collections.abc import Iterable, Iterator, Set
 
+from exporter.simulator.hosted import HostedCluster
 from exporter.simulator.joblist import JobList
 from exporter.simulator.listed import JobRow
+from exporter.simulator.protocol import Cloud
 
 _ENDS = ("finished",) * 8 + ("exited", "cancelled")
 
@@ -36,6 +38,21 @@ def fill(
     youngest = count - min(count, 4 * active)
     live = set(rng.sample(range(youngest, count), active))
     jobs.load(_rows(submits, live, int(now_at), rng, names))
+
+
+def host_fleet(
+    cloud: Cloud, clusters: int, *, now_at: float, zone: str = "jinan1a", jobs: int = 40
+) -> list[HostedCluster]:
+    """Host so many more small clusters, whose jobs stand still until somebody touches them."""
+    fleet = []
+    for number in range(clusters):
+        hosted = cloud.add_cluster(f"ehpc-fleet{number:03d}", zone=zone)
+        fill(
+            hosted.jobs, jobs, active=jobs // 4, now_at=now_at, seed=number, queues=2, users=5,
+        )  # fmt: skip
+        hosted.plant.build_for(hosted.jobs)
+        fleet.append(hosted)
+    return fleet
 
 
 def _rows(

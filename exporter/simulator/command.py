@@ -11,9 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 
+from exporter.simulator.bulk import host_fleet
 from exporter.simulator.dialect import DOCUMENTED, Dialect
 from exporter.simulator.engine import World
 from exporter.simulator.fault_kinds import fault_names
+from exporter.simulator.fleet_dialect import (
+    FLEET_DIALECTS,
+    FLEET_KEYS,
+    FleetDialect,
+    parse_fleet,
+)
 from exporter.simulator.protocol import Account, Cloud
 from exporter.simulator.quota import Quota
 from exporter.simulator.report import made_up_rows, read_report
@@ -59,6 +66,13 @@ def _add_clusters(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--seed", type=int, default=1, help="of everything that is left to chance")
     group.add_argument(
         "--clusters", type=int, default=4, help="how many clusters (default %(default)s)"
+    )
+    group.add_argument(
+        "--quiet-clusters",
+        type=int,
+        default=0,
+        metavar="N",
+        help="so many more small ones, in which nothing happens",
     )
     group.add_argument(
         "--speed",
@@ -116,6 +130,13 @@ def _dialect(text: str) -> Dialect:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _fleet(text: str) -> FleetDialect:
+    try:
+        return parse_fleet(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _add_account(group: argparse._ArgumentGroup) -> None:
     example = Account()
     group.add_argument("--access-key-id", default=example.access_key_id, metavar="ID")
@@ -146,6 +167,13 @@ def _add_behaviour(group: argparse._ArgumentGroup) -> None:
         f"names: {', '.join(NAMED)}; keys: {', '.join(KEYS)}",
     )
     group.add_argument(
+        "--fleet",
+        type=_fleet,
+        metavar="NAME|KEY=VALUE,...",
+        help="the same for what it tells of clusters, queues and nodes, such as owner=required; "
+        f"names: {', '.join(FLEET_DIALECTS)}; keys: {', '.join(FLEET_KEYS)}",
+    )
+    group.add_argument(
         "--latency",
         type=float,
         default=0.0,
@@ -174,7 +202,9 @@ def build_simulation(options: argparse.Namespace, now_at: float) -> Simulation:
     quota = Quota(options.quota_requests, options.quota_period) if options.quota_requests else None
     account = Account(options.access_key_id, options.secret_access_key)
     cloud = Cloud((account,), quota=quota, seed=options.seed, journal_limit=_JOURNAL_LIMIT)
+    cloud.fleet = options.fleet or cloud.fleet
     world = _world(cloud, options, now_at)
+    host_fleet(cloud, options.quiet_clusters, now_at=now_at)
     try:
         for spec in options.fault:
             cloud.faults.add_spec(spec, now_at)
@@ -209,6 +239,7 @@ def _host_reported(cloud: Cloud, path: Path, seed: int, now_at: float) -> None:
     for number, each in enumerate(clusters):
         hosted = cloud.add_cluster(each.cluster_id, zone=each.zone, dialect=each.dialect)
         hosted.jobs.load(made_up_rows(each.jobs, now_at, seed + number))
+        hosted.plant.build_for(hosted.jobs)
 
 
 def _made_up_world(
@@ -219,6 +250,9 @@ def _made_up_world(
         hosted = cloud.add_cluster(profile.cluster_id, zone=profile.zone, dialect=dialect)
         begin_at = now_at - (profile.keep_days + 1) * 86400
         people = Inhabitants(profile, hosted.jobs, begin_at, options.seed)
+        for queue, fifo in people.engine.queues.items():
+            gpus = fifo.cores // 8 if "gpu" in queue else 0
+            hosted.plant.add_queue(queue, cores=fifo.cores, gpus=gpus)
         engines.append((profile.cluster_id, people.engine))
     return World(engines)
 
@@ -228,11 +262,14 @@ def _trace_world(
 ) -> World:
     trace = read_trace(options.trace)
     hosted = cloud.add_cluster(TRACE_CLUSTER_ID, dialect=dialect)
+    capacities = queue_capacities(trace, options.queue_cores)
+    for queue, cores in capacities.items():
+        hosted.plant.add_queue(queue, cores=cores)
     engine = replay(
         trace,
         hosted.jobs,
         start_at=int(now_at) - int(options.at),
-        capacities=queue_capacities(trace, options.queue_cores),
+        capacities=capacities,
         seed=options.seed,
     )
     return World([(TRACE_CLUSTER_ID, engine)])

@@ -80,6 +80,11 @@ def is_object_fault(name: str) -> bool:
     return is_refusal or name in LIST_FAULTS or name in _OBJECT_FAULTS
 
 
+def is_about_any_answer(name: str) -> bool:
+    """Whether there is such a fault, and it can strike other calls than job/list, too."""
+    return is_fault(name) and name not in LIST_FAULTS and name not in _OBJECT_FAULTS
+
+
 def fault_names() -> tuple[str, ...]:
     """Every fault, with the documented codes and the usual HTTP statuses for ``ret`` and ``http``."""
     return (

@@ -10,6 +10,7 @@ from exporter.simulator.joblist import JobList
 from exporter.simulator.list_faults import LIST_FAULTS
 from exporter.simulator.listing import job_list
 from exporter.simulator.past import LaggingCopy, PageCache
+from exporter.simulator.plant import Counters, Plant
 
 
 class HostedCluster:
@@ -23,6 +24,8 @@ class HostedCluster:
         self.zone = zone
         self.access_key_id = access_key_id
         self.jobs = jobs
+        self.plant = Plant()
+        self.counters = Counters(jobs)
         self.speak(dialect)
 
     def speak(self, dialect: Dialect) -> None:

@@ -10,8 +10,23 @@ from typing import Any
 
 from exporter.simulator.answers import PROBLEM_HEADERS, Answer, html_answer, json_answer
 from exporter.simulator.dialect import DOCUMENTED, Dialect
-from exporter.simulator.fault_kinds import Fault, apply_fault, apply_to_object, is_object_fault
+from exporter.simulator.fault_kinds import (
+    Fault,
+    apply_fault,
+    apply_to_object,
+    is_about_any_answer,
+    is_fault,
+    is_object_fault,
+)
 from exporter.simulator.faults import FaultPlan
+from exporter.simulator.fleet import (
+    CLUSTERS,
+    FLEET_CALLS,
+    about_cluster,
+    check_call,
+    cluster_list,
+)
+from exporter.simulator.fleet_dialect import FleetDialect
 from exporter.simulator.hosted import HostedCluster
 from exporter.simulator.joblist import JobList
 from exporter.simulator.listing import JOB_LIST_ACTION
@@ -22,9 +37,10 @@ from exporter.simulator.signing import matches, signature, split_query
 CLOCK_TOLERANCE_SECONDS = 60
 """A request whose timestamp is further off is refused with 1300."""
 
+JOB_LIST = "/api/job/list"
 _ACTIONS: Mapping[str, str] = {
-    "/api/job/list": JOB_LIST_ACTION,
-    "/api/cluster/list": "HpcClusterListClusterResponse",
+    JOB_LIST: JOB_LIST_ACTION,
+    **{path: call.action for path, call in FLEET_CALLS.items()},
 }
 _FIXED_PARAMS: Mapping[str, str] = {
     "signature_method": "HmacSHA256",
@@ -45,6 +61,8 @@ class Account:
 
     access_key_id: str = "QYACCESSKEYIDEXAMPLE"
     secret_access_key: str = field(default="SECRETACCESSKEY", repr=False)
+    user_id: str = "usr-vceaHsJu"
+    """Of its owner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +78,7 @@ class JournalEntry:
     """``ok``, a ``ret_code`` or ``http-404``: what the cloud itself made of it."""
     fault: str = ""
     """The fault that was played instead."""
+    path: str = "/api/job/list"
 
 
 class Cloud:
@@ -75,6 +94,8 @@ class Cloud:
     ) -> None:
         self.accounts = {account.access_key_id: account for account in accounts}
         self.clusters: dict[str, HostedCluster] = {}
+        self.fleet = FleetDialect()
+        """How clusters, queues and nodes are told of; replace it while the world goes on."""
         self.faults = FaultPlan(seed=seed)
         self.journal: deque[JournalEntry] = deque(maxlen=journal_limit)
         self.calls = 0
@@ -103,18 +124,27 @@ class Cloud:
         self.clusters[cluster_id] = cluster
         return cluster
 
+    def remove_cluster(self, cluster_id: str) -> None:
+        """The cluster is deleted, with all that is in it."""
+        del self.clusters[cluster_id]
+
     def handle(self, method: str, path: str, raw_query: str, now_at: float) -> Answer:
         """One HTTP request as it came over the wire, at the server's own time ``now_at``."""
-        if method != "GET" or not path.startswith("/api/"):
+        posted = method == "POST" and path in FLEET_CALLS
+        if not (path.startswith("/api/") and (method == "GET" or posted)):
             status, title = (404, "Not Found") if method == "GET" else (405, "Method Not Allowed")
-            self._note(JournalEntry(now_at, "", "", {}, f"http-{status}"))
+            self._note(JournalEntry(now_at, "", "", {}, f"http-{status}", path=path))
             return html_answer(status, title)
         key, params, fault = "", dict[str, str](), None
         try:
             params, given = split_query(raw_query)
-            fault = self.faults.choose(params.get("cluster_id", ""), now_at)
+            fault = self.faults.choose(
+                params.get("cluster_id", ""),
+                now_at,
+                among=is_fault if path == JOB_LIST else is_about_any_answer,
+            )
             key = self._authenticated(method, path, params, given, now_at)
-            right = self._act(path, key, params, now_at, fault)
+            right = self._act(method, path, key, params, now_at, fault=fault)
             answer = json_answer(right, escaped=self._dialect(params).text == "escaped")
             outcome = "ok"
         except RefusalError as refusal:
@@ -122,7 +152,7 @@ class Cloud:
             outcome = refusal.outcome
         played = fault.name if fault else ""
         cluster_id = params.get("cluster_id", "")
-        self._note(JournalEntry(now_at, key, cluster_id, params, outcome, played))
+        self._note(JournalEntry(now_at, key, cluster_id, params, outcome, played, path))
         return apply_fault(fault, answer) if fault else answer
 
     def list_jobs(
@@ -150,6 +180,8 @@ class Cloud:
         """Let lagging replicas see when the lists change: between requests, too."""
         for cluster in self.clusters.values():
             cluster.look(now_at)
+            if self.fleet.counters == "lagging":
+                cluster.counters.look(now_at)
 
     def quota_used(self, access_key_id: str, now_at: float) -> int:
         """Requests of the account within its window; 0 where there is no quota."""
@@ -180,15 +212,32 @@ class Cloud:
         return account.access_key_id
 
     def _act(
-        self, path: str, key: str, params: Mapping[str, str], now_at: float, fault: Fault | None
+        self,
+        method: str,
+        path: str,
+        key: str,
+        params: Mapping[str, str],
+        now_at: float,
+        *,
+        fault: Fault | None,
     ) -> dict[str, Any]:
         zone = params.get("zone", "")
         if not zone:
             raise RefusalError(1100, "InvalidRequestFormat, missing parameter [zone]")
-        if path == "/api/cluster/list":
-            return self._cluster_list(zone, key)
-        if path != "/api/job/list":
+        own = {name: value for name, value in params.items() if name not in _COMMON_PARAMS}
+        if path in FLEET_CALLS:
+            check_call(path, method, {**own, "zone": zone}, self.fleet)
+        elif path != JOB_LIST:
             raise RefusalError(1101, "InvalidRequestMethod, unknown action")
+        if path == CLUSTERS:
+            mine = [
+                each
+                for each in self.clusters.values()
+                if each.zone == zone
+                and each.access_key_id == key
+                and own.get("owner") in {None, "", self.accounts[key].user_id}
+            ]
+            return cluster_list(mine, self.fleet, own, now_at)
         if not params.get("cluster_id"):
             raise RefusalError(1100, "InvalidRequestFormat, missing parameter [cluster_id]")
         cluster = self._hosted(params["cluster_id"])
@@ -196,31 +245,14 @@ class Cloud:
             raise RefusalError(2100, f"ResourceNotFound, no such cluster in zone [{zone}]")
         if cluster.access_key_id != key:
             raise RefusalError(1400, "PermissionDenied, the cluster is not yours")
-        own = {name: value for name, value in params.items() if name not in _COMMON_PARAMS}
+        if path in FLEET_CALLS:
+            return about_cluster(path, cluster, self.fleet, own)
         return cluster.answer(own, now_at, self._rng, fault)
 
     def _dialect(self, params: Mapping[str, str]) -> Dialect:
         """Of the cluster that is asked for, if there is one."""
         cluster = self.clusters.get(params.get("cluster_id", ""))
         return DOCUMENTED if cluster is None else cluster.dialect
-
-    def _cluster_list(self, zone: str, key: str) -> dict[str, Any]:
-        mine = [
-            {
-                "cluster_id": cluster.cluster_id,
-                "cluster_name": cluster.cluster_id,
-                "cluster_type": cluster.cluster_id.partition("-")[0],
-                "cluster_status": "active",
-                **{
-                    f"{status}_job_count": cluster.jobs.matching(status=status)
-                    for status in ("pending", "running", "finished", "stopped")
-                },
-            }
-            for cluster in self.clusters.values()
-            if cluster.zone == zone and cluster.access_key_id == key
-        ]
-        action = _ACTIONS["/api/cluster/list"]
-        return {"action": action, "ret_code": 0, "total_count": len(mine), "cluster_set": mine}
 
     def _note(self, entry: JournalEntry) -> None:
         self.calls += 1

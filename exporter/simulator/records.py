@@ -53,7 +53,8 @@ def time_text(at: int, zone_offset_seconds: int = 0) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _queue_fields(queue: str) -> dict[str, str]:
+def queue_fields(queue: str) -> dict[str, str]:
+    """What a queue is called in records."""
     number = zlib.crc32(queue.encode("utf-8", "surrogatepass"))
     return {
         "queue_name": queue,
@@ -82,7 +83,7 @@ def record(job: ListedJob, dialect: Dialect) -> dict[str, Any]:
         "job_name": f"{_JOB_NAMES[number % 12]} {CONTENT_MARK}",
         "job_status": job.status,
         "run_user": job.user,
-        **_queue_fields(job.queue),
+        **queue_fields(job.queue),
         "core_limit": job.cores or None,
         "mem_limit": None if number % 7 else "4GB",
         "job_priority": 1,

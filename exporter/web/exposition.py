@@ -68,7 +68,7 @@ class _Published:
     """By cluster, its lines of each of ``collector.CLUSTER_METRICS``."""
     composed_at: float
     expires: Instant
-    """When the next cluster's job gauges are to be withdrawn, by either clock."""
+    """When the next cluster's gauges are to be withdrawn, by either clock."""
     bodies: _Bodies
 
 
@@ -155,20 +155,21 @@ class Exposition:
         self, states: Mapping[str, ClusterState], blocks: Mapping[str, tuple[bytes, ...]]
     ) -> _Published:
         now = instant(self._clock)
-        shown: list[tuple[bool, tuple[bytes, ...]]] = []
+        shown: list[tuple[frozenset[str], tuple[bytes, ...]]] = []
         expires = Instant(float("inf"), float("inf"))
         for name in sorted(states):
-            until = states[name].served_until
-            withdrawn = states[name].is_withdrawn(now)
-            shown.append((withdrawn, blocks[name]))
-            if until is not None and not withdrawn:
-                expires = Instant(min(expires.at, until.at), min(expires.seconds, until.seconds))
+            shown.append((collector.withdrawn_names(states[name], now), blocks[name]))
+            for until in collector.expiries(states[name]):
+                if now.at <= until.at and now.seconds <= until.seconds:
+                    expires = Instant(
+                        min(expires.at, until.at), min(expires.seconds, until.seconds)
+                    )
 
         def pieces(wanted: Format) -> Iterable[bytes]:
-            for index, (family, can_go) in enumerate(_CLUSTER_FAMILIES):
+            for index, family in enumerate(_CLUSTER_FAMILIES):
                 yield encode(render_header(family, wanted))
                 for withdrawn, lines in shown:
-                    if not (withdrawn and can_go):
+                    if family.name not in withdrawn:
                         yield lines[index]
 
         return _Published(states, blocks, now.at, expires, _Bodies(pieces))
@@ -239,7 +240,4 @@ def _let_others_in() -> None:
     time.sleep(0)
 
 
-_CLUSTER_FAMILIES = tuple(
-    (collector.new_family(metric), metric.name in collector.WITHDRAWN_NAMES)
-    for metric in collector.CLUSTER_METRICS
-)
+_CLUSTER_FAMILIES = tuple(collector.new_family(metric) for metric in collector.CLUSTER_METRICS)

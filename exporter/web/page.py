@@ -15,7 +15,7 @@ from exporter.snapshot import ClusterSnapshot, ClusterState, SnapshotBoard, Sync
 from exporter.web.look import BASE_STYLE, head, policy
 from exporter.web.manual import INDEX, RUNBOOKS
 from exporter.web.page_texts import Texts, duration, texts_for
-from exporter.web.summary import ClusterSummary, Counts, Health, count, summarize
+from exporter.web.summary import ClusterSummary, Cores, Counts, Health, count, summarize
 from exporter.web.trait_texts import TraitText, trait_text
 
 REFRESH_SECONDS = 15
@@ -174,13 +174,15 @@ def _cluster(summary: ClusterSummary, now: Instant, texts: Texts) -> str:
     cells = [
         (texts.pending, f'<span class="big">{escape(pending)}</span>'),
         (texts.running, escape(running)),
-        (texts.cores_waiting, escape(cores)),
+        (texts.cores_waiting, escape(cores) + _room(summary.cores, texts)),
         (texts.oldest_wait, escape(oldest)),
         (texts.age, escape(age)),
         (texts.strategy, _strategy(state, texts)),
         (texts.history, _history(state, texts)),
     ]
     name = f'{escape(who.name)}<br><span class="small soft">{escape(who.zone)}</span>'
+    if summary.status:
+        name += f' <span class="small failing" lang="en">{escape(summary.status)}</span>'
     words = f"{_sign(health)} {escape(texts.state[health.value])}"
     return (
         f'<tbody><tr><th scope="row">{name}</th><td class="{health.value} big">{words}</td>'
@@ -190,6 +192,18 @@ def _cluster(summary: ClusterSummary, now: Instant, texts: Texts) -> str:
         )
         + f"</tr>{_trouble(state, health, now.at, texts)}</tbody>"
     )
+
+
+def _room(cores: Cores | None, texts: Texts) -> str:
+    """What there is to run what waits, a line of its own."""
+    if cores is None:
+        return ""
+    total = f"{cores.total:,}"
+    if cores.free is None:
+        words = _say(texts.cores_in_all, cores=total)
+    else:
+        words = _say(texts.cores_free, cores=total, free=f"{cores.free:,}")
+    return f'<br><span class="small soft">{words}</span>'
 
 
 def _strategy(state: ClusterState, texts: Texts) -> str:

@@ -28,6 +28,8 @@ class Texts:
     pending: str
     running: str
     cores_waiting: str
+    cores_free: str
+    cores_in_all: str
     oldest_wait: str
     age: str
     strategy: str
@@ -80,6 +82,8 @@ ENGLISH = Texts(
     pending="Pending",
     running="Running",
     cores_waiting="Cores waiting",
+    cores_free="{free} of {cores} free",
+    cores_in_all="of {cores}",
     oldest_wait="Oldest wait",
     age="Age of data",
     strategy="Strategy",
@@ -133,6 +137,8 @@ CHINESE = Texts(
     pending="排队作业",
     running="运行作业",
     cores_waiting="等待的核数",
+    cores_free="共 {cores} 核，空闲 {free}",
+    cores_in_all="共 {cores} 核",
     oldest_wait="最长等待",
     age="数据延迟",
     strategy="同步方式",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from exporter.clock import Instant
-from exporter.snapshot import ClusterSnapshot, ClusterState
+from exporter.snapshot import Capacity, ClusterSnapshot, ClusterState
 
 
 class Health(Enum):
@@ -40,6 +40,15 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Cores:
+    """What a cluster could run, as far as its queues tell."""
+
+    total: int
+    free: int | None
+    """None where not every queue tells it."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSummary:
     """One cluster at a glance."""
 
@@ -47,6 +56,9 @@ class ClusterSummary:
     health: Health
     counts: Counts | None
     """None where there are none to be shown."""
+    cores: Cores | None = None
+    status: str = ""
+    """The cluster's own, where it is told and is not active."""
 
     @property
     def needs_attention(self) -> bool:
@@ -70,7 +82,9 @@ def summarize(
         withdrawn = state.is_withdrawn(now)
         snapshot = None if withdrawn else state.snapshot
         counts = None if snapshot is None else count_of(state, snapshot)
-        summaries.append(ClusterSummary(state, _health(state, withdrawn=withdrawn), counts))
+        health = _health(state, withdrawn=withdrawn)
+        capacity = None if state.capacity_withdrawn(now) else state.capacity
+        summaries.append(ClusterSummary(state, health, counts, _cores(capacity), _status(capacity)))
     return sorted(
         summaries, key=lambda s: (not s.needs_attention, order[s.health], s.state.identity.name)
     )
@@ -87,6 +101,20 @@ def count(snapshot: ClusterSnapshot) -> Counts:
             running += row.jobs
     oldest = min((moment.at for moment in snapshot.oldest_pending), default=None)
     return Counts(pending, running, cores_waiting, oldest)
+
+
+def _cores(capacity: Capacity | None) -> Cores | None:
+    rooms = [queue.cores for queue in capacity.queues] if capacity else []
+    told = [room for room in rooms if room.total is not None]
+    if not told:
+        return None
+    free = [room.available for room in told if room.available is not None]
+    total = round(sum(room.total or 0.0 for room in told))
+    return Cores(total, round(sum(free)) if len(free) == len(told) else None)
+
+
+def _status(capacity: Capacity | None) -> str:
+    return capacity.status if capacity and capacity.status != "active" else ""
 
 
 def _health(state: ClusterState, *, withdrawn: bool) -> Health:

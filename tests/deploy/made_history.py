@@ -56,12 +56,12 @@ class Wire:
         self._clock = clock
         self._rng = rng
 
-    def exchange(self, url: str) -> RawAnswer:
+    def exchange(self, url: str, method: str = "GET") -> RawAnswer:
         """See ``exporter.api.transport.Transport``."""
         parts = urlsplit(url)
         now_at = self._clock.now_at()
         self._simulation.advance(now_at)
-        answer = self._simulation.handle("GET", parts.path, parts.query, now_at)
+        answer = self._simulation.handle(method, parts.path, parts.query, now_at)
         seconds = 0.04 + self._rng.lognormvariate(-3, 0.9)
         self._clock.advance(seconds)
         return RawAnswer(answer.status, answer.body, now_at, seconds)

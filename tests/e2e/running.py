@@ -138,6 +138,7 @@ def config_of(
     secret: str = SECRET,
     zone: str = "jinan1a",
     timezone: str = "UTC",
+    capacity_interval: str = "off",
     **more: Any,
 ) -> dict[str, Any]:
     """A configuration with one account; ``clusters`` are ids, or names with their ids."""
@@ -160,6 +161,8 @@ def config_of(
             "interval": interval,
             "audit_interval": audit_interval,
             "staleness": staleness,
+            # Its calls are asked about where they matter: elsewhere they would be counted, and fail.
+            "capacity_interval": capacity_interval,
         },
         "state": {"path": state},
         **more,

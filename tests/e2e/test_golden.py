@@ -21,7 +21,7 @@ SOME = re.compile(r"ehpc_(syncs|sync_failures|api_requests|api_failures)_total|e
 """How often depends on how long the test took: whether at all is what counts."""
 VARIES = re.compile(
     r"ehpc_(sync|api_request)_duration_seconds_\w+"
-    r"|ehpc_(snapshot|last_sync_success|exporter_config_last_reload_success)_timestamp_seconds"
+    r"|ehpc_(snapshot|capacity|last_sync_success|exporter_config_last_reload_success)_timestamp_seconds"
 )
 OTHERS = ("process_", "python_")
 """prometheus-client's own: not the same on every machine."""
@@ -29,15 +29,21 @@ OTHERS = ("process_", "python_")
 
 def test_golden_metrics(tmp_path: Path) -> None:
     with World() as world:
-        populate(world.add("ehpc-qmmvigwe").jobs)
+        hosted = world.add("ehpc-qmmvigwe")
+        populate(hosted.jobs)
+        hosted.plant.add_queue("默认队列", cores=64)
+        hosted.plant.add_queue("gpu", cores=64, gpus=8).nodes[0].status = "stopped"
+        hosted.plant.add_queue("idle", cores=16)
         config = config_of(
             world.endpoint,
             {"cfd": "ehpc-qmmvigwe", 'gone \\ "away"\n再见': "ehpc-gone"},
             labels={"user": {"limit": 3}, "queue": {"limit": 4}},
+            capacity_interval="10m",
         )
         with Exporter(tmp_path, config) as exporter:
             exporter.until_ready()
             exporter.until_up("cfd")
+            until(lambda: exporter.scrape().samples("ehpc_nodes"), "capacity")
             with world.lock:
                 carry_on(world.jobs("ehpc-qmmvigwe"))
             until(

@@ -8,7 +8,8 @@ from datetime import UTC
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from exporter.api.payload import decode_page, find_refusal
+from exporter.api.answer import find_refusal
+from exporter.api.payload import decode_page
 from exporter.config import config_warnings, parse_config
 from exporter.errors import ConfigError, PayloadError, RefusedError
 from exporter.logs import LineFormatter

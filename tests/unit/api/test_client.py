@@ -27,7 +27,7 @@ from exporter.errors import (
     Stopped,
     TransportError,
 )
-from exporter.model import Job, JobListQuery, ListedCluster
+from exporter.model import Job, JobListQuery
 
 NOW_AT = 1_629_391_480.0  # 2021-08-19T16:44:40Z
 KEY_ID, SECRET = "QYACCESSKEYIDEXAMPLE", "SECRETACCESSKEY"
@@ -71,12 +71,14 @@ class World:
     admits: int = 10**6
     keys: list[Credentials] = field(default_factory=lambda: [Credentials(KEY_ID, SECRET)])
     urls: list[str] = field(default_factory=list)
+    methods: list[str] = field(default_factory=list)
     events: list[Any] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
 
     # the transport
-    def exchange(self, url: str) -> RawAnswer:
+    def exchange(self, url: str, method: str = "GET") -> RawAnswer:
         self.urls.append(url)
+        self.methods.append(method)
         self.elapsed += self.call_seconds
         self.now += self.call_seconds
         outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
@@ -695,47 +697,3 @@ def test_no_error_shows_a_key_or_a_signature(code: int, caplog: pytest.LogCaptur
         signature.rstrip("="),
     ):
         assert hidden not in shown
-
-
-def cluster_list(*clusters: Any) -> RawAnswer:
-    return answered(total_count=len(clusters), cluster_set=list(clusters))
-
-
-NESTED = {"app_cluster": {"cluster_id": "hpc-2", "cluster_status": " Active ", "cluster_name": 7}}
-
-
-def test_the_clusters_of_an_account() -> None:
-    counted = {"cluster_id": "ehpc-1", "pending_job_count": "12", "running_job_count": ""}
-    world = World([lost(), cluster_list(counted, NESTED, {"cluster_name": "without an id"})])
-    assert world.client().list_clusters("jn1a") == (
-        ListedCluster("ehpc-1", "", "", {"pending": 12}),
-        ListedCluster("hpc-2", "7", "active", {}),
-    )
-    parts = urlsplit(world.urls[-1])
-    asked = dict(parse_qsl(parts.query))
-    given = unquote(asked.pop("signature"))
-    assert parts.path == "/api/cluster/list"
-    assert given == sign("GET", parts.path, asked, SECRET)
-    assert (asked["zone"], asked["limit"], "cluster_id" in asked) == ("jn1a", "100", False)
-    assert [event for event in world.events if event[0] == "admit"] == [("admit", "")] * 2
-
-
-@pytest.mark.parametrize(
-    ("answer", "error"),
-    [
-        (refused(1200), RefusedError),
-        (problem(400), RefusedError),
-        (answered(503), HttpStatusError),
-        (answered(cluster_set={}), PayloadError),
-        (answered(ret_code=None), PayloadError),
-        (RawAnswer(200, b"<html>", None, 0.1), PayloadError),
-    ],
-)
-def test_clusters_that_are_not_told(answer: RawAnswer, error: type[ApiError]) -> None:
-    with pytest.raises(error):
-        World([answer]).client().list_clusters("jn1a")
-
-
-def test_an_account_without_clusters() -> None:
-    world = World([answered(cluster_set=None)])
-    assert world.client().list_clusters("jn1a") == ()

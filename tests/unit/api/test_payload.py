@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.api.payload import decode_page, find_refusal
+from exporter.api.answer import find_refusal
+from exporter.api.payload import decode_page
 from exporter.errors import ApiError, PayloadError, RefusedError
 from exporter.model import NO_IDENTITY, NO_STATUS, Job, JobListQuery, LeftOut, Page, hidden
 

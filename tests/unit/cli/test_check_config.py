@@ -33,6 +33,7 @@ def test_a_good_configuration(config_file: Path, capsys: pytest.CaptureFixture[s
 account default: 192 calls an hour projected, 1,000 allowed (0.5 of 2000 in 1h)
   cfd  every 1m: 60 to refresh, 6 to audit
   fea  every 30s: 120 to refresh, 6 to audit
+  with what is left over, for capacity: 30, and 6 for each queue
   fits: 19% of what is allowed
 
 What nobody can know before it runs:
@@ -55,6 +56,15 @@ def test_a_bad_configuration(config_file: Path, capsys: pytest.CaptureFixture[st
         'clusters[0].zon: unknown key; did you mean "zone"? (line 6)\n'
         "clusters[0].zone: is missing (line 6)\n"
     )
+
+
+def test_capacity_is_told_beside_and_changes_no_verdict() -> None:
+    text = CONFIG + "collection: {capacity_interval: 30m}\n"
+    asked, unasked = config_of(text), config_of(text.replace("30m", "off"))
+    assert "for capacity: 10, and 2 for each queue" in report(asked)
+    assert "capacity" not in report(unasked)
+    (one,), (other,) = project(asked), project(unasked)
+    assert (one.calls, one.fits) == (other.calls, other.fits)
 
 
 def test_what_does_not_fit_is_told_what_would() -> None:

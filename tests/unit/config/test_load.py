@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from exporter import files
 from exporter.config import (
     Config,
+    QueueConfig,
     Secret,
     config_warnings,
     format_duration,
@@ -72,6 +73,8 @@ def test_defaults() -> None:
     assert cluster.staleness_seconds is None
     assert config.collection.history_seconds == math.inf
     assert config.collection.audit_interval_seconds == 600
+    assert config.collection.capacity_interval_seconds == 600
+    assert (cluster.queues, account.user_id) == ((), "")
     assert config.state.path == Path("/etc/ehpc/state")
     assert (config.labels.user_mode, config.labels.user_limit) == ("name", 500)
     assert config.labels.queue_limit == 200
@@ -108,14 +111,15 @@ accounts:
     secret_access_key_file: secret
     timeout: 1500ms
     quota: {requests: 10, period: 1m, share: 1}
+    user_id: usr-1
     ca_file: ca.pem
   - {name: 西, endpoint: https://b.example.com/hpc, access_key_id: K, secret_access_key: S}
 clusters:
   - {account: east, cluster_id: ehpc-1, zone: a, timezone: Asia/Shanghai, interval: 1h30m}
   - {account: 西, cluster_id: ehpc-1, zone: a, name: "作业 \\"1\\"\\n"}
-  - {account: 西, cluster_id: ehpc-2, zone: a, staleness: 20m}
+  - {account: 西, cluster_id: ehpc-2, zone: a, staleness: 20m, queues: {gpu: {cores: 512}, 大: {gpus: 0}}}
   - {account: 西, cluster_id: ehpc-3, zone: a, staleness: auto}
-collection: {interval: 1s, history: 30d, audit_interval: 1d, staleness: 1w}
+collection: {interval: 1s, history: 30d, audit_interval: 1d, staleness: 1w, capacity_interval: off}
 state: {path: ":memory:"}
 labels: {user: {mode: off, limit: 0}, queue: {limit: 3}}
 """,
@@ -136,6 +140,9 @@ labels: {user: {mode: off, limit: 0}, queue: {limit: 3}}
     assert config.clusters_of("西") == (second, *others)
     assert config.account("east") is east
     assert config.collection.history_seconds == 30 * 86400
+    assert config.collection.capacity_interval_seconds is None
+    assert others[0].queues == (QueueConfig("gpu", 512, None), QueueConfig("大", None, 0))
+    assert east.user_id == "usr-1"
     assert config.state.path is None
     assert config.labels.user_mode == "off"
 

@@ -345,6 +345,25 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "UTC-8": "Etc/GMT+8",
         }.items()
     },
+    "a queue's capacity": (
+        GOOD + "    queues: {gpu: {cores: -1}, gpu: {}, cpu: 7, 大内存: {core: 5}}\n",
+        [
+            "clusters[0].queues.gpu.cores: must be at least 0, not -1 (line 8)",
+            "clusters[0].queues.gpu: is there twice, first on line 8 (line 8)",
+            "clusters[0].queues.cpu: must be a mapping, not a number (line 8)",
+            'clusters[0].queues.大内存.core: unknown key; did you mean "cores"? (line 8)',
+        ],
+    ),
+    "queues as a list": (
+        GOOD + "    queues: [gpu]\n",
+        ["clusters[0].queues: must be a mapping, not a list (line 8)"],
+    ),
+    "capacity now and then": (
+        GOOD + "collection: {capacity_interval: never}\n",
+        [
+            'collection.capacity_interval: "never" is not a duration; write it as 30s, 5m, 1h30m or 30d (line 8)'
+        ],
+    ),
     "a number for a time zone": (
         GOOD + "    timezone: +8\n",
         ["clusters[0].timezone: +8 is not a known time zone; write Asia/Shanghai (line 8)"],
@@ -534,7 +553,7 @@ collection:
             "clusters[1].name: the same name as clusters[0] (line 9)",
             (
                 "clusters[1].colour: unknown key; known here: name, account, cluster_id, zone, "
-                "timezone, interval, staleness (line 12)"
+                "timezone, interval, staleness, queues (line 12)"
             ),
             'collection.intervall: unknown key; did you mean "interval"? (line 14)',
         ],

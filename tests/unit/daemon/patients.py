@@ -49,14 +49,14 @@ class Wire:
         self.clusters: Callable[[], RawAnswer] | None = None
         """What answers in place of the cloud's cluster/list."""
 
-    def exchange(self, url: str) -> RawAnswer:
+    def exchange(self, url: str, method: str = "GET") -> RawAnswer:
         """See ``Transport``."""
         parts = urlsplit(url)
         if self.clusters is not None and parts.path == "/api/cluster/list":
             return self.clusters()
         self.between()
         server_at = self.clock.now + self.server_ahead_seconds
-        answer = self.cloud.handle("GET", parts.path, parts.query, server_at)
+        answer = self.cloud.handle(method, parts.path, parts.query, server_at)
         self.clock.advance(self.seconds)
         date_at = float(int(server_at)) if self.dated else None
         return RawAnswer(answer.status, answer.body, date_at, self.seconds, self.headers)

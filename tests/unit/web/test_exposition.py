@@ -19,7 +19,7 @@ from exporter.snapshot import SnapshotBoard, dated
 from exporter.telemetry import Telemetry
 from exporter.web.exposition import ExporterFacts, Exposition, ProcessFamilies
 from exporter.web.negotiation import Format
-from tests.unit.board_states import NOON_AT, good_state, hostile_state, new_state
+from tests.unit.board_states import NOON_AT, capacity, good_state, hostile_state, new_state
 from tests.unit.manual_clock import ManualClock
 from tests.waiting import PATIENCE_SECONDS
 
@@ -161,13 +161,29 @@ def test_stale_job_gauges_go_by_themselves_and_come_back(world: World) -> None:
     world.clock.advance(295)
     text = world.text()
     for line in text.splitlines():
-        assert not line.startswith(tuple(f"{name}{{" for name in collector.WITHDRAWN_NAMES))
+        assert not line.startswith(tuple(f"{name}{{" for name in collector.JOB_GAUGES))
     assert 'ehpc_up{cluster_name="cfd"} 1.0' in text
     assert 'ehpc_jobs_ended_total{cluster_name="cfd",queue="vis",status="exited"} 2.0' in text
     assert text.encode() == generate_latest(world)
     world.board.publish(good_state(taken_at=world.clock.now_at()))
     world.exposition.refresh()
     assert 'ehpc_jobs{cluster_name="cfd"' in world.text()
+
+
+def test_old_capacity_goes_by_itself_while_counts_stay(world: World) -> None:
+    at = world.clock.now_at()
+    told = dataclasses.replace(capacity(), taken=instant(world.clock), served_seconds=100.0)
+    world.board.publish(good_state(taken_at=at))
+    world.board.publish_capacity("cfd", told)
+    world.exposition.refresh()
+    world.clock.advance(100)
+    assert 'ehpc_queue_cores{cluster_name="cfd"' in world.text()
+    world.clock.advance(0.1)
+    text = world.text()
+    assert 'ehpc_queue_cores{cluster_name="cfd"' not in text
+    assert 'ehpc_capacity_timestamp_seconds{cluster_name="cfd"' in text
+    assert 'ehpc_jobs{cluster_name="cfd"' in text
+    assert text.encode() == generate_latest(world)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from exporter.clock import Instant
 from exporter.collector import AccountQuota, ReloadStatus
+from exporter.model import Room
 from exporter.profile import Trait, TraitName
-from exporter.snapshot import ClusterState, SnapshotBoard, SyncFailure
+from exporter.snapshot import ClusterState, QueueCapacity, SnapshotBoard, SyncFailure
 from exporter.web.manual import Manual
 from exporter.web.page import LandingPage, PageParts
 from exporter.web.page_texts import CHINESE, ENGLISH, duration, texts_for
@@ -24,6 +25,7 @@ from tests.unit.board_states import (
     AS_DOCUMENTED,
     HOSTILE,
     NOON_AT,
+    capacity,
     good_state,
     hostile_state,
     new_state,
@@ -283,6 +285,35 @@ def test_both_languages_say_everything() -> None:
     assert set(ENGLISH.state) == {health.value for health in Health}
 
 
+@pytest.mark.parametrize(
+    ("cores", "language", "words"),
+    [
+        ((Room(500.0, 20.0), Room(12.0, 0.0)), "en", "20 of 512 free"),
+        ((Room(1500.0, 20.0), Room(12.0)), "en", "of 1,512"),
+        ((Room(500.0, 20.0), Room()), "zh", "共 500 核，空闲 20"),
+    ],
+)
+def test_what_there_is_to_run_what_waits(
+    cores: tuple[Room, ...], language: str, words: str
+) -> None:
+    queues = tuple(
+        QueueCapacity((f"q{n}",), each, Room(), Room(), {}) for n, each in enumerate(cores)
+    )
+    told = dataclasses.replace(capacity(), queues=queues, status="suspended")
+    state = dataclasses.replace(good_state(), capacity=told)
+    text = render(state, language=language).text
+    assert words in text
+    assert "suspended" in text
+    old = dataclasses.replace(told, served_seconds=1.0)
+    text = render(dataclasses.replace(state, capacity=old), language=language).text
+    assert words not in text
+    assert "suspended" not in text
+
+
+def test_of_an_active_cluster_no_status_is_said() -> None:
+    assert "active" not in render(good_state()).text
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_hostile_names_stay_text(language: str) -> None:
     page = render(hostile_state(), language=language, quotas=(AccountQuota(HOSTILE, 0, 0),))
@@ -290,6 +321,7 @@ def test_hostile_names_stay_text(language: str) -> None:
         dataclasses.replace(
             serves(order=Trait("none", "seen")), up=False, failure=FAILED,
             snapshot=dataclasses.replace(snapshot(), history_complete=False, history_expected=None),
+            capacity=dataclasses.replace(capacity(), status="stopped"),
         ),
         language=language,
     )  # fmt: skip

@@ -1,0 +1,147 @@
+"""The loop: one for each account, in a thread of its own, since nothing of it is urgent."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from exporter.capacity.asking import Asking, Budget, Client, calls_of
+from exporter.capacity.told import ConfiguredQueue, Dated, Told, capacity_of
+from exporter.clock import SystemClock, instant
+from exporter.errors import Stopped
+from exporter.model import ClusterIdentity
+from exporter.snapshot import LEAST_STALENESS_SECONDS, STALENESS_INTERVALS, Capacity
+
+_LOG = logging.getLogger(__name__)
+
+TRIED_SECONDS = 1.0
+"""How often it is looked at whether every cluster has been tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedCluster:
+    """A cluster, and what the configuration says about its queues."""
+
+    identity: ClusterIdentity
+    queues: tuple[ConfiguredQueue, ...] = ()
+
+
+class DeclaredBudget(Budget, Protocol):
+    """A budget that can be told what will be wanted of it."""
+
+    def declare_capacity(self, calls_per_second: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityParts:
+    """What a poller of capacity is made of."""
+
+    account: str
+    clusters: Sequence[WatchedCluster]
+    client: Client
+    budget: DeclaredBudget
+    interval_seconds: float
+    tried: Callable[[], bool]
+    """Whether every cluster has been synced, or tried to be: what jobs there are is asked first."""
+    publish: Callable[[str, Capacity | None], None]
+    """By name of the cluster."""
+    clock: SystemClock
+    """Of this poller alone: stopping it stops only this one."""
+
+
+class CapacityPoller:
+    """Asks what the clusters of one account could run, and publishes it."""
+
+    def __init__(self, parts: CapacityParts) -> None:
+        self._parts = parts
+        self._asking = Asking(parts.account, parts.client, parts.budget, parts.clock)
+        self._told: dict[str, Told] = {}
+        self._round_seconds = 0.0
+        """What the last round took."""
+        self._thread: threading.Thread | None = None
+
+    # -- from other threads ------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to ask, in a thread of its own."""
+        name = f"capacity {self._parts.account}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End soon; ``join`` waits for it."""
+        self._parts.clock.stop()
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait until the thread has ended; False if it has not."""
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
+            return not self._thread.is_alive()
+        return True
+
+    def health(self) -> str | None:
+        """Why this poller is not healthy; None if it is."""
+        if self._thread is None or not self._thread.is_alive():
+            return f"the poller of capacity of account {self._parts.account} has died"
+        return None
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        parts = self._parts
+        try:
+            while not parts.tried():
+                self._asking.rest(TRIED_SECONDS)
+            while True:
+                self._asking.rest(self.turn())
+        except Stopped:
+            return
+
+    def turn(self) -> float:
+        """One round; returns how long to wait for the next. Raises Stopped if the program stops."""
+        parts = self._parts
+        started_seconds = parts.clock.monotonic_seconds()
+        self._declare()
+        try:
+            self._round()
+        except Stopped:
+            raise
+        except Exception:
+            what = "asking for capacity ended in an error of this program"
+            _LOG.exception(what, extra={"account": parts.account})
+        self._round_seconds = parts.clock.monotonic_seconds() - started_seconds
+        return max(0.0, parts.interval_seconds - self._round_seconds)
+
+    def _round(self) -> None:
+        parts = self._parts
+        for zone in dict.fromkeys(each.identity.zone for each in parts.clusters):
+            listing = self._asking.clusters(zone)
+            if self._asking.unreached:
+                continue
+            for cluster in parts.clusters:
+                if cluster.identity.zone != zone:
+                    continue
+                told = self._told.get(cluster.identity.name, Told())
+                if listing is not None:
+                    listed = listing.value.get(cluster.identity.cluster_id)
+                    told = replace(
+                        told, listed=None if listed is None else Dated(listed, listing.taken)
+                    )
+                self._publish(cluster, self._asking.look(cluster.identity, told))
+        self._declare()
+
+    def _publish(self, cluster: WatchedCluster, told: Told) -> None:
+        interval_seconds = max(self._parts.interval_seconds, self._round_seconds)
+        served_seconds = max(LEAST_STALENESS_SECONDS, STALENESS_INTERVALS * interval_seconds)
+        told = told.without_the_old(instant(self._parts.clock), served_seconds)
+        name = cluster.identity.name
+        self._told[name] = told
+        self._asking.rest(0.0)  # one that was told to stop publishes no more
+        self._parts.publish(name, capacity_of(told, cluster.queues, served_seconds))
+
+    def _declare(self) -> None:
+        zones = {each.identity.zone for each in self._parts.clusters}
+        looks = (self._told.get(each.identity.name, Told()) for each in self._parts.clusters)
+        calls = len(zones) + sum(map(calls_of, looks))
+        self._parts.budget.declare_capacity(calls / self._parts.interval_seconds)

@@ -1,0 +1,126 @@
+"""What was told of one cluster, each part with its moment, and what is published of it. Pure.
+
+Calls fail one by one: a part that was not told this time stands until it is too old.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Generic, TypeVar
+
+from exporter.clock import Instant
+from exporter.model import ListedCluster, ListedNode, ListedQueue, Room
+from exporter.snapshot import Capacity, QueueCapacity
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Dated(Generic[Value]):
+    """Something that was true at a moment."""
+
+    value: Value
+    taken: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredQueue:
+    """What the configuration says about a queue; None where it does not."""
+
+    name: str
+    cores: int | None
+    gpus: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The parts, one for each call. None: not told, or no longer to be believed."""
+
+    listed: Dated[ListedCluster] | None = None
+    queues: Dated[tuple[ListedQueue, ...]] | None = None
+    details: Dated[Mapping[str, ListedQueue]] | None = None
+    """By queue id, with what of them is free."""
+    nodes: Dated[tuple[ListedNode, ...]] | None = None
+
+    @property
+    def moments(self) -> list[Instant]:
+        """Of the parts that there are."""
+        parts = (getattr(self, field.name) for field in fields(self))
+        return [part.taken for part in parts if part is not None]
+
+    def without_the_old(self, now: Instant, served_seconds: float) -> "Told":
+        """Only the parts that may still be served."""
+
+        def is_old(part: Dated[object] | None) -> bool:
+            return part is not None and (
+                now.at - part.taken.at > served_seconds
+                or now.seconds - part.taken.seconds > served_seconds
+            )
+
+        return replace(
+            self, **{f.name: None for f in fields(self) if is_old(getattr(self, f.name))}
+        )
+
+
+def capacity_of(
+    told: Told, configured: Sequence[ConfiguredQueue], served_seconds: float
+) -> Capacity | None:
+    """What is to be published; None where nothing is told."""
+    if not told.moments and not configured:
+        return None
+    moments = told.moments
+    listed = told.listed.value if told.listed else None
+    nodes = told.nodes.value if told.nodes else ()
+    return Capacity(
+        taken=Instant(min(m.at for m in moments), min(m.seconds for m in moments))
+        if moments
+        else None,
+        served_seconds=served_seconds,
+        status=listed.status if listed else "",
+        core_hours=listed.core_hours if listed else None,
+        listed_jobs=listed.jobs if listed else {},
+        queues=_queues(told, configured),
+        nodes=Counter((node.role, node.status) for node in nodes),
+    )
+
+
+def _queues(told: Told, configured: Sequence[ConfiguredQueue]) -> tuple[QueueCapacity, ...]:
+    details = told.details.value if told.details else {}
+    nodes = told.nodes.value if told.nodes else ()
+    by_name = {queue.name: queue for queue in configured}
+    found, named = [], set[str]()
+    for queue in told.queues.value if told.queues else ():
+        detail = details.get(queue.queue_id, _UNTOLD)
+        names = tuple(dict.fromkeys((*queue.names, *detail.names)))
+        said = next((by_name[name] for name in names if name in by_name), _UNSAID)
+        named.update(names)
+        found.append(
+            QueueCapacity(
+                names,
+                _room(queue.cores, detail.cores, said.cores),
+                _room(queue.gpus, detail.gpus, said.gpus),
+                _room(queue.memory_bytes, detail.memory_bytes, None),
+                queue.nodes or Counter(node.status for node in nodes if node.queue in names),
+            )
+        )
+    found += [
+        QueueCapacity((name,), _room(Room(), Room(), queue.cores), _room(Room(), Room(), queue.gpus),
+                      Room(), {})
+        for name, queue in by_name.items()
+        if name not in named
+    ]  # fmt: skip
+    return tuple(found)
+
+
+def _room(listed: Room, detail: Room, configured: int | None) -> Room:
+    """What is free is told together with a total, which is then the one to hold it against; where that
+    is 0 and the list knows more, the detail knows nothing."""
+    if detail.total or (detail.total == 0 and not listed.total):
+        return detail
+    if listed.total is None:
+        return Room(None if configured is None else float(configured))
+    return listed
+
+
+_UNTOLD = ListedQueue("", (), Room(), Room(), Room(), {})
+_UNSAID = ConfiguredQueue("", None, None)

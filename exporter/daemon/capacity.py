@@ -1,0 +1,113 @@
+"""The pollers of capacity, one for each account, as the configuration says, also when it changes."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from exporter.capacity import (
+    CapacityParts,
+    CapacityPoller,
+    ConfiguredQueue,
+    Told,
+    WatchedCluster,
+    capacity_of,
+)
+from exporter.clock import SystemClock
+from exporter.config import ClusterConfig, Config
+from exporter.daemon.accounts import Account
+from exporter.snapshot import Capacity, SnapshotBoard
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What one poller is for; as long as it stays the same, the poller goes on."""
+
+    account: Account
+    clusters: tuple[WatchedCluster, ...]
+    interval_seconds: float
+
+
+class CapacityWatch:
+    """The pollers of all accounts."""
+
+    def __init__(self, board: SnapshotBoard, on_publish: Callable[[], None]) -> None:
+        self._board = board
+        self._on_publish = on_publish
+        self._running: dict[str, tuple[_Wanted, CapacityPoller]] = {}
+
+    def health(self) -> str | None:
+        """Why it is not healthy; None if it is."""
+        problems = (poller.health() for _, poller in list(self._running.values()))
+        return next((problem for problem in problems if problem), None)
+
+    def stop_unwanted(self, config: Config, accounts: Mapping[str, Account]) -> None:
+        """Stop the pollers that do not go on as they are."""
+        wanted = _wanted(config, accounts)
+        self._stop(
+            [name for name, (known, _) in self._running.items() if known != wanted.get(name)]
+        )
+
+    def start_missing(self, config: Config, accounts: Mapping[str, Account]) -> None:
+        """Start the others. The clusters must be on the board."""
+        wanted = _wanted(config, accounts)
+        for name, account in accounts.items():
+            if name not in wanted:
+                account.budget.declare_capacity(0.0)
+                for cluster in map(_watched, config.clusters_of(name)):
+                    capacity = capacity_of(Told(), cluster.queues, math.inf)
+                    self._board.publish_capacity(cluster.identity.name, capacity)
+            elif name not in self._running:
+                self._running[name] = (wanted[name], self._start(wanted[name]))
+
+    def stop(self) -> list[CapacityPoller]:
+        """Tell all to stop; gives them, to be joined."""
+        return self._stop(list(self._running))
+
+    def _stop(self, names: Sequence[str]) -> list[CapacityPoller]:
+        stopped = [self._running.pop(name)[1] for name in names]
+        for poller in stopped:
+            poller.stop()
+        return stopped
+
+    def _start(self, wanted: _Wanted) -> CapacityPoller:
+        names = [each.identity.name for each in wanted.clusters]
+        clock = SystemClock()
+        poller = CapacityPoller(
+            CapacityParts(
+                account=wanted.account.config.name,
+                clusters=wanted.clusters,
+                client=wanted.account.client,
+                budget=wanted.account.budget,
+                interval_seconds=wanted.interval_seconds,
+                tried=partial(self._tried, names),
+                publish=self._publish,
+                clock=clock,
+            )
+        )
+        poller.start()
+        return poller
+
+    def _tried(self, names: Sequence[str]) -> bool:
+        states = self._board.current()
+        return all(name in states and states[name].tried for name in names)
+
+    def _publish(self, name: str, capacity: Capacity | None) -> None:
+        self._board.publish_capacity(name, capacity)
+        self._on_publish()
+
+
+def _wanted(config: Config, accounts: Mapping[str, Account]) -> dict[str, _Wanted]:
+    interval_seconds = config.collection.capacity_interval_seconds
+    if interval_seconds is None:
+        return {}
+    return {
+        name: _Wanted(account, tuple(map(_watched, clusters)), interval_seconds)
+        for name, account in accounts.items()
+        if (clusters := config.clusters_of(name))
+    }
+
+
+def _watched(cluster: ClusterConfig) -> WatchedCluster:
+    queues = tuple(ConfiguredQueue(each.name, each.cores, each.gpus) for each in cluster.queues)
+    return WatchedCluster(cluster.identity, queues)

@@ -1,0 +1,312 @@
+"""Rounds of asking for capacity, against the pretend cloud; time is simulated."""
+
+import logging
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from exporter.api.budget import AccountBudget, Demand
+from exporter.api.client import AccountClient, Credentials
+from exporter.capacity import CapacityParts, CapacityPoller, ConfiguredQueue, WatchedCluster
+from exporter.clock import SystemClock
+from exporter.errors import Stopped
+from exporter.ledger.spending import MemorySpendingLog
+from exporter.model import ClusterIdentity, Room
+from exporter.simulator import Account, Cloud, parse_fleet
+from exporter.simulator.records import CONTENT_MARK
+from exporter.snapshot import Capacity
+from exporter.telemetry import Telemetry
+from tests.unit.daemon.patients import NOW_AT, ZONE, Wire
+from tests.unit.manual_clock import ManualClock
+from tests.waiting import PATIENCE_SECONDS
+
+EHPC, HPC, ELSEWHERE = "ehpc-0", "hpc-1", "ehpc-2"
+INTERVAL = 600.0
+CALLS = {
+    "/api/cluster/list": 2, "/api/cluster/listNodes": 3, "/api/queue/ehpc/getQueueList": 2,
+    "/api/queue/getCurrentQueue": 1, "/api/queue/describeQueue": 6,
+}  # fmt: skip
+"""Of a round over a cloud of three clusters in two zones."""
+
+
+class StoppableClock(ManualClock):
+    """Says that the program stops, from some moment on."""
+
+    stop_at = float("inf")
+
+    def sleep(self, seconds: float) -> bool:
+        super().sleep(seconds)
+        return self.now >= self.stop_at
+
+
+class World:
+    def __init__(
+        self, *, allowed: int = 1000, configured: tuple[ConfiguredQueue, ...] = ()
+    ) -> None:
+        self.clock = StoppableClock(NOW_AT)
+        self.cloud = Cloud([Account()])
+        for cluster_id, zone in ((EHPC, ZONE), (HPC, ZONE), (ELSEWHERE, "jn1a")):
+            hosted = self.cloud.add_cluster(cluster_id, zone=zone)
+            hosted.plant.add_queue("gpu", cores=64, gpus=8)
+            hosted.plant.add_queue("默认队列", cores=32)
+            uuid = hosted.jobs.submit(NOW_AT - 10, queue="gpu", user="u", cores=16)
+            hosted.jobs.start(uuid, NOW_AT - 5)
+        self.wire = Wire(self.cloud, self.clock)
+        self.budget = AccountBudget(
+            allowed=allowed, period_seconds=3600.0, clock=self.clock, log=MemorySpendingLog()
+        )
+        account = Account()
+        client = AccountClient(
+            account="default",
+            endpoint="https://hpc.example",
+            credentials=lambda: Credentials(account.access_key_id, account.secret_access_key),
+            transport=self.wire,
+            gate=self.budget,
+            telemetry=Telemetry(),
+            clock=self.clock,
+            random=random.Random(1),
+        )
+        self.published: list[tuple[str, Capacity | None]] = []
+        self.poller = CapacityPoller(
+            CapacityParts(
+                account="default",
+                clusters=[
+                    WatchedCluster(ClusterIdentity(name, name, hosted.zone, "default"), configured)
+                    for name, hosted in self.cloud.clusters.items()
+                ],
+                client=client,
+                budget=self.budget,
+                interval_seconds=INTERVAL,
+                tried=lambda: True,
+                publish=lambda name, capacity: self.published.append((name, capacity)),
+                clock=self.clock,  # type: ignore[arg-type]
+            )
+        )
+
+    def round(self) -> dict[str, Capacity]:
+        """What is published last of each cluster by one more round, its wait included."""
+        self.published.clear()
+        self.clock.advance(self.poller.turn())
+        return {name: capacity for name, capacity in self.published if capacity is not None}
+
+    def calls(self) -> Counter[str]:
+        """Since this was last asked, by path."""
+        counted = Counter(entry.path for entry in self.cloud.journal)
+        self.cloud.journal.clear()
+        return counted
+
+
+def by_name(capacity: Capacity) -> dict[str, Any]:
+    return {queue.names[0]: queue for queue in capacity.queues}
+
+
+@pytest.mark.parametrize("fleet", ["documented", "texts", "strict"])
+def test_a_round(fleet: str) -> None:
+    world = World()
+    world.cloud.fleet = parse_fleet(fleet)
+    world.cloud.clusters[HPC].plant.status = "stopped"
+    capacities = world.round()
+    assert list(capacities) == [EHPC, HPC, ELSEWHERE]
+    assert world.calls() == CALLS
+    for name, capacity in capacities.items():
+        gpu = by_name(capacity)["gpu"]
+        assert gpu.cores == Room(64.0, 48.0)
+        assert gpu.gpus == Room(8.0, 6.0)
+        assert capacity.status == ("stopped" if name == HPC else "active")
+        assert capacity.listed_jobs["running"] == 1
+        assert capacity.core_hours == 446.25
+        assert capacity.taken is not None
+        assert 0 <= world.clock.now - capacity.taken.at <= INTERVAL + 5
+        assert CONTENT_MARK not in repr(capacity)
+    assert capacities[EHPC].nodes == {
+        ("login", "active"): 1, ("controller", "active"): 1, ("compute", "active"): 3,
+    }  # fmt: skip
+    assert by_name(capacities[EHPC])["gpu"].nodes == {"active": 2}
+    assert world.clock.now == pytest.approx(NOW_AT + INTERVAL)
+
+
+def test_what_the_table_of_the_documentation_says_is_found_out_once() -> None:
+    world = World()
+    world.cloud.fleet = parse_fleet("by-the-table,owner=optional")
+    for _ in range(2):
+        capacities = world.round()
+        assert {by_name(each)["gpu"].cores for each in capacities.values()} == {Room(64.0, 48.0)}
+        first = world.calls() - Counter(CALLS)
+    assert not first
+
+
+FORBIDDEN = {
+    "queues": lambda capacity: not capacity.queues and capacity.nodes and capacity.status,
+    "queue": lambda capacity: by_name(capacity)["gpu"].cores == Room(64.0) and capacity.nodes,
+    "nodes": lambda capacity: not capacity.nodes and by_name(capacity)["gpu"].cores.available,
+    "clusters": lambda capacity: not capacity.status and capacity.nodes and capacity.queues,
+}
+
+
+@pytest.mark.parametrize("word", FORBIDDEN)
+def test_what_may_not_be_asked_is_asked_once_and_said_once(
+    word: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    right: Callable[[Capacity], Any] = FORBIDDEN[word]
+    world = World()
+    world.cloud.fleet = parse_fleet(f"forbidden={word}")
+    with caplog.at_level(logging.WARNING):
+        assert all(map(right, world.round().values()))
+        refused = [entry for entry in world.cloud.journal if entry.outcome == "1400"]
+        assert len(refused) == (2 if word == "clusters" else 3)
+        world.calls()
+        world.cloud.fleet = parse_fleet("documented")
+        assert all(map(right, world.round().values()))
+    lines = [record for record in caplog.records if "asked no more" in record.message]
+    assert len(lines) == len(refused)
+    assert {record.__dict__["reason"] for record in lines} == {"denied"}
+    assert sum(world.calls().values()) < sum(CALLS.values())
+
+
+def test_a_cloud_that_wants_an_owner_who_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    world.cloud.fleet = parse_fleet("owner=required")
+    capacities = world.round()
+    assert {(each.status, len(each.queues)) for each in capacities.values()} == {("", 2)}
+    (first, _) = (record for record in caplog.records if "asked no more" in record.message)
+    assert "user_id" in first.__dict__["advice"]
+
+
+def test_a_refusal_for_the_state_of_a_cluster_is_not_for_good() -> None:
+    world = World()
+    world.cloud.clusters[EHPC].plant.status = "stopped"
+    world.cloud.fleet = parse_fleet("forbidden=queues")
+    assert not world.round()[EHPC].queues
+    world.cloud.fleet = parse_fleet("documented")
+    world.cloud.clusters[EHPC].plant.status = "active"
+    capacities = world.round()
+    assert [bool(each.queues) for each in capacities.values()] == [True, False, False]
+
+
+def test_a_part_that_fails_stands_until_it_is_too_old(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    first = world.round()[EHPC]
+    world.cloud.faults.add("ret-5000", cluster_id=EHPC)
+    second = world.round()[EHPC]
+    assert (second.queues, second.nodes) == (first.queues, first.nodes)
+    assert first.taken is not None
+    assert second.taken is not None
+    assert second.taken.at == pytest.approx(first.taken.at, abs=2)
+    while (later := world.round()[EHPC]).queues:
+        assert world.clock.now < NOW_AT + 3 * INTERVAL + 2 * INTERVAL
+    assert (later.status, later.nodes) == ("active", {})
+    assert later.taken is not None
+    assert later.taken.at > second.taken.at + INTERVAL
+    failures = [r for r in caplog.records if r.message == "capacity could not be asked for"]
+    calls = [record.__dict__["call"] for record in failures]
+    assert sorted(calls) == ["describeQueue", "nodes", "queues"], "each once an hour"
+    world.cloud.faults.rules.clear()
+    assert world.round()[EHPC].queues == first.queues
+
+
+def test_a_queue_that_has_gone_meanwhile_keeps_none_of_the_others() -> None:
+    world = World()
+    world.cloud.faults.add("ret-2100", cluster_id=EHPC, skip=1, next_calls=1)
+    queues = by_name(world.round()[EHPC])
+    assert queues["gpu"].cores == Room(64.0)
+    assert queues["默认队列"].cores == Room(32.0, 32.0)
+
+
+def test_a_cloud_that_cannot_be_reached_is_not_asked_for_all_clusters() -> None:
+    world = World()
+    world.round()
+    world.calls()
+    world.cloud.faults.add("http-502")
+    assert world.round() == {}
+    assert set(world.calls()) == {"/api/cluster/list"}
+
+
+def test_a_cluster_that_has_gone_and_one_that_is_not_listed() -> None:
+    world = World()
+    world.cloud.remove_cluster(EHPC)
+    capacities = world.round()
+    assert list(capacities) == [HPC, ELSEWHERE]
+    assert dict(world.published)[EHPC] is None
+
+
+def test_what_the_configuration_says_stands_in_for_the_cloud() -> None:
+    world = World(configured=(ConfiguredQueue("gpu", 512, None), ConfiguredQueue("old", 4, 1)))
+    world.cloud.fleet = parse_fleet("no-capacity")
+    queues = by_name(world.round()[EHPC])
+    assert (queues["gpu"].cores, queues["old"].cores) == (Room(512.0), Room(4.0))
+    assert queues["默认队列"].cores == Room()
+
+
+def test_it_comes_after_everything_else_in_the_budget() -> None:
+    world = World(allowed=60)
+    world.budget.declare("jobs", Demand(3600 / 40, 1, audits_per_second=10 / 3600))
+    capacities = world.round()
+    assert len(capacities) == 3
+    assert world.clock.now - NOW_AT > 3600 / 3, "14 calls, of 10 that are left in an hour"
+    served = [each.served_seconds for each in world.round().values()]
+    assert min(served) > 3 * 3600 / 3
+    assert world.budget.used() <= 10
+
+
+def test_the_budget_knows_what_is_wanted() -> None:
+    world = World(allowed=1000)
+    world.budget.declare("jobs", Demand(3600.0, 1, history=True))
+    before = world.budget.left_for_history()
+    world.round()
+    wanted = round(3600 / INTERVAL * sum(CALLS.values()))
+    assert before - world.budget.left_for_history() == wanted
+
+
+def test_a_pause_of_the_account_is_waited_for() -> None:
+    world = World()
+    world.cloud.faults.add("ret-2500", next_calls=1)
+    capacities = world.round()
+    assert {len(each.queues) for each in capacities.values()} == {2}
+    assert world.clock.now >= NOW_AT + 300
+
+
+def test_one_that_is_told_to_stop_publishes_no_more() -> None:
+    world = World()
+    world.clock.stop_at = NOW_AT + 0.35
+    with pytest.raises(Stopped):
+        world.poller.turn()
+    assert world.published == []
+    assert sum(world.calls().values()) < sum(CALLS.values())
+
+
+def test_its_thread_waits_until_jobs_were_asked_for_and_ends_when_told() -> None:
+    world = World()
+    asked, published = threading.Event(), threading.Event()
+    tries = iter([False, True])
+
+    def tried() -> bool:
+        asked.set()
+        return next(tries)
+
+    clock = SystemClock()
+    parts = world.poller._parts
+    poller = CapacityPoller(
+        CapacityParts(
+            account="default",
+            clusters=parts.clusters,
+            client=parts.client,
+            budget=parts.budget,
+            interval_seconds=INTERVAL,
+            tried=tried,
+            publish=lambda name, _: published.set() if name == ELSEWHERE else None,
+            clock=clock,
+        )
+    )
+    assert poller.health() == "the poller of capacity of account default has died"
+    poller.start()
+    assert published.wait(PATIENCE_SECONDS)
+    assert asked.is_set()
+    assert next(tries, None) is None
+    assert poller.health() is None
+    poller.stop()
+    assert poller.join(PATIENCE_SECONDS)
+    assert poller.health() is not None
