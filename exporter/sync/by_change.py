@@ -14,6 +14,7 @@ from exporter.sync.context import (
     BY_CHANGE,
     LATE_SECONDS,
     SWEPT_STATUSES,
+    UNCHANGED_TAIL,
     Listing,
     Placed,
     Sync,
@@ -32,9 +33,6 @@ from exporter.sync.verify import (
 
 MOST_PAGES = 500
 """After more pages than this the active jobs are swept first: their counts are wanted now."""
-UNCHANGED_TAIL = 5
-"""So many jobs at the end of a page must be as they were known: it guards against change times in
-the future, which pin the newest known change."""
 
 
 def follow(sync: Sync, head: Placed, *, checking: bool) -> Asking[bool]:

@@ -8,7 +8,7 @@ if its pages join and as many jobs were met as there are; only then are the othe
 from exporter.ledger.store import Marks
 from exporter.sync.asking import Asking, Contradiction, Purpose
 from exporter.sync.context import BY_CHANGE, SWEPT_STATUSES, Listing, Placed, Sync
-from exporter.sync.reader import MetInMemory, read_whole, sweep
+from exporter.sync.reader import read_whole, sweep
 from exporter.sync.verify import interval_at_rest, look_at_head_again
 
 SCAN = "scan"
@@ -87,6 +87,3 @@ def _hidden(sync: Sync, placed: Placed) -> list[str]:
         and (job.uuid not in known or not known[job.uuid].status)
         and 0 < (job.modified_at or 0) < long_ago_at
     ]  # fmt: skip
-
-
-__all__ = ["MetInMemory", "due", "scan", "sweep_active", "sweeps"]

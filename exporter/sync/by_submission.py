@@ -9,7 +9,15 @@ job does. A job that is queued again after its end is found by its status, or by
 """
 
 from exporter.sync.asking import Asking, Purpose
-from exporter.sync.context import INFINITE, SWEPT_STATUSES, Listing, Order, Placed, Sync
+from exporter.sync.context import (
+    INFINITE,
+    SWEPT_STATUSES,
+    UNCHANGED_TAIL,
+    Listing,
+    Order,
+    Placed,
+    Sync,
+)
 from exporter.sync.reader import MetInMemory, read, sweep
 from exporter.sync.reconcile import boundaries, look_at
 from exporter.sync.verify import (
@@ -20,7 +28,6 @@ from exporter.sync.verify import (
     take_head,
 )
 
-UNCHANGED_TAIL = 5
 MOST_ASIDE = 25
 """No more jobs than these wait to be looked up, and not for long: together they share pages."""
 
@@ -57,7 +64,6 @@ def _read_new(sync: Sync, order: Order, head: Placed) -> Asking[None]:
 
 def _look_at_active(sync: Sync, order: Order, head: Placed, seen_down_to_at: float) -> Asking[None]:
     all_placed = sync.progress.frontier_at is None and sync.progress.newest_at is not None
-    statuses = [*SWEPT_STATUSES, *sorted(sync.ledger.active_statuses() - {*SWEPT_STATUSES})]
     swept = sum(sync.pages_for(sync.ledger.count_status(status)) for status in SWEPT_STATUSES)
     moments = [order.moment(job) for job in sync.ledger.active_jobs(order.column)]
     if all_placed and (not sync.filters or _windows(sync, order, moments, swept) <= swept):
@@ -69,14 +75,14 @@ def _look_at_active(sync: Sync, order: Order, head: Placed, seen_down_to_at: flo
     sync.update(active_known=True)
     if not all_placed:
         yield from look_at_head_again(sync, head)
-    else:
-        others = [
-            order.moment(job) for job in sync.ledger.active_jobs(order.column)
-            if job.status not in SWEPT_STATUSES
-        ] if len(statuses) > len(SWEPT_STATUSES) else []  # fmt: skip
-        yield from look_at(sync, order, others, Purpose.FRESH, seen_down_to_at)
-        if sync.thorough or sync.ledger.count_status("") > MOST_ASIDE:
-            yield from resolve_aside(sync, order, seen_down_to_at)
+        return
+    others = [
+        order.moment(job) for job in sync.ledger.active_jobs(order.column)
+        if job.status not in SWEPT_STATUSES
+    ]  # fmt: skip
+    yield from look_at(sync, order, others, Purpose.FRESH, seen_down_to_at)
+    if sync.thorough or sync.ledger.count_status("") > MOST_ASIDE:
+        yield from resolve_aside(sync, order, seen_down_to_at)
 
 
 def _windows(sync: Sync, order: Order, moments: list[int], enough: int) -> int:

@@ -308,9 +308,3 @@ def learn_lag(sync: Sync) -> None:
         return
     value = next(str(each) for each in LAGS if each >= behind)
     sync.found("lag", value, f"an answer was {behind:.0f} s behind an earlier one")
-
-
-__all__ = [
-    "LATE_SECONDS", "ORDER_CALLS", "Purpose", "calibrate_depth", "calibrate_filter",
-    "calibrate_order", "learn_lag",
-]  # fmt: skip

@@ -34,6 +34,10 @@ server's clocks are not quite monotone, and times have steps of one second."""
 SWEPT_STATUSES = ("pending", "running")
 """The active statuses that are asked for, where the server filters."""
 
+UNCHANGED_TAIL = 5
+"""So many jobs at the end of a page must be as they were known: it guards against change times in
+the future, which pin the newest known change."""
+
 THOROUGH_SECONDS = 30.0
 """How often, at short intervals, the changes of the last ``LATE_SECONDS`` are read once more, and the
 few jobs are looked up that have left their status."""

@@ -5,7 +5,7 @@ from random import Random
 
 import msgspec
 
-from exporter.errors import RefusedError, SyncError
+from exporter.errors import RefusedError
 from exporter.ledger.store import Ledger, Marks
 from exporter.model import PAGE_LIMIT, hidden
 from exporter.profile import UNKNOWN, Profile, Trait, TraitName
@@ -392,6 +392,3 @@ def active_pairs(ledger: Ledger) -> frozenset[tuple[str, str]]:
         for (status, queue, user) in ledger.totals()
         if status in active and not hidden(status)
     )
-
-
-__all__ = ["Refreshed", "Replica", "SyncError", "interval_at_rest"]
