@@ -7,12 +7,12 @@ from exporter.model import Page
 from exporter.snapshot import SyncFailure
 from exporter.sync.asking import Ask, Asking, Finished, advance
 from exporter.sync.calling import Caller, PollerParts
+from exporter.sync.context import FEW_TRIES
 from exporter.sync.keeping import Keeping
 from exporter.sync.replica import Replica
 
 _LOG = logging.getLogger(__name__)
 
-MOST_TRIES = 5
 CALLS_WRITTEN_TOGETHER = 20
 """In one transaction: a kill loses no more than these."""
 
@@ -100,7 +100,7 @@ class Background:
     def _failed(self, error: ApiError | SyncError) -> None:
         self._failures += 1
         lasting = not isinstance(error, ApiError) or isinstance(error, RefusedError)
-        if lasting or self._failures >= MOST_TRIES:
+        if lasting or self._failures >= FEW_TRIES:
             self._going_on = None
             self._failures = 0
         if error.reason == "depth" and self.obstacle is None:

@@ -31,6 +31,11 @@ LATE_SECONDS = 10
 """How much older than the newest known change a change may be stamped and still come next: the
 server's clocks are not quite monotone, and times have steps of one second."""
 
+MANY_TRIES = 12
+FEW_TRIES = 3
+"""After so many a conversation gives up, or tries another way: many where what it reads moves, few
+where the same has come to nothing again and again."""
+
 SWEPT_STATUSES = ("pending", "running")
 """The active statuses that are asked for, where the server filters."""
 

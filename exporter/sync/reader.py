@@ -14,16 +14,20 @@ from exporter.errors import SyncError
 from exporter.model import PAGE_LIMIT, Job
 from exporter.profile import WINDOWS, TraitName
 from exporter.sync.asking import Asking, CollapseUnconfirmed, Contradiction, Purpose
-from exporter.sync.context import LEAST_COLLAPSE_JOBS, Listing, Placed, Sync, collapsed
+from exporter.sync.context import (
+    FEW_TRIES,
+    LEAST_COLLAPSE_JOBS,
+    MANY_TRIES,
+    Listing,
+    Placed,
+    Sync,
+    collapsed,
+)
 
 FIRST_STEP_BACK = 10
-MOST_STEPS_BACK = 12
-FRUITLESS_STEPS_BACK = 3
 MOST_FRUITLESS_PAGES = 50
-MOST_ROUNDS = 12
 SHORTEST_WINDOW = 5_000
 """A list that ends with so many jobs or more, just where servers stop to show them, may go on."""
-FRUITLESS_ROUNDS = 3
 
 
 class Met(Protocol):
@@ -90,7 +94,7 @@ def read(
             offset = max(0, placed.offset - FIRST_STEP_BACK * 2**steps_back)
             steps_back += 1
             restarts += offset == 0
-            if steps_back > MOST_STEPS_BACK or restarts > FRUITLESS_STEPS_BACK:
+            if steps_back > MANY_TRIES or restarts > FEW_TRIES:
                 raise SyncError("moving", "the pages of the list do not join: it moves too fast")
             continue
         steps_back, longest = 0, max(longest, len(placed.jobs))
@@ -149,7 +153,7 @@ def _joins(
     first_at = listing.order.moment(placed.jobs[0])
     last_at = listing.order.moment(previous.jobs[-1])
     # Within one second the order may differ from call to call.
-    within = first_at == last_at and (few_left or steps_back >= FRUITLESS_STEPS_BACK)
+    within = first_at == last_at and (few_left or steps_back >= FEW_TRIES)
     return first_at > last_at or within
 
 
@@ -165,7 +169,7 @@ def read_whole(
         end = placed.end
         return on_page(placed)
 
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MANY_TRIES):
         met_before = met.count
         try:
             jobs = yield from read(sync, listing, on_each, met, purpose=purpose, strict=strict)
@@ -181,7 +185,7 @@ def read_whole(
             return jobs
         strict = False  # it joined, perhaps by luck
         fruitless = fruitless + 1 if met.count == met_before else 0
-        if fruitless >= FRUITLESS_ROUNDS:
+        if fruitless >= FEW_TRIES:
             break
     # A list that ends where as many have been met as stand before it is whole: its total is wrong.
     whole = listing.status is None or met.count >= end

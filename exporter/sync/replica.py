@@ -22,6 +22,7 @@ from exporter.sync.calibration import (
 )
 from exporter.sync.context import (
     BY_CHANGE,
+    FEW_TRIES,
     INFINITE,
     LATE_SECONDS,
     REQUEST_REFUSALS,
@@ -43,10 +44,6 @@ SHORTEST_WINDOW_SECONDS = 3600.0
 """Ended jobs are shown at least so long, lest one still at the head be taken for new."""
 CONFIRMING_SECONDS = 5.0
 """A claim that much of the list is gone is believed if it still stands after so long."""
-MOST_MISMATCHES = 3
-"""After so many syncs in a row whose total could not be explained, the order is found anew."""
-MOST_LESSONS = 3
-"""How often a look at the whole list may begin again, because the server is not as it seemed."""
 CHEAP_PAGES = 20
 """A list of no more pages is rather scanned than its order proven first."""
 
@@ -165,13 +162,13 @@ class Replica:
         elif self._mismatch_at is None:
             self._mismatch_at = sync.now_at
         self._mismatches = 0 if fits else self._mismatches + 1
-        if self._mismatches >= MOST_MISMATCHES:
+        if self._mismatches >= FEW_TRIES:
             self._mismatches = 0
             raise Contradiction("order", "the total stays unexplained")
 
     def full_look(self, now_at: float) -> Asking[Refreshed]:
         """Read the whole list once, whatever it costs, and whatever it teaches on the way."""
-        for _ in range(MOST_LESSONS):
+        for _ in range(FEW_TRIES):
             try:
                 return (yield from self._full_look(now_at))
             except Contradiction as contradiction:

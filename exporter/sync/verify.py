@@ -11,8 +11,10 @@ from exporter.model import END_STATUSES, OUT_OF_WINDOW
 from exporter.sync.asking import Asking, Contradiction, Purpose
 from exporter.sync.context import (
     BY_CHANGE,
+    FEW_TRIES,
     INFINITE,
     LATE_SECONDS,
+    MANY_TRIES,
     SWEPT_STATUSES,
     Listing,
     Order,
@@ -38,8 +40,6 @@ from exporter.sync.reconcile import (
 BUSY_AUDIT_INTERVALS = 1.5
 """While the list moves a check sometimes needs a second look at its head; rarer ones make up for
 that."""
-MOST_ROUNDS = 3
-MOST_PROBES = 8
 MOST_CHECKS = 7
 
 COVER, PROBE, DOUBTED = "active", "probe", "doubted"
@@ -280,7 +280,7 @@ def _confirm(sync: Sync, order: Order) -> Asking[None]:
 
 def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
     """A page of a status at random, and how many there are."""
-    for _ in range(MOST_ROUNDS):
+    for _ in range(FEW_TRIES):
         counted = yield from _count_status(sync, order, status)
         if counted == sync.ledger.count_status(status):
             return
@@ -304,7 +304,7 @@ def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
 def _check_end_status(sync: Sync, order: Order, status: str) -> Asking[None]:
     """Whether as many jobs have ended so. If not, although the total fits, one is missing and another
     too much: a probe between them shows it."""
-    for _ in range(MOST_PROBES):
+    for _ in range(MANY_TRIES):
         if sync.ledger.count_status(OUT_OF_WINDOW):
             return
         try:
