@@ -16,7 +16,7 @@ def measure(bench: Bench) -> Findings:
     """See the module."""
     findings = Findings()
     sizes = (1_000,) if bench.quick else (1_000, 10_000, 100_000, 1_000_000)
-    hours = 2.0 if bench.quick else HOURS
+    hours = 1.0 if bench.quick else HOURS
     naive: list[tuple[float, float]] = []
     ours: list[tuple[float, float]] = []
     swept: list[tuple[float, float]] = []
