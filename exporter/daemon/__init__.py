@@ -3,7 +3,8 @@
 accounts  what the clusters of one account share
 watch     the pollers of all clusters
 capacity  the pollers of capacity, one for each account
-service   ``serve``: signals, the web side, reloads
+service   ``serve``: the web side, reloads
+signals   those that the program heeds, and waiting for them
 once      ``collect``: one look at the clusters, no daemon
 looking   one look at one cluster
 doctor    ``doctor``: few calls that tell what a server does (contact: with one cluster; overhearing:

@@ -12,7 +12,7 @@ from exporter import __version__
 from exporter.collector import BuildInfo, ReloadStatus
 from exporter.config import Config, ServeOptions, config_warnings, load_config, select
 from exporter.daemon.accounts import learn_secrets
-from exporter.daemon.signals import Signals
+from exporter.daemon.signals import Wait, heeded
 from exporter.daemon.summary import Summary
 from exporter.daemon.watch import Watch
 from exporter.errors import ExporterError, StateError
@@ -73,7 +73,6 @@ class Daemon:
         self._shard = options.shard
         self._watch = watch
         self._redactor = redactor
-        self._signals = Signals((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         self._reloading = threading.Lock()
         self._reload_status = ReloadStatus(successful=True, success_at=watch.clock.now_at())
         facts = ExporterFacts(
@@ -93,7 +92,10 @@ class Daemon:
 
     def run(self) -> int:
         """Serve until a signal ends it."""
-        self._signals.heed()
+        with heeded((signal.SIGTERM, signal.SIGINT, signal.SIGHUP)) as wait:
+            return self._run(wait)
+
+    def _run(self, wait: Wait) -> int:
         bound = self._web.bind()
         self._web.start()
         try:
@@ -108,7 +110,7 @@ class Daemon:
                         "users": len(self._protection.users),
                     },
                 )
-            self._wait()
+            self._wait(wait)
         finally:
             self._watch.stop()
             self._web.stop()
@@ -150,11 +152,11 @@ class Daemon:
         if self._tls is not None and protection.tls is not None:
             self._tls.follow(protection.tls)
 
-    def _wait(self) -> None:
+    def _wait(self, wait: Wait) -> None:
         clock = self._watch.clock
         summary = Summary(self._watch.standings, clock.monotonic_seconds())
         while True:
-            come = self._signals.wait(summary.wait_seconds(clock.monotonic_seconds()))
+            come = wait(summary.wait_seconds(clock.monotonic_seconds()))
             for fields in summary.lines(clock.monotonic_seconds()):
                 _LOG.info("the last hour", extra=fields)
             if come - {signal.SIGHUP}:

@@ -1,36 +1,41 @@
 """The signals that the program heeds, and waiting for them."""
 
+import select
 import signal
-from collections.abc import Iterable
-from queue import Empty, SimpleQueue
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
+Wait = Callable[[float], set[int]]
 
-class Signals:
-    """From ``heed`` on, those that have come are kept until ``wait`` gives them.
 
-    A handler runs in the main thread between any two of its steps, also while that holds a lock: of
-    what wakes a waiting thread, only this queue may then be touched.
+@contextmanager
+def heeded(numbers: Iterable[signal.Signals]) -> Iterator[Wait]:
+    """Within the block these signals are kept; what it gives waits for some seconds, or until one
+    has come, and gives those that have. Only the main thread may.
+
+    The system gives a signal to whichever thread it likes, at any moment, and Python's handlers run
+    once the main thread does: not while that waits for a lock. So it waits for a byte that the
+    signal itself writes.
     """
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.settimeout(0)
+        kept_descriptor = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        kept = {number: signal.signal(number, _noted) for number in numbers}
 
-    def __init__(self, numbers: Iterable[signal.Signals]) -> None:
-        self._numbers = tuple(numbers)
-        self._come: SimpleQueue[int] = SimpleQueue()
+        def wait(seconds: float) -> set[int]:
+            come, _, _ = select.select([reader], [], [], seconds)
+            return set(reader.recv(4096)) & kept.keys() if come else set()
 
-    def heed(self) -> None:
-        """Take over from whoever heeded them. Only the main thread may."""
-        for number in self._numbers:
-            signal.signal(number, self._on_signal)
-
-    def wait(self, seconds: float) -> set[int]:
-        """Those that have come, as soon as one has; none after so many seconds."""
-        come = set[int]()
         try:
-            come.add(self._come.get(timeout=seconds))
-            while True:
-                come.add(self._come.get_nowait())
-        except Empty:
-            return come
+            yield wait
+        finally:
+            for number, handler in kept.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(kept_descriptor)
 
-    def _on_signal(self, number: int, _: FrameType | None) -> None:
-        self._come.put(number)
+
+def _noted(_: int, __: FrameType | None) -> None:
+    """Its number has been written."""

@@ -4,12 +4,12 @@ import argparse
 import gzip
 import json
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
 
 from exporter.simulator.bulk import host_fleet
 from exporter.simulator.dialect import DOCUMENTED, Dialect
@@ -338,19 +338,24 @@ def _keys(server: SimulatorServer) -> str:
 def signals() -> Iterator[Callable[[], object]]:
     """Within the block SIGINT and SIGTERM are kept; calling what it gives waits for one.
 
-    A handler runs between any two steps of the main thread, also while that holds a lock: of what
-    wakes a waiting thread, only such a queue may then be touched.
+    The system gives a signal to whichever thread it likes, at any moment, and a handler runs once
+    the main thread does: not while that waits for a lock. So it waits for a byte that the signal
+    itself writes.
     """
-    come: SimpleQueue[int] = SimpleQueue()
-    kept = {
-        number: signal.signal(number, lambda number, _: come.put(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield come.get
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.settimeout(0)
+        kept_descriptor = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        kept = {
+            number: signal.signal(number, lambda *_: None)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield lambda: reader.recv(1)
+        finally:
+            for number, handler in kept.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(kept_descriptor)
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

@@ -1,13 +1,12 @@
 """Calls to find one run of deleted jobs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import log2
 
 from exporter.simulator import JobList, Order
-from exporter.sync.context import SyncSettings
 from tests.bench.figures import WRONG, Figure, Findings, Part
-from tests.bench.followed import Followed, Turn
+from tests.bench.followed import IN_UTC, Followed, Turn
 from tests.bench.workshop import Bench
 
 NO_AUDITS_SECONDS = 100 * 86400.0
@@ -81,7 +80,7 @@ def measure(bench: Bench) -> Findings:
         followed = Followed(
             jobs,
             bench.stock.ledger(jobs, size, active),
-            settings=SyncSettings(audit_interval_seconds=NO_AUDITS_SECONDS),
+            settings=replace(IN_UTC, audit_interval_seconds=NO_AUDITS_SECONDS),
             allowed=10**6,
         )
         followed.before_turn, followed.after_turn = deleter.before, deleter.after

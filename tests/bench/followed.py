@@ -39,6 +39,10 @@ World = Callable[[float], None]
 """Lets everything happen to the list that is due by a moment."""
 
 
+IN_UTC = SyncSettings(zone_configured=True, zone_name="UTC")
+"""The pretend clouds' times are, and the ledgers' that are made without them."""
+
+
 def still(_: float) -> None:
     """A world in which nothing happens."""
 
@@ -96,7 +100,7 @@ class Followed:
     ledger_path: Path
     world: World = still
     dialect: Dialect = DOCUMENTED
-    settings: SyncSettings = field(default_factory=SyncSettings)
+    settings: SyncSettings = IN_UTC
     now_at: float = START_AT
     allowed: int = ALLOWED_CALLS
     seed: int = 1

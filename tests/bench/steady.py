@@ -1,11 +1,8 @@
 """Calls per refresh in a steady state: 60 changes a minute, a refresh a minute, audits included."""
 
-from dataclasses import replace
-
 from exporter.simulator import DIALECTS, Dialect
-from exporter.sync.context import SyncSettings
 from tests.bench.figures import WRONG, Curve, Figure, Findings, Part
-from tests.bench.followed import Followed, Turn
+from tests.bench.followed import IN_UTC, Followed, Turn
 from tests.bench.stock import Churn
 from tests.bench.workshop import CHANGES_A_MINUTE, Bench
 
@@ -13,14 +10,13 @@ GOAL = 1.1
 HOURS = 8
 WARM_UP_SECONDS = 1200.0
 PLOT = "calls"
-SETTINGS = SyncSettings(interval_seconds=60.0, audit_interval_seconds=600.0)
 
 
 def measure(bench: Bench) -> Findings:
     """See the module."""
     findings = Findings()
     sizes = (1_000,) if bench.quick else (1_000, 10_000, 100_000, 1_000_000)
-    hours = 2.0 if bench.quick else HOURS
+    hours = 1.0 if bench.quick else HOURS
     naive: list[tuple[float, float]] = []
     ours: list[tuple[float, float]] = []
     swept: list[tuple[float, float]] = []
@@ -74,7 +70,7 @@ def _follow(bench: Bench, size: int, dialect: Dialect) -> Followed:
     jobs = bench.stock.jobs(size, active)
     path = bench.stock.ledger(jobs, size, active, dialect)
     churn = Churn(jobs, per_minute=CHANGES_A_MINUTE)
-    return Followed(jobs, path, world=churn, dialect=dialect, settings=replace(SETTINGS))
+    return Followed(jobs, path, world=churn, dialect=dialect)
 
 
 def _live(followed: Followed, hours: float) -> list[Turn]:
@@ -91,7 +87,7 @@ def _wrong_at_rest(followed: Followed) -> int:
     churn = followed.world
     assert isinstance(churn, Churn)
     churn.resting = True
-    followed.run(SETTINGS.audit_interval_seconds + SETTINGS.interval_seconds)
+    followed.run(IN_UTC.audit_interval_seconds + IN_UTC.interval_seconds)
     return followed.wrong()
 
 

@@ -9,7 +9,6 @@ from exporter.simulator import JobList
 from exporter.simulator.command import read_trace
 from exporter.simulator.trace import queue_capacities, replay
 from exporter.snapshot import ClusterSnapshot, JobCount
-from exporter.sync.context import SyncSettings
 from exporter.sync.publishing import LabelRules, Publisher
 from tests.bench.figures import WRONG, Curve, Figure, Findings, Part
 from tests.bench.followed import ALLOWED_CALLS, START_AT, Followed, Turn
@@ -97,7 +96,6 @@ def measure(bench: Bench) -> Findings:
     followed = Followed(
         jobs,
         bench.stock.new_path(),
-        settings=SyncSettings(audit_interval_seconds=600),
         publisher=BriefPublisher(),
     )
     world = _Resting(followed, engine.advance_to)

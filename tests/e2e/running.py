@@ -274,7 +274,8 @@ class Exporter:
         self.log_path.touch()
         self._flags = flags
         self._constants = dict(constants or {})
-        self._environ = {**os.environ, **(environ or {})}
+        # Told to abort, it says what each of its threads does.
+        self._environ = {**os.environ, "PYTHONFAULTHANDLER": "1", **(environ or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._address: tuple[str, int] = ("", 0)
         self._log_start = 0
@@ -326,9 +327,9 @@ class Exporter:
         try:
             code = process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
+            process.send_signal(signal.SIGABRT)
             process.wait()
-            raise AssertionError("still there long after SIGTERM") from None
+            raise AssertionError(f"still there long after SIGTERM: {self.log()[-8000:]}") from None
         assert code == 0, self.log()
 
     def kill(self) -> None:

@@ -26,7 +26,7 @@ STRATEGIES = {
 }
 
 
-@pytest.mark.parametrize(("size", "active"), [(70, 25), (800, 120)], ids=["small", "large"])
+@pytest.mark.parametrize(("size", "active"), [(70, 25), (330, 90)], ids=["small", "large"])
 def test_metrics_equal_the_list_in_every_dialect(tmp_path: Path, size: int, active: int) -> None:
     """First as the list stood, then after changes between any two calls, once it rests."""
     names = {f'{dialect} "\\\n中': dialect for dialect in DIALECTS}
@@ -45,7 +45,7 @@ def test_metrics_equal_the_list_in_every_dialect(tmp_path: Path, size: int, acti
             exporter.until_right(
                 lambda metrics: wrong_active(metrics, names, world), names, turns=REST_TURNS
             )
-            if size > 500:
+            if size > 100:
                 exporter.until_right(lambda metrics: otherwise_synced(metrics, names), names)
             exporter.until_true(truths)
 

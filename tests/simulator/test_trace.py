@@ -26,6 +26,7 @@ from exporter.simulator.command import (
 )
 from exporter.simulator.protocol import Account
 from exporter.simulator.trace import TraceJob, outcome, parse_trace, queue_capacities, replay
+from tests.signalled import moments_survived
 from tests.simulator.cloud_client import CloudClient
 from tests.waiting import PATIENCE_SECONDS
 
@@ -290,6 +291,11 @@ def test_the_command_serves_until_a_signal(number: signal.Signals) -> None:
             assert abs(answer["total_count"] - truth["jobs"]) < 50
         process.send_signal(number)
         assert process.wait(timeout=PATIENCE_SECONDS) == 0
+
+
+def test_a_signal_ends_it_at_whichever_moment_it_comes() -> None:
+    imports = "from exporter.simulator.command import signals"
+    assert moments_survived(imports=imports, block="signals()", wait="wait()")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

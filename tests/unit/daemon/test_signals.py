@@ -1,37 +1,24 @@
-"""Waiting for signals: none is lost, whenever it comes."""
+"""Waiting for signals: none is lost, whenever it comes, and to whichever thread."""
 
 import signal
 
-from exporter.daemon.signals import Signals
+from exporter.daemon.signals import heeded
 from tests.signalled import moments_survived
-
-IMPORTS = """
-import contextlib
-from exporter.daemon.signals import Signals
-
-signals = Signals([signal.SIGTERM])
-signals.heed()
-"""
 
 
 def test_a_signal_ends_a_wait_at_whichever_moment_it_comes() -> None:
-    survived = moments_survived(
-        imports=IMPORTS,
-        block="contextlib.nullcontext(signals.wait)",
+    assert moments_survived(
+        imports="from exporter.daemon.signals import heeded",
+        block="heeded([signal.SIGTERM])",
         wait="assert wait(3600.0) == {signal.SIGTERM}",
     )
-    assert survived > 3
 
 
 def test_what_has_come_before_the_wait_is_given_once() -> None:
-    signals = Signals([signal.SIGHUP, signal.SIGTERM])
-    kept = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
-    signals.heed()
-    try:
+    before = signal.getsignal(signal.SIGTERM)
+    with heeded([signal.SIGHUP, signal.SIGTERM]) as wait:
         for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGHUP):
             signal.raise_signal(number)
-        assert signals.wait(0.0) == {signal.SIGHUP, signal.SIGTERM}
-        assert signals.wait(0.0) == set()
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
+        assert wait(0.0) == {signal.SIGHUP, signal.SIGTERM}
+        assert wait(0.0) == set()
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -125,7 +125,7 @@ def test_few_jobs_are_kept_in_memory_however_many_come_at_once(ledger: Ledger) -
 def test_however_many_are_taken_out_or_put_back_few_are_in_memory_at_a_time(
     ledger: Ledger,
 ) -> None:
-    many = 30_000
+    many = 12_000
     with ledger.transaction():
         ledger.apply(run_of(many))
     acts: dict[str, Callable[[], object]] = {
