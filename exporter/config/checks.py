@@ -14,6 +14,7 @@ from exporter.config.values import ALL_HISTORY_SECONDS, NO_HISTORY_SECONDS
 
 SHORTEST_INTERVAL_SECONDS = 1.0
 _OFFSET = re.compile(r"(?:UTC|GMT)?(?P<sign>[+-])0?(?P<hours>1?[0-9])(?::?00)?", re.IGNORECASE)
+_CHINAS = frozenset({"cst", "china", "beijing", "shanghai"})
 _CHINA_HOURS = 8
 
 
@@ -88,7 +89,9 @@ def timezone(text: str) -> tzinfo | None:
 
 
 def _zone_of(text: str) -> str:
-    """What to write in place of an offset; nothing if the text is none."""
+    """What to write in place of an offset, or of a name for China's time; nothing for other texts."""
+    if text.rpartition("/")[2].lower() in _CHINAS:
+        return "; write Asia/Shanghai"
     offset = _OFFSET.fullmatch(text)
     if offset is None:
         return ""
