@@ -65,8 +65,9 @@ def word(text: str) -> str:
 
 
 def key(text: str) -> str:
-    """A key, or a file's content that is one, without the white space around it."""
-    word = text.strip()
+    """A key, or a file's content that is one, without the white space around it, nor the mark that
+    some editors put in front of UTF-8."""
+    word = text.removeprefix("\ufeff").strip()
     if not word:
         raise ValueError("is empty")
     if not word.isprintable():
