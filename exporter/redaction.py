@@ -6,6 +6,7 @@ the last line of defence.
 
 import html
 import re
+from base64 import b64encode
 from collections.abc import Iterable
 from urllib.parse import unquote
 
@@ -13,8 +14,9 @@ MASK = "***"
 _SHORTEST_SECRET = 4
 """Characters; taking shorter ones out would make holes in innocent words."""
 _LAYERS = 3
-"""How often a text may have been encoded for a URL or a page, one upon the other."""
+"""How often a text may have been encoded for a URL, a page or in JSON, one upon the other."""
 
+_JSON_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\\/\"]))")
 _SIGNED_QUERY = re.compile(
     r"""\?[^\s"'<>]*\b(?:signature|access_key_id|secret_access_key)=[^\s"'<>]*""", re.IGNORECASE
 )
@@ -25,7 +27,7 @@ _SIGNED_FIELD = re.compile(
 
 
 class Redactor:
-    """Takes secrets out of texts, however URLs, pages and reprs spell them."""
+    """Takes secrets out of texts, however URLs, pages, JSON and reprs spell them."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._forms: tuple[str, ...] = ()
@@ -38,7 +40,9 @@ class Redactor:
             if len(secret) >= _SHORTEST_SECRET:
                 # base64's padding may be missing, and a form's + is a space.
                 spelled = {secret, secret.rstrip("="), secret.replace("+", " ")}
+                coded = b64encode(secret.encode()).decode()
                 forms |= spelled | {repr(each)[1:-1] for each in spelled}
+                forms |= {coded, coded.rstrip("="), secret.encode().hex()}
         self._forms = tuple(sorted(forms, key=len, reverse=True))
 
     def clean(self, text: str) -> str:
@@ -48,7 +52,7 @@ class Redactor:
         for _ in range(_LAYERS + 1):
             if any(form in decoded for form in self._forms):
                 text = decoded = self._masked(decoded)
-            decoded = html.unescape(unquote(decoded))
+            decoded = html.unescape(unquote(_JSON_ESCAPE.sub(_character, decoded)))
         text = _SIGNED_QUERY.sub(f"?{MASK}", text)
         return _SIGNED_FIELD.sub(rf"\1\2{MASK}", text)
 
@@ -56,3 +60,11 @@ class Redactor:
         for form in self._forms:
             text = text.replace(form, MASK)
         return text
+
+
+def _character(escape: re.Match[str]) -> str:
+    if not escape[1]:
+        return escape[2]
+    character = chr(int(escape[1], 16))
+    # Half of a pair, which nobody could print.
+    return escape[0] if "\ud800" <= character <= "\udfff" else character

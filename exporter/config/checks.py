@@ -14,6 +14,7 @@ from exporter.config.values import ALL_HISTORY_SECONDS, NO_HISTORY_SECONDS
 
 SHORTEST_INTERVAL_SECONDS = 1.0
 _OFFSET = re.compile(r"(?:UTC|GMT)?(?P<sign>[+-])0?(?P<hours>1?[0-9])(?::?00)?", re.IGNORECASE)
+_CHINAS = frozenset({"cst", "china", "beijing", "shanghai"})
 _CHINA_HOURS = 8
 
 
@@ -69,8 +70,9 @@ def word(text: str) -> str:
 
 
 def key(text: str) -> str:
-    """A key, or a file's content that is one, without the white space around it."""
-    word = text.strip()
+    """A key, or a file's content that is one, without the white space around it, nor the mark that
+    some editors put in front of UTF-8."""
+    word = text.removeprefix("\ufeff").strip()
     if not word:
         raise ValueError("is empty")
     if not word.isprintable():
@@ -93,7 +95,9 @@ def timezone(text: str) -> tzinfo | None:
 
 
 def _zone_of(text: str) -> str:
-    """What to write in place of an offset; nothing if the text is none."""
+    """What to write in place of an offset, or of a name for China's time; nothing for other texts."""
+    if text.rpartition("/")[2].lower() in _CHINAS:
+        return "; write Asia/Shanghai"
     offset = _OFFSET.fullmatch(text)
     if offset is None:
         return ""

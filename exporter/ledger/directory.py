@@ -151,6 +151,8 @@ class StateDirectory:
             raise LedgerUnreadable(self._damaged.pop(path))
         if published is not NOTHING and not path.exists():
             raise LedgerUnreadable("its file is gone")
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would block
+            raise LedgerUnreadable("it is not a regular file")
         return open_ledger(path, whose, published)
 
     def _watched(self, ledger: Ledger, identity: ClusterIdentity, path: Path) -> Ledger:

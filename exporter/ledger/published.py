@@ -77,6 +77,8 @@ def read_published(ledger: Path) -> Published:
     """What was last published of a ledger; nothing if there is no such file. Raises
     ``LedgerUnreadable``."""
     beside = _beside(ledger)
+    if beside.exists() and not beside.is_file():  # a pipe would block
+        raise LedgerUnreadable(f"{beside.name} is not a regular file")
     try:
         content, proof = msgspec.json.decode(beside.read_bytes(), type=tuple[_Content, int])
         require_proof(content, proof)

@@ -12,10 +12,12 @@ the pause. Appending is enough against a killed process: what has been written s
 processes on the same account append to the same file.
 """
 
+import errno
 import fcntl
 import logging
 import os
 import re
+import stat
 from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -113,10 +115,11 @@ class FileSpendingLog(MemorySpendingLog):
         self._unwritten = False
         """Whether something is not as it is to be in the file."""
         self._complaint: str | None = None
+        lock = path.with_suffix(".lock")
         try:
-            self._lock_descriptor = open_private(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
+            self._lock_descriptor = open_private(lock, os.O_RDWR | os.O_CREAT)
         except OSError as error:
-            raise StateError(f"{path}: cannot be opened: {error.strerror}") from error
+            raise StateError(f"{lock}: cannot be opened: {error.strerror}") from error
         with self.locked(now):
             pass
 
@@ -256,6 +259,10 @@ class FileSpendingLog(MemorySpendingLog):
 
     def _unread(self) -> bytes:
         status = os.stat(self._path)
+        if not (
+            stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
+        ):  # a pipe would block, a device may never end
+            raise OSError(errno.EINVAL, "it is not a regular file")
         if self._descriptor is None or status.st_ino != os.fstat(self._descriptor).st_ino:
             self._use(os.open(self._path, _APPENDING))
             self._read_to, self._lines, self._calls = 0, 0, []

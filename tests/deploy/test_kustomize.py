@@ -16,6 +16,7 @@ from exporter.cli.arguments import parse_arguments
 from exporter.config import parse_config
 from tests.deploy.chart import KUBERNETES, Document, Render, container, only
 from tests.e2e.running import ROOT
+from tests.waiting import PATIENCE_SECONDS
 
 BASE = ROOT / "deploy/kustomize/base"
 KUBECTL = Path(sys.executable).with_name("kubectl")
@@ -38,7 +39,11 @@ configMapGenerator:
 
 def built(directory: Path) -> list[Document]:
     done = subprocess.run(
-        [KUBECTL, "kustomize", directory], capture_output=True, text=True, check=False, timeout=60
+        [KUBECTL, "kustomize", directory],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
     )
     assert (done.returncode, done.stderr) == (0, "")
     return list(yaml.safe_load_all(done.stdout))

@@ -2,6 +2,7 @@
 
 import html
 import re
+from base64 import b64encode
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
@@ -27,6 +28,11 @@ SPELLINGS: list[Callable[[str], str]] = [
     repr,
     lambda text: "".join(f"&#{ord(character)};" for character in text),
     lambda text: quote(html.escape(text.replace("/", "&#x2F;"))),
+    lambda text: text.replace("/", r"\/"),
+    lambda text: quote(text.replace("/", r"\/")),
+    lambda text: "".join(rf"\u{ord(character):04x}" for character in text),
+    lambda text: b64encode(text.encode()).decode(),
+    lambda text: text.encode().hex(),
 ]
 
 
@@ -77,3 +83,7 @@ def test_no_spelling_of_any_secret_stays(
 def test_what_holds_no_secret_stays_as_it_is() -> None:
     text = "queue%20one &amp; 100% of %2F"
     assert Redactor([SECRET]).clean(text) == text
+
+
+def test_half_a_pair_beside_a_secret_stays_an_escape() -> None:
+    assert Redactor([SECRET]).clean(rf"\ud800 {SECRET}").encode() == rb"\ud800 ***"

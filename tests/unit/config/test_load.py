@@ -201,7 +201,7 @@ def test_a_secret_file_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_text("old\n")
     config = parse(MINIMAL.replace("_key: HUSH", f"_key_file: {path}"))
-    path.write_text("new\r\n")
+    path.write_text("\ufeffnew\r\n")  # as an editor on Windows writes it
     known = config.accounts[0].secret_access_key_file
     assert known is not None
     assert read_secret_file(known) == Secret("new")

@@ -338,6 +338,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
         )
         for written, zone in {
             "UTC+8": "Asia/Shanghai",
+            "CST": "Asia/Shanghai",
+            "Asia/Beijing": "Asia/Shanghai",
             "utc+08:00": "Asia/Shanghai",
             "GMT+0800": "Asia/Shanghai",
             "UTC+10": "Etc/GMT-10",

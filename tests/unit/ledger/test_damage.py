@@ -292,6 +292,18 @@ def test_a_directory_that_another_has_taken_by_then_is_left_to_it(
     copy.close()
 
 
+@pytest.mark.parametrize("part", ["", ".published"])
+def test_a_pipe_in_its_place_does_not_block(
+    state: StateDirectory, path: Path, part: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    os.mkfifo(path.with_name(path.name + part))
+    ledger = opened(state)
+    assert not ledger.in_memory
+    count(ledger, 1, AT + 1.0)
+    ledger.close()
+    assert "not a regular file" in caplog.records[0].__dict__["reason"]
+
+
 # -- modes -------------------------------------------------------------------------------------
 
 

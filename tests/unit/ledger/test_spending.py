@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import signal
+import stat
 from logging.handlers import BufferingHandler
 from pathlib import Path
 
@@ -250,6 +251,21 @@ class TestDamage:
         assert calls_of(log) == [*[-10] * ALLOWED, 1]
         assert log.on_disk
         assert [record.__dict__["reason"] for record in caplog.records] == ["Is a directory"]
+        log.close()
+
+    @pytest.mark.parametrize("what", ["a pipe", "a device without an end", "a link to itself"])
+    def test_what_never_ends_is_not_read(
+        self, path: Path, what: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        if what == "a pipe":
+            os.mkfifo(path)
+        else:
+            path.symlink_to("/dev/zero" if what == "a device without an end" else path.name)
+        log = opened(path)
+        assert len(calls_of(log)) == ALLOWED
+        assert log.on_disk
+        assert stat.S_ISREG(path.lstat().st_mode)
+        assert "used up" in caplog.text or "cannot be written" in caplog.text
         log.close()
 
     @pytest.mark.parametrize("emptied", [True, False])
