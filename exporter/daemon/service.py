@@ -13,6 +13,7 @@ from exporter import __version__
 from exporter.collector import BuildInfo, ReloadStatus
 from exporter.config import Config, ServeOptions, config_warnings, load_config, select
 from exporter.daemon.accounts import learn_secrets
+from exporter.daemon.discovery import with_found
 from exporter.daemon.summary import Summary
 from exporter.daemon.watch import Watch
 from exporter.errors import ExporterError, StateError
@@ -27,19 +28,24 @@ from exporter.web.tls import RenewingContext
 from exporter.web.web_config import WebConfig, load_web_config, refuse_weaker
 
 _LOG = logging.getLogger(__name__)
+_MOST_NAMED = 20
+"""Clusters in one line of the log."""
 _REVISION = Path(__file__).parents[1] / "revision"
 
 
 def serve(config_path: Path, options: ServeOptions, redactor: Redactor) -> int:
     """Run until told to stop; gives the exit code. Raises ``ExporterError`` if it cannot start."""
-    config = select(load_config(config_path, os.environ), options.shard)
+    config = load_config(config_path, os.environ)
     learn_secrets(redactor, config)
     for warning in config_warnings(config):
         _LOG.warning("%s", warning)
     if options.shard.count > 1:
         _LOG.info(
             "polling one shard of the configuration",
-            extra={"shard": str(options.shard), "clusters": len(config.clusters)},
+            extra={
+                "shard": str(options.shard),
+                "clusters": len(select(config, options.shard).clusters),
+            },
         )
     state = StateDirectory(config.state.path)
     state.acquire()
@@ -76,6 +82,7 @@ class Daemon:
         self._wake = threading.Event()
         self._stopping = False
         self._reload_wanted = False
+        self._found_wanted = False
         self._reloading = threading.Lock()
         self._reload_status = ReloadStatus(successful=True, success_at=watch.clock.now_at())
         facts = ExporterFacts(
@@ -85,6 +92,7 @@ class Daemon:
         )
         exposition = Exposition(watch.board, watch.telemetry, watch.clock, facts, ProcessFamilies())
         watch.on_publish = exposition.refresh
+        watch.on_found = self._on_found
         self._refresh_exposition = exposition.refresh
         self._web_config_file = options.web_config_file
         self._app = build_app(exposition, facts, watch, self.reload, options)
@@ -100,7 +108,7 @@ class Daemon:
         bound = self._web.bind()
         self._web.start()
         try:
-            self._watch.apply(self._config)
+            self._watch.apply(self._watched(self._config))
             for host, port in bound:
                 _LOG.info(
                     "listening",
@@ -122,13 +130,13 @@ class Daemon:
         """Take the file's new content into use, if it is good. What is wrong with it, or None."""
         with self._reloading:
             try:
-                config = select(load_config(self._config_path, os.environ), self._shard)
+                config = load_config(self._config_path, os.environ)
                 if config.state != self._config.state:
                     raise StateError("state.path cannot change while the program runs; restart it")
                 protection = _load_protection(self._web_config_file)
                 refuse_weaker(self._protection, protection)
                 learn_secrets(self._redactor, config)
-                self._watch.apply(config)
+                self._watch.apply(self._watched(config))
             except ExporterError as error:
                 self._reload_status = ReloadStatus(
                     successful=False, success_at=self._reload_status.success_at
@@ -147,6 +155,28 @@ class Daemon:
             _LOG.info("the configuration was reloaded")
             return None
 
+    def _watched(self, config: Config) -> Config:
+        """With the clusters that have been found, those of this shard. Raises ``ConfigError``."""
+        return select(with_found(config, self._watch.found()), self._shard)
+
+    def _on_found(self) -> None:
+        self._found_wanted = True
+        self._wake.set()
+
+    def _follow_found(self) -> None:
+        """Watch the clusters that there are now."""
+        with self._reloading:
+            before = set(self._watch.board.current())
+            try:
+                self._watch.apply(self._watched(self._config))
+            except ExporterError as error:
+                _LOG.error("found clusters cannot be watched", extra={"cause": str(error)})
+                return
+            now = set(self._watch.board.current())
+        fields = {"clusters": len(now), "come": _some(now - before), "gone": _some(before - now)}
+        if now != before:
+            _LOG.info("the clusters that are watched have changed", extra=fields)
+
     def _protect(self, protection: WebConfig) -> None:
         self._protection = protection
         self._app.protect(protection.users, protection.headers)
@@ -161,6 +191,9 @@ class Daemon:
             self._wake.clear()
             for fields in summary.lines(clock.monotonic_seconds()):
                 _LOG.info("the last hour", extra=fields)
+            if self._found_wanted and not self._stopping:
+                self._found_wanted = False
+                self._follow_found()
             if self._reload_wanted and not self._stopping:
                 self._reload_wanted = False
                 self.reload()
@@ -171,6 +204,14 @@ class Daemon:
         else:
             self._stopping = True
         self._wake.set()
+
+
+def _some(names: set[str]) -> str:
+    """Names for a line of the log, and not too many."""
+    shown = sorted(names)[:_MOST_NAMED]
+    return " ".join(shown) + (
+        f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    )
 
 
 def _load_protection(path: Path | None) -> WebConfig:
