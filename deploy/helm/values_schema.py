@@ -124,7 +124,6 @@ def program_values(program: Schema) -> tuple[Schema, dict[str, Schema]]:
     whole = definitions.pop(program["$ref"].rpartition("/")[2])
     del whole["properties"]["state"]  # the chart says where the state is
     definitions.pop("State")
-    del whole["properties"]["clusters"]["minItems"]  # none with demo.enabled; a template asks
     for definition in definitions.values():
         for each in definition["properties"].values():
             if "pattern" in each:  # Helm's regular expressions cannot look ahead

@@ -38,12 +38,11 @@ class CapacityParts:
     """What a poller of capacity is made of."""
 
     account: str
-    clusters: Sequence[WatchedCluster]
     client: Client
     budget: DeclaredBudget
     interval_seconds: float
-    tried: Callable[[], bool]
-    """Whether every cluster has been synced, or tried to be: what jobs there are is asked first."""
+    tried: Callable[[str], bool]
+    """Whether a cluster has been synced, or tried to be: what jobs there are is asked first."""
     publish: Callable[[str, Capacity | None], None]
     """By name of the cluster."""
     clock: SystemClock
@@ -53,8 +52,9 @@ class CapacityParts:
 class CapacityPoller:
     """Asks what the clusters of one account could run, and publishes it."""
 
-    def __init__(self, parts: CapacityParts) -> None:
+    def __init__(self, parts: CapacityParts, clusters: Sequence[WatchedCluster]) -> None:
         self._parts = parts
+        self._clusters = clusters
         self._asking = Asking(parts.account, parts.client, parts.budget, parts.clock)
         self._told: dict[str, Told] = {}
         self._round_seconds = 0.0
@@ -68,6 +68,10 @@ class CapacityPoller:
         name = f"capacity {self._parts.account}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
+
+    def watch(self, clusters: Sequence[WatchedCluster]) -> None:
+        """Ask about these from the next round on."""
+        self._clusters = clusters
 
     def stop(self) -> None:
         """End soon; ``join`` waits for it."""
@@ -91,7 +95,7 @@ class CapacityPoller:
     def _run(self) -> None:
         parts = self._parts
         try:
-            while not parts.tried():
+            while not all(parts.tried(each.identity.name) for each in self._clusters):
                 self._asking.rest(TRIED_SECONDS)
             while True:
                 self._asking.rest(self.turn())
@@ -114,12 +118,14 @@ class CapacityPoller:
         return max(0.0, parts.interval_seconds - self._round_seconds)
 
     def _round(self) -> None:
-        parts = self._parts
-        for zone in dict.fromkeys(each.identity.zone for each in parts.clusters):
+        clusters = self._clusters
+        names = {each.identity.name for each in clusters}
+        self._told = {name: told for name, told in self._told.items() if name in names}
+        for zone in dict.fromkeys(each.identity.zone for each in clusters):
             listing = self._asking.clusters(zone)
             if self._asking.unreached:
                 continue
-            for cluster in parts.clusters:
+            for cluster in clusters:
                 if cluster.identity.zone != zone:
                     continue
                 told = self._told.get(cluster.identity.name, Told())
@@ -141,7 +147,7 @@ class CapacityPoller:
         self._parts.publish(name, capacity_of(told, cluster.queues, served_seconds))
 
     def _declare(self) -> None:
-        zones = {each.identity.zone for each in self._parts.clusters}
-        looks = (self._told.get(each.identity.name, Told()) for each in self._parts.clusters)
+        zones = {each.identity.zone for each in self._clusters}
+        looks = (self._told.get(each.identity.name, Told()) for each in self._clusters)
         calls = len(zones) + sum(map(calls_of, looks))
         self._parts.budget.declare_capacity(calls / self._parts.interval_seconds)

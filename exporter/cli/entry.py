@@ -96,11 +96,13 @@ def _doctor(namespace: argparse.Namespace) -> int:
 
 def _collect(namespace: argparse.Namespace) -> int:
     from exporter.cli.collecting import collect
+    from exporter.daemon.discovery import found_now
 
     redactor = Redactor()
     set_up_logging(namespace.log_level, namespace.log_format, redactor)
-    config = select(load_config(namespace.config_file, os.environ), namespace.shard)
+    config = load_config(namespace.config_file, os.environ)
     redactor.learn(account.secret_access_key.reveal() for account in config.accounts)
+    config = select(found_now(config, redactor), namespace.shard)
     return collect(config, namespace.clusters, namespace.format, full=namespace.full)
 
 

@@ -127,12 +127,12 @@ def report(config: Config) -> str:
     if found := warnings(config):
         lines += ["Perhaps not meant:", *(f"  - {warning}" for warning in found), ""]
     for cost in project(config):
-        lines += [*_account_lines(cost), ""]
+        lines += [*_account_lines(cost, config), ""]
     lines += ["What nobody can know before it runs:", *_unknowns(config)]
     return "\n".join(lines) + "\n"
 
 
-def _account_lines(cost: AccountCost) -> list[str]:
+def _account_lines(cost: AccountCost, config: Config) -> list[str]:
     account = cost.account
     quota = (
         f"{account.quota_share:g} of {account.quota_requests} in "
@@ -151,6 +151,7 @@ def _account_lines(cost: AccountCost) -> list[str]:
         f"{each.refresh_calls:,.4g} to refresh, {each.audit_calls:,.4g} to audit"
         for each in cost.clusters
     ]
+    lines += _discovery_lines(cost, config)
     if cost.clusters and cost.capacity_looks:
         lines.append(
             f"  with what is left over, for capacity: {cost.capacity_calls:,.4g}, and"
@@ -159,9 +160,24 @@ def _account_lines(cost: AccountCost) -> list[str]:
     return [*lines, *_verdict(cost)]
 
 
+def _discovery_lines(cost: AccountCost, config: Config) -> list[str]:
+    """How many clusters that are found the account can feed, beside those of the configuration."""
+    discovery = cost.account.discovery
+    if discovery is None:
+        return []
+    listing = len(discovery.zones) * _HOUR_SECONDS / discovery.interval_seconds
+    each = _HOUR_SECONDS / config.collection.interval_seconds
+    each += _HOUR_SECONDS / config.collection.audit_interval_seconds
+    room = max(0, int((cost.account.calls_per_hour - cost.calls - listing) / each))
+    zones = one_line(", ".join(discovery.zones))
+    per_cluster = f"{listing:,.4g} for that, and {each:,.4g} for each that is found"
+    enough = f"there is room for {room} of them before intervals are stretched"
+    return [f"  finds clusters in {zones}: {per_cluster}; {enough}"]
+
+
 def _verdict(cost: AccountCost) -> list[str]:
     if not cost.clusters:
-        return ["  no cluster uses it"]
+        return [] if cost.account.discovery else ["  no cluster uses it"]
     if cost.fits:
         return [f"  fits: {cost.calls / cost.account.calls_per_hour:.0%} of what is allowed"]
     lines = [

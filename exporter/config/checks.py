@@ -62,6 +62,14 @@ def history(text: str) -> float:
         raise ValueError("must be all, none, or a duration such as 30d") from None
 
 
+def pattern(text: str) -> "re.Pattern[str]":
+    """A regular expression."""
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ValueError(f"is not a pattern: {error}") from None
+
+
 def word(text: str) -> str:
     """An identifier: something, without white space."""
     if not text or any(character.isspace() for character in text):

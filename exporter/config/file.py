@@ -58,6 +58,26 @@ class Quota(Struct, forbid_unknown_fields=True):
     ] = 0.5
 
 
+class Discovery(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Clusters that are found by themselves, beside those of the list."""
+
+    zones: Annotated[
+        list[Annotated[str, _checked("A zone, as jinan1a.", checks.word, r"\S+")]],
+        Meta(min_length=1, description="The zones in which to look for clusters."),
+    ]
+    include: Annotated[
+        list[Annotated[str, _checked("A pattern.", checks.pattern, _ANYTHING)]],
+        Meta(description="Patterns, one of which a cluster's name or id must match as a whole."),
+    ] = msgspec.field(default_factory=lambda: [".*"])
+    exclude: Annotated[
+        list[Annotated[str, _checked("A pattern.", checks.pattern, _ANYTHING)]],
+        Meta(description="Patterns, none of which its name or id may match as a whole."),
+    ] = msgspec.field(default_factory=list)
+    interval: Annotated[
+        str, _checked("How often it is looked for clusters.", checks.interval, PATTERN)
+    ] = "10m"
+
+
 class Account(Struct, forbid_unknown_fields=True, kw_only=True):
     """One account of the cloud."""
 
@@ -121,6 +141,7 @@ class Account(Struct, forbid_unknown_fields=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
+    discovery: Discovery | UnsetType = UNSET
 
 
 class Queue(Struct, forbid_unknown_fields=True):
@@ -261,7 +282,10 @@ class ConfigFile(Struct, forbid_unknown_fields=True):
     """Configuration of ehpc-exporter. ${VAR} in a text takes an environment variable."""
 
     accounts: Annotated[list[Account], Meta(min_length=1)]
-    clusters: Annotated[list[Cluster], Meta(min_length=1)]
+    clusters: Annotated[
+        list[Cluster],
+        Meta(description="At least one, unless an account has a discovery."),
+    ] = msgspec.field(default_factory=list)
     collection: Collection = msgspec.field(default_factory=Collection)
     state: State = msgspec.field(default_factory=State)
     labels: Labels = msgspec.field(default_factory=Labels)

@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 
 from exporter.config import checks
-from exporter.config.file import Account, Cluster, Collection, ConfigFile, State
+from exporter.config.file import Account, Cluster, Collection, ConfigFile, Discovery, State
 from exporter.config.reader import Reading, quoted, read
 from exporter.config.values import (
     AccountConfig,
     ClusterConfig,
     CollectionConfig,
     Config,
+    DiscoveryConfig,
     LabelsConfig,
     QueueConfig,
     Secret,
@@ -126,6 +127,14 @@ def _check_accounts(reading: Reading) -> None:
 
 
 def _check_clusters(reading: Reading) -> None:
+    accounts = reading.values.get("accounts", [])
+    finding = any("discovery" in each for each in accounts if isinstance(each, dict))
+    if not finding and all(problem.path for problem in reading.problems):
+        if "clusters" not in reading.lines:
+            reading.lines["clusters"] = reading.lines.get("", 1)
+            reading.problem("clusters", "is missing")
+        elif reading.values.get("clusters") == []:
+            reading.problem("clusters", "is empty; at least one is needed")
     names = _account_names(reading)
     for path, cluster in _items(reading, "clusters"):
         account = cluster.get("account")
@@ -239,6 +248,7 @@ def _build(
         history_seconds=checks.history(file.collection.history),
         audit_interval_seconds=checks.interval(file.collection.audit_interval),
         capacity_interval_seconds=checks.capacity_interval(file.collection.capacity_interval),
+        staleness_seconds=checks.staleness(file.collection.staleness),
     )
     return Config(
         accounts=tuple(
@@ -285,6 +295,18 @@ def _build_account(
         quota_share=account.quota.share,
         ca_file=_path(account.ca_file, directory),
         user_id=account.user_id or "",
+        discovery=_build_discovery(account.discovery),
+    )
+
+
+def _build_discovery(written: Discovery | msgspec.UnsetType) -> DiscoveryConfig | None:
+    if isinstance(written, msgspec.UnsetType):
+        return None
+    return DiscoveryConfig(
+        zones=tuple(dict.fromkeys(written.zones)),
+        include=tuple(map(checks.pattern, written.include)),
+        exclude=tuple(map(checks.pattern, written.exclude)),
+        interval_seconds=checks.interval(written.interval),
     )
 
 

@@ -1,6 +1,7 @@
 """The configuration as the program uses it: frozen, complete, checked."""
 
 import math
+import re
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
@@ -44,6 +45,24 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class DiscoveryConfig:
+    """Where to look for an account's clusters, and which of them to watch."""
+
+    zones: tuple[str, ...]
+    include: tuple[re.Pattern[str], ...]
+    exclude: tuple[re.Pattern[str], ...]
+    interval_seconds: float
+
+    def wants(self, *names: str) -> bool:
+        """Whether a cluster with these names, one of which is its id, is to be watched."""
+
+        def matches(patterns: tuple[re.Pattern[str], ...]) -> bool:
+            return any(each.fullmatch(name) for each in patterns for name in names)
+
+        return matches(self.include) and not matches(self.exclude)
+
+
+@dataclass(frozen=True, slots=True)
 class AccountConfig:
     """One account of the cloud: where it is asked, with which keys, how often at most."""
 
@@ -64,6 +83,8 @@ class AccountConfig:
     access_key_id_file: Path | None = None
     user_id: str = ""
     """The account's own, for a cloud that wants it; empty: not told."""
+    discovery: DiscoveryConfig | None = None
+    """None where only clusters of the configuration are watched."""
     shards: int = 1
     """How many exporters divide the share equally; see ``shards``."""
 
@@ -131,6 +152,8 @@ class CollectionConfig:
     audit_interval_seconds: float
     capacity_interval_seconds: float | None = 600.0
     """From one look at queues and nodes to the next; None for never."""
+    staleness_seconds: float | None = None
+    """As a cluster's, where that says nothing of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from exporter.capacity import (
     CapacityParts,
@@ -24,7 +23,6 @@ class _Wanted:
     """What one poller is for; as long as it stays the same, the poller goes on."""
 
     account: Account
-    clusters: tuple[WatchedCluster, ...]
     interval_seconds: float
 
 
@@ -57,8 +55,12 @@ class CapacityWatch:
                 for cluster in map(_watched, config.clusters_of(name)):
                     capacity = capacity_of(Told(), cluster.queues, math.inf)
                     self._board.publish_capacity(cluster.identity.name, capacity)
-            elif name not in self._running:
-                self._running[name] = (wanted[name], self._start(wanted[name]))
+                continue
+            clusters = tuple(map(_watched, config.clusters_of(name)))
+            if name in self._running:
+                self._running[name][1].watch(clusters)
+            else:
+                self._running[name] = (wanted[name], self._start(wanted[name], clusters))
 
     def stop(self) -> list[CapacityPoller]:
         """Tell all to stop; gives them, to be joined."""
@@ -70,27 +72,24 @@ class CapacityWatch:
             poller.stop()
         return stopped
 
-    def _start(self, wanted: _Wanted) -> CapacityPoller:
-        names = [each.identity.name for each in wanted.clusters]
+    def _start(self, wanted: _Wanted, clusters: tuple[WatchedCluster, ...]) -> CapacityPoller:
         clock = SystemClock()
-        poller = CapacityPoller(
-            CapacityParts(
-                account=wanted.account.config.name,
-                clusters=wanted.clusters,
-                client=wanted.account.client,
-                budget=wanted.account.budget,
-                interval_seconds=wanted.interval_seconds,
-                tried=partial(self._tried, names),
-                publish=self._publish,
-                clock=clock,
-            )
+        parts = CapacityParts(
+            account=wanted.account.config.name,
+            client=wanted.account.client,
+            budget=wanted.account.budget,
+            interval_seconds=wanted.interval_seconds,
+            tried=self._tried,
+            publish=self._publish,
+            clock=clock,
         )
+        poller = CapacityPoller(parts, clusters)
         poller.start()
         return poller
 
-    def _tried(self, names: Sequence[str]) -> bool:
-        states = self._board.current()
-        return all(name in states and states[name].tried for name in names)
+    def _tried(self, name: str) -> bool:
+        state = self._board.current().get(name)
+        return state is None or state.tried
 
     def _publish(self, name: str, capacity: Capacity | None) -> None:
         self._board.publish_capacity(name, capacity)
@@ -102,9 +101,9 @@ def _wanted(config: Config, accounts: Mapping[str, Account]) -> dict[str, _Wante
     if interval_seconds is None:
         return {}
     return {
-        name: _Wanted(account, tuple(map(_watched, clusters)), interval_seconds)
+        name: _Wanted(account, interval_seconds)
         for name, account in accounts.items()
-        if (clusters := config.clusters_of(name))
+        if config.clusters_of(name)
     }
 
 

@@ -12,7 +12,8 @@ from exporter import __version__
 from exporter.collector import BuildInfo, ReloadStatus
 from exporter.config import Config, ServeOptions, config_warnings, load_config, select
 from exporter.daemon.accounts import learn_secrets
-from exporter.daemon.signals import Wait, heeded
+from exporter.daemon.discovery import with_found
+from exporter.daemon.signals import WOKEN, Wait, heeded
 from exporter.daemon.summary import Summary
 from exporter.daemon.watch import Watch
 from exporter.errors import ExporterError, StateError
@@ -27,19 +28,24 @@ from exporter.web.tls import RenewingContext
 from exporter.web.web_config import WebConfig, load_web_config, refuse_weaker
 
 _LOG = logging.getLogger(__name__)
+_MOST_NAMED = 20
+"""Clusters in one line of the log."""
 _REVISION = Path(__file__).parents[1] / "revision"
 
 
 def serve(config_path: Path, options: ServeOptions, redactor: Redactor) -> int:
     """Run until told to stop; gives the exit code. Raises ``ExporterError`` if it cannot start."""
-    config = select(load_config(config_path, os.environ), options.shard)
+    config = load_config(config_path, os.environ)
     learn_secrets(redactor, config)
     for warning in config_warnings(config):
         _LOG.warning("%s", warning)
     if options.shard.count > 1:
         _LOG.info(
             "polling one shard of the configuration",
-            extra={"shard": str(options.shard), "clusters": len(config.clusters)},
+            extra={
+                "shard": str(options.shard),
+                "clusters": len(select(config, options.shard).clusters),
+            },
         )
     state = StateDirectory(config.state.path)
     state.acquire()
@@ -98,8 +104,9 @@ class Daemon:
     def _run(self, wait: Wait) -> int:
         bound = self._web.bind()
         self._web.start()
+        self._watch.on_found = wait.wake
         try:
-            self._watch.apply(self._config)
+            self._watch.apply(self._watched(self._config))
             for host, port in bound:
                 _LOG.info(
                     "listening",
@@ -121,13 +128,13 @@ class Daemon:
         """Take the file's new content into use, if it is good. What is wrong with it, or None."""
         with self._reloading:
             try:
-                config = select(load_config(self._config_path, os.environ), self._shard)
+                config = load_config(self._config_path, os.environ)
                 if config.state != self._config.state:
                     raise StateError("state.path cannot change while the program runs; restart it")
                 protection = _load_protection(self._web_config_file)
                 refuse_weaker(self._protection, protection)
                 learn_secrets(self._redactor, config)
-                self._watch.apply(config)
+                self._watch.apply(self._watched(config))
             except ExporterError as error:
                 self._reload_status = ReloadStatus(
                     successful=False, success_at=self._reload_status.success_at
@@ -146,6 +153,24 @@ class Daemon:
             _LOG.info("the configuration was reloaded")
             return None
 
+    def _watched(self, config: Config) -> Config:
+        """With the clusters that have been found, those of this shard. Raises ``ConfigError``."""
+        return select(with_found(config, self._watch.found()), self._shard)
+
+    def _follow_found(self) -> None:
+        """Watch the clusters that there are now."""
+        with self._reloading:
+            before = set(self._watch.board.current())
+            try:
+                self._watch.apply(self._watched(self._config))
+            except ExporterError as error:
+                _LOG.error("found clusters cannot be watched", extra={"cause": str(error)})
+                return
+            now = set(self._watch.board.current())
+        fields = {"clusters": len(now), "come": _some(now - before), "gone": _some(before - now)}
+        if now != before:
+            _LOG.info("the clusters that are watched have changed", extra=fields)
+
     def _protect(self, protection: WebConfig) -> None:
         self._protection = protection
         self._app.protect(protection.users, protection.headers)
@@ -159,10 +184,20 @@ class Daemon:
             come = wait(summary.wait_seconds(clock.monotonic_seconds()))
             for fields in summary.lines(clock.monotonic_seconds()):
                 _LOG.info("the last hour", extra=fields)
-            if come - {signal.SIGHUP}:
+            if come - {signal.SIGHUP, WOKEN}:
                 return
-            if come:
+            if WOKEN in come:
+                self._follow_found()
+            if signal.SIGHUP in come:
                 self.reload()
+
+
+def _some(names: set[str]) -> str:
+    """Names for a line of the log, and not too many."""
+    shown = sorted(names)[:_MOST_NAMED]
+    return " ".join(shown) + (
+        f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    )
 
 
 def _load_protection(path: Path | None) -> WebConfig:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from exporter.api.client import FAILURE_REASONS
+from exporter.capacity import CapacityPoller
 from exporter.clock import SystemClock, instant
 from exporter.collector import AccountQuota
 from exporter.config import AccountConfig, ClusterConfig, Config
@@ -20,6 +21,7 @@ from exporter.daemon.accounts import (
 )
 from exporter.daemon.capacity import CapacityWatch
 from exporter.daemon.cluster_log import ClusterLog
+from exporter.daemon.discovery import Finder, Finders, Found
 from exporter.daemon.summary import Standing, standings
 from exporter.ledger.directory import StateDirectory
 from exporter.ledger.store import Ledger
@@ -45,11 +47,14 @@ class Watch:
         self.telemetry = Telemetry()
         self.clock = SystemClock()
         self.on_publish: Callable[[], None] = lambda: None
+        self.on_found: Callable[[], None] = lambda: None
+        """Called by another thread when the clusters that are found have changed."""
         self._state = state
         self._redactor = redactor
         self._config: Config | None = None
         self._accounts: dict[str, Account] = {}
         self._capacity = CapacityWatch(self.board, self._published)
+        self._finders = Finders(lambda: self.on_found())  # noqa: PLW0108 - it is set later
         self._pollers: dict[str, Poller] = {}
 
     # -- what the web shows ------------------------------------------------------------------
@@ -57,10 +62,17 @@ class Watch:
     def health(self) -> str | None:
         """Why the program is not healthy; None if it is."""
         problems = (poller.health() for poller in list(self._pollers.values()))
-        return next((problem for problem in problems if problem), self._capacity.health())
+        others = self._capacity.health() or self._finders.health()
+        return next((problem for problem in problems if problem), others)
+
+    def found(self) -> Found:
+        """The clusters that have been found, beside those of the configuration."""
+        return self._finders.found()
 
     def ready(self) -> str | None:
         """Which clusters have not been tried yet; None if all have."""
+        if unlisted := self._finders.waiting():
+            return f"clusters not listed yet: {', '.join(unlisted)}"
         waiting = [name for name, state in self.board.current().items() if not state.tried]
         return f"not tried yet: {', '.join(sorted(waiting))}" if waiting else None
 
@@ -107,15 +119,16 @@ class Watch:
             if cluster.name not in keep:
                 self._start(config, cluster)
         self._capacity.start_missing(config, accounts)
+        self._finders.apply(accounts)
         self.on_publish()
 
     def stop(self) -> None:
         """Stop all pollers and close what they use."""
         self.clock.stop()
-        capacity = self._capacity.stop()
+        others: list[CapacityPoller | Finder] = [*self._capacity.stop(), *self._finders.stop()]
         deadline = self.clock.monotonic_seconds() + STOP_SECONDS
         self._stop(list(self._pollers))
-        for poller in capacity:
+        for poller in others:
             poller.join(max(0.0, deadline - self.clock.monotonic_seconds()))
         for account in self._accounts.values():
             account.transport.close()

@@ -61,6 +61,11 @@ class LivelyCloud:
             Churn(self.world.add(name).jobs, QUEUES if name == MAIN else QUEUES[:1], now_at)
             for name in (MAIN, *OTHERS)
         ]
+        for hosted in self.world.cloud.clusters.values():
+            hosted.plant.build_for(hosted.jobs)
+        clusters = self.world.cloud.clusters
+        clusters[MAIN].plant.queues[BUSY_QUEUE].nodes[0].status = "stopped"
+        clusters[OTHERS[0]].plant.status = "suspended"
 
     def __enter__(self) -> Self:
         self.world.__enter__()

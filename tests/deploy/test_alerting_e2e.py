@@ -155,7 +155,8 @@ def running(directory: Path, require_tool: Tool) -> Iterator[Stack]:
         receiver = stack.enter_context(Receiver().listening())
         simulation = a_flying_world()
         cloud = stack.enter_context(SimulatorServer(simulation)).address
-        config = config_of(cloud, {"cfd": CLUSTER_ID, "unsorted": UNSORTED_ID})
+        clusters = {"cfd": CLUSTER_ID, "unsorted": UNSORTED_ID}
+        config = config_of(cloud, clusters, capacity_interval="10s")
         exporter = stack.enter_context(Exporter(directory / "exporter", config))
         stack.enter_context(
             program(

@@ -225,7 +225,7 @@ def test_every_query_finds_data(tmp_path: Path, require_tool: Tool) -> None:
     prometheus = require_tool("prometheus")
     with LivelyCloud() as cloud:
         names = {"cfd": MAIN} | {f"other-{each[-3:]}": each for each in OTHERS}
-        config = config_of(cloud.world.endpoint, names, state="state")
+        config = config_of(cloud.world.endpoint, names, state="state", capacity_interval="5s")
         with Exporter(tmp_path / "exporter", config) as exporter:
             jobs = f"- job_name: ehpc\n  static_configs: [{{targets: ['{exporter.address}']}}]\n"
             with scraping(prometheus, tmp_path, jobs) as address:

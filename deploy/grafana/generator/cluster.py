@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from deploy.grafana.generator import frame, looks, panels
+from deploy.grafana.generator import capacity, frame, looks, panels
 from deploy.grafana.generator.demand import amounts, by, counts, users
 from deploy.grafana.generator.panels import (
     Column,
@@ -52,6 +52,10 @@ def dashboard() -> Dashboard:
     made.with_row(row("Who waits, where, how long"))
     frame.place(made, 8, [queues()])
     frame.place(made, 9, [users("Users who wait", USER, QUEUE), longest_wait_by_queue()], [13, 11])
+    made.with_row(row("What there is to run it"))
+    frame.place(made, 8, [capacity.queues()])
+    frame.place(made, 8, [capacity.waiting_against_free(), capacity.used_by_queue()])
+    frame.place(made, 8, [capacity.nodes(), capacity.listed_jobs()])
     made.with_row(row("By queue"))
     by_queue = by("queue", "queue", USER)
     frame.place(made, 8, [by_queue.pending_jobs, by_queue.running_jobs])

@@ -50,6 +50,7 @@ def words(**meanings: tuple[str, str]) -> list[model.ValueMap]:
 
 UP_DOWN = words(_1=("up", "green"), _0=("down", "red"))
 YES_NO = words(_1=("yes", "green"), _0=("not yet", "yellow"))
+YES_OR_NO = words(_1=("yes", "green"), _0=("no", "yellow"))
 ON_DISK = words(_1=("on disk", "green"), _0=("in memory", "red"))
 LOADED = words(_1=("loaded", "green"), _0=("refused", "red"))
 STRATEGIES = words(

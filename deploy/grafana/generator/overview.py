@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from deploy.grafana.generator import frame, looks, panels
+from deploy.grafana.generator import capacity, frame, looks, panels
 from deploy.grafana.generator.demand import amounts, by, counts, users
 from deploy.grafana.generator.panels import (
     Column,
@@ -103,6 +103,7 @@ def clusters() -> panels.Panel:
                 steps=looks.FAILED_SHARE_STEPS,
             ),
             Column("Data age", data_age(labels, CLUSTER), looks.SECONDS, steps=looks.AGE_STEPS, decimals=1),
+            *capacity.clusters(),
         ],
         sort="Longest wait",
         widths={"cluster_name": 180},

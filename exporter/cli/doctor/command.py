@@ -16,6 +16,7 @@ from exporter.cli.doctor.page import failure_lines, write_page
 from exporter.cli.doctor.report import report_text
 from exporter.cli.doctor.words import Words, language_of
 from exporter.config import AccountConfig, ClusterConfig, Config, load_config, parse_config
+from exporter.daemon.discovery import found_cluster
 from exporter.daemon.doctor import Progressing
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.logs import one_line
@@ -65,6 +66,11 @@ def patients(
             _wrong(f"{flag}: goes with --endpoint; a configuration has it for each cluster")
     config = load_config(namespace.config_file, environ)
     clusters = [each for each in config.clusters if _is_wanted(each, namespace)]
+    if not clusters and not namespace.clusters:
+        for account in config.accounts:
+            if account.discovery is not None and namespace.account in (None, account.name):
+                like = found_cluster(config, account, account.discovery.zones[0])
+                return replace(config, clusters=()), account, like
     _check_names(config, namespace, clusters)
     accounts = dict.fromkeys(each.account for each in clusters)
     if len(accounts) > 1:

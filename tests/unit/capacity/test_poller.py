@@ -5,6 +5,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -71,20 +72,21 @@ class World:
             random=random.Random(1),
         )
         self.published: list[tuple[str, Capacity | None]] = []
+        self.clusters = [
+            WatchedCluster(ClusterIdentity(name, name, hosted.zone, "default"), configured)
+            for name, hosted in self.cloud.clusters.items()
+        ]
         self.poller = CapacityPoller(
             CapacityParts(
                 account="default",
-                clusters=[
-                    WatchedCluster(ClusterIdentity(name, name, hosted.zone, "default"), configured)
-                    for name, hosted in self.cloud.clusters.items()
-                ],
                 client=client,
                 budget=self.budget,
                 interval_seconds=INTERVAL,
-                tried=lambda: True,
+                tried=lambda _: True,
                 publish=lambda name, capacity: self.published.append((name, capacity)),
                 clock=self.clock,  # type: ignore[arg-type]
-            )
+            ),
+            self.clusters,
         )
 
     def round(self) -> dict[str, Capacity]:
@@ -278,28 +280,37 @@ def test_one_that_is_told_to_stop_publishes_no_more() -> None:
     assert sum(world.calls().values()) < sum(CALLS.values())
 
 
+def test_clusters_come_and_go_between_two_rounds() -> None:
+    world = World()
+    world.poller.watch(world.clusters[:1])
+    assert list(world.round()) == [EHPC]
+    assert world.calls()["/api/cluster/list"] == 1
+    world.poller.watch(world.clusters[1:])
+    assert list(world.round()) == [HPC, ELSEWHERE]
+    world.poller.watch([])
+    assert world.round() == {}
+    assert not world.poller._told
+
+
 def test_its_thread_waits_until_jobs_were_asked_for_and_ends_when_told() -> None:
     world = World()
     asked, published = threading.Event(), threading.Event()
-    tries = iter([False, True])
+    tries = iter([False, *[True] * 3])
 
-    def tried() -> bool:
+    def tried(_: str) -> bool:
         asked.set()
         return next(tries)
 
     clock = SystemClock()
     parts = world.poller._parts
     poller = CapacityPoller(
-        CapacityParts(
-            account="default",
-            clusters=parts.clusters,
-            client=parts.client,
-            budget=parts.budget,
-            interval_seconds=INTERVAL,
+        replace(
+            parts,
             tried=tried,
             publish=lambda name, _: published.set() if name == ELSEWHERE else None,
             clock=clock,
-        )
+        ),
+        world.clusters,
     )
     assert poller.health() == "the poller of capacity of account default has died"
     poller.start()

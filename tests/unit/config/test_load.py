@@ -147,6 +147,25 @@ labels: {user: {mode: off, limit: 0}, queue: {limit: 3}}
     assert config.labels.user_mode == "off"
 
 
+def test_clusters_need_not_be_named_where_they_are_found() -> None:
+    account = MINIMAL.split("clusters:", maxsplit=1)[0]
+
+    def finding(discovery: str) -> Config:
+        return parse(account.replace("HUSH}", f"HUSH, discovery: {discovery}}}"))
+
+    found = finding("{zones: [a, b, a]}")
+    assert found.clusters == ()
+    discovery = found.accounts[0].discovery
+    assert discovery is not None
+    assert (discovery.zones, discovery.interval_seconds) == (("a", "b"), 600)
+    assert discovery.wants("ehpc-1", "")
+    some = finding("{zones: [a], include: ['cfd.*', ehpc-1], exclude: ['.*-old'], interval: 1h}")
+    discovery = some.accounts[0].discovery
+    assert discovery is not None
+    wanted = [("ehpc-1", "x"), ("ehpc-2", "cfd7"), ("ehpc-1", "x-old"), ("ehpc-10", "my cfd")]
+    assert [discovery.wants(*names) for names in wanted] == [True, True, False, False]
+
+
 def test_no_history() -> None:
     assert parse(MINIMAL + "collection: {history: none}").collection.history_seconds == 0
 

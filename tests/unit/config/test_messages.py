@@ -347,6 +347,24 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "UTC-8": "Etc/GMT+8",
         }.items()
     },
+    "a discovery of nothing": (
+        ACCOUNT + "    discovery: {zones: [], include: ['['], interval: 1ms}\n",
+        [
+            "accounts[0].discovery.zones: is empty; at least one is needed (line 5)",
+            (
+                'accounts[0].discovery.include[0]: "[" is not a pattern: unterminated character set at '
+                "position 0 (line 5)"
+            ),
+            (
+                'accounts[0].discovery.interval: "1ms" is too short; the shortest interval is 1s '
+                "(line 5)"
+            ),
+        ],
+    ),
+    "a discovery without zones, and no clusters": (
+        ACCOUNT + "    discovery: {}\nclusters: []\n",
+        ["accounts[0].discovery.zones: is missing (line 5)"],
+    ),
     "a queue's capacity": (
         GOOD + "    queues: {gpu: {cores: -1}, gpu: {}, cpu: 7, 大内存: {core: 5}}\n",
         [

@@ -72,7 +72,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
       "accounts" (list $account)
       "clusters" $clusters
       "collection" (dict "interval" "5s" "audit_interval" "1m") -}}
-{{- else if not $config.clusters -}}
+{{- else if not (or $config.clusters (include "ehpc.discovers" $config.accounts)) -}}
 {{- fail "config.clusters is empty: name the clusters to watch, as values.yaml shows, or set demo.enabled=true for a pretend cloud" -}}
 {{- end -}}
 {{- range $number, $account := $config.accounts -}}
@@ -82,6 +82,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- $_ := set $config "state" (dict "path" "/var/lib/ehpc-exporter") -}}
 {{- toJson $config -}}
+{{- end }}
+
+{{/* Something, if an account finds clusters by itself. */}}
+{{- define "ehpc.discovers" -}}
+{{- range . }}{{ if .discovery }}yes{{ end }}{{ end -}}
 {{- end }}
 
 {{/* The ports at which the accounts' endpoints listen, as a list in JSON. */}}

@@ -1,0 +1,229 @@
+"""Clusters that are found by cluster/list: which they are, and the threads that look for them."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from exporter.clock import SystemClock
+from exporter.config import AccountConfig, ClusterConfig, Config, DiscoveryConfig
+from exporter.daemon.accounts import Account, open_account
+from exporter.errors import ApiError, Stopped
+from exporter.ledger.directory import StateDirectory
+from exporter.model import ListedCluster
+from exporter.redaction import Redactor
+from exporter.telemetry import Telemetry
+
+_LOG = logging.getLogger(__name__)
+
+RETRY_SECONDS = 30.0
+"""After a failure, at most: until clusters have been found there may be nothing to watch."""
+_ACTIVE = ("", "active")
+
+Found = Mapping[str, Mapping[str, tuple[ListedCluster, ...]]]
+"""By account and zone, as last listed."""
+
+
+def with_found(config: Config, found: Found) -> Config:
+    """The configuration with the clusters that were found and are wanted. Pure.
+
+    One that the configuration has is as it says. The others are called by their ids, and those that are
+    not active are looked at as rarely as it is looked for them.
+    """
+    known = {(each.account, each.zone, each.cluster_id) for each in config.clusters}
+    names = {each.name for each in config.clusters}
+    clusters = list(config.clusters)
+    for account in config.accounts:
+        for zone in account.discovery.zones if account.discovery else ():
+            for listed in found.get(account.name, {}).get(zone, ()):
+                cluster = found_cluster(config, account, zone, listed)
+                key = (cluster.account, cluster.zone, cluster.cluster_id)
+                if key in known or not _wanted(account.discovery, listed):
+                    continue
+                if cluster.name in names:
+                    cluster = replace(cluster, name="/".join(key))
+                known.add(key)
+                names.add(cluster.name)
+                clusters.append(cluster)
+    return replace(config, clusters=tuple(clusters))
+
+
+def _wanted(discovery: DiscoveryConfig | None, listed: ListedCluster) -> bool:
+    return discovery is not None and discovery.wants(listed.cluster_id, listed.name)
+
+
+_ANY = ListedCluster("", "", "", {})
+
+
+def found_cluster(
+    config: Config, account: AccountConfig, zone: str, listed: ListedCluster = _ANY
+) -> ClusterConfig:
+    """What is watched of a cluster that was found, or of any that may be."""
+    interval_seconds = config.collection.interval_seconds
+    if listed.status not in _ACTIVE and account.discovery is not None:
+        interval_seconds = max(interval_seconds, account.discovery.interval_seconds)
+    return ClusterConfig(
+        name=listed.cluster_id,
+        account=account.name,
+        cluster_id=listed.cluster_id,
+        zone=zone,
+        timezone=None,
+        interval_seconds=interval_seconds,
+        staleness_seconds=config.collection.staleness_seconds,
+    )
+
+
+def after_listing(
+    before: Sequence[ListedCluster], now: Iterable[ListedCluster], missing: set[str]
+) -> tuple[ListedCluster, ...]:
+    """What is taken for the clusters of a zone after one more listing. Pure, but for ``missing``.
+
+    One answer without a cluster may be wrong: it has left when it is missing twice. ``missing`` has the
+    ids of those that the last listing missed.
+    """
+    listed = {each.cluster_id: each for each in now}
+    gone = [each for each in before if each.cluster_id not in listed]
+    kept = [each for each in gone if each.cluster_id not in missing]
+    missing.clear()
+    missing.update(each.cluster_id for each in gone)
+    return (*listed.values(), *kept)
+
+
+class Finder:
+    """Looks for the clusters of one account, in a thread of its own."""
+
+    def __init__(
+        self, account: Account, discovery: DiscoveryConfig, on_found: Callable[[], None]
+    ) -> None:
+        self.account, self.discovery = account, discovery
+        self.found: Mapping[str, tuple[ListedCluster, ...]] = {}
+        """By zone; zones that have not been listed yet are not there."""
+        self._on_found = on_found
+        self._missing: dict[str, set[str]] = {zone: set() for zone in discovery.zones}
+        self._failed = False
+        self._clock = SystemClock()
+        name = f"discover {account.config.name}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End soon; ``join`` waits for it."""
+        self._clock.stop()
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait until the thread has ended; False if it has not."""
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
+
+    def health(self) -> str | None:
+        """Why it is not healthy; None if it is."""
+        if self._thread.is_alive():
+            return None
+        return f"the search for clusters of account {self.account.config.name} has died"
+
+    @property
+    def ready(self) -> bool:
+        """Whether each zone has been listed."""
+        return set(self.discovery.zones) <= set(self.found)
+
+    def _run(self) -> None:
+        interval_seconds = self.discovery.interval_seconds
+        while True:
+            try:
+                well = self.look()
+            except Stopped:
+                return
+            except Exception:
+                _LOG.exception("the search for clusters ended in an error of this program")
+                well = False
+            if self._clock.sleep(
+                interval_seconds if well else min(interval_seconds, RETRY_SECONDS)
+            ):
+                return
+
+    def look(self) -> bool:
+        """List each zone once; False if one could not be. Raises Stopped if the program stops."""
+        before, well = self.found, True
+        for zone in self.discovery.zones:
+            try:
+                listed = self.account.client.list_clusters(zone)
+            except ApiError as error:
+                well = False
+                self._tell(zone, error)
+                continue
+            known = self.found.get(zone, ())
+            self.found = {**self.found, zone: after_listing(known, listed, self._missing[zone])}
+        self._failed = self._failed and not well
+        if self.found != before:
+            self._on_found()
+        return well
+
+    def _tell(self, zone: str, error: ApiError) -> None:
+        """Once, until it goes well again."""
+        if self._failed or self._clock.sleep(0.0):
+            return
+        self._failed = True
+        fields = {"account": self.account.config.name, "zone": zone, "reason": error.reason}
+        fields |= {"cause": str(error), "advice": error.advice}
+        _LOG.warning("the account's clusters cannot be listed", extra=fields)
+
+
+class Finders:
+    """The finders of all accounts that have a discovery."""
+
+    def __init__(self, on_found: Callable[[], None]) -> None:
+        self._on_found = on_found
+        self._running: dict[str, Finder] = {}
+
+    def apply(self, accounts: Mapping[str, Account]) -> None:
+        """Look for the clusters of these accounts; a finder that stays as it was goes on."""
+        before, self._running = self._running, {}
+        for name, account in accounts.items():
+            discovery, known = account.config.discovery, before.get(name)
+            if known is not None and known.account is account:
+                self._running[name] = before.pop(name)
+            elif discovery is not None:
+                finder = self._running[name] = Finder(account, discovery, self._on_found)
+                if known is not None:  # what it has found stays until it is listed anew
+                    zones = discovery.zones
+                    finder.found = {z: known.found[z] for z in zones if z in known.found}
+                finder.start()
+        for finder in before.values():
+            finder.stop()
+
+    def found(self) -> Found:
+        """What has been found."""
+        return {name: finder.found for name, finder in self._running.items()}
+
+    def health(self) -> str | None:
+        """Why it is not healthy; None if it is."""
+        return next((why for each in list(self._running.values()) if (why := each.health())), None)
+
+    def waiting(self) -> list[str]:
+        """The accounts whose clusters have not been listed yet."""
+        return sorted(name for name, finder in self._running.items() if not finder.ready)
+
+    def stop(self) -> "list[Finder]":
+        """Tell all to stop; gives them, to be joined."""
+        for finder in self._running.values():
+            finder.stop()
+        return list(self._running.values())
+
+
+def found_now(config: Config, redactor: Redactor) -> Config:
+    """The configuration with the clusters that are found by one look, for commands that take one look.
+    Raises ``ApiError`` or ``StateError``."""
+    clock, state = SystemClock(), StateDirectory(config.state.path)
+    found: dict[str, dict[str, tuple[ListedCluster, ...]]] = {}
+    for each in config.accounts:
+        if each.discovery is not None:
+            account = open_account(each, state, Telemetry(), clock, redactor)
+            try:
+                zones = each.discovery.zones
+                found[each.name] = {zone: account.client.list_clusters(zone) for zone in zones}
+            finally:
+                account.transport.close()
+    return with_found(config, found)

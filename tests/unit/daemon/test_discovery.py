@@ -1,0 +1,92 @@
+"""Which clusters are watched, by what is listed and what the configuration says."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.config import Config, parse_config
+from exporter.daemon.discovery import after_listing, with_found
+from exporter.model import ListedCluster
+
+ZONE = "jinan1a"
+
+
+def config(discovery: dict[str, Any] | None = None, *clusters: dict[str, Any]) -> Config:
+    account = {
+        "endpoint": "https://x.example", "access_key_id": "K", "secret_access_key": "S",
+        "discovery": {"zones": [ZONE, "jn1a"], **(discovery or {})},
+    }  # fmt: skip
+    more = {"clusters": list(clusters)} if clusters else {}
+    collection = {"interval": "30s", "staleness": "20m"}
+    text = json.dumps({"accounts": [account], "collection": collection, **more})
+    return parse_config(text, {}, Path())
+
+
+def listed(*ids: str, status: str = "active", name: str = "") -> tuple[ListedCluster, ...]:
+    return tuple(ListedCluster(each, name, status, {}) for each in ids)
+
+
+def names(config: Config, **zones: tuple[ListedCluster, ...]) -> list[str]:
+    return [each.name for each in with_found(config, {"default": zones}).clusters]
+
+
+def test_nothing_found_is_what_is_configured() -> None:
+    assert names(config()) == []
+    assert with_found(config(), {}) == config()
+
+
+def test_found_clusters_are_called_by_their_ids() -> None:
+    whole = with_found(config(), {"default": {ZONE: listed("ehpc-1"), "jn1a": listed("hpc-2")}})
+    first, second = whole.clusters
+    assert (first.identity.name, first.cluster_id, first.zone) == ("ehpc-1", "ehpc-1", ZONE)
+    assert (second.account, second.zone) == ("default", "jn1a")
+    assert (first.timezone, first.interval_seconds, first.staleness_seconds) == (None, 30, 1200)
+
+
+def test_what_is_configured_wins_and_may_have_another_name() -> None:
+    known = {"name": "cfd", "cluster_id": "ehpc-1", "zone": ZONE, "interval": "5m"}
+    whole = with_found(config(None, known), {"default": {ZONE: listed("ehpc-1", "ehpc-2")}})
+    assert [(each.name, each.interval_seconds) for each in whole.clusters] == [
+        ("cfd", 300),
+        ("ehpc-2", 30),
+    ]
+
+
+def test_names_stay_apart() -> None:
+    known = {"name": "ehpc-2", "cluster_id": "ehpc-1", "zone": ZONE}
+    found = {ZONE: listed("ehpc-2"), "jn1a": listed("ehpc-2")}
+    assert names(config(None, known), **found) == [
+        "ehpc-2", "default/jinan1a/ehpc-2", "default/jn1a/ehpc-2",
+    ]  # fmt: skip
+
+
+def test_only_those_that_are_wanted() -> None:
+    asked = config({"include": ["cfd", "hpc-.*"], "exclude": ["hpc-9"]})
+    found = (*listed("ehpc-1", name="cfd"), *listed("ehpc-2", "hpc-8", "hpc-9"))
+    assert names(asked, **{ZONE: found}) == ["ehpc-1", "hpc-8"]
+
+
+def test_zones_and_accounts_that_are_not_asked_for() -> None:
+    assert names(config(), elsewhere=listed("ehpc-1")) == []
+    assert with_found(config(), {"gone": {ZONE: listed("ehpc-1")}}).clusters == ()
+
+
+@pytest.mark.parametrize(("status", "interval"), [("", 30), ("active", 30), ("stopped", 600)])
+def test_a_stopped_one_is_watched_rarely(status: str, interval: float) -> None:
+    found = {"default": {ZONE: listed("ehpc-1", status=status)}}
+    assert with_found(config(), found).clusters[0].interval_seconds == interval
+
+
+def test_a_cluster_has_left_when_it_is_missing_twice() -> None:
+    missing: set[str] = set()
+    one, two = listed("ehpc-1", "ehpc-2")
+    before = after_listing((), (one, two), missing)
+    assert before == (one, two)
+    before = after_listing(before, (two,), missing)
+    assert before == (two, one)
+    assert after_listing(before, (two,), set(missing)) == (two,)
+    before = after_listing(before, (one, two), missing)
+    assert after_listing(before, (two,), missing) == (two, one)
+    assert after_listing((two, one), (), missing) == (two,)

@@ -1,0 +1,123 @@
+"""The threads that look for clusters: what they keep, what they say, when they begin anew."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from exporter.daemon.discovery import Finder, Finders
+from exporter.errors import RefusedError
+from exporter.model import ListedCluster
+from tests.unit.daemon.test_discovery import ZONE, config, listed
+from tests.waiting import until
+
+REFUSED = RefusedError(1400, "denied", "refused", retryable=False, advice="Look.")
+
+
+class Client:
+    """Lists what it is told to, or fails."""
+
+    def __init__(self) -> None:
+        self.zones: dict[str, Any] = {ZONE: listed("ehpc-1"), "jn1a": ()}
+
+    def list_clusters(self, zone: str) -> tuple[ListedCluster, ...]:
+        answer = self.zones[zone]
+        if isinstance(answer, Exception):
+            raise answer
+        return tuple(answer)
+
+
+def account(client: Client, **discovery: Any) -> Any:
+    (wanted,) = config(discovery).accounts
+    return SimpleNamespace(config=wanted, client=client)
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client()
+
+
+@pytest.fixture
+def finder(client: Client) -> Finder:
+    one = account(client)
+    changes: list[int] = []
+    made = Finder(one, one.config.discovery, lambda: changes.append(1))
+    made.changes = changes  # type: ignore[attr-defined]
+    return made
+
+
+def test_what_changes_is_told_and_nothing_else(finder: Finder, client: Client) -> None:
+    changes = finder.changes  # type: ignore[attr-defined]
+    assert not finder.ready
+    assert finder.look()
+    assert finder.found == {ZONE: listed("ehpc-1"), "jn1a": ()}
+    assert (finder.ready, len(changes)) == (True, 1)
+    assert finder.look()
+    assert len(changes) == 1
+    client.zones["jn1a"] = listed("hpc-2")
+    assert finder.look()
+    assert len(changes) == 2
+    client.zones[ZONE] = listed("ehpc-1", status="stopped")
+    assert finder.look()
+    assert len(changes) == 3
+
+
+def test_a_zone_that_cannot_be_listed_keeps_what_was_found(
+    finder: Finder, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    finder.look()
+    client.zones = {ZONE: REFUSED, "jn1a": listed("hpc-2")}
+    assert not finder.look()
+    assert finder.found == {ZONE: listed("ehpc-1"), "jn1a": listed("hpc-2")}
+    assert not finder.look()
+    told = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert [(each.__dict__["zone"], each.__dict__["reason"]) for each in told] == [(ZONE, "denied")]
+    client.zones[ZONE] = ()
+    assert finder.look()
+    client.zones[ZONE] = REFUSED
+    assert not finder.look()
+    assert len(caplog.records) == 2
+
+
+def test_not_ready_while_a_zone_has_never_been_listed(finder: Finder, client: Client) -> None:
+    client.zones["jn1a"] = REFUSED
+    assert not finder.look()
+    assert not finder.ready
+
+
+@pytest.fixture
+def finders() -> Iterator[Finders]:
+    made = Finders(lambda: None)
+    yield made
+    for each in made.stop():
+        each.join(10.0)
+
+
+def test_a_finder_goes_on_or_begins_anew_with_what_was_found(
+    finders: Finders, client: Client
+) -> None:
+    one = account(client)
+    finders.apply({"default": one})
+    until(lambda: not finders.waiting(), "both zones to be listed")
+    assert finders.found() == {"default": {ZONE: listed("ehpc-1"), "jn1a": ()}}
+    known = finders._running["default"]
+    finders.apply({"default": one})
+    assert finders._running["default"] is known
+    client.zones = {ZONE: REFUSED, "jn1a": REFUSED}
+    finders.apply({"default": account(client, zones=[ZONE, "new"])})
+    assert finders._running["default"] is not known
+    assert finders.found() == {"default": {ZONE: listed("ehpc-1")}}
+    assert finders.waiting() == ["default"]
+    assert known.join(10.0)
+    assert finders.health() is None
+
+
+def test_an_account_without_a_discovery_has_no_finder(finders: Finders, client: Client) -> None:
+    one = account(client)
+    finders.apply({"default": one})
+    bare = SimpleNamespace(config=replace(one.config, discovery=None), client=client)
+    finders.apply({"default": bare})  # type: ignore[dict-item]
+    assert (finders.found(), finders.waiting(), finders.health()) == ({}, [], None)
