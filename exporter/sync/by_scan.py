@@ -53,7 +53,8 @@ def scan(sync: Sync, marks: Marks, purpose: Purpose) -> Asking[None]:
     hidden: list[str] = []
 
     def on_page(placed: Placed) -> bool:
-        hidden.extend(_hidden(sync, placed))
+        if purpose is Purpose.HISTORY:  # between two syncs that ask for the active ones by status
+            hidden.extend(_hidden(sync, placed))
         sync.take(placed)
         return False
 

@@ -1,8 +1,9 @@
 """Waiting for signals: none is lost, whenever it comes, and to whichever thread."""
 
 import signal
+from threading import Thread
 
-from exporter.daemon.signals import heeded
+from exporter.daemon.signals import WOKEN, heeded
 from tests.signalled import moments_survived
 
 
@@ -22,3 +23,10 @@ def test_what_has_come_before_the_wait_is_given_once() -> None:
         assert wait(0.0) == {signal.SIGHUP, signal.SIGTERM}
         assert wait(0.0) == set()
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_another_thread_ends_a_wait() -> None:
+    with heeded([signal.SIGTERM]) as wait:
+        Thread(target=wait.wake).start()
+        assert wait(3600.0) == {WOKEN}
+    wait.wake()  # nobody waits any longer
