@@ -14,6 +14,13 @@ STAMP  := $(VENV)/.installed
 PORT   ?= 10046
 CONFIG ?= config.yaml
 PYTEST_ARGS ?=
+# Many tests wait for something most of the time.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * os.cpu_count())')
+
+# Into a virtual environment: with pip, unless UV names a uv that succeeds.
+UV ?=
+install = $(if $(UV),$(UV) pip install --quiet --no-config --python $(1)/bin/python $(2) ||) \
+  $(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2)
 
 .PHONY: help demo run test test-floor test-roots lint format bench schema docs lock dist clean
 
@@ -25,7 +32,7 @@ $(STAMP): pyproject.toml
 	  || { echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
 	  || { echo "no venv module: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(call install,$(VENV),--editable '.[dev]')
 	@touch $@
 
 demo: $(STAMP)
@@ -42,23 +49,23 @@ lint: $(STAMP)
 
 # Cheap checks first, so that a slip shows in seconds; pytest last, so that its summary closes.
 test: lint
-	$(BIN)/pytest --numprocesses=auto $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=worksteal $(PYTEST_ARGS)
 
 # The oldest versions that pyproject.toml allows; `test` has the newest. The lean part of the tests:
-# what the libraries do for us, through the real program.
-FLOOR_TESTS = tests/unit/api tests/unit/cli tests/unit/config tests/unit/web tests/unit/test_logs.py \
-  tests/unit/test_collector.py tests/unit/test_telemetry.py tests/simulator/test_server.py \
-  tests/simulator/test_protocol.py tests/e2e/test_golden.py tests/e2e/test_web.py \
-  tests/e2e/test_web_protected.py tests/e2e/transport
+# what the libraries do for us, by itself and through the real program.
+FLOOR_TESTS = tests/unit/api/test_payload.py tests/unit/api/test_shape.py tests/unit/config \
+  tests/unit/cli/test_collecting.py tests/unit/web \
+  tests/unit/test_collector.py tests/unit/test_telemetry.py tests/e2e/test_golden.py \
+  tests/e2e/test_web.py tests/e2e/test_web_protected.py tests/e2e/transport
 
 test-floor: $(FLOOR)/.installed
-	$(FLOOR)/bin/pytest --quiet --numprocesses=auto $(FLOOR_TESTS)
+	$(FLOOR)/bin/pytest --quiet --numprocesses=$(WORKERS) --dist=worksteal $(FLOOR_TESTS)
 
 $(FLOOR)/.installed: pyproject.toml tests/floor.py
 	@test -x $(FLOOR)/bin/python || $(PYTHON) -m venv $(FLOOR)
 	$(PYTHON) tests/floor.py > $(FLOOR)/constraints.txt
-	$(FLOOR)/bin/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint $(FLOOR)/constraints.txt --editable . pytest pytest-xdist hypothesis trustme
+	$(call install,$(FLOOR),--constraint $(FLOOR)/constraints.txt \
+	  --editable . pytest pytest-xdist hypothesis trustme)
 	@touch $@
 
 ROOTS ?= bookworm trixie testing

@@ -32,7 +32,8 @@ CHEAP = frozenset({"depth", "page_size"})
 LESSER = frozenset({NONE, "submission", "default"})
 """Values with which syncs are dearer."""
 LESSER_PAUSE_SECONDS = 3600.0
-"""After so long it is tried again whether the server has better; doubled if it had, and lost it."""
+"""After so long it is tried again whether the server has better; doubled for each time but the first
+that it had, and lost it."""
 WINDOWS = (200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 1_000_000)
 """How many jobs of a list servers are known to show, or might."""
 ASSUMED_ZONE_SECONDS = 8 * 3600
@@ -90,7 +91,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
             return self
         retry_at = known.retry_at
         if value in LESSER:
-            pause = LESSER_PAUSE_SECONDS * 2 ** min(known.contradictions, _MOST_DOUBLINGS)
+            doublings = min(max(0, known.contradictions - 1), _MOST_DOUBLINGS)
+            pause = LESSER_PAUSE_SECONDS * 2**doublings
             retry_at = now_at + min(pause, LONGEST_PAUSE_SECONDS)
         trait = Trait(value, evidence, now_at, retry_at, known.contradictions)
         return msgspec.structs.replace(self, **{name: trait})

@@ -7,13 +7,13 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from exporter import __version__
 from exporter.collector import BuildInfo, ReloadStatus
 from exporter.config import Config, ServeOptions, config_warnings, load_config, select
 from exporter.daemon.accounts import learn_secrets
 from exporter.daemon.discovery import with_found
+from exporter.daemon.signals import WOKEN, Signals
 from exporter.daemon.summary import Summary
 from exporter.daemon.watch import Watch
 from exporter.errors import ExporterError, StateError
@@ -79,10 +79,7 @@ class Daemon:
         self._shard = options.shard
         self._watch = watch
         self._redactor = redactor
-        self._wake = threading.Event()
-        self._stopping = False
-        self._reload_wanted = False
-        self._found_wanted = False
+        self._signals = Signals((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         self._reloading = threading.Lock()
         self._reload_status = ReloadStatus(successful=True, success_at=watch.clock.now_at())
         facts = ExporterFacts(
@@ -92,7 +89,7 @@ class Daemon:
         )
         exposition = Exposition(watch.board, watch.telemetry, watch.clock, facts, ProcessFamilies())
         watch.on_publish = exposition.refresh
-        watch.on_found = self._on_found
+        watch.on_found = self._signals.wake
         self._refresh_exposition = exposition.refresh
         self._web_config_file = options.web_config_file
         self._app = build_app(exposition, facts, watch, self.reload, options)
@@ -103,8 +100,7 @@ class Daemon:
 
     def run(self) -> int:
         """Serve until a signal ends it."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._on_signal)
+        self._signals.heed()
         bound = self._web.bind()
         self._web.start()
         try:
@@ -159,10 +155,6 @@ class Daemon:
         """With the clusters that have been found, those of this shard. Raises ``ConfigError``."""
         return select(with_found(config, self._watch.found()), self._shard)
 
-    def _on_found(self) -> None:
-        self._found_wanted = True
-        self._wake.set()
-
     def _follow_found(self) -> None:
         """Watch the clusters that there are now."""
         with self._reloading:
@@ -186,24 +178,16 @@ class Daemon:
     def _wait(self) -> None:
         clock = self._watch.clock
         summary = Summary(self._watch.standings, clock.monotonic_seconds())
-        while not self._stopping:
-            self._wake.wait(summary.wait_seconds(clock.monotonic_seconds()))
-            self._wake.clear()
+        while True:
+            come = self._signals.wait(summary.wait_seconds(clock.monotonic_seconds()))
             for fields in summary.lines(clock.monotonic_seconds()):
                 _LOG.info("the last hour", extra=fields)
-            if self._found_wanted and not self._stopping:
-                self._found_wanted = False
+            if come - {signal.SIGHUP, WOKEN}:
+                return
+            if WOKEN in come:
                 self._follow_found()
-            if self._reload_wanted and not self._stopping:
-                self._reload_wanted = False
+            if signal.SIGHUP in come:
                 self.reload()
-
-    def _on_signal(self, number: int, _: FrameType | None) -> None:
-        if number == signal.SIGHUP:
-            self._reload_wanted = True
-        else:
-            self._stopping = True
-        self._wake.set()
 
 
 def _some(names: set[str]) -> str:

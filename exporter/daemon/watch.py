@@ -32,7 +32,7 @@ from exporter.telemetry import Telemetry
 
 _LOG = logging.getLogger(__name__)
 
-STOP_SECONDS = 3.0
+STOP_SECONDS = 2.0
 """What pollers get to end in; a call that hangs is left behind: its sync is undone."""
 
 SYNC_REASONS = (*FAILURE_REASONS, "budget", "order", "filter", "moving", "depth", "state", "bug")

@@ -1,6 +1,34 @@
-"""What becomes of a file that cannot be used."""
+"""Files of the state directory: whose they are, and what becomes of one that cannot be used."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
+
+PARTS = ("", "-wal", "-shm", "-journal", ".published")
+"""What belongs to a ledger: itself, SQLite's logs, the counters as last published."""
+_MODE = 0o600
+
+
+def make_directory(path: Path) -> None:
+    """A directory for us, and for our group to look into unless the umask forbids it. Raises OSError."""
+    if not path.is_dir():
+        path.mkdir(parents=True, exist_ok=True, mode=0o750)
+        path.chmod(path.stat().st_mode | 0o700)
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open a file that nobody else may read, whatever the umask. Raises OSError."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC, _MODE)
+    with suppress(OSError):  # of another owner, who has let us
+        os.fchmod(descriptor, _MODE)
+    return descriptor
+
+
+def make_private(path: Path) -> None:
+    """Let nobody else read a file that is there."""
+    with suppress(OSError):
+        if not path.is_symlink() and path.is_file():
+            path.chmod(_MODE)
 
 
 def set_aside(path: Path, now_at: float) -> Path:
@@ -8,7 +36,7 @@ def set_aside(path: Path, now_at: float) -> Path:
     aside = path.with_name(f"{path.name}.set-aside-{int(now_at)}")
     while aside.exists():
         aside = aside.with_name(aside.name + "-again")
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in PARTS:
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))

@@ -1,10 +1,15 @@
 """A connection to a ledger's file, and what its failures mean."""
 
+import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from exporter.errors import LedgerUnreadable, LedgerUnwritable, StateError
 from exporter.ledger import schema
+from exporter.ledger.aside import open_private
+from exporter.ledger.proof import checked, proven
 
 _UNWRITABLE_CODES = frozenset(
     {
@@ -20,13 +25,33 @@ _UNWRITABLE_CODES = frozenset(
 
 
 def connect(path: Path | None) -> sqlite3.Connection:
-    """To a file, or, with None, to memory. Raises ``sqlite3.Error``."""
-    return sqlite3.connect(
-        ":memory:" if path is None else path,
-        isolation_level=None,
-        check_same_thread=False,
-        timeout=0.5,
-    )
+    """To a file, or, with None, to memory. Raises ``StateError``."""
+    if path is not None:
+        try:  # SQLite would make it, and the files beside it, readable for others
+            os.close(open_private(path, os.O_RDWR | os.O_CREAT))
+        except OSError as error:
+            raise LedgerUnwritable(f"it cannot be opened ({error.strerror})") from error
+    try:
+        return sqlite3.connect(
+            ":memory:" if path is None else path,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=0.5,
+        )
+    except sqlite3.Error as error:
+        raise translated(error) from error
+
+
+@contextmanager
+def closed_on_failure(connection: sqlite3.Connection) -> Iterator[None]:
+    """Close it again if what is done with it fails. Raises ``StateError`` for SQLite's errors."""
+    try:
+        yield
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, (sqlite3.Error, ValueError)):  # damaged text: UnicodeDecodeError
+            raise translated(error) from error
+        raise
 
 
 def tune(connection: sqlite3.Connection) -> None:
@@ -40,33 +65,68 @@ def tune(connection: sqlite3.Connection) -> None:
     connection.execute(schema.TEMPORARY_TABLES)
 
 
-def lay_out_or_check(connection: sqlite3.Connection, identity: str) -> None:
-    """Make an empty file a ledger; of any other, make sure that it is one, and whose.
+def lay_out(connection: sqlite3.Connection, identity: str) -> None:
+    """Make an empty file a ledger. Raises ``sqlite3.Error``."""
+    connection.execute("BEGIN IMMEDIATE")
+    schema.create(connection)
+    write_about(connection, "identity", identity)
+    write_proofs(connection, 0, 0)
+    connection.execute("COMMIT")  # before there is a log that could be lost
+    tune(connection)
 
-    Raises ``LedgerUnreadable``, ``sqlite3.Error`` or ``ValueError``.
-    """
+
+def check(connection: sqlite3.Connection, identity: str) -> None:
+    """Make sure that a file is a ledger, whose it is, and that it is whole; bring one of the format
+    before to this one. Raises ``LedgerUnreadable``, ``sqlite3.Error`` or ``ValueError``."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
-    if not tables and not application:
-        tune(connection)
-        schema.create(connection)
-        connection.execute("INSERT INTO about VALUES ('identity', ?)", (identity,))
-        return
     if application != schema.APPLICATION_ID:
-        raise LedgerUnreadable("it is not a ledger of this program")
-    if version != schema.SCHEMA_VERSION:
+        tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+        raise LedgerUnreadable(
+            "it is not a ledger of this program" if tables or application else "it is empty"
+        )
+    if version not in (schema.SCHEMA_VERSION, schema.FORMER_VERSION):
         raise LedgerUnreadable(
             f"its format is version {version}; this program reads version {schema.SCHEMA_VERSION}"
         )
-    check = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if check != "ok":
-        raise LedgerUnreadable("it is damaged")
-    row = connection.execute("SELECT value FROM about WHERE key = 'identity'").fetchone()
-    if row is None or row[0] != identity:
+    require_integrity(connection)
+    if version == schema.FORMER_VERSION:
+        connection.execute("BEGIN IMMEDIATE")
+        schema.migrate(connection)
+        sums = (f"SELECT TOTAL(proof) FROM {table}" for table in ("jobs", "tallies"))
+        write_proofs(connection, *(int(connection.execute(each).fetchone()[0]) for each in sums))
+        connection.execute("COMMIT")
+    if read_about(connection, "identity") != identity:
         raise LedgerUnreadable("it belongs to another cluster")
     tune(connection)
-    schema.know_hidden(connection)
+
+
+def require_integrity(connection: sqlite3.Connection) -> None:
+    """Raises ``LedgerUnreadable`` for what SQLite itself finds amiss."""
+    if connection.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
+        raise LedgerUnreadable("it is damaged")
+
+
+def read_about(connection: sqlite3.Connection, key: str) -> str | None:
+    """One of the notes about the whole; None if there is none. Raises ``LedgerUnreadable``."""
+    rows = connection.execute("SELECT key, value, proof FROM about WHERE key = ?", (key,))
+    return next((value for _, value, _ in checked(rows)), None)
+
+
+def write_about(connection: sqlite3.Connection, key: str, value: str) -> None:
+    """Into the running transaction."""
+    connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?, ?)", proven((key, value)))
+
+
+def read_proofs(connection: sqlite3.Connection) -> list[int]:
+    """The sums of the proofs of all jobs and of all counters, as last written."""
+    text = read_about(connection, "proofs")
+    return [] if text is None else [int(part) for part in text.split()]
+
+
+def write_proofs(connection: sqlite3.Connection, jobs: int, tallies: int) -> None:
+    """By these it is seen that no row is missing, and none is of an earlier moment."""
+    write_about(connection, "proofs", f"{jobs} {tallies}")
 
 
 def translated(error: sqlite3.Error | ValueError) -> StateError:

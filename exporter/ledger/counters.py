@@ -3,22 +3,44 @@
 import json
 import sqlite3
 from collections.abc import Mapping
+from itertools import zip_longest
 
+from exporter.ledger.proof import checked, proven
 from exporter.ledger.records import Tally, TallyKey
 
 
 class Counters:
     """Counters of transitions. Kept in memory, written at the end of a transaction."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, published: Mapping[TallyKey, Tally]) -> None:
+        """None is ever lower than in ``published``; see there."""
         self._connection = connection
         self._touched: set[TallyKey] = set()
-        self._tallies = self._load()
+        self._tallies, self.proofs = self._load()
+        self._floors = {
+            key: floor
+            for key, floor in published.items()
+            if _higher(self._tallies.get(key), floor) != self._tallies.get(key)
+        }
+        self._raised = False
 
     @property
     def tallies(self) -> Mapping[TallyKey, Tally]:
-        """All of them."""
-        return self._tallies
+        """All of them, none lower than it was published."""
+        if not self._floors:
+            return self._tallies
+        raised = {key: _higher(self._tallies.get(key), at) for key, at in self._floors.items()}
+        return {**self._tallies, **raised}
+
+    @property
+    def behind(self) -> bool:
+        """Whether some are lower than they were published."""
+        return bool(self._floors)
+
+    @property
+    def touched(self) -> bool:
+        """Whether some have counted since ``keep``."""
+        return bool(self._touched)
 
     def count(self, key: TallyKey, *, seconds: float, bucket: int | None) -> None:
         """Count one transition, and its duration where it has one."""
@@ -33,37 +55,58 @@ class Counters:
             tally.buckets[bucket] += 1
         self._touched.add(key)
 
+    def catch_up(self) -> None:
+        """All that happened has been counted again: what is lower still has lost its jobs."""
+        for key, floor in self._floors.items():
+            self._tallies[key] = _higher(self._tallies.get(key), floor)
+            self._touched.add(key)
+            self._raised = True
+
     def write(self) -> None:
         """Into the running transaction."""
         if not self._touched:
             return
-        self._connection.executemany(
-            "INSERT OR REPLACE INTO tallies VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (*key, tally.count, tally.sum_seconds, json.dumps(tally.buckets))
-                for key in self._touched
-                for tally in (self._tallies[key],)
-            ],
-        )
+        for key in self._touched:
+            tally = self._tallies[key]
+            row = proven((*key, tally.count, tally.sum_seconds, json.dumps(tally.buckets)))
+            self._connection.execute(
+                "INSERT OR REPLACE INTO tallies VALUES (?, ?, ?, ?, ?, ?, ?)", row
+            )
+            self.proofs[key] = row[-1]
 
     def keep(self) -> None:
         """What was written stands."""
         self._touched.clear()
+        if self._raised:
+            self._floors, self._raised = {}, False
 
     def undo(self) -> None:
         """What was counted since ``keep`` does not."""
+        self._raised = False
         if self._touched:
-            self._tallies = self._load()
+            self._tallies, self.proofs = self._load()
             self._touched.clear()
 
-    def _load(self) -> dict[TallyKey, Tally]:
+    def _load(self) -> tuple[dict[TallyKey, Tally], dict[TallyKey, int]]:
         rows = self._connection.execute(
-            "SELECT kind, queue, status, count, sum_seconds, buckets FROM tallies"
+            "SELECT kind, queue, status, count, sum_seconds, buckets, proof FROM tallies"
         )
-        return {
-            TallyKey(kind, queue, status): Tally(count, sum_seconds, json.loads(buckets))
-            for kind, queue, status, count, sum_seconds, buckets in rows
-        }
+        tallies, proofs = {}, {}
+        for kind, queue, status, count, seconds, buckets, proof in checked(rows):
+            key = TallyKey(kind, queue, status)
+            tallies[key] = Tally(count, seconds, json.loads(buckets))
+            proofs[key] = proof
+        return tallies, proofs
+
+
+def _higher(known: Tally | None, floor: Tally) -> Tally:
+    """Of a counter as it is and as it was published, the higher one in every part."""
+    known = known or Tally()
+    return Tally(
+        max(known.count, floor.count),
+        max(known.sum_seconds, floor.sum_seconds),
+        [max(pair) for pair in zip_longest(known.buckets, floor.buckets, fillvalue=0)],
+    )
 
 
 class Activity:
@@ -103,7 +146,8 @@ class Activity:
                 )
             else:
                 self._connection.execute(
-                    "INSERT OR REPLACE INTO activity VALUES (?, ?, ?)", (queue, user, at)
+                    "INSERT OR REPLACE INTO activity VALUES (?, ?, ?, ?)",
+                    proven((queue, user, float(at))),
                 )
 
     def keep(self) -> None:
@@ -117,5 +161,40 @@ class Activity:
             self._touched.clear()
 
     def _load(self) -> dict[tuple[str, str], float]:
-        rows = self._connection.execute("SELECT queue, user, last_active_at FROM activity")
-        return {(queue, user): at for queue, user, at in rows}
+        rows = self._connection.execute("SELECT queue, user, last_active_at, proof FROM activity")
+        return {(queue, user): at for queue, user, at, _ in checked(rows)}
+
+
+class Shown:
+    """Which values of each label have been shown under their own name."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def values(self, label: str) -> frozenset[str]:
+        """Those of a label."""
+        rows = self._connection.execute(
+            "SELECT label, value, proof FROM shown WHERE label = ?", (label,)
+        )
+        return frozenset(value for _, value, _ in checked(rows))
+
+    def all(self) -> dict[str, frozenset[str]]:
+        """By label."""
+        found: dict[str, set[str]] = {}
+        for label, value, _ in checked(
+            self._connection.execute("SELECT label, value, proof FROM shown")
+        ):
+            found.setdefault(label, set()).add(value)
+        return {label: frozenset(values) for label, values in found.items()}
+
+    def remember(self, label: str, values: frozenset[str]) -> None:
+        """In the running transaction."""
+        before = self.values(label)
+        self._connection.executemany(
+            "DELETE FROM shown WHERE label = ? AND value = ?",
+            [(label, value) for value in before - values],
+        )
+        self._connection.executemany(
+            "INSERT INTO shown VALUES (?, ?, ?)",
+            [proven((label, value)) for value in values - before],
+        )

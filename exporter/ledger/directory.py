@@ -5,11 +5,13 @@ import hashlib
 import logging
 import os
 import re
+from functools import partial
 from pathlib import Path
 
 from exporter.clock import Instant
 from exporter.errors import StateError, StateInUse
-from exporter.ledger.aside import set_aside
+from exporter.ledger.aside import make_directory, make_private, open_private, set_aside
+from exporter.ledger.published import NOTHING, Published, read_published
 from exporter.ledger.spending import FileSpendingLog, MemorySpendingLog
 from exporter.ledger.store import (
     Ledger,
@@ -21,6 +23,7 @@ from exporter.ledger.store import (
 from exporter.model import ClusterIdentity
 
 _LOG = logging.getLogger(__name__)
+_LOCK = "lock"
 
 
 class StateDirectory:
@@ -29,6 +32,8 @@ class StateDirectory:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._lock: int | None = None
+        self._damaged: dict[Path, str] = {}
+        """Why a ledger that was in use, and cannot be used any longer, is to be set aside."""
 
     def acquire(self) -> None:
         """Make the directory ours. Raises ``StateError`` if it cannot be, ``StateInUse`` if it is
@@ -36,8 +41,11 @@ class StateDirectory:
         if self.path is None:
             return
         try:
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o750)
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            make_directory(self.path)
+            self._lock = open_private(self.path / _LOCK, os.O_RDWR | os.O_CREAT)
+            for pattern in ("*.ledger*", "*.calls*"):  # an earlier version let others read them
+                for file in self.path.glob(pattern):
+                    make_private(file)
         except OSError as error:
             raise StateError(
                 f"state.path: {self.path}: cannot be used: {error.strerror};"
@@ -64,7 +72,7 @@ class StateDirectory:
         if self.path is None:
             return MemorySpendingLog(most_calls)
         try:
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o750)
+            make_directory(self.path)
         except OSError as error:
             raise StateError(f"{self.path}: cannot be made: {error.strerror}") from error
         return FileSpendingLog(self.path / f"{_file_name(account)}.calls", now, most_calls)
@@ -76,8 +84,9 @@ class StateDirectory:
         if self.path is None:
             return open_ledger(None, whose)
         path = self.ledger_path(identity, endpoint)
+        published = self._published(identity, path)
         try:
-            return open_ledger(path, whose)
+            ledger = self._open(path, whose, published)
         except LedgerUnreadable as error:
             try:
                 aside = set_aside(path, now_at)
@@ -86,28 +95,41 @@ class StateDirectory:
                 return self._in_memory(identity, whose, told)
             _LOG.warning(
                 "the ledger cannot be used and is set aside; it is rebuilt from the cloud",
-                extra={"cluster": identity.name, "file": str(aside), "reason": str(error)},
+                extra={
+                    "cluster": identity.name,
+                    "file": str(aside),
+                    "reason": str(error),
+                    "advice": "Nothing need be done; its counters begin anew. If it comes again,"
+                    " look at the disk of state.path.",
+                },
             )
+            published = NOTHING
         except LedgerUnwritable as error:
-            return self._in_memory(identity, whose, error, path)
+            return self._in_memory(identity, whose, error, path, published)
+        else:
+            return self._watched(ledger, identity, path)
         try:
-            return open_ledger(path, whose)
+            return self._watched(open_ledger(path, whose), identity, path)
         except StateError as error:
             return self._in_memory(identity, whose, error)
 
     def put_back(self, ledger: Ledger, identity: ClusterIdentity, endpoint: str) -> Ledger:
         """A ledger that was kept in memory for want of a disk, in its file. Raises ``StateError``."""
-        path = None if self.path is None else self.ledger_path(identity, endpoint)
+        if self.path is None:
+            return ledger.copied_to(None)
+        if self._lock is not None and not self._holds_lock(self.path):  # it has been removed
+            self.release()
+            self.acquire()
+        path = self.ledger_path(identity, endpoint)
         try:
-            return ledger.copied_to(path)
+            copy = ledger.copied_to(path)
         except LedgerUnreadable:
-            if path is None:
-                raise
             try:  # it could not be set aside before, as the disk could not be written
                 set_aside(path, ledger.progress.synced_at or 0.0)
             except OSError as error:
                 raise LedgerUnwritable(f"it cannot be set aside: {error.strerror}") from error
-            return ledger.copied_to(path)
+            copy = ledger.copied_to(path)
+        return self._watched(copy, identity, path)
 
     def ledger_path(self, identity: ClusterIdentity, endpoint: str) -> Path:
         """The file of one cluster's ledger; it does not depend on the name that it is given."""
@@ -117,9 +139,49 @@ class StateDirectory:
         ).hexdigest()
         return self.path / f"{_file_name(identity.cluster_id)}-{digest}.ledger"
 
+    def _holds_lock(self, directory: Path) -> bool:
+        assert self._lock is not None  # noqa: S101 - asked only where there is one
+        try:
+            return os.path.samestat(os.fstat(self._lock), os.stat(directory / _LOCK))
+        except OSError:
+            return False
+
+    def _open(self, path: Path, whose: str, published: Published) -> Ledger:
+        if path in self._damaged:
+            raise LedgerUnreadable(self._damaged.pop(path))
+        if published is not NOTHING and not path.exists():
+            raise LedgerUnreadable("its file is gone")
+        return open_ledger(path, whose, published)
+
+    def _watched(self, ledger: Ledger, identity: ClusterIdentity, path: Path) -> Ledger:
+        """The same: if it is damaged while in use, it is not opened again."""
+        ledger.on_damage = partial(self._damaged.__setitem__, path)
+        if ledger.behind:
+            _LOG.warning(
+                "the ledger is older than what was last published of it: what happened since is"
+                " counted again, and no counter is shown lower than it was",
+                extra={"cluster": identity.name, "file": str(path)},
+            )
+        return ledger
+
+    @staticmethod
+    def _published(identity: ClusterIdentity, path: Path) -> Published:
+        try:
+            return read_published(path)
+        except LedgerUnreadable as error:
+            _LOG.warning(
+                "what was last published of the counters is not known; the ledger is believed",
+                extra={"cluster": identity.name, "reason": str(error)},
+            )
+            return NOTHING
+
     @staticmethod
     def _in_memory(
-        identity: ClusterIdentity, whose: str, error: StateError, path: Path | None = None
+        identity: ClusterIdentity,
+        whose: str,
+        error: StateError,
+        path: Path | None = None,
+        published: Published = NOTHING,
     ) -> Ledger:
         _LOG.error(
             "the ledger is kept in memory until the disk can be written again",
@@ -131,7 +193,7 @@ class StateDirectory:
         )
         if path is not None and path.exists():
             try:
-                return read_ledger(path, whose)
+                return read_ledger(path, whose, published)
             except StateError as unreadable:
                 _LOG.warning(
                     "the ledger on disk cannot be read either, and is begun anew",

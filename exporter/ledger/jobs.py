@@ -3,13 +3,14 @@
 import json
 import sqlite3
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Literal
+from typing import Final, Literal
 
 from exporter.errors import LedgerUnreadable
 from exporter.ledger import schema
 from exporter.ledger.places import MOST_ROW_NUMBER, Places
+from exporter.ledger.proof import checked, proven
 from exporter.ledger.totals import GroupKey
 from exporter.ledger.words import Words
 from exporter.model import Job, hidden
@@ -17,9 +18,9 @@ from exporter.model import Job, hidden
 TimeColumn = Literal["modified_at", "submitted_at"]
 """By which moment jobs are ranked; one that is not known counts as 0, the oldest."""
 
-Row = tuple[str, int, int, int, int, int, int | None, int]
+Row = tuple[str, int, int, int, int, int, int | None, int, int]
 """A job as it is written, names replaced by their numbers: the ``schema.JOB_COLUMNS``."""
-_NumberedRow = tuple[str, int, int, int, int, int, int | None, int, int]
+_NumberedRow = tuple[str, int, int, int, int, int, int | None, int, int, int]
 """The same, and its row number."""
 
 MOST_RECENT = 10_000
@@ -31,18 +32,21 @@ MOST_STALE_HINTS = 5_000
 and put back again and again leave one each time."""
 
 _COLUMNS = schema.JOB_COLUMNS
-_INSERT = f"INSERT INTO jobs ({_COLUMNS}, rowid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = f"INSERT INTO jobs ({_COLUMNS}, rowid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _REWRITE = (
     "UPDATE jobs SET status = ?2, queue = ?3, user = ?4, cores = ?5, submitted_at = ?6,"
-    " started_at = ?7, modified_at = ?8 WHERE rowid = ?9"
+    " started_at = ?7, modified_at = ?8, proof = ?9 WHERE rowid = ?10"
 )
 _SOME = "rowid IN (SELECT value FROM json_each(?))"
 _ENDED = f"status <= {schema.LAST_END_STATUS_ID}"
 _ACTIVE = f"status > {schema.LAST_END_STATUS_ID}"
 
 
-Kept = tuple[Job, int]
-"""A job, and the number of the row in which it is."""
+_PROOF: Final = 8
+"""The place of a row's proof."""
+
+Kept = tuple[Job, int, int]
+"""A job, the number of the row in which it is, and the row's proof."""
 
 
 class JobTable:
@@ -57,12 +61,17 @@ class JobTable:
         self._places = Places()
         self._refilled = False
         self._next_row_number = 1
-        self._refill_places()
+        self._kept_sum = self.proofs = 0
+        """The sum of all rows' proofs: none is lost, and none is of another moment."""
+        self._groups: dict[tuple[int, int, int], list[int]] = {}
+        self._refill_places(self._read_all)
+        self._kept_sum = self.proofs
 
     # -- transactions --------------------------------------------------------------------------
 
     def keep(self) -> None:
         """What was written stands."""
+        self._kept_sum = self.proofs
         self._refilled = False
 
     def undo(self) -> None:
@@ -70,9 +79,18 @@ class JobTable:
         for words in (self._statuses, self._queues, self._users):
             words.reload()
         self._recent.clear()
+        self.proofs = self._kept_sum
         if self._refilled:  # perhaps without rows that are back now
             self._refill_places()
             self._refilled = False
+
+    def require_whole(self) -> None:
+        """Raises ``LedgerUnreadable`` if a row is not as it was kept, or is missing."""
+        for _ in self._read_all():
+            pass
+        self._groups.clear()
+        if self.proofs != self._kept_sum:
+            raise LedgerUnreadable("rows of it are missing")
 
     # -- changing ------------------------------------------------------------------------------
 
@@ -82,26 +100,44 @@ class JobTable:
         self._next_row_number += len(jobs)
         if self._next_row_number > MOST_ROW_NUMBER:
             raise LedgerUnreadable("its row numbers are used up")
-        added = list(zip(jobs, range(first, self._next_row_number), strict=True))
-        self._connection.executemany(_INSERT, self._numbered_rows(added))
+        rows = self.rows(jobs)
+        numbers = range(first, self._next_row_number)
+        self._connection.executemany(
+            _INSERT, [(*row, number) for row, number in zip(rows, numbers, strict=True)]
+        )
+        added = [
+            (job, number, row[_PROOF]) for job, row, number in zip(jobs, rows, numbers, strict=True)
+        ]
+        self.proofs += sum(proof for _, _, proof in added)
         if self._places.has_room(len(jobs)):
-            self._places.add((job.uuid, number) for job, number in added)
+            self._places.add((job.uuid, number) for job, number, _ in added)
         else:
             self._refilled = True
             self._refill_places()
         self._remember(added)
 
-    def rewrite(self, changed: Sequence[Kept]) -> None:
-        """Rows that are in the table and what is in them now."""
-        self._connection.executemany(_REWRITE, self._numbered_rows(changed))
-        self._remember(changed)
+    def rewrite(self, changed: Sequence[tuple[Kept, Job]]) -> None:
+        """Rows that are in the table, and what is in them from now on."""
+        rows = self.rows([job for _, job in changed])
+        rewritten = [
+            (job, number, row[_PROOF])
+            for ((_, number, _), job), row in zip(changed, rows, strict=True)
+        ]
+        self._connection.executemany(
+            _REWRITE, [(*row, kept[1]) for row, kept in zip(rows, rewritten, strict=True)]
+        )
+        self.proofs += sum(
+            row[_PROOF] - old[2] for row, (old, _) in zip(rows, changed, strict=True)
+        )
+        self._remember(rewritten)
 
     def take_out(self, kept: Collection[Kept]) -> None:
         """Delete jobs."""
-        numbers = [number for _, number in kept]
+        numbers = [number for _, number, _ in kept]
         self._connection.execute(f"DELETE FROM jobs WHERE {_SOME}", (json.dumps(numbers),))
-        for job, _ in kept:
+        for job, _, proof in kept:
             self._recent.pop(job.uuid, None)
+            self.proofs -= proof
 
     # -- finding -------------------------------------------------------------------------------
 
@@ -152,7 +188,7 @@ class JobTable:
     def active(self, by: TimeColumn) -> list[Job]:
         """Every active job, that with the newest moment first."""
         found = self._select(f"{_ACTIVE} ORDER BY {by} DESC")
-        return [job for job, _ in found if not hidden(job.status)]
+        return [job for job, _, _ in found if not hidden(job.status)]
 
     # -- counting ------------------------------------------------------------------------------
 
@@ -176,50 +212,44 @@ class JobTable:
         return {self._queues.texts[queue]: oldest for queue, oldest in rows}
 
     def groups(self) -> Iterator[tuple[GroupKey, int, int]]:
-        """(status, queue, user), jobs and cores of each group. Raises ``LedgerUnreadable``."""
+        """(status, queue, user), jobs and cores of each group when the table was read. Raises
+        ``LedgerUnreadable``."""
         statuses, queues, users = self._statuses.texts, self._queues.texts, self._users.texts
         fixed = [statuses.get(number) for number in range(len(schema.FIXED_STATUSES))]
         if fixed != list(schema.FIXED_STATUSES):
             raise LedgerUnreadable("it is damaged")
-        rows = self._connection.execute(
-            "SELECT status, queue, user, COUNT(*), SUM(cores) FROM jobs GROUP BY 1, 2, 3"
-        )
-        for status, queue, user, jobs, cores in rows:
+        while self._groups:
+            (status, queue, user), (jobs, cores) = self._groups.popitem()
             yield (statuses[status], queues[queue], users[user]), jobs, cores
 
     # -- rows ----------------------------------------------------------------------------------
 
     def rows(self, jobs: Iterable[Job]) -> list[Row]:
         """Jobs as they are written."""
-        return [row[:8] for row in self._numbered_rows((job, 0) for job in jobs)]
-
-    def jobs(self, rows: Iterable[Row]) -> Iterator[Job]:
-        """Jobs as they were written."""
-        return (job for job, _ in self._kept((*row, 0) for row in rows))
-
-    def _numbered_rows(self, kept: Iterable[Kept]) -> list[_NumberedRow]:
         statuses, queues, users = self._statuses, self._queues, self._users
         return [
-            (
+            proven((
                 uuid, statuses[status], queues[queue], users[user], cores,
-                submitted_at or 0, started_at, modified_at or 0, number,
-            )
-            for (
-                (uuid, status, queue, user, cores, submitted_at, started_at, modified_at), number,
-            ) in kept
+                submitted_at or 0, started_at, modified_at or 0,
+            ))
+            for uuid, status, queue, user, cores, submitted_at, started_at, modified_at in jobs
         ]  # fmt: skip
+
+    def jobs(self, rows: Iterable[Row]) -> Iterator[Job]:
+        """Jobs as they were written. Raises ``LedgerUnreadable`` for one that was not."""
+        return (job for job, _, _ in self._kept((*row, 0) for row in rows))
 
     def _kept(self, rows: Iterable[_NumberedRow]) -> Iterator[Kept]:
         statuses, queues, users = self._statuses.texts, self._queues.texts, self._users.texts
         # fmt: off
         for (
-            uuid, status, queue, user, cores, submitted_at, started_at, modified_at, number,
-        ) in rows:
+            uuid, status, queue, user, cores, submitted_at, started_at, modified_at, proof, number,
+        ) in checked(rows, _PROOF):
             job = Job(
                 uuid, statuses[status], queues[queue], users[user], cores,
                 submitted_at or None, started_at, modified_at or None,
             )
-            yield job, number
+            yield job, number, proof
         # fmt: on
 
     def _select(self, where: str, *values: float | str) -> Iterator[Kept]:
@@ -239,21 +269,37 @@ class JobTable:
 
     def _remember(self, kept: Sequence[Kept]) -> None:
         recent = self._recent
-        for job, number in kept[-MOST_RECENT:]:  # of others, what came first goes below
-            recent.pop(job.uuid, None)  # so that it comes last
-            recent[job.uuid] = (job, number)
+        for each in kept[-MOST_RECENT:]:  # of others, what came first goes below
+            recent.pop(each[0].uuid, None)  # so that it comes last
+            recent[each[0].uuid] = each
         if len(recent) > MOST_RECENT:
             too_many = len(recent) - MOST_RECENT // 2
             for uuid in list(islice(recent, too_many)):  # those that came first
                 del recent[uuid]
 
-    def _refill_places(self) -> None:
+    def _refill_places(self, read: Callable[[], Iterable[tuple[str, int]]] | None = None) -> None:
         ask = self._connection.execute
         jobs, first, last = ask("SELECT COUNT(*), MIN(rowid), MAX(rowid) FROM jobs").fetchone()
         if jobs and not 1 <= first <= last <= MOST_ROW_NUMBER:
             raise LedgerUnreadable("its row numbers are used up")
         self._next_row_number = max(self._next_row_number, (last or 0) + 1)
-        self._places.refill(jobs, ask("SELECT uuid, rowid FROM jobs"))
+        self._places.refill(jobs, read() if read else ask("SELECT uuid, rowid FROM jobs"))
+
+    def _read_all(self) -> Iterator[tuple[str, int]]:
+        """Where each job is; on the way, every row is proven, counted and added up."""
+        groups, proofs = self._groups, 0
+        rows = self._connection.execute(f"SELECT {_COLUMNS}, rowid FROM jobs")
+        for row in checked(rows, _PROOF):
+            proofs += row[_PROOF]
+            key = row[1:4]  # status, queue, user
+            try:
+                group = groups[key]
+            except KeyError:
+                group = groups[key] = [0, 0]
+            group[0] += 1
+            group[1] += row[4]
+            yield row[0], row[-1]
+        self.proofs = proofs
 
 
 def _integral(at: float) -> int:

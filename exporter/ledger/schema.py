@@ -1,11 +1,14 @@
 """The tables of a ledger file."""
 
 import sqlite3
+from collections.abc import Iterable
 
+from exporter.ledger.proof import proof_of, proven
 from exporter.model import OUT_OF_WINDOW
 
 APPLICATION_ID = 0x45485043  # "EHPC"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+FORMER_VERSION = 2
 
 FIXED_STATUSES = ("", "finished", "exited", "cancelled", "pending", "running")
 """Statuses whose ids are their places here, so that indexes and queries can name them.
@@ -18,7 +21,12 @@ OUT_OF_WINDOW_ID = -1
 LAST_END_STATUS_ID = 3
 PENDING_ID = FIXED_STATUSES.index("pending")
 
-JOB_COLUMNS = "uuid, status, queue, user, cores, submitted_at, started_at, modified_at"
+_JOB_VALUES = "uuid, status, queue, user, cores, submitted_at, started_at, modified_at"
+JOB_COLUMNS = f"{_JOB_VALUES}, proof"
+
+_STRICT = "STRICT" if sqlite3.sqlite_version_info >= (3, 37) else ""
+"""Values of the columns' types and of no other, where SQLite knows how to."""
+_KEYED = "STRICT, WITHOUT ROWID" if _STRICT else "WITHOUT ROWID"
 
 # By row, not clustered by uuid nor with an index of it: identities are random, and jobs that are
 # young together change together, so that a page of changes dirties few pages of the file. Where a
@@ -33,55 +41,96 @@ _JOBS = """
     cores INTEGER NOT NULL,
     submitted_at INTEGER NOT NULL,
     started_at INTEGER,
-    modified_at INTEGER NOT NULL
+    modified_at INTEGER NOT NULL,
+    proof INTEGER NOT NULL
 """
+_WORDS = "id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, proof INTEGER NOT NULL"
 
 _TABLES = f"""
-CREATE TABLE about (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE statuses (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
-CREATE TABLE queues (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
-CREATE TABLE users (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
-CREATE TABLE jobs ({_JOBS.format(unique="")});
+CREATE TABLE about (
+    key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, proof INTEGER NOT NULL
+) {_KEYED};
+CREATE TABLE statuses ({_WORDS}) {_STRICT};
+CREATE TABLE queues ({_WORDS}) {_STRICT};
+CREATE TABLE users ({_WORDS}) {_STRICT};
+CREATE TABLE jobs ({_JOBS.format(unique="")}) {_STRICT};
 CREATE INDEX jobs_ended ON jobs (modified_at) WHERE status <= {LAST_END_STATUS_ID};
 CREATE INDEX jobs_active ON jobs (status, queue, submitted_at, modified_at)
     WHERE status > {LAST_END_STATUS_ID};
-CREATE TABLE gone ({_JOBS.format(unique=" UNIQUE")});
+CREATE TABLE gone ({_JOBS.format(unique=" UNIQUE")}) {_STRICT};
 CREATE TABLE tallies (
     kind TEXT NOT NULL, queue TEXT NOT NULL, status TEXT NOT NULL,
-    count INTEGER NOT NULL, sum_seconds REAL NOT NULL, buckets TEXT NOT NULL,
+    count INTEGER NOT NULL CHECK (count >= 0),
+    sum_seconds REAL NOT NULL CHECK (sum_seconds >= 0),
+    buckets TEXT NOT NULL, proof INTEGER NOT NULL,
     PRIMARY KEY (kind, queue, status)
-) WITHOUT ROWID;
+) {_KEYED};
 CREATE TABLE activity (
-    queue TEXT NOT NULL, user TEXT NOT NULL, last_active_at REAL NOT NULL,
+    queue TEXT NOT NULL, user TEXT NOT NULL, last_active_at REAL NOT NULL, proof INTEGER NOT NULL,
     PRIMARY KEY (queue, user)
-) WITHOUT ROWID;
-CREATE TABLE shown (label TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (label, value))
-    WITHOUT ROWID;
+) {_KEYED};
+CREATE TABLE shown (
+    label TEXT NOT NULL, value TEXT NOT NULL, proof INTEGER NOT NULL, PRIMARY KEY (label, value)
+) {_KEYED};
 """
 
 TEMPORARY_TABLES = f"CREATE TEMP TABLE suspects ({_JOBS.format(unique=' UNIQUE')})"
 """Jobs taken out of the list of jobs until it is proven that they are gone, not moved."""
 
+_FORMAT_2 = {
+    "about": "key, value",
+    "statuses": "id, text",
+    "queues": "id, text",
+    "users": "id, text",
+    "jobs": _JOB_VALUES,
+    "gone": _JOB_VALUES,
+    "tallies": "kind, queue, status, count, sum_seconds, buckets",
+    "activity": "queue, user, last_active_at",
+    "shown": "label, value",
+}
+"""The tables of the format before, which had neither types nor proofs, and their columns."""
+
 
 def create(connection: sqlite3.Connection) -> None:
-    """Lay out an empty ledger."""
-    statements = [part for part in _TABLES.split(";") if part.strip()]
-    connection.execute("BEGIN IMMEDIATE")
-    for statement in statements:
-        connection.execute(statement)
-    connection.executemany(
-        "INSERT INTO statuses (id, text) VALUES (?, ?)", enumerate(FIXED_STATUSES)
-    )
-    know_hidden(connection)
+    """Lay out an empty ledger, within a transaction."""
+    _make_tables(connection)
+    _name_statuses(connection, enumerate(FIXED_STATUSES))
+    _know_hidden(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Make a ledger of format 2 one of this format, within a transaction. It knows all that it knew.
+
+    Raises ``sqlite3.Error``, also for a value of another type than its column's.
+    """
+    connection.create_function("proof_of", -1, lambda *values: proof_of(values))
+    for table in _FORMAT_2:
+        connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
+    for index in ("jobs_ended", "jobs_active"):
+        connection.execute(f"DROP INDEX {index}")
+    _make_tables(connection)
+    for table, columns in _FORMAT_2.items():
+        connection.execute(
+            f"INSERT INTO {table} ({columns}, proof)"
+            f" SELECT {columns}, proof_of({columns}) FROM old_{table}"
+        )
+        connection.execute(f"DROP TABLE old_{table}")
+    _know_hidden(connection)
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    for statement in _TABLES.split(";"):
+        connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    connection.execute("COMMIT")
 
 
-def know_hidden(connection: sqlite3.Connection) -> None:
-    """Name the status that a ledger of an earlier version may not have yet."""
+def _know_hidden(connection: sqlite3.Connection) -> None:
+    """Name the status that a ledger of an early version may not have."""
     known = connection.execute("SELECT 1 FROM statuses WHERE id = ?", (OUT_OF_WINDOW_ID,))
     if known.fetchone() is None:
-        connection.execute(
-            "INSERT INTO statuses (id, text) VALUES (?, ?)", (OUT_OF_WINDOW_ID, OUT_OF_WINDOW)
-        )
+        _name_statuses(connection, [(OUT_OF_WINDOW_ID, OUT_OF_WINDOW)])
+
+
+def _name_statuses(connection: sqlite3.Connection, named: Iterable[tuple[int, str]]) -> None:
+    connection.executemany("INSERT INTO statuses VALUES (?, ?, ?)", map(proven, named))

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from exporter.clock import Instant
 from exporter.errors import StateError
-from exporter.ledger.aside import set_aside
+from exporter.ledger.aside import open_private, set_aside
 from exporter.model import Pause
 
 _LOG = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ CLOCK_TOLERANCE_SECONDS = 1.0
 
 UNKNOWN_BOOT = "-"
 _APPENDING = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 _AT = rb"-?\d{1,12}\.\d{6}"
 _CALL = re.compile(_AT)
 _PAUSE = re.compile(rb"pause (" + _AT + rb") (\d{1,12})")
@@ -114,9 +114,7 @@ class FileSpendingLog(MemorySpendingLog):
         """Whether something is not as it is to be in the file."""
         self._complaint: str | None = None
         try:
-            self._lock_descriptor = os.open(
-                path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-            )
+            self._lock_descriptor = open_private(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise StateError(f"{path}: cannot be opened: {error.strerror}") from error
         with self.locked(now):
@@ -201,7 +199,7 @@ class FileSpendingLog(MemorySpendingLog):
         ]
         new = self._path.with_suffix(".new")
         try:
-            with os.fdopen(os.open(new, _NEW_FILE, 0o600), "w") as file:
+            with os.fdopen(open_private(new, _NEW_FILE), "w") as file:
                 file.writelines(lines)
                 file.flush()
                 os.fsync(file.fileno())

@@ -30,7 +30,7 @@ class Suspects:
     def add(self, jobs: Sequence[Job]) -> None:
         """Remember jobs that are taken out of the list."""
         self._connection.executemany(
-            f"INSERT OR REPLACE INTO suspects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT OR REPLACE INTO suspects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self._table.rows(jobs),
         )
         self.count += len(jobs)

@@ -4,6 +4,7 @@ import sqlite3
 from typing import Literal, NoReturn
 
 from exporter.errors import LedgerUnreadable
+from exporter.ledger.proof import checked, proven
 
 
 class _Texts(dict[int, str]):
@@ -30,15 +31,16 @@ class Words(dict[str, int]):
 
     def reload(self) -> None:
         """Read the table anew, as at the start or after an undone transaction."""
-        rows = self._connection.execute(f"SELECT id, text FROM {self._table}")
-        self.texts = _Texts(rows.fetchall())
+        rows = self._connection.execute(f"SELECT id, text, proof FROM {self._table}")
+        self.texts = _Texts((number, text) for number, text, _ in checked(rows))
         self.clear()
         self.update((text, number) for number, text in self.texts.items())
 
     def __missing__(self, text: str) -> int:
-        cursor = self._connection.execute(f"INSERT INTO {self._table} (text) VALUES (?)", (text,))
-        number = cursor.lastrowid
-        assert number is not None  # noqa: S101 - an INSERT always has one
+        number = next(reversed(self.texts), 0) + 1  # they are in order
+        self._connection.execute(
+            f"INSERT INTO {self._table} VALUES (?, ?, ?)", proven((number, text))
+        )
         self.texts[number] = text
         self[text] = number
         return number

@@ -5,10 +5,11 @@ import gzip
 import json
 import signal
 import sys
-import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from queue import SimpleQueue
 
 from exporter.simulator.bulk import host_fleet
 from exporter.simulator.dialect import DOCUMENTED, Dialect
@@ -306,9 +307,10 @@ def run_simulator(options: argparse.Namespace) -> None:
     except OSError as error:
         raise SimulatorError(f"--listen-address: {options.listen_address}: {error}") from error
     try:
-        sys.stdout.write(_greeting(server))
-        sys.stdout.flush()
-        _await_signal()
+        with signals() as await_signal:  # before anybody is told that it listens
+            sys.stdout.write(_greeting(server))
+            sys.stdout.flush()
+            await_signal()
     finally:
         server.stop()
 
@@ -332,15 +334,20 @@ def _keys(server: SimulatorServer) -> str:
     )
 
 
-def _await_signal() -> None:
-    told = threading.Event()
+@contextmanager
+def signals() -> Iterator[Callable[[], object]]:
+    """Within the block SIGINT and SIGTERM are kept; calling what it gives waits for one.
 
-    def stop(_: int, __: FrameType | None) -> None:
-        told.set()
-
-    kept = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    A handler runs between any two steps of the main thread, also while that holds a lock: of what
+    wakes a waiting thread, only such a queue may then be touched.
+    """
+    come: SimpleQueue[int] = SimpleQueue()
+    kept = {
+        number: signal.signal(number, lambda number, _: come.put(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
-        told.wait()
+        yield come.get
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)

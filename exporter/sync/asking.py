@@ -59,9 +59,9 @@ class Contradiction(SyncError):  # noqa: N818 - says what is the matter
     """An answer contradicts the profile. The sync ends without a trace, and the trait is found
     anew."""
 
-    def __init__(self, trait: TraitName, evidence: str) -> None:
+    def __init__(self, trait: TraitName, evidence: str, *, reason: str = "") -> None:
         super().__init__(
-            _REASONS.get(trait, "payload"),
+            reason or _REASONS.get(trait, "payload"),
             f"the server does not do what it did: {evidence}",
             advice=f"Nothing is counted from it; the next sync finds out anew ({trait}).",
         )

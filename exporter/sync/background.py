@@ -7,12 +7,12 @@ from exporter.model import Page
 from exporter.snapshot import SyncFailure
 from exporter.sync.asking import Ask, Asking, Finished, advance
 from exporter.sync.calling import Caller, PollerParts
+from exporter.sync.context import FEW_TRIES
 from exporter.sync.keeping import Keeping
 from exporter.sync.replica import Replica
 
 _LOG = logging.getLogger(__name__)
 
-MOST_TRIES = 5
 CALLS_WRITTEN_TOGETHER = 20
 """In one transaction: a kill loses no more than these."""
 
@@ -29,12 +29,13 @@ class Background:
         self.obstacle: SyncFailure | None = None
         """Why the history cannot be read to its end; None if nothing is known to be in the way."""
 
-    def work(self, until_at: float) -> bool:
-        """Spend what calls are left, until a moment. Whether something was brought to its end."""
+    def work(self, until_seconds: float) -> bool:
+        """Spend what calls are left, until a moment of the monotonic clock. Whether something was
+        brought to its end."""
         replica, made_before = self._keeping.replica, self._caller.made
         if replica is not None and replica.ledger.progress.complete:
             self.obstacle = None
-        while self._batch(until_at):
+        while self._batch(until_seconds):
             pass
         worked = self._caller.made > made_before
         return worked and self._keeping.replica is not None and self._going_on is None
@@ -43,7 +44,7 @@ class Background:
         """Begin anew the next time."""
         self._going_on = None
 
-    def _batch(self, until_at: float) -> bool:
+    def _batch(self, until_seconds: float) -> bool:
         """Some calls, written down together: that costs a third of writing each. False at the end."""
         replica = self._keeping.replica
         if replica is None:
@@ -53,7 +54,8 @@ class Background:
         try:
             with self._keeping.transaction(replica):
                 for _ in range(CALLS_WRITTEN_TOGETHER):
-                    if self._parts.clock.now_at() >= until_at or not self._step(replica):
+                    late = self._parts.clock.monotonic_seconds() >= until_seconds
+                    if late or not self._step(replica):
                         return False
         except StateError:
             self._going_on = None
@@ -98,7 +100,7 @@ class Background:
     def _failed(self, error: ApiError | SyncError) -> None:
         self._failures += 1
         lasting = not isinstance(error, ApiError) or isinstance(error, RefusedError)
-        if lasting or self._failures >= MOST_TRIES:
+        if lasting or self._failures >= FEW_TRIES:
             self._going_on = None
             self._failures = 0
         if error.reason == "depth" and self.obstacle is None:

@@ -10,18 +10,29 @@ and moves its job. The checks of ``verify`` prove the rest.
 
 from exporter.errors import SyncError
 from exporter.sync.asking import Asking, Contradiction, Purpose
-from exporter.sync.context import BY_CHANGE, LATE_SECONDS, Listing, Placed, Sync, changed_at
+from exporter.sync.context import (
+    BY_CHANGE,
+    LATE_SECONDS,
+    SWEPT_STATUSES,
+    UNCHANGED_TAIL,
+    Listing,
+    Placed,
+    Sync,
+    changed_at,
+)
 from exporter.sync.reader import MetInMemory, read, sweep
 from exporter.sync.reconcile import boundaries
-from exporter.sync.verify import SWEPT_STATUSES, close_head, find_aside, run_due, settle, take_head
+from exporter.sync.verify import (
+    close_head,
+    find_aside,
+    hold_filter,
+    run_due,
+    settle,
+    take_head,
+)
 
 MOST_PAGES = 500
 """After more pages than this the active jobs are swept first: their counts are wanted now."""
-UNCHANGED_TAIL = 5
-"""So many jobs at the end of a page must be as they were known: it guards against change times in
-the future, which pin the newest known change."""
-OVERLAP_SECONDS = 30.0
-"""How often, at short intervals, the changes of the last ``LATE_SECONDS`` are read once more."""
 
 
 def follow(sync: Sync, head: Placed, *, checking: bool) -> Asking[bool]:
@@ -53,7 +64,7 @@ def _catch_up(sync: Sync, head: Placed) -> Asking[bool]:
     looked_at = sync.progress.last_success_at or 0
     if looked_at > known_at + LATE_SECONDS + sync.lag_seconds:
         known_at += 1  # whatever was stamped until then had come by the last look
-    elif sync.overlapping:
+    elif sync.thorough:
         known_at -= LATE_SECONDS
     most_pages = _most_pages(sync)
     pages, joined = 0, False
@@ -116,4 +127,6 @@ def _sweep_across_gap(sync: Sync) -> Asking[None]:
     for status in SWEPT_STATUSES:
         yield from sweep(sync, status)
     sync.update(active_known=True)
-    yield from close_head(sync, BY_CHANGE)
+    if sync.left:
+        yield from close_head(sync, BY_CHANGE)  # some of them may have come there by now
+        yield from hold_filter(sync)

@@ -7,9 +7,9 @@ if its pages join and as many jobs were met as there are; only then are the othe
 
 from exporter.ledger.store import Marks
 from exporter.sync.asking import Asking, Contradiction, Purpose
-from exporter.sync.context import BY_CHANGE, Listing, Placed, Sync
-from exporter.sync.reader import MetInMemory, read_whole, sweep
-from exporter.sync.verify import SWEPT_STATUSES, interval_at_rest
+from exporter.sync.context import BY_CHANGE, SWEPT_STATUSES, Listing, Placed, Sync
+from exporter.sync.reader import read_whole, sweep
+from exporter.sync.verify import interval_at_rest, look_at_head_again
 
 SCAN = "scan"
 
@@ -36,6 +36,7 @@ def sweep_active(sync: Sync, head: Placed) -> Asking[None]:
     sync.take(head)
     for status in SWEPT_STATUSES:
         yield from sweep(sync, status)
+    yield from look_at_head_again(sync, head)
     sync.update(active_known=True)
 
 
@@ -79,13 +80,10 @@ def _hidden(sync: Sync, placed: Placed) -> list[str]:
     if not sync.filters or not sync.progress.active_known:
         return []
     known = sync.ledger.known(placed.uuids)
-    long_ago_at = min(sync.progress.last_success_at or 0.0, sync.intake.began_at) - 60.0
+    long_ago_at = (sync.progress.last_success_at or 0.0) - 60.0 - sync.lag_seconds
     return [
         job.status for job in placed.jobs
         if job.status in SWEPT_STATUSES
         and (job.uuid not in known or not known[job.uuid].status)
         and 0 < (job.modified_at or 0) < long_ago_at
     ]  # fmt: skip
-
-
-__all__ = ["MetInMemory", "due", "scan", "sweep_active", "sweeps"]

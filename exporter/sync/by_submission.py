@@ -9,19 +9,34 @@ job does. A job that is queued again after its end is found by its status, or by
 """
 
 from exporter.sync.asking import Asking, Purpose
-from exporter.sync.context import INFINITE, Listing, Order, Placed, Sync
+from exporter.sync.context import (
+    INFINITE,
+    SWEPT_STATUSES,
+    UNCHANGED_TAIL,
+    Listing,
+    Order,
+    Placed,
+    Sync,
+)
 from exporter.sync.reader import MetInMemory, read, sweep
 from exporter.sync.reconcile import boundaries, look_at
-from exporter.sync.verify import SWEPT_STATUSES, resolve_aside, run_due, settle, take_head
+from exporter.sync.verify import (
+    look_at_head_again,
+    resolve_aside,
+    run_due,
+    settle,
+    take_head,
+)
 
-UNCHANGED_TAIL = 5
+MOST_ASIDE = 25
+"""No more jobs than these wait to be looked up, and not for long: together they share pages."""
 
 
 def follow(sync: Sync, order: Order, head: Placed, *, checking: bool) -> Asking[bool]:
     """Bring the ledger up to date. Whether the total could be explained."""
     yield from _read_new(sync, order, head)
     seen = boundaries(head, order)
-    yield from _look_at_active(sync, order, seen[-1].at if seen else INFINITE)
+    yield from _look_at_active(sync, order, head, seen[-1].at if seen else INFINITE)
     fits = yield from settle(sync, order)
     if checking and sync.progress.active_known and fits:
         yield from run_due(sync, order)
@@ -47,9 +62,8 @@ def _read_new(sync: Sync, order: Order, head: Placed) -> Asking[None]:
     sync.update(newest_at=max(known_at, *(order.moment(job) for job in head.jobs[:1]), 0))
 
 
-def _look_at_active(sync: Sync, order: Order, seen_down_to_at: float) -> Asking[None]:
+def _look_at_active(sync: Sync, order: Order, head: Placed, seen_down_to_at: float) -> Asking[None]:
     all_placed = sync.progress.frontier_at is None and sync.progress.newest_at is not None
-    statuses = [*SWEPT_STATUSES, *sorted(sync.ledger.active_statuses() - {*SWEPT_STATUSES})]
     swept = sum(sync.pages_for(sync.ledger.count_status(status)) for status in SWEPT_STATUSES)
     moments = [order.moment(job) for job in sync.ledger.active_jobs(order.column)]
     if all_placed and (not sync.filters or _windows(sync, order, moments, swept) <= swept):
@@ -59,12 +73,15 @@ def _look_at_active(sync: Sync, order: Order, seen_down_to_at: float) -> Asking[
     for status in SWEPT_STATUSES:
         yield from sweep(sync, status)
     sync.update(active_known=True)
-    if all_placed:
-        others = [
-            order.moment(job) for job in sync.ledger.active_jobs(order.column)
-            if job.status not in SWEPT_STATUSES
-        ] if len(statuses) > len(SWEPT_STATUSES) else []  # fmt: skip
-        yield from look_at(sync, order, others, Purpose.FRESH, seen_down_to_at)
+    if not all_placed:
+        yield from look_at_head_again(sync, head)
+        return
+    others = [
+        order.moment(job) for job in sync.ledger.active_jobs(order.column)
+        if job.status not in SWEPT_STATUSES
+    ]  # fmt: skip
+    yield from look_at(sync, order, others, Purpose.FRESH, seen_down_to_at)
+    if sync.thorough or sync.ledger.count_status("") > MOST_ASIDE:
         yield from resolve_aside(sync, order, seen_down_to_at)
 
 

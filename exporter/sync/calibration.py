@@ -52,8 +52,9 @@ def calibrate_filter(sync: Sync, head: Placed) -> Asking[None]:
     statuses = {job.status for job in head.jobs}
     status = next((each for each in ("pending", "running") if each in statuses), "pending")
     for name in ("both", "jobs_status", "job_status"):
+        proof = _filters(sync, head, status)
         try:
-            evidence = yield from _trying(sync, "status_filter", name, _filters(sync, head, status))
+            evidence = yield from _trying(sync, "status_filter", name, proof)
         except (RefusedError, Contradiction) as error:
             refusal = error.__cause__ if isinstance(error, Contradiction) else error
             if isinstance(refusal, RefusedError):
@@ -136,7 +137,7 @@ def calibrate_order(sync: Sync) -> Asking[Placed | None]:
             refused += 1
             continue
         except Contradiction as contradiction:
-            if contradiction.trait not in ("order", "depth"):
+            if contradiction.trait != "order":
                 raise
             evidence = contradiction.evidence
             continue
@@ -154,12 +155,11 @@ def calibrate_order(sync: Sync) -> Asking[Placed | None]:
 
 
 def _prove(sync: Sync, order: Order) -> Asking[Placed | None]:
-    """The head, if pages from random places, the last one and then the head are each in order, and
+    """The head, if a page from a random place, the last one and then the head are each in order, and
     none begins newer than the one above it. Raises ``Contradiction``; None if all their times are
     the same."""
     last = int(min(sync.progress.expected or 0, sync.profile.most_offset)) - sync.page_size
-    places = sorted(sync.rng.randrange(max(1, last)) for _ in range(2))
-    places = [*places, last] if last > 0 else []
+    places = [sync.rng.randrange(last), last] if last > 0 else []
     above_at, met = float("inf"), dict[str, int]()
     deepest: list[Job] = []
     for place in places:
@@ -183,7 +183,12 @@ def _prove(sync: Sync, order: Order) -> Asking[Placed | None]:
 
 
 def _sorted_page(sync: Sync, order: Order, place: int) -> Asking[Placed]:
-    placed = yield from sync.ask(Listing(order), place)
+    try:
+        placed = yield from sync.ask(Listing(order), place)
+    except Contradiction as contradiction:
+        if isinstance(contradiction.__cause__, RefusedError) and place:
+            yield from sync.ask(Listing(order))  # refused there, too, it is the order that is
+        raise
     if not newest_first(placed.jobs, order.moment):
         raise Contradiction("order", f"a page is not sorted by {order.sort_key or 'submission'}")
     sync.take(placed)
@@ -194,13 +199,10 @@ def _also_by_submission(sync: Sync) -> Asking[bool]:
     """Whether the list can be had by submission as well: there ranks stand still."""
     last = int(min(sync.progress.expected or 0, sync.profile.most_offset)) - sync.page_size
     try:
-        upper = yield from _sorted_page(sync, BY_SUBMISSION, max(0, last) // 2)
-        lower = yield from _sorted_page(sync, BY_SUBMISSION, max(0, last))
+        placed = yield from _sorted_page(sync, BY_SUBMISSION, max(0, last) // 2)
     except (RefusedError, Contradiction):
         return False
-    if not upper.jobs or not lower.jobs:
-        return False
-    return BY_SUBMISSION.moment(upper.jobs[0]) >= BY_SUBMISSION.moment(lower.jobs[0])
+    return len({BY_SUBMISSION.moment(job) for job in placed.jobs}) > 1
 
 
 # -- how deep offsets reach ------------------------------------------------------------------------
@@ -239,7 +241,7 @@ def _depth(sync: Sync, listing: Listing, total: int) -> Asking[str | None]:
 def _shows(sync: Sync, listing: Listing, place: int) -> Asking[bool]:
     """Whether there is a job at a place. Asked for alone, it tells nothing of pages."""
     try:
-        return bool((yield from sync.ask(listing, place, limit=1)).jobs)
+        return bool((yield from sync.send(listing, place, Purpose.FRESH, limit=1)).jobs)
     except (RefusedError, Contradiction) as error:
         if isinstance(error, Contradiction) and error.trait != "depth":
             raise
@@ -306,9 +308,3 @@ def learn_lag(sync: Sync) -> None:
         return
     value = next(str(each) for each in LAGS if each >= behind)
     sync.found("lag", value, f"an answer was {behind:.0f} s behind an earlier one")
-
-
-__all__ = [
-    "LATE_SECONDS", "ORDER_CALLS", "Purpose", "calibrate_depth", "calibrate_filter",
-    "calibrate_order", "learn_lag",
-]  # fmt: skip

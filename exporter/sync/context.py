@@ -31,9 +31,26 @@ LATE_SECONDS = 10
 """How much older than the newest known change a change may be stamped and still come next: the
 server's clocks are not quite monotone, and times have steps of one second."""
 
-LEAST_COLLAPSE_JOBS = 20
+MANY_TRIES = 12
+FEW_TRIES = 3
+"""After so many a conversation gives up, or tries another way: many where what it reads moves, few
+where the same has come to nothing again and again."""
+
+SWEPT_STATUSES = ("pending", "running")
+"""The active statuses that are asked for, where the server filters."""
+
+UNCHANGED_TAIL = 5
+"""So many jobs at the end of a page must be as they were known: it guards against change times in
+the future, which pin the newest known change."""
+
+THOROUGH_SECONDS = 30.0
+"""How often, at short intervals, the changes of the last ``LATE_SECONDS`` are read once more, and the
+few jobs are looked up that have left their status."""
+
+LEAST_COLLAPSE_JOBS = 10
 COLLAPSED_PART = 0.4
-"""If more than this part of the jobs is gone at once, that is a claim that needs a proof."""
+"""If more than so many jobs, and more than this part of them, are gone at once, or all, that is a
+claim that needs a proof."""
 
 INFINITE = float("inf")
 STATUS_FILTERS = {"jobs_status": ("jobs_status",), "job_status": ("job_status",)}
@@ -145,8 +162,8 @@ class Sync:
     """Whether an earlier sync has seen the list, or the active jobs, collapse, too."""
     moved_at: float = 0.0
     """The server's time at the last sync that has seen a change."""
-    overlapping: bool = True
-    """Whether changes that may be stamped late are read once more."""
+    thorough: bool = True
+    """Whether what need not be done at every sync is done: see ``THOROUGH_SECONDS``."""
     overdue: bool = True
     """Whether a total that does not fit has lasted longer than answers may be behind."""
     head: Placed | None = None
@@ -155,8 +172,8 @@ class Sync:
     """Whether it was the same when it was looked at once more."""
     odd_words: set[str] = field(default_factory=set)
     """Words of the status filter whose count is not what it seems."""
-    left: dict[str, str] = field(default_factory=dict)
-    """Jobs that were set aside, and the status that they have left."""
+    left: dict[str, Job] = field(default_factory=dict)
+    """Jobs that were set aside, as they were before they left their status."""
     mixed: bool = False
     """Whether some times carry their zone, and others do not."""
     longest_page: int = 0
@@ -256,32 +273,28 @@ class Sync:
         limit: int = PAGE_LIMIT,
     ) -> Asking[Placed]:
         """One page, as the profile says that it must be. Raises ``Contradiction``."""
-        placed = yield from self._send(listing, max(0, offset), purpose, limit)
+        placed = yield from self.send(listing, max(0, offset), purpose, limit)
         if self._collapsed(listing, placed):
             # With another limit it is not the same page of a cache.
-            placed = yield from self._send(listing, max(0, offset), purpose, limit - 1)
+            placed = yield from self.send(listing, max(0, offset), purpose, limit - 1)
             if self._collapsed(listing, placed):
                 left = placed.total if placed.total is not None else len(placed.jobs)
                 raise CollapseUnconfirmed("jobs", self._known_at_begin, left)
-        if listing.status is None and self._short(placed, limit):
-            yield from self._judge_short(listing, placed, purpose, limit)
-        self._check(listing, placed, limit)
+        if listing.status is None and self._short(placed):
+            yield from self._judge_short(placed, purpose, limit)
+        self._check(placed)
         if listing.status is None:
             self.update(expected=placed.total)
         return placed
 
-    def _short(self, placed: Placed, limit: int) -> bool:
-        total, size = placed.total, min(self.page_size, limit)
-        if placed.offset + limit > self.profile.most_offset:
-            size = min(size, len(placed.jobs))  # as far as the server shows any
+    def _short(self, placed: Placed) -> bool:
+        total, size = placed.total, min(self.page_size, placed.limit)
         return total is not None and len(placed.jobs) < min(size, total - placed.offset)
 
-    def _judge_short(
-        self, listing: Listing, placed: Placed, purpose: Purpose, limit: int
-    ) -> Asking[None]:
+    def _judge_short(self, placed: Placed, purpose: Purpose, limit: int) -> Asking[None]:
         """A page is shorter than pages are, although the list goes on, by its total: does it? Raises
         ``Contradiction``."""
-        following = yield from self._send(listing, placed.end, purpose, limit)
+        following = yield from self.send(placed.listing, placed.end, purpose, limit)
         if following.jobs:
             size = len(placed.jobs)
             raise Contradiction("page_size", f"a page has {size} jobs, and others follow it")
@@ -310,7 +323,8 @@ class Sync:
         if newest_at >= oldest_at:
             self.ledger.suspect_between(newest_at, oldest_at, keep=placed.uuids, by=order.column)
 
-    def _send(self, listing: Listing, offset: int, purpose: Purpose, limit: int) -> Asking[Placed]:
+    def send(self, listing: Listing, offset: int, purpose: Purpose, limit: int) -> Asking[Placed]:
+        """One page as it comes, held against nothing."""
         query, mirrored = self._query(listing, offset, limit)
         try:
             page: Page = yield Ask(query, purpose)
@@ -318,7 +332,8 @@ class Sync:
             trait = self._refused_trait(listing, offset, error)
             if trait is None:
                 raise
-            raise Contradiction(trait, f"a request was refused: {error}") from error
+            evidence = f"a request was refused: {error}"
+            raise Contradiction(trait, evidence, reason=error.reason) from error
         if listing.status is None:
             self.longest_page = max(self.longest_page, len(page.jobs))
         jobs, told = page.jobs, page.total_count if self.totals_told else None
@@ -373,7 +388,9 @@ class Sync:
             return None
         if listing.status is not None:
             return "status_filter"
-        return "depth" if offset else "order"
+        if offset:
+            return "depth"
+        return "order" if listing.order is not None and listing.order.sort_key else None
 
     def _believed(self, listing: Listing, told: int | None) -> int | None:
         value = self.profile.total_count.value
@@ -385,12 +402,14 @@ class Sync:
         if listing.status is not None or self.collapse_confirmed:
             return False
         left = placed.total
+        if left is not None and placed.jobs and placed.end > left:
+            return False  # its own jobs speak against its total
         if left is None:
             left = 0 if not placed.jobs and placed.offset == 0 else self._known_at_begin
         return collapsed(self._known_at_begin, left)
 
-    def _check(self, listing: Listing, placed: Placed, limit: int) -> None:
-        jobs, total = placed.jobs, placed.total
+    def _check(self, placed: Placed) -> None:
+        jobs, total, listing = placed.jobs, placed.total, placed.listing
         if listing.status is not None:
             if any(job.status != listing.status and not hidden(job.status) for job in jobs):
                 raise Contradiction(
@@ -398,19 +417,19 @@ class Sync:
                 )
         elif total is not None and jobs and placed.end > total:
             raise Contradiction("total_count", "the list goes on beyond its total")
-        if listing.status is None and limit >= PAGE_LIMIT - 1:
-            self._learn_page_size(placed, limit)
+        if listing.status is None and placed.limit >= PAGE_LIMIT - 1:
+            self._learn_page_size(placed)
         order = listing.order
         if order is not None and self.order is not None and not newest_first(jobs, order.moment):
             raise Contradiction(
                 "order", f"a page is not sorted by {order.sort_key or 'submission'}"
             )
 
-    def _learn_page_size(self, placed: Placed, limit: int) -> None:
+    def _learn_page_size(self, placed: Placed) -> None:
         """The longest page yet seen, as soon as one is full or is followed by another."""
         size, known = len(placed.jobs), self.profile.page_size.value
         goes_on = placed.total is not None and placed.end < placed.total
-        longer = size > int(known) if known.isdigit() else size >= limit or goes_on
+        longer = size > int(known) if known.isdigit() else size >= placed.limit or goes_on
         if size and longer:
             self.found("page_size", str(size), "the longest page yet seen")
 

@@ -84,8 +84,8 @@ class Poller:
             if self._caller.rest(first_wait_seconds(self._name, parts.settings.interval_seconds)):
                 return
             while True:
-                wait_until_at = self._turn()
-                if self._caller.rest(wait_until_at - parts.clock.now_at()):
+                turn_again = self._turn()
+                if self._caller.rest(turn_again - parts.clock.monotonic_seconds()):
                     return
         except Stopped:
             return
@@ -93,7 +93,8 @@ class Poller:
             self._keeping.close()
 
     def _turn(self) -> float:
-        """One sync, and the background until the next is due; returns when that is."""
+        """One sync, and the background until the next is due; returns when that is, by the monotonic
+        clock: the other one may be set."""
         parts = self._parts
         parts.calls.begin_sync()
         started_at = parts.clock.now_at()
@@ -108,14 +109,16 @@ class Poller:
             _LOG.exception("a sync ended in an error of this program", extra=self._parts.fields())
             return self._failed(_as_failure(error), started_seconds)
         self._succeeded(refreshed, started_seconds)
+        now_at = parts.clock.now_at()
         due_at = next_due_at(
             self._name,
             parts.settings.interval_seconds,
-            parts.clock.now_at(),
+            now_at,
             stretched_seconds=self._state.effective_interval_seconds,
         )
+        turn_again = parts.clock.monotonic_seconds() + due_at - now_at
         try:
-            worked = self._background.work(due_at)
+            worked = self._background.work(turn_again)
             if worked or self._background.obstacle is not self._state.history_obstacle:
                 self._publish_background()
         except Stopped:
@@ -125,7 +128,7 @@ class Poller:
                 "the background ended in an error of this program", extra=self._parts.fields()
             )
             self._background.give_up()
-        return due_at
+        return turn_again
 
     def _sync(self, started_at: float) -> Refreshed:
         replica, caller = self._ready(), self._caller
@@ -174,10 +177,10 @@ class Poller:
         failure = SyncFailure(reason, str(error), advice, now_at)
         self._state = self._renewed(tried=True, up=False, failure=failure)
         parts.publish(self._state)
-        wait_until_at = now_at + retry_wait_seconds(self._failures, parts.settings.interval_seconds)
+        wait_seconds = retry_wait_seconds(self._failures, parts.settings.interval_seconds)
         if isinstance(error, BudgetExhausted) and error.reason == "quota":
-            wait_until_at = max(wait_until_at, error.until_at)
-        return wait_until_at
+            wait_seconds = max(wait_seconds, error.until_at - now_at)
+        return parts.clock.monotonic_seconds() + wait_seconds
 
     def _learn_cost(self, calls: int, strategy: str) -> None:
         """What a sync costs: known at once when the way changes or grows dearer, else smoothed."""

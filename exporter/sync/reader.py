@@ -14,16 +14,20 @@ from exporter.errors import SyncError
 from exporter.model import PAGE_LIMIT, Job
 from exporter.profile import WINDOWS, TraitName
 from exporter.sync.asking import Asking, CollapseUnconfirmed, Contradiction, Purpose
-from exporter.sync.context import Listing, Placed, Sync, collapsed
+from exporter.sync.context import (
+    FEW_TRIES,
+    LEAST_COLLAPSE_JOBS,
+    MANY_TRIES,
+    Listing,
+    Placed,
+    Sync,
+    collapsed,
+)
 
 FIRST_STEP_BACK = 10
-MOST_STEPS_BACK = 12
-FRUITLESS_STEPS_BACK = 3
 MOST_FRUITLESS_PAGES = 50
-MOST_ROUNDS = 12
 SHORTEST_WINDOW = 5_000
 """A list that ends with so many jobs or more, just where servers stop to show them, may go on."""
-FRUITLESS_ROUNDS = 3
 
 
 class Met(Protocol):
@@ -90,7 +94,7 @@ def read(
             offset = max(0, placed.offset - FIRST_STEP_BACK * 2**steps_back)
             steps_back += 1
             restarts += offset == 0
-            if steps_back > MOST_STEPS_BACK or restarts > FRUITLESS_STEPS_BACK:
+            if steps_back > MANY_TRIES or restarts > FEW_TRIES:
                 raise SyncError("moving", "the pages of the list do not join: it moves too fast")
             continue
         steps_back, longest = 0, max(longest, len(placed.jobs))
@@ -149,7 +153,7 @@ def _joins(
     first_at = listing.order.moment(placed.jobs[0])
     last_at = listing.order.moment(previous.jobs[-1])
     # Within one second the order may differ from call to call.
-    within = first_at == last_at and (few_left or steps_back >= FRUITLESS_STEPS_BACK)
+    within = first_at == last_at and (few_left or steps_back >= FEW_TRIES)
     return first_at > last_at or within
 
 
@@ -165,7 +169,7 @@ def read_whole(
         end = placed.end
         return on_page(placed)
 
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MANY_TRIES):
         met_before = met.count
         try:
             jobs = yield from read(sync, listing, on_each, met, purpose=purpose, strict=strict)
@@ -176,12 +180,12 @@ def read_whole(
             continue
         if jobs is None or met.count >= jobs:
             return jobs or met.count
-        jobs = yield from _read_inserted(sync, listing, met, on_page, purpose)
+        jobs = yield from _read_inserted(sync, listing, met, on_page, jobs=jobs, purpose=purpose)
         if met.count >= jobs:
             return jobs
         strict = False  # it joined, perhaps by luck
         fruitless = fruitless + 1 if met.count == met_before else 0
-        if fruitless >= FRUITLESS_ROUNDS:
+        if fruitless >= FEW_TRIES:
             break
     # A list that ends where as many have been met as stand before it is whole: its total is wrong.
     whole = listing.status is None or met.count >= end
@@ -190,11 +194,11 @@ def read_whole(
 
 
 def _read_inserted(
-    sync: Sync, listing: Listing, met: Met, on_page: OnPage, purpose: Purpose
+    sync: Sync, listing: Listing, met: Met, on_page: OnPage, *, jobs: int, purpose: Purpose
 ) -> Asking[int]:
-    """What was inserted at the head while the reader was further down. Returns how many jobs there
-    are, as far as that is told."""
-    offset, jobs = 0, met.count + 1
+    """What was inserted at the head while the reader was further down, of a list of so many jobs.
+    Returns how many there are now, as far as that is told."""
+    offset = 0
     while met.count < jobs:
         placed = yield from sync.ask(listing, offset, purpose)
         jobs = placed.total if placed.total is not None else jobs
@@ -222,16 +226,17 @@ def sweep(sync: Sync, status: str, purpose: Purpose = Purpose.FRESH) -> Asking[N
     jobs = yield from read_whole(sync, listing, met, on_page, purpose)
     _learn_what_totals_count(sync, status, last[0], jobs)
     if collapsed(known, met.count) and not sync.collapse_confirmed:
-        met_before = met.count
         jobs = yield from read_whole(sync, listing, met, on_page, purpose)
-        if collapsed(known, met.count):
-            raise CollapseUnconfirmed(f"{status} jobs", known, met_before)
+        looked_up = sync.order is not None and sync.progress.frontier_at is None
+        many = known - met.count > LEAST_COLLAPSE_JOBS
+        if collapsed(known, met.count) and many and not looked_up:
+            raise CollapseUnconfirmed(f"{status} jobs", known, met.count)
     changed_before_at = sync.now_at - sync.lag_seconds if sync.lag_seconds else float("inf")
 
     def stays(job: Job) -> bool:
         if met.has(job.uuid) or (job.modified_at or 0) >= changed_before_at:
             return True
-        sync.left[job.uuid] = status
+        sync.left[job.uuid] = job
         return False
 
     sync.ledger.leave(status, stays)

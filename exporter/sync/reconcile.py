@@ -20,6 +20,7 @@ from exporter.sync.context import (
     BY_SUBMISSION,
     INFINITE,
     LATE_SECONDS,
+    MANY_TRIES,
     Listing,
     Order,
     Placed,
@@ -27,7 +28,6 @@ from exporter.sync.context import (
     newest_first,
 )
 
-MOST_TIE_ROUNDS = 12
 CALLS_A_HALVING = 4
 MOST_STREWN_CALLS = 300
 
@@ -188,7 +188,9 @@ def whole_second(
     from call to call: so they are read until as many were met as there are places; None if that
     cannot be."""
     met: dict[str, Job] = {}
-    for _ in range(MOST_TIE_ROUNDS):
+    for once_more in range(MANY_TRIES):
+        if once_more:
+            placed = yield from sync.ask(Listing(order), placed.offset, purpose)
         pages = yield from _pages_of_second(sync, order, placed, at, purpose)
         places = [
             (place, job) for page in pages for place, job in enumerate(page.jobs, page.offset)

@@ -5,7 +5,7 @@ from random import Random
 
 import msgspec
 
-from exporter.errors import RefusedError, SyncError
+from exporter.errors import RefusedError
 from exporter.ledger.store import Ledger, Marks
 from exporter.model import PAGE_LIMIT, hidden
 from exporter.profile import UNKNOWN, Profile, Trait, TraitName
@@ -22,9 +22,11 @@ from exporter.sync.calibration import (
 )
 from exporter.sync.context import (
     BY_CHANGE,
+    FEW_TRIES,
     INFINITE,
     LATE_SECONDS,
     REQUEST_REFUSALS,
+    THOROUGH_SECONDS,
     Listing,
     Placed,
     Server,
@@ -42,10 +44,6 @@ SHORTEST_WINDOW_SECONDS = 3600.0
 """Ended jobs are shown at least so long, lest one still at the head be taken for new."""
 CONFIRMING_SECONDS = 5.0
 """A claim that much of the list is gone is believed if it still stands after so long."""
-MOST_MISMATCHES = 3
-"""After so many syncs in a row whose total could not be explained, the order is found anew."""
-MOST_LESSONS = 3
-"""How often a look at the whole list may begin again, because the server is not as it seemed."""
 CHEAP_PAGES = 20
 """A list of no more pages is rather scanned than its order proven first."""
 
@@ -75,7 +73,7 @@ class Replica:
         self._collapse_at: float | None = None
         self._mismatches = 0
         self._mismatch_at: float | None = None
-        self._overlap_at = self._scan_at = 0.0
+        self._thorough_at = self._scan_at = 0.0
         self._moved_at: float | None = None
         self._odd_words: set[str] = set()
         self._refreshed = False
@@ -114,8 +112,6 @@ class Replica:
         pairs = self._pairs | active_pairs(self.ledger)
         last_look_at = sync.progress.last_success_at
         head = yield from self._read_head(sync)
-        if sync.profile.depth.contradictions and sync.profile.due("depth", sync.now_at):
-            yield from calibrate_depth(sync, head)
         if (yield from _is_whole(sync, head)):
             strategy = _take_whole(sync, head)
         else:
@@ -166,13 +162,13 @@ class Replica:
         elif self._mismatch_at is None:
             self._mismatch_at = sync.now_at
         self._mismatches = 0 if fits else self._mismatches + 1
-        if self._mismatches >= MOST_MISMATCHES:
+        if self._mismatches >= FEW_TRIES:
             self._mismatches = 0
             raise Contradiction("order", "the total stays unexplained")
 
     def full_look(self, now_at: float) -> Asking[Refreshed]:
         """Read the whole list once, whatever it costs, and whatever it teaches on the way."""
-        for _ in range(MOST_LESSONS):
+        for _ in range(FEW_TRIES):
             try:
                 return (yield from self._full_look(now_at))
             except Contradiction as contradiction:
@@ -269,7 +265,7 @@ class Replica:
             collapse_confirmed=claimed_at is not None and now_at - claimed_at >= CONFIRMING_SECONDS,
             moved_at=now_at if self._moved_at is None else self._moved_at,
             odd_words=self._odd_words,
-            overlapping=not 0 <= now_at - self._overlap_at < by_change.OVERLAP_SECONDS,
+            thorough=not 0 <= now_at - self._thorough_at < THOROUGH_SECONDS,
             overdue=mismatch_at is not None and now_at - mismatch_at >= lag_seconds,
         )
 
@@ -310,6 +306,8 @@ class Replica:
             self._begin_anew(sync)
             head = yield from sync.ask(head.listing)
             self._tell_time(sync, head)
+        if sync.profile.depth.contradictions and sync.profile.due("depth", sync.now_at):
+            yield from calibrate_depth(sync, head)
         return head
 
     def _zone_has_changed(self, sync: Sync) -> bool:
@@ -334,8 +332,8 @@ class Replica:
         sync.now_at = sync.intake.now_at = head.page.server_time_at or sync.now_at
         self._open_window(sync.intake)
         sync.intake.age()
-        if sync.overlapping:
-            self._overlap_at = sync.now_at
+        if sync.thorough:
+            self._thorough_at = sync.now_at
         if sync.progress.began_at is None:
             tomorrow_at = sync.now_at + 86400  # what is later is no zone's time, but nonsense
             stamps = (at for job in head.jobs for at in (changed_at(job), submitted_at(job)))
@@ -371,7 +369,7 @@ def _is_whole(sync: Sync, head: Placed) -> Asking[bool]:
     if not size:
         return True
     more = yield from sync.ask(Listing(sync.order), size - 1)
-    return len(more.jobs) <= 1
+    return more.uuids == head.uuids[-1:]  # a page that does not show it proves nothing
 
 
 def _take_whole(sync: Sync, head: Placed) -> str:
@@ -391,6 +389,3 @@ def active_pairs(ledger: Ledger) -> frozenset[tuple[str, str]]:
         for (status, queue, user) in ledger.totals()
         if status in active and not hidden(status)
     )
-
-
-__all__ = ["Refreshed", "Replica", "SyncError", "interval_at_rest"]

@@ -11,8 +11,11 @@ from exporter.model import END_STATUSES, OUT_OF_WINDOW
 from exporter.sync.asking import Asking, Contradiction, Purpose
 from exporter.sync.context import (
     BY_CHANGE,
+    FEW_TRIES,
     INFINITE,
     LATE_SECONDS,
+    MANY_TRIES,
+    SWEPT_STATUSES,
     Listing,
     Order,
     Placed,
@@ -20,7 +23,7 @@ from exporter.sync.context import (
     SyncSettings,
     changed_at,
 )
-from exporter.sync.reader import sweep
+from exporter.sync.reader import MetInMemory, read_whole, sweep
 from exporter.sync.reconcile import (
     Boundary,
     Stretch,
@@ -34,12 +37,9 @@ from exporter.sync.reconcile import (
     whole_second,
 )
 
-SWEPT_STATUSES = ("pending", "running")
 BUSY_AUDIT_INTERVALS = 1.5
 """While the list moves a check sometimes needs a second look at its head; rarer ones make up for
 that."""
-MOST_ROUNDS = 3
-MOST_PROBES = 8
 MOST_CHECKS = 7
 
 COVER, PROBE, DOUBTED = "active", "probe", "doubted"
@@ -127,13 +127,15 @@ def _reconcile_to_edge(sync: Sync, order: Order) -> Asking[None]:
     edge_at = sync.progress.frontier_at
     assert edge_at is not None  # noqa: S101 - else there is no edge
     known = sync.ledger.count_between(INFINITE, edge_at, by=order.column)
-    offset = max(0, known - sync.page_size // 2)
-    placed = yield from sync.ask(Listing(order), offset)
-    found = boundaries(placed, order)
-    if placed.jobs and not found:
-        moment = order.moment(placed.jobs[-1])
-        placed = (yield from whole_second(sync, order, placed, moment, Purpose.FRESH)) or placed
-    found = [each for each in examine(sync, order, placed) if each.at >= edge_at]
+    found, back = list[Boundary](), sync.page_size // 2
+    while not found and back < 2 * known + sync.page_size:
+        # The more have been deleted in front of it, the higher the edge stands.
+        placed = yield from sync.ask(Listing(order), max(0, known - back))
+        if placed.jobs and not boundaries(placed, order):
+            moment = order.moment(placed.jobs[-1])
+            placed = (yield from whole_second(sync, order, placed, moment, Purpose.FRESH)) or placed
+        found = [each for each in examine(sync, order, placed) if each.at >= edge_at]
+        back *= 2
     if not found:
         return
     top = Stretch(whole(sync).newer, found[0])
@@ -278,7 +280,7 @@ def _confirm(sync: Sync, order: Order) -> Asking[None]:
 
 def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
     """A page of a status at random, and how many there are."""
-    for _ in range(MOST_ROUNDS):
+    for _ in range(FEW_TRIES):
         counted = yield from _count_status(sync, order, status)
         if counted == sync.ledger.count_status(status):
             return
@@ -302,7 +304,7 @@ def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
 def _check_end_status(sync: Sync, order: Order, status: str) -> Asking[None]:
     """Whether as many jobs have ended so. If not, although the total fits, one is missing and another
     too much: a probe between them shows it."""
-    for _ in range(MOST_PROBES):
+    for _ in range(MANY_TRIES):
         if sync.ledger.count_status(OUT_OF_WINDOW):
             return
         try:
@@ -349,13 +351,34 @@ def find_aside(sync: Sync, order: Order) -> Asking[None]:
 
 def resolve_aside(sync: Sync, order: Order, seen_down_to_at: float = INFINITE) -> Asking[None]:
     """Look where they stood: they stand there, or are gone."""
-    aside = {job.uuid: job for job in sync.ledger.in_status("")}
-    moments = sorted((order.moment(job) for job in aside.values()), reverse=True)
+    aside = sync.ledger.in_status("")
+    moments = sorted((order.moment(job) for job in aside), reverse=True)
     yield from look_at(sync, order, moments, Purpose.AUDIT, seen_down_to_at)
-    for uuid, job in sync.ledger.known(aside).items():
-        unmoved = changed_at(job) == changed_at(aside[uuid])
-        if job.status == sync.left.get(uuid) and unmoved and sync.calm:
-            raise Contradiction("status_filter", f"it hides a job that is {job.status}")
+    yield from hold_filter(sync)
+
+
+def look_at_head_again(sync: Sync, head: Placed) -> Asking[None]:
+    """Some that stood on the head have left their status: do they stand there as they did?"""
+    if sync.left.keys() & set(head.uuids):
+        sync.take((yield from sync.ask(head.listing)))
+        yield from hold_filter(sync)
+
+
+def hold_filter(sync: Sync) -> Asking[None]:
+    """Those that have left their status, and stand as they did: does it show them when it is asked
+    again? Raises ``Contradiction``."""
+    stand = [job for uuid, job in sync.ledger.known(sync.left).items() if job == sync.left[uuid]]
+    if not stand or not sync.calm:
+        return
+    status, met = stand[0].status, MetInMemory()
+
+    def on_page(placed: Placed) -> bool:
+        sync.take(placed)
+        return False
+
+    yield from read_whole(sync, Listing(sync.order, status), met, on_page)
+    if any(job.status == status and not met.has(job.uuid) for job in stand):
+        raise Contradiction("status_filter", f"it hides a job that is {status}")
 
 
 def _probe(sync: Sync, order: Order) -> Asking[None]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,12 @@ class Rule:
         return str(self.raw.get("alert") or self.raw["record"])
 
 
-def rules() -> Iterator[Rule]:
+@cache
+def rules() -> tuple[Rule, ...]:
+    return tuple(_read_rules())
+
+
+def _read_rules() -> Iterator[Rule]:
     for path in RULE_FILES:
         for group in yaml.safe_load(path.read_text())["groups"]:
             for raw in group["rules"]:

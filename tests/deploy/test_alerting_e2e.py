@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from docs.generate_metrics import RECIPES, Recipe
+from exporter.simulator import JobList, fill, parse_dialect
 from exporter.simulator.command import add_arguments, build_simulation
 from exporter.simulator.server import SimulatorServer
 from exporter.simulator.simulation import Simulation
@@ -35,6 +36,8 @@ Tool = Callable[[str], str]
 
 WORLD_SPEED = 600
 CLUSTER_ID = "ehpc-qmmvigwe"
+UNSORTED_ID = "ehpc-unsorted"
+"""Another server, which does less than documented; nothing happens there."""
 QUEUE = "大内存 1T"
 """A queue of the test's own, with a single core: it starts a job every so often, come what may."""
 RUN_SECONDS = 3 * WORLD_SPEED
@@ -124,6 +127,10 @@ def a_flying_world() -> Simulation:
     simulation = build_simulation(options, time.time())
     assert simulation.world is not None
     simulation.world.engines[CLUSTER_ID].add_queue(QUEUE, 1)
+    jobs = JobList()
+    fill(jobs, 300, active=20, now_at=time.time())
+    unsorted = parse_dialect("sort-ignored-arbitrary")
+    simulation.cloud.add_cluster(UNSORTED_ID, dialect=unsorted, jobs=jobs)
     return simulation
 
 
@@ -148,7 +155,8 @@ def running(directory: Path, require_tool: Tool) -> Iterator[Stack]:
         receiver = stack.enter_context(Receiver().listening())
         simulation = a_flying_world()
         cloud = stack.enter_context(SimulatorServer(simulation)).address
-        config = config_of(cloud, {"cfd": CLUSTER_ID}, capacity_interval="10s")
+        clusters = {"cfd": CLUSTER_ID, "unsorted": UNSORTED_ID}
+        config = config_of(cloud, clusters, capacity_interval="10s")
         exporter = stack.enter_context(Exporter(directory / "exporter", config))
         stack.enter_context(
             program(

@@ -1,6 +1,7 @@
 """The replay of a trace against a plain second-by-second computation, and its command."""
 
 import argparse
+import contextlib
 import gzip
 import json
 import random
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -259,25 +261,41 @@ run_simulator(parser.parse_args(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_command_serves_until_a_signal(number: signal.Signals) -> None:
+@contextlib.contextmanager
+def serving() -> Iterator[subprocess.Popen[str]]:
+    """The command, of which nobody heeds signals but itself; its words have not been read yet."""
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "--listen-address=127.0.0.1:0", "--clusters=1"],
         stdout=subprocess.PIPE,
         text=True,
     )
     with process:
-        assert process.stdout is not None
         try:
-            address = process.stdout.readline().strip().removeprefix("simulator listening on ")
-            keys, cluster = process.stdout.readline(), process.stdout.readline()
-            assert Account().access_key_id in keys
-            cluster_id = cluster.split()[1]
-            with CloudClient(address) as client:
-                truth = client.admin("GET", f"/-/truth?cluster_id={cluster_id}")
-                answer = client.list_jobs(cluster_id)
-                assert abs(answer["total_count"] - truth["jobs"]) < 50
-            process.send_signal(number)
-            assert process.wait(timeout=PATIENCE_SECONDS) == 0
+            yield process
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_command_serves_until_a_signal(number: signal.Signals) -> None:
+    with serving() as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip().removeprefix("simulator listening on ")
+        keys, cluster = process.stdout.readline(), process.stdout.readline()
+        assert Account().access_key_id in keys
+        cluster_id = cluster.split()[1]
+        with CloudClient(address) as client:
+            truth = client.admin("GET", f"/-/truth?cluster_id={cluster_id}")
+            answer = client.list_jobs(cluster_id)
+            assert abs(answer["total_count"] - truth["jobs"]) < 50
+        process.send_signal(number)
+        assert process.wait(timeout=PATIENCE_SECONDS) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_whoever_has_read_that_it_listens_may_end_it(number: signal.Signals) -> None:
+    with serving() as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("simulator listening on ")
+        process.send_signal(number)
+        assert process.wait(timeout=PATIENCE_SECONDS) == 0

@@ -123,9 +123,9 @@ class TestLesserValues:
         again = profile.found(name, value, "seen", AT + LESSER_PAUSE_SECONDS)
         assert not again.due(name, AT + LESSER_PAUSE_SECONDS + 1), "the same once more waits, too"
 
-    def test_doubled_if_it_had_it_and_lost_it(self) -> None:
+    def test_doubled_if_it_had_it_and_lost_it_again(self) -> None:
         profile = Profile().found("order", "change", "seen", AT)
-        for hours in (2, 4, 8, 16, 24, 24):
+        for hours in (1, 2, 4, 8, 16, 24, 24):
             profile = profile.contradicted("order", "not so", AT, PAUSE)
             profile = profile.found("order", "submission", "seen", AT)
             assert profile.order.retry_at == AT + hours * 3600

@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.sync.schedule import (
-    Rarely,
     first_wait_seconds,
     next_due_at,
     offset_part,
@@ -59,12 +58,3 @@ def test_a_failed_sync_is_tried_again_within_the_contract(failures: int, interva
 def test_waits_grow() -> None:
     assert [retry_wait_seconds(failures, 60) for failures in (1, 2, 3, 4)] == [60, 120, 180, 180]
     assert [retry_wait_seconds(failures, 1) for failures in (1, 2, 5, 6, 7)] == [1, 2, 16, 30, 30]
-
-
-def test_something_is_said_at_most_once_in_a_while() -> None:
-    rarely = Rarely(300.0)
-    said = [second for second in range(1000, 2000, 50) if rarely.permits(float(second))]
-    assert said == [1000, 1300, 1600, 1900]
-    assert rarely.forget()
-    assert not rarely.forget()
-    assert rarely.permits(1951.0)

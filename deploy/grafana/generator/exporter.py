@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from deploy.grafana.generator import frame, looks, panels
+from deploy.grafana.generator import frame, looks, panels, servers
 from deploy.grafana.generator.panels import Column, grid, lines, number, row, stack
 from deploy.grafana.generator.promql import (
     CLUSTER,
@@ -38,8 +38,11 @@ def dashboard() -> Dashboard:
     frame.place(made, 9, [clusters()])
     made.with_row(row("Syncs"))
     frame.place(made, 8, [age_by_cluster(), failures(), durations()])
-    frame.place(made, 8, [strategies(), corrections(), intervals()])
+    frame.place(made, 8, [corrections(), intervals(), servers.left_out()])
+    made.with_row(row("Servers"))
+    frame.place(made, 8, [servers.strategies(), servers.traits()], widths=[8, 16])
     made.with_row(row("Calls and quota"))
+    frame.place(made, 5, [accounts()])
     frame.place(made, 8, [quota(), calls(), call_durations()])
     made.with_row(row("History"))
     frame.place(made, 7, [history(), known(), folded()])
@@ -203,21 +206,6 @@ def durations() -> panels.Panel:
     )  # fmt: skip
 
 
-def strategies() -> panels.Panel:
-    """How the lists are followed."""
-    return stack(
-        "Clusters by strategy",
-        "delta: reads what changed, about one call a sync. sweep: reads the active jobs. scan: reads"
-        " the whole list. A server that does not sort or filter as asked forces the dearer ones.",
-        {
-            "{{strategy}}": "sum by (strategy) ("
-            + once(f"ehpc_sync_strategy{{{CLUSTER}}}", "strategy")
-            + ")",
-        },
-        colours=looks.STRATEGY_COLOURS,
-    )
-
-
 def corrections() -> panels.Panel:
     """What audits found."""
     counted = once(f"increase(ehpc_sync_corrections_total{{{CLUSTER}}}[1h])", "kind")
@@ -242,6 +230,37 @@ def intervals() -> panels.Panel:
         },
         unit=looks.WHOLE_SECONDS,
     )
+
+
+def accounts() -> panels.Panel:
+    """A row for each account."""
+
+    def largest(what: str) -> str:
+        return f"max by (account) ({what})"
+
+    return grid(
+        "Accounts",
+        "Can each account afford its clusters? Used and allowed are calls in the sliding window, of"
+        " one exporter. Calls that are not written down are forgotten at a restart.",
+        ["account"],
+        [
+            Column(
+                "Used", largest(f"ehpc_api_quota_used{{{ACCOUNT}}}"), bar="blue"
+            ),
+            Column("Allowed", largest(f"ehpc_api_quota_requests{{{ACCOUNT}}}")),
+            Column(
+                "Failed (1 h)",
+                f"sum by (account) (increase(ehpc_api_failures_total{{{ACCOUNT}}}[1h]))",
+                steps=looks.ANY_IS_NOTABLE,
+            ),
+            Column(
+                "Written down",
+                f"min by (account) (ehpc_budget_on_disk{{{ACCOUNT}}})",
+                mappings=looks.ON_DISK,
+            ),
+        ],
+        sort="Used",
+    )  # fmt: skip
 
 
 def quota() -> panels.Panel:

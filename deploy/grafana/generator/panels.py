@@ -41,6 +41,8 @@ TITLES = {
     "cluster_id": "Cluster id",
     "zone_id": "Zone",
     "strategy": "Strategy",
+    "trait": "Trait",
+    "value": "Found",
 }
 
 

@@ -1,6 +1,5 @@
 """A ledger at its edges: plans of statements, memory, row numbers, damage met while it is open."""
 
-import json
 import multiprocessing
 import os
 import sqlite3
@@ -17,11 +16,10 @@ from exporter.errors import LedgerUnreadable, LedgerUnwritable
 from exporter.ledger.directory import StateDirectory
 from exporter.ledger.jobs import MOST_RECENT
 from exporter.ledger.places import MOST_ROW_NUMBER
-from exporter.ledger.records import Progress, TallyKey
+from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger, open_ledger, read_ledger
 from exporter.ledger.suspects import GONE_KEPT_SECONDS
 from exporter.model import OUT_OF_WINDOW, ClusterIdentity
-from exporter.profile import Profile, Trait
 from tests.unit.ledger.made import AT, WHOSE, job, run_of
 
 INFINITE = float("inf")
@@ -387,24 +385,3 @@ def test_no_copy_over_a_file_that_is_no_database(ledger: Ledger, tmp_path: Path)
         copy.close()
     with ledger.transaction():
         assert ledger.apply(run_of(3)) == []
-
-
-def test_a_ledger_of_the_first_version_knows_its_jobs_and_forgets_how_far_it_had_read(
-    path: Path,
-) -> None:
-    """It has no name for jobs that are not shown any longer, and knows nothing of its server."""
-    kept = {"began_at": 7.0, "newest_at": 9, "frontier_at": 8, "complete": True, "expected": 9}
-    progress = json.dumps({**kept, "sort": "honoured", "page_cap": 100})
-    old = open_ledger(path, WHOSE)
-    with old.transaction():
-        old.apply(run_of(9))
-        old._connection.execute("DELETE FROM statuses WHERE text = ?", (OUT_OF_WINDOW,))
-        old._connection.execute("INSERT INTO about VALUES ('progress', ?)", (progress,))
-    old.close()
-    ledger = open_ledger(path, WHOSE)
-    utc = Profile(zone=Trait("utc", "as an earlier version has read them"))
-    assert ledger.progress == Progress(began_at=7.0, complete=True, expected=9, profile=utc)
-    with ledger.transaction():
-        ledger.age(AT + 4)
-    assert ledger.count_status(OUT_OF_WINDOW) == 4
-    ledger.close()

@@ -208,7 +208,7 @@ class TestManyStrewnJobsWaitWhereNoFilterTells:
     def test_an_audit_costs_a_few_calls_for_each(self) -> None:
         cluster, _ = self.strewn()
         calls = most_calls(cluster, TURNS_OF_AN_AUDIT_INTERVAL)
-        assert self.JOBS < calls <= self.CALLS_A_JOB * self.JOBS
+        assert calls <= self.CALLS_A_JOB * self.JOBS
 
 
 def test_a_probe_amid_a_thousand_jobs_of_one_second_reads_only_a_few_of_them() -> None:

@@ -296,7 +296,7 @@ class TestCollapse:
     @pytest.mark.parametrize(
         ("known", "left", "collapse"),
         [
-            (0, 0, False), (20, 0, False), (21, 0, True), (100, 70, False), (6_000, 0, True),
+            (0, 0, False), (20, 0, True), (20, 10, False), (20, 9, True), (100, 70, False), (6_000, 0, True),
             (6_000, 5_900, False), (6_000, 3_000, True), (100, 200, False),
         ],
     )  # fmt: skip

@@ -178,18 +178,16 @@ class TestOlderRecords:
         take(ledger, [self.ENDED])
         assert take(ledger, [self.RUNNING], now_at=AT + 80.0).stale_seconds == 20.0
 
-    @pytest.mark.parametrize(
-        ("lag_seconds", "patience_seconds"), [(0.0, PATIENCE_SECONDS), (60.0, 60.0)]
-    )
-    def test_one_that_stands_is_believed(
-        self, ledger: Ledger, lag_seconds: float, patience_seconds: float
-    ) -> None:
+    @pytest.mark.parametrize("patience_seconds", [PATIENCE_SECONDS, 60.0])
+    def test_one_that_stands_is_believed(self, ledger: Ledger, patience_seconds: float) -> None:
         """As of a job that was queued again without a stamp."""
         take(ledger, [self.ENDED])
         again, doubted = self.RUNNING._replace(status="pending"), Doubted()
         for seconds, changes in ((0.0, 0), (patience_seconds - 1, 0), (patience_seconds, 1)):
             now_at = AT + 100.0 + seconds
-            intake = take(ledger, [again], doubted=doubted, now_at=now_at, lag_seconds=lag_seconds)
+            intake = take(
+                ledger, [again], doubted=doubted, now_at=now_at, patience_seconds=patience_seconds
+            )
             assert intake.changes == changes
         assert ledger.known([again.uuid]) == {again.uuid: again}
         assert not doubted.since

@@ -118,7 +118,7 @@ def test_a_list_that_was_sorted_by_chance(changed: int) -> None:
     listed.submit(cluster.now_at, queue="gpu", user="u")
     listed.delete([uuids[20]])
     listed.edit(uuids[changed], cluster.now_at + 1, cores=7, moves_modified=True)
-    rest_for_one_audit_interval(cluster, doubts=2)
+    rest_for_one_audit_interval(cluster, doubts=3)
     assert cluster.counted() == cluster.true_counts()
     assert cluster.ledger.known(uuids).keys() == {*uuids} - {uuids[20]}
 

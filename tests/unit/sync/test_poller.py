@@ -54,6 +54,25 @@ class TestGoingWell:
         gaps = {round(b - a) for a, b in pairwise(cloud.sync_times[1:])}
         assert gaps == {60}
 
+    @pytest.mark.parametrize("jump_seconds", [-3600.0, 3600.0])
+    def test_a_clock_that_is_set_delays_nothing(self, jump_seconds: float) -> None:
+        """While the history is being read."""
+        cloud = polled(3_000)
+        heads: list[float] = []
+        jump = [jump_seconds]
+
+        def set_once(query: JobListQuery) -> None:
+            if query.offset > 1_000 and jump:
+                cloud.clock.now += jump.pop()
+                cloud.clock.stop_at = cloud.clock.now + 7200
+            if query.offset == 0 and query.status is None:
+                heads.append(cloud.clock.monotonic)
+
+        cloud.trouble = set_once
+        cloud.run(600)
+        assert not jump
+        assert max(b - a for a, b in pairwise(heads)) <= 1.5 * cloud.settings.interval_seconds
+
     def test_snapshots_tell_when_they_were_true(self) -> None:
         cloud = polled()
         cloud.call_seconds = 7.0

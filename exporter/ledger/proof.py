@@ -1,0 +1,44 @@
+"""The proof of a row: a number, written with it, by which damage is seen that SQLite does not see.
+
+SQLite proves the structure of a file, not the values in it: a changed digit of a count is a count.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+from zlib import crc32
+
+import msgspec
+
+from exporter.errors import LedgerUnreadable
+
+Values = Sequence[Any]
+"""Texts, numbers and None, as SQLite gives them back."""
+
+Row = TypeVar("Row", bound=Sequence[Any])
+
+_encoded = msgspec.msgpack.Encoder().encode
+
+
+def proof_of(values: Values) -> int:
+    """Of the values of a row, in their order."""
+    return crc32(_encoded(values))
+
+
+def proven(values: Values) -> tuple[Any, ...]:
+    """A row to be written: the values and their proof."""
+    return (*values, crc32(_encoded(values)))
+
+
+def require_proof(values: Values, proof: object) -> None:
+    """Raises ``LedgerUnreadable`` if these are not the values that were written."""
+    if crc32(_encoded(values)) != proof:
+        raise LedgerUnreadable("a row of it is damaged")
+
+
+def checked(rows: Iterable[Row], place: int = -1) -> Iterator[Row]:
+    """The rows that were written, the proof of what precedes it at a ``place``. Raises
+    ``LedgerUnreadable`` for one that was not."""
+    for row in rows:
+        if crc32(_encoded(row[:place])) != row[place]:
+            raise LedgerUnreadable("a row of it is damaged")
+        yield row

@@ -1,0 +1,98 @@
+"""A ledger's file in its place, and beside it the counters as they were last published.
+
+What cuts a ledger's log short, as a power cut does, leaves it whole but as it was some time ago. What
+happened since is then read and counted anew; until that is done, the counters must not be lower than
+they have been: for Prometheus that is a restart from 0, and all of them counted a second time.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from exporter.errors import LedgerUnreadable, LedgerUnwritable
+from exporter.ledger.aside import PARTS, open_private
+from exporter.ledger.proof import proof_of, require_proof
+from exporter.ledger.records import Tally, TallyKey
+
+Shown = Mapping[str, frozenset[str]]
+"""By label, the values that have been shown under their own name."""
+
+_Row = tuple[str, str, str, int, float, list[int]]
+_Content = tuple[list[_Row], dict[str, list[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What must not be undone."""
+
+    tallies: Mapping[TallyKey, Tally] = field(default_factory=dict)
+    shown: Shown = field(default_factory=dict)
+
+
+NOTHING = Published()
+
+
+class LedgerFile:
+    """The file of a ledger that is open."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ``LedgerUnwritable`` if it is not there."""
+        self._path = path
+        self._state = self._look()
+
+    def require(self) -> None:
+        """SQLite goes on writing a file that has been removed, and nobody would ever read it. Raises
+        ``LedgerUnwritable``."""
+        if self._look() != self._state:
+            raise LedgerUnwritable("its file has been replaced")
+
+    def remember(self, published: Published) -> None:
+        """Write down what is about to be published. Raises ``LedgerUnwritable``."""
+        rows = [
+            (*key, tally.count, tally.sum_seconds, tally.buckets)
+            for key, tally in published.tallies.items()
+        ]
+        content = (rows, {label: sorted(values) for label, values in published.shown.items()})
+        beside = _beside(self._path)
+        new = beside.with_name(beside.name + ".new")
+        try:
+            with open(open_private(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+                file.write(msgspec.json.encode((content, proof_of(content))))
+            os.replace(new, beside)
+        except OSError as error:
+            raise LedgerUnwritable(f"{beside.name} cannot be written ({error.strerror})") from error
+
+    def _look(self) -> tuple[int, int]:
+        try:
+            status = self._path.stat()
+        except OSError as error:
+            raise LedgerUnwritable(f"its file is gone ({error.strerror})") from error
+        return status.st_dev, status.st_ino
+
+
+def read_published(ledger: Path) -> Published:
+    """What was last published of a ledger; nothing if there is no such file. Raises
+    ``LedgerUnreadable``."""
+    beside = _beside(ledger)
+    try:
+        content, proof = msgspec.json.decode(beside.read_bytes(), type=tuple[_Content, int])
+        require_proof(content, proof)
+    except FileNotFoundError:
+        return NOTHING
+    except OSError as error:
+        raise LedgerUnreadable(f"{beside.name} cannot be read ({error.strerror})") from error
+    except (msgspec.MsgspecError, LedgerUnreadable, ValueError) as error:
+        raise LedgerUnreadable(f"{beside.name} is damaged") from error
+    rows, shown = content
+    tallies = {
+        TallyKey(kind, queue, status): Tally(count, seconds, buckets)
+        for kind, queue, status, count, seconds, buckets in rows
+    }
+    return Published(tallies, {label: frozenset(values) for label, values in shown.items()})
+
+
+def _beside(ledger: Path) -> Path:
+    return ledger.with_name(ledger.name + PARTS[-1])

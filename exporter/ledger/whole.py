@@ -1,0 +1,391 @@
+"""One cluster's ledger: its jobs, counters and progress, in SQLite. ``store`` opens it.
+
+A ledger belongs to one thread. Everything that is written between ``begin`` and ``commit`` stands
+together or not at all, also when the process is killed.
+"""
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from weakref import WeakSet, finalize
+
+import msgspec
+
+from exporter.errors import ExporterError, LedgerUnreadable, StateError
+from exporter.ledger.connection import (
+    closed_on_failure,
+    connect,
+    read_about,
+    read_proofs,
+    require_integrity,
+    translated,
+    tune,
+    write_about,
+    write_proofs,
+)
+from exporter.ledger.counters import Activity, Counters, Shown
+from exporter.ledger.jobs import JobTable, Kept, TimeColumn
+from exporter.ledger.marks import Marks
+from exporter.ledger.published import LedgerFile, Published
+from exporter.ledger.records import (
+    Change,
+    JobTotals,
+    Progress,
+    Tally,
+    TallyKey,
+    progress_of,
+)
+from exporter.ledger.suspects import Suspects
+from exporter.ledger.totals import Move, Totals
+from exporter.model import OUT_OF_WINDOW, Job
+
+
+class Ledger:
+    """The jobs of one cluster. See the module's docstring."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path | None, published: Published
+    ) -> None:
+        """Take over an open, laid-out connection; use ``open_ledger``."""
+        self.in_memory = path is None
+        self.on_damage: Callable[[str], None] = lambda reason: None
+        """Told why, when damage is met while it is in use."""
+        self._file = None if path is None else LedgerFile(path)
+        self._connection = connection
+        # Also for a ledger that is forgotten: newer Pythons complain of a connection left open.
+        # Not at the process's end, where a poller that hangs may still be using it.
+        self._close = finalize(self, connection.close)
+        self._close.atexit = False
+        self._jobs = JobTable(connection)
+        self._totals = Totals(self._jobs.groups())
+        self._suspects = Suspects(connection, self._jobs)
+        self._counters = Counters(connection, published.tallies)
+        self._activity = Activity(connection)
+        self._shown = Shown(connection)
+        self._parts = (self._jobs, self._totals, self._counters, self._activity, self._suspects)
+        self._saved_progress = self._load_progress()
+        self.progress = self._saved_progress
+        self._saved_proofs = self._proofs()
+        if read_proofs(connection) != self._saved_proofs:
+            raise LedgerUnreadable("its parts are of different moments")
+        self._marks_made = 0
+        self._marks: WeakSet[Marks] = WeakSet()
+        if self.behind:
+            self._go_on_from(published)
+
+    # -- transactions --------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside is kept together, or, if it raises, undone together.
+
+        Raises ``LedgerUnwritable`` or ``LedgerUnreadable`` for what the file does not let be done.
+        """
+        try:
+            try:
+                self.begin()
+                yield
+            except BaseException:
+                self.rollback()
+                raise
+            self.commit()
+        except sqlite3.Error as error:
+            told = translated(error)
+            self._note(told)
+            raise told from error
+        except ExporterError as error:
+            self._note(error)
+            raise
+        except Exception as error:  # a mistake of this program, or of what it was given to read
+            self._require_whole(error)
+            raise
+
+    def begin(self) -> None:
+        """Start a transaction. Raises ``LedgerUnwritable`` if the file is no longer in its place."""
+        if self._file is not None:
+            self._file.require()
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Keep what was written since ``begin``. Raises ``LedgerUnwritable`` and undoes it."""
+        progress, saved = self.progress, self._saved_progress
+        if progress.complete and progress.synced_at != saved.synced_at:
+            self._counters.catch_up()
+        counted = self._counters.touched
+        try:
+            self._counters.write()
+            self._activity.write()
+            if progress != saved:
+                write_about(self._connection, "progress", msgspec.json.encode(progress).decode())
+            proofs = self._proofs()
+            if proofs != self._saved_proofs:
+                write_proofs(self._connection, *proofs)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self.rollback()
+            raise translated(error) from error
+        for part in self._parts:
+            part.keep()
+        self._saved_progress, self._saved_proofs = progress, proofs
+        if counted:
+            self._remember()
+
+    def rollback(self) -> None:
+        """Undo what was written since ``begin``. Raises ``LedgerUnreadable`` if what was there
+        before cannot be read."""
+        try:
+            with suppress(sqlite3.Error):  # a full disk may have undone it already
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+            for part in self._parts:
+                part.undo()
+            for marks in self._marks:
+                marks.recount()
+        except (sqlite3.Error, ValueError) as error:
+            raise translated(error) from error
+        self.progress = self._saved_progress
+
+    def close(self) -> None:
+        """Close the file."""
+        self._close()
+
+    def copied_to(self, path: Path | None) -> "Ledger":
+        """The same ledger in another file, or, with None, in memory. Raises ``StateError``."""
+        connection = connect(path)
+        with closed_on_failure(connection):
+            self._connection.backup(connection)
+            tune(connection)
+            copy = Ledger(connection, path, self._published())
+            copy._remember()
+        return copy
+
+    # -- taking in -----------------------------------------------------------------------------
+
+    def apply(
+        self, jobs: Sequence[Job], accept: Callable[[Job, Job], bool] = lambda old, new: True
+    ) -> list[Change]:
+        """Make the ledger agree with records of the remote list; returns what that changed.
+
+        ``accept`` is asked of each job that is known and differs: (as it is known, as it came)."""
+        by_uuid = {job.uuid: job for job in jobs}
+        known = self._jobs.find(by_uuid)
+        new = [job for uuid, job in by_uuid.items() if uuid not in known]
+        returned = self._suspects.take_back([job.uuid for job in new]) if new else {}
+        changes: list[Change] = []
+        rewritten: list[tuple[Kept, Job]] = []
+        moves: list[Move] = []
+        for uuid, job in by_uuid.items():
+            if uuid in known:
+                kept = known[uuid]
+                old = kept[0]
+                if old == job or not accept(old, job):
+                    continue
+                rewritten.append((kept, job))
+                moves.append((old, job))
+                changes.append(Change(old, job))
+            else:
+                moves.append((None, job))
+                changes.append(Change(returned.get(uuid), job))
+        self._totals.move(moves)
+        if rewritten:
+            self._jobs.rewrite(rewritten)
+        if new:
+            self._jobs.add(new)
+        return changes
+
+    def suspect(self, uuids: Collection[str]) -> None:
+        """Take jobs out of the list until ``forget_suspects`` or until they are applied again."""
+        self._suspect(self._jobs.find(uuids).values())
+
+    def suspect_between(
+        self,
+        newest_at: float,
+        oldest_at: float,
+        *,
+        keep: Iterable[str],
+        by: TimeColumn = "modified_at",
+    ) -> int:
+        """Suspect all jobs changed in [``oldest_at``, ``newest_at``] but those to ``keep``.
+
+        Returns how many. The bounds may be infinite.
+        """
+        spared = set(keep)
+        found = self._jobs.between(newest_at, oldest_at, by)
+        return sum(
+            self._suspect([kept for kept in batch if kept[0].uuid not in spared]) for batch in found
+        )
+
+    @property
+    def suspects(self) -> int:
+        """How many jobs are suspected to be gone."""
+        return self._suspects.count
+
+    def forget_suspects(self, now_at: float) -> int:
+        """The suspects are gone. Returns how many they were."""
+        return self._suspects.forget(now_at)
+
+    def restore_suspects(self) -> int:
+        """The suspects could not be proven gone: put them back. Returns how many."""
+        restored = 0
+        for jobs in self._suspects.take_all():
+            self._jobs.add(jobs)
+            self._totals.move([(None, job) for job in jobs])
+            restored += len(jobs)
+        return restored
+
+    def drop_unmarked(self, marks: Marks) -> int:
+        """Suspect every job that a walk through the whole list did not meet. Returns how many."""
+        return sum(self._suspect(batch) for batch in self._jobs.not_in(marks.table))
+
+    def clear(self) -> None:
+        """Forget all jobs; what has been counted stands."""
+        for batch in self._jobs.between(float("inf"), float("-inf"), "modified_at"):
+            self._take_out(batch)
+        self._suspects.clear()
+
+    def age(self, before_at: float) -> None:
+        """Ended jobs whose last change lies before a moment are no longer shown."""
+        for batch in self._jobs.ended_before(before_at):
+            self.apply([job._replace(status=OUT_OF_WINDOW) for job, _, _ in batch])
+
+    def leave(self, status: str, is_in_it: Callable[[Job], bool]) -> int:
+        """Set aside, in the empty status, the jobs of an active status that are no longer in it."""
+        found = self._jobs.in_status(status)
+        left = [job._replace(status="") for job, _, _ in found if not is_in_it(job)]
+        self.apply(left)
+        return len(left)
+
+    def in_status(self, status: str) -> list[Job]:
+        """All jobs in a status, newest change first."""
+        return [job for job, _, _ in self._jobs.in_status(status)]
+
+    def marks(self) -> Marks:
+        """A new, empty set of seen jobs."""
+        self._marks_made += 1
+        marks = Marks(self._connection, self._marks_made)
+        self._marks.add(marks)
+        return marks
+
+    # -- asking --------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """How many jobs are known."""
+        return self._totals.size
+
+    def known(self, uuids: Iterable[str]) -> dict[str, Job]:
+        """Those of the jobs that are known, as they are known."""
+        return {uuid: job for uuid, (job, _, _) in self._jobs.find(set(uuids)).items()}
+
+    def count_between(
+        self, newest_at: float, oldest_at: float, *, by: TimeColumn = "modified_at"
+    ) -> int:
+        """How many jobs changed within [``oldest_at``, ``newest_at``]; the bounds may be infinite."""
+        return self._jobs.count_between(newest_at, oldest_at, by)
+
+    def count_status(self, status: str) -> int:
+        """How many jobs are in a status."""
+        return self._totals.in_status(status)
+
+    def active_statuses(self) -> frozenset[str]:
+        """The statuses, other than end statuses, that some job is in."""
+        return self._totals.active_statuses()
+
+    def active_jobs(self, by: TimeColumn = "modified_at") -> list[Job]:
+        """Every active job, that with the newest moment first."""
+        return self._jobs.active(by)
+
+    def totals(self) -> dict[tuple[str, str, str], JobTotals]:
+        """Jobs and cores by (status, queue, user); only where there is a job."""
+        return self._totals.by_group()
+
+    def oldest_pending(self) -> dict[str, int]:
+        """By queue, the submit time of the pending job that waits longest."""
+        return self._jobs.oldest_pending()
+
+    # -- counters ------------------------------------------------------------------------------
+
+    def tally(self, key: TallyKey, *, seconds: float = 0.0, bucket: int | None = None) -> None:
+        """Count one transition, and its duration where it has one, in the running transaction."""
+        self._counters.count(key, seconds=seconds, bucket=bucket)
+
+    def tallies(self) -> Mapping[TallyKey, Tally]:
+        """All counters, none lower than it was published."""
+        return self._counters.tallies
+
+    @property
+    def behind(self) -> bool:
+        """Whether it is older than what was published of it, and has not caught up yet."""
+        return self._counters.behind
+
+    def note_activity(self, queue: str, user: str, at: float) -> None:
+        """A user had an active job in a queue at this moment."""
+        self._activity.note(queue, user, at)
+
+    def activity(self) -> Mapping[tuple[str, str], float]:
+        """By (queue, user), when an active job was last known to have ended or gone."""
+        return self._activity.last_active_at
+
+    def forget_activity(self, before_at: float) -> None:
+        """Drop what lies before a moment."""
+        self._activity.forget(before_at)
+
+    def shown(self, label: str) -> frozenset[str]:
+        """The values of a label that have been shown under their own name."""
+        return self._shown.values(label)
+
+    def remember_shown(self, label: str, values: frozenset[str]) -> None:
+        """Keep which values of a label are shown, so that a restart shows the same."""
+        self._shown.remember(label, values)
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _suspect(self, kept: Collection[Kept]) -> int:
+        if kept:
+            self._suspects.add([job for job, _, _ in kept])
+        return self._take_out(kept)
+
+    def _take_out(self, kept: Collection[Kept]) -> int:
+        if kept:
+            self._jobs.take_out(kept)
+            self._totals.move([(job, None) for job, _, _ in kept])
+        return len(kept)
+
+    def _require_whole(self, cause: Exception) -> None:
+        try:
+            require_integrity(self._connection)
+            self._jobs.require_whole()
+        except (sqlite3.Error, ValueError, StateError) as error:
+            told = LedgerUnreadable(str(error))
+            self._note(told)
+            raise told from cause
+
+    def _note(self, error: ExporterError) -> None:
+        if isinstance(error, LedgerUnreadable):
+            self.on_damage(str(error))
+
+    def _remember(self) -> None:
+        if self._file is not None:
+            self._file.remember(self._published())
+
+    def _published(self) -> Published:
+        return Published(self.tallies(), self._shown.all())
+
+    def _go_on_from(self, published: Published) -> None:
+        """It is older than what was published of it."""
+        with self.transaction():
+            for label, values in published.shown.items():
+                self._shown.remember(label, self._shown.values(label) | values)
+            if self.progress.began_at is None:  # nothing of what was counted will be again
+                self._counters.catch_up()
+
+    def _proofs(self) -> list[int]:
+        return [self._jobs.proofs, sum(self._counters.proofs.values())]
+
+    def _load_progress(self) -> Progress:
+        text = read_about(self._connection, "progress")
+        try:
+            return Progress() if text is None else progress_of(text)
+        except msgspec.MsgspecError as error:
+            raise LedgerUnreadable("its record of progress cannot be read") from error

@@ -1,0 +1,351 @@
+"""A damaged state: what is published is right or withheld, and nothing that is lost is silent."""
+
+import logging
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exporter.clock import Instant
+from exporter.errors import LedgerUnreadable, LedgerUnwritable, StateInUse
+from exporter.ledger.directory import StateDirectory
+from exporter.ledger.published import NOTHING, Published, read_published
+from exporter.ledger.records import Progress, Tally, TallyKey
+from exporter.ledger.store import Ledger, open_ledger
+from exporter.model import ClusterIdentity
+from tests.unit.ledger.damaging import WAYS, Original, play
+from tests.unit.ledger.made import AT, WHOSE, run_of
+
+IDENTITY = ClusterIdentity("cfd", "ehpc-1", "jn1a", "default")
+ENDPOINT = "https://cloud"
+NOW = Instant(AT + 0.5, 1000.0)
+ENDED = TallyKey("ended", "q", "finished")
+RUN = TallyKey("run", "q", "finished")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_published_after_a_damage_is_right_or_withheld(
+    way: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    original = Original(tmp_path, way)
+    caplog.set_level(logging.CRITICAL)
+    outcomes = {play(original, tmp_path / "damaged", seed).rpartition(": ")[2] for seed in range(9)}
+    assert outcomes == {"kept", "begun anew"}
+
+
+# -- counters ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateDirectory:
+    return StateDirectory(tmp_path / "state")
+
+
+@pytest.fixture
+def path(state: StateDirectory) -> Iterator[Path]:
+    state.acquire()
+    yield state.ledger_path(IDENTITY, ENDPOINT)
+    state.release()
+
+
+def opened(state: StateDirectory) -> Ledger:
+    return state.ledger(IDENTITY, ENDPOINT, NOW.at)
+
+
+def count(ledger: Ledger, times: int, synced_at: float, *, complete: bool = True) -> None:
+    """A sync that sees so many jobs end."""
+    with ledger.transaction():
+        for _ in range(times):
+            ledger.tally(ENDED)
+            ledger.tally(RUN, seconds=31.5, bucket=1)
+        ledger.remember_shown("counted", frozenset({"q"}))
+        ledger.progress = Progress(began_at=AT, synced_at=synced_at, complete=complete)
+
+
+def wound_back(path: Path, state: StateDirectory, *, counted: int = 10, more: int = 5) -> None:
+    """A ledger that has counted ``counted`` of what was published, ``more`` than it knows."""
+    ledger = opened(state)
+    count(ledger, counted, AT + 1.0)
+    ledger.close()
+    shutil.copy(path, path.with_name("kept"))
+    ledger = opened(state)
+    count(ledger, more, AT + 2.0)
+    ledger.close()
+    path.with_name("kept").replace(path)
+
+
+def test_no_counter_is_lower_than_it_was_published(
+    state: StateDirectory, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wound_back(path, state)
+    ledger = opened(state)
+    assert ledger.behind
+    assert ledger.tallies()[ENDED] == Tally(15)
+    assert ledger.tallies()[RUN] == Tally(15, 15 * 31.5, [0, 15])
+    (line,) = caplog.records
+    assert line.levelname == "WARNING"
+    assert "no counter is shown lower" in line.message
+    count(ledger, 3, AT + 3.0, complete=False)  # of the five that it does not know
+    assert ledger.tallies()[ENDED] == Tally(15)
+    count(ledger, 3, AT + 4.0)  # the others, and one more
+    assert ledger.tallies()[ENDED] == Tally(16)
+    assert not ledger.behind
+    ledger.close()
+    again = opened(state)
+    assert again.tallies()[ENDED] == Tally(16)
+    again.close()
+    assert len(caplog.records) == 1
+
+
+def test_what_can_no_longer_be_counted_again_stays_counted(
+    state: StateDirectory, path: Path
+) -> None:
+    """The jobs that ended have left the list."""
+    wound_back(path, state)
+    ledger = opened(state)
+    count(ledger, 0, AT + 3.0)
+    assert not ledger.behind
+    count(ledger, 1, AT + 4.0)
+    assert ledger.tallies()[ENDED] == Tally(16)
+    assert ledger.tallies()[RUN] == Tally(16, 16 * 31.5, [0, 16])
+    ledger.close()
+
+
+def test_an_undone_sync_does_not_catch_up(state: StateDirectory, path: Path) -> None:
+    wound_back(path, state)
+    ledger = opened(state)
+    for _ in range(2):
+        with pytest.raises(KeyError), ledger.transaction():  # noqa: PT012
+            ledger.tally(ENDED)
+            raise KeyError
+        assert (ledger.behind, ledger.tallies()[ENDED]) == (True, Tally(15))
+    ledger.close()
+
+
+def test_one_that_knows_nothing_any_longer_counts_on_from_what_was_published(
+    state: StateDirectory, path: Path
+) -> None:
+    """Its log was lost before any of it came into the file: nothing will be counted again."""
+    opened(state).close()
+    shutil.copy(path, path.with_name("kept"))
+    ledger = opened(state)
+    count(ledger, 15, AT + 1.0)
+    ledger.close()
+    path.with_name("kept").replace(path)
+    ledger = opened(state)
+    assert not ledger.behind
+    assert ledger.shown("counted") == {"q"}
+    count(ledger, 1, AT + 2.0, complete=False)
+    assert ledger.tallies()[ENDED] == Tally(16)
+    ledger.close()
+
+
+def test_a_ledger_in_memory_keeps_what_was_published(state: StateDirectory, path: Path) -> None:
+    wound_back(path, state)
+    ledger = opened(state)
+    copy = ledger.copied_to(None)
+    assert copy.tallies()[ENDED] == Tally(15)
+    ledger.close()
+    back = state.put_back(copy, IDENTITY, ENDPOINT)
+    assert back.tallies()[ENDED] == Tally(15)
+    copy.close()
+    back.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"garbled", b"[[[],{}],1]", b"\xff" * 100, b'[[[["\xe4"'])
+def test_a_damaged_record_of_what_was_published_is_told_of(
+    state: StateDirectory, path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = opened(state)
+    count(ledger, 10, AT + 1.0)
+    ledger.close()
+    path.with_name(f"{path.name}.published").write_bytes(content)
+    ledger = opened(state)
+    assert ledger.tallies()[ENDED] == Tally(10)
+    (line,) = caplog.records
+    assert "is damaged" in line.__dict__["reason"]
+    count(ledger, 1, AT + 2.0)
+    ledger.close()
+    assert read_published(path).tallies[ENDED] == Tally(11)
+
+
+def test_one_that_begins_anew_begins_at_0(state: StateDirectory, path: Path) -> None:
+    """For Prometheus a restart; a little less than before would not be one."""
+    ledger = opened(state)
+    count(ledger, 10, AT + 1.0)
+    ledger.close()
+    path.write_bytes(b"no database at all" * 1000)
+    ledger = opened(state)
+    assert not ledger.tallies()
+    ledger.close()
+    assert read_published(path) == NOTHING
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE tallies SET count = -1",
+        "UPDATE tallies SET sum_seconds = -0.5",
+        "UPDATE tallies SET count = 'ten'",
+        "UPDATE jobs SET cores = 'many'",
+        "UPDATE jobs SET modified_at = 1.5",
+        "INSERT INTO about VALUES (7, X'00', 'no proof')",
+    ],
+)
+def test_no_such_value_can_be_written(ledger_on_disk: Ledger, statement: str) -> None:
+    with pytest.raises(LedgerUnreadable, match=r"constraint failed|cannot store"):  # noqa: SIM117
+        with ledger_on_disk.transaction():
+            ledger_on_disk._connection.execute(statement)
+
+
+@pytest.fixture
+def ledger_on_disk(tmp_path: Path) -> Iterator[Ledger]:
+    ledger = open_ledger(tmp_path / "one.ledger", WHOSE)
+    with ledger.transaction():
+        ledger.apply(run_of(3))
+        ledger.tally(ENDED)
+    yield ledger
+    ledger.close()
+
+
+# -- damage met while it is in use -------------------------------------------------------------
+
+
+def test_one_that_is_damaged_while_in_use_is_not_opened_again(
+    state: StateDirectory, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Though nothing is found when it is opened: else it would fail, and be opened, for ever."""
+    ledger = opened(state)
+    with ledger.transaction():
+        ledger.apply(run_of(9))
+    with pytest.raises(LedgerUnreadable), ledger.transaction():
+        ledger._connection.execute("INSERT INTO about VALUES ('identity', 'x', 1)")
+    ledger.close()
+    again = opened(state)
+    assert (again.size, again.in_memory) == (0, False)
+    again.close()
+    (line,) = caplog.records
+    assert "UNIQUE constraint failed" in line.__dict__["reason"]
+    assert "set aside" in line.message
+    assert len(list(path.parent.glob("*.set-aside-*"))) >= 1
+    third = opened(state)
+    assert len(caplog.records) == 1
+    third.close()
+
+
+def test_a_row_that_changes_while_it_is_in_use_is_damage(state: StateDirectory, path: Path) -> None:
+    ledger = opened(state)
+    with ledger.transaction():
+        ledger.apply(run_of(9))
+    ledger._connection.execute("UPDATE jobs SET cores = cores + 1 WHERE rowid = 4")
+    ledger._jobs._recent.clear()
+    with pytest.raises(LedgerUnreadable, match="a row of it is damaged"), ledger.transaction():
+        ledger.apply(run_of(9, "exited"))
+    ledger.close()
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["the file", "the directory"])
+def test_one_that_is_removed_while_in_use_is_missed_and_written_anew(
+    state: StateDirectory, path: Path, *, whole: bool
+) -> None:
+    ledger = opened(state)
+    count(ledger, 10, AT + 1.0)
+    if whole:
+        shutil.rmtree(path.parent)
+    else:
+        path.unlink()
+    with pytest.raises(LedgerUnwritable, match="gone"), ledger.transaction():
+        ledger.apply(run_of(3))
+    copy = ledger.copied_to(None)  # as the poller does
+    ledger.close()
+    back = state.put_back(copy, IDENTITY, ENDPOINT)
+    copy.close()
+    assert (back.in_memory, back.tallies()[ENDED]) == (False, Tally(10))
+    count(back, 1, AT + 2.0)
+    back.close()
+    assert read_published(path).tallies[ENDED] == Tally(11)
+
+
+def test_one_that_is_replaced_while_in_use_is_missed(state: StateDirectory, path: Path) -> None:
+    ledger = opened(state)
+    shutil.copy(path, path.with_name("other"))
+    path.with_name("other").replace(path)
+    with pytest.raises(LedgerUnwritable, match="replaced"), ledger.transaction():
+        ledger.apply(run_of(3))
+    ledger.close()
+
+
+def test_a_directory_that_another_has_taken_by_then_is_left_to_it(
+    state: StateDirectory, path: Path
+) -> None:
+    copy = open_ledger(None, f"{ENDPOINT} jn1a ehpc-1")
+    shutil.rmtree(path.parent)
+    other = StateDirectory(path.parent)
+    other.acquire()
+    with pytest.raises(StateInUse):
+        state.put_back(copy, IDENTITY, ENDPOINT)
+    other.release()
+    state.put_back(copy, IDENTITY, ENDPOINT).close()
+    copy.close()
+
+
+# -- modes -------------------------------------------------------------------------------------
+
+
+def modes(directory: Path) -> dict[str, int]:
+    return {
+        file.name: stat.S_IMODE(file.stat().st_mode) for file in (directory, *directory.iterdir())
+    }
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o027, 0o077, 0o177, 0o377, 0o777])
+def test_nobody_else_reads_the_state_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        state = StateDirectory(tmp_path / "state")
+        state.acquire()
+        log = state.spending("default", NOW, 10)
+        for _ in range(2):
+            ledger = opened(state)
+            count(ledger, 3, AT + 1.0)
+            seen = modes(tmp_path / "state")
+            ledger.close()
+            state.ledger_path(IDENTITY, ENDPOINT).write_bytes(b"no database at all" * 1000)
+        (tmp_path / "state" / "default.calls").write_bytes(b"garbled")
+        with log.locked(NOW):  # type: ignore[attr-defined]
+            pass
+        log.close()  # type: ignore[attr-defined]
+        seen |= modes(tmp_path / "state")
+        state.release()
+    finally:
+        os.umask(before)
+    assert seen.pop("state") == (0o750 if umask in (0o000, 0o022, 0o027) else 0o700)
+    assert len(seen) > 8
+    assert set(seen.values()) == {0o600}, seen
+
+
+def test_files_that_an_earlier_version_left_readable_are_closed(
+    state: StateDirectory, path: Path
+) -> None:
+    opened(state).close()
+    others = [f"{path.name}{part}" for part in ("", "-wal", ".set-aside-1")] + ["default.calls"]
+    for name in [*others, "somebody-elses"]:
+        path.with_name(name).touch()
+        path.with_name(name).chmod(0o644)
+    state.release()
+    state.acquire()
+    found = modes(path.parent)
+    assert {name for name in others if found[name] != 0o600} == set()
+    assert found["somebody-elses"] == 0o644
+
+
+def test_what_was_published_is_what_is_read(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path / "one.ledger", WHOSE)
+    count(ledger, 3, AT + 1.0)
+    assert read_published(tmp_path / "one.ledger") == Published(
+        {ENDED: Tally(3), RUN: Tally(3, 94.5, [0, 3])}, {"counted": frozenset({"q"})}
+    )
+    ledger.close()

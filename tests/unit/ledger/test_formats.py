@@ -1,0 +1,152 @@
+"""Ledgers of every format that was ever handed out are read on: half a day of calls hangs on it."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.errors import LedgerUnreadable, LedgerUnwritable
+from exporter.ledger import schema
+from exporter.ledger.records import Progress
+from exporter.ledger.store import open_ledger, read_ledger
+from exporter.model import OUT_OF_WINDOW
+from tests.unit.ledger.made import run_of
+
+STORED = Path(__file__).parents[2] / "testdata" / "ledgers"
+"""Written by the daemon of that time, by following a cluster of the simulator for a while."""
+WHOSE = "http://127.0.0.1:18401 jinan1a ehpc-qmmvigwe"
+
+FORMATS = sorted(path.stem for path in STORED.glob("*.ledger"))
+OLD = [name for name in FORMATS if name != f"format-{schema.SCHEMA_VERSION}"]
+
+
+@pytest.fixture
+def stored(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    return Path(shutil.copy(STORED / f"{request.param}.ledger", tmp_path))
+
+
+def asked(path: Path, question: str) -> list[tuple[Any, ...]]:
+    """By SQLite alone."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(question).fetchall()
+
+
+JOBS = (
+    "SELECT uuid, statuses.text, queues.text, users.text, cores, submitted_at, started_at,"
+    " modified_at FROM jobs JOIN statuses ON statuses.id = status JOIN queues ON queues.id = queue"
+    " JOIN users ON users.id = user ORDER BY jobs.rowid"
+)
+ALL = (
+    JOBS,
+    "SELECT kind, queue, status, count, sum_seconds, buckets FROM tallies",
+    "SELECT queue, user, last_active_at FROM activity",
+    "SELECT label, value FROM shown",
+    "SELECT uuid FROM gone",
+    "SELECT key, value FROM about WHERE key IN ('identity', 'progress')",
+)
+
+
+def test_there_is_one_of_each_format() -> None:
+    assert f"format-{schema.SCHEMA_VERSION}" in FORMATS, "store one before the next format"
+    assert f"format-{schema.FORMER_VERSION}" in FORMATS
+
+
+@pytest.mark.parametrize("stored", FORMATS, indirect=True)
+def test_it_knows_all_that_it_knew(stored: Path) -> None:
+    before = [asked(stored, question) for question in ALL]
+    jobs, tallies, activity, shown, _, _ = before
+    assert len(jobs) > 300
+    assert len(tallies) > 10
+    for _ in range(2):
+        ledger = open_ledger(stored, WHOSE)
+        assert ledger.size == len(jobs)
+        assert len(ledger.known(row[0] for row in jobs)) == len(jobs)
+        assert sum(each.jobs for each in ledger.totals().values()) == len(jobs)
+        assert sum(each.cores for each in ledger.totals().values()) == sum(row[4] for row in jobs)
+        counted = {tuple(key): tally.count for key, tally in ledger.tallies().items()}
+        assert counted == {row[:3]: row[3] for row in tallies}
+        assert ledger.activity() == {row[:2]: row[2] for row in activity}
+        assert ledger.shown("queue") == {value for label, value in shown if label == "queue"}
+        assert ledger.progress.complete
+        ledger.close()
+        assert [asked(stored, question) for question in ALL] == before
+    assert asked(stored, "PRAGMA user_version") == [(schema.SCHEMA_VERSION,)]
+    assert asked(stored, "PRAGMA integrity_check") == [("ok",)]
+    assert {column for _, column in asked(stored, "SELECT name, strict FROM pragma_table_list"
+                                           " WHERE name IN ('jobs', 'tallies', 'about')")} == {1}  # fmt: skip
+
+
+@pytest.mark.parametrize("stored", FORMATS, indirect=True)
+def test_it_goes_on(stored: Path) -> None:
+    ledger = open_ledger(stored, WHOSE)
+    size = ledger.size
+    with ledger.transaction():
+        ledger.apply(run_of(50))
+        ledger.age(float("inf"))
+    assert ledger.count_status(OUT_OF_WINDOW) > 50
+    ledger.close()
+    again = open_ledger(stored, WHOSE)
+    assert again.size == size + 50
+    again.close()
+
+
+@pytest.mark.parametrize("stored", OLD, indirect=True)
+def test_it_is_as_it_was_if_it_cannot_be_brought_to_this_format(
+    stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [asked(stored, question) for question in ALL]
+
+    def full(*_: object) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("exporter.ledger.schema._know_hidden", full)
+        with pytest.raises(LedgerUnwritable):
+            open_ledger(stored, WHOSE)
+    assert [asked(stored, question) for question in ALL] == before
+    assert asked(stored, "PRAGMA user_version") == [(schema.FORMER_VERSION,)]
+    open_ledger(stored, WHOSE).close()
+
+
+@pytest.mark.parametrize("stored", OLD, indirect=True)
+def test_it_is_read_also_from_a_disk_that_cannot_be_written(stored: Path) -> None:
+    ledger = read_ledger(stored, WHOSE)
+    assert ledger.in_memory
+    assert ledger.size == asked(stored, "SELECT COUNT(*) FROM jobs")[0][0]
+    ledger.close()
+
+
+@pytest.mark.parametrize("stored", OLD, indirect=True)
+def test_a_value_of_a_wrong_type_is_damage(stored: Path) -> None:
+    """The formats before would have taken it."""
+    asked_to_spoil = "UPDATE jobs SET cores = 'many' WHERE rowid = 5"
+    with closing(sqlite3.connect(stored)) as connection, connection:
+        connection.execute(asked_to_spoil)
+    with pytest.raises(LedgerUnreadable, match="cannot store TEXT value in INTEGER column"):
+        open_ledger(stored, WHOSE)
+
+
+def test_the_first_one_knew_no_profile_and_finds_out_anew_how_far_it_had_read(
+    tmp_path: Path,
+) -> None:
+    path = Path(shutil.copy(STORED / "format-2-first.ledger", tmp_path))
+    ledger = open_ledger(path, WHOSE)
+    progress = ledger.progress
+    zone = progress.profile.zone
+    assert (zone.value, zone.evidence) == ("utc", "as an earlier version has read them")
+    assert (progress.newest_at, progress.frontier_at) == (None, None)
+    assert progress == Progress(
+        began_at=1795858717.0,
+        last_success_at=progress.last_success_at,
+        synced_at=progress.synced_at,
+        complete=True,
+        active_known=True,
+        expected=6517,
+        profile=progress.profile,
+    )
+    ledger.close()
