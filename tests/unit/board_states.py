@@ -79,7 +79,7 @@ def capacity(taken_at: float = NOON_AT) -> Capacity:
         queues=(
             QueueCapacity(
                 ("可视化", "vis", "hpcq-1"),
-                Room(26.0, 22.0), Room(0.0, 0.0), Room(80.0 * 2**30, 2.0**30),
+                Room(26.0, 22.0), Room(0.0, 0.0), Room(8.0 * 2**30, 2.0**30),
                 {"stopped": 1, "active": 2},
             ),
             QueueCapacity(("idle", "hpcq-2"), Room(512.0), Room(), Room(), {"stopped": 4}),

@@ -21,7 +21,7 @@ def test_what_queues_can_run_by_the_name_that_their_jobs_have() -> None:
     assert values(families["ehpc_queue_cores_available"], "queue") == {("vis",): 22}
     assert values(families["ehpc_queue_gpus"], "queue") == {("vis",): 0}
     assert values(families["ehpc_queue_gpus_available"], "queue") == {("vis",): 0}
-    assert values(families["ehpc_queue_memory_bytes"], "queue") == {("vis",): 80 * GIB}
+    assert values(families["ehpc_queue_memory_bytes"], "queue") == {("vis",): 8 * GIB}
     assert values(families["ehpc_queue_memory_available_bytes"], "queue") == {("vis",): GIB}
     jobs = values(families["ehpc_jobs_submitted"], "queue")
     assert ("vis",) in jobs
