@@ -84,8 +84,7 @@ class Poller:
             if self._caller.rest(first_wait_seconds(self._name, parts.settings.interval_seconds)):
                 return
             while True:
-                turn_again = self._turn()
-                if self._caller.rest(turn_again - parts.clock.monotonic_seconds()):
+                if self._caller.rest(self._turn()):
                     return
         except Stopped:
             return
@@ -93,8 +92,7 @@ class Poller:
             self._keeping.close()
 
     def _turn(self) -> float:
-        """One sync, and the background until the next is due; returns when that is, by the monotonic
-        clock: the other one may be set."""
+        """One sync, and the background until the next is due; returns in how many seconds that is."""
         parts = self._parts
         parts.calls.begin_sync()
         started_at = parts.clock.now_at()
@@ -116,9 +114,10 @@ class Poller:
             now_at,
             stretched_seconds=self._state.effective_interval_seconds,
         )
-        turn_again = parts.clock.monotonic_seconds() + due_at - now_at
+        # By the monotonic clock: the other one may be set.
+        due_seconds = parts.clock.monotonic_seconds() + due_at - now_at
         try:
-            worked = self._background.work(turn_again)
+            worked = self._background.work(due_seconds)
             if worked or self._background.obstacle is not self._state.history_obstacle:
                 self._publish_background()
         except Stopped:
@@ -128,7 +127,7 @@ class Poller:
                 "the background ended in an error of this program", extra=self._parts.fields()
             )
             self._background.give_up()
-        return turn_again
+        return due_seconds - parts.clock.monotonic_seconds()
 
     def _sync(self, started_at: float) -> Refreshed:
         replica, caller = self._ready(), self._caller
@@ -180,7 +179,7 @@ class Poller:
         wait_seconds = retry_wait_seconds(self._failures, parts.settings.interval_seconds)
         if isinstance(error, BudgetExhausted) and error.reason == "quota":
             wait_seconds = max(wait_seconds, error.until_at - now_at)
-        return parts.clock.monotonic_seconds() + wait_seconds
+        return wait_seconds
 
     def _learn_cost(self, calls: int, strategy: str) -> None:
         """What a sync costs: known at once when the way changes or grows dearer, else smoothed."""

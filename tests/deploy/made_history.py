@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -136,7 +137,8 @@ class Past:
         start_at = self.clock.now_at()
         events: list[tuple[float, int, Callable[[], float | None]]] = []
         for poller in self.pollers:
-            heapq.heappush(events, (start_at + 1 + len(events), len(events), poller._turn))
+            turn = partial(self._turn, poller)
+            heapq.heappush(events, (start_at + 1 + len(events), len(events), turn))
         for at, happen in happenings:
             if at > start_at:
                 heapq.heappush(events, (at, len(events), happen))
@@ -153,6 +155,10 @@ class Past:
             next_at = act()
             if next_at is not None:
                 heapq.heappush(events, (next_at, place, act))
+
+    def _turn(self, poller: Poller) -> float:
+        """A poller's turn; gives the moment of its next one."""
+        return poller._turn() + self.clock.now_at()
 
     def submit(self, number: int, queue: str, user: str, jobs: int) -> None:
         """Somebody submits jobs of a few cores, each for about half an hour."""

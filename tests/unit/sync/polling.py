@@ -128,7 +128,7 @@ class PolledCluster:
 
     def turn(self) -> float:
         """One sync with its background; returns after how many seconds the next one is due."""
-        return self.poller._turn() - self.clock.monotonic
+        return self.poller._turn()
 
     @property
     def state(self) -> ClusterState:
