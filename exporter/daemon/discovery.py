@@ -17,7 +17,8 @@ from exporter.telemetry import Telemetry
 _LOG = logging.getLogger(__name__)
 
 RETRY_SECONDS = 30.0
-"""After a failure, at most: until clusters have been found there may be nothing to watch."""
+"""After a failure, doubled after each that follows, up to the interval: until clusters have been found
+there may be nothing to watch, and what may never be asked must not cost calls for ever."""
 _ACTIVE = ("", "active")
 
 Found = Mapping[str, Mapping[str, tuple[ListedCluster, ...]]]
@@ -130,7 +131,7 @@ class Finder:
         return set(self.discovery.zones) <= set(self.found)
 
     def _run(self) -> None:
-        interval_seconds = self.discovery.interval_seconds
+        interval_seconds, retry_seconds = self.discovery.interval_seconds, RETRY_SECONDS
         while True:
             try:
                 well = self.look()
@@ -139,9 +140,9 @@ class Finder:
             except Exception:
                 _LOG.exception("the search for clusters ended in an error of this program")
                 well = False
-            if self._clock.sleep(
-                interval_seconds if well else min(interval_seconds, RETRY_SECONDS)
-            ):
+            wait_seconds = interval_seconds if well else min(interval_seconds, retry_seconds)
+            retry_seconds = RETRY_SECONDS if well else 2 * wait_seconds
+            if self._clock.sleep(wait_seconds):
                 return
 
     def look(self) -> bool:
@@ -149,11 +150,13 @@ class Finder:
         before, well = self.found, True
         for zone in self.discovery.zones:
             try:
-                listed = self.account.client.list_clusters(zone)
+                told = self.account.client.list_clusters(zone)
             except ApiError as error:
                 well = False
                 self._tell(zone, error)
                 continue
+            # What each counts changes all the time, and is no news here.
+            listed = [each._replace(jobs={}, core_hours=None) for each in told]
             known = self.found.get(zone, ())
             self.found = {**self.found, zone: after_listing(known, listed, self._missing[zone])}
         self._failed = self._failed and not well
@@ -180,17 +183,18 @@ class Finders:
 
     def apply(self, accounts: Mapping[str, Account]) -> None:
         """Look for the clusters of these accounts; a finder that stays as it was goes on."""
-        before, self._running = self._running, {}
+        before, running = dict(self._running), dict[str, Finder]()
         for name, account in accounts.items():
             discovery, known = account.config.discovery, before.get(name)
             if known is not None and known.account is account:
-                self._running[name] = before.pop(name)
+                running[name] = before.pop(name)
             elif discovery is not None:
-                finder = self._running[name] = Finder(account, discovery, self._on_found)
+                finder = running[name] = Finder(account, discovery, self._on_found)
                 if known is not None:  # what it has found stays until it is listed anew
                     zones = discovery.zones
                     finder.found = {z: known.found[z] for z in zones if z in known.found}
                 finder.start()
+        self._running = running  # never changed: the web's thread reads it
         for finder in before.values():
             finder.stop()
 
@@ -200,7 +204,7 @@ class Finders:
 
     def health(self) -> str | None:
         """Why it is not healthy; None if it is."""
-        return next((why for each in list(self._running.values()) if (why := each.health())), None)
+        return next((why for each in self._running.values() if (why := each.health())), None)
 
     def waiting(self) -> list[str]:
         """The accounts whose clusters have not been listed yet."""
