@@ -16,7 +16,7 @@ from exporter.snapshot import LEAST_STALENESS_SECONDS, STALENESS_INTERVALS, Capa
 _LOG = logging.getLogger(__name__)
 
 TRIED_SECONDS = 1.0
-"""How often it is looked at whether every cluster has been tried."""
+"""How often to see whether every cluster has been tried."""
 
 
 @dataclass(frozen=True, slots=True)

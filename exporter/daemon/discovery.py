@@ -29,7 +29,7 @@ def with_found(config: Config, found: Found) -> Config:
     """The configuration with the clusters that were found and are wanted. Pure.
 
     One that the configuration has is as it says. The others are called by their ids, and those that are
-    not active are looked at as rarely as it is looked for them.
+    not active are polled no more often than they are looked for.
     """
     known = {(each.account, each.zone, each.cluster_id) for each in config.clusters}
     names = {each.name for each in config.clusters}
