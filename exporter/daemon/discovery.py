@@ -29,20 +29,23 @@ def with_found(config: Config, found: Found) -> Config:
     """The configuration with the clusters that were found and are wanted. Pure.
 
     One that the configuration has is as it says. The others are called by their ids, and those that are
-    not active are polled no more often than they are looked for.
+    not active are polled no more often than they are looked for. One that several accounts show is
+    polled with the keys of the first.
     """
-    known = {(each.account, each.zone, each.cluster_id) for each in config.clusters}
+    endpoints = {each.name: each.endpoint for each in config.accounts}
+    # As ledgers are kept: two pollers of one would each set it aside.
+    known = {(endpoints[each.account], each.zone, each.cluster_id) for each in config.clusters}
     names = {each.name for each in config.clusters}
     clusters = list(config.clusters)
     for account in config.accounts:
         for zone in account.discovery.zones if account.discovery else ():
             for listed in found.get(account.name, {}).get(zone, ()):
                 cluster = found_cluster(config, account, zone, listed)
-                key = (cluster.account, cluster.zone, cluster.cluster_id)
+                key = (account.endpoint, cluster.zone, cluster.cluster_id)
                 if key in known or not _wanted(account.discovery, listed):
                     continue
                 if cluster.name in names:
-                    cluster = replace(cluster, name="/".join(key))
+                    cluster = replace(cluster, name=f"{account.name}/{zone}/{cluster.cluster_id}")
                 known.add(key)
                 names.add(cluster.name)
                 clusters.append(cluster)
