@@ -7,6 +7,7 @@ first that the server understands is remembered for the account.
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+from exporter.api.answer import bad
 from exporter.api.sending import Answer, Caller, Question, Scrub
 from exporter.api.siblings import (
     decode_clusters,
@@ -110,9 +111,14 @@ class ClusterRoom(_Listed):
     def nodes(self) -> tuple[ListedNode, ...]:
         """All nodes that the API shows: of an HPC cluster, those for logging in."""
         cluster_id = self._target.cluster_id
-        return self._all(
+        *before, last = self._pages(
             lambda offset: [_page(NODES_PATH, decode_nodes, offset, cluster_id=cluster_id)]
         )
+        nodes = tuple(node for page in (*before, last) for node in page.items)
+        if before and last.total_count is not None and len(nodes) > last.total_count:
+            # Nothing is read by which one that came twice could be told.
+            raise bad("the pages of the list overlap")
+        return nodes
 
     def _ehpc_forms(self, offset: int) -> Sequence[Question[Listing[ListedQueue]]]:
         """The documentation's table says POST; its sample and the vendor's client say GET."""

@@ -16,7 +16,7 @@ from exporter.snapshot import LEAST_STALENESS_SECONDS, STALENESS_INTERVALS, Capa
 _LOG = logging.getLogger(__name__)
 
 TRIED_SECONDS = 1.0
-"""How often it is looked at whether every cluster has been tried."""
+"""How often to see whether every cluster has been tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +123,7 @@ class CapacityPoller:
         self._told = {name: told for name, told in self._told.items() if name in names}
         for zone in dict.fromkeys(each.identity.zone for each in clusters):
             listing = self._asking.clusters(zone)
-            if self._asking.unreached:
-                continue
+            unreached = self._asking.unreached  # then the zone's clusters are not asked about
             for cluster in clusters:
                 if cluster.identity.zone != zone:
                     continue
@@ -134,7 +133,8 @@ class CapacityPoller:
                     told = replace(
                         told, listed=None if listed is None else Dated(listed, listing.taken)
                     )
-                self._publish(cluster, self._asking.look(cluster.identity, told))
+                told = told if unreached else self._asking.look(cluster.identity, told)
+                self._publish(cluster, told)
         self._declare()
 
     def _publish(self, cluster: WatchedCluster, told: Told) -> None:

@@ -74,7 +74,7 @@ class Discovery(Struct, forbid_unknown_fields=True, kw_only=True):
         Meta(description="Patterns, none of which its name or id may match as a whole."),
     ] = msgspec.field(default_factory=list)
     interval: Annotated[
-        str, _checked("How often it is looked for clusters.", checks.interval, PATTERN)
+        str, _checked("How often clusters are looked for.", checks.interval, PATTERN)
     ] = "10m"
 
 

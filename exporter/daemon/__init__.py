@@ -3,6 +3,7 @@
 accounts  what the clusters of one account share
 watch     the pollers of all clusters
 capacity  the pollers of capacity, one for each account
+discovery clusters that are found, and the threads that look for them
 service   ``serve``: the web side, reloads
 signals   those that the program heeds, and waiting for them
 once      ``collect``: one look at the clusters, no daemon

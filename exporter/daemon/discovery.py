@@ -17,7 +17,8 @@ from exporter.telemetry import Telemetry
 _LOG = logging.getLogger(__name__)
 
 RETRY_SECONDS = 30.0
-"""After a failure, at most: until clusters have been found there may be nothing to watch."""
+"""After a failure, doubled after each that follows, up to the interval: until clusters have been found
+there may be nothing to watch, and what may never be asked must not cost calls for ever."""
 _ACTIVE = ("", "active")
 
 Found = Mapping[str, Mapping[str, tuple[ListedCluster, ...]]]
@@ -28,20 +29,23 @@ def with_found(config: Config, found: Found) -> Config:
     """The configuration with the clusters that were found and are wanted. Pure.
 
     One that the configuration has is as it says. The others are called by their ids, and those that are
-    not active are looked at as rarely as it is looked for them.
+    not active are polled no more often than they are looked for. One that several accounts show is
+    polled with the keys of the first.
     """
-    known = {(each.account, each.zone, each.cluster_id) for each in config.clusters}
+    endpoints = {each.name: each.endpoint for each in config.accounts}
+    # As ledgers are kept: two pollers of one would each set it aside.
+    known = {(endpoints[each.account], each.zone, each.cluster_id) for each in config.clusters}
     names = {each.name for each in config.clusters}
     clusters = list(config.clusters)
     for account in config.accounts:
         for zone in account.discovery.zones if account.discovery else ():
             for listed in found.get(account.name, {}).get(zone, ()):
                 cluster = found_cluster(config, account, zone, listed)
-                key = (cluster.account, cluster.zone, cluster.cluster_id)
+                key = (account.endpoint, cluster.zone, cluster.cluster_id)
                 if key in known or not _wanted(account.discovery, listed):
                     continue
                 if cluster.name in names:
-                    cluster = replace(cluster, name="/".join(key))
+                    cluster = replace(cluster, name=f"{account.name}/{zone}/{cluster.cluster_id}")
                 known.add(key)
                 names.add(cluster.name)
                 clusters.append(cluster)
@@ -130,7 +134,7 @@ class Finder:
         return set(self.discovery.zones) <= set(self.found)
 
     def _run(self) -> None:
-        interval_seconds = self.discovery.interval_seconds
+        interval_seconds, retry_seconds = self.discovery.interval_seconds, RETRY_SECONDS
         while True:
             try:
                 well = self.look()
@@ -139,9 +143,9 @@ class Finder:
             except Exception:
                 _LOG.exception("the search for clusters ended in an error of this program")
                 well = False
-            if self._clock.sleep(
-                interval_seconds if well else min(interval_seconds, RETRY_SECONDS)
-            ):
+            wait_seconds = interval_seconds if well else min(interval_seconds, retry_seconds)
+            retry_seconds = RETRY_SECONDS if well else 2 * wait_seconds
+            if self._clock.sleep(wait_seconds):
                 return
 
     def look(self) -> bool:
@@ -149,11 +153,13 @@ class Finder:
         before, well = self.found, True
         for zone in self.discovery.zones:
             try:
-                listed = self.account.client.list_clusters(zone)
+                told = self.account.client.list_clusters(zone)
             except ApiError as error:
                 well = False
                 self._tell(zone, error)
                 continue
+            # What each counts changes all the time, and is no news here.
+            listed = [each._replace(jobs={}, core_hours=None) for each in told]
             known = self.found.get(zone, ())
             self.found = {**self.found, zone: after_listing(known, listed, self._missing[zone])}
         self._failed = self._failed and not well
@@ -180,17 +186,18 @@ class Finders:
 
     def apply(self, accounts: Mapping[str, Account]) -> None:
         """Look for the clusters of these accounts; a finder that stays as it was goes on."""
-        before, self._running = self._running, {}
+        before, running = dict(self._running), dict[str, Finder]()
         for name, account in accounts.items():
             discovery, known = account.config.discovery, before.get(name)
             if known is not None and known.account is account:
-                self._running[name] = before.pop(name)
+                running[name] = before.pop(name)
             elif discovery is not None:
-                finder = self._running[name] = Finder(account, discovery, self._on_found)
+                finder = running[name] = Finder(account, discovery, self._on_found)
                 if known is not None:  # what it has found stays until it is listed anew
                     zones = discovery.zones
                     finder.found = {z: known.found[z] for z in zones if z in known.found}
                 finder.start()
+        self._running = running  # never changed: the web's thread reads it
         for finder in before.values():
             finder.stop()
 
@@ -200,7 +207,7 @@ class Finders:
 
     def health(self) -> str | None:
         """Why it is not healthy; None if it is."""
-        return next((why for each in list(self._running.values()) if (why := each.health())), None)
+        return next((why for each in self._running.values() if (why := each.health())), None)
 
     def waiting(self) -> list[str]:
         """The accounts whose clusters have not been listed yet."""

@@ -184,8 +184,9 @@ class Watch:
             clock=clock,
             rng=random.Random(),  # noqa: S311 - which ranks an audit looks at is no secret
         )
-        poller = self._pollers[identity.name] = Poller(parts)
+        poller = Poller(parts)
         poller.start()
+        self._pollers[identity.name] = poller  # not before: one without a thread seems to have died
 
     def _stop(self, names: list[str]) -> None:
         stopping = {name: self._pollers.pop(name) for name in names}

@@ -93,8 +93,9 @@ def check(connection: sqlite3.Connection, identity: str) -> None:
     if version == schema.FORMER_VERSION:
         connection.execute("BEGIN IMMEDIATE")
         schema.migrate(connection)
-        sums = (f"SELECT TOTAL(proof) FROM {table}" for table in ("jobs", "tallies"))
-        write_proofs(connection, *(int(connection.execute(each).fetchone()[0]) for each in sums))
+        # Not TOTAL, which is a float: of some million jobs it would be another number.
+        sums = (f"SELECT COALESCE(SUM(proof), 0) FROM {table}" for table in ("jobs", "tallies"))
+        write_proofs(connection, *(connection.execute(each).fetchone()[0] for each in sums))
         connection.execute("COMMIT")
     if read_about(connection, "identity") != identity:
         raise LedgerUnreadable("it belongs to another cluster")

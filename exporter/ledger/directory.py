@@ -103,7 +103,6 @@ class StateDirectory:
                     " look at the disk of state.path.",
                 },
             )
-            published = NOTHING
         except LedgerUnwritable as error:
             return self._in_memory(identity, whose, error, path, published)
         else:

@@ -100,6 +100,8 @@ class Caller:
                     raise Stopped("the program is stopping") from error
             else:
                 self._count(ask.purpose)
+                if self._parts.clock.sleep(0.0):  # else its cluster would be shown again
+                    raise Stopped("the program is stopping")
                 return page
 
     def rest(self, seconds: float) -> bool:

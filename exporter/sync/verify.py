@@ -127,7 +127,7 @@ def _reconcile_to_edge(sync: Sync, order: Order) -> Asking[None]:
     edge_at = sync.progress.frontier_at
     assert edge_at is not None  # noqa: S101 - else there is no edge
     known = sync.ledger.count_between(INFINITE, edge_at, by=order.column)
-    found, back = list[Boundary](), sync.page_size // 2
+    found, back = list[Boundary](), max(1, sync.page_size // 2)
     while not found and back < 2 * known + sync.page_size:
         # The more have been deleted in front of it, the higher the edge stands.
         placed = yield from sync.ask(Listing(order), max(0, known - back))

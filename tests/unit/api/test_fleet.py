@@ -162,3 +162,12 @@ def test_nodes() -> None:
     assert nodes == (ListedNode("login", "active", ""),) * 101
     assert paths(world) == [("GET", "cluster/listNodes")] * 2
     assert "private" not in json.dumps(nodes)
+
+
+def test_nodes_that_come_twice_are_not_counted_twice() -> None:
+    """As from a server that does not heed the offset."""
+    page = answered(
+        hpc_app_nodes_set=[{"role": "compute", "status": "active"}] * 100, total_count=150
+    )
+    with pytest.raises(PayloadError, match="overlap"):
+        World([page, page]).client().room(WHO).nodes()

@@ -220,10 +220,10 @@ def test_a_queue_that_has_gone_meanwhile_keeps_none_of_the_others() -> None:
 
 def test_a_cloud_that_cannot_be_reached_is_not_asked_for_all_clusters() -> None:
     world = World()
-    world.round()
+    before = world.round()
     world.calls()
     world.cloud.faults.add("http-502")
-    assert world.round() == {}
+    assert world.round() == before
     assert set(world.calls()) == {"/api/cluster/list"}
 
 
@@ -321,3 +321,11 @@ def test_its_thread_waits_until_jobs_were_asked_for_and_ends_when_told() -> None
     poller.stop()
     assert poller.join(PATIENCE_SECONDS)
     assert poller.health() is not None
+
+
+def test_what_is_configured_is_shown_while_nothing_can_be_asked() -> None:
+    world = World(configured=(ConfiguredQueue("gpu", 512, None),))
+    world.cloud.faults.add("http-502")
+    shown = world.round()
+    assert list(shown) == [EHPC, HPC, ELSEWHERE]
+    assert all(by_name(each)["gpu"].cores == Room(512.0) for each in shown.values())

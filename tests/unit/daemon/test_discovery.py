@@ -1,6 +1,7 @@
 """Which clusters are watched, by what is listed and what the configuration says."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,21 @@ def test_only_those_that_are_wanted() -> None:
     asked = config({"include": ["cfd", "hpc-.*"], "exclude": ["hpc-9"]})
     found = (*listed("ehpc-1", name="cfd"), *listed("ehpc-2", "hpc-8", "hpc-9"))
     assert names(asked, **{ZONE: found}) == ["ehpc-1", "hpc-8"]
+
+
+def test_a_cluster_that_two_accounts_show_is_watched_once() -> None:
+    one = config()
+    (first,) = one.accounts
+    second, elsewhere = (
+        replace(first, name="second"),
+        replace(first, name="elsewhere", endpoint="https://y.example"),
+    )
+    both = replace(one, accounts=(first, second, elsewhere))
+    found = {name: {ZONE: listed("ehpc-1")} for name in ("default", "second", "elsewhere")}
+    watched = [(each.name, each.account) for each in with_found(both, found).clusters]
+    assert watched == [
+        ("ehpc-1", "default"), ("elsewhere/jinan1a/ehpc-1", "elsewhere"),
+    ]  # fmt: skip
 
 
 def test_zones_and_accounts_that_are_not_asked_for() -> None:

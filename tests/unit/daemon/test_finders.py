@@ -57,6 +57,10 @@ def test_what_changes_is_told_and_nothing_else(finder: Finder, client: Client) -
     assert (finder.ready, len(changes)) == (True, 1)
     assert finder.look()
     assert len(changes) == 1
+    counted = [each._replace(jobs={"pending": 3}, core_hours=5.0) for each in listed("ehpc-1")]
+    client.zones[ZONE] = tuple(counted)
+    assert finder.look()
+    assert len(changes) == 1
     client.zones["jn1a"] = listed("hpc-2")
     assert finder.look()
     assert len(changes) == 2
@@ -86,6 +90,21 @@ def test_not_ready_while_a_zone_has_never_been_listed(finder: Finder, client: Cl
     client.zones["jn1a"] = REFUSED
     assert not finder.look()
     assert not finder.ready
+
+
+def test_what_may_not_be_asked_is_asked_less_and_less(finder: Finder, client: Client) -> None:
+    client.zones = {ZONE: REFUSED, "jn1a": ()}
+    waits: list[float] = []
+
+    class Clock:
+        def sleep(self, seconds: float) -> bool:
+            if seconds:
+                waits.append(seconds)
+            return len(waits) == 7
+
+    finder._clock = Clock()  # type: ignore[assignment]
+    finder._run()
+    assert waits == [30.0, 60.0, 120.0, 240.0, 480.0, 600.0, 600.0]
 
 
 @pytest.fixture

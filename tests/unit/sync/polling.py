@@ -125,6 +125,7 @@ class PolledCluster:
         """Let the loop turn for so long, in this thread, and close its ledger."""
         self.clock.stop_at = self.clock.now + seconds
         self.poller._run()
+        self.clock.stop_at = float("inf")
 
     def turn(self) -> float:
         """One sync with its background; returns after how many seconds the next one is due."""

@@ -54,6 +54,15 @@ class TestGoingWell:
         gaps = {round(b - a) for a, b in pairwise(cloud.sync_times[1:])}
         assert gaps == {60}
 
+    def test_told_to_stop_it_asks_and_publishes_no_more(self) -> None:
+        """Else a cluster that has left would be on the board again."""
+        cloud = polled()
+        cloud.trouble = lambda query: cloud.clock.stop()
+        with pytest.raises(Stopped):
+            cloud.turn()
+        assert len(cloud.call_times) == 1
+        assert not [state for state in cloud.published if state.tried]
+
     @pytest.mark.parametrize("jump_seconds", [-3600.0, 3600.0])
     def test_a_clock_that_is_set_delays_nothing(self, jump_seconds: float) -> None:
         """While the history is being read."""
