@@ -128,7 +128,7 @@ def decode_nodes(body: bytes, *, scrub: Scrub = str) -> Listing[ListedNode]:
     total_count = total_count_of(answer.total_count)
     records = _list(answer.hpc_app_nodes_set, "hpc_app_nodes_set", total_count)
     nodes = tuple(
-        ListedNode(_word(each.role), _word(each.status), _queue_of_node(each.queue_info))
+        ListedNode(_word(each.role), _node_status(each.status), _queue_of_node(each.queue_info))
         for each in records
     )
     return Listing(nodes, len(nodes), total_count)
@@ -180,7 +180,7 @@ def _room(specified: Any, total: Any, available: Any, unit: int = 1) -> Room:
 def _nodes(node_info: Any) -> Mapping[str, int]:
     """How many nodes are in each status; empty where that is not told."""
     nodes = node_info if isinstance(node_info, list) else ()
-    return Counter(_word(node.get("status")) for node in nodes if isinstance(node, dict))
+    return Counter(_node_status(node.get("status")) for node in nodes if isinstance(node, dict))
 
 
 def _queue_of_node(info: Any) -> str:
@@ -196,6 +196,11 @@ def _queue_of_node(info: Any) -> str:
 def _word(value: Any) -> str:
     """A status or role: one of the server's own words."""
     return shortened(as_text(value).strip().lower())
+
+
+def _node_status(value: Any) -> str:
+    """``unknown`` where it is not told: a node without a state is no alert."""
+    return _word(value) or "unknown"
 
 
 def _number(value: Any) -> float | None:

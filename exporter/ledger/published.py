@@ -61,6 +61,8 @@ class LedgerFile:
         try:
             with open(open_private(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
                 file.write(msgspec.json.encode((content, proof_of(content))))
+                file.flush()
+                os.fsync(file.fileno())  # it is for power cuts that it is there
             os.replace(new, beside)
         except OSError as error:
             raise LedgerUnwritable(f"{beside.name} cannot be written ({error.strerror})") from error

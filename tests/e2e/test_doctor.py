@@ -73,10 +73,13 @@ def test_its_calls_count_as_those_of_any_other_command(tmp_path: Path) -> None:
         assert (first.returncode, first.stderr) == (0, "")
         again = run_command("doctor", flag, environ=KEYS)
         assert again.stdout.startswith(f"At most {min(MOST_CALLS, 40 - used)} calls are made")
-        third = run_command("doctor", flag, environ=KEYS)
+        codes = {again.returncode}
+        while (calls := len(world.calls())) < 40:
+            codes.add(run_command("doctor", flag, environ=KEYS).returncode)
+            assert len(world.calls()) > calls
         last = run_command("doctor", flag, environ=KEYS)
         assert len(world.calls()) == 40
-    assert {third.returncode, last.returncode} <= {0, 1}
+    assert {*codes, last.returncode} <= {0, 1}
     assert last.stderr.startswith("account default: budget: ")
 
 

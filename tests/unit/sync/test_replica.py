@@ -16,7 +16,7 @@ from tests.unit.sync.living import Living, account_of
 from tests.unit.sync.pretend import START_AT, PretendCluster
 from tests.unit.sync.settled import SERVERS, Traffic, calls_of_a_turn, settled
 
-COUNT = 3_000
+COUNT = 1_500
 
 
 class TestCollapse:
@@ -62,7 +62,7 @@ class TestCollapse:
 
         cluster.before_call = now_and_then
         failed = 0
-        for _ in range(40):
+        for _ in range(24):
             traffic.pass_by(2)
             try:
                 cluster.turn()
@@ -70,7 +70,7 @@ class TestCollapse:
                 failed += 1
             else:
                 assert cluster.active_is_right()
-        assert failed <= 40 / every
+        assert failed <= 24 / every
         cluster.before_call = lambda query: None
         for _ in range(10):
             cluster.turn()
