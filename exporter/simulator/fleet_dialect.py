@@ -9,6 +9,7 @@ from typing import Literal, get_args, get_type_hints
 
 from exporter.simulator.plant import Counting
 from exporter.simulator.refusal import Refused
+from exporter.simulator.spelling import read_switches
 
 CALLS = ("clusters", "queues", "queue", "nodes")
 """A word for each: cluster/list, getQueueList and getCurrentQueue, describeQueue, listNodes."""
@@ -71,16 +72,9 @@ FLEET_KEYS = tuple(_CHOICES)
 def parse_fleet(text: str) -> FleetDialect:
     """``NAME``, ``KEY=VALUE,...`` or ``NAME,KEY=VALUE,...``, as ``spelling.py`` has it. ``ValueError``
     if it cannot be read."""
-    parts = text.split(",")
-    dialect = FleetDialect()
-    if "=" not in parts[0]:
-        name = parts.pop(0)
-        if name not in FLEET_DIALECTS:
-            raise ValueError(f"no such fleet: {name}")
-        dialect = FLEET_DIALECTS[name]
+    dialect, switches = read_switches(text, FLEET_DIALECTS, FleetDialect(), what="fleet")
     changed: dict[str, object] = {}
-    for part in parts:
-        key, _, value = part.partition("=")
+    for key, value in switches:
         if key not in _CHOICES:
             raise ValueError(f"no such switch of a fleet: {key}")
         words = value.split("+") if key == "forbidden" else [value]

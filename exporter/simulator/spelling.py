@@ -9,11 +9,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from exporter.simulator.dialect import DEPLOYMENTS, DIALECTS, DOCUMENTED, LISTED_STATUSES, Dialect
 from exporter.simulator.drawing import CURIOSITIES, PLAUSIBLE
 from exporter.simulator.listed import Order, Transition
+
+T = TypeVar("T")
 
 NAMED: Mapping[str, Dialect] = {**DIALECTS, **DEPLOYMENTS}
 
@@ -37,18 +39,26 @@ _DEFAULTS = {field.name: getattr(DOCUMENTED, field.name) for field in fields(Dia
 _MOST_DIGITS = 9
 
 
-def parse_dialect(text: str) -> Dialect:
-    """The dialect that is written so. ``ValueError`` if it cannot be read."""
-    parts = text.split(",")
-    dialect = DOCUMENTED
+def read_switches(
+    text: str, named: Mapping[str, T], documented: T, *, what: str
+) -> tuple[T, list[tuple[str, str]]]:
+    """What a name at the beginning stands for, and the keys and values that follow. ``ValueError`` if
+    there is no such name."""
+    parts, start = text.split(","), documented
     if "=" not in parts[0]:
         name = parts.pop(0)
-        if name not in NAMED:
-            raise ValueError(f"no such dialect: {name}")
-        dialect = NAMED[name]
+        if name not in named:
+            raise ValueError(f"no such {what}: {name}")
+        start = named[name]
+    pairs = [part.partition("=") for part in parts]
+    return start, [(key, value) for key, _, value in pairs]
+
+
+def parse_dialect(text: str) -> Dialect:
+    """The dialect that is written so. ``ValueError`` if it cannot be read."""
+    dialect, switches = read_switches(text, NAMED, DOCUMENTED, what="dialect")
     changed: dict[str, Any] = {}
-    for part in parts:
-        key, _, value = part.partition("=")
+    for key, value in switches:
         switch = _SHORT_TO_LONG.get(key, key)
         if switch not in _DEFAULTS:
             raise ValueError(f"no such switch of a dialect: {key}")
