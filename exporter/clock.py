@@ -1,7 +1,8 @@
-"""The only reader of real time, and sleeping that a stop interrupts."""
+"""The only reader of real time, and what sleeps by it until a stop interrupts it."""
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from typing import NamedTuple, Protocol
 
 
@@ -56,3 +57,39 @@ class SystemClock:
     def stop(self) -> None:
         """Wake every sleeper, now and from now on."""
         self._stopping.set()
+
+
+class Loop(ABC):
+    """Something that goes on in a thread of its own, until it is stopped."""
+
+    def __init__(self, thread_name: str, clock: SystemClock) -> None:
+        """``clock`` is that of this loop alone: stopping it stops only this one."""
+        self._thread_name = thread_name
+        self._clock = clock
+        self._thread: threading.Thread | None = None
+
+    @abstractmethod
+    def _run(self) -> None:
+        """What goes on; returns soon after the clock was stopped."""
+        ...
+
+    def start(self) -> None:
+        """Begin, in a thread of its own."""
+        self._thread = threading.Thread(target=self._run, name=self._thread_name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End soon; ``join`` waits for it."""
+        self._clock.stop()
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait until the thread has ended; False if it has not."""
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
+            return not self._thread.is_alive()
+        return True
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has begun, and goes on."""
+        return self._thread is not None and self._thread.is_alive()

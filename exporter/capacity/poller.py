@@ -1,14 +1,13 @@
 """The loop: one for each account, in a thread of its own, since nothing of it is urgent."""
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from exporter.capacity.asking import Asking, Budget, Client, calls_of
 from exporter.capacity.told import ConfiguredQueue, Dated, Told, capacity_of
-from exporter.clock import SystemClock, instant
+from exporter.clock import Loop, SystemClock, instant
 from exporter.errors import Stopped
 from exporter.model import ClusterIdentity
 from exporter.snapshot import LEAST_STALENESS_SECONDS, STALENESS_INTERVALS, Capacity
@@ -49,44 +48,27 @@ class CapacityParts:
     """Of this poller alone: stopping it stops only this one."""
 
 
-class CapacityPoller:
+class CapacityPoller(Loop):
     """Asks what the clusters of one account could run, and publishes it."""
 
     def __init__(self, parts: CapacityParts, clusters: Sequence[WatchedCluster]) -> None:
+        super().__init__(f"capacity {parts.account}", parts.clock)
         self._parts = parts
         self._clusters = clusters
         self._asking = Asking(parts.account, parts.client, parts.budget, parts.clock)
         self._told: dict[str, Told] = {}
         self._round_seconds = 0.0
         """What the last round took."""
-        self._thread: threading.Thread | None = None
 
     # -- from other threads ------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Begin to ask, in a thread of its own."""
-        name = f"capacity {self._parts.account}"
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
 
     def watch(self, clusters: Sequence[WatchedCluster]) -> None:
         """Ask about these from the next round on."""
         self._clusters = clusters
 
-    def stop(self) -> None:
-        """End soon; ``join`` waits for it."""
-        self._parts.clock.stop()
-
-    def join(self, timeout_seconds: float) -> bool:
-        """Wait until the thread has ended; False if it has not."""
-        if self._thread is not None:
-            self._thread.join(timeout_seconds)
-            return not self._thread.is_alive()
-        return True
-
     def health(self) -> str | None:
         """Why this poller is not healthy; None if it is."""
-        if self._thread is None or not self._thread.is_alive():
+        if not self.alive:
             return f"the poller of capacity of account {self._parts.account} has died"
         return None
 

@@ -1,11 +1,10 @@
 """Clusters that are found by cluster/list: which they are, and the threads that look for them."""
 
 import logging
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from exporter.clock import SystemClock
+from exporter.clock import Loop, SystemClock
 from exporter.config import AccountConfig, ClusterConfig, Config, DiscoveryConfig
 from exporter.daemon.accounts import Account, open_account
 from exporter.errors import ApiError, Stopped
@@ -93,38 +92,23 @@ def after_listing(
     return (*listed.values(), *kept)
 
 
-class Finder:
+class Finder(Loop):
     """Looks for the clusters of one account, in a thread of its own."""
 
     def __init__(
         self, account: Account, discovery: DiscoveryConfig, on_found: Callable[[], None]
     ) -> None:
+        super().__init__(f"discover {account.config.name}", SystemClock())
         self.account, self.discovery = account, discovery
         self.found: Mapping[str, tuple[ListedCluster, ...]] = {}
         """By zone; zones that have not been listed yet are not there."""
         self._on_found = on_found
         self._missing: dict[str, set[str]] = {zone: set() for zone in discovery.zones}
         self._failed = False
-        self._clock = SystemClock()
-        name = f"discover {account.config.name}"
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-
-    def start(self) -> None:
-        """Begin to look."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End soon; ``join`` waits for it."""
-        self._clock.stop()
-
-    def join(self, timeout_seconds: float) -> bool:
-        """Wait until the thread has ended; False if it has not."""
-        self._thread.join(timeout_seconds)
-        return not self._thread.is_alive()
 
     def health(self) -> str | None:
         """Why it is not healthy; None if it is."""
-        if self._thread.is_alive():
+        if self.alive:
             return None
         return f"the search for clusters of account {self.account.config.name} has died"
 

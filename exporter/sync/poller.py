@@ -1,13 +1,13 @@
 """The loop: one for each cluster, in a thread of its own, so that none waits for another."""
 
 import logging
-import threading
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from exporter.api.budget import Demand
+from exporter.clock import Loop
 from exporter.errors import ApiError, BudgetExhausted, StateError, Stopped, SyncError
 from exporter.ledger.store import Ledger
 from exporter.profile import UNKNOWN
@@ -28,16 +28,16 @@ STUCK_SECONDS = 600.0
 COST_SMOOTHING = 0.2
 
 
-class Poller:
+class Poller(Loop):
     """Keeps one cluster's ledger equal to the remote list, and publishes what it says."""
 
     def __init__(self, parts: PollerParts) -> None:
+        super().__init__(f"poll {parts.identity.name}", parts.clock)
         self._parts = parts
         self._name = parts.identity.name
         self._state = ClusterState(
             identity=parts.identity, effective_interval_seconds=parts.settings.interval_seconds
         )
-        self._thread: threading.Thread | None = None
         self._caller = Caller(parts, self._turning)
         self._keeping = Keeping(parts)
         self._background = Background(parts, self._keeping, self._caller)
@@ -51,23 +51,11 @@ class Poller:
         """Begin to poll, in a thread of its own."""
         self._parts.publish(self._state)
         self._turning(0.0)
-        self._thread = threading.Thread(target=self._run, name=f"poll {self._name}", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End soon; ``join`` waits for it."""
-        self._parts.clock.stop()
-
-    def join(self, timeout_seconds: float) -> bool:
-        """Wait until the thread has ended; False if it has not."""
-        if self._thread is not None:
-            self._thread.join(timeout_seconds)
-            return not self._thread.is_alive()
-        return True
+        super().start()
 
     def health(self) -> str | None:
         """Why this poller is not healthy; None if it is."""
-        if self._thread is None or not self._thread.is_alive():
+        if not self.alive:
             return f"the poller of cluster {self._name} has died"
         late_seconds = self._parts.clock.monotonic_seconds() - self._expected_turn_by
         if late_seconds > STUCK_SECONDS:

@@ -528,7 +528,8 @@ class TestHealth:
 
     def test_alive_while_it_turns_and_dead_when_it_ended(self) -> None:
         cloud = polled()
-        object.__setattr__(cloud.poller._parts, "clock", SystemClock())
+        cloud.clock = SystemClock()  # type: ignore[assignment]
+        cloud.poller = cloud.new_poller()
         cloud.poller.start()
         assert cloud.poller.health() is None
         assert cloud.poller._thread is not None
