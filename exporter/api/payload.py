@@ -4,8 +4,9 @@ Tolerant of how a value is written, intolerant of what would make a wrong count:
 
 - No record is dropped: that would leave a page that is shorter than the part of the list it stands
   for, and whoever pages by offsets would miscount. One without an identity or a status is a job in a
-  hidden status (see ``model.hidden``); one by which it cannot be known again makes the page bad, as
-  does an identity that comes twice in one page, even with equal contents.
+  hidden status (see ``model.hidden``), known again by its ``job_id``, else by what is written of it,
+  whatever that is. An identity that comes twice in one page makes the page bad, even with equal
+  contents.
 - ``hpc_job_set: null`` is an empty page; a page without the field is bad unless ``total_count``
   says that there is nothing to list.
 - Wrong is worse than absent: a number of cores that is no whole number from 0 to ``_MOST_CORES`` is
@@ -21,6 +22,7 @@ No error message quotes the answer: it holds people's command lines. Positions a
 import re
 from collections.abc import Callable, Sequence
 from datetime import tzinfo
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -67,17 +69,22 @@ class _Rest(msgspec.Struct, gc=False):
     hpcqueue_id: Any = None
 
 
-class _Rests(msgspec.Struct):
-    hpc_job_set: list[_Rest] = []
+_NoRecord = list[Any] | str | float | bool | None
+"""What may stand in the place of a record and has nothing to tell."""
+
+
+class _Written(msgspec.Struct):
+    hpc_job_set: list[msgspec.Raw] = []
 
 
 class _Answer(Reply):
     total_count: Any = None
-    hpc_job_set: list[_Record] | msgspec.UnsetType | None = msgspec.UNSET
+    hpc_job_set: list[_Record | _NoRecord] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
-_RESTS = msgspec.json.Decoder(_Rests)
+_WRITTEN = msgspec.json.Decoder(_Written)
+_REST = msgspec.json.Decoder(_Rest | _NoRecord)
 _UNDERSCORES = re.compile(r"^[\s_]+")
 """Of the API's own, they would hide a status."""
 
@@ -97,13 +104,14 @@ def decode_page(
     """
     answer = understood(_ANSWER, body, scrub)
     total_count = total_count_of(answer.total_count)
-    records = answer.hpc_job_set
-    if isinstance(records, msgspec.UnsetType):
+    listed = answer.hpc_job_set
+    if isinstance(listed, msgspec.UnsetType):
         if total_count != 0:
             raise bad("the answer has no hpc_job_set")
-        records = None
-    moments, zoneless, zoned = read_times(records or (), timezone)
-    jobs: Sequence[Job] = list(map(_job, records or (), moments))
+        listed = None
+    records = [each if isinstance(each, _Record) else _Record() for each in listed or ()]
+    moments, zoneless, zoned = read_times(records, timezone)
+    jobs: Sequence[Job] = list(map(_job, records, moments))
     left_out: tuple[LeftOut, ...] = ()
     if not _is_whole(jobs):
         jobs, left_out = _made_whole(jobs, body)
@@ -158,19 +166,20 @@ def _are_identities(uuids: Sequence[str]) -> bool:
 def _made_whole(jobs: Sequence[Job], body: bytes) -> tuple[list[Job], tuple[LeftOut, ...]]:
     """Find elsewhere in the records what jobs lack, and which of them cannot be counted."""
     try:
-        rests = read(_RESTS, body).hpc_job_set
+        written = list(map(bytes, read(_WRITTEN, body).hpc_job_set))
+        rests = [read(_REST, each) for each in written]
     except UNREADABLE as error:
         raise unreadable(body, error) from None
     whole, left_out = [], []
-    for position, (job, rest) in enumerate(zip(jobs, rests, strict=True)):
+    for job, record, read_rest in zip(jobs, written, rests, strict=True):
+        rest = read_rest if isinstance(read_rest, _Rest) else _Rest()
         job_id = _job_id(rest)
         status = _UNDERSCORES.sub("", job.status) or NO_STATUS
         queue = job.queue if job.queue.strip() else _queue(rest)
         uuid = job.uuid
         if not _are_identities([uuid]):
-            if not job_id:
-                raise bad(f"record {position} has no proper hpcjob_uuid and no job_id")
-            uuid, status = f"job_id:{job_id}", NO_IDENTITY
+            uuid = f"job_id:{job_id}" if job_id else _written(record)
+            status = NO_IDENTITY
         if hidden(status):
             left_out.append(LeftOut(status, job_id))
         whole.append(job._replace(uuid=uuid, status=status, queue=queue))
@@ -180,6 +189,11 @@ def _made_whole(jobs: Sequence[Job], body: bytes) -> tuple[list[Job], tuple[Left
 def _job_id(rest: _Rest) -> str:
     text = as_text(rest.job_id).strip()
     return text if text.isprintable() and len(text) <= _LONGEST_JOB_ID else ""
+
+
+def _written(record: bytes) -> str:
+    """An identity from all that is written of a record, which does not tell what that is."""
+    return f"written:{blake2b(record, digest_size=16).hexdigest()}"
 
 
 def _queue(rest: _Rest) -> str:

@@ -133,8 +133,8 @@ def _with_fields(**fields: Any) -> _Change:
     return lambda answer: {**answer, **fields}
 
 
-def _without_field(name: str) -> _Change:
-    return lambda answer: {field: value for field, value in answer.items() if field != name}
+def _without(*names: str) -> _Change:
+    return lambda answer: {field: value for field, value in answer.items() if field not in names}
 
 
 def _with_records(change: Callable[[list[Any]], list[Any]]) -> _Change:
@@ -152,7 +152,7 @@ def _first_record(**fields: Any) -> _Change:
 
 
 def _first_record_without(field: str) -> _Change:
-    return _with_records(lambda records: [_without_field(field)(records[0]), *records[1:]])
+    return _with_records(lambda records: [_without(field)(records[0]), *records[1:]])
 
 
 def _lasting(change: _Change) -> _Change:
@@ -165,13 +165,14 @@ def _lasting(change: _Change) -> _Change:
 
 
 _OBJECT_FAULTS: Mapping[str, _Change] = {
-    "code-missing": _without_field("ret_code"),
+    "code-missing": _without("ret_code"),
     "code-text": _with_fields(ret_code="none"),
     "set-is-object": _with_fields(hpc_job_set={"0": {}}),
     "set-is-text": _with_fields(hpc_job_set="none"),
-    "set-missing": _without_field("hpc_job_set"),
+    "set-missing": _without("hpc_job_set"),
     "set-of-nulls": _with_records(lambda records: [None] * len(records)),
-    "nested-records": _with_fields(hpc_job_set=[[[[{"hpcjob_uuid": "hpcjob-0"}]]]]),
+    "nested-records": _with_records(lambda records: [[[[{"hpcjob_uuid": "0"}]]]] * len(records)),
+    "null-record": _with_records(lambda records: [None, *records[1:]]),
     "total-negative": _with_fields(total_count=-1),
     "total-huge": _with_fields(total_count=10**40),
     "total-text": _with_fields(total_count="many"),
@@ -183,7 +184,8 @@ _OBJECT_FAULTS: Mapping[str, _Change] = {
     "no-status": _first_record_without("job_status"),
     "null-status": _first_record(job_status=None),
     "status-number": _first_record(job_status=3),
-    "lasting-no-identity": _lasting(_without_field("hpcjob_uuid")),
+    "lasting-no-identity": _lasting(_without("hpcjob_uuid")),
+    "lasting-nameless": _lasting(_without("hpcjob_uuid", "job_id")),
     "lasting-null-status": _lasting(_with_fields(job_status=None)),
     "huge-cores": _first_record(core_limit=10**400),
     "negative-cores": _first_record(core_limit=-8),

@@ -65,7 +65,9 @@ ODD_RECORDS = {
     "no-status",
     "null-status",
     "status-number",
+    "null-record",
     "lasting-no-identity",
+    "lasting-nameless",
     "lasting-null-status",
     "not-utf8",
 }
@@ -201,7 +203,9 @@ def test_pages_that_lie_now_and_then_never_make_a_wrong_number(tmp_path: Path) -
             exporter.until_true(truths)
 
 
-@pytest.mark.parametrize("fault", ["lasting-no-identity", "lasting-null-status"])
+@pytest.mark.parametrize(
+    "fault", ["lasting-no-identity", "lasting-nameless", "lasting-null-status"]
+)
 def test_records_that_cannot_be_counted_blind_nobody(tmp_path: Path, fault: str) -> None:
     """One record in sixteen lacks what counting needs; the others are counted, the history too."""
     dialects = ("documented", "sort-ignored")

@@ -155,6 +155,7 @@ ABSURD = {
     "total-text": lambda page: page["total_count"] == "many",
     "total-zero": lambda page: page["total_count"] == 0 and len(page["hpc_job_set"]) == 10,
     "empty-page": lambda page: page["total_count"] == 30 and page["hpc_job_set"] == [],
+    "null-record": lambda page: page["hpc_job_set"][0] is None,
     "no-identity": lambda page: "hpcjob_uuid" not in page["hpc_job_set"][0],
     "empty-identity": lambda page: page["hpc_job_set"][0]["hpcjob_uuid"] == "",
     "identity-number": lambda page: page["hpc_job_set"][0]["hpcjob_uuid"] == 12,
@@ -175,6 +176,7 @@ ABSURD = {
 
 LASTING: dict[str, Callable[[Any], bool]] = {
     "lasting-no-identity": lambda record: "hpcjob_uuid" not in record,
+    "lasting-nameless": lambda record: "hpcjob_uuid" not in record and "job_id" not in record,
     "lasting-null-status": lambda record: record["job_status"] is None,
 }
 
@@ -198,7 +200,7 @@ def lasting(server: SimulatorServer, fault: str, is_damaged: Callable[[Any], boo
             order = {"sort_key": "job_id", "reverse": reverse, "limit": "100"}
             records = client.list_jobs(CLUSTER, **order)["hpc_job_set"]
             assert len(records) == 30
-            found.append({each["job_id"] for each in records if is_damaged(each)})
+            found.append({each.get("job_id") for each in records if is_damaged(each)})
     assert found[0] == found[1]
     return found[0]
 
@@ -206,7 +208,8 @@ def lasting(server: SimulatorServer, fault: str, is_damaged: Callable[[Any], boo
 def test_records_that_are_always_damaged(server: SimulatorServer) -> None:
     for fault, is_damaged in LASTING.items():
         server.simulation.cloud.faults.rules.clear()
-        assert lasting(server, fault, is_damaged) == {10016}, fault
+        named = None if fault == "lasting-nameless" else 10016
+        assert lasting(server, fault, is_damaged) == {named}, fault
 
 
 def test_nesting_that_exhausts_a_parser(server: SimulatorServer) -> None:

@@ -279,7 +279,7 @@ FAILURES: list[Any] = [
     (lost("timeout"), TransportError, "timeout", True),
     (lost("tls", retryable=False), TransportError, "tls", False),
     (RawAnswer(200, HTML, None, 0.1), PayloadError, "payload", True),
-    (answered(hpc_job_set=[[]]), PayloadError, "payload", False),
+    (answered(hpc_job_set={}), PayloadError, "payload", False),
     (RawAnswer(502, HTML, None, 0.1), HttpStatusError, "http_5xx", True),
     (RawAnswer(503, b"", None, 0.1), HttpStatusError, "http_5xx", True),
     (answered(500, hpc_job_set=[RECORD]), HttpStatusError, "http_5xx", True),
@@ -334,7 +334,7 @@ def test_failures(outcome: Outcome, kind: type[ApiError], reason: str, retryable
         (refused(2500), "over quota"),
         (answered(429, ret_code=2500), "over quota"),
         (RawAnswer(404, b"", None, 0.1), None),  # a gateway's answer says nothing of the quota
-        (answered(hpc_job_set=[[]]), None),
+        (answered(hpc_job_set={}), None),
         (lost(retryable=False), None),
     ],
 )
