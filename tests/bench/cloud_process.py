@@ -1,5 +1,6 @@
 """A pretend cloud with one long list, in a process of its own:
-``python -m tests.bench.cloud_process JOBS ACTIVE CHANGES_A_MINUTE``.
+``python -m tests.bench.cloud_process JOBS ACTIVE CHANGES_A_MINUTE CLUSTERS``. So many
+further clusters have the same list.
 
 Prints its address and serves until its input ends.
 """
@@ -17,11 +18,13 @@ from tests.bench.stock import Churn
 STEP_SECONDS = 0.5
 
 
-def main(count: int, active: int, per_minute: float) -> None:
+def main(count: int, active: int, per_minute: float, clusters: int) -> None:
     jobs = JobList()
     fill(jobs, count, active=active, now_at=START_AT)
     cloud = Cloud(journal_limit=1)
     cloud.add_cluster(CLUSTER_ID, jobs=jobs)
+    for number in range(clusters):
+        cloud.add_cluster(f"ehpc-{number:08d}", jobs=jobs)
     simulation = Simulation(cloud)
     churn = Churn(jobs, per_minute=per_minute, at=time.time())
 
@@ -37,4 +40,4 @@ def main(count: int, active: int, per_minute: float) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
+    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]))

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-CALLS, WRONG, MEGABYTES, MICROSECONDS = "calls", "wrong counts", "MB", "µs"
+CALLS, WRONG, MEGABYTES = "calls", "wrong counts", "MB"
+MICROSECONDS, MILLISECONDS, SECONDS = "µs", "ms", "s"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ sleeps.
 
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -109,10 +110,14 @@ class Followed:
     before_turn: Callable[["Followed"], None] = lambda _: None
     after_turn: Callable[["Followed", Turn], None] = lambda _, __: None
     """Called before a turn, and when it has published; in the poller's thread."""
+    on_state: Callable[[ClusterState], None] = lambda _: None
+    """Given all that is published."""
     shown: ClusterSnapshot | None = None
     """What was published last."""
     failures: list[str] = field(default_factory=list)
     call_times: list[float] = field(default_factory=list)
+    pretending_seconds: float = 0.0
+    """CPU time that went into the pretend cloud's answers."""
     clock: PretendTime = field(init=False)
     poller: Poller = field(init=False)
     _cloud: Cloud = field(init=False)
@@ -204,13 +209,16 @@ class Followed:
             params |= dict.fromkeys(query.filter_names, query.status)
         if query.sort_key:
             params |= {"sort_key": query.sort_key, "reverse": "1" if query.descending else "0"}
+        began = time.thread_time()
         answer = self._cloud.list_jobs(CLUSTER_ID, params, now_at)
         body = json.dumps(answer, ensure_ascii=False).encode()
+        self.pretending_seconds += time.thread_time() - began
         return decode_page(body, timezone=query.zone(UTC), server_time_at=now_at)
 
     # -- and of those that watch it -------------------------------------------------------------
 
     def _publish(self, state: ClusterState) -> None:
+        self.on_state(state)
         if state.failure is not None:
             self.failures.append(state.failure.reason)
         if not self.turns or self.turns[-1].published or state.snapshot is None:

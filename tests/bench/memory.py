@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterable
 from pathlib import Path
 
 from exporter.ledger.directory import StateDirectory
@@ -60,15 +61,15 @@ def _daemon(
     state.mkdir()
     adopted = StateDirectory(state).ledger_path(IDENTITY, address)
     ledger.rename(adopted)
-    _adopt(adopted, f"{address} {IDENTITY.zone} {IDENTITY.cluster_id}")
+    adopt(adopted, f"{address} {IDENTITY.zone} {IDENTITY.cluster_id}")
     config = directory / f"config-{jobs}.json"
-    config.write_text(json.dumps(_config(address, state)))
+    config.write_text(json.dumps(config_of(address, state, [IDENTITY])))
     command = [sys.executable, "-m", "exporter", "serve", f"--config.file={config}"]
     command += ["--web.listen-address=127.0.0.1:0"]
     log = directory / f"log-{jobs}"
     with log.open("wb") as errors, subprocess.Popen(command, cwd=ROOT, stderr=errors) as process:
         try:
-            scrape = until(lambda: _scrape(process, log, syncs), f"{syncs} syncs")
+            scrape = until(lambda: _synced(scrape_of(process, log), syncs), f"{syncs} syncs")
             if abs(_value(scrape, "ehpc_history_jobs_known") - jobs) > jobs / 10:
                 raise RuntimeError("the daemon did not go on with the ledger it was given")
             return memory_megabytes(process.pid), memory_megabytes(process.pid, "VmHWM")
@@ -77,7 +78,7 @@ def _daemon(
             process.wait(PATIENCE_SECONDS)
 
 
-def _adopt(ledger: Path, whose: str) -> None:
+def adopt(ledger: Path, whose: str) -> None:
     """Let a ledger be the one of the cluster at this address."""
     connection = sqlite3.connect(ledger)
     connection.execute("UPDATE about SET value = ? WHERE key = 'identity'", (whose,))
@@ -85,29 +86,42 @@ def _adopt(ledger: Path, whose: str) -> None:
     connection.close()
 
 
-def _config(address: str, state: Path) -> dict[str, object]:
+def config_of(
+    address: str, state: Path, identities: Iterable[ClusterIdentity], interval: str = "1s"
+) -> dict[str, object]:
+    """A configuration of these clusters, whose ledgers may have been made beforehand."""
     account = {
         "endpoint": address,
         "access_key_id": KEY_ID,
         "secret_access_key": SECRET,
         "quota": {"requests": 1_000_000},
     }
-    cluster = {"name": IDENTITY.name, "cluster_id": CLUSTER_ID, "zone": IDENTITY.zone}
-    cluster["timezone"] = IN_UTC.zone_name  # another one would begin the ledger anew
+    clusters = [
+        {
+            "name": each.name,
+            "cluster_id": each.cluster_id,
+            "zone": each.zone,
+            "timezone": IN_UTC.zone_name,  # another one would begin the ledger anew
+        }
+        for each in identities
+    ]
     return {
         "accounts": [account],
-        "clusters": [cluster],
-        "collection": {"interval": "1s", "audit_interval": "5s"},
+        "clusters": clusters,
+        "collection": {"interval": interval, "audit_interval": "5s"},
         "state": {"path": str(state)},
     }
 
 
-def _scrape(process: subprocess.Popen[bytes], log: Path, syncs: int) -> str | None:
-    """A scrape, once it listens and has synced so often."""
+def scrape_of(process: subprocess.Popen[bytes], log: Path) -> str:
+    """A scrape of a daemon; empty until it listens. Raises RuntimeError if it has ended."""
     if process.poll() is not None:
         raise RuntimeError(f"the daemon has ended:\n{log.read_text()}")
     found = re.search(r"msg=listening .*port=(\d+)", log.read_text())
-    scrape = _get(f"http://127.0.0.1:{found[1]}/metrics") if found else ""
+    return _get(f"http://127.0.0.1:{found[1]}/metrics") if found else ""
+
+
+def _synced(scrape: str, syncs: int) -> str | None:
     return scrape if _value(scrape, "ehpc_syncs_total") >= syncs else None
 
 

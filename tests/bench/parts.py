@@ -1,11 +1,14 @@
 """The parts, in the order in which they run."""
 
 from tests.bench import (
+    clusters,
     deleting,
+    history,
     intake,
     memory,
     restarting,
     scraping,
+    series,
     starting,
     steady,
     trace,
@@ -14,5 +17,17 @@ from tests.bench.figures import Part
 
 PARTS: dict[str, Part] = {
     module.PART.name: module.PART
-    for module in (steady, starting, restarting, deleting, intake, memory, trace, scraping)
+    for module in (
+        steady,
+        starting,
+        restarting,
+        deleting,
+        history,
+        intake,
+        memory,
+        trace,
+        scraping,
+        series,
+        clusters,
+    )
 }

@@ -2,21 +2,25 @@
 
 KIND is ``ours`` (this exporter's web server, one cluster of that many series, publishing anew
 every second), ``fixed`` (the same server with an answer that is always the same bytes) or
-``client`` (prometheus-client's own server with the same families, made beforehand). Prints its
-port and serves until its input ends.
+``client`` (prometheus-client's own server with the same families, made beforehand). ``fleet`` and
+``fixed-fleet`` are the same with so many clusters of ``FLEET_SERIES`` in place of SERIES; one after
+the other of ``fleet`` publishes, five a second. Prints its port and serves until its input ends.
 """
 
 import dataclasses
 import sys
 import threading
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
+from itertools import cycle
 from typing import Any
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import Metric
 
+from exporter.api.client import FAILURE_REASONS
 from exporter.clock import SystemClock
 from exporter.collector import BuildInfo, ReloadStatus, cluster_families
+from exporter.daemon.watch import CORRECTION_KINDS, SYNC_REASONS
 from exporter.model import ClusterIdentity
 from exporter.snapshot import ClusterSnapshot, ClusterState, JobCount, SnapshotBoard
 from exporter.telemetry import Telemetry
@@ -27,9 +31,10 @@ from exporter.web.server import WebServer
 
 STATUSES = ("pending", "running")
 QUEUES = 25
+FLEET_SERIES = 400
 
 
-def state_with(series: int) -> ClusterState:
+def state_with(series: int, name: str = "cfd") -> ClusterState:
     """A cluster whose job gauges are this many series."""
     users = series // (2 * len(STATUSES) * QUEUES)
     counts = tuple(
@@ -38,7 +43,7 @@ def state_with(series: int) -> ClusterState:
     )  # fmt: skip
     clock = SystemClock()
     return ClusterState(
-        identity=ClusterIdentity("cfd", "ehpc-qmmvigwe", "jinan1a", "default"),
+        identity=ClusterIdentity(name, "ehpc-qmmvigwe", "jinan1a", "default"),
         tried=True, up=True, strategy="delta", effective_interval_seconds=60,
         last_success_at=clock.now_at(),
         snapshot=ClusterSnapshot(taken_at=clock.now_at(), counts=counts, oldest_pending=()),
@@ -46,17 +51,20 @@ def state_with(series: int) -> ClusterState:
     )  # fmt: skip
 
 
-def exposition_of(state: ClusterState) -> tuple[Exposition, SnapshotBoard]:
+def exposition_with(
+    states: Iterable[ClusterState],
+) -> tuple[Exposition, SnapshotBoard, Telemetry]:
     board, telemetry, clock = SnapshotBoard(), Telemetry(), SystemClock()
-    telemetry.register_cluster("cfd")
-    telemetry.register_account("default")
+    telemetry.register_account("default", FAILURE_REASONS)
     facts = ExporterFacts(
         BuildInfo("0", "", "3"), lambda: ReloadStatus(successful=True, success_at=0), list,
     )  # fmt: skip
     exposition = Exposition(board, telemetry, clock, facts, ProcessFamilies())
-    board.publish(state)
+    for state in states:
+        telemetry.register_cluster(state.identity.name, SYNC_REASONS, CORRECTION_KINDS)
+        board.publish(state)
     exposition.refresh()
-    return exposition, board
+    return exposition, board, telemetry
 
 
 def serve(app: Any) -> int:
@@ -66,17 +74,19 @@ def serve(app: Any) -> int:
     return port
 
 
-def ours(series: int, *, publishing: bool) -> int:
-    state = state_with(series)
-    exposition, board = exposition_of(state)
+def ours(states: list[ClusterState], *, a_second: float) -> int:
+    """One state after the other is published anew."""
+    exposition, board, telemetry = exposition_with(states)
 
     def publish() -> None:
-        while not threading.Event().wait(1):
+        for state in cycle(states):
+            threading.Event().wait(1 / a_second)
             assert state.snapshot is not None
             board.publish(dataclasses.replace(state, snapshot=dataclasses.replace(state.snapshot)))
+            telemetry.sync_succeeded(state.identity.name, 0.2)
             exposition.refresh()
 
-    if publishing:
+    if a_second:
         threading.Thread(target=publish, name="publisher", daemon=True).start()
     page = lambda _: ("", "")  # noqa: E731
     return serve(
@@ -84,8 +94,8 @@ def ours(series: int, *, publishing: bool) -> int:
     )
 
 
-def fixed(series: int) -> int:
-    exposition, _ = exposition_of(state_with(series))
+def fixed(states: list[ClusterState]) -> int:
+    exposition, _, _ = exposition_with(states)
     bodies = {gz: exposition.scrape(Format.TEXT, compressed=gz) for gz in (False, True)}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,12 +130,18 @@ def client(series: int) -> int:
     return int(server.server_port)
 
 
-def main(kind: str, series: int) -> None:
+def fleet(clusters: int) -> list[ClusterState]:
+    return [state_with(FLEET_SERIES, f"cluster-{number:03d}") for number in range(clusters)]
+
+
+def main(kind: str, size: int) -> None:
     make = {
-        "ours": lambda: ours(series, publishing=True),
-        "quiet": lambda: ours(series, publishing=False),
-        "fixed": lambda: fixed(series),
-        "client": lambda: client(series),
+        "ours": lambda: ours([state_with(size)], a_second=1),
+        "quiet": lambda: ours([state_with(size)], a_second=0),
+        "fixed": lambda: fixed([state_with(size)]),
+        "client": lambda: client(size),
+        "fleet": lambda: ours(fleet(size), a_second=5),
+        "fixed-fleet": lambda: fixed(fleet(size)),
     }[kind]
     print(make(), flush=True)
     sys.stdin.read()

@@ -3,7 +3,7 @@
 import random
 import shutil
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -101,9 +101,17 @@ class Churn:
     """A steady state: at random moments a job is submitted, starts or ends, in turn."""
 
     def __init__(
-        self, jobs: JobList, *, per_minute: float, at: float = START_AT, seed: int = 5
+        self,
+        jobs: JobList,
+        *,
+        per_minute: float,
+        at: float = START_AT,
+        seed: int = 5,
+        names: tuple[Sequence[str], Sequence[str]] = (QUEUES, USERS),
     ) -> None:
+        """``names`` are the queues and the users of new jobs."""
         self._jobs = jobs
+        self._queues, self._users = names
         self._rng = random.Random(seed)
         self._per_second = per_minute / 60
         self._next_at = at + self._rng.expovariate(self._per_second)
@@ -128,11 +136,8 @@ class Churn:
         kind = self.changes % 3
         self.changes += 1
         if kind == 0 or (kind == 1 and not self._pending) or (kind == 2 and not self._running):
-            self._pending.append(
-                self._jobs.submit(
-                    at, queue=self._rng.choice(QUEUES), user=self._rng.choice(USERS), cores=4
-                )
-            )
+            queue, user = self._rng.choice(self._queues), self._rng.choice(self._users)
+            self._pending.append(self._jobs.submit(at, queue=queue, user=user, cores=4))
         elif kind == 1:
             uuid = self._pending.popleft()
             self._jobs.start(uuid, at)

@@ -54,10 +54,11 @@ def _look(address: str) -> dict[str, Any]:
 
 
 @contextmanager
-def cloud_process(jobs: int, active: int, per_minute: float) -> Iterator[str]:
-    """A pretend cloud in a process of its own; gives its address."""
+def cloud_process(jobs: int, active: int, per_minute: float, *, clusters: int = 0) -> Iterator[str]:
+    """A pretend cloud in a process of its own; gives its address. Its ``clusters``, beside that of
+    ``CLUSTER_ID``, have the same list."""
     command = [sys.executable, "-m", "tests.bench.cloud_process"]
-    command += [str(jobs), str(active), str(per_minute)]
+    command += [str(jobs), str(active), str(per_minute), str(clusters)]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
