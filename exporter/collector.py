@@ -25,6 +25,7 @@ from exporter.snapshot import (
     QueueCapacity,
     Tally,
 )
+from exporter.telemetry import empty_family
 
 _WITH_CORES = frozenset({"pending", "running"})
 _ACTIVE = "active"
@@ -112,7 +113,7 @@ def exporter_families(
 
 def new_family(metric: catalog.Metric, samples: Iterable[Sample] = ()) -> Family:
     """The metric of the catalog as an empty or filled family."""
-    family = Family(metric.name.removesuffix("_total"), metric.help, metric.type, metric.unit)
+    family = empty_family(metric)
     family.samples.extend(samples)
     return family
 

@@ -1,36 +1,39 @@
-"""What ``/metrics`` answers: rendered when something is published, not when it is scraped.
+"""What ``/metrics`` answers: rendered when something is published, joined when it is scraped.
 
-The families of the clusters change only when a poller publishes or a cluster's data grow stale.
-They are rendered then, on the publisher's thread, cluster by cluster and only where a state is a
-new one, and compressed there too. What is alive between publications (telemetry, quota, process)
-is small; it is rendered on a scrape, if anything was counted since or a second has passed. The two
-are joined by concatenation: two gzip members in a row are one gzip stream (RFC 1952, section 2.2).
+What is known of a cluster changes only when its poller publishes. Its lines of each family are
+rendered then, on the publisher's thread, and compressed: several gzip members in a row are one gzip
+stream (RFC 1952, section 2.2). What its syncs counted is rendered at the same time. So it costs the
+same however many clusters there are.
 
-A scrape therefore compares a few numbers and hands out bytes. It never waits for a publisher.
+A scrape puts the lines of all clusters, family by family, behind each other; it renders only what is
+alive between publications (calls, quota, process), and leaves out what has become too old. It never
+waits for a publisher.
 """
 
-import gzip
+import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import Metric as Family
 
-from exporter import collector
+from exporter import catalog, collector
 from exporter.clock import Clock, Instant, instant
 from exporter.collector import AccountQuota, BuildInfo, ReloadStatus
 from exporter.snapshot import ClusterState, SnapshotBoard
-from exporter.telemetry import Telemetry
+from exporter.telemetry import Owner, Telemetry
 from exporter.web.negotiation import Format
+from exporter.web.packing import packed, plain, stream, together
 from exporter.web.rendering import OPENMETRICS_END, encode, render, render_header, render_samples
 
 LIVE_SECONDS = 1.0
 """How old the process and quota families can be; everything else is never old."""
 
-_GZIP_LEVEL = 1
-"""The fastest; it shrinks this text ten times, and the best one does little better."""
+Lines = tuple[bytes, ...]
+"""Of a cluster or an account, its lines of each family."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,42 +46,67 @@ class ExporterFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class _Bodies:
-    """Some text in both formats, in pieces; each asked-for form of it is made once."""
+class _Share:
+    """What is shown of one cluster."""
 
-    pieces: Callable[[Format], Iterable[bytes]]
-    made: dict[tuple[Format, bool], bytes] = field(default_factory=dict)
+    state: ClusterState
+    lines: Lines
+    """Of each of ``collector.CLUSTER_METRICS``."""
+    expiries: Sequence[Instant]
+    """When some of them are to be withdrawn."""
 
-    def get(self, wanted: Format, *, compressed: bool) -> bytes:
-        body = self.made.get((wanted, compressed))
-        if body is None:
-            body = b"".join(self.pieces(wanted))
-            if compressed:
-                body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
-            self.made[wanted, compressed] = body
-        return body
+    def shown(self, now: Instant) -> Lines:
+        """Those that are not withdrawn."""
+        if all(until.at >= now.at and until.seconds >= now.seconds for until in self.expiries):
+            return self.lines
+        withdrawn = collector.withdrawn_names(self.state, now)
+        return tuple(
+            b"" if family.name in withdrawn else lines
+            for family, lines in zip(_CLUSTER_FAMILIES, self.lines, strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Published:
-    """The clusters' families as of one board, and until when they may be shown so."""
+    """What is shown of the clusters as of one board."""
 
     states: Mapping[str, ClusterState]
-    blocks: Mapping[str, tuple[bytes, ...]]
-    """By cluster, its lines of each of ``collector.CLUSTER_METRICS``."""
-    composed_at: float
-    expires: Instant
-    """When the next cluster's gauges are to be withdrawn, by either clock."""
-    bodies: _Bodies
+    shares: Mapping[str, _Share]
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """The lines of telemetry as of one moment."""
+
+    changes: Mapping[Owner, int]
+    lines: Mapping[Owner, Lines]
+    """Of each of ``catalog.TELEMETRY``."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Live:
     """The other families as of one moment."""
 
-    changes: int
+    counted: _Counted
     rendered_at_monotonic: float
-    bodies: _Bodies
+    families: list[Family]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """The answers to scrapes as of one moment, and until when they are right."""
+
+    published: _Published
+    live: _Live
+    composed: Instant
+    expires: Instant
+    """When the next cluster's gauges are to be withdrawn, by either clock."""
+    made: dict[tuple[Format, bool], bytes] = field(default_factory=dict)
+
+    def hold(self, now: Instant) -> bool:
+        """Whether nothing was withdrawn since, nor a clock set back."""
+        until = self.expires
+        return self.composed.at <= now.at <= until.at and now.seconds <= until.seconds
 
 
 class ProcessFamilies:
@@ -115,11 +143,13 @@ class Exposition:
         self._facts = facts
         self._process_families = process_families
         self._publishers = threading.Lock()
-        self._wanted: frozenset[tuple[Format, bool]] = frozenset()
         self._outdated: Mapping[str, ClusterState] | None = None
-        self._published = self._compose({}, {})
+        self._published = _Published({}, {})
+        self._counted = _Counted({}, {})
         self._live = self._render_live()
-        self._answers: dict[tuple[Format, bool], tuple[_Published, _Live, bytes]] = {}
+        self._answers = _answers(self._published, self._live, instant(clock))
+        self._families: dict[bytes, tuple[Lines, bytes]] = {}
+        """By the lines above it, what each was last made of, and what came of it."""
 
     def refresh(self) -> None:
         """Render what is new on the board. For the publisher's thread: takes milliseconds."""
@@ -128,73 +158,65 @@ class Exposition:
 
     def scrape(self, wanted: Format, *, compressed: bool) -> bytes:
         """The whole answer to a scrape. At most one thread at a time, that of the web."""
-        form = (wanted, compressed)
         live = self._live = self._current_live()
-        published = self._current_published()
-        answer = self._answers.get(form)
-        if answer is None or answer[0] is not published or answer[1] is not live:
-            self._wanted |= {form}
-            body = published.bodies.get(wanted, compressed=compressed)
-            body += live.bodies.get(wanted, compressed=compressed)
-            answer = self._answers[form] = (published, live, body)
-        return answer[2]
+        published, answers, now = self._published, self._answers, instant(self._clock)
+        known = answers.published is published and answers.live is live
+        if not known or not answers.hold(now):
+            answers = self._answers = _answers(published, live, now)
+        body = answers.made.get((wanted, compressed))
+        if body is None:
+            families = _families(answers, wanted)
+            if compressed:
+                body = stream(map(self._together, families))
+            else:
+                body = b"".join(map(plain, families))
+            answers.made[wanted, compressed] = body
+        return body
+
+    def _together(self, family: Lines) -> bytes:
+        """The lines of a family as one piece, made anew only if they are not what they were."""
+        known = self._families.get(family[0])
+        if known is not None and known[0] == family:
+            return known[1]
+        piece = together(family)
+        self._families[family[0]] = (family, piece)
+        return piece
 
     def _refresh(self) -> None:
         states = self._board.current()
         before = self._published
-        blocks = {
-            name: before.blocks[name] if before.states.get(name) is state else _blocks(state)
+        shares = {
+            name: before.shares[name] if before.states.get(name) is state else _share(state)
             for name, state in states.items()
         }
-        published = self._compose(states, blocks)
-        for wanted, compressed in self._wanted:
-            published.bodies.get(wanted, compressed=compressed)
-        self._published = published
+        self._published = _Published(states, shares)
+        self._counted = self._current_counted()
 
-    def _compose(
-        self, states: Mapping[str, ClusterState], blocks: Mapping[str, tuple[bytes, ...]]
-    ) -> _Published:
-        now = instant(self._clock)
-        shown: list[tuple[frozenset[str], tuple[bytes, ...]]] = []
-        expires = Instant(float("inf"), float("inf"))
-        for name in sorted(states):
-            shown.append((collector.withdrawn_names(states[name], now), blocks[name]))
-            for until in collector.expiries(states[name]):
-                if now.at <= until.at and now.seconds <= until.seconds:
-                    expires = Instant(
-                        min(expires.at, until.at), min(expires.seconds, until.seconds)
-                    )
+    def _current_counted(self) -> _Counted:
+        """What was counted, rendered anew where it is not what it was."""
+        before, changes = self._counted, self._telemetry.changes()
+        if changes == before.changes:
+            return before
+        lines = {
+            owner: before.lines[owner]
+            if before.changes.get(owner) == number
+            else self._counted_lines(owner)
+            for owner, number in changes.items()
+        }
+        return _Counted(changes, lines)
 
-        def pieces(wanted: Format) -> Iterable[bytes]:
-            for index, family in enumerate(_CLUSTER_FAMILIES):
-                yield encode(render_header(family, wanted))
-                for withdrawn, lines in shown:
-                    if family.name not in withdrawn:
-                        yield lines[index]
-
-        return _Published(states, blocks, now.at, expires, _Bodies(pieces))
-
-    def _current_published(self) -> _Published:
-        """What was published, less what has to be withdrawn by now."""
-        published = self._published
-        now, expires = instant(self._clock), published.expires
-        if published.composed_at <= now.at <= expires.at and now.seconds <= expires.seconds:
-            return published
-        fresh = self._compose(published.states, published.blocks)
-        if self._publishers.acquire(blocking=False):
-            try:
-                if self._published is published:
-                    self._published = fresh
-            finally:
-                self._publishers.release()
-        return fresh
+    def _counted_lines(self, owner: Owner) -> Lines:
+        samples = self._telemetry.samples(owner)
+        return tuple(
+            packed(encode(render_samples(samples.get(metric, ())))) for metric in catalog.TELEMETRY
+        )
 
     def _current_live(self) -> _Live:
         live = self._live
         now = self._clock.monotonic_seconds()
         if now - live.rendered_at_monotonic >= LIVE_SECONDS:
             self._catch_up()
-        elif self._telemetry.changes == live.changes:
+        elif self._telemetry.changes() == live.counted.changes:
             return live
         return self._render_live()
 
@@ -212,27 +234,21 @@ class Exposition:
                 self._publishers.release()
 
     def _render_live(self) -> _Live:
-        changes = self._telemetry.changes
+        counted = self._counted = self._current_counted()
         facts = self._facts
         families = [
-            *self._telemetry.families(),
             *collector.exporter_families(facts.quotas(), facts.build, facts.reload()),
             *self._process_families(),
         ]
-
-        def pieces(wanted: Format) -> Iterable[bytes]:
-            yield encode(render(families, wanted))
-            if wanted is Format.OPENMETRICS:
-                yield encode(OPENMETRICS_END)
-
-        return _Live(changes, self._clock.monotonic_seconds(), _Bodies(pieces))
+        return _Live(counted, self._clock.monotonic_seconds(), families)
 
 
-def _blocks(state: ClusterState) -> tuple[bytes, ...]:
-    return tuple(
-        encode(render_samples(samples, _let_others_in))
+def _share(state: ClusterState) -> _Share:
+    lines = tuple(
+        packed(encode(render_samples(samples, _let_others_in)))
         for samples in collector.cluster_samples(state)
     )
+    return _Share(state, lines, collector.expiries(state))
 
 
 def _let_others_in() -> None:
@@ -240,4 +256,33 @@ def _let_others_in() -> None:
     time.sleep(0)
 
 
+def _answers(published: _Published, live: _Live, now: Instant) -> _Answers:
+    until = [each for share in published.shares.values() for each in share.expiries]
+    left = [each for each in until if now.at <= each.at and now.seconds <= each.seconds]
+    expires = Instant(
+        min((each.at for each in left), default=math.inf),
+        min((each.seconds for each in left), default=math.inf),
+    )
+    return _Answers(published, live, now, expires)
+
+
+def _families(answers: _Answers, wanted: Format) -> Iterator[Lines]:
+    """The whole text: of each family what stands above it, then its lines of each owner."""
+    live, shares = answers.live, sorted(answers.published.shares.items())
+    of_clusters = [share.shown(answers.composed) for _, share in shares]
+    yield from _by_family(_CLUSTER_FAMILIES, of_clusters, wanted)
+    yield from _by_family(_TELEMETRY_FAMILIES, live.counted.lines.values(), wanted)
+    end = OPENMETRICS_END if wanted is Format.OPENMETRICS else ""
+    yield b"", encode(render(live.families, wanted) + end)
+
+
+def _by_family(
+    families: Sequence[Family], lines: Collection[Lines], wanted: Format
+) -> Iterator[Lines]:
+    of_each = zip(*lines, strict=True) if lines else repeat(())
+    for family, of_owners in zip(families, of_each, strict=False):
+        yield (encode(render_header(family, wanted)), *of_owners)
+
+
 _CLUSTER_FAMILIES = tuple(collector.new_family(metric) for metric in collector.CLUSTER_METRICS)
+_TELEMETRY_FAMILIES = tuple(collector.new_family(metric) for metric in catalog.TELEMETRY)

@@ -3,10 +3,12 @@
 import dataclasses
 import gzip
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.core import Metric as Family
@@ -15,7 +17,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from exporter import collector
 from exporter.clock import instant
 from exporter.collector import AccountQuota, BuildInfo, ReloadStatus
-from exporter.snapshot import SnapshotBoard, dated
+from exporter.snapshot import ClusterState, JobCount, SnapshotBoard, dated
 from exporter.telemetry import Telemetry
 from exporter.web.exposition import ExporterFacts, Exposition, ProcessFamilies
 from exporter.web.negotiation import Format
@@ -115,6 +117,67 @@ def test_compressed_is_the_same(world: World, wanted: Format) -> None:
     packed = world.exposition.scrape(wanted, compressed=True)
     assert gzip.decompress(packed) == plain
     assert len(packed) < len(plain) / 3
+
+
+NAMES = st.sampled_from(["a", "b", "cfd", 'o"dd'])
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("publish"), NAMES, st.integers(0, 300)),
+        st.tuples(st.just("capacity"), NAMES, st.integers(0, 1)),
+        st.tuples(st.just("remove"), NAMES, st.just(0)),
+        st.tuples(st.just("succeed"), NAMES, st.integers(0, 3)),
+        st.tuples(st.just("fail"), NAMES, st.integers(0, 3)),
+        st.tuples(st.just("wait"), st.just(""), st.integers(0, 400)),
+        st.tuples(st.just("scrape"), st.just(""), st.just(0)),
+    ),
+    max_size=30,
+)
+
+
+def many_jobs(name: str, jobs: int, taken_at: float) -> ClusterState:
+    """So many that some families are long, and others of the same cluster are not."""
+    state = good_state(name, taken_at=taken_at)
+    assert state.snapshot is not None
+    counts = tuple(
+        JobCount(status, f"queue-{n % 7}", f"user-{n}", n * jobs % 5, n)
+        for n in range(jobs)
+        for status in ("pending", "running")
+    )
+    return dataclasses.replace(state, snapshot=dataclasses.replace(state.snapshot, counts=counts))
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=STEPS)
+def test_whatever_happens_it_is_what_is_rendered_from_nothing(
+    steps: list[tuple[str, str, int]],
+) -> None:
+    world = World()
+    for step, name, number in [*steps, ("scrape", "", 0)]:
+        if step == "publish":
+            world.board.publish(many_jobs(name, number, world.clock.now_at() - number))
+        elif step == "capacity":
+            now = instant(world.clock)
+            told = dataclasses.replace(capacity(), taken=now, served_seconds=100.0)
+            world.board.publish_capacity(name, told if number else None)
+        elif step == "remove":
+            world.board.remove(name)
+            world.telemetry.forget_cluster(name)
+        elif step == "succeed":
+            world.telemetry.register_cluster(name, ["timeout"])
+            world.telemetry.sync_succeeded(name, number)
+        elif step == "fail":
+            world.telemetry.sync_failed(name, f"reason {number}", number)
+        elif step == "wait":
+            world.clock.advance(number)
+        else:
+            text = world.exposition.scrape(Format.TEXT, compressed=False)
+            assert text == generate_latest(world)
+            packed = world.exposition.scrape(Format.TEXT, compressed=True)
+            assert gzip.decompress(packed) == text
+            openmetrics = world.exposition.scrape(Format.OPENMETRICS, compressed=True)
+            assert gzip.decompress(openmetrics) == generate_openmetrics(world)
+        if step in {"publish", "capacity", "remove"}:
+            world.exposition.refresh()
 
 
 def test_a_publication_shows_at_once(world: World) -> None:
@@ -238,15 +301,15 @@ def test_a_scrape_does_not_wait_for_a_publisher(world: World) -> None:
     """While one thread is inside a publication, scrapes go on, withdrawal included."""
     inside, go_on = threading.Event(), threading.Event()
 
-    now_at = world.clock.now_at
+    current = world.board.current
 
-    def slow_clock() -> float:
+    def slow_board() -> Mapping[str, ClusterState]:
         if threading.current_thread().name == "publisher":
             inside.set()
             assert go_on.wait(PATIENCE_SECONDS)
-        return now_at()
+        return current()
 
-    world.clock.now_at = slow_clock  # type: ignore[method-assign]
+    world.board.current = slow_board  # type: ignore[method-assign]
     publisher = threading.Thread(target=world.exposition.refresh, name="publisher")
     publisher.start()
     try:
