@@ -36,6 +36,7 @@ catalog     every metric: name, type, labels, help
 clock       the only reader of real time
 errors      the exception tree
 model       domain types
+texts       what people read, in English and Chinese
 """
 
 __version__ = "0.1.0"

@@ -2,24 +2,31 @@
 
 import argparse
 import re
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from exporter import __version__
 from exporter.config import ServeOptions, Shard, parse_shard
 from exporter.logs import LEVELS
+from exporter.texts import LANGUAGES
 
-COMMANDS = ("serve", "check-config", "doctor", "collect", "simulate", "demo")
 DEMO_ADDRESS = "127.0.0.1:10046"
+_COMPLETION = "--print-completion"
+_OF_THE_WHOLE = frozenset({"-h", "--help", "--version", _COMPLETION})
+"""Flags that are not a command's."""
+_Flags = argparse._ActionsContainer  # noqa: SLF001 - a parser, or a group of its flags
 _PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[\w.~-]+)*/?")
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     """Read the arguments; without a command they are those of ``serve``. Exits as argparse does."""
     first = arguments[0] if arguments else ""
-    if first not in {"-h", "--help", "--version"} and (not first or first.startswith("-")):
+    flag = first.partition("=")[0]
+    if flag not in _OF_THE_WHOLE and (not first or first.startswith("-")):
         arguments = ["serve", *arguments]
-    return _parser(arguments[0]).parse_args(arguments)
+    return _parser(arguments[0].partition("=")[0]).parse_args(arguments)
 
 
 def serve_options(namespace: argparse.Namespace) -> ServeOptions:
@@ -38,72 +45,113 @@ def serve_options(namespace: argparse.Namespace) -> ServeOptions:
 def _parser(command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ehpc-exporter",
+        usage="ehpc-exporter [COMMAND] [flags]",
         description="Prometheus exporter for the job queues of QingCloud and Shanhe E-HPC and HPC "
         "clusters. Without a command it serves.",
         epilog="ehpc-exporter COMMAND --help tells the flags of a command.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"ehpc-exporter {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def add(name: str, text: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-
-    serve = add("serve", "the daemon: serves /metrics (the default command)")
-    _add_config_file(serve)
-    _add_shard(serve)
-    _add_web(serve, ServeOptions().listen_addresses[0])
-    _add_log(serve)
-    serve.add_argument("--version", action="version", version=f"ehpc-exporter {__version__}")
-
-    check = add("check-config", "validate the configuration and tell what it costs of the quota")
-    _add_config_file(check)
-    _add_web_config_file(check)
-    _add_shard(check)
-    check.add_argument(
-        "--strict", action="store_true", help="exit with 2, too, if something is perhaps not meant"
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", prog="ehpc-exporter"
     )
-
-    _add_doctor(
-        add("doctor", "find out in few calls what the cloud's server does, and what it costs")
-    )
-
-    collect = add("collect", "look once at every cluster and print its active jobs")
-    _add_config_file(collect)
-    _add_shard(collect)
-    collect.add_argument(
-        "--cluster", dest="clusters", action="append", default=[], metavar="NAME",
-        help="only this cluster; may be given again",
-    )  # fmt: skip
-    collect.add_argument(
-        "--full", action="store_true",
-        help="read the whole lists, unless that is more calls than are left; what is read is kept in "
-        "state.path for the daemon, if none is at work",
-    )  # fmt: skip
-    collect.add_argument(
-        "--format", choices=("table", "prometheus"), default="table",
-        help="what to print: a table, or Prometheus' text format (default %(default)s)",
-    )  # fmt: skip
-    _add_log(collect, level="error")
-
-    simulate = add("simulate", "the pretend cloud alone, to try things on")
-    if command == "simulate":  # else its import would cost the daemon
-        from exporter.simulator.command import add_arguments
-
-        add_arguments(simulate)
-
-    demo = add("demo", "the whole program against a pretend cloud: no account, no configuration")
-    _add_web(demo, DEMO_ADDRESS)
-    _add_log(demo)
-    demo.set_defaults(shard=Shard())
-    demo.add_argument(
-        "--pace", type=float, default=20.0, metavar="FACTOR",
-        help="how much happens in the pretend cloud: 1 is an ordinary day (default %(default)g)",
+    for name, (text, add_flags) in _COMMANDS.items():
+        its = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        # The simulator's flags cost an import that the daemon does without.
+        if name != "simulate" or command in {"simulate", _COMPLETION}:
+            add_flags(its)
+    if command in _OF_THE_WHOLE:  # else a flag before a command would be taken for that command's
+        _add_serve(parser.add_argument_group("flags without a command, which are those of serve"))
+    else:
+        _add_version(parser)
+    parser.add_argument(
+        _COMPLETION, action=_PrintCompletion, choices=("bash", "zsh", "tcsh"), metavar="SHELL",
+        help="print what lets bash, zsh or tcsh complete these flags, and exit",
     )  # fmt: skip
     return parser
 
 
-def _add_doctor(parser: argparse.ArgumentParser) -> None:
+class _PrintCompletion(argparse.Action):
+    """Prints a shell's completion script."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, _: argparse.Namespace, shell: object, *__: object
+    ) -> None:
+        import shtab
+
+        _complete_files(parser, shtab.FILE)
+        sys.stdout.write(shtab.complete(parser, shell=str(shell)) + "\n")
+        parser.exit()
+
+
+def _complete_files(parser: argparse.ArgumentParser, files: object) -> None:
+    """Let the flags that name a file be completed with those that there are."""
+    for action in parser._actions:  # noqa: SLF001 - there is no other way to ask for them
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            for its in action.choices.values():
+                _complete_files(its, files)
+        elif action.type in {Path, _optional_path}:
+            action.complete = files  # type: ignore[attr-defined]
+
+
+def _add_version(parser: _Flags) -> None:
+    parser.add_argument("--version", action="version", version=f"ehpc-exporter {__version__}")
+
+
+def _add_serve(parser: _Flags) -> None:
+    _add_config_file(parser)
+    _add_shard(parser)
+    _add_web(parser, ServeOptions().listen_addresses[0])
+    _add_log(parser)
+    _add_version(parser)
+
+
+def _add_check_config(parser: _Flags) -> None:
+    _add_config_file(parser)
+    _add_web_config_file(parser)
+    _add_shard(parser)
+    parser.add_argument(
+        "--strict", action="store_true", help="exit with 2, too, if something is perhaps not meant"
+    )
+
+
+def _add_collect(parser: _Flags) -> None:
+    _add_config_file(parser)
+    _add_shard(parser)
+    parser.add_argument(
+        "--cluster", dest="clusters", action="append", default=[], metavar="NAME",
+        help="only this cluster; may be given again",
+    )  # fmt: skip
+    parser.add_argument(
+        "--full", action="store_true",
+        help="read the whole lists, unless that is more calls than are left; what is read is kept in "
+        "state.path for the daemon, if none is at work",
+    )  # fmt: skip
+    parser.add_argument(
+        "--format", choices=("table", "prometheus"), default="table",
+        help="what to print: a table, or Prometheus' text format (default %(default)s)",
+    )  # fmt: skip
+    _add_language(parser)
+    _add_log(parser, level="error")
+
+
+def _add_simulate(parser: _Flags) -> None:
+    from exporter.simulator.command import add_arguments
+
+    add_arguments(parser)
+
+
+def _add_demo(parser: _Flags) -> None:
+    _add_web(parser, DEMO_ADDRESS)
+    _add_language(parser)
+    _add_log(parser)
+    parser.set_defaults(shard=Shard())
+    parser.add_argument(
+        "--pace", type=float, default=20.0, metavar="FACTOR",
+        help="how much happens in the pretend cloud: 1 is an ordinary day (default %(default)g)",
+    )  # fmt: skip
+
+
+def _add_doctor(parser: _Flags) -> None:
     _add_config_file(parser)
     parser.add_argument("--account", metavar="NAME", help="look at the clusters of this account")
     parser.add_argument(
@@ -125,21 +173,25 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
         "--report", type=_optional_path, metavar="FILE",
         help="write what was found as JSON, without keys, names and contents",
     )  # fmt: skip
-    parser.add_argument(
-        "--lang", choices=("en", "zh"),
-        help="the language to speak (default: that of LC_ALL or LANG, or English)",
-    )  # fmt: skip
+    _add_language(parser)
     _add_log(parser, level="error")
 
 
-def _add_config_file(parser: argparse.ArgumentParser) -> None:
+def _add_language(parser: _Flags) -> None:
+    parser.add_argument(
+        "--lang", choices=LANGUAGES,
+        help="the language to speak (default: that of LC_ALL or LANG, or English)",
+    )  # fmt: skip
+
+
+def _add_config_file(parser: _Flags) -> None:
     parser.add_argument(
         "--config.file", dest="config_file", type=Path, default=Path("config.yaml"),
         metavar="FILE", help="the configuration (default %(default)s)",
     )  # fmt: skip
 
 
-def _add_shard(parser: argparse.ArgumentParser) -> None:
+def _add_shard(parser: _Flags) -> None:
     parser.add_argument(
         "--shard", type=_shard, default=Shard(), metavar="I/N",
         help="be the shard I, from 0, of N exporters that divide this configuration: poll the "
@@ -147,7 +199,7 @@ def _add_shard(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _add_web(parser: argparse.ArgumentParser, address: str) -> None:
+def _add_web(parser: _Flags, address: str) -> None:
     parser.set_defaults(default_address=address)
     parser.add_argument(
         "--web.listen-address", dest="listen_addresses", type=_address, action="append",
@@ -176,14 +228,14 @@ def _add_web(parser: argparse.ArgumentParser, address: str) -> None:
     )  # fmt: skip
 
 
-def _add_web_config_file(parser: argparse.ArgumentParser) -> None:
+def _add_web_config_file(parser: _Flags) -> None:
     parser.add_argument(
         "--web.config.file", dest="web_config_file", type=_optional_path, default=None,
         metavar="FILE", help="TLS and basic auth, in the format of Prometheus' exporter-toolkit",
     )  # fmt: skip
 
 
-def _add_log(parser: argparse.ArgumentParser, level: str = "info") -> None:
+def _add_log(parser: _Flags, level: str = "info") -> None:
     parser.add_argument(
         "--log.level", dest="log_level", choices=LEVELS, default=level,
         help="log only what is at least so grave (default %(default)s)",
@@ -238,3 +290,21 @@ def _route_prefix(text: str) -> str:
 
 def _optional_path(text: str) -> Path | None:
     return Path(text) if text else None
+
+
+_COMMANDS: dict[str, tuple[str, Callable[[_Flags], None]]] = {
+    "serve": ("the daemon: serves /metrics (the default command)", _add_serve),
+    "check-config": (
+        "validate the configuration and tell what it costs of the quota", _add_check_config,
+    ),
+    "doctor": (
+        "find out in few calls what the cloud's server does, and what it costs", _add_doctor,
+    ),
+    "collect": ("look once at every cluster and print its active jobs", _add_collect),
+    "simulate": ("the pretend cloud alone, to try things on", _add_simulate),
+    "demo": (
+        "the whole program against a pretend cloud: no account, no configuration", _add_demo,
+    ),
+}  # fmt: skip
+"""By name, what a command does and what adds its flags."""
+COMMANDS = tuple(_COMMANDS)

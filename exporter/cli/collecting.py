@@ -25,6 +25,7 @@ from exporter.errors import ConfigError, ConfigProblem
 from exporter.logs import one_line
 from exporter.model import END_STATUSES
 from exporter.snapshot import ClusterSnapshot, ClusterState
+from exporter.texts import Words
 from exporter.web.negotiation import Format
 from exporter.web.rendering import encode, render
 
@@ -41,22 +42,27 @@ _WIDTH_OF_A_FILE = 160
 
 
 def collect(
-    config: Config, clusters: Sequence[str], form: Literal["table", "prometheus"], *, full: bool
+    config: Config,
+    clusters: Sequence[str],
+    form: Literal["table", "prometheus"],
+    say: Words,
+    *,
+    full: bool,
 ) -> int:
     """Look, print to standard output, and give the exit code: 1 if any cluster failed."""
     from exporter import daemon
 
     names = chosen(config, clusters)
-    with progress_on(sys.stderr, wanted=full) as progressing:
+    with progress_on(sys.stderr, say, wanted=full) as progressing:
         collected = daemon.collect(config, names, full=full, progressing=progressing)
     states = collected.states
     if form == "prometheus":
         sys.stdout.buffer.write(encode(exposition_text(states)))
     else:
-        write_table(states, sys.stdout)
-        sys.stdout.writelines(f"{line}\n" for line in cost_lines(collected))
+        write_table(states, sys.stdout, say)
+        sys.stdout.writelines(f"{line}\n" for line in cost_lines(collected, say))
     sys.stdout.flush()
-    for line in failure_lines(states):
+    for line in failure_lines(states, say):
         sys.stderr.write(line + "\n")
     return 0 if all(state.up for state in states.values()) else 1
 
@@ -87,50 +93,55 @@ def exposition_text(states: Mapping[str, ClusterState]) -> str:
     return render((family for family in families if family.samples), Format.TEXT)
 
 
-def write_table(states: Mapping[str, ClusterState], stream: TextIO) -> None:
+def write_table(states: Mapping[str, ClusterState], stream: TextIO, say: Words) -> None:
     """Print what is known of every cluster, then its busiest queues."""
     width = None if stream.isatty() else _WIDTH_OF_A_FILE
     console = Console(file=stream, width=width, markup=False, highlight=False)
-    table = _clusters_table(states)
+    table = _clusters_table(states, say)
     unbounded = console.options.update(max_width=1000)
     if Measurement.get(console, unbounded, table).maximum > console.width:
         table.padding = 0  # rather than numbers that are cut
-    console.print("Jobs by status", table, sep="\n")
+    console.print(say("collect.by_status"), table, sep="\n")
     for name, state in states.items():
         if state.snapshot is not None and state.snapshot.counts:
             queues = _busiest_queues(state.snapshot)
             several = len(queues) > MOST_QUEUES
-            shown = f" (the busiest {MOST_QUEUES} of {len(queues)})" if several else ""
-            console.print(f"\n{one_line(name)}: active jobs by queue{shown}")
+            shown = say("collect.busiest", most=MOST_QUEUES, all=len(queues)) if several else ""
+            console.print(f"\n{say('collect.by_queue', name=one_line(name))}{shown}")
             complete = state.snapshot.history_complete
-            console.print(_queues_table(queues[:MOST_QUEUES], complete=complete))
+            console.print(_queues_table(queues[:MOST_QUEUES], say, complete=complete))
 
 
-def cost_lines(collected: "Collected") -> list[str]:
+def cost_lines(collected: "Collected", say: Words) -> list[str]:
     """What the whole lists would cost, where only the active jobs were looked at."""
     costs = collected.whole_calls
     if not costs:
         return []
     width = max(cell_len(one_line(name)) for name in costs)
-    lines = ["", "Ended jobs are counted by reading the whole list, which --full does:"]
+    lines = ["", say("collect.whole")]
     lines += [
-        f"  {set_cell_size(one_line(name), width)}  {_cost(collected.states[name], calls)}"
+        f"  {set_cell_size(one_line(name), width)}  {_cost(collected.states[name], calls, say)}"
         for name, calls in costs.items()
     ]
     return lines + [
-        f"  account {one_line(quota.account)}: {max(0, quota.allowed - quota.used):,.0f} of the"
-        f" {quota.allowed:,.0f} calls of its share are left"
+        say(
+            "collect.calls_left",
+            name=one_line(quota.account),
+            left=f"{max(0, quota.allowed - quota.used):,.0f}",
+            allowed=f"{quota.allowed:,.0f}",
+        )
         for quota in collected.quotas
     ]
 
 
-def _cost(state: ClusterState, calls: int | None) -> str:
+def _cost(state: ClusterState, calls: int | None, say: Words) -> str:
     if calls is None or state.snapshot is None:
-        return "how many calls cannot be told: the server does not say how long its list is"
-    return f"{state.snapshot.history_expected or 0:,} jobs in some {calls:,} calls"
+        return say("collect.cost_unknown")
+    jobs = state.snapshot.history_expected or 0
+    return say("collect.cost", jobs=f"{jobs:,}", calls=f"{calls:,}")
 
 
-def failure_lines(states: Mapping[str, ClusterState]) -> list[str]:
+def failure_lines(states: Mapping[str, ClusterState], say: Words) -> list[str]:
     """What went wrong with which clusters, and what to do about it; the same once."""
     alike: dict[tuple[str, str, str, str], list[str]] = {}
     for name, state in states.items():
@@ -142,21 +153,23 @@ def failure_lines(states: Mapping[str, ClusterState]) -> list[str]:
     for (account, reason, message, advice), names in alike.items():
         who = ", ".join(map(one_line, names))
         if len(names) > MOST_NAMES:
-            who = f"account {one_line(account)}, {len(names)} clusters"
-        lines.append(f"{who}: " + (f"{reason}: {one_line(message)}" if reason else "not looked at"))
+            who = say("collect.clusters_of", name=one_line(account), number=len(names))
+        told = f"{reason}: {one_line(message)}" if reason else say("collect.not_looked_at")
+        lines.append(f"{who}: {told}")
         if advice:
-            lines.append(f"    what to do: {one_line(advice)}")
+            lines.append(say("collect.do", text=one_line(say.advice(advice))))
     return lines
 
 
-def _clusters_table(states: Mapping[str, ClusterState]) -> Table:
+def _clusters_table(states: Mapping[str, ClusterState], say: Words) -> Table:
     table = Table()
-    table.add_column("cluster", overflow="fold", min_width=7)
-    for heading in (*SHOWN_STATUSES, "other", "cores\nrunning", "cores\npending", "longest\nwait"):
+    table.add_column(say("collect.cluster"), overflow="fold", min_width=7)
+    more = ("other", "cores_running", "cores_pending", "longest_wait")
+    for heading in (*SHOWN_STATUSES, *(say(f"collect.{each}") for each in more)):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, state in states.items():
         if state.snapshot is None:
-            table.add_row(_text(name), Text("failed", style="bold red"))
+            table.add_row(_text(name), Text(say("collect.failed"), style="bold red"))
             continue
         snapshot = state.snapshot
         jobs, cores = _by_status(snapshot)
@@ -182,10 +195,12 @@ def _busiest_queues(snapshot: ClusterSnapshot) -> list[tuple[str, dict[str, int]
     return sorted(active.items(), key=lambda item: (-sum(item[1].values()), item[0]))
 
 
-def _queues_table(queues: Sequence[tuple[str, Mapping[str, int]]], *, complete: bool) -> Table:
+def _queues_table(
+    queues: Sequence[tuple[str, Mapping[str, int]]], say: Words, *, complete: bool
+) -> Table:
     table = Table()
-    table.add_column("queue", overflow="fold")
-    for heading in ("pending", "running", "other"):
+    table.add_column(say("collect.queue"), overflow="fold")
+    for heading in ("pending", "running", say("collect.other")):
         table.add_column(heading, justify="right")
     for queue, jobs in queues:
         pending, running = jobs.get("pending", 0), jobs.get("running", 0)
@@ -227,13 +242,13 @@ def _text(name: str) -> Text:
 
 
 @contextmanager
-def progress_on(stream: TextIO, *, wanted: bool = True) -> Iterator["Progressing"]:
+def progress_on(stream: TextIO, say: Words, *, wanted: bool = True) -> Iterator["Progressing"]:
     """A bar for each cluster that is being read; nothing where nobody looks."""
     progress = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("jobs"),
+        TextColumn(say("collect.jobs")),
         TimeElapsedColumn(),
         console=Console(file=stream),
         disable=not (wanted and stream.isatty()),

@@ -14,6 +14,7 @@ from exporter.config import load_config, select
 from exporter.errors import ConfigError, ExporterError
 from exporter.logs import set_up_logging
 from exporter.redaction import Redactor
+from exporter.texts import Words, language_of
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -103,7 +104,8 @@ def _collect(namespace: argparse.Namespace) -> int:
     config = load_config(namespace.config_file, os.environ)
     redactor.learn(account.secret_access_key.reveal() for account in config.accounts)
     config = select(found_now(config, redactor), namespace.shard)
-    return collect(config, namespace.clusters, namespace.format, full=namespace.full)
+    words = Words(namespace.lang or language_of(os.environ))
+    return collect(config, namespace.clusters, namespace.format, words, full=namespace.full)
 
 
 @_ended_by_sigterm()

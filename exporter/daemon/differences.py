@@ -1,6 +1,6 @@
 """What a server does otherwise than its documentation says, or than one would like. Pure.
 
-Each has a key, under which the command line has the words for it and for what to do.
+Each has a key, under which ``texts`` has the words for it and for what to do.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,25 +10,13 @@ from exporter.api.shape import JOB_FIELDS, MAY_BE_ABSENT, STATUSES, Shape
 from exporter.config.checks import is_plain_http_abroad
 from exporter.daemon.findings import ClusterFindings, Findings, cost_of_all
 from exporter.model import PAGE_LIMIT
+from exporter.texts.servers import difference
 
 CLOCK_SECONDS = 5.0
 """A clock that is off by less is right, as far as a ``Date`` can tell."""
 SLOW_PART = 0.5
 """An answer that takes more than this part of the timeout may soon take all of it."""
 _ANSWER_FIELDS = frozenset({"action", "ret_code", "message", "total_count", "hpc_job_set"})
-_TRAITS: Mapping[tuple[str, str], str] = {
-    ("status_filter", "job_status"): "filter_name",
-    ("status_filter", "none"): "no_filter",
-    ("order", "change_only"): "order_change_only",
-    ("order", "submission"): "order_submission",
-    ("order", "default"): "order_submission",
-    ("order", "none"): "no_order",
-    ("order", "unknown"): "order_unknown",
-    ("total_count", "cluster"): "total_of_cluster",
-    ("total_count", "none"): "no_total",
-    ("zone", "contradicted"): "zone_contradicted",
-}
-"""By trait and value, the difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +78,14 @@ def _of_cluster(found: ClusterFindings, whole: Findings) -> Iterator[Difference]
 def _of_lists(found: ClusterFindings) -> Iterator[Difference]:
     traits = found.traits
     for trait, value in traits.items():
-        if (trait, value) in _TRAITS:
-            yield Difference(_TRAITS[trait, value])
+        told = difference(trait, value)
+        if told is not None and (trait != "zone" or value == "contradicted"):
+            yield Difference(*told)
     size = int(traits["page_size"]) if traits["page_size"].isdigit() else PAGE_LIMIT
-    if size < PAGE_LIMIT:
-        yield Difference("short_pages", {"jobs": size})
-    told = max((a.told or 0 for a in found.asked if a.status is not None), default=0)
+    told_jobs = max((a.told or 0 for a in found.asked if a.status is not None), default=0)
     filtered = found.longest_page(filtered=True)
-    if traits["total_count"] == "filtered" and 1 < filtered < min(size, told):
+    if traits["total_count"] == "filtered" and 1 < filtered < min(size, told_jobs):
         yield Difference("short_filtered_pages", {"jobs": filtered})
-    if traits["depth"].isdigit():
-        yield Difference("depth", {"jobs": int(traits["depth"])})
-    if traits["lag"] not in ("unknown", "0"):
-        yield Difference("lag", {"seconds": traits["lag"]})
 
 
 def _of_times(found: ClusterFindings, shape: Shape) -> Iterator[Difference]:
@@ -112,7 +95,7 @@ def _of_times(found: ClusterFindings, shape: Shape) -> Iterator[Difference]:
     if zoneless and zone == "unknown":
         yield Difference("zone_unknown")
     if zoneless and zone[:1] in ("+", "-"):
-        yield Difference("zone_local", {"zone": zone})
+        yield Difference("zone_local", {"value": zone})
     if zoneless and zoned:
         yield Difference("zones_mixed")
 

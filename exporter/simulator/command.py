@@ -42,7 +42,7 @@ class SimulatorError(Exception):
     """The simulator cannot do what its flags ask for; the message says why."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse._ActionsContainer) -> None:
     """The flags of ``simulate``."""
     parser.add_argument(
         "--listen-address",

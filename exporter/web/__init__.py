@@ -7,9 +7,9 @@ tls          certificates, renewed ones too
 web_config   the file that says who may come in and how
 exposition   keeps the answers to scrapes ready; publishers call ``refresh``
 rendering    metric families -> text
-negotiation  which text a client wants
-page         the landing page; ``page_texts`` has its words, ``summary`` what it tells
+negotiation  which format, coding and language a client wants
+page         the landing page; ``summary`` is what it tells, ``texts`` has its words
 manual       the documentation, which the program carries
-look         what all pages look like
+look         what all pages look like: ``templates``
 threads      work that takes a while, off the web's thread
 """

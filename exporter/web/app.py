@@ -44,7 +44,7 @@ _READ_METHODS = ("GET", "HEAD")
 
 @dataclass(frozen=True, slots=True)
 class WebParts:
-    """What the routes show and do. The callables must not block, ``reload`` excepted."""
+    """What the routes show and do. The callables must not block, unless they say so."""
 
     exposition: Exposition
     health: Callable[[], str | None]
@@ -52,12 +52,12 @@ class WebParts:
     ready: Callable[[], str | None]
     """What is still being waited for after the start; None when nothing is."""
     reload: Callable[[], str | None]
-    """Load the configuration anew: what is wrong with it, or None if it is in use now."""
-    page: Callable[[str], tuple[str, str]]
-    """The landing page for the value of an ``Accept-Language`` header: HTML, and its
-    ``Content-Security-Policy``."""
+    """Load the configuration anew: what is wrong with it, or None if it is in use now. May block."""
+    page: Callable[[str, Mapping[str, str]], tuple[str, str]]
+    """The landing page for the value of an ``Accept-Language`` header and a query: HTML, and its
+    ``Content-Security-Policy``. This one and the next may take a while."""
     manual: Callable[[str], Leaf | None]
-    """What the documentation has at a path below ``/docs/``. This one may block for a moment."""
+    """What the documentation has at a path below ``/docs/``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,8 @@ class _Gone(Exception):  # noqa: N818 - an end, not a failure
 
 def _routes(parts: WebParts, options: WebOptions) -> Router:
     async def landing(request: Request) -> Response:
-        html, policy = parts.page(request.headers.get("accept-language", ""))
+        language, query = request.headers.get("accept-language", ""), request.query_params
+        html, policy = await in_thread("web-page", lambda: parts.page(language, query))
         headers = {"content-security-policy": policy, "vary": "accept-language"}
         return HTMLResponse(encode(html), headers=headers)
 

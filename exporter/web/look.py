@@ -1,7 +1,14 @@
-"""How all pages look: one style sheet for the landing page and the manual, and its policy. Data."""
+"""How all pages look: a template and its style sheet, of ``templates``, and the policy that goes with
+them. Templates escape whatever is filled in."""
 
 import base64
 import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">'
@@ -13,41 +20,52 @@ ICON_PATH = "/favicon.svg"
 IMAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
 """Of a picture, should somebody open it by itself."""
 
-BASE_STYLE = """
-:root{color-scheme:light dark;--ink:#1c2330;--soft:#5b6472;--page:#f6f7f9;--card:#fff;
---line:#d9dde3;--good:#14713a;--bad:#b3261e;--warn:#8a5300}
-@media(prefers-color-scheme:dark){:root{--ink:#e6e9ee;--soft:#a0a9b6;--page:#14171c;--card:#1d2128;
---line:#353b45;--good:#5ccf8b;--bad:#ff8a80;--warn:#f2b457}}
-*{box-sizing:border-box}
-body{margin:0 auto;padding:1rem;max-width:75rem;background:var(--page);color:var(--ink);
-font:1rem/1.45 system-ui,sans-serif}
-header{display:flex;flex-wrap:wrap;gap:.25rem 1rem;align-items:baseline}
-header h1,header .name{font-size:1.1rem;font-weight:700;margin:0}
-nav{display:flex;flex-wrap:wrap;gap:.25rem 1rem;margin-left:auto}a{color:inherit}
-table{border-collapse:collapse;background:var(--card);border:1px solid var(--line)}
-th,td{padding:.45rem .7rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}
-thead th{color:var(--soft);font-weight:500;font-size:.85rem;border-bottom:1px solid var(--line)}
-.soft{color:var(--soft);font-weight:400}.small{font-size:.85rem}
-"""
+_DIRECTORY = Path(__file__).with_name("templates")
 
 
-def head(home: str) -> str:
-    """What all pages have in their head. ``home`` leads from there to the landing page: links are
-    relative, since whoever serves us to the world may do so below any path."""
-    return (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<link rel="icon" type="image/svg+xml" href="{home}{ICON_PATH.lstrip("/")}">'
-    )
+class Look:
+    """The look of one kind of page: ``NAME.html`` and ``NAME.css``."""
+
+    def __init__(self, name: str, **filters: Callable[..., str]) -> None:
+        """``filters`` are what the template calls so."""
+        sheets = (_DIRECTORY / f"{each}.css" for each in ("base", name))
+        self._name = name
+        self._style = "".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
+        self._filters: Mapping[str, Callable[..., str]] = filters
+        self._template: Template | None = None
+        self.policy = _policy(self._style)
+        """The ``Content-Security-Policy`` of such a page."""
+
+    def __call__(self, **values: object) -> str:
+        """The HTML with these values, escaped."""
+        # Only who looks at a page pays for the library: the daemon runs for months without.
+        from markupsafe import Markup  # noqa: PLC0415
+
+        if self._template is None:
+            self._template = self._load()
+        return self._template.render(style=Markup(self._style), **values)  # noqa: S704 - our own
+
+    def _load(self) -> "Template":
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415
+
+        environment = Environment(
+            loader=FileSystemLoader(_DIRECTORY),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters |= self._filters
+        return environment.get_template(f"{self._name}.html")
 
 
-def policy(style: str) -> str:
-    """The ``Content-Security-Policy`` of a page with this style sheet, our own pictures, and nothing
-    else."""
+def _policy(style: str) -> str:
+    """This style sheet, our own pictures, a form that comes back to us, and nothing else."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     directives = (
         "default-src 'none'",
         "base-uri 'none'",
-        "form-action 'none'",
+        "form-action 'self'",
         "frame-ancestors 'none'",
         f"style-src 'sha256-{digest}'",
         "img-src 'self'",

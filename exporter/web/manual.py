@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from exporter.web.look import BASE_STYLE, IMAGE_POLICY, head, policy
+from exporter.web.look import IMAGE_POLICY, Look
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -36,28 +36,7 @@ PAGES: Mapping[str, str] = MappingProxyType(
 PICTURES = ("performance-calls.svg", "performance-trace.svg")
 """Those in ``docs/images`` that the pages show; the others are the README's."""
 
-_STYLE = (
-    BASE_STYLE
-    + """
-body{max-width:60rem}
-main{margin-top:1rem;overflow-wrap:anywhere}
-h1,h2,h3{line-height:1.25}main h1{font-size:1.6rem}h2{font-size:1.3rem;margin-top:2.2rem}
-h3{font-size:1.1rem;margin-top:1.8rem}
-:target{background:var(--card);outline:.15rem solid var(--warn);outline-offset:.2rem}
-.anchor{margin-left:.4rem;color:var(--soft);text-decoration:none;font-weight:400}
-pre,.wide{overflow-x:auto;max-width:100%}
-pre{padding:.7rem;background:var(--card);border:1px solid var(--line);border-radius:.3rem}
-code{font:.9em ui-monospace,monospace}pre code{overflow-wrap:normal}
-.wide td,.wide th{overflow-wrap:normal}
-th:empty{padding:0;border:0}.right{text-align:right}.center{text-align:center}tbody tr+tr{border-top:1px solid var(--line)}
-img{max-width:100%;height:auto}li{margin:.2rem 0}
-[aria-current]{font-weight:600}.outside{border-bottom:1px dotted}
-@media(max-width:48rem){nav{margin-left:0}td,th{padding:.3rem .4rem}td code,td a{overflow-wrap:anywhere}
-.wide{font-size:.85rem}td:first-child{min-width:7.2rem}}
-"""
-)
 
-_POLICY = policy(_STYLE)
 _TERM = re.compile(r"[\w.-]+")
 _COMMENT = re.compile(r"<!--.*?-->\s*", re.DOTALL)
 
@@ -91,6 +70,7 @@ class Manual:
         package, where the wheel puts them."""
         self._version = version
         self._directory = directory or _carried()
+        self._look = Look("manual")
         self._leaves: Mapping[str, Leaf] | None = None
         self._lock = threading.Lock()
 
@@ -107,31 +87,20 @@ class Manual:
     def _make(self) -> Iterator[tuple[str, Leaf]]:
         documents = [_read(self._directory, name) for name in PAGES]
         for document in documents:
-            yield document.name, self._page(document.name, document.title, document.html)
-        entries = "".join(
-            f'<li><a href="{each.name}">{escape(each.title)}</a><br>{escape(PAGES[each.name])}</li>'
-            for each in documents
-        )
-        yield "", self._page("", "Documentation", f"<h1>Documentation</h1><ul>{entries}</ul>")
+            yield document.name, self._page(document.name, document.title, document.html, ())
+        yield "", self._page("", "Documentation", "", documents)
         for name in PICTURES:
             body = (self._directory / "images" / name).read_bytes()
             yield f"images/{name}", Leaf(body, "image/svg+xml", IMAGE_POLICY)
 
-    def _page(self, name: str, title: str, html: str) -> Leaf:
-        links = "".join(
-            f'<a href="{to}"{current}>{to.capitalize()}</a>'
-            for to in PAGES
-            for current in (' aria-current="page"' if to == name else "",)
-        )
-        home = f'<a href="../">ehpc-exporter</a> <span class="soft">{escape(self._version)}</span>'
-        text = (
-            f'<!doctype html><html lang="en"><head>{head("../")}'
-            f"<title>{escape(title)} · ehpc-exporter</title>"
-            f"<style>{_STYLE}</style></head><body>"
-            f'<header><div class="name">{home}</div><nav>{links}</nav></header>'
-            f"<main>{html}</main></body></html>\n"
-        )
-        return Leaf(text.encode(), "text/html; charset=utf-8", _POLICY)
+    def _page(self, name: str, title: str, html: str, index: Sequence["_Document"]) -> Leaf:
+        from markupsafe import Markup  # noqa: PLC0415 - with what it needs, once somebody reads
+
+        text = self._look(
+            lang="en", home="../", name=name, title=title, version=self._version, pages=PAGES,
+            document=Markup(html), index=index,  # noqa: S704 - markdown-it lets no HTML through
+        )  # fmt: skip
+        return Leaf(text.encode(), "text/html; charset=utf-8", self._look.policy)
 
 
 @dataclass(frozen=True, slots=True)

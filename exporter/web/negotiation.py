@@ -1,4 +1,4 @@
-"""Which representation of the metrics a client wants: its ``Accept`` headers -> a choice. Pure.
+"""What a client wants to have: its ``Accept`` headers -> a format, a coding, a language. Pure.
 
 Of a header only the beginning is looked at and remembered: it is whoever asks that chooses its length.
 """
@@ -6,6 +6,8 @@ Of a header only the beginning is looked at and remembered: it is whoever asks t
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
+
+from exporter.texts import Language
 
 
 class Format(Enum):
@@ -72,6 +74,17 @@ def _accepts_gzip(accept_encoding: str) -> bool:
         name, parameters = _parse(coding)
         qualities[name] = _quality(parameters)
     return qualities.get("gzip", qualities.get("*", 0.0)) > 0
+
+
+def preferred_language(accept_language: str) -> Language:
+    """The language of an ``Accept-Language`` header: English unless Chinese is liked better."""
+    liking = {"zh": 0.0, "en": 0.0}
+    for item in accept_language[:LONGEST].split(","):
+        tag, parameters = _parse(item)
+        language = tag.split("-")[0]
+        if language in liking:
+            liking[language] = max(liking[language], _quality(parameters))
+    return "zh" if liking["zh"] > liking["en"] else "en"
 
 
 def _choice(kind: str, parameters: dict[str, str]) -> Choice | None:

@@ -1,6 +1,6 @@
 """Cluster states -> what a person wants to know of them at a glance. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -65,6 +65,54 @@ class ClusterSummary:
         """Whether somebody should have a look: at the cluster, the disk of its ledger, its zone."""
         wrong = self.state.ledger_on_disk is False or self.state.zone_contradicted
         return self.health.needs_attention or wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How all clusters together are doing."""
+
+    health: Health
+    all: int
+    bad: int
+    """Those that need attention."""
+    starting: int
+
+    @classmethod
+    def of(cls, summaries: Sequence[ClusterSummary]) -> "Standing":
+        """Of all summaries, in their order."""
+        bad = sum(summary.needs_attention for summary in summaries)
+        starting = sum(summary.health is Health.STARTING for summary in summaries)
+        health = Health.WELL
+        if bad:
+            worst = summaries[0].health
+            health = worst if worst.needs_attention else Health.FAILING
+        elif starting or not summaries:
+            health = Health.STARTING
+        return cls(health, len(summaries), bad, starting)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What waits and what runs, several clusters together."""
+
+    pending: int
+    running: int
+    cores_waiting: int
+    oldest_pending_at: float | None
+    without: int
+    """Clusters that have no counts, and so are not in the sums."""
+
+
+def totals(summaries: Sequence[ClusterSummary]) -> Totals:
+    """Add up clusters."""
+    counts = [each.counts for each in summaries if each.counts is not None]
+    return Totals(
+        sum(each.pending for each in counts),
+        sum(each.running for each in counts),
+        sum(each.cores_waiting for each in counts),
+        min((each.oldest_pending_at for each in counts if each.oldest_pending_at), default=None),
+        len(summaries) - len(counts),
+    )
 
 
 def summarize(

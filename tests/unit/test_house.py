@@ -39,7 +39,9 @@ PURE = (
     "sync/asking.py", "sync/by_change.py", "sync/by_scan.py", "sync/by_submission.py",
     "sync/calibration.py", "sync/context.py", "sync/intake.py", "sync/reader.py",
     "sync/reconcile.py", "sync/replica.py", "sync/schedule.py", "sync/verify.py",
-    "web/crowd.py", "web/negotiation.py", "web/rendering.py",
+    "texts/__init__.py", "texts/collect.py", "texts/demo.py", "texts/doctor.py", "texts/failures.py",
+    "texts/page.py", "texts/servers.py",
+    "web/crowd.py", "web/negotiation.py", "web/rendering.py", "web/summary.py",
 )  # fmt: skip
 TESTS = HOUSE.parent / "tests"
 WAITING = [path for each in ("e2e", "deploy", "simulator") for path in (TESTS / each).rglob("*.py")]

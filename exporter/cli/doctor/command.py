@@ -14,13 +14,13 @@ from rich.text import Text
 
 from exporter.cli.doctor.page import failure_lines, write_page
 from exporter.cli.doctor.report import report_text
-from exporter.cli.doctor.words import Words, language_of
 from exporter.config import AccountConfig, ClusterConfig, Config, load_config, parse_config
 from exporter.daemon.discovery import found_cluster
 from exporter.daemon.doctor import Progressing
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.logs import one_line
 from exporter.redaction import Redactor
+from exporter.texts import Words, language_of
 
 KEY_ID, SECRET = "EHPC_ACCESS_KEY_ID", "EHPC_SECRET_ACCESS_KEY"
 _FLAGS = {

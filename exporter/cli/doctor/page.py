@@ -9,18 +9,17 @@ from rich.table import Table
 from rich.text import Text
 
 from exporter.api.shape import Shape
-from exporter.cli.doctor.words import Words
 from exporter.config import format_duration
 from exporter.daemon.differences import Difference, differences
 from exporter.daemon.findings import (
     ClusterFindings,
-    Failure,
     Findings,
     cost_of,
     cost_of_all,
 )
 from exporter.logs import one_line
 from exporter.model import ListedCluster
+from exporter.texts import Words
 
 CLOCK_STEP_SECONDS = 1.5
 """A ``Date`` has whole seconds."""
@@ -60,15 +59,9 @@ def failure_lines(found: Findings, words: Words) -> list[str]:
         whom = one_line(words.joined(failure.clusters) or words("account", name=found.account.name))
         message = one_line(failure.message)
         lines.append(words("failed", whom=whom, reason=failure.reason, message=message))
-        lines.append("    " + words("do", text=one_line(_advice(failure, words))))
+        advice = words.advice(failure.advice) or words("try_again")
+        lines.append("    " + words("do", text=one_line(advice)))
     return lines
-
-
-def _advice(failure: Failure, words: Words) -> str:
-    """In English as the error has it, which may know more."""
-    if words.language == "en" and failure.advice:
-        return failure.advice
-    return words.help(failure.reason)
 
 
 class _Page:

@@ -9,7 +9,6 @@ from typing import Any
 
 from exporter import __version__
 from exporter.api.shape import Fields, status_word
-from exporter.cli.doctor.words import Words
 from exporter.daemon.differences import differences
 from exporter.daemon.findings import (
     ClusterFindings,
@@ -20,6 +19,7 @@ from exporter.daemon.findings import (
     cost_of,
     cost_of_all,
 )
+from exporter.texts import Words
 
 FORMAT = 1
 _TYPES = ("ehpc", "hpc")

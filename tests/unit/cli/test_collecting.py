@@ -9,6 +9,7 @@ from exporter.cli import main
 from exporter.cli.collecting import failure_lines, progress_on, write_table
 from exporter.model import ClusterIdentity
 from exporter.snapshot import ClusterSnapshot, ClusterState, JobCount, QueueMoment, SyncFailure
+from exporter.texts import Words
 
 from .conftest import FakeDaemon
 
@@ -71,7 +72,9 @@ def test_waits_are_told_to_their_two_largest_units(waits_seconds: float, shown: 
         taken_at=1e9, counts=(), oldest_pending=(QueueMoment("q", 1e9 - waits_seconds),)
     )
     stream = io.StringIO()
-    write_table({"cfd": ClusterState(good().identity, up=True, snapshot=snapshot)}, stream)
+    write_table(
+        {"cfd": ClusterState(good().identity, up=True, snapshot=snapshot)}, stream, Words("en")
+    )
     assert f" {shown} │" in stream.getvalue()
 
 
@@ -82,7 +85,7 @@ def test_a_narrow_terminal_cuts_no_number(monkeypatch: pytest.MonkeyPatch) -> No
     assert state.snapshot is not None
     many = replace(state.snapshot, taken_at=state.snapshot.taken_at + 9 * 86_400)
     stream = Terminal()
-    write_table({"ehpc-qmmvigwe": replace(state, snapshot=many)}, stream)
+    write_table({"ehpc-qmmvigwe": replace(state, snapshot=many)}, stream, Words("en"))
     shown = stream.getvalue()
     assert "…" not in shown
     assert max(map(len, shown.splitlines())) <= 80
@@ -96,7 +99,9 @@ def test_history_that_is_not_complete_is_not_counted(capsys: pytest.CaptureFixtu
         taken_at=0, counts=(JobCount("pending", "q", "u", 1, 1),), oldest_pending=()
     )
     stream = io.StringIO()
-    write_table({"cfd": ClusterState(state.identity, up=True, snapshot=snapshot)}, stream)
+    write_table(
+        {"cfd": ClusterState(state.identity, up=True, snapshot=snapshot)}, stream, Words("en")
+    )
     cells = [
         [cell.strip() for cell in line.split("│")[1:-1]] for line in stream.getvalue().splitlines()
     ]
@@ -129,7 +134,7 @@ def test_one_failure_of_many_clusters_is_told_once(clusters: int, who: str) -> N
     states = {f"c{n}": replace(bad(f"c{n}"), tried=n == 0) for n in range(clusters)}
     other = replace(bad("x"), failure=SyncFailure("not_found", "no such resource", "", 0.0))
     elsewhere = replace(bad("y"), identity=ClusterIdentity("y", "ehpc-3", "z", "other"))
-    assert failure_lines(states | {"x": other, "y": elsewhere}) == [
+    assert failure_lines(states | {"x": other, "y": elsewhere}, Words("en")) == [
         f"{who}: authentication: the key was\\nrefused",
         "    what to do: check access_key_id",
         "x: not_found: no such resource",
@@ -206,7 +211,7 @@ def test_an_unknown_cluster(
 
 def test_names_cannot_steer_the_terminal() -> None:
     stream = io.StringIO()
-    write_table({"x": good("[red]x\x1b[31m\n", "[bold]\x1b]0;title\x07")}, stream)
+    write_table({"x": good("[red]x\x1b[31m\n", "[bold]\x1b]0;title\x07")}, stream, Words("en"))
     shown = stream.getvalue()
     assert "\x1b" not in shown
     assert "\x07" not in shown
@@ -216,7 +221,7 @@ def test_names_cannot_steer_the_terminal() -> None:
 def test_progress_is_shown_to_people_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     for stream, shown in ((Terminal(), True), (io.StringIO(), False)):
-        with progress_on(stream) as progressing:
+        with progress_on(stream, Words("en")) as progressing:
             progressing("[red]cfd", 0, None)
             progressing("[red]cfd", 150, 200)
         assert ("[red]cfd" in stream.getvalue()) is shown

@@ -11,9 +11,9 @@ import pytest
 from exporter.cli import main
 from exporter.cli.doctor.command import progress_on
 from exporter.cli.doctor.page import failure_lines, write_page
-from exporter.cli.doctor.words import Words
 from exporter.daemon.findings import Findings
 from exporter.simulator import DOCUMENTED, parse_dialect
+from exporter.texts import Words
 from tests.unit.daemon.patients import Surgery
 
 from .conftest import FakeDaemon
@@ -281,7 +281,9 @@ def test_names_cannot_steer_the_terminal(found: Findings) -> None:
 
 
 def test_a_failure_in_chinese(found: Findings) -> None:
-    assert failure_lines(found, Words("zh"))[1] == "    怎么办：检查 cluster_id 和区域。"
+    assert failure_lines(found, Words("zh"))[1] == (
+        "    怎么办：检查集群的 cluster_id 和 zone，以及账户的密钥是否属于集群的所有者。"
+    )
 
 
 def test_nothing_differs() -> None:

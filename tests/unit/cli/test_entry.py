@@ -1,3 +1,5 @@
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,6 +123,39 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
         main([command, "--help"] if command else ["--help"])
     assert caught.value.code == 0
     assert f"ehpc-exporter {command}".strip() in capsys.readouterr().out
+
+
+def test_help_without_a_command_has_the_flags_of_serve(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    of_serve = set(re.findall(r"--[\w.-]+", capsys.readouterr().out))
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert {"--web.listen-address", "--version"} < of_serve
+    assert of_serve < set(re.findall(r"--[\w.-]+", capsys.readouterr().out))
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_bash_completes_commands_flags_and_files(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--print-completion=bash"])
+    assert caught.value.code == 0
+    (tmp_path / "config.yaml").touch()
+    typed = ["coll", "collect --fu", "--web.l", "--log.level deb", "serve --config.file conf",
+             "simulate --profi"]  # fmt: skip
+    asked = "".join(
+        f"COMP_WORDS=(ehpc-exporter {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}}-1)); COMPREPLY=()\n"
+        '_shtab_ehpc_exporter; echo "${COMPREPLY[*]}"\n'
+        for words in typed
+    )
+    script = tmp_path / "completion.sh"
+    script.write_text(capsys.readouterr().out + asked)
+    told = subprocess.check_output(["bash", script], text=True, cwd=tmp_path)
+    assert told.splitlines() == [
+        "collect", "--full", "--web.listen-address", "debug", "config.yaml", "--profile"
+    ]  # fmt: skip
 
 
 def test_how_serving_ends(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:

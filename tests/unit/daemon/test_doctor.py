@@ -11,7 +11,6 @@ import pytest
 from exporter.api.shape import STATUSES
 from exporter.api.transport import RawAnswer
 from exporter.cli.doctor.report import report_of, report_text
-from exporter.cli.doctor.words import Words
 from exporter.daemon.differences import differences
 from exporter.daemon.doctor import MOST_CALLS
 from exporter.daemon.findings import ClusterFindings, Findings, cost_of, cost_of_all
@@ -20,6 +19,7 @@ from exporter.profile import TRAITS
 from exporter.simulator import CONTENT_MARK, DOCUMENTED, Dialect, Order, draw_dialect
 from exporter.simulator import parse_dialect as spoken
 from exporter.simulator.command import add_arguments, build_simulation
+from exporter.texts import Words
 
 from .patients import ACCOUNT, NOW_AT, SecretWords, Surgery
 

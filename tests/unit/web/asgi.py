@@ -30,8 +30,8 @@ async def ask_async(app: WebApp, path: str, method: str = "GET", **headers: str)
 
     pairs = [(k.replace("_", "-").encode(), v.encode("latin-1")) for k, v in headers.items()]
     scope = {
-        "type": "http", "method": method, "path": path, "raw_path": path.encode(), "headers": pairs,
-        "query_string": b"", "http_version": "1.1", "scheme": "http", "root_path": "",
+        "type": "http", "method": method, "path": path.partition("?")[0], "raw_path": path.partition("?")[0].encode(), "headers": pairs,
+        "query_string": path.partition("?")[2].encode(), "http_version": "1.1", "scheme": "http", "root_path": "",
         "server": ("localhost", 80), "client": ("127.0.0.1", 1), "asgi": {"version": "3.0"},
     }  # fmt: skip
     await app(scope, receive, send)

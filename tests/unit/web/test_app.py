@@ -40,7 +40,7 @@ def make_parts(
     )  # fmt: skip
     exposition = Exposition(board, Telemetry(), ManualClock(NOON_AT), facts, list)
     exposition.refresh()
-    page = lambda language: (f"<p>page for {language}", "default-src 'self'")  # noqa: E731
+    page = lambda language, query: (f"<p>page for {language}", "default-src 'self'")  # noqa: E731
     return WebParts(exposition, health, ready, reload, page, Manual("1").leaf)
 
 
@@ -213,6 +213,12 @@ def test_our_own_pages_and_programs_can(headers: dict[str, str]) -> None:
     assert ask(app, "/-/reload", "POST", host="localhost:10046", **headers).status == 200
 
 
+def test_the_page_is_given_what_the_address_asks_for() -> None:
+    page = lambda _, query: (f"<p>{query.get('cluster')}", "")  # noqa: E731
+    app = WebApp(dataclasses.replace(make_parts(), page=page), WebOptions())
+    assert ask(app, "/?cluster=a%20b&show=failing").text == "<p>a b"
+
+
 def test_the_page_is_given_in_the_readers_language() -> None:
     answer = ask(make_app(), "/", accept_language="zh-CN")
     assert answer.text == "<p>page for zh-CN"
@@ -265,7 +271,7 @@ def test_a_client_that_is_gone_is_no_error_of_ours(caplog: pytest.LogCaptureFixt
 
 
 def test_a_broken_part_leaves_metrics_alone() -> None:
-    def broken(_: str) -> tuple[str, str]:
+    def broken(*_: object) -> tuple[str, str]:
         raise RuntimeError
 
     app = WebApp(dataclasses.replace(make_parts(), page=broken), WebOptions())
@@ -274,7 +280,7 @@ def test_a_broken_part_leaves_metrics_alone() -> None:
 
 
 def test_a_lone_surrogate_does_not_spoil_the_page() -> None:
-    parts = dataclasses.replace(make_parts(), page=lambda _: ("<p>a\ud800b", ""))
+    parts = dataclasses.replace(make_parts(), page=lambda *_: ("<p>a\ud800b", ""))
     assert ask(WebApp(parts, WebOptions()), "/").text == "<p>a?b"
 
 

@@ -3,8 +3,13 @@
 import pytest
 from prometheus_client import exposition as theirs
 
-from exporter.web.negotiation import LONGEST, Format, accepts_gzip, choose_format
-from exporter.web.page_texts import texts_for
+from exporter.web.negotiation import (
+    LONGEST,
+    Format,
+    accepts_gzip,
+    choose_format,
+    preferred_language,
+)
 
 PROMETHEUS_2_42 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
@@ -110,4 +115,4 @@ def test_only_the_beginning_of_a_header_is_looked_at() -> None:
     assert choose_format(f"application/openmetrics-text,{junk * 16}").format is Format.OPENMETRICS
     assert choose_format(f"{junk}application/openmetrics-text").format is Format.TEXT
     assert accepts_gzip(f"{junk}gzip") is False
-    assert texts_for(f"{junk}zh") is texts_for("en")
+    assert preferred_language(f"{junk}zh") is preferred_language("en")

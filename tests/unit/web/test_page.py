@@ -16,11 +16,12 @@ from exporter.collector import AccountQuota, ReloadStatus
 from exporter.model import Room
 from exporter.profile import Trait, TraitName
 from exporter.snapshot import ClusterState, QueueCapacity, SnapshotBoard, SyncFailure
+from exporter.texts import Words
+from exporter.texts.servers import difference
 from exporter.web.manual import Manual
+from exporter.web.negotiation import preferred_language
 from exporter.web.page import LandingPage, PageParts
-from exporter.web.page_texts import CHINESE, ENGLISH, duration, texts_for
 from exporter.web.summary import Counts, Health, count, summarize
-from exporter.web.trait_texts import trait_text
 from tests.unit.board_states import (
     AS_DOCUMENTED,
     HOSTILE,
@@ -34,7 +35,7 @@ from tests.unit.board_states import (
 from tests.unit.manual_clock import ManualClock
 
 FAILED = SyncFailure("timeout", "no answer in 10 s", "see whether the cloud is up", NOON_AT + 30)
-VOID = frozenset({"meta", "br", "link", "hr", "img"})
+VOID = frozenset({"meta", "br", "link", "hr", "img", "input"})
 
 
 class Page(HTMLParser):
@@ -58,12 +59,12 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open[-1:] != ["style"]:
+        if self.open[-1:] != ["style"] and data.strip():
             self.words.append(data)
 
     @property
     def text(self) -> str:
-        return re.sub(" +", " ", " ".join(self.words))
+        return " ".join(" ".join(self.words).split())
 
 
 def render(
@@ -72,15 +73,17 @@ def render(
     now_at: float = NOON_AT + 60,
     quotas: tuple[AccountQuota, ...] = (AccountQuota("default", 1000, 870),),
     reloaded: bool = True,
+    grafana: str = "",
+    **query: str,
 ) -> Page:
     board = SnapshotBoard()
     for state in states:
         board.publish(state)
     parts = PageParts(
         board, ManualClock(now_at), "1.2.3", "/metrics", lambda: quotas,
-        lambda: ReloadStatus(successful=reloaded, success_at=NOON_AT),
+        lambda: ReloadStatus(successful=reloaded, success_at=NOON_AT), lambda: grafana,
     )  # fmt: skip
-    html, _ = LandingPage(parts)(language)
+    html, _ = LandingPage(parts)(language, query)
     return Page(html)
 
 
@@ -219,20 +222,21 @@ class TestTheServer:
         self, name: TraitName, value: str
     ) -> None:
         page = render(serves(**{name: Trait(value, "a page <showed> it")}))
-        text = trait_text(name, value)
-        assert "{" not in text.what + text.means
-        assert value[-1].isalpha() or value in text.what
-        assert f"{text.what} {text.means} cfd: a page <showed> it" in page.text
+        key, parts = difference(name, value) or ("trait_unknown", {})
+        say = Words("en")
+        what = say(f"differs.{key}", **{"trait": say(f"trait.{name}")} | parts)
+        assert value[-1].isalpha() or value in what
+        assert f"{what} {say(f'do.{key}')} cfd: a page <showed> it" in page.text
         assert "✔ All is well" in page.text
 
     def test_what_several_do_is_told_once(self) -> None:
         half = Trait("50", "the longest page yet seen")
         page = render(serves("a", page_size=half), serves("b", page_size=half), good_state("c"))
-        assert page.text.count("50 jobs at most") == 1
+        assert page.text.count("at most 50 jobs") == 1
         assert "a, b: the longest page yet seen" in page.text
         other = Trait("50", "another reason")
         page = render(serves("a", page_size=half), serves("b", page_size=other))
-        assert page.text.count("50 jobs at most") == 1
+        assert page.text.count("at most 50 jobs") == 1
         assert "a: the longest page yet seen b: another reason" in page.text
 
     def test_a_zone_that_the_configuration_has_wrong_needs_attention(self) -> None:
@@ -240,13 +244,82 @@ class TestTheServer:
             serves(zone=Trait("contradicted", "jobs change +08:00 off it")), good_state("b")
         )
         assert "▲ 1 of 2 clusters need attention" in page.text
-        assert "timezone: auto" in page.text
+        assert "Set the cluster's timezone to auto." in page.text
         assert page.text.count("jobs change +08:00 off it") == 1
 
 
 def test_a_failed_reload_is_told() -> None:
     assert "The last reload of the configuration failed" in render(reloaded=False).text
     assert "reload" not in render().text
+
+
+def test_both_languages_tell_the_same_facts() -> None:
+    half = dataclasses.replace(
+        snapshot(), history_complete=False, history_known=250_000, history_expected=1_000_000
+    )
+    stuck = SyncFailure("depth", "no more than 10000 jobs", "They cannot be counted.", NOON_AT)
+    odd = serves("odd", page_size=Trait("50", "the longest page yet seen"), lag=Trait("20", "an"))
+    states = (
+        failing("a-1"), dataclasses.replace(odd, snapshot=half, history_obstacle=stuck),
+        dataclasses.replace(good_state("b-2"), ledger_on_disk=False), new_state("c-3"),
+    )  # fmt: skip
+    english, chinese = (render(*states, language=language) for language in ("en", "zh"))
+    numbers = [sorted(re.findall(r"\d[\d,.]*\b", page.text)) for page in (english, chinese)]
+    assert numbers[0] == numbers[1]
+    assert len(numbers[0]) > 50
+    links = [
+        [a for t, a in page.tags if t in {"a", "meter", "progress"}] for page in (english, chinese)
+    ]
+    assert links[0] == links[1]
+
+
+class TestManyClusters:
+    STATES = (
+        *(good_state(f"cfd-{number}") for number in range(40)), failing("bio-1"), new_state("bio-2"),
+    )  # fmt: skip
+
+    def test_totals(self) -> None:
+        text = render(*self.STATES).text
+        assert "2 of 42 clusters need attention" in text
+        assert "Clusters 42 of 42 Pending 82 Running 164 Cores waiting 2,624" in text
+        assert "Clusters without current counts, not in these sums: 1." in text
+        assert text.index("bio-2") < text.index("bio-1") < text.index("cfd-0")
+
+    def test_filters(self) -> None:
+        page = render(*self.STATES, cluster=" CFD-1", show="")
+        assert "Clusters 11 of 42 Pending 22" in page.text
+        assert "2 of 42 clusters need attention" in page.text  # of all, always
+        links = [attrs["href"] for tag, attrs in page.tags if tag == "a"]
+        assert "./?cluster=+CFD-1&show=failing" in links
+        failing_ones = render(*self.STATES, show="failing")
+        assert "Clusters 2 of 42" in failing_ones.text
+        assert (
+            "input",
+            {"type": "hidden", "name": "show", "value": "failing"},
+        ) in failing_ones.tags
+        both = render(*self.STATES, show="failing", cluster="bio-1")
+        assert "Clusters 1 of 42" in both.text
+        assert "bio-2" not in both.text
+        assert "No cluster is like that." in render(*self.STATES, cluster="<b>").text
+
+    def test_by_zone_and_account(self) -> None:
+        assert "Clusters 42 of 42" in render(*self.STATES, cluster="jinan").text
+        assert "Clusters 42 of 42" in render(*self.STATES, cluster="default").text
+
+    def test_what_many_servers_do_names_a_few_of_them(self) -> None:
+        half = Trait("50", "the longest page yet seen")
+        page = render(*(serves(f"c{number}", page_size=half) for number in range(8)))
+        assert "c0, c1, c2, c3, c4 and 3 more: the longest" in page.text
+
+    def test_links_to_grafana(self) -> None:
+        page = render(good_state("a b&c"), failing(), grafana="https://grafana.example.org/g")
+        links = [attrs["href"] for tag, attrs in page.tags if tag == "a"]
+        assert "https://grafana.example.org/g/d/ehpc-overview" in links
+        assert "https://grafana.example.org/g/d/ehpc-cluster?var-cluster=a%20b%26c" in links
+
+
+def test_one_cluster_needs_no_filter() -> None:
+    assert not [tag for tag, _ in render(good_state()).tags if tag == "form"]
 
 
 def test_chinese() -> None:
@@ -272,17 +345,7 @@ def test_chinese() -> None:
     ],
 )  # fmt: skip
 def test_language(header: str, language: str) -> None:
-    assert texts_for(header).lang == language
-
-
-def test_both_languages_say_everything() -> None:
-    blanks = re.compile(r"{(\w+)}")
-    for one, other in zip(dataclasses.astuple(ENGLISH), dataclasses.astuple(CHINESE), strict=True):
-        if isinstance(one, str):
-            assert sorted(blanks.findall(one)) == sorted(blanks.findall(other))
-        elif isinstance(one, dict):
-            assert one.keys() == other.keys()
-    assert set(ENGLISH.state) == {health.value for health in Health}
+    assert Words(preferred_language(header))("page.lang") == language
 
 
 @pytest.mark.parametrize(
@@ -343,7 +406,7 @@ def test_the_policy_allows_the_style_and_nothing_else() -> None:
         SnapshotBoard(), ManualClock(0), "1", "/metrics", list,
         lambda: ReloadStatus(successful=True, success_at=0),
     )  # fmt: skip
-    html, policy = LandingPage(parts)("")
+    html, policy = LandingPage(parts)("", {})
     (style,) = re.findall(r"<style>(.*?)</style>", html, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert f"style-src 'sha256-{digest}'" in policy
@@ -351,18 +414,6 @@ def test_the_policy_allows_the_style_and_nothing_else() -> None:
     assert "unsafe" not in policy
     assert not re.search(r"\b(src|style|on\w+)=|url\(|@import|https?:", html)
     assert '<meta http-equiv="refresh"' in html
-
-
-@pytest.mark.parametrize(
-    ("seconds", "english"),
-    [
-        (-5, "0 s"), (0, "0 s"), (59.9, "59 s"), (60, "1 min"), (61, "1 min 1 s"),
-        (599, "9 min 59 s"), (600, "10 min"), (645, "10 min"), (3600, "1 h"),
-        (3661, "1 h 1 min"), (86_400, "1 d"), (90_061, "1 d 1 h"), (86_460, "1 d"),
-    ],
-)  # fmt: skip
-def test_durations(seconds: float, english: str) -> None:
-    assert duration(seconds, ENGLISH) == english
 
 
 def test_counts() -> None:

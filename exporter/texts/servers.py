@@ -1,0 +1,148 @@
+"""What is said of a server: its traits, what they differ in, what proves them. Pure."""
+
+from collections.abc import Mapping
+
+_DIFFERENCES: Mapping[tuple[str, str], str] = {
+    ("status_filter", "job_status"): "filter_name",
+    ("status_filter", "none"): "no_filter",
+    ("order", "change_only"): "order_change_only",
+    ("order", "submission"): "order_submission",
+    ("order", "default"): "order_submission",
+    ("order", "none"): "no_order",
+    ("order", "unknown"): "order_unknown",
+    ("total_count", "cluster"): "total_of_cluster",
+    ("total_count", "none"): "no_total",
+    ("zone", "contradicted"): "zone_contradicted",
+    ("zone", "unknown"): "zone_unknown",
+}
+"""By trait and value."""
+_WITH_VALUE = {"page_size": "short_pages", "depth": "depth", "lag": "lag", "zone": "zone_local"}
+
+
+def difference(trait: str, value: str) -> tuple[str, dict[str, str]] | None:
+    """The key of what is said of a trait that is not as documented, after ``differs.`` and ``do.``,
+    and what it is filled in with; None where there is nothing to say."""
+    if key := _DIFFERENCES.get((trait, value)):
+        return key, {}
+    is_value = value[:1] in ("+", "-") if trait == "zone" else value.isdigit()
+    documented = (trait, value) in {("page_size", "100"), ("lag", "0")}
+    return (_WITH_VALUE[trait], {"value": value}) if is_value and not documented else None
+
+
+# fmt: off
+SERVERS: Mapping[str, tuple[str, str]] = {
+    "trait.status_filter": ("status filter", "状态过滤"),
+    "trait.order": ("order", "排序"),
+    "trait.total_count": ("total_count", "total_count"),
+    "trait.page_size": ("page size", "每页数量"),
+    "trait.depth": ("depth", "深度"),
+    "trait.zone": ("zone of times", "时间的时区"),
+    "trait.lag": ("lag", "滞后"),
+    "value.unknown": ("not known", "未知"),
+    "value.status_filter.both": ("works; both names are sent", "有效；两个名称同时发送"),
+    "value.status_filter.jobs_status": ("jobs_status", "jobs_status"),
+    "value.status_filter.job_status": ("job_status", "job_status"),
+    "value.status_filter.none": ("does not work", "无效"),
+    "value.order.change": ("by last change", "按最近变更"),
+    "value.order.change_only": ("by last change, not by submission", "按最近变更，不能按提交"),
+    "value.order.submission": ("by submission", "按提交时间"),
+    "value.order.default": ("by submission, without being asked", "默认按提交时间"),
+    "value.order.none": ("none", "无"),
+    "value.total_count.filtered": ("counts what is asked for", "统计查询到的作业"),
+    "value.total_count.cluster": ("counts the whole list, always", "总是统计整个列表"),
+    "value.total_count.none": ("not told, or wrong", "没有给出，或不正确"),
+    "value.page_size": ("{value} jobs", "{value} 个作业"),
+    "value.depth.unknown": ("no limit was met", "没有遇到限制"),
+    "value.lag.unknown": ("none was seen", "没有见到"),
+    "value.depth.unlimited": ("as deep as the list", "可到列表末尾"),
+    "value.depth": ("{value} jobs", "{value} 个作业"),
+    "value.zone.stamped": ("all times carry it", "所有时间都带时区"),
+    "value.zone.utc": ("UTC", "UTC"),
+    "value.zone.configured": ("as configured", "按配置"),
+    "value.zone.contradicted": ("not as configured", "与配置不符"),
+    "value.zone": ("UTC{value}", "UTC{value}"),
+    "value.lag": ("up to {value} s", "最多 {value} 秒"),
+    "differs.filter_name": ("The status filter is called job_status, not jobs_status.", "状态过滤参数名为 job_status，而不是 jobs_status。"),
+    "do.filter_name": ("Nothing: it is sent under the name that works.", "不必处理：会用有效的名称发送。"),
+    "differs.no_filter": ("Jobs cannot be asked for by status.", "不能按状态查询作业。"),
+    "do.no_filter": (
+        "Nothing; the first counts take longer. Ask the cloud's support whether that is meant.",
+        "不必处理，只是首次计数更慢。可询问云的技术支持是否有意如此。"),
+    "differs.order_change_only": ("The list can be sorted by last change, but not by submission.", "列表可以按最近变更排序，但不能按提交时间排序。"),
+    "do.order_change_only": ("Nothing; deleted jobs cost more calls to find.", "不必处理；只是查找被删除的作业要多用些调用。"),
+    "differs.order_submission": ("The list is not sorted by last change, only by submission.", "列表不能按最近变更排序，只能按提交时间。"),
+    "do.order_submission": ("Nothing; a sync asks for the active jobs each time: some calls more.", "不必处理；每次同步都要查询活跃作业，会多用几次调用。"),
+    "differs.no_order": ("No order of the list could be proven; the evidence says why.", "无法证明列表有任何排序；原因见依据。"),
+    "do.no_order": (
+        "Nothing: the daemon tries again each hour. Lengthen interval and audit_interval if it costs too much; ask the cloud's support about sort_key.",
+        "不必处理：守护进程每小时会再试。如果开销过大，请加长 interval 与 audit_interval；并向云的技术支持询问 sort_key。"),
+    "differs.order_unknown": ("No order could be proven yet.", "还不能证明任何排序。"),
+    "do.order_unknown": ("Nothing: the daemon tries again. Or ask again when jobs have changed.", "不必处理：守护进程会再试。也可以等作业变化后再运行。"),
+    "differs.total_of_cluster": (
+        "total_count counts the whole list, also where a status is asked for.",
+        "即使按状态查询，total_count 也统计整个列表。"),
+    "do.total_of_cluster": ("Nothing; checks by status read pages instead.", "不必处理；按状态的核对改为读取各页。"),
+    "differs.no_total": ("total_count is not told, or does not fit the list.", "没有给出 total_count，或与列表不符。"),
+    "do.no_total": (
+        "Lengthen the interval if the cost is too high: the list is swept or scanned.",
+        "如果开销过大，请加长间隔：只能逐次读取活跃作业或整个列表。"),
+    "differs.short_pages": ("A page has at most {value} jobs, not 100.", "每页最多 {value} 个作业，而不是 100 个。"),
+    "do.short_pages": ("Nothing; whatever needs several pages costs more calls.", "不必处理；需要多页时调用更多。"),
+    "differs.depth": ("The server shows only {value} jobs from either end of a list.", "服务器只显示列表两端各 {value} 个作业。"),
+    "do.depth": (
+        "Set collection.history to what fits, for instance 30d: what lies between cannot be counted.",
+        "请把 collection.history 设为能容纳的时长，例如 30d：中间的作业无法计数。"),
+    "differs.lag": ("Answers may be up to {value} s old.", "应答可能滞后最多 {value} 秒。"),
+    "do.lag": ("Nothing; older answers are known as such and not counted.", "不必处理；过时的应答会被识别，不会计入。"),
+    "differs.trait_unknown": ("What it does is not known, or is being found out anew: {trait}.", "服务器的行为未知，或正在重新查明：{trait}。"),
+    "do.trait_unknown": ("Nothing; until it is known, a sync may cost more calls.", "不必处理；查明之前，每次同步可能要多用些调用。"),
+    "differs.zone_unknown": ("Times carry no zone, and nothing has proven yet which one is meant.", "时间不带时区，还无法证明是哪个时区。"),
+    "do.zone_unknown": (
+        "Nothing: it shows as soon as a job changes; until then no wait is published. Or set the cluster's timezone.",
+        "不必处理：一有作业变化就会查明，在此之前不发布等待时长。也可以设置集群的 timezone。"),
+    "differs.zone_local": ("Times carry no zone and are local, UTC{value}.", "时间不带时区，是本地时间 UTC{value}。"),
+    "do.zone_local": ("Nothing: they are read so.", "不必处理：会按此读取。"),
+    "differs.zone_contradicted": ("Times are in another zone than the configuration says: waiting times are wrong.", "时间的时区与配置不符，等待时长因此有误。"),
+    "do.zone_contradicted": ("Set the cluster's timezone to auto.", "请把集群的 timezone 设为 auto。"),
+}
+
+EVIDENCE: Mapping[str, str] = {
+    r"asked for ([\w-]+) jobs, it shows (\d+) of them and no others": "查询 {} 作业，显示了其中 {} 个，没有别的",
+    r"asked for ([\w-]+) jobs, it shows the (\d+) that the list begins with": "查询 {} 作业，显示了列表开头的 {} 个",
+    r"no job is ([\w-]+), and it shows none; asked for ([\w-]+) ones, it shows some": "没有 {} 作业，也没有显示；查询 {} 则有显示",
+    r"no job is ([\w-]+), and it shows none": "没有 {} 作业，也没有显示",
+    r"a request with a status is refused under either name": "带状态的请求在两个名称下都被拒绝",
+    r"it shows fewer jobs than there are": "显示的作业少于实有的",
+    r"it filters a page after it was cut off the list": "先截取一页，再过滤",
+    r"it hides (\d+) jobs that are ([\w-]+)": "隐藏了 {} 个 {} 作业",
+    r"it hides (?:a job that is|jobs that are) ([\w-]+)": "隐藏了 {} 作业",
+    r"a page filtered by status holds jobs in another one": "按状态查询的一页中有别的状态的作业",
+    r"a request was refused: the API refused the call with code (\d+)": "请求被拒绝，错误码 {}",
+    r"a request was refused: the API refused the call with HTTP status (\d+)": "请求被拒绝，HTTP 状态 {}",
+    r"pages from here and there are sorted by (\w+)": "各处的页都按 {} 排序",
+    r"a page is newer than one above it by (\w+)": "按 {} 有一页比它前面的页更新",
+    r"a job is not on the head, where it ought to be by (\w+)": "按 {} 应在开头的作业不在开头",
+    r"a page is not sorted by (\w+)": "有一页没有按 {} 排序",
+    r"no order could be proven": "无法证明任何排序",
+    r"nothing proves an order yet": "还不能证明排序",
+    r"the longest page yet seen": "目前见到的最长的一页",
+    r"of (\d+) jobs, it shows all": "{} 个作业全部可见",
+    r"of (\d+) jobs, it shows (\d+)": "{} 个作业中只显示 {} 个",
+    r"of (\d+) jobs that it tells of, (\d+) can be read": "声称有 {} 个作业，只能读到 {} 个",
+    r"it tells of (\d+) jobs, and the list ends before that": "声称有 {} 个作业，列表却更早结束",
+    r"the list ends after (\d+) jobs, and says that it has (\d+)": "列表在 {} 个作业后结束，却声称有 {} 个",
+    r"the list goes on beyond its total": "列表超出了它的总数",
+    r"a page has (\d+) jobs, and others follow it": "一页有 {} 个作业，后面还有",
+    r"the total stays unexplained": "总数一直无法解释",
+    r"(\d+) jobs are ([\w-]+), and so it says": "有 {} 个 {} 作业，总数也如此",
+    r"(\d+) jobs are ([\w-]+), and it says (\d+)": "有 {} 个 {} 作业，总数却是 {}",
+    r"by the configuration": "由配置指定",
+    r"all times that were seen carry their zone": "见到的时间都带时区",
+    r"nothing has proven yet in which zone times are": "还无法证明时间是哪个时区",
+    r"then the newest of them is (-?\d+) s old": "这样最新的时间是 {} 秒前",
+    r"then (\d+) jobs have changed when they were seen to": "这样 {} 个作业的变更时间与观察一致",
+    r"jobs change ([+-]\d\d:\d\d) off the zone of the configuration": "作业变更的时间与配置的时区相差 {}",
+    r"an answer was (\d+) s behind an earlier one": "有一次应答比先前的滞后 {} 秒",
+}
+"""What a profile has as evidence, in its own words (English) and in Chinese."""
+# fmt: on
