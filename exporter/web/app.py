@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
@@ -145,7 +145,9 @@ class WebApp:
             return
         choice = choose_format(_header(scope, b"accept"))
         compressed = accepts_gzip(_header(scope, b"accept-encoding"))
-        body = self._parts.exposition.scrape(choice.format, compressed=compressed)
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        names = frozenset(query.get("name[]", ()))
+        body = self._parts.exposition.scrape(choice.format, compressed=compressed, names=names)
         headers = [
             (b"content-type", choice.content_type.encode()),
             (b"content-length", str(len(body)).encode()),

@@ -156,13 +156,19 @@ class Exposition:
         with self._publishers:
             self._refresh()
 
-    def scrape(self, wanted: Format, *, compressed: bool) -> bytes:
-        """The whole answer to a scrape. At most one thread at a time, that of the web."""
+    def scrape(
+        self, wanted: Format, *, compressed: bool, names: frozenset[str] = frozenset()
+    ) -> bytes:
+        """The answer to a scrape: the whole, or the families of these names or with samples of these
+        names, as in Prometheus' own exporters. At most one thread at a time, that of the web."""
         live = self._live = self._current_live()
         published, answers, now = self._published, self._answers, instant(self._clock)
         known = answers.published is published and answers.live is live
         if not known or not answers.hold(now):
             answers = self._answers = _answers(published, live, now)
+        if names:
+            some = _families(answers, wanted, names)
+            return stream(map(together, some)) if compressed else b"".join(map(plain, some))
         body = answers.made.get((wanted, compressed))
         if body is None:
             families = _families(answers, wanted)
@@ -266,22 +272,37 @@ def _answers(published: _Published, live: _Live, now: Instant) -> _Answers:
     return _Answers(published, live, now, expires)
 
 
-def _families(answers: _Answers, wanted: Format) -> Iterator[Lines]:
-    """The whole text: of each family what stands above it, then its lines of each owner."""
+def _families(
+    answers: _Answers, wanted: Format, names: frozenset[str] = frozenset()
+) -> Iterator[Lines]:
+    """The text: of each family, or of each that is named, what stands above it, then its lines of
+    each owner."""
     live, shares = answers.live, sorted(answers.published.shares.items())
     of_clusters = [share.shown(answers.composed) for _, share in shares]
-    yield from _by_family(_CLUSTER_FAMILIES, of_clusters, wanted)
-    yield from _by_family(_TELEMETRY_FAMILIES, live.counted.lines.values(), wanted)
+    yield from _by_family(_CLUSTER_FAMILIES, of_clusters, wanted, names)
+    yield from _by_family(_TELEMETRY_FAMILIES, live.counted.lines.values(), wanted, names)
     end = OPENMETRICS_END if wanted is Format.OPENMETRICS else ""
-    yield b"", encode(render(live.families, wanted) + end)
+    others = [family for family in live.families if _is_named(family, names)]
+    yield b"", encode(render(others, wanted) + end)
 
 
 def _by_family(
-    families: Sequence[Family], lines: Collection[Lines], wanted: Format
+    families: Sequence[Family], lines: Collection[Lines], wanted: Format, names: frozenset[str]
 ) -> Iterator[Lines]:
     of_each = zip(*lines, strict=True) if lines else repeat(())
     for family, of_owners in zip(families, of_each, strict=False):
-        yield (encode(render_header(family, wanted)), *of_owners)
+        if _is_named(family, names):
+            yield (encode(render_header(family, wanted)), *of_owners)
+
+
+def _is_named(family: Family, names: frozenset[str]) -> bool:
+    """Whether a family is asked for; without names all are."""
+    endings = _ENDINGS.get(family.type, ("",))
+    return not names or any(f"{family.name}{ending}" in names for ending in endings)
+
+
+_ENDINGS = {"counter": ("", "_total"), "histogram": ("", "_bucket", "_sum", "_count")}
+"""What the names of samples have behind that of their family."""
 
 
 _CLUSTER_FAMILIES = tuple(collector.new_family(metric) for metric in collector.CLUSTER_METRICS)

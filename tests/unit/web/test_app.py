@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import gzip
 import logging
+import re
 from collections.abc import Callable, MutableMapping
 from typing import Any
 from urllib.parse import urljoin
@@ -211,6 +212,12 @@ def test_our_own_pages_and_programs_can(headers: dict[str, str]) -> None:
     options = WebOptions(enable_lifecycle=True, external_url="https://example.org/ehpc")
     app = WebApp(make_parts(), options)
     assert ask(app, "/-/reload", "POST", host="localhost:10046", **headers).status == 200
+
+
+def test_metrics_by_name() -> None:
+    text = ask(make_app(), "/metrics?name[]=ehpc_up&name%5B%5D=ehpc_jobs").text
+    assert re.findall("^# TYPE (\\w+)", text, re.MULTILINE) == ["ehpc_jobs", "ehpc_up"]
+    assert ask(make_app(), "/metrics?name=ehpc_up").text == ask(make_app(), "/metrics").text
 
 
 def test_the_page_is_given_what_the_address_asks_for() -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -102,6 +103,29 @@ def test_golden(world: World, wanted: Format, name: str) -> None:
         golden.write_bytes(body)
         pytest.fail(f"{name} was missing and has been written: look it through and commit it")
     assert body.decode() == golden.read_bytes().decode()
+
+
+def test_families_by_name(world: World) -> None:
+    whole = world.text()
+    blocks = {block.split()[2]: block for block in re.split("^(?=# HELP )", whole, flags=re.MULTILINE)[1:]}
+    assert len(blocks) > 30
+
+    def asked(*names: str, wanted: Format = Format.TEXT) -> str:
+        plain, packed = (
+            world.exposition.scrape(wanted, compressed=compressed, names=frozenset(names))
+            for compressed in (False, True)
+        )
+        assert gzip.decompress(packed) == plain
+        return plain.decode()
+
+    for name, block in blocks.items():  # a counter has _total here, which its family has not
+        assert asked(name) == asked(name.removesuffix("_total")) == block
+    waits = blocks["ehpc_job_wait_seconds"]
+    assert asked("ehpc_job_wait_seconds_bucket", "ehpc_up") == waits + blocks["ehpc_up"]
+    assert asked("ehpc_jobs_total", "nothing") == ""
+    assert asked("ehpc_up", wanted=Format.OPENMETRICS).endswith("\n# EOF\n")
+    assert asked("x", wanted=Format.OPENMETRICS) == "# EOF\n"
+    assert world.text() == whole
 
 
 def test_it_is_what_prometheus_client_would_write(world: World) -> None:
