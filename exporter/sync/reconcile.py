@@ -233,6 +233,7 @@ def begin(sync: Sync, order: Order, head: Placed) -> None:
     """An order has just been found: all is known down to the last moment on its head."""
     if not head.jobs or not newest_first(head.jobs, order.moment):
         return
+    sync.ledger.rank_by(order.column)
     sync.take(head)
     top = Boundary(order.moment(head.jobs[0]) + 1, -(head.total or 0))
     lowest = next((each for each in reversed(boundaries(head, order)) if each.at < top.at), top)
@@ -252,7 +253,9 @@ def fill(sync: Sync, order: Order, purpose: Purpose = Purpose.HISTORY) -> Asking
     while (at := sync.progress.frontier_at) is not None and sync.order is order:
         if sync.reaches_edge:
             return
-        offset = max(0, sync.ledger.count_between(INFINITE, at, by=order.column) + shift)
+        # From the end, where few are known: what is known in front grows with every page.
+        known_behind = sync.ledger.count_between(at - 1, -INFINITE, by=order.column)
+        offset = max(0, sync.ledger.size - known_behind + shift)
         placed = yield from sync.ask(Listing(order), offset, purpose)
         if sync.progress.frontier_at != at or sync.order is not order:
             return  # a sync in between has left another one
