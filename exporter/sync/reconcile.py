@@ -233,7 +233,6 @@ def begin(sync: Sync, order: Order, head: Placed) -> None:
     """An order has just been found: all is known down to the last moment on its head."""
     if not head.jobs or not newest_first(head.jobs, order.moment):
         return
-    sync.ledger.rank_by(order.column)
     sync.take(head)
     top = Boundary(order.moment(head.jobs[0]) + 1, -(head.total or 0))
     lowest = next((each for each in reversed(boundaries(head, order)) if each.at < top.at), top)
