@@ -1,8 +1,10 @@
 # make demo        the whole program against a pretend cloud: no account, no configuration
 # make test        everything that must hold before a change lands
+# make test-fast   the unit tests that take no time
 # make test-floor  some of it with the oldest libraries that pyproject.toml allows
 # make test-roots  all of it on fresh Debians, from the oldest Python to the newest
 # make dist        what a release consists of, in dist/
+# make version     everything that repeats the version, brought to VERSION
 # make run         the daemon with CONFIG (config.yaml)
 # The virtual environment is made on first use and renewed when pyproject.toml changes.
 
@@ -22,10 +24,10 @@ UV ?=
 install = $(if $(UV),$(UV) pip install --quiet --no-config --python $(1)/bin/python $(2) ||) \
   $(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2)
 
-.PHONY: help demo run test test-floor test-roots lint format bench schema docs lock dist clean
+.PHONY: help demo run test test-fast test-floor test-roots lint format bench schema docs dashboards lock dist chart version clean
 
 help:
-	@sed -n '1,7s/^# //p' Makefile
+	@sed -n '1,/^$$/s/^# \(make\)/\1/p' Makefile
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -50,6 +52,13 @@ lint: $(STAMP)
 # Cheap checks first, so that a slip shows in seconds; pytest last, so that its summary closes.
 test: lint
 	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=worksteal $(PYTEST_ARGS)
+
+# Without those that play whole lives of a cluster, in which its list changes for hours.
+LONG_LIVES = adversary another_server by_change by_scan by_submission busy_lists calls empty_filters \
+  fewest_calls history hunted misfortunes part_of_history poller replica total_count
+test-fast: $(STAMP)
+	$(BIN)/pytest --quiet --numprocesses=$(WORKERS) --dist=worksteal tests/unit \
+	  $(LONG_LIVES:%=--ignore=tests/unit/sync/test_%.py) $(PYTEST_ARGS)
 
 # The oldest versions that pyproject.toml allows; `test` has the newest. The lean part of the tests:
 # what the libraries do for us, by itself and through the real program.
@@ -85,6 +94,9 @@ schema: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m docs.generate_metrics > docs/metrics.md
 
+dashboards: $(STAMP)
+	$(BIN)/python -m deploy.grafana.generator
+
 # What the image is made of, by hash: the newest versions that pyproject.toml allows.
 LOCK = $(BIN)/uv pip compile --quiet --no-config --python-version=3.12 --python-platform=linux \
   --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --upgrade
@@ -96,6 +108,14 @@ lock: $(STAMP)
 # sdist, wheel, bill of materials and checksums of the last commit, proven reproducible
 dist: $(STAMP)
 	$(BIN)/python -m deploy.dist
+
+# the chart, beside what `dist` makes
+HELM ?= helm
+chart:
+	$(HELM) package deploy/helm/ehpc-exporter --destination dist
+
+version: $(STAMP)
+	$(BIN)/python -m deploy.version set $(VERSION)
 
 clean:
 	rm -rf $(VENV) $(FLOOR) .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PAGES: Mapping[str, str] = MappingProxyType(
     {
+        "walk": "From nothing to two clusters behind TLS and a password, in ten minutes.",
         "operations": "Sizing, state, upgrades, alerting; the reasons of failures, and a runbook for"
         " each alert.",
         "metrics": "Every metric with its labels, and queries to paste.",
@@ -30,6 +31,7 @@ PAGES: Mapping[str, str] = MappingProxyType(
         "architecture": "How it is built, and how it follows a list of a million jobs with one call a"
         " minute.",
         "performance": "What was measured, beside the exporter that anybody would write first.",
+        "release": "How a version is made, and what it promises.",
     }
 )
 """The pages by name, in the order in which they are offered, and what is in them."""

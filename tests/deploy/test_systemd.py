@@ -103,7 +103,7 @@ def test_other_commands_run_as_the_service_does(tmp_path: Path) -> None:
 
 def test_what_is_to_be_pasted_swallows_nothing_and_leaves_nothing_behind() -> None:
     """Neither reads the lines that are pasted after it, nor changes the shell that they go on in."""
-    for name in ("README.md", "docs/deployment.md"):
+    for name in ("README.md", "docs/walk.md", "docs/deployment.md"):
         for block in re.findall(
             r"^```sh\n(.*?)^```", (ROOT / name).read_text(), re.MULTILINE | re.DOTALL
         ):

@@ -1,8 +1,8 @@
-"""The README's walk, from nothing to two clusters behind TLS and a password, command by command.
+"""The walk of the documentation, from nothing to two clusters behind TLS and a password, command by command.
 
 Its blocks run as they stand, one after the other in one shell, with a pretend cloud for the real one.
 Only the ports are others, since tests share a machine, the installation is the one under test, and where
-the README waits for some seconds, the test waits for what they are for.
+the walk waits for some seconds, the test waits for what they are for.
 """
 
 import contextlib
@@ -20,8 +20,7 @@ import pytest
 from tests.e2e.running import ROOT
 from tests.waiting import PATIENCE_SECONDS
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-WALK = README.partition("## A real configuration in ten minutes\n")[2].partition("\n## ")[0]
+WALK = (ROOT / "docs/walk.md").read_text(encoding="utf-8")
 WAITS = (
     "until grep --quiet listening simulate.log; do sleep 0.2; done",
     (
@@ -29,7 +28,7 @@ WAITS = (
         " https://localhost:10046/-/ready; do sleep 0.2; done"
     ),
 )
-"""Instead of the README's."""
+"""Instead of those that are written there."""
 
 
 def blocks(language: str) -> list[str]:

@@ -63,7 +63,7 @@ def test_every_word_of_a_page_is_there(name: str) -> None:
 def test_the_index_leads_to_every_page() -> None:
     links = {attrs["href"] for tag, attrs in tags(MANUAL, "") if tag == "a"}
     assert links == {"../", *PAGES}
-    assert {path.stem for path in DOCS.glob("*.md")} == set(PAGES)
+    assert {path.stem for path in DOCS.glob("*.md") if ".zh-CN" not in path.name} == set(PAGES)
 
 
 def test_links_lead_to_what_is_there() -> None:
