@@ -195,7 +195,7 @@ class JobTable:
 
     def count_between(self, newest_at: float, oldest_at: float, by: TimeColumn) -> int:
         """How many jobs are of a span of time, its bounds included; they may be infinite."""
-        parts = (_ENDED, _ACTIVE)
+        parts: tuple[str, ...] = (_ENDED, _ACTIVE)
         if by == "submitted_at":
             # A list that is followed by submission asks at each look; for others it is not kept.
             self._connection.execute(_BY_SUBMISSION)
