@@ -4,6 +4,8 @@ A number is scrambled by a bijection, so that identities look random, never coll
 need no memory, and sort in an order that is arbitrary but stable.
 """
 
+from functools import lru_cache
+
 _UUID_BITS = 40
 _UUID_MASK = (1 << _UUID_BITS) - 1
 _UUID_FACTOR = 0x9E3779B97F4A7C15 & _UUID_MASK | 1
@@ -23,6 +25,7 @@ def unscrambled(value: int, salt: int) -> int:
     return ((value ^ (salt & _UUID_MASK)) * _UUID_INVERSE) & _UUID_MASK
 
 
+@lru_cache(maxsize=1 << 16)
 def identity(number: int, salt: int) -> str:
     """The identity of a job."""
     rest, low = divmod(scrambled(number, salt), len(_PAIRS))

@@ -176,7 +176,18 @@ class JobList:
 
     def counts(self) -> Counter[JobKey]:
         """Jobs by status, queue and user; a plain loop, independent of the indices."""
-        return Counter(JobKey(job.status, job.queue, job.user) for job in self.jobs())
+        columns = self._columns
+        listed = Counter(zip(columns.status, columns.queue, columns.user, strict=True))
+        statuses, queues, users = (
+            each.names for each in (columns.statuses, columns.queues, columns.users)
+        )
+        return Counter(
+            {
+                JobKey(statuses[status], queues[queue], users[user]): jobs
+                for (status, queue, user), jobs in listed.items()
+                if status != GONE
+            }
+        )
 
     def page(
         self,

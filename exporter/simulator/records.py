@@ -44,6 +44,7 @@ def _day(days: int) -> str:
 _TWO_DIGITS = tuple(f"{number:02d}" for number in range(60))
 
 
+@lru_cache(maxsize=1 << 16)
 def time_text(at: int, zone_offset_seconds: int = 0) -> str:
     """A moment as the API writes it, without ``Z``."""
     days, seconds = divmod(at + zone_offset_seconds, 86400)

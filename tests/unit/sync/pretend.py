@@ -1,10 +1,11 @@
 """A cluster of the pretend cloud, in process, at the other end of a replica's conversations."""
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC
 from random import Random
+
+import msgspec
 
 from exporter.api.payload import decode_page
 from exporter.errors import ApiError, SyncError
@@ -75,7 +76,7 @@ class PretendCluster:
             params |= {"sort_key": query.sort_key, "reverse": "1" if query.descending else "0"}
         answer = self.cloud.list_jobs(CLUSTER_ID, params, self.now_at)
         page = decode_page(
-            json.dumps(answer).encode(), timezone=query.zone(UTC), server_time_at=self.now_at
+            msgspec.json.encode(answer), timezone=query.zone(UTC), server_time_at=self.now_at
         )
         self.between_calls()
         return self.distort(page)
