@@ -24,7 +24,7 @@ UV ?=
 install = $(if $(UV),$(UV) pip install --quiet --no-config --python $(1)/bin/python $(2) ||) \
   $(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2)
 
-.PHONY: help demo run test test-fast test-floor test-roots lint format bench schema docs dashboards lock dist chart version clean
+.PHONY: help demo run test test-fast test-floor test-roots lint format bench schema docs dashboards lock dist chart image version notes check-tag clean
 
 help:
 	@sed -n '1,/^$$/s/^# \(make\)/\1/p' Makefile
@@ -114,8 +114,21 @@ HELM ?= helm
 chart:
 	$(HELM) package deploy/helm/ehpc-exporter --destination dist
 
-version: $(STAMP)
-	$(BIN)/python -m deploy.version set $(VERSION)
+# the image, by docker or whatever has its command line
+DOCKER ?= docker
+IMAGE  ?= ehpc-exporter
+image:
+	$(DOCKER) build --file deploy/Dockerfile --tag $(IMAGE) \
+	  --build-arg VERSION=$$($(PYTHON) -m deploy.version show) \
+	  --build-arg REVISION=$$(git rev-parse HEAD) $(IMAGE_ARGS) .
+
+# a new version; what the changelog says of this one; whether TAG is its tag
+version:
+	$(PYTHON) -m deploy.version set $(VERSION)
+notes:
+	@$(PYTHON) -m deploy.version notes
+check-tag:
+	$(PYTHON) -m deploy.version check $(TAG)
 
 clean:
 	rm -rf $(VENV) $(FLOOR) .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

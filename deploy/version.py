@@ -1,7 +1,7 @@
 """The version stands in ``exporter/__init__.py``. This brings everything that repeats it to a new one.
 
-``python -m deploy.version set 0.3.0`` for a new version; ``python -m deploy.version notes`` prints what the
-changelog says of the present one; ``python -m deploy.version check v0.3.0`` fails unless that tag is its.
+``python -m deploy.version set 0.3.0`` for a new version; ``show`` and ``notes`` print the present one and what the
+changelog says of it; ``check v0.3.0`` fails unless that tag is its. It needs nothing but Python.
 """
 
 import datetime
@@ -34,12 +34,14 @@ def main(arguments: Sequence[str]) -> int:
         match arguments:
             case ["set", version]:
                 _set(version)
+            case ["show"]:
+                sys.stdout.write(f"{present()}\n")
             case ["notes"]:
                 sys.stdout.write(notes(_read("CHANGELOG.md"), present()))
             case ["check", tag]:
                 _check(tag)
             case _:
-                sys.stderr.write("set VERSION, notes or check TAG\n")
+                sys.stderr.write("set VERSION, show, notes or check TAG\n")
                 return 2
     except VersionError as error:
         sys.stderr.write(f"{error}\n")

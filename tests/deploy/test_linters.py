@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.e2e.running import ROOT
 from tests.waiting import PATIENCE_SECONDS
 
 FOREIGN = {"build", "dist", "node_modules", "state", "__pycache__"}
-OWN_HIDDEN = {".ci"}
+OWN_HIDDEN = {".ci", ".github"}
 
 
 def own_files() -> Iterator[Path]:
@@ -76,12 +77,39 @@ def test_dockerfile(path: Path) -> None:
     lint("hadolint", "--failure-threshold=info", str(path))
 
 
+def test_workflows() -> None:
+    lint(
+        "zizmor", "--offline", "--quiet", "--no-progress", "--strict-collection", "--format=github",
+        ".github",
+    )  # fmt: skip
+
+
+def test_what_workflows_run(tmp_path: Path) -> None:
+    """Each step as a script of its own."""
+    for path in (ROOT / ".github/workflows").glob("*.yml"):
+        for name, job in yaml.safe_load(path.read_text())["jobs"].items():
+            for number, step in enumerate(job.get("steps", ())):
+                if "run" in step:
+                    script = tmp_path / f"{path.stem}-{name}-{number}.bash"
+                    script.write_text(f"#!/bin/bash\nset -eo pipefail\n{step['run']}")
+    scripts = [str(script) for script in tmp_path.iterdir()]
+    assert len(scripts) > 10
+    # Variables come from the runner.
+    lint("shellcheck", "--enable=all", "--exclude=SC2154,SC2250,SC2312", *scripts)
+
+
 def test_the_linters_find_something(tmp_path: Path) -> None:
     (tmp_path / "x.sh").write_text("#!/bin/sh\nrm -rf $1\n")
     (tmp_path / "x.yml").write_text("a: 1\na: 2\n")
     (tmp_path / "Dockerfile").write_text("FROM debian\nRUN cd /x\n")
+    workflows = tmp_path / ".github/workflows"
+    workflows.mkdir(parents=True)
+    (workflows / "x.yml").write_text(
+        "on: push\njobs: {a: {runs-on: x, steps: [{uses: actions/checkout@v5}]}}\n"
+    )
     for program, name in (
         ("shellcheck", "x.sh"), ("yamllint", "x.yml"), ("hadolint", "Dockerfile"),
+        ("zizmor", ".github"),
     ):  # fmt: skip
         with pytest.raises(AssertionError):
             lint(program, str(tmp_path / name))

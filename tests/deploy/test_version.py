@@ -78,6 +78,8 @@ def test_the_command(
     monkeypatch.setattr(version, "ROOT", tmp_path)
     assert version.main(["set", "7.8.9"]) == 0
     assert version.main(["check", "v7.8.9"]) == 0
+    assert version.main(["show"]) == 0
+    assert capsys.readouterr().out == "7.8.9\n"
     assert version.main(["notes"]) == 0
     assert capsys.readouterr().out == "### Added\n\n- A new thing.\n"
     for wrong, said in (
