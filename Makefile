@@ -93,6 +93,7 @@ schema: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m docs.generate_metrics > docs/metrics.md
+	$(BIN)/python -m docs.generate_configuration > docs/configuration.md
 
 dashboards: $(STAMP)
 	$(BIN)/python -m deploy.grafana.generator

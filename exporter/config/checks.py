@@ -133,6 +133,18 @@ def endpoint(text: str) -> str:
     return text.rstrip("/")
 
 
+def link(text: str) -> str:
+    """A URL below which there are pages."""
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or any(character.isspace() or character in "?#" for character in text):
+        raise ValueError("must be a URL such as https://grafana.example.org, without a query")
+    return text.rstrip("/")
+
+
 def is_plain_http_abroad(url: str) -> bool:
     """Whether a checked endpoint sends what it gets unprotected over a network."""
     parts = urlsplit(url)

@@ -278,6 +278,23 @@ class Labels(Struct, forbid_unknown_fields=True):
     queue: QueueLabel = msgspec.field(default_factory=QueueLabel)
 
 
+class Links(Struct, forbid_unknown_fields=True):
+    """Where the landing page leads to."""
+
+    grafana: (
+        Annotated[
+            str,
+            _checked(
+                "URL of the Grafana that has this project's dashboards.",
+                checks.link,
+                "https?://.+",
+                examples=["https://grafana.example.org"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
 class ConfigFile(Struct, forbid_unknown_fields=True):
     """Configuration of ehpc-exporter. ${VAR} in a text takes an environment variable."""
 
@@ -289,3 +306,4 @@ class ConfigFile(Struct, forbid_unknown_fields=True):
     collection: Collection = msgspec.field(default_factory=Collection)
     state: State = msgspec.field(default_factory=State)
     labels: Labels = msgspec.field(default_factory=Labels)
+    links: Links = msgspec.field(default_factory=Links)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from exporter.config import checks
 from exporter.config.file import Account, Cluster, Collection, ConfigFile, Discovery, State
@@ -270,6 +271,7 @@ def _build(
             user_limit=file.labels.user.limit,
             queue_limit=file.labels.queue.limit,
         ),
+        grafana="" if file.links.grafana is UNSET else checks.link(file.links.grafana),
     )
 
 

@@ -182,6 +182,8 @@ class Config:
     collection: CollectionConfig
     state: StateConfig
     labels: LabelsConfig
+    grafana: str = ""
+    """The URL of the Grafana that has our dashboards, without a slash at its end; empty: not told."""
 
     def account(self, name: str) -> AccountConfig:
         """The account of that name, which every cluster's ``account`` has. Raises KeyError."""

@@ -90,7 +90,8 @@ class Daemon:
         watch.on_publish = exposition.refresh
         self._refresh_exposition = exposition.refresh
         self._web_config_file = options.web_config_file
-        self._app = build_app(exposition, facts, watch, self.reload, options)
+        parts = self._page_parts(facts, options)
+        self._app = build_app(exposition, LandingPage(parts), watch, self.reload, options)
         self._protection = _load_protection(options.web_config_file)
         self._app.protect(self._protection.users, self._protection.headers)
         self._tls = RenewingContext(self._protection.tls) if self._protection.tls else None
@@ -153,6 +154,17 @@ class Daemon:
             _LOG.info("the configuration was reloaded")
             return None
 
+    def _page_parts(self, facts: ExporterFacts, options: ServeOptions) -> PageParts:
+        return PageParts(
+            board=self._watch.board,
+            clock=self._watch.clock,
+            version=__version__,
+            telemetry_path=options.telemetry_path,
+            quotas=facts.quotas,
+            reload=facts.reload,
+            grafana=lambda: self._config.grafana,
+        )
+
     def _watched(self, config: Config) -> Config:
         """With the clusters that have been found, those of this shard. Raises ``ConfigError``."""
         return select(with_found(config, self._watch.found()), self._shard)
@@ -206,22 +218,12 @@ def _load_protection(path: Path | None) -> WebConfig:
 
 def build_app(
     exposition: Exposition,
-    facts: ExporterFacts,
+    page: LandingPage,
     watch: Watch,
     reload: Callable[[], str | None],
     options: ServeOptions,
 ) -> WebApp:
     """The routes, of what the program is made of."""
-    page = LandingPage(
-        PageParts(
-            board=watch.board,
-            clock=watch.clock,
-            version=__version__,
-            telemetry_path=options.telemetry_path,
-            quotas=watch.quotas,
-            reload=facts.reload,
-        )
-    )
     parts = WebParts(exposition, watch.health, watch.ready, reload, page, Manual(__version__).leaf)
     return WebApp(
         parts,

@@ -28,10 +28,12 @@ PAGES: Mapping[str, str] = MappingProxyType(
         " each alert.",
         "metrics": "Every metric with its labels, and queries to paste.",
         "deployment": "One command for each way to run it: compose, a container, systemd, Kubernetes.",
+        "configuration": "Every key of the configuration file, with its default.",
         "architecture": "How it is built, and how it follows a list of a million jobs with one call a"
         " minute.",
         "performance": "What was measured, beside the exporter that anybody would write first.",
         "release": "How a version is made, and what it promises.",
+        "changelog": "What has changed for who runs it, from version to version.",
     }
 )
 """The pages by name, in the order in which they are offered, and what is in them."""
@@ -121,7 +123,10 @@ def _read(directory: Path, name: str) -> _Document:
     # Only who reads the manual pays for it: the daemon runs for months without.
     from markdown_it import MarkdownIt  # noqa: PLC0415
 
-    text = _COMMENT.sub("", (directory / f"{name}.md").read_text(encoding="utf-8"))
+    path = directory / f"{name}.md"
+    if name == "changelog" and not path.exists():  # in a checkout it stands above
+        path = directory.parent / "CHANGELOG.md"
+    text = _COMMENT.sub("", path.read_text(encoding="utf-8"))
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = markdown.parse(text)
     title = _plain(next(token for token in tokens if token.type == "inline"))

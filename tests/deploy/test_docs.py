@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from docs import generate_configuration
 from docs.generate_metrics import SECTIONS, page
 from exporter.catalog import CATALOG
 from exporter.cli.projection import project
@@ -20,6 +21,13 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 def test_the_page_of_metrics_is_the_catalogs() -> None:
     assert METRICS.read_text() == page(), "run make docs"
+
+
+def test_the_page_of_the_configuration_is_that_of_its_types() -> None:
+    text = (ROOT / "docs/configuration.md").read_text()
+    assert text == generate_configuration.page(), "run make docs"
+    for told in ('`include` | `[".*"]`', "| `zone` | needed |", "## clusters[].queues.NAME"):
+        assert told in text
 
 
 def test_every_metric_is_in_one_section() -> None:

@@ -57,6 +57,15 @@ def test_the_example_names_every_key() -> None:
     assert not {key for key in keys if not re.search(rf"\b{key}:", example)}
 
 
+def test_a_link_to_grafana() -> None:
+    assert parse(MINIMAL).grafana == ""
+    told = parse(MINIMAL + "links: {grafana: 'https://grafana.example.org/sub/'}\n")
+    assert told.grafana == "https://grafana.example.org/sub"
+    for wrong in ("grafana.example.org", "https://g.example.org/?orgId=1", "javascript:alert(1)"):
+        with pytest.raises(ConfigError, match=r"links\.grafana: .*must be a URL"):
+            parse(MINIMAL + f"links: {{grafana: '{wrong}'}}\n")
+
+
 def test_defaults() -> None:
     config = parse(MINIMAL)
     (account,) = config.accounts

@@ -80,7 +80,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "a merge key": (
         "x: &x {zone: z}\naccounts:\n  - <<: *x\n" + CLUSTER,
         [
-            "x: unknown key; known here: accounts, clusters, collection, state, labels (line 1)",
+            "x: unknown key; known here: accounts, clusters, collection, state, labels, links (line 1)",
             "accounts[0]: << is a merge key, which is not supported; write the keys out (line 3)",
             "accounts[0].endpoint: is missing (line 3)",
             "accounts[0]: needs an access_key_id or an access_key_id_file (line 3)",

@@ -107,7 +107,9 @@ def test_golden(world: World, wanted: Format, name: str) -> None:
 
 def test_families_by_name(world: World) -> None:
     whole = world.text()
-    blocks = {block.split()[2]: block for block in re.split("^(?=# HELP )", whole, flags=re.MULTILINE)[1:]}
+    blocks = {
+        block.split()[2]: block for block in re.split("^(?=# HELP )", whole, flags=re.MULTILINE)[1:]
+    }
     assert len(blocks) > 30
 
     def asked(*names: str, wanted: Format = Format.TEXT) -> str:

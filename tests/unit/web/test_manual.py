@@ -16,6 +16,7 @@ from tests.unit.web.test_page import Page
 ROOT = Path(__file__).resolve().parents[3]
 DOCS = ROOT / "docs"
 MANUAL = Manual("1.2.3")
+SOURCES = {name: DOCS / f"{name}.md" for name in PAGES} | {"changelog": ROOT / "CHANGELOG.md"}
 
 
 def html(name: str) -> str:
@@ -55,7 +56,7 @@ def test_no_page_has_a_style_that_its_policy_refuses(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_every_word_of_a_page_is_there(name: str) -> None:
     shown = set(re.findall(r"\w{4,}", re.sub(r"<[^>]*>|&\w+;", " ", html(name))))
-    source = re.sub(r"<!--.*?-->", "", (DOCS / f"{name}.md").read_text(), flags=re.DOTALL)
+    source = re.sub(r"<!--.*?-->", "", SOURCES[name].read_text(), flags=re.DOTALL)
     source = re.sub(r"```promql|!\[[^]]*\]\([^)]*\)|\]\([^)]*\)", "", source)
     assert set(re.findall(r"\w{4,}", source)) <= shown
 
@@ -63,7 +64,8 @@ def test_every_word_of_a_page_is_there(name: str) -> None:
 def test_the_index_leads_to_every_page() -> None:
     links = {attrs["href"] for tag, attrs in tags(MANUAL, "") if tag == "a"}
     assert links == {"../", *PAGES}
-    assert {path.stem for path in DOCS.glob("*.md") if ".zh-CN" not in path.name} == set(PAGES)
+    pages = {path.stem for path in DOCS.glob("*.md") if ".zh-CN" not in path.name}
+    assert pages == set(PAGES) - {"changelog"}
 
 
 def test_links_lead_to_what_is_there() -> None:
@@ -197,5 +199,8 @@ def test_it_is_made_once_and_only_for_a_reader(tmp_path: Path) -> None:
 def test_the_wheel_carries_what_is_served() -> None:
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     carried = set(wheel["targets"]["wheel"]["only-include"]) - {"exporter"}
-    pages = {f"docs/{name}.md" for name in PAGES}
+    pages = {f"docs/{name}.md" for name in PAGES} - {"docs/changelog.md"}
+    assert wheel["targets"]["wheel"]["force-include"] == {
+        "CHANGELOG.md": "exporter/web/docs/changelog.md"
+    }
     assert carried == pages | {f"docs/images/{name}" for name in PICTURES}
