@@ -24,7 +24,7 @@ UV ?=
 install = $(if $(UV),$(UV) pip install --quiet --no-config --python $(1)/bin/python $(2) ||) \
   $(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2)
 
-.PHONY: help demo run test test-fast test-floor test-roots lint format bench schema docs dashboards lock dist chart image version notes check-tag clean
+.PHONY: help demo run test test-fast test-floor test-roots lint format bench schema docs rules dashboards lock dist chart image version notes check-tag clean
 
 help:
 	@sed -n '1,/^$$/s/^# \(make\)/\1/p' Makefile
@@ -90,6 +90,9 @@ bench: $(STAMP)
 
 schema: $(STAMP)
 	$(BIN)/python -m exporter.config.schema > config.schema.json
+
+rules: $(STAMP)
+	$(BIN)/python -m deploy.prometheus.generator
 
 docs: $(STAMP)
 	$(BIN)/python -m docs.generate_metrics > docs/metrics.md

@@ -20,6 +20,8 @@ SWITCH: Schema = {"type": "boolean"}
 TEXTS: Schema = {"type": "array", "items": TEXT}
 OBJECT: Schema = {"type": "object"}
 OBJECTS: Schema = {"type": "array", "items": OBJECT}
+SCALAR: Schema = {"type": ["number", "string"]}
+LANGUAGE: Schema = {"enum": ["en", "zh"]}
 LABELS: Schema = {"type": "object", "additionalProperties": TEXT}
 DURATION: Schema = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$"}
 ENVIRONMENT_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
@@ -92,7 +94,17 @@ def own_values() -> dict[str, Schema]:
             enabled=SWITCH,
             labels=LABELS,
             runbookUrl=TEXT,
-            thresholds={"type": "object", "additionalProperties": {"type": ["number", "string"]}},
+            thresholds={"type": "object", "additionalProperties": SCALAR},
+            overrides={
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {"cluster": TEXT, "queue": TEXT, "account": TEXT},
+                    "minProperties": 2,
+                    "additionalProperties": SCALAR,
+                },
+            },
+            language=LANGUAGE,
         ),
         "dashboards": closed(enabled=SWITCH, labels=LABELS, annotations=LABELS),
         "networkPolicy": closed(enabled=SWITCH, **{"from": OBJECTS}, extraEgress=OBJECTS),

@@ -26,6 +26,7 @@ PAGES: Mapping[str, str] = MappingProxyType(
         "walk": "From nothing to two clusters behind TLS and a password, in ten minutes.",
         "operations": "Sizing, state, upgrades, alerting; the reasons of failures, and a runbook for"
         " each alert.",
+        "operations.zh-CN": "同一页的中文版：容量规划、状态、升级、告警、失败原因，以及每条告警的处理手册。",
         "metrics": "Every metric with its labels, and queries to paste.",
         "deployment": "One command for each way to run it: compose, a container, systemd, Kubernetes.",
         "configuration": "Every key of the configuration file, with its default.",
@@ -37,6 +38,8 @@ PAGES: Mapping[str, str] = MappingProxyType(
     }
 )
 """The pages by name, in the order in which they are offered, and what is in them."""
+CHINESE = ".zh-CN"
+"""How the names of pages in Chinese end."""
 PICTURES = ("performance-calls.svg", "performance-trace.svg")
 """Those in ``docs/images`` that the pages show; the others are the README's."""
 
@@ -101,7 +104,8 @@ class Manual:
         from markupsafe import Markup  # noqa: PLC0415 - with what it needs, once somebody reads
 
         text = self._look(
-            lang="en", home="../", name=name, title=title, version=self._version, pages=PAGES,
+            lang=_language(name), home="../", name=name, title=title, version=self._version, pages=PAGES,
+            labels={each: _label(each) for each in PAGES},
             document=Markup(html), index=index,  # noqa: S704 - markdown-it lets no HTML through
         )  # fmt: skip
         return Leaf(text.encode(), "text/html; charset=utf-8", self._look.policy)
@@ -112,6 +116,14 @@ class _Document:
     name: str
     title: str
     html: str
+
+
+def _label(name: str) -> str:
+    return {"operations.zh-CN": "运维手册"}.get(name, name.capitalize())
+
+
+def _language(name: str) -> str:
+    return CHINESE[1:] if name.endswith(CHINESE) else "en"
 
 
 def _carried() -> Path:

@@ -23,7 +23,8 @@ from urllib.parse import urlsplit
 from exporter.api.budget import AccountBudget
 from exporter.api.client import FAILURE_REASONS, AccountClient, Credentials
 from exporter.api.transport import RawAnswer
-from exporter.clock import Instant
+from exporter.capacity import CapacityParts, CapacityPoller, WatchedCluster
+from exporter.clock import instant
 from exporter.collector import AccountQuota, BuildInfo, ReloadStatus, collect
 from exporter.daemon.watch import SYNC_REASONS
 from exporter.ledger.spending import MemorySpendingLog
@@ -40,7 +41,9 @@ from exporter.web.negotiation import Format
 from exporter.web.rendering import OPENMETRICS_END, render_header, render_samples
 from tests.unit.manual_clock import ManualClock
 
-ACCOUNT = "default"
+ACCOUNTS = ("institute", "teaching")
+"""The clusters are divided among them."""
+CAPACITY_SECONDS = 600
 CALLS_A_CLUSTER = 250
 """Allowed in an hour, on average."""
 SCRAPE_SECONDS = 60
@@ -79,42 +82,70 @@ class Past:
         self.rng = random.Random(seed)
         flags = argparse.ArgumentParser()
         add_arguments(flags)
-        quota = 2 * CALLS_A_CLUSTER * clusters
+        quota = 2 * CALLS_A_CLUSTER * clusters * len(ACCOUNTS)
         options = flags.parse_args(
             [f"--clusters={clusters}", f"--seed={seed}", f"--quota-requests={quota}"]
         )
         self.simulation = build_simulation(options, start_at)
-        self.budget = AccountBudget(
-            allowed=CALLS_A_CLUSTER * clusters,
-            period_seconds=3600,
-            clock=self.clock,
-            log=MemorySpendingLog(),
+        self.budgets = {
+            account: self._budget(CALLS_A_CLUSTER * -(-clusters // len(ACCOUNTS)))
+            for account in ACCOUNTS
+        }
+        self._credentials = Credentials(options.access_key_id, options.secret_access_key)
+        self.clients = {
+            account: self._client(account, budget) for account, budget in self.budgets.items()
+        }
+        for account in ACCOUNTS:
+            self.telemetry.register_account(account, FAILURE_REASONS)
+        self._identities = [self._identity(number) for number in range(clusters)]
+        self.pollers = [self._poller(identity) for identity in self._identities]
+        self._reload = ReloadStatus(successful=True, success_at=start_at)
+
+    def _budget(self, allowed: int) -> AccountBudget:
+        return AccountBudget(
+            allowed=allowed, period_seconds=3600, clock=self.clock, log=MemorySpendingLog()
         )
-        credentials = Credentials(options.access_key_id, options.secret_access_key)
-        self.client = AccountClient(
-            account=ACCOUNT,
+
+    def _client(self, account: str, budget: AccountBudget) -> AccountClient:
+        return AccountClient(
+            account=account,
             endpoint="https://hpc.example.com",
-            credentials=lambda: credentials,
+            credentials=lambda: self._credentials,
             transport=Wire(self.simulation, self.clock, self.rng),
-            gate=self.budget,
+            gate=budget,
             telemetry=self.telemetry,
             clock=self.clock,
             random=self.rng,
         )
-        self.telemetry.register_account(ACCOUNT, FAILURE_REASONS)
-        self.pollers = [self._poller(number) for number in range(clusters)]
-        self._reload = ReloadStatus(successful=True, success_at=start_at)
 
-    def _poller(self, number: int) -> Poller:
+    def _identity(self, number: int) -> ClusterIdentity:
         cluster = list(self.simulation.cloud.clusters.values())[number]
         name = NAMES[number] if number < len(NAMES) else f"cluster-{number + 1:02}"
-        identity = ClusterIdentity(name, cluster.cluster_id, cluster.zone, ACCOUNT)
+        account = ACCOUNTS[number // 3 % len(ACCOUNTS)]
+        return ClusterIdentity(name, cluster.cluster_id, cluster.zone, account)
+
+    def _capacity(self, account: str) -> CapacityPoller:
+        budget = self._budget(allowed=1_000_000)  # or it would wait, and time with it
+        parts = CapacityParts(
+            account=account,
+            client=self._client(account, budget),
+            budget=budget,
+            interval_seconds=CAPACITY_SECONDS,
+            tried=lambda _: True,
+            publish=self.board.publish_capacity,
+            clock=self.clock,  # type: ignore[arg-type]  # stops nobody
+        )
+        clusters = [WatchedCluster(each) for each in self._identities if each.account == account]
+        return CapacityPoller(parts, clusters)
+
+    def _poller(self, identity: ClusterIdentity) -> Poller:
+        name = identity.name
         self.telemetry.register_cluster(name, SYNC_REASONS)
         return Poller(
             PollerParts(
                 identity=identity,
-                calls=self.client.cluster(
-                    name, cluster_id=cluster.cluster_id, zone=cluster.zone, timezone=UTC
+                calls=self.clients[identity.account].cluster(
+                    name, cluster_id=identity.cluster_id, zone=identity.zone, timezone=UTC
                 ),
                 open_ledger=lambda: open_ledger(self.state / name, name),
                 keeps_on_disk=True,
@@ -122,7 +153,7 @@ class Past:
                 settings=SyncSettings(),
                 publisher=Publisher(LabelRules()),
                 staleness_seconds=300,
-                budget=self.budget,
+                budget=self.budgets[identity.account],
                 publish=self.board.publish,
                 telemetry=self.telemetry,
                 clock=self.clock,  # type: ignore[arg-type]  # stops nobody
@@ -139,6 +170,9 @@ class Past:
         for poller in self.pollers:
             turn = partial(self._turn, poller)
             heapq.heappush(events, (start_at + 1 + len(events), len(events), turn))
+        for account in ACCOUNTS:
+            ask = partial(self._ask_capacity, self._capacity(account))
+            heapq.heappush(events, (start_at + 90 + len(events), len(events), ask))
         for at, happen in happenings:
             if at > start_at:
                 heapq.heappush(events, (at, len(events), happen))
@@ -159,6 +193,9 @@ class Past:
     def _turn(self, poller: Poller) -> float:
         """A poller's turn; gives the moment of its next one."""
         return poller._turn() + self.clock.now_at()
+
+    def _ask_capacity(self, poller: CapacityPoller) -> float:
+        return poller.turn() + self.clock.now_at()
 
     def submit(self, number: int, queue: str, user: str, jobs: int) -> None:
         """Somebody submits jobs of a few cores, each for about half an hour."""
@@ -189,12 +226,12 @@ class Past:
 
     def families(self) -> list:
         """What ``/metrics`` would say."""
-        now_at = self.clock.now_at()
-        quota = AccountQuota(ACCOUNT, self.budget.allowed, self.budget.used())
+        quotas = [
+            AccountQuota(account, budget.allowed, budget.used())
+            for account, budget in self.budgets.items()
+        ]
         build = BuildInfo("0.1.0", "", "3.11")
-        known = collect(
-            self.board.current(), [quota], build, self._reload, now=Instant(now_at, now_at)
-        )
+        known = collect(self.board.current(), quotas, build, self._reload, now=instant(self.clock))
         return known + self.telemetry.families()
 
 

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy/prometheus"
 ALERTMANAGER = ROOT / "deploy/alertmanager/alertmanager.yml"
 OPERATIONS = ROOT / "docs/operations.md"
+OPERATIONS_ZH = ROOT / "docs/operations.zh-CN.md"
 RULE_FILES = sorted((PROMETHEUS / "rules").glob("*.yml"))
 
 _SUFFIXES = ("_bucket", "_count", "_sum")

@@ -28,6 +28,8 @@ from tests.deploy.chart import (
 from tests.e2e.running import ROOT
 from tests.waiting import PATIENCE_SECONDS
 
+FIRST = "prometheusRule.overrides[0]"
+
 
 def config_of(documents: list[Document], **environ: str) -> Config:
     text = only(documents, "ConfigMap", "ehpc-ehpc-exporter")["data"]["config.yaml"]
@@ -118,6 +120,19 @@ def test_every_value_has_a_schema() -> None:
         ("one-account", ["ingress.enabled=true"], "ingress.hosts is empty"),
         ("one-account", ["prometheusRule.thresholds.wait=1"],
          'prometheusRule.thresholds: there is no "wait"; known are'),
+        ("one-account", [f"{FIRST}.cluster=cfd", f"{FIRST}.wait=1"],
+         'prometheusRule.overrides[0]: there is no threshold "wait"; known are'),
+        ("one-account", [f"{FIRST}.queue=debug", f"{FIRST}.wait_seconds=1"],
+         "prometheusRule.overrides[0]: name the cluster of the queue, too"),
+        ("one-account", [f"{FIRST}.cluster=cfd", f"{FIRST}.queue=q", f"{FIRST}.corrected_jobs=1"],
+         "prometheusRule.overrides[0]: corrected_jobs is for a whole cluster"),
+        ("one-account", [f"{FIRST}.cluster=cfd", f"{FIRST}.quota_used_ratio=1"],
+         "prometheusRule.overrides[0]: quota_used_ratio is for an account"),
+        ("one-account", [f"{FIRST}.account=default", f"{FIRST}.wait_seconds=1"],
+         "prometheusRule.overrides[0]: wait_seconds is for a cluster, or a queue of one"),
+        ("one-account", [f"{FIRST}.wait_seconds=1", f"{FIRST}.failed_share=1"],
+         "prometheusRule.overrides[0]: for which cluster?"),
+        ("one-account", ["prometheusRule.language=de"], "value must be one of 'en', 'zh'"),
     ],
 )  # fmt: skip
 def test_bad_values_are_refused(
@@ -279,10 +294,12 @@ def test_the_services_selectors_meet_the_pods(render: Render) -> None:
 # Rules and dashboards
 
 
-def rules_of_the_project() -> list[Document]:
+def rules_of_the_project(alerts: str = "rules") -> list[Document]:
     paths = sorted((ROOT / "deploy/prometheus/rules").glob("*.yml"))
     assert paths
-    return [group for path in paths for group in yaml.safe_load(path.read_text())["groups"]]
+    paths = [ROOT / f"deploy/prometheus/{alerts}/ehpc-alerts.yml", *paths[1:]]
+    groups = [group for path in paths for group in yaml.safe_load(path.read_text())["groups"]]
+    return [group for group in groups if group["rules"]]
 
 
 def test_the_rules_are_the_projects(
@@ -316,9 +333,9 @@ def test_probes_of_a_protected_exporter_log_in(render: Render) -> None:
 
 
 def test_thresholds_and_runbooks_can_be_others(render: Render) -> None:
-    groups = only(render("fleet-values.yaml"), "PrometheusRule")["spec"]["groups"]
+    *groups, overrides = only(render("fleet-values.yaml"), "PrometheusRule")["spec"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
-    original = [rule for group in rules_of_the_project() for rule in group["rules"]]
+    original = [rule for group in rules_of_the_project("rules-zh") for rule in group["rules"]]
     changed = {
         rule["record"]: rule["expr"]
         for rule, before in zip(rules, original, strict=True)
@@ -329,7 +346,24 @@ def test_thresholds_and_runbooks_can_be_others(render: Render) -> None:
         "ehpc:wait_seconds:threshold": "vector(48 * 3600)",
     }
     links = {rule["annotations"]["runbook_url"] for rule in rules if "alert" in rule}
-    assert all(link.startswith("https://wiki.example.org/hpc/operations.md#") for link in links)
+    page = "https://wiki.example.org/hpc/operations.zh-CN.md#"
+    assert all(link.startswith(page) for link in links)
+    assert [rule.get("annotations", {}).get("summary") for rule in rules] == [
+        rule.get("annotations", {}).get("summary") for rule in original
+    ]
+    assert overrides["name"] == "ehpc-overrides"
+    told = [
+        (rule["record"].split(":")[1], rule["expr"], rule["labels"]) for rule in overrides["rules"]
+    ]
+    debug = {"cluster_name": "ehpc-qmmvigwe", "queue": "debug"}
+    whole = {"cluster_name": "hpc-n2yopbte"}
+    assert told == [
+        ("wait_seconds", "vector(900)", debug),
+        ("wait_usual_factor", "vector(0)", debug),
+        ("backlog_hours", "vector(Inf)", whole),
+        ("data_age_seconds", "vector(3600)", whole),
+        ("quota_used_ratio", "vector(0.95)", {"account": "private"}),
+    ]
 
 
 def test_the_dashboards_are_the_projects(render: Render) -> None:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from exporter.config import load_config
+from tests.deploy.rule_files import RULE_FILES
 from tests.e2e.running import ROOT, Exporter, run_command, simulating
 from tests.waiting import PATIENCE_SECONDS
 
@@ -89,7 +90,7 @@ def test_prometheus_takes_its_configuration(
         capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(re.findall(r"\d+ rules found", done.stdout)) == 3
+    assert len(re.findall(r"\d+ rules found", done.stdout)) == len(RULE_FILES)
 
 
 def test_grafana_finds_prometheus_and_the_dashboards(stack: Mapping[str, Any]) -> None:

@@ -13,7 +13,15 @@ from exporter.cli.projection import project
 from exporter.config import load_config
 from exporter.daemon.watch import SYNC_REASONS
 from tests.deploy.doc_queries import queries_of
-from tests.deploy.rule_files import OPERATIONS, ROOT, anchors, names_in, records, unknown
+from tests.deploy.rule_files import (
+    OPERATIONS,
+    OPERATIONS_ZH,
+    ROOT,
+    anchors,
+    names_in,
+    records,
+    unknown,
+)
 
 METRICS = ROOT / "docs/metrics.md"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -71,12 +79,39 @@ def test_files_that_the_pages_name_are_there() -> None:
             assert (ROOT / name).exists(), f"{path.name}: {name}"
 
 
-def test_every_reason_of_a_failure_is_explained() -> None:
-    text = OPERATIONS.read_text()
-    section = text.partition("\n## Reasons of failures\n")[2].partition("\n## ")[0]
+@pytest.mark.parametrize(
+    ("path", "heading"), [(OPERATIONS, "Reasons of failures"), (OPERATIONS_ZH, "失败原因")],
+    ids=["en", "zh"],
+)  # fmt: skip
+def test_every_reason_of_a_failure_is_explained(path: Path, heading: str) -> None:
+    section = path.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (`[^|]+) \|", section, re.MULTILINE)
     explained = [reason for row in rows for reason in re.findall(r"`(\w+)`", row)]
     assert sorted(explained) == sorted(set(SYNC_REASONS))
+
+
+def test_the_chinese_guide_has_what_the_english_one_has() -> None:
+    """The same tables, queries, commands and names in code, section by section; in Chinese."""
+    pages = [path.read_text(encoding="utf-8") for path in (OPERATIONS, OPERATIONS_ZH)]
+    english, chinese = ([part for part in re.split(r"(?m)^#+ ", page) if part] for page in pages)
+    assert len(english) == len(chinese)
+    for ours, theirs in zip(english, chinese, strict=True):
+        title = theirs.partition("\n")[0]
+        assert title == ours.partition("\n")[0] or re.search(r"[一-鿿]", title)
+        assert ours.count("\n| ") == theirs.count("\n| "), title
+        assert queries_of(ours) == queries_of(theirs), title
+        commands = (re.findall(r"(?m)^ {4,}(\S[^#\n]*\S)", each) for each in (ours, theirs))
+        assert next(commands) == next(commands), title
+        assert names_in_code(ours) ^ names_in_code(theirs) <= ELSEWHERE, title
+
+
+def names_in_code(text: str) -> set[str]:
+    prose = re.sub(r"(?s)```.*?```", "", text)
+    return {" ".join(each.split()) for each in re.findall(r"`([^`]+)`", prose)}
+
+
+ELSEWHERE = {"rules/ehpc-alerts.yml", "/docs/operations", "/docs/operations.zh-CN"}
+"""Each guide names what is its own language's."""
 
 
 def test_every_threshold_that_the_pages_name_is_there() -> None:

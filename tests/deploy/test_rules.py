@@ -2,17 +2,25 @@
 
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from deploy.prometheus.generator import (
+    BY_ACCOUNT,
+    BY_CLUSTER,
+    BY_QUEUE,
+    LANGUAGES,
+)
 from exporter.web.manual import Manual
 from tests.deploy.rule_files import (
     ALERTMANAGER,
     OPERATIONS,
+    OPERATIONS_ZH,
     PROMETHEUS,
+    ROOT,
     RULE_FILES,
     Rule,
     alerts,
@@ -63,7 +71,7 @@ def test_promtool_finds_nothing_to_say(require_tool: Tool) -> None:
 @pytest.mark.parametrize("name", ["prometheus.yml", "prometheus-remote-write.yml"])
 def test_scrape_configuration(name: str, require_tool: Tool) -> None:
     said = run(require_tool("promtool"), "check", "config", PROMETHEUS / name)
-    assert "3 rule files found" in said
+    assert f"{len(RULE_FILES)} rule files found" in said
     assert "WARNING" not in said
 
 
@@ -122,13 +130,22 @@ def test_every_threshold_is_used_and_counted() -> None:
     used = set()
     for rule in ALERTS.values():
         used |= {name for name in names_in(rule.expression) if name.endswith(":threshold")}
-    assert used == thresholds
-    assert ALERTS["EhpcThresholdsMissing"].expression.endswith(f"< {len(thresholds)}")
+    for_all = {name for name in thresholds if name.startswith("ehpc:")}
+    in_force = {f"{level}:ehpc_{name}:threshold" for level, name in levels()}
+    assert thresholds - for_all == in_force
+    assert {f"ehpc:{name}:threshold" for _, name in levels()} == for_all
+    assert used == in_force
+    assert ALERTS["EhpcThresholdsMissing"].expression.endswith(f"< {len(for_all)}")
+
+
+def levels() -> Iterator[tuple[str, str]]:
+    names = {"cluster_queue": BY_QUEUE, "cluster": BY_CLUSTER, "account": BY_ACCOUNT}
+    yield from ((level, name) for level, each in names.items() for name in each)
 
 
 def test_thresholds_are_in_one_file() -> None:
     """Beside them, an alert may compare with nothing but 0 and 1; whole files are their own."""
-    assert {r.file for r in records().values() if r.name.endswith(":threshold")} == {
+    assert {r.file for r in records().values() if re.fullmatch("ehpc:.*:threshold", r.name)} == {
         "ehpc-thresholds.yml"
     }
     found = {
@@ -142,29 +159,38 @@ def test_thresholds_are_in_one_file() -> None:
     }
 
 
-def test_runbooks_lead_to_the_exporters_own_pages(tmp_path: Path) -> None:
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_runbooks_lead_to_the_exporters_own_pages(language: str, tmp_path: Path) -> None:
     """As they are for whoever sits at the exporter's machine, and, after the documented command, for
     everybody else."""
-    shown = Manual("1").leaf("operations")
+    rules, file = LANGUAGES[language]
+    shown = Manual("1").leaf(file.removesuffix(".md"))
     assert shown is not None
     name = "ehpc-alerts.yml"
-    (tmp_path / name).write_text((PROMETHEUS / "rules" / name).read_text())
-    (command,) = re.findall(
-        r"^    (sed -i .* ehpc-alerts\.yml)$", OPERATIONS.read_text(), re.MULTILINE
-    )
+    (tmp_path / name).write_text((PROMETHEUS / rules / name).read_text())
+    text = (ROOT / "docs" / file).read_text()
+    (command,) = re.findall(r"^    (sed -i .* ehpc-alerts\.yml)$", text, re.MULTILINE)
     for address in ("http://localhost:10046", "https://ehpc-exporter.example.org"):
         text = (tmp_path / name).read_text()
         links = re.findall(r"^ +runbook_url: (.*)$", text, re.MULTILINE)
         assert len(links) == len(ALERTS)
         for link in links:
             page, _, anchor = link.partition("#")
-            assert page == f"{address}/docs/operations.md"
+            assert page == f"{address}/docs/{file}"
             assert f' id="{anchor}"'.encode() in shown.body
         subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
 
 
-def test_every_alert_has_a_runbook() -> None:
-    page = OPERATIONS.read_text()
+@pytest.mark.parametrize(
+    ("path", "parts"),
+    [
+        (OPERATIONS, ("**It means**", "**Check**", "**Do**")),
+        (OPERATIONS_ZH, ("**含义**", "**检查**", "**处理**")),
+    ],
+    ids=["en", "zh"],
+)
+def test_every_alert_has_a_runbook(path: Path, parts: tuple[str, ...]) -> None:
+    page = path.read_text()
     headings = anchors(page)
     for name in ALERTS:
         assert headings.count(name.lower()) == 1, name
@@ -173,7 +199,7 @@ def test_every_alert_has_a_runbook() -> None:
     )
     assert set(sections) == set(ALERTS)
     for name, section in sections.items():
-        for part in ("**It means**", "**Check**", "**Do**"):
+        for part in parts:
             assert part in section, f"{name}: {part}"
 
 

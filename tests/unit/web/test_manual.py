@@ -3,12 +3,13 @@
 import re
 import tomllib
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 from exporter.daemon.watch import SYNC_REASONS
 from exporter.web.app import WebApp, WebOptions
-from exporter.web.manual import PAGES, PICTURES, Leaf, Manual, slug
+from exporter.web.manual import CHINESE, PAGES, PICTURES, Leaf, Manual, slug
 from tests.unit.web.asgi import ask
 from tests.unit.web.test_app import make_app, make_parts
 from tests.unit.web.test_page import Page
@@ -64,8 +65,8 @@ def test_every_word_of_a_page_is_there(name: str) -> None:
 def test_the_index_leads_to_every_page() -> None:
     links = {attrs["href"] for tag, attrs in tags(MANUAL, "") if tag == "a"}
     assert links == {"../", *PAGES}
-    pages = {path.stem for path in DOCS.glob("*.md") if ".zh-CN" not in path.name}
-    assert pages == set(PAGES) - {"changelog"}
+    english = {path.stem for path in DOCS.glob("*.md") if CHINESE not in path.name}
+    assert english | {"changelog"} == {name for name in PAGES if not name.endswith(CHINESE)}
 
 
 def test_links_lead_to_what_is_there() -> None:
@@ -75,7 +76,7 @@ def test_links_lead_to_what_is_there() -> None:
         for target in re.findall(r'<a[^>]* href="([^"]*)"', html(name)):
             if target == "../" or target.startswith("http"):
                 continue
-            page, _, section = target.partition("#")
+            page, _, section = unquote(target).partition("#")
             assert (page or name) in PAGES, target
             assert not section or section in ids[page or name], target
         for source in re.findall(r'<img[^>]* src="([^"]*)"', html(name)):
@@ -204,3 +205,16 @@ def test_the_wheel_carries_what_is_served() -> None:
         "CHANGELOG.md": "exporter/web/docs/changelog.md"
     }
     assert carried == pages | {f"docs/images/{name}" for name in PICTURES}
+
+
+def test_a_page_says_in_which_language_it_is() -> None:
+    assert '<html lang="zh-CN">' in html("operations.zh-CN")
+    assert '<html lang="en">' in html("operations")
+    assert ">运维手册</a>" in html("operations")
+
+
+def test_links_of_chinese_alerts_lead_to_the_page() -> None:
+    """They name the file, which GitHub has, too."""
+    answer = ask(make_app(), "/docs/operations.zh-CN.md")
+    assert answer.status == 307
+    assert answer.headers["location"] == "./operations.zh-CN"
