@@ -13,6 +13,7 @@ VENV   ?= .venv
 FLOOR  ?= .venv-floor
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PROGRAM := $(VENV)/.program
 PORT   ?= 10046
 CONFIG ?= config.yaml
 PYTEST_ARGS ?=
@@ -29,18 +30,23 @@ install = $(if $(UV),$(UV) pip install --quiet --no-config --python $(1)/bin/pyt
 help:
 	@sed -n '1,/^$$/s/^# \(make\)/\1/p' Makefile
 
-$(STAMP): pyproject.toml
+# The program alone, for who only wants to see it run.
+$(PROGRAM): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
 	  || { echo "no venv module: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
+	$(call install,$(VENV),--editable .)
+	@touch $@
+
+$(STAMP): $(PROGRAM)
 	$(call install,$(VENV),--editable '.[dev]')
 	@touch $@
 
-demo: $(STAMP)
+demo: $(PROGRAM)
 	$(BIN)/ehpc-exporter demo --web.listen-address=127.0.0.1:$(PORT)
 
-run: $(STAMP)
+run: $(PROGRAM)
 	$(BIN)/ehpc-exporter serve --config.file=$(CONFIG)
 
 lint: $(STAMP)

@@ -12,6 +12,8 @@ from exporter.config import ServeOptions
 from exporter.redaction import Redactor
 from exporter.simulator.command import add_arguments, build_simulation
 from exporter.simulator.server import SimulatorServer
+from exporter.simulator.story import FLOOD_QUEUE, PERIOD_SECONDS
+from exporter.texts import Words
 
 QUOTA_REQUESTS = 20_000
 """More than the real cloud's, so that a demonstration can look every few seconds."""
@@ -29,7 +31,7 @@ class PretendCluster:
     zone: str
 
 
-def demo(options: ServeOptions, redactor: Redactor, *, pace: float) -> int:
+def demo(options: ServeOptions, redactor: Redactor, say: Words, *, pace: float) -> int:
     """Run until told to stop; gives the daemon's exit code."""
     from exporter import daemon
 
@@ -41,9 +43,10 @@ def demo(options: ServeOptions, redactor: Redactor, *, pace: float) -> int:
             f"--access-key-id={_KEY_ID}",
             f"--secret-access-key={_SECRET}",
             f"--quota-requests={QUOTA_REQUESTS}",
+            "--story",
         ]
     )
-    sys.stdout.write("Making up some clusters and their last weeks of jobs ...\n")
+    sys.stdout.write(say("demo.making") + "\n")
     sys.stdout.flush()
     simulation = build_simulation(wanted, SystemClock().now_at())
     hosted = simulation.cloud.clusters.values()
@@ -51,7 +54,7 @@ def demo(options: ServeOptions, redactor: Redactor, *, pace: float) -> int:
     with SimulatorServer(simulation) as server, tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "config.yaml")
         path.write_text(config_text(server.address, clusters))
-        sys.stdout.write(guide(options, server.address, clusters))
+        sys.stdout.write(guide(options, server.address, clusters, say))
         sys.stdout.flush()
         return daemon.serve(path, options, redactor)
 
@@ -82,31 +85,18 @@ def config_text(endpoint: str, clusters: list[PretendCluster]) -> str:
     )
 
 
-def guide(options: ServeOptions, endpoint: str, clusters: list[PretendCluster]) -> str:
+def guide(options: ServeOptions, endpoint: str, clusters: list[PretendCluster], say: Words) -> str:
     """What there is to see."""
     address = options.listen_addresses[0]
     host = "127.0.0.1" + address if address.startswith(":") else address
     base = f"http://{host}{options.route_prefix}"
-    metrics = f"{base}{options.telemetry_path}"
-    return f"""
-A pretend cloud with {len(clusters)} clusters, where a lot happens, is at {endpoint}.
-The exporter looks at each of them every {INTERVAL}. What to look at, in a few seconds:
-
-  {base}/            every cluster at a glance
-  {metrics}     what Prometheus reads
-  {base}/docs/       the documentation
-
-  curl -s {metrics} | grep '^ehpc_jobs{{.*"pending"'       who waits, by queue and user
-  curl -s {metrics} | grep '^ehpc_oldest_pending'         since when
-  curl -s {metrics} | grep '^ehpc_api_requests_total'     how few calls that takes
-  curl -s {metrics} | grep '^ehpc_sync_strategy'          and in which way
-
-In Prometheus, once it scrapes this address:
-
-  sum by (cluster_name, queue) (ehpc_jobs{{status="pending"}})
-  histogram_quantile(0.95, sum by (le, queue) (rate(ehpc_job_wait_seconds_bucket[5m])))
-  sum by (cluster_name) (rate(ehpc_jobs_ended_total{{status="exited"}}[5m]))
-
-Ctrl-C stops all of it; nothing is kept.
-
-"""
+    return say(
+        "demo.guide",
+        clusters=len(clusters),
+        endpoint=endpoint,
+        interval=INTERVAL,
+        minutes=PERIOD_SECONDS // 60,
+        queue=FLOOD_QUEUE,
+        base=base,
+        metrics=f"{base}{options.telemetry_path}",
+    )

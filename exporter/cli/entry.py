@@ -126,7 +126,8 @@ def _demo(namespace: argparse.Namespace) -> int:
 
     redactor = Redactor()
     set_up_logging(namespace.log_level, namespace.log_format, redactor)
-    return demo(serve_options(namespace), redactor, pace=namespace.pace)
+    words = Words(namespace.lang or language_of(os.environ))
+    return demo(serve_options(namespace), redactor, words, pace=namespace.pace)
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

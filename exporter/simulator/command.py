@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from exporter.simulator import story
 from exporter.simulator.bulk import host_fleet
 from exporter.simulator.dialect import DOCUMENTED, Dialect
 from exporter.simulator.engine import World
@@ -87,6 +88,12 @@ def _add_clusters(group: argparse._ArgumentGroup) -> None:
         default=1.0,
         metavar="FACTOR",
         help="so many times as many jobs, each so many times shorter (default %(default)s)",
+    )
+    group.add_argument(
+        "--story",
+        action="store_true",
+        help="let a backlog grow, a queue run empty, a user flood another and a cluster fail, every "
+        f"{story.PERIOD_SECONDS // 60} minutes",
     )
 
 
@@ -245,7 +252,7 @@ def _host_reported(cloud: Cloud, path: Path, seed: int, now_at: float) -> None:
 def _made_up_world(
     cloud: Cloud, options: argparse.Namespace, dialect: Dialect, now_at: float
 ) -> World:
-    engines = []
+    inhabitants = {}
     for profile in demo_profiles(options.clusters, options.pace):
         hosted = cloud.add_cluster(profile.cluster_id, zone=profile.zone, dialect=dialect)
         begin_at = now_at - (profile.keep_days + 1) * 86400
@@ -253,8 +260,10 @@ def _made_up_world(
         for queue, fifo in people.engine.queues.items():
             gpus = fifo.cores // 8 if "gpu" in queue else 0
             hosted.plant.add_queue(queue, cores=fifo.cores, gpus=gpus)
-        engines.append((profile.cluster_id, people.engine))
-    return World(engines)
+        inhabitants[profile.cluster_id] = people
+    if options.story:
+        story.tell(cloud, inhabitants, now_at)
+    return World((cluster_id, people.engine) for cluster_id, people in inhabitants.items())
 
 
 def _trace_world(

@@ -130,6 +130,8 @@ class Inhabitants:
         self._jobs = jobs
         self._rng = random.Random(f"{seed}/{profile.cluster_id}")
         self._over: deque[tuple[int, str]] = deque()
+        self.absent_from: set[str] = set()
+        """Queues to which nobody submits for now."""
         self._shares = [queue.share for queue in profile.queues]
         self._activity = [1 / (place + 1.5) for place in range(len(profile.users))]
         self._arrivals_per_second = profile.jobs_per_day / _DAY / _mean_burst()
@@ -159,7 +161,7 @@ class Inhabitants:
             user = rng.choices(self._profile.users, self._activity)[0]
             burst = rng.randint(2, _BURST_MOST) if rng.random() < _BURST_CHANCE else 1
             cores = rng.choice(_CORES)
-            for _ in range(burst):
+            for _ in range(0 if queue.name in self.absent_from else burst):
                 self._submit(at, queue, user, cores)
         self._await_candidate()
 

@@ -20,8 +20,8 @@ from exporter.web.manual import INDEX, RUNBOOKS
 from exporter.web.negotiation import preferred_language
 from exporter.web.summary import ClusterSummary, Counts, Health, Standing, count, summarize, totals
 
-REFRESH_SECONDS = 30
-"""Long enough to type a name into the filter."""
+REFRESH_SECONDS = 15
+
 MOST_NAMES = 5
 """Clusters that are named where the same is to be said of all of them."""
 

@@ -35,7 +35,7 @@ PURE = (
     "simulator/protocol.py", "simulator/spelling.py",
     "simulator/quota.py", "simulator/records.py", "simulator/refusal.py", "simulator/report.py",
     "simulator/signing.py",
-    "simulator/workload.py",
+    "simulator/story.py", "simulator/workload.py",
     "sync/asking.py", "sync/by_change.py", "sync/by_scan.py", "sync/by_submission.py",
     "sync/calibration.py", "sync/context.py", "sync/intake.py", "sync/reader.py",
     "sync/reconcile.py", "sync/replica.py", "sync/schedule.py", "sync/verify.py",

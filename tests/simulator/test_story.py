@@ -1,0 +1,56 @@
+"""The demonstration's story: what it promises happens within a minute, and again."""
+
+import argparse
+from collections.abc import Callable
+
+import pytest
+
+from exporter.simulator import story
+from exporter.simulator.command import add_arguments, build_simulation
+from exporter.simulator.simulation import Simulation
+
+NOW_AT = 1_790_000_000.0
+Count = Callable[[str, str, str], int]
+
+
+@pytest.fixture(scope="module")
+def simulation() -> Simulation:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return build_simulation(parser.parse_args(["--pace=20", "--story"]), NOW_AT)
+
+
+def test_within_a_minute_and_again(simulation: Simulation) -> None:
+    def jobs(cluster_id: str, queue: str, *statuses: str, user: str = "") -> int:
+        counts = simulation.cloud.clusters[cluster_id].jobs.counts()
+        return sum(
+            number
+            for key, number in counts.items()
+            if key.queue == queue and key.status in statuses and user in ("", key.user)
+        )
+
+    def at(seconds: float) -> tuple[int, int, int, bool]:
+        simulation.advance(NOW_AT + seconds)
+        return (
+            jobs(story.BACKLOG_CLUSTER, story.BACKLOG_QUEUE, "pending"),
+            jobs(story.EMPTY_CLUSTER, story.EMPTY_QUEUE, "pending", "running"),
+            jobs(story.FLOOD_CLUSTER, story.FLOOD_QUEUE, "pending", user=story.FLOOD_USER),
+            bool(simulation.cloud.faults.rules),
+        )
+
+    for begin in (0, story.PERIOD_SECONDS):
+        backlog, busy, flood, failing = at(begin)
+        assert (backlog < 5, busy >= 30, flood < 5, failing) == (True, True, True, False)
+        assert at(begin + 15)[3]
+        backlog, busy, flood, failing = at(begin + 60)
+        assert (backlog > 50, busy, flood > 300, failing) == (True, 0, True, False)
+        backlog, _, flood, _ = at(begin + 245)
+        assert (backlog < 20, flood < 5) == (True, True)
+
+
+def test_where_a_cluster_of_the_story_is_not_there_the_rest_happens() -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    simulation = build_simulation(parser.parse_args(["--clusters=1", "--story"]), NOW_AT)
+    simulation.advance(NOW_AT + 30)
+    assert simulation.cloud.faults.rules == []
