@@ -5,7 +5,7 @@ from collections.abc import Mapping
 # fmt: off
 COLLECT: Mapping[str, tuple[str, str]] = {
     "collect.by_status": ("Jobs by status", "各状态的作业"),
-    "collect.by_queue": ("{name}: active jobs by queue", "{name}：各队列的活跃作业"),
+    "collect.by_queue": ("{name}: active jobs by queue", "{name}：各队列的活动作业"),
     "collect.busiest": (" (the busiest {most} of {all})", "（{all} 个队列中最忙的 {most} 个）"),
     "collect.cluster": ("cluster", "集群"),
     "collect.queue": ("queue", "队列"),

@@ -71,7 +71,7 @@ SERVERS: Mapping[str, tuple[str, str]] = {
     "differs.order_change_only": ("The list can be sorted by last change, but not by submission.", "列表可以按最近变更排序，但不能按提交时间排序。"),
     "do.order_change_only": ("Nothing; deleted jobs cost more calls to find.", "不必处理；只是查找被删除的作业要多用些调用。"),
     "differs.order_submission": ("The list is not sorted by last change, only by submission.", "列表不能按最近变更排序，只能按提交时间。"),
-    "do.order_submission": ("Nothing; a sync asks for the active jobs each time: some calls more.", "不必处理；每次同步都要查询活跃作业，会多用几次调用。"),
+    "do.order_submission": ("Nothing; a sync asks for the active jobs each time: some calls more.", "不必处理；每次同步都要查询活动作业，会多用几次调用。"),
     "differs.no_order": ("No order of the list could be proven; the evidence says why.", "无法证明列表有任何排序；原因见依据。"),
     "do.no_order": (
         "Nothing: the daemon tries again each hour. Lengthen interval and audit_interval if it costs too much; ask the cloud's support about sort_key.",
@@ -85,7 +85,7 @@ SERVERS: Mapping[str, tuple[str, str]] = {
     "differs.no_total": ("total_count is not told, or does not fit the list.", "没有给出 total_count，或与列表不符。"),
     "do.no_total": (
         "Lengthen the interval if the cost is too high: the list is swept or scanned.",
-        "如果开销过大，请加长间隔：只能逐次读取活跃作业或整个列表。"),
+        "如果开销过大，请加长间隔：只能逐次读取活动作业或整个列表。"),
     "differs.short_pages": ("A page has at most {value} jobs, not 100.", "每页最多 {value} 个作业，而不是 100 个。"),
     "do.short_pages": ("Nothing; whatever needs several pages costs more calls.", "不必处理；需要多页时调用更多。"),
     "differs.depth": ("The server shows only {value} jobs from either end of a list.", "服务器只显示列表两端各 {value} 个作业。"),

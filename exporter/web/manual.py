@@ -50,8 +50,6 @@ _COMMENT = re.compile(r"<!--.*?-->\s*", re.DOTALL)
 
 INDEX = "./docs/"
 """Where the pages are, from the landing page."""
-RUNBOOKS = f"{INDEX}operations"
-"""The one that has a section for each alert and a row for each reason of a failure."""
 
 
 @dataclass(frozen=True, slots=True)

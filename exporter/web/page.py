@@ -16,7 +16,7 @@ from exporter.snapshot import ClusterSnapshot, ClusterState, SnapshotBoard
 from exporter.texts import Words
 from exporter.texts.servers import difference
 from exporter.web.look import Look
-from exporter.web.manual import INDEX, RUNBOOKS
+from exporter.web.manual import INDEX
 from exporter.web.negotiation import preferred_language
 from exporter.web.summary import ClusterSummary, Counts, Health, Standing, count, summarize, totals
 
@@ -134,7 +134,7 @@ class LandingPage:
         html = self._look(
             lang=say("page.lang"), home="./", say=say, now=now, refresh_seconds=REFRESH_SECONDS,
             version=parts.version, telemetry_path=parts.telemetry_path, docs=INDEX,
-            runbooks=RUNBOOKS, grafana=Grafana(address) if address else None,
+            grafana=Grafana(address) if address else None,
             standing=Standing.of(summaries), wanted=wanted, shown=shown, total=totals(shown),
             failing=Health.FAILING, reloaded=parts.reload().successful, quotas=parts.quotas(),
             differing=_differing(shown, say),
@@ -201,9 +201,9 @@ def _strategy(strategy: str, say: Words) -> str:
     return say(f"page.strategies.{strategy}") if strategy in known else ""
 
 
-def _section(reason: str) -> str:
+def _section(reason: str, say: Words) -> str:
     """Where the manual has a failure's reason."""
-    return f"term-{reason}" if re.fullmatch(r"[a-z0-9_]+", reason) else "reasons-of-failures"
+    return f"term-{reason}" if re.fullmatch(r"[a-z0-9_]+", reason) else say("page.reasons")
 
 
 _FILTERS: Mapping[str, Callable[..., str]] = {

@@ -107,8 +107,9 @@ def test_what_is_wrong_leads_to_its_section_of_the_manual(language: str) -> None
     page = render(in_memory, reloaded=False, language=language)
     links = [attrs["href"] for tag, attrs in page.tags if tag == "a"]
     sections = ["ehpcconfigreloadfailed", "term-timeout", "ehpcledgerinmemory"]
-    assert links[-3:] == [f"./docs/operations#{section}" for section in sections]
-    operations = Manual("1").leaf("operations")
+    name = {"en": "operations", "zh": "operations.zh-CN"}[language]
+    assert links[-3:] == [f"./docs/{name}#{section}" for section in sections]
+    operations = Manual("1").leaf(name)
     assert operations is not None
     assert all(f' id="{section}"'.encode() in operations.body for section in sections)
 
@@ -148,10 +149,11 @@ def test_an_account_whose_calls_cannot_be_written_down(language: str) -> None:
         render(quotas=(AccountQuota("a", 1000, 870, kept),), language=language)
         for kept in (True, False, None)
     )
-    link = {"href": "./docs/operations#ehpcbudgetinmemory", "hreflang": "en"}
+    name = {"en": "operations", "zh": "operations.zh-CN"}[language]
+    link = {"href": f"./docs/{name}#ehpcbudgetinmemory"}
     assert ("a", link) in not_.tags
     assert ("a", link) not in on_disk.tags + by_choice.tags
-    assert Manual("1").leaf("operations").body.count(b' id="ehpcbudgetinmemory"') == 1
+    assert Manual("1").leaf(name).body.count(b' id="ehpcbudgetinmemory"') == 1
 
 
 def test_counts_too_old_are_not_shown() -> None:
@@ -190,8 +192,9 @@ def test_why_a_history_is_not_complete(language: str) -> None:
     page = render(stuck, language=language)
     assert "depth: no more than 10000 jobs" in page.text
     assert "They cannot be counted." in page.text
-    assert ("a", {"href": "./docs/operations#term-depth", "hreflang": "en"}) in page.tags
-    assert Manual("1").leaf("operations").body.count(b' id="term-depth"') == 1
+    name = {"en": "operations", "zh": "operations.zh-CN"}[language]
+    assert ("a", {"href": f"./docs/{name}#term-depth"}) in page.tags
+    assert Manual("1").leaf(name).body.count(b' id="term-depth"') == 1
     if language == "en":
         assert "✔ well, history incomplete" in page.text
         assert "All is well" in page.text
@@ -270,7 +273,19 @@ def test_both_languages_tell_the_same_facts() -> None:
     links = [
         [a for t, a in page.tags if t in {"a", "meter", "progress"}] for page in (english, chinese)
     ]
-    assert links[0] == links[1]
+    led = [[(a.get("href") or "").replace(".zh-CN", "") for a in each] for each in links]
+    assert led[0] == led[1]
+    assert [a for a in links[0] if "href" not in a] == [a for a in links[1] if "href" not in a]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_reason_that_is_no_word_leads_to_the_table_of_reasons(language: str) -> None:
+    odd = dataclasses.replace(failing(), failure=SyncFailure("<b>", "?", "", NOON_AT))
+    (link,) = [a["href"] for t, a in render(odd, language=language).tags if t == "a"][4:]
+    name, _, section = (link or "").removeprefix("./docs/").partition("#")
+    leaf = Manual("1").leaf(name)
+    assert leaf is not None
+    assert f' id="{section}"' in leaf.body.decode()
 
 
 class TestManyClusters:
