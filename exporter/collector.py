@@ -7,7 +7,9 @@ the counters of ``exporter.telemetry`` are families already.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain, groupby, pairwise
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from prometheus_client.core import Metric as Family
 from prometheus_client.core import Sample
@@ -62,6 +64,31 @@ class ReloadStatus:
     """When it last went well."""
 
 
+class Run(NamedTuple):
+    """Samples that differ in one label only. Two runs of equal ``items`` are the same."""
+
+    name: str
+    labels: Mapping[str, str]
+    """Those that are the same for all."""
+    label: str
+    """The one that is not."""
+    items: Sequence[tuple[Any, ...]]
+    """What each sample is made of."""
+    value: int
+    """At which place of an item the label's value is."""
+    number: int
+    """And at which place the sample's."""
+
+    def samples(self) -> Iterator[Sample]:
+        """One by one."""
+        for item in self.items:
+            labels = {**self.labels, self.label: item[self.value]}
+            yield Sample(self.name, labels, float(item[self.number]))
+
+
+Part = Sample | Run
+
+
 def collect(
     states: Mapping[str, ClusterState],
     accounts: Sequence[AccountQuota],
@@ -84,13 +111,17 @@ def collect(
 def cluster_families(state: ClusterState) -> list[Family]:
     """One cluster's share of each family, one for each of ``CLUSTER_METRICS``; none withdrawn."""
     return [
-        new_family(metric, samples)
-        for metric, samples in zip(CLUSTER_METRICS, cluster_samples(state), strict=True)
+        new_family(metric, chain.from_iterable(map(_samples_of, parts)))
+        for metric, parts in zip(CLUSTER_METRICS, cluster_parts(state), strict=True)
     ]
 
 
-def cluster_samples(state: ClusterState) -> Iterator[Iterator[Sample]]:
-    """The same share without the families, sample by sample for those who render as they go."""
+def _samples_of(part: Part) -> Iterable[Sample]:
+    return part.samples() if isinstance(part, Run) else (part,)
+
+
+def cluster_parts(state: ClusterState) -> Iterator[Iterator[Part]]:
+    """The same shares without the families, for those who render as they go."""
     return (samples(metric, state) for metric, samples in _CLUSTER_SAMPLES.items())
 
 
@@ -132,7 +163,8 @@ _NOT_FINITE = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
 
 _BOUNDS = [format_value(float(bound)) for bound in (*WAIT_BUCKETS_SECONDS, float("inf"))]
 
-_Samples = Callable[[catalog.Metric, ClusterState], Iterator[Sample]]
+
+_Samples = Callable[[catalog.Metric, ClusterState], Iterator[Part]]
 """One cluster's share of a family."""
 
 
@@ -143,20 +175,33 @@ def _plain(
         yield Sample(metric.name, dict(zip(metric.labels, values, strict=True)), float(value))
 
 
-def _counts(value_of: Callable[[JobCount], int], statuses: Collection[str] = ()) -> _Samples:
-    """A number of each (status, queue, user); of these statuses only, if any are named."""
+def _counts(number: int, statuses: Collection[str] = ()) -> _Samples:
+    """The number at a place of each count, in runs; of these statuses only, if any are named."""
 
-    def samples(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
-        name, cluster = metric.name, state.identity.name
-        for count in sorted(state.snapshot.counts) if state.snapshot else ():
-            if not statuses or count.status in statuses:
+    def runs(metric: catalog.Metric, state: ClusterState) -> Iterator[Run]:
+        counts = sorted(state.snapshot.counts) if state.snapshot else ()
+        for (status, queue), of_queue in groupby(counts, itemgetter(0, 1)):
+            if not statuses or status in statuses:
                 labels = {
-                    "cluster_name": cluster, "status": count.status,
-                    "queue": count.queue, "user": count.user,
+                    "cluster_name": state.identity.name, "status": status, "queue": queue
                 }  # fmt: skip
-                yield Sample(name, labels, float(value_of(count)))
+                for items in _cut(tuple(of_queue)):
+                    yield Run(metric.name, labels, "user", items, _USER, number)
 
-    return samples
+    return runs
+
+
+def _cut(counts: tuple[JobCount, ...]) -> Iterator[tuple[JobCount, ...]]:
+    """Into runs of about ``_RUN_LENGTH``, each beginning with a user of whom it is always so: one that
+    comes or goes changes a single run."""
+    cuts = [place for place, count in enumerate(counts) if not hash(count[_USER]) % _RUN_LENGTH]
+    for begin, end in pairwise((0, *cuts, len(counts))):
+        if begin < end:
+            yield counts[begin:end]
+
+
+_RUN_LENGTH = 64
+_USER, _JOBS, _CORES = (JobCount._fields.index(name) for name in ("user", "jobs", "cores"))
 
 
 def _oldest_pending(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
@@ -178,13 +223,12 @@ def _tallies(tallies_of: Callable[[ClusterSnapshot], Sequence[Tally]]) -> _Sampl
 def _durations(tallies_of: Callable[[ClusterSnapshot], Sequence[DurationTally]]) -> _Samples:
     """A histogram of each queue, and status if there is one."""
 
-    def samples(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    def samples(metric: catalog.Metric, state: ClusterState) -> Iterator[Part]:
         for tally in sorted(tallies_of(state.snapshot)) if state.snapshot else ():
             labels = _transition_labels(metric, state, tally.queue, tally.status)
-            cumulative = [float(count) for count in accumulate(tally.bucket_counts)]
-            for bound, count in zip(_BOUNDS, cumulative, strict=True):
-                yield Sample(metric.name + "_bucket", {**labels, "le": bound}, count)
-            yield Sample(metric.name + "_count", labels, cumulative[-1])
+            buckets = tuple(zip(_BOUNDS, accumulate(tally.bucket_counts), strict=True))
+            yield Run(metric.name + "_bucket", labels, "le", buckets, 0, 1)
+            yield Sample(metric.name + "_count", labels, float(buckets[-1][1]))
             yield Sample(metric.name + "_sum", labels, float(tally.sum_seconds))
 
     return samples
@@ -281,8 +325,8 @@ def _single(value_of: Callable[[ClusterState], float | None]) -> _Samples:
 
 
 _CLUSTER_SAMPLES: Mapping[catalog.Metric, _Samples] = {
-    catalog.JOBS: _counts(lambda count: count.jobs),
-    catalog.JOBS_CORES: _counts(lambda count: count.cores, _WITH_CORES),
+    catalog.JOBS: _counts(_JOBS),
+    catalog.JOBS_CORES: _counts(_CORES, _WITH_CORES),
     catalog.OLDEST_PENDING: _oldest_pending,
     catalog.JOB_WAIT: _durations(lambda snapshot: snapshot.waits),
     catalog.JOB_RUN: _durations(lambda snapshot: snapshot.runs),

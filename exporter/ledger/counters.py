@@ -166,30 +166,31 @@ class Activity:
 
 
 class Shown:
-    """Which values of each label have been shown under their own name."""
+    """Which values of each label have been shown under their own name. Kept in memory as well."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._values: dict[str, frozenset[str]] | None = None
 
     def values(self, label: str) -> frozenset[str]:
         """Those of a label."""
-        rows = self._connection.execute(
-            "SELECT label, value, proof FROM shown WHERE label = ?", (label,)
-        )
-        return frozenset(value for _, value, _ in checked(rows))
+        return self.all().get(label, frozenset())
 
-    def all(self) -> dict[str, frozenset[str]]:
+    def all(self) -> Mapping[str, frozenset[str]]:
         """By label."""
-        found: dict[str, set[str]] = {}
-        for label, value, _ in checked(
-            self._connection.execute("SELECT label, value, proof FROM shown")
-        ):
-            found.setdefault(label, set()).add(value)
-        return {label: frozenset(values) for label, values in found.items()}
+        if self._values is None:
+            found: dict[str, set[str]] = {}
+            rows = self._connection.execute("SELECT label, value, proof FROM shown")
+            for label, value, _ in checked(rows):
+                found.setdefault(label, set()).add(value)
+            self._values = {label: frozenset(values) for label, values in found.items()}
+        return self._values
 
     def remember(self, label: str, values: frozenset[str]) -> None:
         """In the running transaction."""
         before = self.values(label)
+        if values == before:
+            return
         self._connection.executemany(
             "DELETE FROM shown WHERE label = ? AND value = ?",
             [(label, value) for value in before - values],
@@ -198,3 +199,11 @@ class Shown:
             "INSERT INTO shown VALUES (?, ?, ?)",
             [proven((label, value)) for value in values - before],
         )
+        self._values = {**self.all(), label: values}
+
+    def keep(self) -> None:
+        """What was written stands."""
+
+    def undo(self) -> None:
+        """What was remembered since ``keep`` is not."""
+        self._values = None

@@ -1,14 +1,24 @@
 """How many jobs there are by status, queue and user, without counting them anew each time."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, KeysView, Sequence
 
 from exporter.ledger.records import JobTotals
 from exporter.model import END_STATUSES, Job, hidden
 
 GroupKey = tuple[str, str, str]
 """(status, queue, user)"""
+Pair = tuple[str, str]
+"""(queue, user)"""
 Move = tuple[Job | None, Job | None]
 """What a job was, None for one that was not there, and what it is, None for one that is gone."""
+
+NONE = JobTotals(0, 0)
+
+
+class Log(dict[GroupKey, JobTotals]):
+    """The groups that have changed, and what they were when that was last looked at; for one follower,
+    who clears it."""
 
 
 class Totals:
@@ -16,50 +26,75 @@ class Totals:
 
     def __init__(self, groups: Iterable[tuple[GroupKey, int, int]]) -> None:
         """Start from what was counted: (group, jobs, cores) of each."""
-        self._groups = {key: [jobs, cores] for key, jobs, cores in groups}
-        self.size = sum(jobs for jobs, _ in self._groups.values())
-        self._kept_size = self.size
-        self._before: dict[GroupKey, tuple[int, int]] = {}  # of each group that was touched since
+        self._groups: dict[GroupKey, list[int]] = {}
+        self._by_status: dict[str, int] = defaultdict(int)
+        self._active: dict[Pair, int] = {}  # in how many groups
+        self._left: set[Pair] = set()
+        self._before: dict[GroupKey, JobTotals] = {}  # of each group that was touched since
+        self._log = Log()
+        for key, jobs, cores in groups:
+            self._set(key, jobs, cores)
+        self.size = self._kept_size = sum(self._by_status.values())
+        self._kept_left: frozenset[Pair] = frozenset()
 
     def move(self, moves: Sequence[Move]) -> None:
         """Count jobs where they are now, and no longer where they were."""
-        groups, before = self._groups, self._before
+        groups, by_status, before, log = self._groups, self._by_status, self._before, self._log
         for old, new in moves:
             if new is not None:
                 key = new[1:4]  # status, queue, user
-                group = groups.get(key)
-                if group is None:
-                    group = groups[key] = [0, 0]
+                group = groups.get(key) or self._begin(key)
                 if key not in before:
-                    before[key] = (group[0], group[1])
+                    before[key] = JobTotals(*group)
+                if key not in log:
+                    log[key] = JobTotals(*group)
                 group[0] += 1
                 group[1] += new.cores
+                by_status[key[0]] += 1
                 self.size += 1
             if old is not None:
                 key = old[1:4]
                 group = groups[key]
                 if key not in before:
-                    before[key] = (group[0], group[1])
+                    before[key] = JobTotals(*group)
+                if key not in log:
+                    log[key] = JobTotals(*group)
                 group[0] -= 1
                 group[1] -= old.cores
+                by_status[key[0]] -= 1
                 if not group[0]:
-                    del groups[key]
+                    self._end(key)
                 self.size -= 1
 
     def keep(self) -> None:
         """What was counted since stands."""
         self._kept_size = self.size
+        self._kept_left = frozenset(self._left)
         self._before.clear()
 
     def undo(self) -> None:
         """What was counted since ``keep`` does not."""
         for key, (jobs, cores) in self._before.items():
-            if jobs:
-                self._groups[key] = [jobs, cores]
-            else:
-                self._groups.pop(key, None)
+            self._log.setdefault(key, self.group(key))
+            self._set(key, jobs, cores)
         self.size = self._kept_size
+        self._left = set(self._kept_left)
         self._before.clear()
+
+    def follow(self) -> Log:
+        """A log of what changes from now on, in which all is new that there is. It has only one
+        follower: whoever followed before is not told any more."""
+        self._log = Log(dict.fromkeys(self._groups, NONE))
+        return self._log
+
+    def is_told_to(self, log: Log) -> bool:
+        """Whether changes go to this log."""
+        return log is self._log
+
+    def group(self, key: GroupKey) -> JobTotals:
+        """One group, without jobs if it has none."""
+        group = self._groups.get(key)
+        return NONE if group is None else JobTotals(*group)
 
     def by_group(self) -> dict[GroupKey, JobTotals]:
         """Only groups in which there is a job."""
@@ -67,9 +102,46 @@ class Totals:
 
     def in_status(self, status: str) -> int:
         """How many jobs are in a status."""
-        return sum(jobs for key, (jobs, _) in self._groups.items() if key[0] == status)
+        return self._by_status.get(status, 0)
 
     def active_statuses(self) -> frozenset[str]:
         """The statuses, other than end statuses, that some job is in."""
-        statuses = {status for status, _, _ in self._groups} - END_STATUSES
-        return frozenset(status for status in statuses if not hidden(status))
+        return frozenset(
+            status for status, jobs in self._by_status.items() if jobs and _is_active(status)
+        )
+
+    def active_pairs(self) -> KeysView[Pair]:
+        """Those that have an active job."""
+        return self._active.keys()
+
+    def take_left_pairs(self) -> frozenset[Pair]:
+        """Those that had an active job since this was last asked, and have none now."""
+        left, self._left = self._left, set()
+        return frozenset(left - self._active.keys())
+
+    def _set(self, key: GroupKey, jobs: int, cores: int) -> None:
+        group = self._groups.get(key) or self._begin(key)
+        self._by_status[key[0]] += jobs - group[0]
+        group[:] = jobs, cores
+        if not jobs:
+            self._end(key)
+
+    def _begin(self, key: GroupKey) -> list[int]:
+        if _is_active(key[0]):
+            pair = key[1:]
+            self._active[pair] = self._active.get(pair, 0) + 1
+        group = self._groups[key] = [0, 0]
+        return group
+
+    def _end(self, key: GroupKey) -> None:
+        del self._groups[key]
+        pair = key[1:]
+        if _is_active(key[0]):
+            self._active[pair] -= 1
+            if not self._active[pair]:
+                del self._active[pair]
+                self._left.add(pair)
+
+
+def _is_active(status: str) -> bool:
+    return status not in END_STATUSES and not hidden(status)

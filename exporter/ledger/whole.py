@@ -58,12 +58,19 @@ class Ledger:
         self._close = finalize(self, connection.close)
         self._close.atexit = False
         self._jobs = JobTable(connection)
-        self._totals = Totals(self._jobs.groups())
+        self.groups = Totals(self._jobs.groups())
         self._suspects = Suspects(connection, self._jobs)
         self._counters = Counters(connection, published.tallies)
         self._activity = Activity(connection)
         self._shown = Shown(connection)
-        self._parts = (self._jobs, self._totals, self._counters, self._activity, self._suspects)
+        self._parts = (
+            self._jobs,
+            self.groups,
+            self._counters,
+            self._activity,
+            self._shown,
+            self._suspects,
+        )
         self._saved_progress = self._load_progress()
         self.progress = self._saved_progress
         self._saved_proofs = self._proofs()
@@ -187,7 +194,7 @@ class Ledger:
             else:
                 moves.append((None, job))
                 changes.append(Change(returned.get(uuid), job))
-        self._totals.move(moves)
+        self.groups.move(moves)
         if rewritten:
             self._jobs.rewrite(rewritten)
         if new:
@@ -230,7 +237,7 @@ class Ledger:
         restored = 0
         for jobs in self._suspects.take_all():
             self._jobs.add(jobs)
-            self._totals.move([(None, job) for job in jobs])
+            self.groups.move([(None, job) for job in jobs])
             restored += len(jobs)
         return restored
 
@@ -272,7 +279,7 @@ class Ledger:
     @property
     def size(self) -> int:
         """How many jobs are known."""
-        return self._totals.size
+        return self.groups.size
 
     def known(self, uuids: Iterable[str]) -> dict[str, Job]:
         """Those of the jobs that are known, as they are known."""
@@ -286,11 +293,11 @@ class Ledger:
 
     def count_status(self, status: str) -> int:
         """How many jobs are in a status."""
-        return self._totals.in_status(status)
+        return self.groups.in_status(status)
 
     def active_statuses(self) -> frozenset[str]:
         """The statuses, other than end statuses, that some job is in."""
-        return self._totals.active_statuses()
+        return self.groups.active_statuses()
 
     def active_jobs(self, by: TimeColumn = "modified_at") -> list[Job]:
         """Every active job, that with the newest moment first."""
@@ -298,7 +305,7 @@ class Ledger:
 
     def totals(self) -> dict[tuple[str, str, str], JobTotals]:
         """Jobs and cores by (status, queue, user); only where there is a job."""
-        return self._totals.by_group()
+        return self.groups.by_group()
 
     def oldest_pending(self) -> dict[str, int]:
         """By queue, the submit time of the pending job that waits longest."""
@@ -349,7 +356,7 @@ class Ledger:
     def _take_out(self, kept: Collection[Kept]) -> int:
         if kept:
             self._jobs.take_out(kept)
-            self._totals.move([(job, None) for job, _, _ in kept])
+            self.groups.move([(job, None) for job, _, _ in kept])
         return len(kept)
 
     def _require_whole(self, cause: Exception) -> None:

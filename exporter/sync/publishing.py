@@ -1,24 +1,24 @@
 """A ledger -> the frozen snapshot that is shown: labels folded, hashed or left out. Pure."""
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Literal
 
-from exporter.ledger.records import JobTotals, Tally, TallyKey
+from exporter.ledger.records import Tally, TallyKey
 from exporter.ledger.store import Ledger
+from exporter.ledger.totals import NONE, Log
 from exporter.model import END_STATUSES, LEFT_OUT_REASONS, hidden
 from exporter.profile import UNKNOWN
 from exporter.snapshot import (
     WAIT_BUCKETS_SECONDS,
     ClusterSnapshot,
     DurationTally,
-    JobCount,
     LeftOut,
     QueueMoment,
 )
 from exporter.snapshot import Tally as ShownTally
+from exporter.sync.counting import Changed, Counts, Weights
 from exporter.sync.intake import RECENT_SECONDS
 
 OTHER = "_other"
@@ -31,7 +31,6 @@ COUNTERS = (
 """Those that every queue has: kind and status."""
 TIMED = frozenset({"wait", "run"})
 """Those that are histograms."""
-ALWAYS_SHOWN = ("pending", "running")
 _TAKE_OVER_FACTOR = 2
 _TAKE_OVER_MARGIN = 10
 
@@ -85,8 +84,9 @@ class Publisher:
         self._rules = rules
         self._history_wanted = history_wanted
         self._names: dict[str, _Names] = {}
-        self._rows: dict[tuple[str, str, str], JobCount] = {}
-        """Of the last snapshot, in order: from one to the next little changes."""
+        self._log = Log()
+        self._weights = (Weights(1), Weights(2))
+        self._counts = Counts({}, {})
         self._folded = _FoldedTallies()
 
     def snapshot(self, ledger: Ledger, taken_at: float) -> ClusterSnapshot | None:
@@ -97,23 +97,34 @@ class Publisher:
         progress = ledger.progress
         if not progress.active_known:
             return None
-        known = ledger.totals()
-        totals = {key: value for key, value in known.items() if not hidden(key[0])}
+        log, self._log = self._log, Log()  # if this fails, the next time begins anew
+        if not ledger.groups.is_told_to(log):
+            log = ledger.groups.follow()
+            self._weights = (Weights(1), Weights(2))
+            self._counts = Counts({}, {})
+        changes = _changes(ledger, log)
+        for weights in self._weights:
+            weights.add(changes)
         recent = _recent_pairs(ledger, taken_at)
         counted = _counted(ledger)
         kept = {queue for queue, _ in recent} | counted | {key.queue for key in ledger.tallies()}
-        queues = _shown(ledger, "queue", _active(totals, 1), kept, self._rules.queue_limit)
+        queues = _shown(ledger, "queue", self._weights[0], kept, self._rules.queue_limit)
         kept = {user for _, user in recent}
-        users = _shown(ledger, "user", _active(totals, 2), kept, self._rules.user_limit)
+        users = _shown(ledger, "user", self._weights[1], kept, self._rules.user_limit)
         queue_names = self._named("queue", queues.shown)
         user_names = self._named("user", users.shown, self._rules.user_mode)
         ledger.remember_shown(COUNTED, queues.present)
         # Nobody sees the first events of a counter that is born with them: it is shown at 0 first.
         folded = self._folded
         folded.fold(ledger.tallies(), queues.present, counted, queue_names)
-        return ClusterSnapshot(
+        if self._counts.names[0] is not queue_names or self._counts.names[1] is not user_names:
+            self._counts = Counts(queue_names, user_names)
+            changes = _all(ledger)
+        self._counts.take(changes, ledger.groups.active_pairs(), recent)
+        ended_shown = progress.complete and self._history_wanted
+        snapshot = ClusterSnapshot(
             taken_at=taken_at,
-            counts=self._counts(ledger, totals, queue_names, user_names, taken_at),
+            counts=self._counts.rows(frozenset() if ended_shown else END_STATUSES),
             oldest_pending=()
             if progress.profile.zone.value == UNKNOWN
             else _oldest(ledger.oldest_pending(), queue_names),
@@ -127,51 +138,34 @@ class Publisher:
             history_expected=progress.expected,
             folded_users=users.folded if self._rules.user_mode != "off" else 0,
             folded_queues=queues.folded,
-            left_out=_left_out(known),
+            left_out=tuple(
+                LeftOut(reason, ledger.count_status(status))
+                for status, reason in LEFT_OUT_REASONS.items()
+            ),
         )
-
-    def _counts(
-        self,
-        ledger: Ledger,
-        totals: Mapping[tuple[str, str, str], JobTotals],
-        queues: "_Names",
-        users: "_Names",
-        taken_at: float,
-    ) -> tuple[JobCount, ...]:
-        hidden = (
-            frozenset[str]() if ledger.progress.complete and self._history_wanted else END_STATUSES
-        )
-        sums: dict[tuple[str, str, str], tuple[int, int]] = {}
-        for (status, queue, user), value in totals.items():
-            if status in hidden:
-                continue
-            key = (status, queues[queue], users[user])
-            other = sums.get(key)
-            sums[key] = value if other is None else (other[0] + value[0], other[1] + value[1])
-        for queue, user in _live_pairs(ledger, totals, taken_at):
-            for status in ALWAYS_SHOWN:
-                sums.setdefault((status, queues[queue], users[user]), (0, 0))
-        return self._rows_of(sums)
-
-    def _rows_of(
-        self, sums: Mapping[tuple[str, str, str], tuple[int, int]]
-    ) -> tuple[JobCount, ...]:
-        before = self._rows
-        order = before if before.keys() == sums.keys() else sorted(sums)
-        rows = {}
-        for key in order:
-            row, (jobs, cores) = before.get(key), sums[key]
-            if row is None or row.jobs != jobs or row.cores != cores:
-                row = JobCount(*key, jobs, cores)
-            rows[key] = row
-        self._rows = rows
-        return tuple(rows.values())
+        log.clear()
+        self._log = log
+        return snapshot
 
     def _named(self, label: str, shown: frozenset[str], mode: str = "name") -> "_Names":
         names = self._names.get(label)
         if names is None or names.shown != shown:
             names = self._names[label] = _Names(shown, mode)
         return names
+
+
+def _changes(ledger: Ledger, log: Log) -> list[Changed]:
+    """What has changed of what is shown."""
+    return [
+        Changed(key, before, ledger.groups.group(key))
+        for key, before in log.items()
+        if not hidden(key[0])
+    ]
+
+
+def _all(ledger: Ledger) -> list[Changed]:
+    """The same, as if nothing had been known."""
+    return [Changed(key, NONE, now) for key, now in ledger.totals().items() if not hidden(key[0])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,33 +198,18 @@ class _Names(dict[str, str]):
         return pseudonym(value) if self._mode == "hash" else value
 
 
-def _active(totals: Mapping[tuple[str, str, str], JobTotals], place: int) -> dict[str, int]:
-    """How many active jobs each value of a label has that has any job."""
-    active: dict[str, int] = defaultdict(int)
-    for key, value in totals.items():
-        active[key[place]] += value.jobs if key[0] not in END_STATUSES else 0
-    return active
-
-
 def _shown(
     ledger: Ledger,
     label: Literal["queue", "user"],
-    active: Mapping[str, int],
+    weights: Weights,
     kept: Set[str],
     limit: int,
 ) -> "_Shown":
     """Which values of a label have a name of their own, of those with jobs and the ``kept`` ones."""
-    present = frozenset(active) | kept
-    shown = choose_shown(active, present, ledger.shown(label), limit)
+    present = frozenset(weights.groups) | kept
+    shown = choose_shown(weights.active, present, ledger.shown(label), limit)
     ledger.remember_shown(label, shown)
     return _Shown(shown, present)
-
-
-def _live_pairs(
-    ledger: Ledger, totals: Mapping[tuple[str, str, str], JobTotals], taken_at: float
-) -> Iterable[tuple[str, str]]:
-    live = {(queue, user) for status, queue, user in totals if status not in END_STATUSES}
-    return live | _recent_pairs(ledger, taken_at)
 
 
 def _recent_pairs(ledger: Ledger, taken_at: float) -> frozenset[tuple[str, str]]:
@@ -246,14 +225,6 @@ def _counted(ledger: Ledger) -> frozenset[str]:
     if not counted and ledger.shown("queue"):  # an earlier version has shown all that it counted
         return frozenset(key.queue for key in ledger.tallies())
     return counted
-
-
-def _left_out(totals: Mapping[tuple[str, str, str], JobTotals]) -> tuple[LeftOut, ...]:
-    records = dict.fromkeys(LEFT_OUT_REASONS, 0)
-    for (status, _, _), value in totals.items():
-        if status in records:
-            records[status] += value.jobs
-    return tuple(LeftOut(LEFT_OUT_REASONS[status], n) for status, n in records.items())
 
 
 def _oldest(oldest: Mapping[str, int], queues: _Names) -> tuple[QueueMoment, ...]:

@@ -7,7 +7,7 @@ import msgspec
 
 from exporter.errors import RefusedError
 from exporter.ledger.store import Ledger, Marks
-from exporter.model import PAGE_LIMIT, hidden
+from exporter.model import PAGE_LIMIT
 from exporter.profile import UNKNOWN, Profile, Trait, TraitName
 from exporter.sync import by_change, by_scan, by_submission
 from exporter.sync.asking import Allowance, Asking, CollapseUnconfirmed, Contradiction, Purpose
@@ -78,7 +78,6 @@ class Replica:
         self._odd_words: set[str] = set()
         self._refreshed = False
         self._marks: Marks | None = None
-        self._pairs: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def profile(self) -> Profile:
@@ -109,7 +108,6 @@ class Replica:
         return refreshed
 
     def _refresh(self, sync: Sync) -> Asking[Refreshed]:
-        pairs = self._pairs | active_pairs(self.ledger)
         last_look_at = sync.progress.last_success_at
         head = yield from self._read_head(sync)
         if (yield from _is_whole(sync, head)):
@@ -119,7 +117,7 @@ class Replica:
         learn_lag(sync)
         learn_zone(sync, last_look_at)
         sync.intake.correct("deleted", self.ledger.forget_suspects(sync.now_at))
-        self._finish(sync, pairs)
+        self._finish(sync)
         if sync.intake.corrections.keys() & {"changed", "missing"} and sync.order is BY_CHANGE:
             evidence = "a change did not bring its job to the head of the list"
             self._weaken("order", evidence, sync.now_at)
@@ -342,10 +340,9 @@ class Replica:
             sync.intake.began_at = float(max(int(sync.now_at), newest_at) + 1)
             sync.update(began_at=sync.intake.began_at)
 
-    def _finish(self, sync: Sync, pairs: frozenset[tuple[str, str]]) -> None:
+    def _finish(self, sync: Sync) -> None:
         sync.intake.age()
-        self._pairs = active_pairs(self.ledger)
-        for queue, user in pairs - self._pairs:
+        for queue, user in self.ledger.groups.take_left_pairs():
             self.ledger.note_activity(queue, user, sync.now_at)
         self.ledger.forget_activity(sync.now_at - RECENT_SECONDS)
         if sync.intake.changes or self._moved_at is None:
@@ -379,13 +376,3 @@ def _take_whole(sync: Sync, head: Placed) -> str:
     sync.update(complete=True, active_known=True, frontier_at=None, unread=0, newest_at=None)
     sorted_by_change = bool(head.jobs) and newest_first(head.jobs, changed_at)
     return "delta" if sorted_by_change else "scan"
-
-
-def active_pairs(ledger: Ledger) -> frozenset[tuple[str, str]]:
-    """The (queue, user) pairs that have an active job."""
-    active = ledger.active_statuses()
-    return frozenset(
-        (queue, user)
-        for (status, queue, user) in ledger.totals()
-        if status in active and not hidden(status)
-    )

@@ -16,21 +16,32 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
+from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import Metric as Family
 
 from exporter import catalog, collector
 from exporter.clock import Clock, Instant, instant
-from exporter.collector import AccountQuota, BuildInfo, ReloadStatus
+from exporter.collector import AccountQuota, BuildInfo, Part, ReloadStatus, Run
 from exporter.snapshot import ClusterState, SnapshotBoard
 from exporter.telemetry import Owner, Telemetry
 from exporter.web.negotiation import Format
 from exporter.web.packing import packed, plain, stream, together
-from exporter.web.rendering import OPENMETRICS_END, encode, render, render_header, render_samples
+from exporter.web.rendering import (
+    OPENMETRICS_END,
+    encode,
+    render,
+    render_header,
+    render_run,
+    render_samples,
+)
 
 LIVE_SECONDS = 1.0
 """How old the process and quota families can be; everything else is never old."""
+
+LINES_AT_A_TIME = 1000
+"""Lines rendered before others are let in; less than a millisecond."""
 
 Lines = tuple[bytes, ...]
 """Of a cluster or an account, its lines of each family."""
@@ -54,6 +65,8 @@ class _Share:
     """Of each of ``collector.CLUSTER_METRICS``."""
     expiries: Sequence[Instant]
     """When some of them are to be withdrawn."""
+    runs: Mapping[tuple[str, ...], tuple[Sequence[Any], bytes]]
+    """By name and first labels, what each run of samples is made of, and its lines."""
 
     def shown(self, now: Instant) -> Lines:
         """Those that are not withdrawn."""
@@ -192,7 +205,9 @@ class Exposition:
         states = self._board.current()
         before = self._published
         shares = {
-            name: before.shares[name] if before.states.get(name) is state else _share(state)
+            name: before.shares[name]
+            if before.states.get(name) is state
+            else _share(state, before.shares.get(name))
             for name, state in states.items()
         }
         self._published = _Published(states, shares)
@@ -249,17 +264,29 @@ class Exposition:
         return _Live(counted, self._clock.monotonic_seconds(), families)
 
 
-def _share(state: ClusterState) -> _Share:
-    lines = tuple(
-        packed(encode(render_samples(samples, _let_others_in)))
-        for samples in collector.cluster_samples(state)
-    )
-    return _Share(state, lines, collector.expiries(state))
+def _share(state: ClusterState, before: _Share | None) -> _Share:
+    """What is shown of a cluster; of what it was before, what is still so."""
+    known = before.runs if before else {}
+    runs: dict[tuple[str, ...], tuple[Sequence[Any], bytes]] = {}
+    rendered = 0
 
+    def lines(part: Part) -> bytes:
+        nonlocal rendered
+        if not isinstance(part, Run):
+            return encode(render_samples((part,)))
+        key = (part.name, *part.labels.values(), part.items[0][part.value])
+        run = known.get(key)
+        if run is None or run[0] != part.items:
+            run = (part.items, packed(encode(render_run(part))))
+            rendered += len(part.items)
+            if rendered >= LINES_AT_A_TIME:
+                rendered = 0
+                time.sleep(0)  # so that a scrape need not wait for a publication
+        runs[key] = run
+        return run[1]
 
-def _let_others_in() -> None:
-    """Give up the interpreter for a moment, so that a scrape need not wait for a publication."""
-    time.sleep(0)
+    families = tuple(together(map(lines, parts)) for parts in collector.cluster_parts(state))
+    return _Share(state, families, collector.expiries(state), runs)
 
 
 def _answers(published: _Published, live: _Live, now: Instant) -> _Answers:

@@ -9,7 +9,7 @@ import gzip
 from collections.abc import Iterable
 from itertools import groupby
 
-LEAST_PACKED_BYTES = 1000
+LEAST_PACKED_BYTES = 4000
 """A shorter text compressed by itself is hardly shorter."""
 
 _GZIP_LEVEL = 1
@@ -30,8 +30,8 @@ def packed(text: bytes) -> bytes:
 def together(pieces: Iterable[bytes]) -> bytes:
     """Neighbours as one piece, as above."""
     runs = [_run(kind, run) for kind, run in groupby(pieces, type)]
-    if len(runs) == 1:
-        (run,) = runs
+    if len(runs) <= 1:
+        run = runs[0] if runs else b""
         return run if type(run) is Packed else packed(run)
     return Packed(b"".join(map(_pack, runs)))
 

@@ -5,18 +5,20 @@ one line of samples is the same in the text format and in OpenMetrics, so that i
 for both; only the lines above a family's samples differ.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import lru_cache
 
 from prometheus_client.core import Metric as Family
 from prometheus_client.core import Sample
 
-from exporter.collector import format_value
+from exporter.collector import Run, format_value
 from exporter.web.negotiation import Format
 
-LINES_AT_A_TIME = 100
-"""Lines rendered before others are let in; some tenths of a millisecond."""
-
 OPENMETRICS_END = "# EOF\n"
+
+_SEVEN_DIGITS = 1_000_000
+_KEPT_TEXTS = 10_000
+"""Of label values, which come again and again, as they are written."""
 
 
 def render_header(family: Family, wanted: Format) -> str:
@@ -34,23 +36,38 @@ def render_header(family: Family, wanted: Format) -> str:
     return f"# HELP {name} {text}\n# TYPE {name} {family.type}\n{unit}"
 
 
-def render_samples(
-    samples: Iterable[Sample], let_others_in: Callable[[], None] = lambda: None
-) -> str:
-    """One line for each sample; ``let_others_in`` is called every few hundred lines."""
+def render_run(run: Run) -> str:
+    """One line for each of its samples."""
+    before = "".join(
+        f'{name}="{_escape(value)}",'
+        for name, value in sorted(run.labels.items())
+        if name < run.label
+    )
+    behind = "".join(
+        f',{name}="{_escape(value)}"'
+        for name, value in sorted(run.labels.items())
+        if name > run.label
+    )
+    head, tail = f'{run.name}{{{before}{run.label}="', f'"{behind}}} '
+    return "".join(
+        f"{head}{_escape(item[run.value])}{tail}{_format(item[run.number])}\n" for item in run.items
+    )
+
+
+def _format(number: float) -> str:
+    """Most are small whole numbers, of which there are few."""
+    if type(number) is int and 0 <= number < _SEVEN_DIGITS:
+        return f"{number}.0"
+    return format_value(float(number))
+
+
+def render_samples(samples: Iterable[Sample]) -> str:
+    """One line for each sample."""
     lines: list[str] = []
-    known: dict[str, str] = {}
-    for number, sample in enumerate(samples, 1):
-        pairs = []
-        for name, value in sorted(sample.labels.items()):
-            escaped = known.get(value)
-            if escaped is None:
-                escaped = known[value] = _escape(value)
-            pairs.append(f'{name}="{escaped}"')
+    for sample in samples:
+        pairs = [f'{name}="{_escape(value)}"' for name, value in sorted(sample.labels.items())]
         labels = f"{{{','.join(pairs)}}}" if pairs else ""
         lines.append(f"{sample.name}{labels} {format_value(float(sample.value))}\n")
-        if number % LINES_AT_A_TIME == 0:
-            let_others_in()
     return "".join(lines)
 
 
@@ -64,5 +81,6 @@ def encode(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
+@lru_cache(_KEPT_TEXTS)
 def _escape(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")

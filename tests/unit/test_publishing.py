@@ -2,6 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -449,6 +452,71 @@ def test_whatever_is_folded_the_sums_are_the_ledgers(
             assert sum(sum(tally.bucket_counts) for tally in durations) == by_kind[kind]
             assert sum(tally.sum_seconds for tally in durations) == 1.5 * by_kind[kind]
             assert all(len(tally.bucket_counts) == 14 for tally in durations)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(("apply", "undone", "fails")), LEDGERS),
+        st.tuples(st.just("gone"), st.integers(0, 40)),
+        st.tuples(st.just("waits"), st.sampled_from((60, 2 * HOUR))),
+        st.tuples(st.just("complete"), st.booleans()),
+        st.tuples(st.just("moves"), st.none()),
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    steps=STEPS,
+    mode=st.sampled_from(("name", "hash", "off")),
+    limits=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+)
+def test_whatever_has_changed_it_is_what_is_made_from_nothing(
+    steps: list[tuple[str, Any]], mode: str, limits: tuple[int, int]
+) -> None:
+    ledger, at = ledger_with(), float(AT)
+    rules = LabelRules(mode, *limits)  # type: ignore[arg-type]
+    publisher = Publisher(rules)
+    for step, what in steps:
+        if step == "waits":
+            at += what
+        elif step == "moves":
+            ledger = ledger.copied_to(None)
+        with suppress(RuntimeError), ledger.transaction():
+            if step == "complete":
+                ledger.progress = msgspec.structs.replace(ledger.progress, complete=what)
+            elif step == "gone":
+                ledger.suspect([job(what).uuid])
+            elif step in ("apply", "undone", "fails"):
+                ledger.apply(what)
+            for queue, user in ledger.groups.take_left_pairs():
+                ledger.note_activity(queue, user, at)
+            if step == "fails":
+                with patch.object(ledger, "remember_shown", side_effect=RuntimeError):
+                    publisher.snapshot(ledger, at)
+            if step == "undone":
+                publisher.snapshot(ledger, at)
+                raise RuntimeError
+        afresh = shown(ledger.copied_to(None), rules, at=at)
+        with ledger.transaction():
+            assert publisher.snapshot(ledger, at) == afresh
+
+
+def test_zeros_go_from_one_snapshot_to_the_next() -> None:
+    ledger = ledger_with(job(1, queue="q", user="a"), job(2, queue="r", user="a"))
+    publisher = Publisher(LabelRules())
+    with ledger.transaction():
+        assert publisher.snapshot(ledger, AT)
+        ledger.suspect([job(1).uuid])
+        ledger.note_activity("q", "a", AT)
+    queues = []
+    for at in (AT, AT + HOUR, AT + HOUR + 1):
+        with ledger.transaction():
+            snapshot = publisher.snapshot(ledger, at)
+        assert snapshot is not None
+        queues.append({count.queue for count in snapshot.counts})
+    assert queues == [{"q", "r"}, {"q", "r"}, {"r"}]
 
 
 def _assert_sums(ledger: Ledger, snapshot: ClusterSnapshot) -> None:

@@ -14,12 +14,13 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter import collector
+from exporter.collector import Run
 from exporter.web.negotiation import Format
 from exporter.web.rendering import (
-    LINES_AT_A_TIME,
     OPENMETRICS_END,
     encode,
     render,
+    render_run,
     render_samples,
 )
 from tests.unit.board_states import good_state, hostile_state, new_state
@@ -114,8 +115,13 @@ def test_a_type_that_we_do_not_have_is_refused() -> None:
         render([Family("x", "Help.", "summary")], Format.TEXT)
 
 
-def test_others_are_let_in_while_much_is_rendered() -> None:
-    calls: list[None] = []
-    samples = [Sample("x", {"user": str(n)}, 1.0) for n in range(3 * LINES_AT_A_TIME)]
-    render_samples(samples, lambda: calls.append(None))
-    assert len(calls) == 3
+@given(
+    labels=st.dictionaries(st.sampled_from(["cluster_name", "queue", "status"]), st.text()),
+    label=st.sampled_from(["le", "user", "a"]),
+    items=st.lists(st.tuples(st.text(), st.integers(0, 10**18) | st.floats(min_value=0))),
+)
+def test_a_run_is_its_samples(
+    labels: dict[str, str], label: str, items: list[tuple[str, float]]
+) -> None:
+    run = Run("x_jobs", labels, label, items, 0, 1)
+    assert render_run(run) == render_samples(run.samples())

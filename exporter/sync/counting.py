@@ -1,0 +1,128 @@
+"""Jobs and cores by the names that are shown. From one snapshot to the next little changes: only what
+has is added up anew. Pure."""
+
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Set
+from itertools import chain
+from typing import NamedTuple
+
+from exporter.ledger.records import JobTotals
+from exporter.ledger.totals import GroupKey, Pair
+from exporter.model import END_STATUSES
+from exporter.snapshot import JobCount
+
+ALWAYS_SHOWN = ("pending", "running")
+
+
+class Changed(NamedTuple):
+    """A (status, queue, user) of a ledger, and its jobs and cores as they were and as they are."""
+
+    key: GroupKey
+    before: JobTotals
+    now: JobTotals
+
+
+class Weights:
+    """How much there is under each value of a label."""
+
+    def __init__(self, place: int) -> None:
+        """``place`` is that of the label in a group's key."""
+        self._place = place
+        self.groups: Counter[str] = Counter()
+        """In how many groups it has jobs; values without are not in it."""
+        self.active: Counter[str] = Counter()
+        """How many active jobs it has."""
+
+    def add(self, changes: Iterable[Changed]) -> None:
+        """Take in what has changed."""
+        for key, before, now in changes:
+            value = key[self._place]
+            self.groups[value] += bool(now.jobs) - bool(before.jobs)
+            if key[0] not in END_STATUSES:
+                self.active[value] += now.jobs - before.jobs
+            if not self.groups[value]:
+                del self.groups[value], self.active[value]
+
+
+class Counts:
+    """The rows, under names that stay the same."""
+
+    def __init__(self, queues: Mapping[str, str], users: Mapping[str, str]) -> None:
+        self.names = (queues, users)
+        self._sums: dict[GroupKey, tuple[int, int]] = {}
+        self._recent: frozenset[Pair] = frozenset()
+        self._live: set[Pair] = set()
+        self._shown_live: Counter[Pair] = Counter()  # by how many of them
+        self._parts: dict[tuple[str, str], dict[str, JobCount]] = {}  # all in order
+        self._hidden: Container[str] = ()
+        self._rows: tuple[JobCount, ...] = ()
+
+    @property
+    def live(self) -> Set[Pair]:
+        """Each (queue, user) of the ledger that has an active job, or had one lately."""
+        return self._live
+
+    def take(
+        self, changes: Iterable[Changed], active: Container[Pair], recent: frozenset[Pair]
+    ) -> None:
+        """Take in what has changed; which pairs have an active job, and which had one lately."""
+        touched = {self._add(change) for change in changes}
+        pairs = {change.key[1:] for change in changes} | (recent ^ self._recent)
+        self._recent = recent
+        for pair in pairs:
+            lives = pair in active or pair in recent
+            if lives is not (pair in self._live):
+                shown = self._turn(pair, lives=lives)
+                touched.update((status, *shown) for status in ALWAYS_SHOWN)
+        self._write(touched)
+
+    def rows(self, hidden: Container[str]) -> tuple[JobCount, ...]:
+        """In order, without those of the statuses that are ``hidden``; the same object as before if
+        nothing has changed."""
+        if not self._rows or hidden != self._hidden:
+            self._hidden = hidden
+            self._rows = tuple(
+                chain.from_iterable(
+                    part.values()
+                    for (status, _), part in self._parts.items()
+                    if status not in hidden
+                )
+            )
+        return self._rows
+
+    def _add(self, change: Changed) -> GroupKey:
+        (status, queue, user), before, now = change
+        queues, users = self.names
+        row = (status, queues[queue], users[user])
+        jobs, cores = self._sums.get(row, (0, 0))
+        self._sums[row] = (jobs + now.jobs - before.jobs, cores + now.cores - before.cores)
+        return row
+
+    def _turn(self, pair: Pair, *, lives: bool) -> Pair:
+        queues, users = self.names
+        shown = (queues[pair[0]], users[pair[1]])
+        (self._live.add if lives else self._live.remove)(pair)
+        self._shown_live[shown] += 1 if lives else -1
+        if not self._shown_live[shown]:
+            del self._shown_live[shown]
+        return shown
+
+    def _write(self, touched: Set[GroupKey]) -> None:
+        unsorted = set()
+        for row in touched:
+            status, queue, user = row
+            jobs, cores = self._sums.get(row, (0, 0))
+            part = self._parts.setdefault((status, queue), {})
+            if not jobs:
+                self._sums.pop(row, None)
+            if jobs or (status in ALWAYS_SHOWN and (queue, user) in self._shown_live):
+                if user not in part:
+                    unsorted.add((status, queue))
+                part[user] = JobCount(status, queue, user, jobs, cores)
+            else:
+                part.pop(user, None)
+        if touched:
+            self._rows = ()
+        for key in unsorted:
+            self._parts[key] = dict(sorted(self._parts[key].items()))
+        self._parts = {key: part for key, part in sorted(self._parts.items()) if part}
