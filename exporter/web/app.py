@@ -147,7 +147,9 @@ class WebApp:
         compressed = accepts_gzip(_header(scope, b"accept-encoding"))
         query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
         names = frozenset(query.get("name[]", ()))
-        body = self._parts.exposition.scrape(choice.format, compressed=compressed, names=names)
+        body = self._parts.exposition.scrape(
+            choice.format, compressed=compressed, members=_scrapes(scope), names=names
+        )
         headers = [
             (b"content-type", choice.content_type.encode()),
             (b"content-length", str(len(body)).encode()),
@@ -287,6 +289,12 @@ def _turn_away(verdict: Verdict) -> Response:
         return PlainTextResponse("too many sign-ins at once\n", 503, {"retry-after": "1"})
     challenge = {"www-authenticate": 'Basic realm="ehpc-exporter", charset="UTF-8"'}
     return PlainTextResponse("unauthorized\n", 401, challenge)
+
+
+def _scrapes(scope: Scope) -> bool:
+    """Whether this is a scraper: Prometheus, and all that scrape as it does, say so, and read all
+    members of a gzip stream. Of others, some read only the first."""
+    return bool(_header(scope, b"x-prometheus-scrape-timeout-seconds"))
 
 
 def _header(scope: Scope, name: bytes) -> str:

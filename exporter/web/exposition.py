@@ -2,7 +2,7 @@
 
 What is known of a cluster changes only when its poller publishes. Its lines of each family are
 rendered then, on the publisher's thread, and compressed: several gzip members in a row are one gzip
-stream (RFC 1952, section 2.2). What its syncs counted is rendered at the same time. So it costs the
+stream (RFC 1952, section 2.2) for whoever reads it by the book. What its syncs counted is rendered at the same time. So it costs the
 same however many clusters there are.
 
 A scrape puts the lines of all clusters, family by family, behind each other; it renders only what is
@@ -114,7 +114,7 @@ class _Answers:
     composed: Instant
     expires: Instant
     """When the next cluster's gauges are to be withdrawn, by either clock."""
-    made: dict[tuple[Format, bool], bytes] = field(default_factory=dict)
+    made: dict[tuple[Format, bool, bool, frozenset[str]], bytes] = field(default_factory=dict)
 
     def hold(self, now: Instant) -> bool:
         """Whether nothing was withdrawn since, nor a clock set back."""
@@ -170,26 +170,34 @@ class Exposition:
             self._refresh()
 
     def scrape(
-        self, wanted: Format, *, compressed: bool, names: frozenset[str] = frozenset()
+        self,
+        wanted: Format,
+        *,
+        compressed: bool,
+        members: bool = False,
+        names: frozenset[str] = frozenset(),
     ) -> bytes:
         """The answer to a scrape: the whole, or the families of these names or with samples of these
-        names, as in Prometheus' own exporters. At most one thread at a time, that of the web."""
+        names, as in Prometheus' own exporters. At most one thread at a time, that of the web.
+
+        Compressed, it is of one gzip member, or, for a reader who is known to read on behind the
+        first, of those that are there."""
         live = self._live = self._current_live()
         published, answers, now = self._published, self._answers, instant(self._clock)
         known = answers.published is published and answers.live is live
         if not known or not answers.hold(now):
             answers = self._answers = _answers(published, live, now)
-        if names:
-            some = _families(answers, wanted, names)
-            return stream(map(together, some)) if compressed else b"".join(map(plain, some))
-        body = answers.made.get((wanted, compressed))
+        form = (wanted, compressed, compressed and members, names)
+        body = answers.made.get(form)
         if body is None:
-            families = _families(answers, wanted)
-            if compressed:
-                body = stream(map(self._together, families))
+            families = _families(answers, wanted, names)
+            if compressed and members:
+                body = stream(map(together if names else self._together, families))
             else:
                 body = b"".join(map(plain, families))
-            answers.made[wanted, compressed] = body
+                body = stream([body]) if compressed else body
+            if not names:  # of which there are many
+                answers.made[form] = body
         return body
 
     def _together(self, family: Lines) -> bytes:

@@ -1,7 +1,8 @@
 """Pieces of a text, some of them compressed already -> the text, or one gzip stream. Pure.
 
 Several gzip members in a row are one gzip stream (RFC 1952, section 2.2). So a piece that stays as it
-is can be compressed once and be part of many answers. A small one is not worth a member of its own:
+is can be compressed once and be part of many answers. (Not all that call themselves readers of gzip
+read on behind the first member: curl does not.) A small one is not worth a member of its own:
 it is compressed together with its neighbours.
 """
 

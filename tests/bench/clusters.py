@@ -120,13 +120,17 @@ def _scrapes(bench: Bench, clusters: int) -> Iterator[Figure]:
     yield Figure("its p99 in times of its median", tail, unit="", at_most=P99_GOAL)
 
 
+_HEADERS = {"Accept-Encoding": "gzip", "X-Prometheus-Scrape-Timeout-Seconds": "10"}
+"""Such as Prometheus sends."""
+
+
 def _delays(port: int, scrapes: int) -> list[float]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
     found = []
     for _ in range(scrapes + 2):
         time.sleep(SECONDS_BETWEEN_SCRAPES)
         began = time.perf_counter()
-        connection.request("GET", "/metrics", headers={"Accept-Encoding": "gzip"})
+        connection.request("GET", "/metrics", headers=_HEADERS)
         answer = connection.getresponse()
         answer.read()
         found.append(time.perf_counter() - began)

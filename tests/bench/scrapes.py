@@ -43,7 +43,8 @@ def measure(target: str, encoding: str, series: int, seconds: int) -> Round:
             assert process.stdout is not None
             url = f"http://127.0.0.1:{int(process.stdout.readline())}/metrics"
             load = [wrk, "-t1", f"-c{SCRAPERS}", f"-d{seconds}s", "--timeout", "20s", "--latency"]
-            load += ["-H", f"Accept-Encoding: {encoding}", url]
+            load += ["-H", f"Accept-Encoding: {encoding}"]
+            load += ["-H", "X-Prometheus-Scrape-Timeout-Seconds: 10", url]
             report = subprocess.run(load, capture_output=True, text=True, check=True).stdout
         finally:
             process.terminate()

@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import re
 import threading
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -140,9 +141,23 @@ def test_it_is_what_prometheus_client_would_write(world: World) -> None:
 @pytest.mark.parametrize("wanted", Format)
 def test_compressed_is_the_same(world: World, wanted: Format) -> None:
     plain = world.exposition.scrape(wanted, compressed=False)
-    packed = world.exposition.scrape(wanted, compressed=True)
-    assert gzip.decompress(packed) == plain
-    assert len(packed) < len(plain) / 3
+    for members in (True, False):
+        packed = world.exposition.scrape(wanted, compressed=True, members=members)
+        assert gzip.decompress(packed) == plain
+        assert len(packed) < len(plain) / 3
+
+
+def test_who_reads_one_member_reads_all(world: World) -> None:
+    world.board.publish(many_jobs("cfd", 2000, NOON_AT))
+    world.exposition.refresh()
+    text = world.exposition.scrape(Format.TEXT, compressed=False)
+    packed = world.exposition.scrape(Format.TEXT, compressed=True)
+    reader = zlib.decompressobj(wbits=31)
+    assert reader.decompress(packed) == text
+    assert reader.eof
+    assert not reader.unused_data
+    several = world.exposition.scrape(Format.TEXT, compressed=True, members=True)
+    assert zlib.decompressobj(wbits=31).decompress(several) != text
 
 
 NAMES = st.sampled_from(["a", "b", "cfd", 'o"dd'])
@@ -198,9 +213,9 @@ def test_whatever_happens_it_is_what_is_rendered_from_nothing(
         else:
             text = world.exposition.scrape(Format.TEXT, compressed=False)
             assert text == generate_latest(world)
-            packed = world.exposition.scrape(Format.TEXT, compressed=True)
+            packed = world.exposition.scrape(Format.TEXT, compressed=True, members=True)
             assert gzip.decompress(packed) == text
-            openmetrics = world.exposition.scrape(Format.OPENMETRICS, compressed=True)
+            openmetrics = world.exposition.scrape(Format.OPENMETRICS, compressed=True, members=True)
             assert gzip.decompress(openmetrics) == generate_openmetrics(world)
         if step in {"publish", "capacity", "remove"}:
             world.exposition.refresh()
