@@ -17,6 +17,7 @@ from exporter.ledger.store import (
     Ledger,
     LedgerUnreadable,
     LedgerUnwritable,
+    Room,
     open_ledger,
     read_ledger,
 )
@@ -32,6 +33,7 @@ class StateDirectory:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._lock: int | None = None
+        self._room = Room()
         self._damaged: dict[Path, str] = {}
         """Why a ledger that was in use, and cannot be used any longer, is to be set aside."""
 
@@ -82,7 +84,7 @@ class StateDirectory:
         none can be written, the ledger is kept in memory."""
         whose = f"{endpoint} {identity.zone} {identity.cluster_id}"
         if self.path is None:
-            return open_ledger(None, whose)
+            return open_ledger(None, whose, room=self._room)
         path = self.ledger_path(identity, endpoint)
         published = self._published(identity, path)
         try:
@@ -108,7 +110,7 @@ class StateDirectory:
         else:
             return self._watched(ledger, identity, path)
         try:
-            return self._watched(open_ledger(path, whose), identity, path)
+            return self._watched(open_ledger(path, whose, room=self._room), identity, path)
         except StateError as error:
             return self._in_memory(identity, whose, error)
 
@@ -152,7 +154,7 @@ class StateDirectory:
             raise LedgerUnreadable("its file is gone")
         if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would block
             raise LedgerUnreadable("it is not a regular file")
-        return open_ledger(path, whose, published)
+        return open_ledger(path, whose, published, self._room)
 
     def _watched(self, ledger: Ledger, identity: ClusterIdentity, path: Path) -> Ledger:
         """The same: if it is damaged while in use, it is not opened again."""
@@ -176,8 +178,8 @@ class StateDirectory:
             )
             return NOTHING
 
-    @staticmethod
     def _in_memory(
+        self,
         identity: ClusterIdentity,
         whose: str,
         error: StateError,
@@ -194,13 +196,13 @@ class StateDirectory:
         )
         if path is not None and path.exists():
             try:
-                return read_ledger(path, whose, published)
+                return read_ledger(path, whose, published, self._room)
             except StateError as unreadable:
                 _LOG.warning(
                     "the ledger on disk cannot be read either, and is begun anew",
                     extra={"cluster": identity.name, "reason": str(unreadable)},
                 )
-        return open_ledger(None, whose)
+        return open_ledger(None, whose, room=self._room)
 
 
 def _file_name(text: str) -> str:

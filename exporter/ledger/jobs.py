@@ -2,10 +2,12 @@
 
 import json
 import sqlite3
+import threading
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, Literal
+from weakref import WeakSet
 
 from exporter.errors import LedgerUnreadable
 from exporter.ledger import schema
@@ -13,7 +15,7 @@ from exporter.ledger.places import MOST_ROW_NUMBER, Places
 from exporter.ledger.proof import checked, proven
 from exporter.ledger.totals import GroupKey
 from exporter.ledger.words import Words
-from exporter.model import Job, hidden
+from exporter.model import PAGE_LIMIT, Job, hidden
 
 TimeColumn = Literal["modified_at", "submitted_at"]
 """By which moment jobs are ranked; one that is not known counts as 0, the oldest."""
@@ -24,7 +26,9 @@ _NumberedRow = tuple[str, int, int, int, int, int, int | None, int, int, int]
 """The same, and its row number."""
 
 MOST_RECENT = 10_000
-"""How many jobs are kept in memory because they have just changed: about 6 MB."""
+"""How many jobs are kept in memory because they have just changed, of all ledgers: about 6 MB."""
+LEAST_RECENT = 2 * PAGE_LIMIT
+"""So many of each ledger, however many there are."""
 BATCH = 10_000
 """How many jobs are taken out, or put back, at a time."""
 MOST_STALE_HINTS = 5_000
@@ -50,11 +54,32 @@ Kept = tuple[Job, int, int]
 """A job, the number of the row in which it is, and the row's proof."""
 
 
+class Room:
+    """What the ledgers of a process share of its memory."""
+
+    def __init__(self) -> None:
+        self._tables: WeakSet[JobTable] = WeakSet()
+        self._lock = threading.Lock()
+
+    def enter(self, table: "JobTable") -> None:
+        """One more that has its part."""
+        with self._lock:
+            self._tables.add(table)
+
+    def most_recent(self) -> int:
+        """How many jobs each may keep because they have just changed."""
+        with self._lock:
+            part = MOST_RECENT // len(self._tables)
+        return min(MOST_RECENT, max(LEAST_RECENT, part))
+
+
 class JobTable:
     """The jobs that are known, in the file; those that changed last, in memory as well."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, room: Room) -> None:
         self._connection = connection
+        self._room = room
+        room.enter(self)
         self._statuses = Words(connection, "statuses")
         self._queues = Words(connection, "queues")
         self._users = Words(connection, "users")
@@ -275,12 +300,12 @@ class JobTable:
             yield list(self._select(_SOME, json.dumps(batch)))
 
     def _remember(self, kept: Sequence[Kept]) -> None:
-        recent = self._recent
-        for each in kept[-MOST_RECENT:]:  # of others, what came first goes below
+        recent, most = self._recent, self._room.most_recent()
+        for each in kept[-most:]:  # of others, what came first goes below
             recent.pop(each[0].uuid, None)  # so that it comes last
             recent[each[0].uuid] = each
-        if len(recent) > MOST_RECENT:
-            too_many = len(recent) - MOST_RECENT // 2
+        if len(recent) > most:
+            too_many = len(recent) - most // 2
             for uuid in list(islice(recent, too_many)):  # those that came first
                 del recent[uuid]
 

@@ -6,23 +6,25 @@ from pathlib import Path
 
 from exporter.errors import LedgerUnreadable, LedgerUnwritable, StateError
 from exporter.ledger.connection import check, closed_on_failure, connect, lay_out
-from exporter.ledger.jobs import TimeColumn
+from exporter.ledger.jobs import Room, TimeColumn
 from exporter.ledger.marks import Marks
 from exporter.ledger.published import NOTHING, Published
 from exporter.ledger.suspects import GONE_KEPT_SECONDS
 from exporter.ledger.whole import Ledger
 
 __all__ = [
-    "GONE_KEPT_SECONDS", "Ledger", "LedgerUnreadable", "LedgerUnwritable", "Marks", "TimeColumn",
+    "GONE_KEPT_SECONDS", "Ledger", "LedgerUnreadable", "LedgerUnwritable", "Marks", "Room", "TimeColumn",
     "open_ledger", "read_ledger",
 ]  # fmt: skip
 
 
-def open_ledger(path: Path | None, identity: str, published: Published = NOTHING) -> Ledger:
+def open_ledger(
+    path: Path | None, identity: str, published: Published = NOTHING, room: Room | None = None
+) -> Ledger:
     """Open, or lay out, the ledger in a file; None keeps it in memory.
 
     ``identity`` names the remote list that it is of; no counter of it is lower than it was
-    ``published``. Raises ``LedgerUnreadable`` if the file is not such a ledger, ``LedgerUnwritable``
+    ``published``; it shares ``room`` with other ledgers. Raises ``LedgerUnreadable`` if the file is not such a ledger, ``LedgerUnwritable``
     if it cannot be written.
     """
     new = path is None or not path.exists()
@@ -30,28 +32,32 @@ def open_ledger(path: Path | None, identity: str, published: Published = NOTHING
     try:
         with closed_on_failure(connection):
             (lay_out if new else check)(connection, identity)
-            return Ledger(connection, path, published)
+            return Ledger(connection, path, published, room or Room())
     except BaseException:
         if new and path is not None:
             path.unlink(missing_ok=True)
         raise
 
 
-def read_ledger(path: Path, identity: str, published: Published = NOTHING) -> Ledger:
+def read_ledger(
+    path: Path, identity: str, published: Published = NOTHING, room: Room | None = None
+) -> Ledger:
     """The ledger of a file on a disk that cannot be written, in memory. Raises ``StateError``."""
     try:
         # With the log of the last transactions, if the files beside it let that be read.
-        return _read_ledger(path, identity, published, "mode=ro")
+        return _read_ledger(path, identity, published, room or Room(), "mode=ro")
     except StateError:
         # Immutable: not even the files beside it, which a reader would make, are asked for.
-        return _read_ledger(path, identity, published, "mode=ro&immutable=1")
+        return _read_ledger(path, identity, published, room or Room(), "mode=ro&immutable=1")
 
 
-def _read_ledger(path: Path, identity: str, published: Published, options: str) -> Ledger:
+def _read_ledger(
+    path: Path, identity: str, published: Published, room: Room, options: str
+) -> Ledger:
     connection = connect(None)
     with closed_on_failure(connection):
         source = sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True, timeout=0.5)
         with closing(source):
             source.backup(connection)
         check(connection, identity)
-        return Ledger(connection, None, published)
+        return Ledger(connection, None, published, room)

@@ -25,7 +25,7 @@ from exporter.ledger.connection import (
     write_proofs,
 )
 from exporter.ledger.counters import Activity, Counters, Shown
-from exporter.ledger.jobs import JobTable, Kept, TimeColumn
+from exporter.ledger.jobs import JobTable, Kept, Room, TimeColumn
 from exporter.ledger.marks import Marks
 from exporter.ledger.published import LedgerFile, Published
 from exporter.ledger.records import (
@@ -45,7 +45,7 @@ class Ledger:
     """The jobs of one cluster. See the module's docstring."""
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path | None, published: Published
+        self, connection: sqlite3.Connection, path: Path | None, published: Published, room: Room
     ) -> None:
         """Take over an open, laid-out connection; use ``open_ledger``."""
         self.in_memory = path is None
@@ -57,7 +57,8 @@ class Ledger:
         # Not at the process's end, where a poller that hangs may still be using it.
         self._close = finalize(self, connection.close)
         self._close.atexit = False
-        self._jobs = JobTable(connection)
+        self._room = room
+        self._jobs = JobTable(connection, room)
         self.groups = Totals(self._jobs.groups())
         self._suspects = Suspects(connection, self._jobs)
         self._counters = Counters(connection, published.tallies)
@@ -76,6 +77,7 @@ class Ledger:
         self._saved_proofs = self._proofs()
         if read_proofs(connection) != self._saved_proofs:
             raise LedgerUnreadable("its parts are of different moments")
+        connection.execute("PRAGMA shrink_memory")  # all of the file has just been read
         self._marks_made = 0
         self._marks: WeakSet[Marks] = WeakSet()
         if self.behind:
@@ -163,7 +165,7 @@ class Ledger:
         with closed_on_failure(connection):
             self._connection.backup(connection)
             tune(connection)
-            copy = Ledger(connection, path, self._published())
+            copy = Ledger(connection, path, self._published(), self._room)
             copy._remember()
         return copy
 

@@ -49,7 +49,6 @@ class Counts:
 
     def __init__(self, queues: Mapping[str, str], users: Mapping[str, str]) -> None:
         self.names = (queues, users)
-        self._sums: dict[GroupKey, tuple[int, int]] = {}
         self._recent: frozenset[Pair] = frozenset()
         self._live: set[Pair] = set()
         self._shown_live: Counter[Pair] = Counter()  # by how many of them
@@ -66,14 +65,15 @@ class Counts:
         self, changes: Iterable[Changed], active: Container[Pair], recent: frozenset[Pair]
     ) -> None:
         """Take in what has changed; which pairs have an active job, and which had one lately."""
-        touched = {self._add(change) for change in changes}
+        touched = self._sums(changes)
         pairs = {change.key[1:] for change in changes} | (recent ^ self._recent)
         self._recent = recent
         for pair in pairs:
             lives = pair in active or pair in recent
             if lives is not (pair in self._live):
                 shown = self._turn(pair, lives=lives)
-                touched.update((status, *shown) for status in ALWAYS_SHOWN)
+                for status in ALWAYS_SHOWN:
+                    touched.setdefault((status, *shown), (0, 0))
         self._write(touched)
 
     def rows(self, hidden: Container[str]) -> tuple[JobCount, ...]:
@@ -90,13 +90,15 @@ class Counts:
             )
         return self._rows
 
-    def _add(self, change: Changed) -> GroupKey:
-        (status, queue, user), before, now = change
+    def _sums(self, changes: Iterable[Changed]) -> dict[GroupKey, tuple[int, int]]:
+        """By row, how many jobs and cores have come."""
         queues, users = self.names
-        row = (status, queues[queue], users[user])
-        jobs, cores = self._sums.get(row, (0, 0))
-        self._sums[row] = (jobs + now.jobs - before.jobs, cores + now.cores - before.cores)
-        return row
+        sums: dict[GroupKey, tuple[int, int]] = {}
+        for (status, queue, user), before, now in changes:
+            row = (status, queues[queue], users[user])
+            jobs, cores = sums.get(row, (0, 0))
+            sums[row] = (jobs + now.jobs - before.jobs, cores + now.cores - before.cores)
+        return sums
 
     def _turn(self, pair: Pair, *, lives: bool) -> Pair:
         queues, users = self.names
@@ -107,16 +109,15 @@ class Counts:
             del self._shown_live[shown]
         return shown
 
-    def _write(self, touched: Set[GroupKey]) -> None:
+    def _write(self, touched: Mapping[GroupKey, tuple[int, int]]) -> None:
         unsorted = set()
-        for row in touched:
-            status, queue, user = row
-            jobs, cores = self._sums.get(row, (0, 0))
+        for (status, queue, user), (more_jobs, more_cores) in touched.items():
             part = self._parts.setdefault((status, queue), {})
-            if not jobs:
-                self._sums.pop(row, None)
+            known = part.get(user)
+            jobs = more_jobs + (known.jobs if known else 0)
+            cores = more_cores + (known.cores if known else 0)
             if jobs or (status in ALWAYS_SHOWN and (queue, user) in self._shown_live):
-                if user not in part:
+                if known is None:
                     unsorted.add((status, queue))
                 part[user] = JobCount(status, queue, user, jobs, cores)
             else:
