@@ -106,7 +106,7 @@ def own_values() -> dict[str, Schema]:
             },
             language=LANGUAGE,
         ),
-        "dashboards": closed(enabled=SWITCH, labels=LABELS, annotations=LABELS),
+        "dashboards": closed(enabled=SWITCH, language=LANGUAGE, labels=LABELS, annotations=LABELS),
         "networkPolicy": closed(enabled=SWITCH, **{"from": OBJECTS}, extraEgress=OBJECTS),
         "podDisruptionBudget": closed(
             enabled=SWITCH, maxUnavailable={"type": ["integer", "string"]}

@@ -366,14 +366,15 @@ def test_thresholds_and_runbooks_can_be_others(render: Render) -> None:
     ]
 
 
-def test_the_dashboards_are_the_projects(render: Render) -> None:
+@pytest.mark.parametrize(("language", "directory"), [("en", "dashboards"), ("zh", "dashboards-zh")])
+def test_the_dashboards_are_the_projects(language: str, directory: str, render: Render) -> None:
     found = {
         name: text
-        for document in render("one-account-values.yaml")
+        for document in render("one-account-values.yaml", f"--set=dashboards.language={language}")
         if document["kind"] == "ConfigMap"
         for name, text in document["data"].items()
         if name.endswith(".json")
     }
-    paths = (ROOT / "deploy/grafana/dashboards").glob("*.json")
+    paths = (ROOT / "deploy/grafana" / directory).glob("*.json")
     assert found == {path.name: path.read_text() for path in paths}
     assert found

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from deploy.grafana.generator import generate, looks
+from deploy.grafana.generator import CHINESE, chinese, content, generate, looks
 from exporter.catalog import CATALOG, LAST_SYNC_SUCCESS, RELOAD_SUCCESS_TIMESTAMP
 from tests.deploy.dashboard_files import (
     BOARDS,
@@ -63,7 +63,38 @@ EVERY_PANEL = [
 
 
 def test_the_files_are_what_their_code_makes() -> None:
-    assert {path.name: path.read_text(encoding="utf-8") for path in FILES} == generate()
+    files = [*FILES, *CHINESE.glob("*.json")]
+    assert {path: path.read_text(encoding="utf-8") for path in files} == generate()
+
+
+def test_every_text_is_there_in_chinese_and_no_other() -> None:
+    assert not chinese.unused(content())
+    changed = content()
+    changed["ehpc-overview.json"]["description"] += " One more sentence."
+    with pytest.raises(chinese.MissingError, match=r"lacks:\nOne more sentence\."):
+        chinese.translated(changed)
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_the_chinese_dashboards_ask_the_same(name: str) -> None:
+    """Of the fields of a panel the names are Chinese wherever they are named."""
+    theirs = json.loads((CHINESE / name).read_text(encoding="utf-8"))
+    ours = BOARDS[name]
+    assert [queries_of(panel) for panel in panels(theirs)] == [
+        queries_of(panel) for panel in panels(ours)
+    ]
+    assert [each["query"] for each in variables(theirs).values()] == [
+        each["query"] for each in variables(ours).values()
+    ]
+    assert theirs["uid"] == ours["uid"]
+    for panel in panels(theirs):
+        assert re.search(r"[一-鿿]|^Exporter$", panel["title"])
+        assert re.match(r"[^。]*？", panel["description"]), "a question first"
+        assert named_fields(panel) <= fields(panel)
+
+
+def queries_of(panel: Mapping[str, Any]) -> list[str]:
+    return [target["expr"] for target in panel["targets"]]
 
 
 def test_the_boards_are_there_and_each_has_a_name_of_its_own() -> None:
@@ -92,7 +123,8 @@ def test_panels_have_room(board: Mapping[str, Any]) -> None:
 
 @pytest.mark.parametrize("panel", EVERY_PANEL)
 def test_a_panel_says_what_it_shows(panel: Mapping[str, Any]) -> None:
-    assert re.search(r"\.$", panel["description"])
+    assert re.match(r"[^.?]+\?", panel["description"]), "a question first"
+    assert re.search(r"[.?]$", panel["description"])
     assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
     assert all(target["datasource"] == panel["datasource"] for target in panel["targets"])
     units = [panel["fieldConfig"]["defaults"].get("unit")]
@@ -119,19 +151,27 @@ def value_of(panel: Mapping[str, Any], name: str, setting: str) -> Any:
 @pytest.mark.parametrize("panel", EVERY_PANEL)
 def test_what_is_set_for_a_field_is_set_for_one_that_is_there(panel: Mapping[str, Any]) -> None:
     """A slip in a name would go unnoticed: the column would merely lose its colour."""
+    assert named_fields(panel) <= fields(panel)
+
+
+def named_fields(panel: Mapping[str, Any]) -> set[str]:
+    """Those that something is set for, or that are sorted by, or lead somewhere."""
     names = {
         override["matcher"]["options"]
         for override in panel["fieldConfig"]["overrides"]
         if override["matcher"]["id"] == "byName"
     }
+    names |= {each["displayName"] for each in panel["options"].get("sortBy", ())}
+    return names | set(re.findall(r"__data\.fields\.(\w+)", json.dumps(panel, ensure_ascii=False)))
+
+
+def fields(panel: Mapping[str, Any]) -> set[str]:
     if panel["type"] == "table":
-        there = set(columns_of(panel).values())
-        assert {each["displayName"] for each in panel["options"]["sortBy"]} <= there
-    else:
-        there = {target["legendFormat"] for target in panel["targets"]}
-        if there & {"{{status}}", "{{strategy}}"}:
-            there |= set(looks.STATUS_COLOURS) | set(looks.STRATEGY_COLOURS)
-    assert names <= there
+        return set(columns_of(panel).values())
+    there = {target["legendFormat"] for target in panel["targets"]}
+    if there & {"{{status}}", "{{strategy}}"}:
+        there |= set(looks.STATUS_COLOURS) | set(looks.STRATEGY_COLOURS)
+    return there
 
 
 @pytest.mark.parametrize("panel", EVERY_PANEL)
@@ -164,12 +204,20 @@ def test_links_lead_to_dashboards_that_understand_them() -> None:
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=list(BOARDS))
 def test_variables_can_be_all_and_are_used(board: Mapping[str, Any]) -> None:
+    """All clusters are those that are left by the choice of an account, a zone, a label."""
     chosen = {name for name in variables(board) if name != "datasource"}
-    text = json.dumps([panel["targets"] for panel in panels(board)])
+    asked = [each["query"] for each in variables(board).values() if each["type"] == "query"]
+    text = json.dumps([*(panel["targets"] for panel in panels(board)), asked])
     for name in chosen:
         each = variables(board)[name]
-        assert (each["includeAll"], each["multi"], each["allValue"]) == (True, True, ".*")
+        all_value = None if name == "cluster" else ".*"
+        if name != "label":
+            assert each["includeAll"]
+            assert each["multi"]
+            assert each.get("allValue") == all_value
         assert f"${name}" in text
+    clusters = variables(board)["cluster"]["query"]["query"]
+    assert set(re.findall(r"\$(\w+)", clusters)) == {"account", "zone", "label", "value"}
     used = set(re.findall(r"\$(\w+)", text)) - {"datasource"}
     assert {name for name in used if not name.startswith("__")} <= chosen
 
@@ -281,12 +329,19 @@ def assert_variables(address: str) -> None:
         for name, each in variables(board).items():
             if each["type"] == "datasource":
                 continue
-            asked = re.fullmatch(r"label_values\((.+), (\w+)\)", each["query"]["query"])
+            query = filled_in(each["query"]["query"], {"label": "cluster_id"})
+            asked = re.fullmatch(r"label_(?:values\((.+), (\w+)\)|names\((\w+)\))", query)
             assert asked, each
-            match = urllib.parse.urlencode({"match[]": filled_in(asked[1])})
-            values = answer(f"{address}/api/v1/label/{asked[2]}/values?{match}")
+            match = urllib.parse.urlencode({"match[]": asked[1] or asked[3]})
+            where = f"label/{asked[2]}/values" if asked[2] else "labels"
+            values = answer(f"{address}/api/v1/{where}?{match}")
             assert values, name
-            expected = {"cluster": "cfd", "queue": BUSY_QUEUE, "user": BUSY_USER}
+            expected = {
+                "label": "cluster_id",
+                "cluster": "cfd",
+                "queue": BUSY_QUEUE,
+                "user": BUSY_USER,
+            }
             assert expected.get(name, values[0]) in values
 
 

@@ -176,11 +176,7 @@ def firing(alert: str, labels: Iterable[str], whom: Iterable[Labels]) -> dict[st
         "expr": f'group by ({by}) (ALERTS{{alertname="{alert}", alertstate="firing"}})',
         "exp_samples": [
             {
-                "labels": str(each)
-                .replace("': '", '="')
-                .replace("', '", '", ')
-                .replace("{'", "{")
-                .replace("'}", '"}'),
+                "labels": "{" + ", ".join(f'{key}="{value}"' for key, value in each.items()) + "}",
                 "value": 1,
             }
             for each in whom

@@ -2,22 +2,26 @@
 
 import sys
 
-from deploy.grafana.generator import DIRECTORY, generate
+from deploy.grafana.generator import CHINESE, DIRECTORY, generate
 
 
 def main(arguments: list[str]) -> int:
     """Gives the exit code: 1 when a check finds a difference."""
     texts = generate()
-    known = {path.name: path.read_text(encoding="utf-8") for path in DIRECTORY.glob("*.json")}
+    known = {
+        path: path.read_text(encoding="utf-8")
+        for directory in (DIRECTORY, CHINESE)
+        for path in directory.glob("*.json")
+    }
     if arguments == ["--check"]:
-        differing = sorted(n for n in texts.keys() | known.keys() if texts.get(n) != known.get(n))
-        sys.stdout.writelines(f"not up to date: {name}\n" for name in differing)
+        differing = sorted(p for p in texts.keys() | known.keys() if texts.get(p) != known.get(p))
+        sys.stdout.writelines(f"not up to date: {path}\n" for path in differing)
         return 1 if differing else 0
-    DIRECTORY.mkdir(exist_ok=True)
-    for name in known.keys() - texts.keys():
-        (DIRECTORY / name).unlink()
-    for name, text in texts.items():
-        (DIRECTORY / name).write_text(text, encoding="utf-8")
+    for path in known.keys() - texts.keys():
+        path.unlink()
+    for path, text in texts.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
     return 0
 
 

@@ -42,11 +42,8 @@ def dashboard() -> Dashboard:
         "The queues and users of a cluster. With several clusters chosen, queues and users of the"
         " same name are added up in graphs, and told apart in tables.",
     )
-    for name, label, values in (
-        ("cluster", "Cluster", frame.CLUSTERS),
-        ("queue", "Queue", frame.QUEUES),
-        ("user", "User", frame.USERS),
-    ):
+    frame.clusters(made)
+    for name, label, values in (("queue", "Queue", frame.QUEUES), ("user", "User", frame.USERS)):
         made.with_variable(frame.choice(name, label, values))
     frame.place(made, 5, numbers())
     made.with_row(row("Who waits, where, how long"))
@@ -55,7 +52,7 @@ def dashboard() -> Dashboard:
     made.with_row(row("What there is to run it"))
     frame.place(made, 8, [capacity.queues()])
     frame.place(made, 8, [capacity.waiting_against_free(), capacity.used_by_queue()])
-    frame.place(made, 8, [capacity.nodes(), capacity.listed_jobs()])
+    frame.place(made, 8, [capacity.nodes(), capacity.listed_jobs(), capacity.state()])
     made.with_row(row("By queue"))
     by_queue = by("queue", "queue", USER)
     frame.place(made, 8, [by_queue.pending_jobs, by_queue.running_jobs])
@@ -79,26 +76,26 @@ def numbers() -> list[panels.Panel]:
         *counts(USER),
         number(
             "Longest wait",
-            f"Time since the submission of the pending job that has waited longest. {ALL_USERS}",
+            f"How long has the first in line waited, since its submission? {ALL_USERS}",
             longest_wait("", QUEUE), unit=looks.SECONDS, steps=looks.WAIT_STEPS,
             nothing="nobody waits", decimals=1,
         ),
         number(
             "Wait, 95 %",
-            "Of the jobs that started in the hour before, 95 % had waited less than this."
-            f" {ALL_USERS}",
+            "How long does it take to be started? Of the jobs that started in the hour before, 95 % had"
+            f" waited less than this. {ALL_USERS}",
             percentile(0.95, "ehpc_job_wait_seconds", QUEUE), unit=looks.SECONDS,
             steps=looks.WAIT_STEPS, nothing="none started", decimals=1,
         ),
         number(
             "Failed (1 h)",
-            f"The part that failed (exited) of the jobs that ended in the hour before. {ALL_USERS}",
+            f"How much of what ended in the hour before failed (exited)? {ALL_USERS}",
             failed_share("", QUEUE, "1h"), unit=looks.SHARE, steps=looks.FAILED_SHARE_STEPS,
             nothing="none ended", decimals=1, trend=False,
         ),
         number(
             "Data age",
-            "How long ago these counts were true. The exporter withdraws those that are older than"
+            "How long ago were these counts true? The exporter withdraws those that are older than"
             " its collection.staleness.",
             data_age("", CLUSTER), unit=looks.SECONDS, steps=looks.AGE_STEPS, decimals=0, trend=False,
         ),
@@ -110,7 +107,7 @@ def queues() -> panels.Panel:
     labels = "cluster_name, queue"
     return grid(
         "Queues",
-        "The longest wait first. \"Empty in\": how long the backlog lasts if jobs start as fast as"
+        "Which queue is in trouble? The longest wait first. \"Empty in\": how long the backlog lasts if jobs start as fast as"
         " in the hour before; empty if none started. \"95 % waited\": of the jobs that started in"
         " the hour before. Jobs and cores are those of the chosen users.",
         ["cluster_name", "queue"],
@@ -133,7 +130,7 @@ def longest_wait_by_queue() -> panels.Panel:
     """Who stands first in the line, and since when."""
     return lines(
         "Longest wait by queue",
-        "Time since the submission of the pending job that has waited longest; 0 where nobody"
+        "Where has the first in line waited longest, and does it get better? 0 where nobody"
         f" waits. The ten queues that were worst at some moment. {ALL_USERS}",
         {"{{queue}}": hours(highest("queue", longest_wait_or_none("queue", QUEUE)))},
         unit=looks.HOURS,
@@ -145,8 +142,8 @@ def wait_by_queue() -> panels.Panel:
     """What most had to wait."""
     return lines(
         "95 % waited less than, by queue",
-        "Of the jobs that started in the hour before each moment. The ten queues that were worst"
-        f" at some moment. {ALL_USERS}",
+        "In which queue do jobs wait long before they start? Of those that started in the hour before each"
+        f" moment. The ten queues that were worst at some moment. {ALL_USERS}",
         {
             "{{queue}}": hours(
                 highest("queue", percentile(0.95, "ehpc_job_wait_seconds", QUEUE, "queue"))
@@ -161,8 +158,8 @@ def run_by_queue() -> panels.Panel:
     """What most took."""
     return lines(
         "95 % ran for less than, by queue",
-        "Of the jobs that ended in the hour before each moment, in whatever way. The ten queues"
-        f" with the longest. {ALL_USERS}",
+        "In which queue do jobs run for long? Of those that ended in the hour before each moment, in"
+        f" whatever way. The ten queues with the longest. {ALL_USERS}",
         {
             "{{queue}}": hours(
                 highest("queue", percentile(0.95, "ehpc_job_run_seconds", QUEUE, "queue"))
@@ -183,8 +180,8 @@ def waits() -> panels.Panel:
     """From submit to start."""
     return lines(
         "Waiting time of jobs that started",
-        "Of the jobs that started in the hour before each moment, half, 90 % and 95 % had waited"
-        f" less than this. {ALL_USERS}",
+        "How long do jobs wait before they start? Of those that started in the hour before each moment,"
+        f" half, 90 % and 95 % had waited less than this. {ALL_USERS}",
         percentiles("ehpc_job_wait_seconds"),
         unit=looks.HOURS,
         colours=looks.PERCENTILE_COLOURS,
@@ -195,8 +192,8 @@ def runs() -> panels.Panel:
     """From start to end."""
     return lines(
         "Running time of jobs that ended",
-        "Of the jobs that ended in the hour before each moment, in whatever way, half, 90 % and"
-        f" 95 % had run for less than this. {ALL_USERS}",
+        "How long do jobs run? Of those that ended in the hour before each moment, in whatever way, half,"
+        f" 90 % and 95 % had run for less than this. {ALL_USERS}",
         percentiles("ehpc_job_run_seconds"),
         unit=looks.HOURS,
         colours=looks.PERCENTILE_COLOURS,
@@ -207,7 +204,7 @@ def flow() -> panels.Panel:
     """In, on, out."""
     return lines(
         "Submitted, started and ended a minute",
-        "While more are submitted than start, the backlog grows. Averaged over at least 20 minutes."
+        "Does the backlog grow? It does while more are submitted than start. Averaged over at least 20 minutes."
         f" {ALL_USERS}",
         {
             "submitted": per_minute("", f"ehpc_jobs_submitted_total{{{QUEUE}}}"),
@@ -224,7 +221,7 @@ def submitted_by_queue() -> panels.Panel:
     """Where the work comes in."""
     return stack_of_largest(
         "Submitted a minute, by queue",
-        f"Jobs that appeared in the list. Averaged over at least 20 minutes. {ALL_USERS}",
+        f"Where does new work come in? Jobs that appeared in the list. Averaged over at least 20 minutes. {ALL_USERS}",
         "queue",
         per_minute("queue", f"ehpc_jobs_submitted_total{{{QUEUE}}}"),
         rest="other queues",
@@ -237,7 +234,7 @@ def ended() -> panels.Panel:
     """How jobs end."""
     return stack(
         "Ended a minute, by status",
-        f"Jobs that were seen to end: finished, exited (failed) or cancelled. {ALL_USERS}",
+        f"How do jobs end? Finished, exited (failed) or cancelled. {ALL_USERS}",
         {"{{status}}": per_minute("status", f"ehpc_jobs_ended_total{{{QUEUE}}}")},
         unit=looks.PER_MINUTE,
         step=panels.FLOW_STEP,
@@ -249,7 +246,7 @@ def failures() -> panels.Panel:
     """Where they fail."""
     return stack_of_largest(
         "Failed jobs an hour, by queue",
-        f"Jobs that ended as exited in the hour before each moment. {ALL_USERS}",
+        f"In which queue do jobs fail? Those that ended as exited in the hour before each moment. {ALL_USERS}",
         "queue",
         failed("queue", QUEUE, "1h"),
         rest="other queues",

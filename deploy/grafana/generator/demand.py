@@ -10,14 +10,14 @@ from deploy.grafana.generator.promql import busiest, cores, jobs, longest_wait, 
 def counts(where: str) -> list[panels.Panel]:
     """Jobs and cores, running and waiting, in four numbers."""
     shown = (
-        ("Running", "Jobs that run now.", jobs(where, "running"), looks.RUNNING),
-        ("Pending", "Jobs that wait to start.", jobs(where, "pending"), looks.PENDING),
+        ("Running", "How many jobs run now?", jobs(where, "running"), looks.RUNNING),
+        ("Pending", "How many jobs wait to start?", jobs(where, "pending"), looks.PENDING),
         (
-            "Cores running", "Cores that running jobs asked for.",
+            "Cores running", "How many cores do running jobs hold? As many as they asked for.",
             cores(where, "running"), looks.RUNNING,
         ),
         (
-            "Cores waiting", "Cores that pending jobs ask for.",
+            "Cores waiting", "How many cores would it take to start all that waits?",
             cores(where, "pending"), looks.PENDING,
         ),
     )  # fmt: skip
@@ -58,10 +58,10 @@ def by(label: str, word: str, where: str) -> Stacks:
         )  # fmt: skip
 
     return Stacks(
-        stacked("Pending jobs", "Jobs that wait to start.", jobs(where, "pending")),
-        stacked("Running jobs", "Jobs that run.", jobs(where, "running")),
-        stacked("Cores waiting", "Cores that pending jobs ask for.", cores(where, "pending")),
-        stacked("Cores running", "Cores that running jobs asked for.", cores(where, "running")),
+        stacked("Pending jobs", f"Which {word} has most jobs waiting?", jobs(where, "pending")),
+        stacked("Running jobs", f"Which {word} runs most jobs?", jobs(where, "running")),
+        stacked("Cores waiting", f"Which {word} waits for most cores?", cores(where, "pending")),
+        stacked("Cores running", f"Which {word} holds most cores?", cores(where, "running")),
     )
 
 
@@ -70,8 +70,8 @@ def users(title: str, where: str, queues: str) -> panels.Panel:
     by = "cluster_name, queue, user"
     return grid(
         title,
-        "Users whose jobs wait, with the most cores waiting first; at most 50. The wait is that of"
-        " the job that has waited longest in the queue, whosoever it is.",
+        "Whose jobs wait? The most cores waiting first; at most 50. The wait is that of the job that has"
+        " waited longest in the queue, whosoever it is.",
         ["cluster_name", "queue", "user"],
         [
             Column("Pending", most_waiting(by, jobs(where, "pending"), where)),

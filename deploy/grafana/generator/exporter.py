@@ -30,10 +30,9 @@ def dashboard() -> Dashboard:
     for name, label, values in (
         ("job", "Job", frame.JOBS),
         ("instance", "Exporter", frame.INSTANCES),
-        ("account", "Account", frame.ACCOUNTS),
-        ("cluster", "Cluster", frame.CLUSTERS),
     ):
         made.with_variable(frame.choice(name, label, values))
+    frame.clusters(made)
     frame.place(made, 5, numbers())
     frame.place(made, 9, [clusters()])
     made.with_row(row("Syncs"))
@@ -57,36 +56,36 @@ def numbers() -> list[panels.Panel]:
     allowed = f"max by (account) (ehpc_api_quota_requests{{{ACCOUNT}}})"
     return [
         number(
-            "Exporter", "Whether Prometheus can scrape it; with several, each of them.",
+            "Exporter", "Can Prometheus scrape it? With several, each of them.",
             f"min(up{{{TARGET}}})", steps=((None, "red"), (1, "green")), mappings=looks.UP_DOWN,
             trend=False,
         ),
         number(
-            "Clusters down", "Clusters whose last sync with the cloud API failed.",
+            "Clusters down", "How many clusters cannot be read? Their last sync with the cloud API failed.",
             clusters_down(),
             steps=looks.ANY_IS_BAD, trend=False,
         ),
         number(
-            "Oldest data", "Age of the oldest counts of any cluster.",
+            "Oldest data", "How old are the oldest counts of any cluster?",
             data_age("", CLUSTER), unit=looks.SECONDS, steps=looks.AGE_STEPS, decimals=0, trend=False,
         ),
         number(
-            "Syncs failed", "The part of the last hour's syncs that failed.",
+            "Syncs failed", "How much of the last hour's syncs failed?",
             f"sum({once(f'increase(ehpc_sync_failures_total{{{CLUSTER}}}[1h])', 'reason')})"
             f" / (sum(max by (cluster_name) (increase(ehpc_syncs_total{{{CLUSTER}}}[1h]))) > 0)",
             unit=looks.SHARE, steps=((None, "green"), (0.05, "yellow"), (0.5, "red")), decimals=1,
         ),
         number(
             "Quota used",
-            "Of the calls that this exporter may make in the sliding window, of the account that"
-            " is nearest to its limit. When nothing is left, syncs are spaced out.",
+            "How near is the limit? Of the calls that this exporter may make in the sliding window, of the"
+            " account that is nearest to it. When nothing is left, syncs are spaced out.",
             f"max({accounts} / {allowed})",
             unit=looks.SHARE, steps=looks.QUOTA_STEPS, decimals=0,
         ),
         number(
             "History read",
-            "Of the ended jobs that are to be counted, of the cluster that is farthest behind."
-            " Until it is complete, ended jobs are not counted on the other dashboards.",
+            "How much of the history is known? Of the ended jobs that are to be counted, of the cluster that is"
+            " farthest behind. Until it is complete, ended jobs are not counted on the other dashboards.",
             f"min(ehpc_history_jobs_known{{{CLUSTER}}}"
             f" / (ehpc_history_jobs_expected{{{CLUSTER}}} > 0))",
             unit=looks.SHARE, steps=((None, "yellow"), (0.999, "green")), decimals=1,
@@ -94,7 +93,7 @@ def numbers() -> list[panels.Panel]:
         ),
         number(
             "Corrections",
-            "Jobs that audits found wrong in the ledgers and put right in 24 hours. Deleted jobs are found in"
+            "Were the counts wrong? Jobs that audits found wrong in the ledgers and put right in 24 hours. Deleted jobs are found in"
             " this way, so that some are no reason to worry.",
             f"sum({once(f'increase(ehpc_sync_corrections_total{{{CLUSTER}}}[24h])', 'kind')})"
             f" or 0 * count(max by (cluster_name) (ehpc_up{{{CLUSTER}}}))",
@@ -102,7 +101,7 @@ def numbers() -> list[panels.Panel]:
         ),
         number(
             "Configuration",
-            "Whether the last attempt to load the configuration succeeded. If not, the old one goes"
+            "Is the configuration the one in the file? If its last reload failed, the old one goes"
             " on; the log has the reason.",
             f"min(ehpc_exporter_config_last_reload_successful{{{TARGET}}})",
             steps=((None, "red"), (1, "green")), mappings=looks.LOADED, trend=False,
@@ -122,7 +121,7 @@ def clusters() -> panels.Panel:
 
     return grid(
         "Clusters",
-        "How each cluster is synced. Strategy: delta reads what changed and costs about one call,"
+        "How is each cluster followed? Strategy: delta reads what changed and costs about one call,"
         " sweep reads the active jobs, scan the whole list, because the server does not sort or"
         " filter as asked. The interval is longer than configured when the quota asks for it.",
         ["cluster_name", "account", "cluster_id", "zone_id"],
@@ -178,7 +177,7 @@ def age_by_cluster() -> panels.Panel:
     """Whether the numbers are current."""
     return lines(
         "Age of the data by cluster",
-        "How long ago the published counts were true. The ten clusters that were worst at some"
+        "Are the counts current? How long ago they were true. The ten clusters that were worst at some"
         " moment.",
         {"{{cluster_name}}": highest("cluster_name", data_age("cluster_name", CLUSTER))},
         unit=looks.WHOLE_SECONDS,
@@ -191,7 +190,7 @@ def failures() -> panels.Panel:
     failed = f"sum by (reason) ({counted})"
     return stack(
         "Failed syncs an hour, by reason",
-        "Syncs that failed in the hour before each moment. The reasons are those of the log and of"
+        "Why do syncs fail? Those of the hour before each moment. The reasons are those of the log and of"
         " the exporter's landing page, which also say what to do.",
         {"{{reason}}": occurring("reason", failed)},
     ).no_value("No sync has failed")
@@ -201,7 +200,7 @@ def durations() -> panels.Panel:
     """How long a sync takes."""
     rate = f"rate(ehpc_sync_duration_seconds_bucket{{{CLUSTER}}}[$__rate_interval])"
     return _percentiles(
-        "Duration of syncs", "With all their calls and the pauses between retries.",
+        "Duration of syncs", "How long does a sync take? With all their calls and the pauses between retries.",
         once(rate, "le"),
     )  # fmt: skip
 
@@ -211,7 +210,8 @@ def corrections() -> panels.Panel:
     counted = once(f"increase(ehpc_sync_corrections_total{{{CLUSTER}}}[1h])", "kind")
     return stack(
         "Corrected jobs an hour, by kind",
-        "Jobs that an audit found wrong in the ledger and put right, in the hour before each moment.",
+        "What was wrong? Jobs that an audit found wrong in the ledger and put right, in the hour before each"
+        " moment.",
         {"{{kind}}": f"sum by (kind) ({counted})"},
     ).no_value("No audit has found anything wrong")
 
@@ -220,8 +220,8 @@ def intervals() -> panels.Panel:
     """How often each cluster is looked at."""
     return lines(
         "Interval between syncs",
-        "As configured, or longer if the account's share of calls does not allow more. The ten"
-        " clusters with the longest.",
+        "How often is each cluster looked at? As configured, or less often if the account's share of calls"
+        " does not allow more. The ten clusters with the longest intervals.",
         {
             "{{cluster_name}}": highest(
                 "cluster_name",
@@ -267,8 +267,8 @@ def quota() -> panels.Panel:
     """What is used of what is allowed."""
     return lines(
         "Calls in the quota's window",
-        "Calls that this exporter made in the account's sliding window, and (dashed) how many it"
-        " may make: its share of the quota. It never makes more.",
+        "Does the quota suffice? Calls that this exporter made in the account's sliding window, and (dashed)"
+        " how many it may make: its share of the quota. It never makes more.",
         {
             "{{account}}": f"sum by (account) (ehpc_api_quota_used{{{ACCOUNT}}})",
             "{{account}}: allowed": f"sum by (account) (ehpc_api_quota_requests{{{ACCOUNT}}})",
@@ -282,7 +282,8 @@ def calls() -> panels.Panel:
     failed = f"sum by (reason) (rate(ehpc_api_failures_total{{{ACCOUNT}}}[$__rate_interval]))"
     return lines(
         "Calls a minute",
-        "Calls sent to the cloud API, retries included, and those that gave no usable page.",
+        "How much is asked of the cloud, and how much in vain? Calls sent, retries included, and those that"
+        " gave no usable page.",
         {
             "{{account}}": "60 * sum by (account)"
             f" (rate(ehpc_api_requests_total{{{ACCOUNT}}}[$__rate_interval]))",
@@ -296,7 +297,9 @@ def call_durations() -> panels.Panel:
     """How fast the cloud answers."""
     rate = f"rate(ehpc_api_request_duration_seconds_bucket{{{ACCOUNT}}}[$__rate_interval])"
     return _percentiles(
-        "Duration of calls", "From sending to the end of the answer, or to the failure.", rate
+        "Duration of calls",
+        "How fast is the cloud? From sending to the end of the answer, or to the failure.",
+        rate,
     )
 
 
@@ -320,7 +323,7 @@ def history() -> panels.Panel:
     )
     return lines(
         "History read",
-        "Jobs in the ledger, of those that it will hold when the history is complete. The ten"
+        "When is the history complete? Jobs in the ledger, of those that it will hold then. The ten"
         " clusters that were farthest behind.",
         {"{{cluster_name}}": lowest("cluster_name", share)},
         unit=looks.SHARE,
@@ -331,7 +334,7 @@ def known() -> panels.Panel:
     """How much is remembered."""
     return stack(
         "Jobs in the ledgers",
-        "All jobs known, those that ended included.",
+        "How many jobs are known? Those that ended included.",
         {"jobs": f"sum(max by (cluster_name) (ehpc_history_jobs_known{{{CLUSTER}}}))"},
         colours={"jobs": "blue"},
     )
@@ -341,7 +344,7 @@ def folded() -> panels.Panel:
     """What has no name of its own."""
     return lines(
         "Names folded into _other",
-        "Users and queues beyond the configured limits, added up over the clusters; and names of"
+        "Which names are not shown? Users and queues beyond the configured limits, added up over the clusters; and names of"
         " more than 200 characters, counted at each reading of the hour before, that were cut.",
         {
             "{{label}}s": f"sum by (label) ({FOLDED})",
@@ -354,7 +357,7 @@ def samples() -> panels.Panel:
     """How large a scrape is."""
     return lines(
         "Samples in a scrape",
-        "What Prometheus stores of each exporter.",
+        "How much does Prometheus store of each exporter?",
         {"{{instance}}": f"scrape_samples_scraped{{{TARGET}}}"},
     )
 
@@ -363,7 +366,7 @@ def scrape_durations() -> panels.Panel:
     """How long a scrape takes."""
     return lines(
         "Duration of a scrape",
-        "It makes no call to the cloud: all is rendered before it is asked for.",
+        "Is a scrape fast? It makes no call to the cloud: all is rendered before it is asked for.",
         {"{{instance}}": f"scrape_duration_seconds{{{TARGET}}}"},
         unit=looks.SECONDS,
     )
@@ -373,7 +376,7 @@ def memory() -> panels.Panel:
     """What it takes."""
     return lines(
         "Memory",
-        "Resident memory of the exporter's process.",
+        "Does its memory grow? Resident memory of the exporter's process.",
         {
             "{{instance}}": f"process_resident_memory_bytes{{{TARGET}}} and on (job, instance) {EXPORTERS}"
         },
@@ -386,7 +389,7 @@ def processor() -> panels.Panel:
     used = f"rate(process_cpu_seconds_total{{{TARGET}}}[$__rate_interval])"
     return lines(
         "Processor",
-        "The part of one core that the exporter's process uses.",
+        "How busy is it? The part of one core that the exporter's process uses.",
         {"{{instance}}": f"{used} and on (job, instance) {EXPORTERS}"},
         unit=looks.SHARE,
     )

@@ -9,12 +9,21 @@ from deploy.grafana.generator import panels
 
 TAG = "ehpc"
 
-CLUSTERS = "label_values(ehpc_cluster_info, cluster_name)"
+ACCOUNTS = "label_values(ehpc_cluster_info, account)"
+ZONES = 'label_values(ehpc_cluster_info{account=~"$account"}, zone_id)'
+LABELS = "label_names(ehpc_cluster_info)"
+LABEL_VALUES = "label_values(ehpc_cluster_info, $label)"
+CLUSTERS = (
+    'label_values(ehpc_cluster_info{account=~"$account", zone_id=~"$zone", $label=~"$value"},'
+    " cluster_name)"
+)
+"""The one variable that the panels ask by: it has the clusters that the others leave."""
 QUEUES = 'label_values(ehpc_jobs{cluster_name=~"$cluster"}, queue)'
 USERS = 'label_values(ehpc_jobs{cluster_name=~"$cluster", queue=~"$queue"}, user)'
 JOBS = "label_values(ehpc_exporter_build_info, job)"
 INSTANCES = 'label_values(ehpc_exporter_build_info{job=~"$job"}, instance)'
-ACCOUNTS = "label_values(ehpc_api_quota_requests, account)"
+EVERY_CLUSTER_HAS = "cluster_id"
+"""The label by which clusters are chosen until somebody names one of their own."""
 
 
 def board(uid: str, title: str, description: str) -> build.Dashboard:
@@ -43,9 +52,10 @@ def board(uid: str, title: str, description: str) -> build.Dashboard:
     )
 
 
-def choice(name: str, label: str, values: str) -> build.QueryVariable:
-    """A variable of which one, several or all values can be chosen; all at first."""
-    return (
+def choice(name: str, label: str, values: str, everything: str = ".*") -> build.QueryVariable:
+    """A variable of which one, several or all values can be chosen; all at first, which is ``everything``,
+    or the values one by one if that is empty."""
+    made = (
         build.QueryVariable(name)
         .label(label)
         .datasource(panels.SOURCE)
@@ -54,9 +64,30 @@ def choice(name: str, label: str, values: str) -> build.QueryVariable:
         .sort(model.VariableSort.NATURAL_ASC)
         .multi(True)  # noqa: FBT003
         .include_all(True)  # noqa: FBT003
-        .all_value(".*")
         .current(model.VariableOption(selected=True, text=["All"], value=["$__all"]))
     )
+    return made.all_value(everything) if everything else made
+
+
+def clusters(made: build.Dashboard) -> build.Dashboard:
+    """The choice of clusters: by account, zone, a label of their own, and name."""
+    made.with_variable(choice("account", "Account", ACCOUNTS))
+    made.with_variable(choice("zone", "Zone", ZONES))
+    made.with_variable(
+        build.QueryVariable("label")
+        .label("By label")
+        .datasource(panels.SOURCE)
+        .query({"query": LABELS, "refId": "StandardVariableQuery"})
+        .regex("/^(?!__name__$|account$|zone_id$|cluster_name$|instance$|job$).*/")
+        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(model.VariableSort.NATURAL_ASC)
+        .current(
+            model.VariableOption(selected=True, text=EVERY_CLUSTER_HAS, value=EVERY_CLUSTER_HAS)
+        )
+    )
+    made.with_variable(choice("value", "Value", LABEL_VALUES))
+    # Without a value for all: all is then the list of those that are left, and no other's.
+    return made.with_variable(choice("cluster", "Cluster", CLUSTERS, everything=""))
 
 
 def place(

@@ -35,6 +35,8 @@ FAILED_SHARE_STEPS: Steps = ((None, "green"), (0.15, "yellow"), (0.3, "red"))
 AGE_STEPS: Steps = ((None, "green"), (180, "yellow"), (300, "red"))
 """Of the counts; at five minutes the exporter withdraws them, unless it is told otherwise."""
 QUOTA_STEPS: Steps = ((None, "green"), (0.85, "yellow"), (0.95, "red"))
+WOULD_FIT_STEPS: Steps = ((None, "transparent"), (1, "yellow"))
+"""Of what waits; whoever waits though all of it would fit waits for something else than cores."""
 ANY_IS_BAD: Steps = ((None, "green"), (1, "red"))
 ANY_IS_NOTABLE: Steps = ((None, "green"), (1, "yellow"))
 

@@ -37,45 +37,53 @@ def dashboard() -> Dashboard:
         "ehpc-overview",
         "E-HPC / Overview",
         "All clusters at a glance: who waits, where, and how long. Click a name to look into it.",
-    ).with_variable(frame.choice("cluster", "Cluster", frame.CLUSTERS))
-    frame.place(made, 5, numbers())
-    frame.place(made, 8, [clusters()])
-    frame.place(made, 9, [queues(), users("Who: users", CLUSTER, CLUSTER)], [11, 13])
+    )
+    frame.clusters(made)
+    frame.place(made, 4, numbers())
+    frame.place(made, 9, [clusters()])
+    made.with_row(row("Who waits, where, and could it run?"))
+    frame.place(made, 9, [queues()])
+    against = capacity.waiting_against_free(CLUSTER)
+    frame.place(made, 9, [users("Who: users", CLUSTER, CLUSTER), against], [13, 11])
     made.with_row(row("The last hours"))
     by_cluster = by("cluster_name", "cluster", CLUSTER)
     frame.place(made, 8, [by_cluster.pending_jobs, longest_by_cluster()])
     frame.place(made, 8, [by_cluster.cores_running, by_cluster.cores_waiting])
-    frame.place(made, 8, [ended(), failures_by_cluster()])
+    frame.place(made, 8, [capacity.used_by_cluster(), failures_by_cluster(), ended()])
     return made.build()
 
 
 def numbers() -> list[panels.Panel]:
     """The whole fleet in eight numbers."""
+    running, pending, _, waiting = counts(CLUSTER)
     return [
         number(
             "Clusters down",
-            "Clusters whose last sync with the cloud API failed. What is shown of them is old, or"
-            " withdrawn.",
+            "How many clusters cannot be read? Their last sync with the cloud API failed; what is shown of"
+            " them is old, or withdrawn.",
             clusters_down(),
             steps=looks.ANY_IS_BAD, trend=False,
         ),
-        *counts(CLUSTER),
+        running, pending, waiting,
+        number(
+            "Cores in use", f"How full is it all? The part of the cores that jobs hold. {capacity.TOLD}",
+            capacity.used_share("", CLUSTER), unit=looks.SHARE, colour=looks.RUNNING, decimals=1,
+        ),
         number(
             "Longest wait",
-            "Time since the submission of the pending job that has waited longest, of all"
-            " clusters.",
+            "How long has the first in line waited, since its submission? Of all clusters.",
             longest_wait("", CLUSTER), unit=looks.SECONDS, steps=looks.WAIT_STEPS,
             nothing="nobody waits", decimals=1,
         ),
         number(
             "Failed (1 h)",
-            "The part that failed (exited) of the jobs that ended in the hour before.",
+            "How much of what ended in the hour before failed (exited)?",
             failed_share("", CLUSTER, "1h"), unit=looks.SHARE, steps=looks.FAILED_SHARE_STEPS,
             decimals=1, trend=False,
         ),
         number(
             "Oldest data",
-            "Age of the oldest counts on this page. The exporter withdraws those that are older"
+            "How old are the oldest counts on this page? The exporter withdraws those that are older"
             " than its collection.staleness.",
             data_age("", CLUSTER), unit=looks.SECONDS, steps=looks.AGE_STEPS, decimals=0, trend=False,
         ),
@@ -87,8 +95,8 @@ def clusters() -> panels.Panel:
     labels = "cluster_name"
     return grid(
         "Clusters",
-        "A row for each cluster, the longest wait first. Without counts: they are too old to be"
-        " shown. Click a name to look into the cluster.",
+        "Which cluster needs a look? Those that cannot be read first, then the longest wait. Without counts:"
+        " they are too old to be shown. Click a name to look into the cluster.",
         ["cluster_name"],
         [
             Column("Sync", f"min by ({labels}) (ehpc_up{{{CLUSTER}}})", mappings=looks.UP_DOWN),
@@ -97,7 +105,6 @@ def clusters() -> panels.Panel:
                 steps=looks.WAIT_STEPS, decimals=1,
             ),
             *amounts(labels, CLUSTER),
-            Column("Failed (1 h)", failed(labels, CLUSTER, "1h")),
             Column(
                 "Failed share", failed_share(labels, CLUSTER, "1h"), looks.SHARE,
                 steps=looks.FAILED_SHARE_STEPS,
@@ -106,6 +113,7 @@ def clusters() -> panels.Panel:
             *capacity.clusters(),
         ],
         sort="Longest wait",
+        lowest_first="Sync",
         widths={"cluster_name": 180},
     )  # fmt: skip
 
@@ -115,23 +123,25 @@ def queues() -> panels.Panel:
     labels = "cluster_name, queue"
     return grid(
         "Where: queues",
-        "Queues in which jobs wait, the longest wait first. \"Empty in\": how long the backlog"
-        " lasts if jobs start as fast as in the hour before; empty if none started.",
+        "Where do jobs wait, and could they run? The longest wait first. \"Would fit\": the part of the cores"
+        " waited for that is free; at 100 % something else than the load keeps the jobs. \"Empty in\": how"
+        " long the backlog lasts if jobs start as fast as in the hour before; empty if none started.",
         ["cluster_name", "queue"],
         [
             Column(
                 "Longest wait", longest_wait(labels, CLUSTER), looks.SECONDS,
-                steps=looks.WAIT_STEPS, decimals=1, width=125,
+                steps=looks.WAIT_STEPS, decimals=1,
             ),
             Column("Pending", f"{total(labels, jobs(CLUSTER, 'pending'))} > 0", bar=looks.PENDING),
             Column(
                 "Cores waiting", f"{total(labels, cores(CLUSTER, 'pending'))} > 0",
-                bar=looks.PENDING, width=115,
+                bar=looks.PENDING,
             ),
+            *capacity.room(CLUSTER),
             Column("Empty in", empty_in(labels, CLUSTER), looks.SECONDS, decimals=1),
         ],
         sort="Longest wait",
-        widths={"cluster_name": 90, "queue": 95},
+        widths={"cluster_name": 180, "queue": 180},
     )  # fmt: skip
 
 
@@ -139,8 +149,8 @@ def longest_by_cluster() -> panels.Panel:
     """How long the first in the line has waited."""
     return lines(
         "Longest wait by cluster",
-        "Time since the submission of the pending job that has waited longest; 0 where nobody"
-        " waits. The ten clusters that were worst at some moment.",
+        "Where has the first in line waited longest, and does it get better? 0 where nobody waits. The ten"
+        " clusters that were worst at some moment.",
         {
             "{{cluster_name}}": hours(
                 highest("cluster_name", longest_wait_or_none("cluster_name", CLUSTER))
@@ -155,7 +165,7 @@ def ended() -> panels.Panel:
     """How jobs end."""
     return stack(
         "Jobs ended a minute, by status",
-        "Jobs that were seen to end: finished, exited (failed) or cancelled.",
+        "How do jobs end? Finished, exited (failed) or cancelled.",
         {"{{status}}": per_minute("status", f"ehpc_jobs_ended_total{{{CLUSTER}}}")},
         unit=looks.PER_MINUTE,
         step=panels.FLOW_STEP,
@@ -167,7 +177,7 @@ def failures_by_cluster() -> panels.Panel:
     """Where they fail."""
     return stack_of_largest(
         "Failed jobs an hour, by cluster",
-        "Jobs that ended as exited in the hour before each moment.",
+        "Where do jobs fail? Those that ended as exited in the hour before each moment.",
         "cluster_name",
         failed("cluster_name", CLUSTER, "1h"),
         rest="other clusters",

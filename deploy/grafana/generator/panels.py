@@ -173,7 +173,7 @@ def stack_of_largest(
 ) -> timeseries.Panel:
     """Ten lines told apart by name, and the rest as one. The ten are those that have most of
     ``rank``, a query by the same label: by default of what is shown."""
-    told = f"{description} The {promql.MOST_LINES} with the most {most} are told apart."
+    told = f"{description} The {promql.MOST_LINES} with the most {most} have a colour each."
     ranked = rank or what
     exprs = {
         f"{{{{{by}}}}}": promql.largest(by, what, ranked),
@@ -208,16 +208,21 @@ def grid(
     columns: Sequence[Column],
     *,
     sort: str,
+    lowest_first: str = "",
     widths: Mapping[str, int] | None = None,
 ) -> table.Panel:
-    """A row for each combination of the labels, the largest of the column ``sort`` first."""
+    """A row for each combination of the labels, the largest of the column ``sort`` first; before that, the
+    lowest of another one."""
+    order = [common.TableSortByFieldState().display_name(sort).desc(True)]  # noqa: FBT003
+    if lowest_first:
+        order.insert(0, common.TableSortByFieldState().display_name(lowest_first))
     panel = (
         table.Panel()
         .title(title)
         .description(description)
         .datasource(SOURCE)
         .cell_height(look.TableCellHeight.SM)
-        .sort_by([common.TableSortByFieldState().display_name(sort).desc(True)])  # noqa: FBT003
+        .sort_by(order)
         .align(look.FieldTextAlignment.AUTO)
         .min_width(NARROWEST)
         .field_min_max(True)  # noqa: FBT003

@@ -9,7 +9,7 @@ def strategies() -> panels.Panel:
     """How the lists are followed."""
     return stack(
         "Clusters by strategy",
-        "delta: reads what changed, about one call a sync. sweep: reads the active jobs. scan: reads"
+        "How are the clusters' lists followed? delta: reads what changed, about one call a sync. sweep: reads the active jobs. scan: reads"
         " the whole list. A server that does not sort or filter as asked forces the dearer ones.",
         {
             "{{strategy}}": "sum by (strategy) ("
@@ -24,8 +24,8 @@ def traits() -> panels.Panel:
     """Why a strategy is as it is."""
     return grid(
         "What the servers do",
-        "What has been found of the servers, and of how many clusters: why are syncs dearer than one"
-        " call? Choose one cluster to see its own. The exporter's landing page has the evidence.",
+        "Why are syncs dearer than one call? What has been found of the servers, and of how many clusters."
+        " Choose one cluster to see its own. The exporter's landing page has the evidence.",
         ["trait", "value"],
         [
             Column(
