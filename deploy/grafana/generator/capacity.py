@@ -82,7 +82,7 @@ def queues() -> panels.Panel:
                 looks.BYTES,
             ),
             Column(
-                "Nodes not active",
+                "Nodes down",
                 total(LABELS, once(f'ehpc_queue_nodes{{{QUEUE}, status!="active"}}', "queue, status"))
                 + f" or 0 * {total(LABELS, once(f'ehpc_queue_nodes{{{QUEUE}}}', 'queue, status'))}",
                 steps=looks.ANY_IS_NOTABLE,

@@ -132,7 +132,7 @@ TEXTS = {
     "GPUs free": "空闲 GPU",
     "Memory": "内存",
     "Memory free": "空闲内存",
-    "Nodes not active": "异常节点",
+    "Nodes down": "异常节点",
     "Cores in use, by queue": "各队列的核使用率",
     "Which queue is full?": "哪个队列满了？",
     "Nodes by state": "节点状态",
