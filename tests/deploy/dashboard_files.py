@@ -58,7 +58,7 @@ def queries() -> Iterator[Query]:
 def labels_shown(panel: Mapping[str, Any], target: Mapping[str, Any]) -> tuple[str, ...]:
     if panel["type"] == "table":
         columns = columns_of(panel)
-        return tuple(name for name in columns if not name.startswith("Value #"))
+        return tuple(name for name in columns if not name.startswith("Value"))
     return tuple(re.findall(r"\{\{\s*(\w+)\s*\}\}", target.get("legendFormat", "")))
 
 

@@ -168,10 +168,10 @@ def state() -> panels.Panel:
     by = "cluster_name"
     seen = f"ehpc_capacity_timestamp_seconds{{{CLUSTER}}}"
     states = once(f"ehpc_cluster_status{{{CLUSTER}}}", "status")
-    not_active = once(f'ehpc_cluster_status{{{CLUSTER}, status!="active"}}', "status")
+    active = once(f'ehpc_cluster_status{{{CLUSTER}, status="active"}}', "status")
     columns = [
         Column(
-            "Active", f"1 - ({total(by, not_active)} or 0 * {total(by, states)})",
+            "Active", f"{total(by, active)} or 0 * {total(by, states)}",
             mappings=looks.YES_OR_NO,
         ),
         Column("Core hours", f"max by ({by}) (ehpc_cluster_core_hours{{{CLUSTER}}})"),

@@ -244,7 +244,9 @@ def _row_query(expr: str, ref: str) -> prometheus.Dataquery:
 
 
 def _arrange(labels: Sequence[str], columns: Sequence[Column]) -> model.DataTransformerConfig:
-    values = [f"Value #{chr(ord('A') + place)}" for place in range(len(columns))]
+    # As Grafana calls them: the only query of a table has no letter.
+    letters = [f"Value #{chr(ord('A') + place)}" for place in range(len(columns))]
+    values = letters if len(columns) > 1 else ["Value"]
     names = [*labels, *values]
     renamed = {label: TITLES[label] for label in labels}
     renamed |= {value: column.title for value, column in zip(values, columns, strict=True)}
