@@ -4,7 +4,7 @@ import json
 import sqlite3
 import threading
 from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, Literal
 from weakref import WeakSet
@@ -190,14 +190,21 @@ class JobTable:
         shown = f"{_ENDED} AND status > {schema.SET_ASIDE_ID}"
         return self._batches([f"{shown} AND modified_at < ?"], at)
 
-    def between(self, newest_at: float, oldest_at: float, by: TimeColumn) -> Iterator[list[Kept]]:
-        """In batches, all jobs of a span of time, its bounds included; they may be infinite."""
+    def between(
+        self, newest_at: float, oldest_at: float, by: TimeColumn, but: Collection[str] = ()
+    ) -> Iterator[list[Kept]]:
+        """In batches, all jobs of a span of time, its bounds included, which may be infinite; without
+        some."""
         span = f"{by} BETWEEN ? AND ?"
         bounds = (_integral(oldest_at), _integral(newest_at))
-        if by != "modified_at" or oldest_at == float("-inf"):
-            return self._batches([span], *bounds)
-        # By the indexes, each of which has a part: every sync asks for the newest few.
-        return self._batches([f"{part} AND {span}" for part in (_ENDED, _ACTIVE)], *bounds)
+        wheres = [span]
+        if by == "modified_at" and oldest_at != float("-inf"):
+            # By the indexes, each of which has a part: every sync asks for the newest few.
+            wheres = [f"{part} AND {span}" for part in (_ENDED, _ACTIVE)]
+        # Most that are left out have just been taken in: their rows need not be read.
+        known = {self._recent[uuid][1] for uuid in but if uuid in self._recent}
+        for batch in self._batches(wheres, *bounds, but=known):
+            yield [kept for kept in batch if kept[0].uuid not in but]
 
     def not_in(self, table: str) -> Iterator[list[Kept]]:
         """In batches, jobs that a table of identities has not."""
@@ -289,12 +296,14 @@ class JobTable:
             self._connection.execute(f"SELECT {_COLUMNS}, rowid FROM jobs WHERE {where}", values)
         )
 
-    def _batches(self, wheres: Iterable[str], *values: float) -> Iterator[list[Kept]]:
+    def _batches(
+        self, wheres: Iterable[str], *values: float, but: Container[int] = ()
+    ) -> Iterator[list[Kept]]:
         """Jobs found before the first of them is given, so that they can be changed meanwhile."""
         numbers = array("Q")  # a million jobs would take half a gigabyte
         for where in wheres:
             rows = self._connection.execute(f"SELECT rowid FROM jobs WHERE {where}", values)
-            numbers.extend(number for (number,) in rows)
+            numbers.extend(number for (number,) in rows if number not in but)
         for first in range(0, len(numbers), BATCH):
             batch = numbers[first : first + BATCH].tolist()
             yield list(self._select(_SOME, json.dumps(batch)))

@@ -219,11 +219,8 @@ class Ledger:
 
         Returns how many. The bounds may be infinite.
         """
-        spared = set(keep)
-        found = self._jobs.between(newest_at, oldest_at, by)
-        return sum(
-            self._suspect([kept for kept in batch if kept[0].uuid not in spared]) for batch in found
-        )
+        found = self._jobs.between(newest_at, oldest_at, by, but=frozenset(keep))
+        return sum(map(self._suspect, found))
 
     @property
     def suspects(self) -> int:
