@@ -1,4 +1,4 @@
-"""A clock that stands still until told otherwise."""
+"""Clocks that stand still until told otherwise."""
 
 
 class ManualClock:
@@ -21,3 +21,20 @@ class ManualClock:
     def advance(self, seconds: float) -> None:
         self.now += seconds
         self.monotonic += seconds
+
+
+class StoppableClock(ManualClock):
+    """Stops whoever sleeps beyond a moment."""
+
+    def __init__(self, now_at: float) -> None:
+        super().__init__(now_at)
+        self.stop_at = float("inf")
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> bool:
+        self.slept.append(seconds)
+        super().sleep(max(0.0, seconds))
+        return self.now >= self.stop_at
+
+    def stop(self) -> None:
+        self.stop_at = float("-inf")

@@ -1,3 +1,5 @@
+"""One record is one line, in either format, without a secret, and not to be forged."""
+
 import io
 import json
 import logging

@@ -22,7 +22,7 @@ from exporter.simulator.records import CONTENT_MARK
 from exporter.snapshot import Capacity
 from exporter.telemetry import Telemetry
 from tests.unit.daemon.patients import NOW_AT, ZONE, Wire
-from tests.unit.manual_clock import ManualClock
+from tests.unit.manual_clock import StoppableClock
 from tests.waiting import PATIENCE_SECONDS
 
 EHPC, HPC, ELSEWHERE = "ehpc-0", "hpc-1", "ehpc-2"
@@ -32,16 +32,6 @@ CALLS = {
     "/api/queue/getCurrentQueue": 1, "/api/queue/describeQueue": 6,
 }  # fmt: skip
 """Of a round over a cloud of three clusters in two zones."""
-
-
-class StoppableClock(ManualClock):
-    """Says that the program stops, from some moment on."""
-
-    stop_at = float("inf")
-
-    def sleep(self, seconds: float) -> bool:
-        super().sleep(seconds)
-        return self.now >= self.stop_at
 
 
 class World:

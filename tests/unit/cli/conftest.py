@@ -1,3 +1,5 @@
+"""What the tests of commands share: a daemon that does as it is told, and a configuration."""
+
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,3 +1,5 @@
+"""What check-config says: mistakes, what it will cost, and advice that is good advice."""
+
 from pathlib import Path
 
 import pytest

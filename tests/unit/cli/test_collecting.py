@@ -1,3 +1,5 @@
+"""What collect prints, on any terminal: tables, failures with what to do, and what all would cost."""
+
 import io
 from dataclasses import replace
 from pathlib import Path

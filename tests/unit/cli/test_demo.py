@@ -1,3 +1,5 @@
+"""The demo's configuration is one, and its guide names what is there."""
+
 from pathlib import Path
 
 import pytest

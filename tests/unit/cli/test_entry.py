@@ -1,3 +1,5 @@
+"""Commands, flags and exit codes are the contract's, and serving loads nothing that it does not need."""
+
 import re
 import shutil
 import signal

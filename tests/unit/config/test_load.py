@@ -1,3 +1,5 @@
+"""A configuration's file becomes a frozen value, with the defaults that the example shows."""
+
 import math
 import os
 import pickle

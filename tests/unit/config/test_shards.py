@@ -1,3 +1,5 @@
+"""Each cluster is on one shard, on every machine the same, and all shards together keep the share."""
+
 import re
 from collections import Counter
 from dataclasses import replace

@@ -15,28 +15,11 @@ from exporter.snapshot import ClusterState, SnapshotBoard
 from exporter.sync.context import SyncSettings
 from exporter.sync.poller import Poller, PollerParts
 from exporter.sync.publishing import LabelRules, Publisher
-from tests.unit.manual_clock import ManualClock
+from tests.unit.manual_clock import StoppableClock
 from tests.unit.sync.pretend import CLUSTER_ID, PretendCluster
 
 IDENTITY = ClusterIdentity("cfd", CLUSTER_ID, "jn1a", "default")
 TIMEOUT = TransportError("timeout", "no answer", retryable=True, advice="Wait.")
-
-
-class StoppableClock(ManualClock):
-    """Stops whoever sleeps beyond a moment."""
-
-    def __init__(self, now_at: float) -> None:
-        super().__init__(now_at)
-        self.stop_at = float("inf")
-        self.slept: list[float] = []
-
-    def sleep(self, seconds: float) -> bool:
-        self.slept.append(seconds)
-        super().sleep(max(0.0, seconds))
-        return self.now >= self.stop_at
-
-    def stop(self) -> None:
-        self.stop_at = float("-inf")
 
 
 class CountingTelemetry:

@@ -168,17 +168,17 @@ class TestATotalThatCountsSomethingElse:
 
     @pytest.mark.parametrize("there", ["documented", "sort-ignored", "nothing-honoured"])
     def test_it_is_looked_at_again_more_and_more_rarely(self, there: str) -> None:
-        cluster = counting_something_else(there, 37, 503)
+        cluster = counting_something_else(there, 37, 230)
         for _ in range(20):
             with suppress(SyncError):
                 cluster.turn()
         cluster.replica = Replica(cluster.ledger, SETTINGS, Random(0))  # as after a restart
         traffic = Traffic(cluster)
         looks = []
-        for turn in range(24 * 6):
-            traffic.pass_by(3)
+        for turn in range(24 * 3):
+            traffic.pass_by(2)
             try:
-                cluster.turn(600)
+                cluster.turn(1200)
             except SyncError:
                 looks.append(turn)
         assert cluster.profile.total_count.value == "none"
