@@ -65,11 +65,13 @@ def versions(name: str, text: str) -> list[str]:
 
 def renewed(name: str, text: str, version: str) -> str:
     """The text of a file of ``PLACES`` with another version. Raises ``VersionError``."""
-    for old in set(versions(name, text)):
-        for pattern in PLACES[name]:
-            text = re.sub(
-                pattern, lambda m, old=old: m[0].replace(old, version), text, flags=re.MULTILINE
-            )
+    versions(name, text)
+
+    def another(match: re.Match[str]) -> str:
+        return match[0].replace(match[1], version)
+
+    for pattern in PLACES[name]:
+        text = re.sub(pattern, another, text, flags=re.MULTILINE)
     return text
 
 

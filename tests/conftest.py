@@ -8,11 +8,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # A busy machine is no defect.
+usual = settings()
 settings.register_profile(
     "patient",
-    settings.default,
+    usual,
     deadline=None,
-    suppress_health_check=[*settings.default.suppress_health_check, HealthCheck.too_slow],
+    suppress_health_check=[*usual.suppress_health_check, HealthCheck.too_slow],
 )
 settings.load_profile("patient")
 

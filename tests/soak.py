@@ -66,7 +66,8 @@ def ask(url: str, method: str = "GET", body: object = None) -> Any:
 def scrape(port: int) -> str:
     """The text of /metrics."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        return answer.read().decode()
+        text: str = answer.read().decode()
+    return text
 
 
 def counted(text: str) -> Counter[tuple[str, str, str, str]]:
@@ -190,9 +191,9 @@ def tell(
     for family in text_string_to_metric_families(text):
         if family.name in {"ehpc_syncs", "ehpc_sync_failures", "ehpc_sync_corrections",
                            "ehpc_api_requests"}:  # fmt: skip
-            for each in family.samples:
-                if each.value:
-                    print(each.name, each.labels, each.value)
+            for counter in family.samples:
+                if counter.value:
+                    print(counter.name, counter.labels, counter.value)
     print(f"{log.count(chr(10))} lines in the log, {log.count('Traceback')} tracebacks")
     seen = counted(text)
     right = seen == true

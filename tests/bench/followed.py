@@ -183,7 +183,7 @@ class Followed:
             known = Counter({key: totals.jobs for key, totals in ledger.totals().items()})
         finally:
             ledger.close()
-        true = Counter({tuple(key): jobs for key, jobs in self.jobs.counts().items()})
+        true = Counter({(*key,): jobs for key, jobs in self.jobs.counts().items()})
         return ((known - true) + (true - known)).total()
 
     # -- what a poller asks of the client -------------------------------------------------------

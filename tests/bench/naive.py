@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import requests
@@ -52,7 +53,7 @@ class NaiveExporter:
             self._gauge.labels(*labels).set(count)
         return counts
 
-    def _page(self, offset: int) -> dict:
+    def _page(self, offset: int) -> dict[str, Any]:
         self.calls += 1
         params = {
             "access_key_id": KEY_ID,
@@ -70,7 +71,7 @@ class NaiveExporter:
         digest = base64.b64encode(hmac.digest(SECRET.encode(), text.encode(), "sha256")).decode()
         signature = quote(quote(digest, safe=""), safe="")
         url = f"{self._endpoint}/api/job/list?{query}&signature={signature}"
-        answer = json.loads(self._session.get(url, timeout=30).content)
+        answer: dict[str, Any] = json.loads(self._session.get(url, timeout=30).content)
         if answer["ret_code"]:
             raise RuntimeError(f"ret_code {answer['ret_code']}")
         return answer

@@ -88,10 +88,10 @@ def ours(states: list[ClusterState], *, a_second: float) -> int:
 
     if a_second:
         threading.Thread(target=publish, name="publisher", daemon=True).start()
-    page = lambda _: ("", "")  # noqa: E731
-    return serve(
-        WebApp(WebParts(exposition, *[lambda: None] * 3, page, lambda _: None), WebOptions())
+    parts = WebParts(
+        exposition, lambda: None, lambda: None, lambda: None, lambda *_: ("", ""), lambda _: None
     )
+    return serve(WebApp(parts, WebOptions()))
 
 
 def fixed(states: list[ClusterState]) -> int:

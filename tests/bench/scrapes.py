@@ -68,12 +68,12 @@ def compare(series: int, seconds: int) -> str:
             for target, seen in rounds.items():
                 seen.append(measure(target, encoding, series, seconds))
         best = {t: max(seen, key=lambda r: r.scrapes_a_second) for t, seen in rounds.items()}
-        for target, seen in best.items():
-            times = seen.scrapes_a_second / best["client"].scrapes_a_second
+        for target, its in best.items():
+            times = its.scrapes_a_second / best["client"].scrapes_a_second
             lines.append(
                 f"| {'plain' if encoding == 'identity' else encoding} | {TARGETS[target]} |"
-                f" {seen.scrapes_a_second:,.0f} | {times:,.0f} | {seen.p50_ms:.1f} ms |"
-                f" {seen.p99_ms:.1f} ms | {seen.p99_ms / seen.p50_ms:.1f} |"
+                f" {its.scrapes_a_second:,.0f} | {times:,.0f} | {its.p50_ms:.1f} ms |"
+                f" {its.p99_ms:.1f} ms | {its.p99_ms / its.p50_ms:.1f} |"
             )
     return "\n".join(lines)
 

@@ -50,7 +50,8 @@ class Bench:
 def _look(address: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.bench.naive", address, CLUSTER_ID]
     done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
-    return json.loads(done.stdout)
+    look: dict[str, Any] = json.loads(done.stdout)
+    return look
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from prometheus_client.core import Metric as Family
+
 from exporter.api.budget import AccountBudget
 from exporter.api.client import FAILURE_REASONS, AccountClient, Credentials
 from exporter.api.transport import RawAnswer
@@ -168,7 +170,7 @@ class Past:
         start_at = self.clock.now_at()
         events: list[tuple[float, int, Callable[[], float | None]]] = []
         for poller in self.pollers:
-            turn = partial(self._turn, poller)
+            turn: Callable[[], float | None] = partial(self._turn, poller)
             heapq.heappush(events, (start_at + 1 + len(events), len(events), turn))
         for account in ACCOUNTS:
             ask = partial(self._ask_capacity, self._capacity(account))
@@ -224,7 +226,7 @@ class Past:
     def _turn_clock(self, at: float) -> None:
         self.clock.advance(max(0.0, at - self.clock.now_at()))
 
-    def families(self) -> list:
+    def families(self) -> list[Family]:
         """What ``/metrics`` would say."""
         quotas = [
             AccountQuota(account, budget.allowed, budget.used())

@@ -76,7 +76,7 @@ class CloudClient:
 
     def send(
         self, method: str, target: str, body: Any = None
-    ) -> tuple[int, Mapping[str, str], bytes]:
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
         """Status, headers and body of one exchange."""
         data = None if body is None else json.dumps(body).encode()
         self._connection.request(method, target, body=data)

@@ -41,8 +41,8 @@ class Living:
 
     def live(self, times: int) -> None:
         """So many things happen, some seconds apart."""
-        acts = (self.submit,) * 4 + (self.start,) * 4 + (self.end,) * 3
-        acts += (self.cancel, self.suspend, self.requeue, self.delete)
+        acts = [self.submit] * 4 + [self.start] * 4 + [self.end] * 3
+        acts += [self.cancel, self.suspend, self.requeue, self.delete]
         for _ in range(times):
             self.cluster.now_at += self.rng.choice((0, 0, 1, 1, 7, 45))
             self.rng.choice(acts)()

@@ -158,7 +158,7 @@ class PretendCluster:
         """What a plain count over the remote list says, of the part of it that is wanted."""
         window_seconds = self.settings.history_seconds
         if window_seconds == float("inf"):
-            return Counter({tuple(key): count for key, count in self.jobs.counts().items()})
+            return Counter({(*key,): count for key, count in self.jobs.counts().items()})
         oldest_at = self.now_at - max(window_seconds, SHORTEST_WINDOW_SECONDS)
         ahead_seconds = self.cluster.dialect.zone_offset_seconds
         return Counter(
