@@ -39,4 +39,4 @@ model       domain types
 texts       what people read, in English and Chinese
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -15,6 +15,7 @@ settings.register_profile(
     deadline=None,
     suppress_health_check=[*usual.suppress_health_check, HealthCheck.too_slow],
 )
+settings.register_profile("quick", settings.get_profile("patient"), max_examples=10)
 settings.load_profile("patient")
 
 

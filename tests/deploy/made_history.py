@@ -173,7 +173,7 @@ class Past:
             turn: Callable[[], float | None] = partial(self._turn, poller)
             heapq.heappush(events, (start_at + 1 + len(events), len(events), turn))
         for account in ACCOUNTS:
-            ask = partial(self._ask_capacity, self._capacity(account))
+            ask: Callable[[], float | None] = partial(self._ask_capacity, self._capacity(account))
             heapq.heappush(events, (start_at + 90 + len(events), len(events), ask))
         for at, happen in happenings:
             if at > start_at:

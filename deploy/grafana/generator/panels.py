@@ -222,7 +222,7 @@ def grid(
         .description(description)
         .datasource(SOURCE)
         .cell_height(look.TableCellHeight.SM)
-        .sort_by(order)
+        .sort_by([*order])
         .align(look.FieldTextAlignment.AUTO)
         .min_width(NARROWEST)
         .field_min_max(True)  # noqa: FBT003

@@ -18,9 +18,10 @@ from exporter.profile import Trait, TraitName
 from exporter.snapshot import ClusterState, QueueCapacity, SnapshotBoard, SyncFailure
 from exporter.texts import Words
 from exporter.texts.servers import difference
+from exporter.web.look import Look
 from exporter.web.manual import Manual
 from exporter.web.negotiation import preferred_language
-from exporter.web.page import LandingPage, PageParts
+from exporter.web.page import _FILTERS, LandingPage, PageParts
 from exporter.web.summary import Counts, Health, count, summarize
 from tests.unit.board_states import (
     AS_DOCUMENTED,
@@ -67,6 +68,10 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
+LOOK = Look("page", **_FILTERS)
+"""One for all: a template is compiled when it is first used."""
+
+
 def render(
     *states: ClusterState,
     language: str = "en",
@@ -83,7 +88,9 @@ def render(
         board, ManualClock(now_at), "1.2.3", "/metrics", lambda: quotas,
         lambda: ReloadStatus(successful=reloaded, success_at=NOON_AT), lambda: grafana,
     )  # fmt: skip
-    html, _ = LandingPage(parts)(language, query)
+    page = LandingPage(parts)
+    page._look = LOOK
+    html, _ = page(language, query)
     return Page(html)
 
 
