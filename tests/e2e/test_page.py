@@ -30,7 +30,8 @@ def states() -> list[ClusterState]:
     )  # fmt: skip
     timeout = SyncFailure(
         "timeout", "no answer within 10 s",
-        "The cloud or the way to it is slow; it is tried again. If it lasts, check the proxy.",
+        "Check the network between here and the endpoint; if the cloud is slow, raise the account's"
+        " timeout.",
         now_at - 25,
     )  # fmt: skip
     odd = msgspec.structs.replace(
@@ -57,7 +58,8 @@ def states() -> list[ClusterState]:
         dataclasses.replace(good_state("materials", now_at - 90), up=False, failure=timeout),
         dataclasses.replace(new_state("genomics"), failure=dataclasses.replace(
             timeout, reason="authentication", message="refused: the signature does not match",
-            advice="Check access_key_id and secret_access_key of the account.",
+            advice="Check the account's access_key_id and secret access key, and that the key is still"
+            " enabled in the cloud's console.",
         ), ledger_on_disk=False),
         dataclasses.replace(new_state("vis"), tried=False, failure=None),
     ]  # fmt: skip
@@ -93,6 +95,39 @@ def test_page(
         picture(browser, "landing-page", width=width, dark=dark)
 
 
+def test_a_hundred_clusters_in_both_languages(
+    require_tool: Callable[[str], str], tmp_path: Path
+) -> None:
+    many = [good_state(f"cluster-{number:03}", time.time()) for number in range(95)]
+    program = require_tool("chromium")
+    shown = serving(*states(), *many, staleness_seconds=300)
+    with shown as world, browsing(program, tmp_path) as browser:
+        facts = []
+        for language, advice in (
+            ("en", "raise the account's timeout"),
+            ("zh-CN", "调大账户的 timeout"),
+        ):
+            browser.look_like(width=1200, dark=False, language=language)
+            browser.open(f"http://127.0.0.1:{world.port}/")
+            facts.append(browser.evaluate(COUNTS))
+            assert advice in browser.evaluate("document.body.innerText")
+        assert facts[0] == facts[1]
+        assert len(facts[0]) > 100
+        browser.evaluate("document.querySelector('input[type=search]').value = 'CLUSTER-00'")
+        browser.follow("form button")
+        assert browser.evaluate("location.search") == "?cluster=CLUSTER-00"
+        assert browser.evaluate("document.querySelectorAll('tbody th').length") == 10 + 1
+        browser.follow("form a[href$='show=failing']")
+        assert browser.evaluate("document.querySelectorAll('tbody th').length") == 0 + 1
+        assert browser.complaints == []
+
+
+COUNTS = """
+[...document.querySelectorAll('dd:not(.oldest), td.n .big')].map(each => each.innerText.match(/\\d+/g))
+"""
+"""The numbers of the page that do not move on by themselves."""
+
+
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
 def test_page_in_windows_of_every_width(
     require_tool: Callable[[str], str], tmp_path: Path, language: str
@@ -119,7 +154,7 @@ def test_manual(require_tool: Callable[[str], str], tmp_path: Path, width: int, 
         browser.follow("a[href='./docs/']")
         assert browser.evaluate("location.pathname") == "/docs/"
         for name in PAGES:
-            browser.follow(f"nav a[href={name}]")
+            browser.follow(f"nav a[href='{name}']")
             assert browser.evaluate("location.pathname") == f"/docs/{name}"
             assert browser.evaluate("document.documentElement.scrollWidth") <= width
             assert browser.evaluate(FAINTEST) >= 4.5
