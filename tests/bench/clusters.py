@@ -182,7 +182,7 @@ def _serve(directory: Path, ledger: Path, address: str, clusters: int) -> _Seen:
         shutil.copy(ledger, path)
         adopt(path, f"{address} {identity.zone} {identity.cluster_id}")
     config = directory / f"config-of-{clusters}.json"
-    interval = max(1, clusters // FEW)
+    interval = max(1, clusters // 20)
     config.write_text(json.dumps(config_of(address, state, identities, f"{interval}s")))
     with _daemon(config) as (process, log):
         until(lambda: _synced_twice(scrape_of(process, log), clusters), "two syncs of all")
