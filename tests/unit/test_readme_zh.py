@@ -28,9 +28,9 @@ def _headings(text: str) -> list[str]:
 
 
 def _links(text: str) -> list[str]:
-    """Where a page is in both languages, as to the English one; not from one language to the other."""
+    """Where a page or picture is in both languages, as to the English one; not from one language to the other."""
     targets = re.findall(r"\]\(((?!README|walk)[^)]+)\)", text)
-    return [target.replace(".zh-CN.md", ".md") for target in targets]
+    return [target.replace(".zh-CN.", ".") for target in targets]
 
 
 def _first_cells(text: str) -> list[list[str]]:
