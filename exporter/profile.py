@@ -27,7 +27,7 @@ DOCUMENTED: Mapping[TraitName, frozenset[str]] = {
 }
 """What each trait is according to the cloud's documentation, or as one would wish where that says
 nothing."""
-CHEAP = frozenset({"depth", "page_size"})
+NEEDED_AT_ONCE = frozenset({"depth", "page_size"})
 """Traits without which no call can be made well: they are found anew at once, always."""
 LESSER = frozenset({NONE, "submission", "default"})
 """Values with which syncs are dearer."""
@@ -105,7 +105,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         known: Trait = getattr(self, name)
         often = 0 <= now_at - known.at < LONGEST_PAUSE_SECONDS and known.contradictions
         times = known.contradictions + 1 if often else 1
-        at_once = times == 1 or name in CHEAP
+        at_once = times == 1 or name in NEEDED_AT_ONCE
         pause = 0.0 if at_once else pause_seconds * 2 ** min(times - 2, _MOST_DOUBLINGS)
         retry_at = now_at + min(pause, LONGEST_PAUSE_SECONDS)
         trait = Trait(UNKNOWN, evidence, now_at, retry_at, times)
