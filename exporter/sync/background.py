@@ -1,6 +1,8 @@
 """What is done between two syncs with the calls that the budget leaves: the history, above all."""
 
 import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from exporter.errors import ApiError, RefusedError, StateError, SyncError
 from exporter.model import Page
@@ -8,7 +10,6 @@ from exporter.snapshot import SyncFailure
 from exporter.sync.asking import Ask, Asking, Finished, advance
 from exporter.sync.calling import Caller, PollerParts
 from exporter.sync.context import FEW_TRIES
-from exporter.sync.keeping import Keeping
 from exporter.sync.replica import Replica
 
 _LOG = logging.getLogger(__name__)
@@ -16,50 +17,48 @@ _LOG = logging.getLogger(__name__)
 CALLS_WRITTEN_TOGETHER = 20
 """In one transaction: a kill loses no more than these."""
 
+Transaction = Callable[[Replica], AbstractContextManager[None]]
+
 
 class Background:
     """The conversation of one cluster that goes on between its syncs, a few calls each time."""
 
-    def __init__(self, parts: PollerParts, keeping: Keeping, caller: Caller) -> None:
+    def __init__(self, parts: PollerParts, transaction: Transaction, caller: Caller) -> None:
         self._parts = parts
-        self._keeping = keeping
+        self._transaction = transaction
         self._caller = caller
         self._going_on: tuple[Replica, Asking[None], Ask] | None = None
         self._failures = 0
         self.obstacle: SyncFailure | None = None
         """Why the history cannot be read to its end; None if nothing is known to be in the way."""
 
-    def work(self, until_seconds: float) -> bool:
+    def work(self, replica: Replica, until_seconds: float) -> bool:
         """Spend what calls are left, until a moment of the monotonic clock. Whether something was
         brought to its end."""
-        replica, made_before = self._keeping.replica, self._caller.made
-        if replica is not None and replica.ledger.progress.complete:
+        made_before = self._caller.made
+        if replica.ledger.progress.complete:
             self.obstacle = None
-        while self._batch(until_seconds):
-            pass
-        worked = self._caller.made > made_before
-        return worked and self._keeping.replica is not None and self._going_on is None
+        if self._going_on is not None and self._going_on[0] is not replica:
+            self._going_on = None  # the ledger has moved
+        try:
+            while self._batch(replica, until_seconds):
+                pass
+        except StateError:
+            self._going_on = None
+            return False
+        return self._caller.made > made_before and self._going_on is None
 
     def give_up(self) -> None:
         """Begin anew the next time."""
         self._going_on = None
 
-    def _batch(self, until_seconds: float) -> bool:
+    def _batch(self, replica: Replica, until_seconds: float) -> bool:
         """Some calls, written down together: that costs a third of writing each. False at the end."""
-        replica = self._keeping.replica
-        if replica is None:
-            return False
-        if self._going_on is not None and self._going_on[0] is not replica:
-            self._going_on = None  # the ledger has moved
-        try:
-            with self._keeping.transaction(replica):
-                for _ in range(CALLS_WRITTEN_TOGETHER):
-                    late = self._parts.clock.monotonic_seconds() >= until_seconds
-                    if late or not self._step(replica):
-                        return False
-        except StateError:
-            self._going_on = None
-            return False
+        with self._transaction(replica):
+            for _ in range(CALLS_WRITTEN_TOGETHER):
+                late = self._parts.clock.monotonic_seconds() >= until_seconds
+                if late or not self._step(replica):
+                    return False
         return True
 
     def _step(self, replica: Replica) -> bool:

@@ -40,7 +40,7 @@ class Poller(Loop):
         )
         self._caller = Caller(parts, self._turning)
         self._keeping = Keeping(parts)
-        self._background = Background(parts, self._keeping, self._caller)
+        self._background = Background(parts, self._keeping.transaction, self._caller)
         self._cost = 1.0
         self._failures = 0
         self._expected_turn_by = 0.0
@@ -105,7 +105,8 @@ class Poller(Loop):
         # By the monotonic clock: the other one may be set.
         due_seconds = parts.clock.monotonic_seconds() + due_at - now_at
         try:
-            worked = self._background.work(due_seconds)
+            replica = self._keeping.replica
+            worked = replica is not None and self._background.work(replica, due_seconds)
             if worked or self._background.obstacle is not self._state.history_obstacle:
                 self._publish_background()
         except Stopped:
