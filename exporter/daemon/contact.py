@@ -115,7 +115,7 @@ class Contact:
         replica = self._replica
         if not synced:
             # Else the order would be asked for only once all active jobs are known.
-            known = msgspec.structs.replace(replica.ledger.progress, active_known=True)
+            known = msgspec.structs.replace(replica.ledger.progress, known="active")
             replica.ledger.progress = known
         for _ in range(MOST_TRIES):
             now_at = self._clock.now_at()

@@ -25,9 +25,9 @@ from exporter.sync.asking import (
     T,
     advance,
 )
-from exporter.sync.context import SyncSettings
+from exporter.sync.context import CONFIRMING_SECONDS, SyncSettings
 from exporter.sync.publishing import Publisher
-from exporter.sync.replica import CONFIRMING_SECONDS, Refreshed, Replica
+from exporter.sync.replica import Refreshed, Replica
 
 MOST_TRIES = 5
 """A server that does not do what it did is found out anew, but not for ever."""
@@ -94,11 +94,7 @@ class Look:
     def whole(self) -> Seen:
         """All jobs, in one reading of the whole list. Nothing is kept."""
         with closing(open_ledger(None, "a look")) as ledger:
-            started_at = self._clock.now_at()
-            self._calls.begin_sync()
-            with ledger.transaction():
-                asking = self._replica(ledger).full_look(started_at)
-                return self._seen(self._converse(asking, ledger), ledger, started_at)
+            return self._synced(self._replica(ledger), whole=True)
 
     def complete(self, ledger: Ledger) -> Seen:
         """All jobs, as the daemon would read them: what is known already is not read again, and
@@ -123,9 +119,11 @@ class Look:
     def _replica(self, ledger: Ledger) -> Replica:
         return Replica(ledger, self._settings, random.Random())  # noqa: S311 - no secret
 
-    def _synced(self, replica: Replica, most_beside: float = math.inf) -> Seen:
+    def _synced(
+        self, replica: Replica, most_beside: float = math.inf, *, whole: bool = False
+    ) -> Seen:
         """One sync, in one transaction; anew if the server does not do what it did. ``most_beside``:
-        so many calls may be made beside those for active jobs."""
+        so many calls may be made beside those for active jobs. ``whole``: all of the list is read."""
         ledger, tries = replica.ledger, 0
         while True:
             tries += 1
@@ -134,7 +132,11 @@ class Look:
             allowance = self._all_that_is_left if most_beside == math.inf else self._a_few
             try:
                 with ledger.transaction():
-                    asking = replica.refresh(started_at, allowance)
+                    asking = (
+                        replica.full_look(started_at)
+                        if whole
+                        else replica.refresh(started_at, allowance)
+                    )
                     refreshed = self._converse(asking, ledger, most_beside)
                     progress = msgspec.structs.replace(ledger.progress, synced_at=started_at)
                     ledger.progress = progress

@@ -1,7 +1,7 @@
 """The values that a ledger takes and gives."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -62,10 +62,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """Every job of this moment or later is known; None: all jobs are."""
     unread: int = 0
     """How many more jobs the list has behind the frontier than the ledger."""
-    complete: bool = False
-    """Whether the whole history that is wanted is known, and fits the total."""
-    active_known: bool = False
-    """Whether all active jobs are known, so that their counts may be published."""
+    known: Literal["", "active", "all"] = ""
+    """Which jobs are known, so that their counts may be published: all that are active, or the whole
+    history that is wanted, too, with a total that fits."""
     expected: int | None = None
     """``total_count`` of the whole list, when last seen."""
     checked_at: dict[str, float] = {}
@@ -73,12 +72,28 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     profile: Profile = Profile()
     """What the server is known to do."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether the whole history that is wanted is known."""
+        return self.known == "all"
+
+    @property
+    def active_known(self) -> bool:
+        """Whether all active jobs are known."""
+        return self.known != ""
+
 
 def progress_of(text: str) -> Progress:
-    """As it was written, also by an earlier version, which knew no profile: then how far the
-    history was read is found out anew. Raises ``msgspec.MsgspecError``."""
-    progress = msgspec.json.decode(text, type=Progress)
-    if "profile" not in msgspec.json.decode(text, type=dict):
+    """As it was written, also by earlier versions: the first knew no profile, and how far the history
+    was read is found out anew. Raises ``msgspec.MsgspecError``."""
+    progress, written = (
+        msgspec.json.decode(text, type=Progress),
+        msgspec.json.decode(text, type=dict),
+    )
+    if written.get("active_known"):  # as earlier versions wrote it
+        known: Literal["active", "all"] = "all" if written.get("complete") else "active"
+        progress = msgspec.structs.replace(progress, known=known)
+    if "profile" not in written:
         zone = Trait("utc", "as an earlier version has read them")
         profile = Profile(zone=zone)
         return msgspec.structs.replace(progress, newest_at=None, frontier_at=None, profile=profile)

@@ -8,19 +8,17 @@ if its pages join and as many jobs were met as there are; only then are the othe
 from exporter.ledger.store import Marks
 from exporter.sync.asking import Asking, Contradiction, Purpose
 from exporter.sync.context import BY_CHANGE, SWEPT_STATUSES, Listing, Placed, Sync
-from exporter.sync.reader import read_whole, sweep
-from exporter.sync.verify import interval_at_rest, look_at_head_again
+from exporter.sync.reader import read_whole
 
 SCAN = "scan"
 
 
 def sweeps(sync: Sync) -> bool:
     """Whether the active jobs are fewer calls than the whole list."""
-    swept = sum(sync.pages_for(sync.ledger.count_status(status)) for status in SWEPT_STATUSES)
     expected = sync.progress.expected
     if expected is None:
         expected = sync.ledger.size if sync.progress.complete else 10**9
-    return sync.filters and sync.pages_for(expected) > swept + 1
+    return sync.filters and sync.pages_for(expected) > sync.sweep_pages + 1
 
 
 def worth_it(sync: Sync) -> bool:
@@ -31,19 +29,10 @@ def worth_it(sync: Sync) -> bool:
     return sync.order is not BY_CHANGE and not sync.filters
 
 
-def sweep_active(sync: Sync, head: Placed) -> Asking[None]:
-    """The active jobs by status; pending first: a job that starts in between is seen twice."""
-    sync.take(head)
-    for status in SWEPT_STATUSES:
-        yield from sweep(sync, status)
-    yield from look_at_head_again(sync, head)
-    sync.update(active_known=True)
-
-
 def due(sync: Sync) -> bool:
     """Whether the whole list is to be read between two syncs."""
     scanned_at = sync.progress.checked_at.get(SCAN, 0.0)
-    fresh = 0 <= sync.now_at - scanned_at < interval_at_rest(sync.settings)
+    fresh = 0 <= sync.now_at - scanned_at < sync.settings.rest_interval_seconds
     return not (fresh and sync.progress.complete)
 
 
@@ -52,14 +41,12 @@ def scan(sync: Sync, marks: Marks, purpose: Purpose) -> Asking[None]:
     known_up_to_at = sync.now_at
     hidden: list[str] = []
 
-    def on_page(placed: Placed) -> bool:
+    def look_for_hidden(placed: Placed) -> None:
         if purpose is Purpose.HISTORY:  # between two syncs that ask for the active ones by status
             hidden.extend(_hidden(sync, placed))
-        sync.take(placed)
-        return False
 
     try:
-        yield from read_whole(sync, Listing(None), marks, on_page, purpose)
+        yield from read_whole(sync, Listing(None), marks, purpose, before_taking=look_for_hidden)
         sync.ledger.drop_unmarked(marks)
     finally:
         marks.drop()
@@ -67,8 +54,7 @@ def scan(sync: Sync, marks: Marks, purpose: Purpose) -> Asking[None]:
     if hidden:
         raise Contradiction("status_filter", f"it hides a job that is {hidden[0]}")
     sync.update(
-        complete=True,
-        active_known=True,
+        known="all",
         frontier_at=None,
         unread=0,
         checked_at={**sync.progress.checked_at, SCAN: known_up_to_at},

@@ -13,28 +13,26 @@ from dataclasses import replace
 import msgspec
 
 from exporter.errors import RefusedError
-from exporter.model import Job
+from exporter.model import Job, hidden
 from exporter.profile import NONE, UNKNOWN, WINDOWS, Trait, TraitName, zone_name
 from exporter.sync.asking import Asking, Contradiction, Purpose, T
 from exporter.sync.context import (
     BY_CHANGE,
     BY_DEFAULT,
     BY_SUBMISSION,
+    FEW_TRIES,
     LATE_SECONDS,
-    REQUEST_REFUSALS,
+    SWEPT_STATUSES,
     Listing,
     Order,
     Placed,
     Sync,
+    is_refusal,
     newest_first,
 )
 
-ORDER_CALLS = 4
-"""What the proof of an order costs."""
 QUARTER_SECONDS = 900
 FRESH_SECONDS = 60.0
-MOST_CONTRADICTIONS = 2
-"""A filter that has been contradicted so often within a day is done without for a while."""
 SEVERAL, MANY = 3, 10
 LAGS = (5, 10, 20, 30, 60, 120, 300)
 
@@ -46,21 +44,17 @@ def calibrate_filter(sync: Sync, head: Placed) -> Asking[None]:
     """Under which name a status is asked for. Both names are sent; only a server that refuses that is
     asked under each alone."""
     trait = sync.profile.status_filter
-    if trait.value == UNKNOWN and trait.contradictions >= MOST_CONTRADICTIONS:
+    if trait.value == UNKNOWN and trait.contradictions > 1:
         sync.found("status_filter", NONE, trait.evidence)  # it seems to work, and does not
         return
-    statuses = {job.status for job in head.jobs}
-    status = next((each for each in ("pending", "running") if each in statuses), "pending")
     for name in ("both", "jobs_status", "job_status"):
-        proof = _filters(sync, head, status)
         try:
-            evidence = yield from _trying(sync, "status_filter", name, proof)
+            evidence = yield from _trying(sync, "status_filter", name, _filters(sync, head))
         except (RefusedError, Contradiction) as error:
-            refusal = error.__cause__ if isinstance(error, Contradiction) else error
-            if isinstance(refusal, RefusedError):
-                if refusal.reason not in REQUEST_REFUSALS:
-                    raise
+            if is_refusal(error):
                 continue
+            if isinstance(error, RefusedError):
+                raise
             sync.found("status_filter", NONE, str(error))
             return
         sync.found("status_filter", name, evidence)
@@ -76,45 +70,26 @@ def _trying(sync: Sync, trait: TraitName, value: str, asking: Asking[T]) -> Aski
         return (yield from asking)
     finally:
         known: Trait = getattr(before, trait)
-        sync.server.profile = msgspec.structs.replace(sync.profile, **{trait: known})
+        sync.memory.profile = msgspec.structs.replace(sync.profile, **{trait: known})
 
 
-def _filters(sync: Sync, head: Placed, status: str) -> Asking[str]:
+def _filters(sync: Sync, head: Placed) -> Asking[str]:
     """Why the filter is believed. Raises ``Contradiction``."""
-    placed = yield from sync.ask(replace(head.listing, status=status))
-    listed = [job for job in head.jobs if job.status == status]
-    if not placed.jobs:
-        return (yield from _shows_none(sync, head, status, len(listed)))
-    told, shown = placed.told, len(placed.jobs)
-    if told == shown or shown >= min(sync.page_size, 100):
-        return f"asked for {status} jobs, it shows {shown} of them and no others"
-    if sync.profile.status_filter.contradictions:
-        raise Contradiction("status_filter", "it shows fewer jobs than there are")
-    # The same as on the head, and no total to tell: perhaps the page was cut before the filter.
-    place = next((place for place, job in enumerate(head.jobs) if job.status != status), shown)
-    if place < shown:
-        one = yield from sync.ask(replace(head.listing, status=status), place, limit=1)
-        if not one.jobs:
-            raise Contradiction("status_filter", "it filters a page after it was cut off the list")
-    return f"asked for {status} jobs, it shows the {shown} that the list begins with"
-
-
-def _shows_none(sync: Sync, head: Placed, status: str, listed: int) -> Asking[str]:
-    """The filter matches nothing: does it ever match anything?"""
-    if listed:
-        again = yield from sync.ask(replace(head.listing, status=status), limit=99)
-        if not again.jobs:
-            raise Contradiction("status_filter", f"it hides {listed} jobs that are {status}")
-    # Not the status of the first job: that would show also if the page was cut before the filter.
-    ended = [job.status for job in head.jobs if job.ended]
-    other = next((each for each in reversed(ended) if each != head.jobs[0].status), None)
-    other = other or next(iter(ended), None)
-    if other is None:
-        return f"no job is {status}, and it shows none"
-    placed = yield from sync.ask(replace(head.listing, status=other), limit=1)
-    if not placed.jobs:
-        raise Contradiction("status_filter", f"it hides jobs that are {other}")
-    return f"no job is {status}, and it shows none; asked for {other} ones, it shows some"
+    first = head.jobs[0].status if head.jobs else ""
+    others = [job.status for job in head.jobs if job.status != first and not hidden(job.status)]
+    absent = next(each for each in SWEPT_STATUSES if each != first)
+    # Not that of the first job: this one is shown also where the list is not filtered, or cut before.
+    other = next(iter(sorted(others, key=lambda each: each not in SWEPT_STATUSES)), absent)
+    for status in (other, *(() if hidden(first) else (first,))):
+        for _ in range(FEW_TRIES):
+            placed = yield from sync.ask(replace(head.listing, status=status), limit=1)
+            if placed.jobs or status not in (first, *others):
+                break
+        else:
+            raise Contradiction("status_filter", f"it hides jobs that are {status}")
+    if other not in others:
+        return f"no job is {other}, and it shows none"
+    return f"asked for {other} jobs, it shows 1 of them and no others"
 
 
 # -- the order -----------------------------------------------------------------------------------
@@ -122,7 +97,6 @@ def _shows_none(sync: Sync, head: Placed, status: str, listed: int) -> Asking[st
 
 def calibrate_order(sync: Sync) -> Asking[Placed | None]:
     """Which order the list can be had in; returns its head in that order, None where there is none."""
-    refused = 0
     evidence = "no order could be proven"
     for order, value in (
         (BY_CHANGE, "change"),
@@ -132,9 +106,8 @@ def calibrate_order(sync: Sync) -> Asking[Placed | None]:
         try:
             head = yield from _prove(sync, order)
         except RefusedError as error:
-            if error.reason not in REQUEST_REFUSALS:
+            if not is_refusal(error):
                 raise
-            refused += 1
             continue
         except Contradiction as contradiction:
             if contradiction.trait != "order":
@@ -214,7 +187,7 @@ def calibrate_depth(sync: Sync, head: Placed) -> Asking[None]:
     shown = yield from _trying(sync, "depth", "unlimited", _depth(sync, head.listing, total))
     if shown is None:
         evidence = f"it tells of {total} jobs, and the list ends before that"
-        sync.server.profile = sync.profile.contradicted("total_count", evidence, sync.now_at, 0.0)
+        sync.weaken("total_count", evidence)
         sync.found("total_count", NONE, evidence)
     else:
         sync.found(

@@ -16,7 +16,7 @@ from exporter.errors import RefusedError, SyncError
 from exporter.ledger.records import Progress
 from exporter.ledger.store import Ledger, TimeColumn
 from exporter.model import PAGE_LIMIT, Job, JobListQuery, Page, hidden
-from exporter.profile import Profile, TraitName
+from exporter.profile import NONE, Profile, Trait, TraitName
 from exporter.sync.asking import (
     Allowance,
     Ask,
@@ -25,7 +25,7 @@ from exporter.sync.asking import (
     Contradiction,
     Purpose,
 )
-from exporter.sync.intake import Intake
+from exporter.sync.intake import Doubted, Intake
 
 LATE_SECONDS = 10
 """How much older than the newest known change a change may be stamped and still come next: the
@@ -39,10 +39,6 @@ where the same has come to nothing again and again."""
 SWEPT_STATUSES = ("pending", "running")
 """The active statuses that are asked for, where the server filters."""
 
-UNCHANGED_TAIL = 5
-"""So many jobs at the end of a page must be as they were known: it guards against change times in
-the future, which pin the newest known change."""
-
 THOROUGH_SECONDS = 30.0
 """How often, at short intervals, the changes of the last ``LATE_SECONDS`` are read once more, and the
 few jobs are looked up that have left their status."""
@@ -51,6 +47,9 @@ LEAST_COLLAPSE_JOBS = 10
 COLLAPSED_PART = 0.4
 """If more than so many jobs, and more than this part of them, are gone at once, or all, that is a
 claim that needs a proof."""
+
+CONFIRMING_SECONDS = 5.0
+"""Such a claim is believed if it still stands after so long."""
 
 INFINITE = float("inf")
 STATUS_FILTERS = {"jobs_status": ("jobs_status",), "job_status": ("job_status",)}
@@ -71,6 +70,12 @@ class SyncSettings:
     """Whether the configuration says in which zone times are that carry none."""
     zone_name: str = ""
     """That zone."""
+
+    @property
+    def rest_interval_seconds(self) -> float:
+        """How old a check may become before it is due, while the list rests. A little less than was
+        asked for: within one interval of the last change everything must have been proven."""
+        return max(0.0, self.audit_interval_seconds - 2 * self.interval_seconds)
 
 
 def changed_at(job: Job) -> int:
@@ -140,10 +145,24 @@ def newest_first(jobs: Sequence[Job], moment: Callable[[Job], int]) -> bool:
 
 
 @dataclass(slots=True)
-class Server:
-    """What is known of the server that serves a cluster, also by syncs that failed."""
+class Memory:
+    """What is known from one sync to the next, also by syncs that failed. But for the profile, which
+    the ledger keeps, a restart forgets it."""
 
     profile: Profile = field(default_factory=Profile)
+    doubted: Doubted = field(default_factory=Doubted)
+    collapse_at: float | None = None
+    """When the list was first seen to collapse, if that has not been taken back."""
+    mismatch_at: float | None = None
+    """Since when the total does not fit."""
+    unexplained: int = 0
+    """In so many syncs in a row it could not be made to fit."""
+    moved_at: float | None = None
+    """The server's time at the last sync that has seen a change."""
+    thorough_at: float = 0.0
+    """When a sync last did what need not be done at every sync."""
+    odd_words: set[str] = field(default_factory=set)
+    """Words of the status filter whose count is not what it seems."""
 
 
 @dataclass(slots=True)
@@ -151,27 +170,17 @@ class Sync:
     """One sync of one cluster."""
 
     ledger: Ledger
-    server: Server
+    memory: Memory
     intake: Intake
     settings: SyncSettings
     allowance: Allowance
     rng: Random
     now_at: float
     """The server's time, as well as it is known."""
-    collapse_confirmed: bool = False
-    """Whether an earlier sync has seen the list, or the active jobs, collapse, too."""
-    moved_at: float = 0.0
-    """The server's time at the last sync that has seen a change."""
-    thorough: bool = True
-    """Whether what need not be done at every sync is done: see ``THOROUGH_SECONDS``."""
-    overdue: bool = True
-    """Whether a total that does not fit has lasted longer than answers may be behind."""
     head: Placed | None = None
     """The head of the list, as this sync has seen it last."""
     still: bool = False
     """Whether it was the same when it was looked at once more."""
-    odd_words: set[str] = field(default_factory=set)
-    """Words of the status filter whose count is not what it seems."""
     left: dict[str, Job] = field(default_factory=dict)
     """Jobs that were set aside, as they were before they left their status."""
     mixed: bool = False
@@ -192,15 +201,32 @@ class Sync:
     @property
     def profile(self) -> Profile:
         """What the server is known to do."""
-        return self.server.profile
+        return self.memory.profile
 
     def update(self, **changes: Any) -> None:
         """Change the progress; it is saved with the transaction."""
         self.ledger.progress = msgspec.structs.replace(self.ledger.progress, **changes)
 
+    def active_is_known(self) -> None:
+        """All active jobs are."""
+        self.update(known=self.progress.known or "active")
+
+    def weaken(self, trait: TraitName, evidence: str) -> None:
+        """What an answer has contradicted is found anew."""
+        pause_seconds = self.settings.audit_interval_seconds
+        self.memory.profile = self.profile.contradicted(trait, evidence, self.now_at, pause_seconds)
+        if trait == "total_count":
+            self.forget("order")  # whose proof looks at the list's end, as the total tells it
+            if self.profile.total_count.retry_at > self.now_at:
+                self.found(trait, NONE, evidence)
+
+    def forget(self, trait: TraitName) -> None:
+        """Find a trait anew, without anybody's fault."""
+        self.memory.profile = msgspec.structs.replace(self.profile, **{trait: Trait()})
+
     def found(self, trait: TraitName, value: str, evidence: str) -> None:
         """Note what calibration has found."""
-        self.server.profile = self.profile.found(trait, value, evidence, self.now_at)
+        self.memory.profile = self.profile.found(trait, value, evidence, self.now_at)
 
     # -- what the profile says -------------------------------------------------------------------
 
@@ -227,9 +253,25 @@ class Sync:
         return max(self.profile.lag_seconds, self.intake.stale_seconds)
 
     @property
+    def moved_at(self) -> float:
+        """The server's time at the last sync that has seen a change."""
+        return self.now_at if self.memory.moved_at is None else self.memory.moved_at
+
+    @property
+    def thorough(self) -> bool:
+        """Whether what need not be done at every sync is done: see ``THOROUGH_SECONDS``."""
+        return not 0 <= self.now_at - self.memory.thorough_at < THOROUGH_SECONDS
+
+    @property
     def calm(self) -> bool:
         """Whether nothing has changed for so long that answers from the past say the same."""
         return not self.lag_seconds or self.now_at - self.moved_at > self.lag_seconds
+
+    @property
+    def collapse_confirmed(self) -> bool:
+        """Whether an earlier sync has seen the list, or the active jobs, collapse, too."""
+        claimed_at = self.memory.collapse_at
+        return claimed_at is not None and self.now_at - claimed_at >= CONFIRMING_SECONDS
 
     @property
     def page_size(self) -> int:
@@ -250,18 +292,18 @@ class Sync:
         """Whether the ledger has as many jobs as the list."""
         return self.ledger.size + self.progress.unread == self.progress.expected
 
-    @property
-    def last_place(self) -> int:
-        """Where the last job of the list stands."""
-        return max(0, (self.progress.expected or 0) - 1)
-
     def pages_for(self, jobs: int) -> int:
         """Calls to read so many jobs, about."""
         return max(1, -(-jobs // max(1, min(PAGE_LIMIT, self.page_size) - 1)))
 
-    def may(self, purpose: Purpose, calls: int = 1) -> bool:
-        """Whether the budget leaves this many calls."""
-        return self.allowance(purpose) >= calls
+    @property
+    def sweep_pages(self) -> int:
+        """Calls to read all active jobs by their status, about."""
+        return sum(self.pages_for(self.ledger.count_status(status)) for status in SWEPT_STATUSES)
+
+    def may(self, purpose: Purpose) -> bool:
+        """Whether the budget leaves a call."""
+        return self.allowance(purpose) >= 1
 
     # -- asking ------------------------------------------------------------------------------------
 
@@ -312,6 +354,15 @@ class Sync:
     def take(self, placed: Placed, *, audit: bool = False) -> None:
         """Take the jobs of a page into the ledger."""
         self.intake.take(placed.jobs, audit=audit)
+
+    def take_head(self, order: Order, placed: Placed) -> None:
+        """Take in the head of the sorted list: it shows every job that is newer than its last one, so
+        that others are perhaps gone."""
+        self.take(placed)
+        self.head = placed
+        if placed.jobs:
+            oldest_at = order.moment(placed.jobs[-1]) + 1
+            self.suspect_absent(order, INFINITE, oldest_at, placed)
 
     def suspect_absent(
         self, order: Order, newest_at: float, oldest_at: float, placed: Placed
@@ -432,6 +483,12 @@ class Sync:
         longer = size > int(known) if known.isdigit() else size >= placed.limit or goes_on
         if size and longer:
             self.found("page_size", str(size), "the longest page yet seen")
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether a request was refused for what it asked for."""
+    refusal = error.__cause__ if isinstance(error, Contradiction) else error
+    return isinstance(refusal, RefusedError) and refusal.reason in REQUEST_REFUSALS
 
 
 def collapsed(known: int, left: int) -> bool:

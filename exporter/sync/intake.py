@@ -75,8 +75,6 @@ class Intake:
     """The jobs that a scan in the background has met: those that come in here are met, too."""
     corrections: dict[str, int] = field(default_factory=dict)
     changes: int = 0
-    changed: dict[str, int] = field(default_factory=dict)
-    """What has changed, and when, as this sync has seen it."""
     timed: bool = True
     """Whether it is known in which zone times are: else no duration is counted."""
     moved_at: list[int] = field(default_factory=list)
@@ -101,7 +99,6 @@ class Intake:
                     self.ledger.tally(counted.key, seconds=counted.seconds, bucket=counted.bucket)
             if old is not None and new.modified_at and old.modified_at != new.modified_at:
                 self.moved_at.append(new.modified_at)
-            self.changed[new.uuid] = new.modified_at or 0
             if new.ended and (new.modified_at or 0) >= self.now_at - RECENT_SECONDS:
                 self.ledger.note_activity(new.queue, new.user, new.modified_at or 0)
         self.changes += len(changes)

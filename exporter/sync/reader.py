@@ -8,16 +8,18 @@ pages overlap. Else the reader steps back.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from exporter.errors import SyncError
+from exporter.ledger.store import Marks
 from exporter.model import PAGE_LIMIT, Job
 from exporter.profile import WINDOWS, TraitName
 from exporter.sync.asking import Asking, CollapseUnconfirmed, Contradiction, Purpose
 from exporter.sync.context import (
     FEW_TRIES,
+    INFINITE,
     LEAST_COLLAPSE_JOBS,
     MANY_TRIES,
+    SWEPT_STATUSES,
     Listing,
     Placed,
     Sync,
@@ -25,42 +27,28 @@ from exporter.sync.context import (
 )
 
 FIRST_STEP_BACK = 10
-MOST_FRUITLESS_PAGES = 50
 SHORTEST_WINDOW = 5_000
 """A list that ends with so many jobs or more, just where servers stop to show them, may go on."""
 
 
-class Met(Protocol):
-    """The jobs that a reader has met."""
-
-    count: int
-
-    def add(self, uuids: Iterable[str]) -> None:
-        """Add them."""
-        ...
-
-    def has(self, uuid: str) -> bool:
-        """Whether it was added."""
-        ...
-
-
 class MetInMemory:
-    """For lists of moderate length."""
+    """The jobs that a reader has met, of a list of moderate length; ``Marks`` are those of any."""
 
     def __init__(self) -> None:
         self._uuids: set[str] = set()
         self.count = 0
 
     def add(self, uuids: Iterable[str]) -> None:
-        """See ``Met``."""
+        """Add them."""
         self._uuids.update(uuids)
         self.count = len(self._uuids)
 
     def has(self, uuid: str) -> bool:
-        """See ``Met``."""
+        """Whether it was added."""
         return uuid in self._uuids
 
 
+Met = MetInMemory | Marks
 OnPage = Callable[[Placed], bool]
 """Called with each page that joins; True ends the reading."""
 
@@ -73,38 +61,36 @@ def read(
     *,
     purpose: Purpose = Purpose.FRESH,
     after: Placed | None = None,
-    strict: bool = True,
+    until_known: bool = False,
 ) -> Asking[int | None]:
     """Read until ``on_page`` says so (None), or to the end: how many jobs the list has, by the place
-    of the last one. ``after`` is a page that was read before. Without ``strict``, pages join by
-    totals alone: for servers that put equal jobs in another order at every call."""
-    previous, offset = after, 0
+    of the last one. ``after`` is a page that was read before. ``until_known``: only down to a page
+    that shows nothing new."""
+    previous, offset, longest, steps_back, restarts = after, 0, 0, 0, 0
     if previous is not None:
         met.add(previous.uuids)
-        offset = max(1, len(previous.jobs)) - 1 + previous.offset
-        if _ends(previous, 0, nothing_new=False):
+        longest = len(previous.jobs)
+        offset = max(1, longest) - 1 + previous.offset
+        if _ends(previous, longest, nothing_new=False):
             return _length(previous)
-    steps_back = fruitless = restarts = 0
-    longest = len(previous.jobs) if previous is not None else 0
     while True:
         placed = yield from sync.ask(listing, offset, purpose)
-        if previous is not None and not placed.jobs and placed.offset == previous.end:
-            return _length(placed)
-        if not _joins(listing, placed, previous, met, steps_back, strict=strict):
+        if not _joins(listing, placed, previous, met, steps_back):
             offset = max(0, placed.offset - FIRST_STEP_BACK * 2**steps_back)
             steps_back += 1
             restarts += offset == 0
-            if steps_back > MANY_TRIES or restarts > FEW_TRIES:
+            if restarts > FEW_TRIES:
                 raise SyncError("moving", "the pages of the list do not join: it moves too fast")
             continue
         steps_back, longest = 0, max(longest, len(placed.jobs))
         nothing_new = all(met.has(uuid) for uuid in placed.uuids)
-        fruitless = fruitless + 1 if nothing_new else 0
-        if fruitless > MOST_FRUITLESS_PAGES + 2 * met.count // max(1, sync.page_size):
-            raise SyncError("moving", "the list repeats itself without coming to an end")
         met.add(placed.uuids)
+        if placed.end > 2 * met.count + PAGE_LIMIT:
+            raise SyncError("moving", "the list repeats itself without coming to an end")
         if on_page(placed):
             return None
+        if until_known and (nothing_new or met.count >= (placed.total or INFINITE)):
+            return placed.total
         if _ends(placed, longest, nothing_new=nothing_new and previous is not None):
             return _length(placed)
         previous = placed
@@ -130,108 +116,96 @@ def _ends(placed: Placed, longest: int, *, nothing_new: bool) -> bool:
 
 
 def _joins(
-    listing: Listing,
-    placed: Placed,
-    previous: Placed | None,
-    met: Met,
-    steps_back: int,
-    *,
-    strict: bool,
+    listing: Listing, placed: Placed, previous: Placed | None, met: Met, steps_back: int
 ) -> bool:
     if previous is None or placed.offset == 0:
         return True
     if not placed.jobs or not previous.jobs:
-        return False
-    left = None
-    if previous.total is not None and placed.total is not None:
-        left = previous.total - placed.total
-    few_left = left is not None and left <= previous.end - placed.offset
-    if not strict:
-        return left is None or few_left
+        return placed.offset == previous.end
     if met.has(placed.jobs[0].uuid) or listing.order is None:
         return met.has(placed.jobs[0].uuid)
     first_at = listing.order.moment(placed.jobs[0])
     last_at = listing.order.moment(previous.jobs[-1])
+    few_left = (
+        previous.total is not None
+        and placed.total is not None
+        and previous.total - placed.total <= previous.end - placed.offset
+    )
     # Within one second the order may differ from call to call.
     within = first_at == last_at and (few_left or steps_back >= FEW_TRIES)
     return first_at > last_at or within
 
 
 def read_whole(
-    sync: Sync, listing: Listing, met: Met, on_page: OnPage, purpose: Purpose = Purpose.FRESH
+    sync: Sync,
+    listing: Listing,
+    met: Met,
+    purpose: Purpose = Purpose.FRESH,
+    before_taking: Callable[[Placed], None] = lambda placed: None,
 ) -> Asking[int]:
-    """Read a list until as many jobs were met as it has; returns how many. Raises ``Contradiction``
-    if its total says otherwise for long."""
-    strict, fruitless, end = True, 0, 0
+    """Read a list, and take it in, until as many jobs were met as it has; returns how many. Raises
+    ``Contradiction`` if its total says otherwise for long."""
+    last: list[Placed] = []
 
-    def on_each(placed: Placed) -> bool:
-        nonlocal end
-        end = placed.end
-        return on_page(placed)
+    def on_page(placed: Placed) -> bool:
+        last[:] = [placed]
+        before_taking(placed)
+        sync.take(placed)
+        return False
 
+    fruitless = 0
     for _ in range(MANY_TRIES):
         met_before = met.count
-        try:
-            jobs = yield from read(sync, listing, on_each, met, purpose=purpose, strict=strict)
-        except SyncError as error:
-            if error.reason != "moving" or not strict:
-                raise
-            strict = False
-            continue
+        jobs = yield from read(sync, listing, on_page, met, purpose=purpose)
+        if met.count < (jobs or 0):  # some were inserted while it was further down
+            now = yield from read(sync, listing, on_page, met, purpose=purpose, until_known=True)
+            jobs = jobs if now is None else now
         if jobs is None or met.count >= jobs:
-            return jobs or met.count
-        jobs = yield from _read_inserted(sync, listing, met, on_page, jobs=jobs, purpose=purpose)
-        if met.count >= jobs:
-            return jobs
-        strict = False  # it joined, perhaps by luck
+            _learn_what_totals_count(sync, last[0], met.count)
+            return met.count
         fruitless = fruitless + 1 if met.count == met_before else 0
         if fruitless >= FEW_TRIES:
             break
     # A list that ends where as many have been met as stand before it is whole: its total is wrong.
-    whole = listing.status is None or met.count >= end
+    whole = listing.status is None or met.count >= last[0].end
     trait: TraitName = "total_count" if whole else "status_filter"
     raise Contradiction(trait, f"of {jobs} jobs that it tells of, {met.count} can be read")
 
 
-def _read_inserted(
-    sync: Sync, listing: Listing, met: Met, on_page: OnPage, *, jobs: int, purpose: Purpose
-) -> Asking[int]:
-    """What was inserted at the head while the reader was further down, of a list of so many jobs.
-    Returns how many there are now, as far as that is told."""
-    offset = 0
-    while met.count < jobs:
-        placed = yield from sync.ask(listing, offset, purpose)
-        jobs = placed.total if placed.total is not None else jobs
-        nothing_new = all(met.has(uuid) for uuid in placed.uuids)
-        met.add(placed.uuids)
-        on_page(placed)
-        if nothing_new:
-            break
-        offset += max(1, len(placed.jobs) - 1)
-    return jobs
+def _learn_what_totals_count(sync: Sync, last: Placed, jobs: int) -> None:
+    status = last.listing.status
+    if status is None or sync.profile.total_count.value != "unknown" or last.told is None:
+        return
+    if last.told == jobs:
+        if jobs != sync.progress.expected:
+            sync.found("total_count", "filtered", f"{jobs} jobs are {status}, and so it says")
+    elif last.told == sync.progress.expected:
+        sync.found("total_count", "cluster", f"{jobs} jobs are {status}, and it says {last.told}")
+
+
+def sweep_active(sync: Sync, head: Placed) -> Asking[None]:
+    """The active jobs by status; pending first: a job that starts in between is seen twice."""
+    for status in SWEPT_STATUSES:
+        yield from sweep(sync, status)
+    sync.active_is_known()
+    if sync.left.keys() & set(head.uuids):  # do they stand there as they did?
+        sync.take((yield from sync.ask(head.listing)))
+        yield from hold_filter(sync)
 
 
 def sweep(sync: Sync, status: str, purpose: Purpose = Purpose.FRESH) -> Asking[None]:
     """Read all jobs in a status. Those that were in it, and are not any more, are set aside until it
     is known what became of them."""
     known = sync.ledger.count_status(status)
-    listing, met = Listing(sync.order, status), MetInMemory()
-    last: list[Placed] = []
-
-    def on_page(placed: Placed) -> bool:
-        last[:] = [placed]
-        sync.take(placed)
-        return False
-
-    jobs = yield from read_whole(sync, listing, met, on_page, purpose)
-    _learn_what_totals_count(sync, status, last[0], jobs)
+    met = MetInMemory()
+    yield from read_whole(sync, Listing(sync.order, status), met, purpose)
     if collapsed(known, met.count) and not sync.collapse_confirmed:
-        jobs = yield from read_whole(sync, listing, met, on_page, purpose)
+        yield from read_whole(sync, Listing(sync.order, status), met, purpose)
         looked_up = sync.order is not None and sync.progress.frontier_at is None
         many = known - met.count > LEAST_COLLAPSE_JOBS
         if collapsed(known, met.count) and many and not looked_up:
             raise CollapseUnconfirmed(f"{status} jobs", known, met.count)
-    changed_before_at = sync.now_at - sync.lag_seconds if sync.lag_seconds else float("inf")
+    changed_before_at = sync.now_at - sync.lag_seconds if sync.lag_seconds else INFINITE
 
     def stays(job: Job) -> bool:
         if met.has(job.uuid) or (job.modified_at or 0) >= changed_before_at:
@@ -242,11 +216,13 @@ def sweep(sync: Sync, status: str, purpose: Purpose = Purpose.FRESH) -> Asking[N
     sync.ledger.leave(status, stays)
 
 
-def _learn_what_totals_count(sync: Sync, status: str, last: Placed, jobs: int) -> None:
-    if sync.profile.total_count.value != "unknown" or last.told is None:
+def hold_filter(sync: Sync) -> Asking[None]:
+    """Those that have left their status, and stand as they did: does it show them when it is asked
+    again? Raises ``Contradiction``."""
+    stand = [job for uuid, job in sync.ledger.known(sync.left).items() if job == sync.left[uuid]]
+    if not stand or not sync.calm:
         return
-    if last.told == jobs:
-        if jobs != sync.progress.expected:
-            sync.found("total_count", "filtered", f"{jobs} jobs are {status}, and so it says")
-    elif last.told == sync.progress.expected:
-        sync.found("total_count", "cluster", f"{jobs} jobs are {status}, and it says {last.told}")
+    status, met = stand[0].status, MetInMemory()
+    yield from read_whole(sync, Listing(sync.order, status), met)
+    if any(job.status == status and not met.has(job.uuid) for job in stand):
+        raise Contradiction("status_filter", f"it hides a job that is {status}")

@@ -29,7 +29,6 @@ from exporter.sync.context import (
 )
 
 CALLS_A_HALVING = 4
-MOST_STREWN_CALLS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +123,7 @@ def most_search_calls(sync: Sync, *, strewn: bool) -> int:
     """How many calls a search may take before the next sync goes on."""
     pages = sync.pages_for(sync.progress.expected or 0)
     halvings = 8 + CALLS_A_HALVING * pages.bit_length()
-    return max(halvings, min(2 * pages, MOST_STREWN_CALLS)) if strewn else halvings
+    return max(halvings, min(2 * pages, sync.allowance(Purpose.FRESH) // 2)) if strewn else halvings
 
 
 def search(
@@ -188,9 +187,7 @@ def whole_second(
     from call to call: so they are read until as many were met as there are places; None if that
     cannot be."""
     met: dict[str, Job] = {}
-    for once_more in range(MANY_TRIES):
-        if once_more:
-            placed = yield from sync.ask(Listing(order), placed.offset, purpose)
+    for _ in range(MANY_TRIES):
         pages = yield from _pages_of_second(sync, order, placed, at, purpose)
         places = [
             (place, job) for page in pages for place, job in enumerate(page.jobs, page.offset)
@@ -208,6 +205,7 @@ def whole_second(
             below = [job for place, job in places if place == behind][-1:]
             jobs = (*above, *met.values(), *below)
             return replace(pages[-1], jobs=jobs, offset=first - len(above))
+        placed = yield from sync.ask(Listing(order), placed.offset, purpose)
     return None
 
 
@@ -238,11 +236,13 @@ def begin(sync: Sync, order: Order, head: Placed) -> None:
     lowest = next((each for each in reversed(boundaries(head, order)) if each.at < top.at), top)
     moments = [order.moment(job) for job in head.jobs]
     newest_at = max((at for at in moments if at <= sync.now_at + LATE_SECONDS), default=moments[-1])
-    complete = sync.progress.complete
-    sync.update(newest_at=newest_at, frontier_at=int(sync.now_at), unread=0, complete=False)
+    known = sync.progress.known
+    sync.update(newest_at=newest_at, frontier_at=int(sync.now_at), unread=0)
+    if known == "all":
+        sync.update(known="active")
     _advance(sync, order, lowest)
     if sync.progress.frontier_at is None:
-        sync.update(complete=complete)
+        sync.update(known=known)
 
 
 def fill(sync: Sync, order: Order, purpose: Purpose = Purpose.HISTORY) -> Asking[None]:
@@ -294,35 +294,19 @@ def look_at(
     order: Order,
     moments: Sequence[int],
     purpose: Purpose,
-    seen_down_to_at: float = INFINITE,
 ) -> Asking[None]:
-    """The pages on which jobs of these moments stand, which are given newest first; but for those
-    down to a moment that have been seen already."""
-    frontier_at = sync.progress.frontier_at
+    """The pages on which jobs of these moments stand, which are given newest first; but for those on
+    the head, which has been seen, and behind the frontier, where nobody can tell their places."""
+    seen = boundaries(sync.head, order) if sync.head is not None else []
+    seen_down_to_at = seen[-1].at if seen else INFINITE
+    known_down_to_at = sync.progress.frontier_at or 0
     for at in moments:
-        if at >= seen_down_to_at:
+        if not known_down_to_at <= at < seen_down_to_at:
             continue
         if not sync.may(purpose):
             return
         offset = max(0, sync.ledger.count_between(INFINITE, at + 1, by=order.column) - 1)
-        if frontier_at is not None and at < frontier_at:
-            offset = yield from _find(sync, order, at, offset, purpose)
         seen_down_to_at = yield from _look_from(sync, order, at, offset, purpose)
-
-
-def _find(sync: Sync, order: Order, at: int, above: int, purpose: Purpose) -> Asking[int]:
-    """A place in front of the jobs of a moment, and less than a page; where not all that stand in
-    front are known, by leaps that grow and then by halving."""
-    below: int | None = None
-    leap = sync.page_size
-    while below is None or below - above > max(1, sync.page_size // 2):
-        offset = above + leap if below is None else (above + below) // 2
-        placed = yield from sync.ask(Listing(order), min(offset, sync.last_place), purpose)
-        if placed.jobs and order.moment(placed.jobs[0]) > at and offset < sync.last_place:
-            above, leap = offset, 2 * leap
-        else:
-            below = offset
-    return max(0, above - sync.page_size // 4)  # the jobs may have moved up meanwhile
 
 
 def _look_from(sync: Sync, order: Order, at: int, offset: int, purpose: Purpose) -> Asking[float]:

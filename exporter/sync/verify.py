@@ -4,7 +4,8 @@ The total comes with every page for nothing. What it cannot tell, a few paid cal
 whether as many jobs are in each active status, and whether a page at a random rank is as known.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from exporter.errors import BudgetExhausted
 from exporter.model import END_STATUSES, OUT_OF_WINDOW
@@ -23,24 +24,21 @@ from exporter.sync.context import (
     SyncSettings,
     changed_at,
 )
-from exporter.sync.reader import MetInMemory, read_whole, sweep
+from exporter.sync.reader import hold_filter, sweep
 from exporter.sync.reconcile import (
     Boundary,
     Stretch,
-    boundaries,
     examine,
     look_at,
     most_search_calls,
     reconcile,
     search,
     whole,
-    whole_second,
 )
 
 BUSY_AUDIT_INTERVALS = 1.5
 """While the list moves a check sometimes needs a second look at its head; rarer ones make up for
 that."""
-MOST_CHECKS = 7
 
 COVER, PROBE, DOUBTED = "active", "probe", "doubted"
 
@@ -52,18 +50,8 @@ def close_head(sync: Sync, order: Order) -> Asking[Placed]:
     """Look at the head once more: what has changed since the sync began stands there."""
     placed = yield from sync.ask(Listing(order))
     sync.still = sync.head is not None and sync.head.jobs == placed.jobs
-    take_head(sync, order, placed)
+    sync.take_head(order, placed)
     return placed
-
-
-def take_head(sync: Sync, order: Order, placed: Placed) -> None:
-    """Take in the head of the sorted list: it shows every job that is newer than its last one, so
-    that others are perhaps gone."""
-    sync.take(placed)
-    sync.head = placed
-    if placed.jobs:
-        oldest_at = order.moment(placed.jobs[-1]) + 1
-        sync.suspect_absent(order, INFINITE, oldest_at, placed)
 
 
 def settle(sync: Sync, order: Order) -> Asking[bool]:
@@ -74,8 +62,13 @@ def settle(sync: Sync, order: Order) -> Asking[bool]:
     if not sync.reaches_edge:
         return True  # there is nothing to hold it against yet
     if sync.fits():
+        sync.memory.mismatch_at = None
         return _fits(sync)
-    if sync.lag_seconds and not sync.overdue:
+    since_at = sync.memory.mismatch_at
+    if since_at is None:
+        since_at = sync.memory.mismatch_at = sync.now_at
+    if sync.now_at - since_at < sync.lag_seconds:
+        sync.ledger.restore_suspects()
         return True  # an answer from the past, perhaps: it shows in time
     yield from close_head(sync, order)
     return _fits(sync) if sync.fits() else (yield from _mend(sync, order))
@@ -103,7 +96,7 @@ def _mend(sync: Sync, order: Order) -> Asking[bool]:
 
 def _fits(sync: Sync) -> bool:
     sync.intake.correct("deleted", sync.ledger.forget_suspects(sync.now_at))
-    sync.update(complete=True, active_known=True)
+    sync.update(known="all")
     return True
 
 
@@ -131,9 +124,6 @@ def _reconcile_to_edge(sync: Sync, order: Order) -> Asking[None]:
     while not found and back < 2 * known + sync.page_size:
         # The more have been deleted in front of it, the higher the edge stands.
         placed = yield from sync.ask(Listing(order), max(0, known - back))
-        if placed.jobs and not boundaries(placed, order):
-            moment = order.moment(placed.jobs[-1])
-            placed = (yield from whole_second(sync, order, placed, moment, Purpose.FRESH)) or placed
         found = [each for each in examine(sync, order, placed) if each.at >= edge_at]
         back *= 2
     if not found:
@@ -156,11 +146,8 @@ def checks_of(sync: Sync) -> tuple[str, ...]:
         return (COVER, PROBE, *doubted)
     others = (COVER,) if sync.ledger.active_statuses() - set(SWEPT_STATUSES) else ()
     counted = sync.profile.total_count.value == "filtered" and sync.progress.complete
-    ends = (
-        sorted(END_STATUSES - sync.odd_words)
-        if counted and sync.progress.frontier_at is None
-        else ()
-    )
+    all_shown = sync.progress.frontier_at is None and not sync.ledger.count_status(OUT_OF_WINDOW)
+    ends = sorted(END_STATUSES - sync.memory.odd_words) if counted and all_shown else ()
     return (*SWEPT_STATUSES, PROBE, *ends, *others, *doubted)
 
 
@@ -194,16 +181,10 @@ def due_checks(
     return due[:1] if not 0 <= now_at - latest_at < busy_interval_seconds else []
 
 
-def interval_at_rest(settings: SyncSettings) -> float:
-    """How old a check may become, in seconds, before it is due. A little less than was asked for:
-    within one interval of the last change everything must have been proven."""
-    return max(0.0, settings.audit_interval_seconds - 2 * settings.interval_seconds)
-
-
 def check_calls_per_second(settings: SyncSettings) -> float:
     """What checks cost at most, while nothing is found. Pure."""
-    often_seconds = max(interval_at_rest(settings), settings.interval_seconds)
-    return MOST_CHECKS / often_seconds
+    often_seconds = max(settings.rest_interval_seconds, settings.interval_seconds)
+    return len((*SWEPT_STATUSES, *END_STATUSES, COVER, PROBE)) / often_seconds
 
 
 def run_due(sync: Sync, order: Order) -> Asking[None]:
@@ -212,7 +193,7 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
         checks_of(sync),
         sync.progress.checked_at,
         now_at=sync.now_at,
-        interval_seconds=interval_at_rest(sync.settings),
+        interval_seconds=sync.settings.rest_interval_seconds,
         busy_interval_seconds=BUSY_AUDIT_INTERVALS * sync.settings.audit_interval_seconds,
         quiet=sync.intake.changes == 0,
         moved_at=sync.moved_at,
@@ -225,7 +206,7 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
         try:
             yield from _run(sync, order, name)
             if sync.ledger.suspects:
-                yield from _confirm(sync, order)
+                yield from settle(sync, order)  # they may stand elsewhere, and others be missing
         except BudgetExhausted:
             # What the sync has found out stands without it, if it has left nothing half done.
             sync.ledger.restore_suspects()
@@ -257,35 +238,22 @@ def _run(sync: Sync, order: Order, name: str) -> Asking[None]:
         yield from _check_status(sync, order, name)
 
 
-def _confirm(sync: Sync, order: Order) -> Asking[None]:
-    """Suspects of a check may only have moved: the head would show them now, or the total fit. Else
-    they stand elsewhere: what differs is searched."""
-    head = yield from close_head(sync, order)
-    if not sync.ledger.suspects:
-        return
-    whole_known = sync.reaches_edge and sync.progress.frontier_at is None
-    if whole_known and sync.calm and _surplus(sync) < 0:
-        yield from reconcile(sync, order, purpose=Purpose.AUDIT)
-    gone = not sync.lag_seconds and _shows_all_since(sync, order, head)
-    if whole_known or sync.fits():
-        surplus = _surplus(sync)
-        gone = surplus == 0 or (surplus > 0 and gone)
-    if gone:
-        sync.intake.correct("deleted", sync.ledger.forget_suspects(sync.now_at))
-        if sync.reaches_edge and not whole_known:
-            sync.update(unread=(sync.progress.expected or 0) - sync.ledger.size)
-    else:
-        sync.ledger.restore_suspects()
+def _stands(sync: Sync, order: Order, differs: Callable[[], bool]) -> Asking[bool]:
+    """Whether there is a difference still, once what has changed just now is known."""
+    if differs():
+        yield from close_head(sync, order)
+    return differs()
+
+
+def _miscounts(sync: Sync, status: str, counted: int | None) -> bool:
+    return counted != sync.ledger.count_status(status)
 
 
 def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
     """A page of a status at random, and how many there are."""
     for _ in range(FEW_TRIES):
         counted = yield from _count_status(sync, order, status)
-        if counted == sync.ledger.count_status(status):
-            return
-        yield from close_head(sync, order)  # or has it changed just now?
-        if counted == sync.ledger.count_status(status):
+        if not (yield from _stands(sync, order, partial(_miscounts, sync, status, counted))):
             return
     before = dict(sync.intake.corrections)
     yield from sweep(sync, status, Purpose.AUDIT)
@@ -305,19 +273,15 @@ def _check_end_status(sync: Sync, order: Order, status: str) -> Asking[None]:
     """Whether as many jobs have ended so. If not, although the total fits, one is missing and another
     too much: a probe between them shows it."""
     for _ in range(MANY_TRIES):
-        if sync.ledger.count_status(OUT_OF_WINDOW):
-            return
         try:
             placed = yield from sync.ask(Listing(order, status), 0, Purpose.AUDIT, limit=1)
         except Contradiction:
             break  # a word that the filter does not know
-        if placed.total in (None, sync.ledger.count_status(status)):
+        miscounts = partial(_miscounts, sync, status, placed.total)
+        if placed.total is None or not (yield from _stands(sync, order, miscounts)):
             return
-        changes = sync.intake.changes
-        yield from close_head(sync, order)  # or has one ended just now?
-        if sync.intake.changes == changes:
-            yield from _probe(sync, order)
-    sync.odd_words.add(status)
+        yield from _probe(sync, order)
+    sync.memory.odd_words.add(status)
 
 
 def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:
@@ -341,44 +305,11 @@ def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:
     return placed.end if len(placed.jobs) < sync.page_size else None
 
 
-def find_aside(sync: Sync, order: Order) -> Asking[None]:
-    """Once all is known, what became of jobs that left their status can be found."""
-    if sync.progress.frontier_at is None and sync.ledger.count_status(""):
-        yield from resolve_aside(sync, order)
-        if sync.ledger.suspects:
-            yield from _confirm(sync, order)
-
-
-def resolve_aside(sync: Sync, order: Order, seen_down_to_at: float = INFINITE) -> Asking[None]:
-    """Look where they stood: they stand there, or are gone."""
-    aside = sync.ledger.in_status("")
-    moments = sorted((order.moment(job) for job in aside), reverse=True)
-    yield from look_at(sync, order, moments, Purpose.AUDIT, seen_down_to_at)
+def resolve_aside(sync: Sync, order: Order) -> Asking[None]:
+    """What became of jobs that have left their status: they stand where they stood, or are gone."""
+    moments = sorted((order.moment(job) for job in sync.ledger.in_status("")), reverse=True)
+    yield from look_at(sync, order, moments, Purpose.AUDIT)
     yield from hold_filter(sync)
-
-
-def look_at_head_again(sync: Sync, head: Placed) -> Asking[None]:
-    """Some that stood on the head have left their status: do they stand there as they did?"""
-    if sync.left.keys() & set(head.uuids):
-        sync.take((yield from sync.ask(head.listing)))
-        yield from hold_filter(sync)
-
-
-def hold_filter(sync: Sync) -> Asking[None]:
-    """Those that have left their status, and stand as they did: does it show them when it is asked
-    again? Raises ``Contradiction``."""
-    stand = [job for uuid, job in sync.ledger.known(sync.left).items() if job == sync.left[uuid]]
-    if not stand or not sync.calm:
-        return
-    status, met = stand[0].status, MetInMemory()
-
-    def on_page(placed: Placed) -> bool:
-        sync.take(placed)
-        return False
-
-    yield from read_whole(sync, Listing(sync.order, status), met, on_page)
-    if any(job.status == status and not met.has(job.uuid) for job in stand):
-        raise Contradiction("status_filter", f"it hides a job that is {status}")
 
 
 def _probe(sync: Sync, order: Order) -> Asking[None]:
@@ -388,24 +319,16 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
     known = sync.ledger.count_between(INFINITE, down_to_at, by=order.column)
     offset = sync.rng.randrange(max(1, known - sync.page_size + 1))
     placed = yield from sync.ask(Listing(order), offset, Purpose.AUDIT)
-    if placed.jobs and not boundaries(placed, order):
-        moment = order.moment(placed.jobs[0])
-        second = yield from whole_second(sync, order, placed, moment, Purpose.AUDIT)
-        placed = second or placed
     found = [each for each in examine(sync, order, placed) if each.at >= down_to_at]
-    if not found or not _differs_in_front(sync, order, found[0]):
-        return
-    yield from close_head(sync, order)  # or has the list moved just now?
-    if not _differs_in_front(sync, order, found[0]):
+
+    def differs() -> bool:
+        return bool(found) and Stretch(whole(sync).newer, found[0]).differs(sync, order)
+
+    if not (yield from _stands(sync, order, differs)):
         return
     most_calls = most_search_calls(sync, strewn=True)
-    top, end = whole(sync).newer, Boundary(-INFINITE, 0)
-    parts = [Stretch(top, found[0])]
-    if sync.progress.frontier_at is None:
-        parts.append(Stretch(found[-1], end))
+    parts = [Stretch(whole(sync).newer, found[0])]
+    if frontier_at is None:
+        parts.append(Stretch(found[-1], whole(sync).older))
     for part in parts:
         yield from search(sync, order, part, most_calls, purpose=Purpose.AUDIT)
-
-
-def _differs_in_front(sync: Sync, order: Order, boundary: Boundary) -> bool:
-    return Stretch(whole(sync).newer, boundary).differs(sync, order)

@@ -108,13 +108,8 @@ SERVERS: Mapping[str, tuple[str, str]] = {
 
 EVIDENCE: Mapping[str, str] = {
     r"asked for ([\w-]+) jobs, it shows (\d+) of them and no others": "查询 {} 作业，显示了其中 {} 个，没有别的",
-    r"asked for ([\w-]+) jobs, it shows the (\d+) that the list begins with": "查询 {} 作业，显示了列表开头的 {} 个",
-    r"no job is ([\w-]+), and it shows none; asked for ([\w-]+) ones, it shows some": "没有 {} 作业，也没有显示；查询 {} 则有显示",
     r"no job is ([\w-]+), and it shows none": "没有 {} 作业，也没有显示",
     r"a request with a status is refused under either name": "带状态的请求在两个名称下都被拒绝",
-    r"it shows fewer jobs than there are": "显示的作业少于实有的",
-    r"it filters a page after it was cut off the list": "先截取一页，再过滤",
-    r"it hides (\d+) jobs that are ([\w-]+)": "隐藏了 {} 个 {} 作业",
     r"it hides (?:a job that is|jobs that are) ([\w-]+)": "隐藏了 {} 作业",
     r"a page filtered by status holds jobs in another one": "按状态查询的一页中有别的状态的作业",
     r"a request was refused: the API refused the call with code (\d+)": "请求被拒绝，错误码 {}",

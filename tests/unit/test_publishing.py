@@ -28,8 +28,7 @@ def ledger_with(*jobs: Job, complete: bool = True, active_known: bool = True) ->
         ledger.apply(jobs)
         ledger.progress = msgspec.structs.replace(
             ledger.progress,
-            complete=complete,
-            active_known=active_known,
+            known=("all" if complete else "active") if active_known else "",
             expected=len(jobs),
             profile=Profile(zone=Trait("stamped", "all times carry their zone")),
         )

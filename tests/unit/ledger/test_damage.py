@@ -72,7 +72,9 @@ def count(ledger: Ledger, times: int, synced_at: float, *, complete: bool = True
             ledger.tally(ENDED)
             ledger.tally(RUN, seconds=31.5, bucket=1)
         ledger.remember_shown("counted", frozenset({"q"}))
-        ledger.progress = Progress(began_at=AT, synced_at=synced_at, complete=complete)
+        ledger.progress = Progress(
+            began_at=AT, synced_at=synced_at, known="all" if complete else "active"
+        )
 
 
 def wound_back(path: Path, state: StateDirectory, *, counted: int = 10, more: int = 5) -> None:

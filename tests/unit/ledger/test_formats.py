@@ -144,8 +144,7 @@ def test_the_first_one_knew_no_profile_and_finds_out_anew_how_far_it_had_read(
         began_at=1795858717.0,
         last_success_at=progress.last_success_at,
         synced_at=progress.synced_at,
-        complete=True,
-        active_known=True,
+        known="all",
         expected=6517,
         profile=progress.profile,
     )

@@ -57,7 +57,7 @@ def write_some_of_everything(ledger: Ledger) -> None:
     ledger.tally(WAIT, seconds=31.5, bucket=1)
     ledger.note_activity("q", "u", AT + 0.25)
     ledger.remember_shown("queue", frozenset({"q", "默认队列"}))
-    ledger.progress = Progress(began_at=AT, newest_at=AT, checked_at={"probe": 7.0}, complete=True)
+    ledger.progress = Progress(began_at=AT, newest_at=AT, checked_at={"probe": 7.0}, known="all")
 
 
 def change_everything(ledger: Ledger) -> None:
@@ -72,7 +72,7 @@ def change_everything(ledger: Ledger) -> None:
     ledger.note_activity("new", "w", AT + 100.0)
     ledger.forget_activity(AT + 50.0)
     ledger.remember_shown("queue", frozenset({"new"}))
-    ledger.progress = msgspec.structs.replace(ledger.progress, newest_at=AT + 9, complete=False)
+    ledger.progress = msgspec.structs.replace(ledger.progress, newest_at=AT + 9, known="active")
 
 
 class TestApply:

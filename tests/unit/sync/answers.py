@@ -10,7 +10,7 @@ from exporter.ledger.store import open_ledger
 from exporter.model import Job, Page
 from exporter.profile import Profile
 from exporter.sync.asking import Ask, Asking, Finished, T, advance
-from exporter.sync.context import Server, Sync, SyncSettings
+from exporter.sync.context import Memory, Sync, SyncSettings
 from exporter.sync.intake import Intake
 
 AT = 1_700_000_000
@@ -79,7 +79,7 @@ def a_sync(profile: Profile, jobs: Sequence[Job] = (), **progress: object) -> It
             intake = Intake(ledger, began_at=AT - 1000.0, now_at=AT + 100.0)
             yield Sync(
                 ledger,
-                Server(profile),
+                Memory(profile),
                 intake,
                 SyncSettings(),
                 lambda _: 10**6,

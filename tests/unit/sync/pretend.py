@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC
 from random import Random
 
@@ -14,9 +15,10 @@ from exporter.model import END_STATUSES, JobListQuery, Page, hidden
 from exporter.profile import Profile
 from exporter.simulator import Cloud, Dialect, JobList
 from exporter.simulator.dialect import DOCUMENTED
-from exporter.sync.asking import Allowance, Ask, Asking, Purpose, advance
+from exporter.sync.asking import Allowance, Ask, Asking, Contradiction, Purpose, advance
 from exporter.sync.context import SyncSettings
-from exporter.sync.replica import SHORTEST_WINDOW_SECONDS, Refreshed, Replica
+from exporter.sync.intake import RECENT_SECONDS
+from exporter.sync.replica import Refreshed, Replica
 
 CLUSTER_ID = "ehpc-test"
 START_AT = 1_700_000_000.0
@@ -63,7 +65,7 @@ class PretendCluster:
     @property
     def profile(self) -> Profile:
         """What the replica knows of the server, also by a sync that has just failed."""
-        return self.replica._server.profile
+        return self.replica._memory.profile
 
     def list_jobs(self, query: JobListQuery) -> Page:
         """One call, as the real client would decode it."""
@@ -97,13 +99,15 @@ class PretendCluster:
         return step.value
 
     def full_look(self) -> Refreshed:
-        """The whole list once, in one transaction. Errors of a call come out."""
-        asking = self.replica.full_look(self.now_at)
-        with self.ledger.transaction():
-            step = advance(asking, None)
-            while isinstance(step, Ask):
-                step = advance(asking, self.list_jobs(step.query))
-        return step.value
+        """The whole list once, in one transaction; anew as long as it is found otherwise than was
+        known. Errors of a call come out."""
+        while True:
+            asking = self.replica.full_look(self.now_at)
+            with suppress(Contradiction), self.ledger.transaction():
+                step = advance(asking, None)
+                while isinstance(step, Ask):
+                    step = advance(asking, self.list_jobs(step.query))
+                return step.value
 
     def background(self, most_calls: int = 10**6) -> None:
         """What is left to do in the background, each step in a transaction of its own."""
@@ -159,7 +163,7 @@ class PretendCluster:
         window_seconds = self.settings.history_seconds
         if window_seconds == float("inf"):
             return Counter({(*key,): count for key, count in self.jobs.counts().items()})
-        oldest_at = self.now_at - max(window_seconds, SHORTEST_WINDOW_SECONDS)
+        oldest_at = self.now_at - max(window_seconds, RECENT_SECONDS)
         ahead_seconds = self.cluster.dialect.zone_offset_seconds
         return Counter(
             (job.status, job.queue, job.user)

@@ -9,10 +9,6 @@ import pytest
 
 from exporter.errors import RefusedError, SyncError
 from exporter.model import JobListQuery, Page
-from exporter.profile import Profile, Trait
-from exporter.sync import by_change
-from tests.unit.ledger.made import run_of
-from tests.unit.sync.answers import a_sync
 from tests.unit.sync.pretend import PretendCluster
 from tests.unit.sync.settled import TURNS_OF_AN_AUDIT_INTERVAL, Traffic, settled
 
@@ -241,27 +237,6 @@ class TestZeros:
 class TestALongGap:
     """More has changed than is read at once: what lies between is read in the background."""
 
-    @pytest.mark.parametrize(
-        ("left", "swept", "pages"),
-        [
-            (10**9, 100, 500),
-            (700, 100, 350),
-            (5, 100, 4),
-            (0, 100, 4),
-            (100, 990, 50),
-            (0, 990, 12),
-        ],
-    )
-    def test_half_of_what_is_left_is_read_or_what_a_sweep_would(
-        self, left: int, swept: int, pages: int
-    ) -> None:
-        profile = Profile(status_filter=Trait("both"), page_size=Trait("100"))
-        with a_sync(profile, run_of(swept, "running")) as sync:
-            sync.allowance = lambda _: left
-            assert by_change._most_pages(sync) == pages
-            sync.found("status_filter", "none", "")
-            assert by_change._most_pages(sync) == by_change.MOST_PAGES
-
     def test_the_active_counts_are_right_and_half_of_the_calls_are_left(self) -> None:
         cluster = settled(2_000)
         for _ in range(5_000):
@@ -287,11 +262,9 @@ class TestALongGap:
             ("total-whole", True),
         ],
     )
-    def test_it_closes(
-        self, dialect: str, with_deletions: bool, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(by_change, "MOST_PAGES", 50)
+    def test_it_closes(self, dialect: str, with_deletions: bool) -> None:
         cluster = settled(2_000, dialect)
+        cluster.allowance = lambda _: 100
         dice = Random(8)
         uuids = [job.uuid for job in cluster.jobs.jobs()]
         for _ in range(6_400):

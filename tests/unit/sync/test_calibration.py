@@ -88,8 +88,8 @@ class TestStatusFilter:
             ("total-missing", "both", 2),
             ("filters-ignored", "none", 1),
             ("nothing-honoured", "none", 1),
-            ("filters-empty", "none", 2),
-            ("filters-empty-pending", "none", 2),
+            ("filters-empty", "none", 3),
+            ("filters-empty-pending", "none", 3),
             ("filter-after-cut-total-whole", "none", 2),
         ],
     )
@@ -210,8 +210,8 @@ class TestOrder:
     def test_found_again_it_takes_less(self, name: str) -> None:
         contact = Contact(fresh(COUNT, SERVERS[name]))
         contact.find_order()
-        server = contact.cluster.replica._server
-        server.profile = server.profile.contradicted("order", "", START_AT, 0.0)
+        memory = contact.cluster.replica._memory
+        memory.profile = memory.profile.contradicted("order", "", START_AT, 0.0)
         assert contact.find_order() <= ONE_TRAIT_CALLS
 
     def test_one_answer_that_fails_is_no_proof_against_it(self) -> None:

@@ -119,9 +119,9 @@ class TestOrder:
         ],
     )
     def test_what_the_profile_gives(self, sync: Sync, value: str, order: object) -> None:
-        sync.server.profile = replaced(KNOWN, order=value)
+        sync.memory.profile = replaced(KNOWN, order=value)
         assert sync.order is order
-        sync.server.profile = replaced(sync.server.profile, total_count="none")
+        sync.memory.profile = replaced(sync.memory.profile, total_count="none")
         assert sync.order is None, "ranks need totals"
 
 
@@ -163,7 +163,7 @@ class TestWhatIsSent:
         ],
     )
     def test_the_name_of_the_filter(self, sync: Sync, value: str, names: tuple[str, ...]) -> None:
-        sync.server.profile = replaced(KNOWN, status_filter=value)
+        sync.memory.profile = replaced(KNOWN, status_filter=value)
         answers = Answers(page(0, 5, 5))
         converse(sync.ask(Listing(BY_CHANGE, "running")), answers)
         (query,) = answers.asked
@@ -190,7 +190,7 @@ class TestWhatIsSent:
     def test_beyond_its_depth_a_list_is_asked_for_from_its_other_end(
         self, sync: Sync, offset: int, sent: int, limit: int, descending: bool
     ) -> None:
-        sync.server.profile = replaced(KNOWN, depth="1000", page_size="100")
+        sync.memory.profile = replaced(KNOWN, depth="1000", page_size="100")
         sync.update(expected=1_500)
         first = offset if descending else 1_500 - sent - 100
         shown = page(first, 100, 1_500)
@@ -204,7 +204,7 @@ class TestWhatIsSent:
         assert placed.uuids == [job.uuid for job in page(offset, 100, None).jobs]
 
     def test_what_neither_end_shows_is_said_to_be_so(self, sync: Sync) -> None:
-        sync.server.profile = replaced(KNOWN, depth="1000", page_size="100")
+        sync.memory.profile = replaced(KNOWN, depth="1000", page_size="100")
         sync.update(expected=2_500)
         with pytest.raises(SyncError, match="no more than 1000 jobs") as raised:
             advance(sync.ask(WHOLE, 1_200), None)
@@ -286,7 +286,7 @@ class TestTotals:
     def test_which_are_believed(
         self, sync: Sync, value: str, status: str | None, believed: int | None
     ) -> None:
-        sync.server.profile = replaced(KNOWN, total_count=value)
+        sync.memory.profile = replaced(KNOWN, total_count=value)
         assert asked_of(sync, Listing(BY_CHANGE, status), page(0, 10, 40)).total == believed
 
 
@@ -305,7 +305,7 @@ class TestCollapse:
 
     def asked(self, *pages: Page, confirmed: bool = False, total: str = "filtered") -> Answers:
         with a_sync(replaced(KNOWN, total_count=total), expected=500) as sync:
-            sync.collapse_confirmed = confirmed
+            sync.memory.collapse_at = AT if confirmed else None
             answers = Answers(*pages)
             converse(sync.ask(WHOLE), answers)
             return answers
@@ -350,7 +350,7 @@ class TestPageSize:
         ("jobs", "pages"), [(0, 1), (1, 1), (99, 1), (100, 2), (198, 2), (199, 3)]
     )
     def test_pages_for(self, sync: Sync, jobs: int, pages: int) -> None:
-        sync.server.profile = replaced(KNOWN, page_size="100")
+        sync.memory.profile = replaced(KNOWN, page_size="100")
         assert sync.pages_for(jobs) == pages
 
 

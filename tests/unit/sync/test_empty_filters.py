@@ -141,8 +141,8 @@ def test_one_wrong_answer_costs_no_more_than_its_repetition(dialect: str) -> Non
 def test_a_filter_that_has_shown_such_jobs_before_may_show_none_when_it_is_tried_again() -> None:
     """The last pending ones have just started, and stand where no head shows them."""
     cluster = settled(3_000, "sort-ignored-by-id")
-    server = cluster.replica._server
-    server.profile = server.profile.found("status_filter", "none", "", cluster.now_at - 3570)
+    memory = cluster.replica._memory
+    memory.profile = memory.profile.found("status_filter", "none", "", cluster.now_at - 3570)
     for job in list(cluster.jobs.jobs()):
         if job.status == "pending":
             cluster.jobs.start(job.uuid, cluster.now_at + 1)

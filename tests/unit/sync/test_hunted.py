@@ -58,6 +58,7 @@ def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None
         ("still-requeue", 67002405),
         ("sort-by-submitted-only", 64015098),
         ("strings", 72002092),
+        ("plausible", 32058),
     ],
 )
 def test_it_is_right_with_a_part_of_the_history_and_few_calls(

@@ -9,7 +9,6 @@ import pytest
 from exporter.errors import RefusedError
 from exporter.model import JobListQuery, Page
 from exporter.simulator import DIALECTS, JobList, fill
-from exporter.sync import by_change
 from exporter.sync.asking import CollapseUnconfirmed, Contradiction
 from exporter.sync.replica import Replica
 from tests.unit.sync.pretend import START_AT, PretendCluster
@@ -25,11 +24,9 @@ from tests.unit.sync.settled import (
 class TestAGapWithoutAFilter:
     """After a long absence, where no filter can tell what is active."""
 
-    def test_active_counts_are_withheld_until_it_is_closed(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(by_change, "MOST_PAGES", 5)
+    def test_active_counts_are_withheld_until_it_is_closed(self) -> None:
         cluster = settled(3_000, "filters-ignored")
+        cluster.allowance = lambda _: 10
         assert cluster.ledger.progress.active_known
         Traffic(cluster).pass_by(1_500)
         cluster.now_at += 60
@@ -41,9 +38,9 @@ class TestAGapWithoutAFilter:
         assert cluster.ledger.progress.active_known
         assert cluster.counted() == cluster.true_counts()
 
-    def test_also_if_the_filter_has_just_been_lost(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(by_change, "MOST_PAGES", 5)
+    def test_also_if_the_filter_has_just_been_lost(self) -> None:
         cluster = settled(3_000)
+        cluster.allowance = lambda _: 10
         Traffic(cluster).pass_by(1_500)
         cluster.before_call = refuse_filters
         with pytest.raises(Contradiction):
@@ -62,9 +59,9 @@ class TestAJobFromTheFuture:
         cluster.turn()
         return cluster
 
-    def test_a_long_gap_is_read_all_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(by_change, "MOST_PAGES", 5)
+    def test_a_long_gap_is_read_all_the_same(self) -> None:
         cluster = self.settled()
+        cluster.allowance = lambda _: 10
         Traffic(cluster).pass_by(2_000)
         with pytest.raises(CollapseUnconfirmed):  # of those that waited, too many do not any more
             cluster.turn()
@@ -123,7 +120,7 @@ def test_a_list_that_was_sorted_by_chance(changed: int) -> None:
     listed_now = {*uuids} - {uuids[20]}
     for _ in range(8):  # which of them is gone no count tells: a probe meets it in time
         if cluster.ledger.known(uuids).keys() != listed_now:
-            rest_for_one_audit_interval(cluster)
+            rest_for_one_audit_interval(cluster, doubts=1)
     assert cluster.ledger.known(uuids).keys() == listed_now
 
 

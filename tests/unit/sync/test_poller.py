@@ -12,7 +12,6 @@ from exporter.errors import PayloadError, RefusedError, Stopped, SyncError
 from exporter.ledger.store import Ledger, LedgerUnreadable, LedgerUnwritable, open_ledger
 from exporter.model import JobListQuery
 from exporter.simulator import DIALECTS, DOCUMENTED, JobList, fill
-from exporter.sync import by_change
 from exporter.sync.context import SyncSettings
 from exporter.sync.keeping import DISK_RETRY_SECONDS
 from exporter.sync.poller import STUCK_SECONDS
@@ -246,12 +245,9 @@ class TestFailing:
 
 
 class TestWithheld:
-    def test_counts_that_may_be_wrong_grow_old_though_syncs_succeed(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_counts_that_may_be_wrong_grow_old_though_syncs_succeed(self) -> None:
         """A long gap where no filter works: what is active is known only once it is closed."""
-        monkeypatch.setattr(by_change, "MOST_PAGES", 5)
-        cloud = PolledCluster(settled(3_000, "filters-ignored"), allowed=60)
+        cloud = PolledCluster(settled(3_000, "filters-ignored"), allowed=24)
         cloud.open = lambda: cloud.cluster.ledger
         cloud.turn()
         before, right_at = cloud.shown, cloud.clock.now

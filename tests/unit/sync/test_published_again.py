@@ -43,7 +43,7 @@ def something_happens(ledger: Ledger, dice: Random) -> None:
     ledger.note_activity(jobs[0].queue, jobs[0].user, AT)
     complete = dice.random() < 0.7
     ledger.progress = msgspec.structs.replace(
-        ledger.progress, complete=complete, active_known=True, expected=60
+        ledger.progress, known="all" if complete else "active", expected=60
     )
 
 

@@ -54,8 +54,11 @@ class Reader:
         self.seen = MetInMemory()
         self.answer: Callable[[Ask], Page] = moving.answer
 
-    def on_page(self, placed: Placed) -> bool:
+    def note(self, placed: Placed) -> None:
         self.met += placed.jobs
+
+    def on_page(self, placed: Placed) -> bool:
+        self.note(placed)
         return False
 
     def run(self, on_page: OnPage | None = None, **how: object) -> int | None:
@@ -65,7 +68,7 @@ class Reader:
 
     def run_whole(self) -> int:
         with a_sync(self.profile) as sync:
-            asking = read_whole(sync, self.listing, self.seen, self.on_page)
+            asking = read_whole(sync, self.listing, self.seen, before_taking=self.note)
             return converse(asking, self.answer)
 
     @property
@@ -215,16 +218,6 @@ class TestMoving:
             Reader(moving, total).run()
         assert len(moving.asked) < 200
 
-    @pytest.mark.parametrize("gone", [1, 2, 3, 17])
-    def test_it_steps_back_by_the_total_where_the_order_says_nothing(self, gone: int) -> None:
-        """What is deleted in front of a page moves others in front of it, unseen."""
-        moving = MovingList(
-            numbered(60), cap=20, acts={1: lambda jobs: jobs.__delitem__(slice(gone))}
-        )
-        reader = Reader(moving)
-        reader.run(strict=False)
-        assert all_of(moving) <= reader.names
-
 
 class TestLies:
     """What an answer says is not taken for the end of the list, nor for the list."""
@@ -351,7 +344,7 @@ class TestSweep:
         known: Sequence[Job],
         *lists: Sequence[Job],
         profile: Profile | None = None,
-        **how: object,
+        collapse_at: float | None = None,
     ) -> Sync:
         """A sweep of a server whose list is another one each time that it is read."""
         readings = [list(each) for each in lists]
@@ -363,8 +356,7 @@ class TestSweep:
             return Page(jobs[ask.query.offset : ask.query.offset + ask.query.limit], len(jobs))
 
         with a_sync(profile or profile_of("of this list", 100), known, expected=5_000) as sync:
-            for name, value in how.items():
-                setattr(sync, name, value)
+            sync.memory.collapse_at = collapse_at
             converse(sweep(sync, "running"), answer)
             self.counts = {
                 status: sync.ledger.count_status(status) for status in ("running", "", "pending")
@@ -393,7 +385,7 @@ class TestSweep:
             self.swept(numbered(60), numbered(5), profile=NO_ORDER)
 
     def test_but_by_the_next(self) -> None:
-        self.swept(numbered(60), numbered(5), profile=NO_ORDER, collapse_confirmed=True)
+        self.swept(numbered(60), numbered(5), profile=NO_ORDER, collapse_at=AT)
         assert self.counts == {"running": 5, "": 55, "pending": 0}
 
     def test_where_answers_may_be_behind_those_stay_that_have_just_changed(self) -> None:
