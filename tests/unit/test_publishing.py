@@ -484,7 +484,8 @@ def test_whatever_has_changed_it_is_what_is_made_from_nothing(
             ledger = ledger.copied_to(None)
         with suppress(RuntimeError), ledger.transaction():
             if step == "complete":
-                ledger.progress = msgspec.structs.replace(ledger.progress, complete=what)
+                known = "all" if what else "active"
+                ledger.progress = msgspec.structs.replace(ledger.progress, known=known)
             elif step == "gone":
                 ledger.suspect([job(what).uuid])
             elif step in ("apply", "undone", "fails"):
