@@ -31,6 +31,8 @@ from exporter.sync.context import (
     newest_first,
 )
 
+ORDER_CALLS = 4
+"""What the proof of an order costs: begun with fewer, it would take the next sync's."""
 QUARTER_SECONDS = 900
 FRESH_SECONDS = 60.0
 SEVERAL, MANY = 3, 10

@@ -301,9 +301,9 @@ class Sync:
         """Calls to read all active jobs by their status, about."""
         return sum(self.pages_for(self.ledger.count_status(status)) for status in SWEPT_STATUSES)
 
-    def may(self, purpose: Purpose) -> bool:
-        """Whether the budget leaves a call."""
-        return self.allowance(purpose) >= 1
+    def may(self, purpose: Purpose, calls: int = 1) -> bool:
+        """Whether the budget leaves this many calls."""
+        return self.allowance(purpose) >= calls
 
     # -- asking ------------------------------------------------------------------------------------
 

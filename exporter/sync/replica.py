@@ -17,6 +17,7 @@ from exporter.sync.asking import (
     T,
 )
 from exporter.sync.calibration import (
+    ORDER_CALLS,
     calibrate_depth,
     calibrate_filter,
     calibrate_order,
@@ -166,7 +167,8 @@ class Replica:
         longer = progress.expected is not None and progress.expected > sync.page_size
         worth: Asking[None] | None = None
         if longer and sync.totals_told and sync.profile.due("order", now_at):
-            worth = self._calibrate_order(sync)
+            if sync.may(Purpose.FRESH, ORDER_CALLS):
+                worth = self._calibrate_order(sync)
         elif sync.order is not None and progress.newest_at is not None and not sync.reaches_edge:
             worth = fill(sync, sync.order)
         elif by_scan.worth_it(sync) and self._scan_is_due(sync):

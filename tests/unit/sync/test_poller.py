@@ -313,7 +313,7 @@ class TestBudget:
         assert not cloud.state.snapshot.history_complete  # type: ignore[union-attr]
         assert cloud.state.snapshot.history_known > 1_200  # type: ignore[union-attr]
 
-    @pytest.mark.parametrize("allowed", [9, 20])
+    @pytest.mark.parametrize("allowed", [10, 20])
     def test_the_history_is_read_in_any_budget_that_leaves_a_call(self, allowed: int) -> None:
         """Refreshes would use it up alone, and audits what they leave."""
         cloud = polled(700, allowed=allowed)
