@@ -66,7 +66,8 @@ def read(
     """Read until ``on_page`` says so (None), or to the end: how many jobs the list has, by the place
     of the last one. ``after`` is a page that was read before. ``until_known``: only down to a page
     that shows nothing new."""
-    previous, offset, longest, steps_back, restarts = after, 0, 0, 0, 0
+    previous, offset, longest = after, 0, 0
+    steps_back = restarts = fruitless = 0
     if previous is not None:
         met.add(previous.uuids)
         longest = len(previous.jobs)
@@ -84,8 +85,9 @@ def read(
             continue
         steps_back, longest = 0, max(longest, len(placed.jobs))
         nothing_new = all(met.has(uuid) for uuid in placed.uuids)
+        fruitless = fruitless + 1 if nothing_new else 0
         met.add(placed.uuids)
-        if placed.end > 2 * met.count + PAGE_LIMIT:
+        if fruitless > MANY_TRIES + 2 * met.count // max(1, sync.page_size):
             raise SyncError("moving", "the list repeats itself without coming to an end")
         if on_page(placed):
             return None
