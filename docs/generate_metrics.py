@@ -169,6 +169,13 @@ TRAITS = (
         ),
     ),
     ("lag", "how many seconds an answer may be behind an earlier one"),
+    (
+        "counters",
+        (
+            "of jobs, in cluster/list: `follow` the list of jobs, so that the cluster is asked when they"
+            " move; `unknown`: not proven yet, or not any more"
+        ),
+    ),
 )
 
 RECIPES = (

@@ -41,6 +41,7 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._stopping = threading.Event()
+        self._roused = threading.Event()
 
     def now_at(self) -> float:
         """See ``Clock``."""
@@ -54,9 +55,20 @@ class SystemClock:
         """See ``Clock``."""
         return self._stopping.wait(max(0.0, seconds))
 
+    def doze(self, seconds: float) -> bool:
+        """As ``sleep``, but ``rouse`` ends it, too: for one thread."""
+        self._roused.wait(max(0.0, seconds))
+        self._roused.clear()
+        return self._stopping.is_set()
+
+    def rouse(self) -> None:
+        """End what dozes, or will."""
+        self._roused.set()
+
     def stop(self) -> None:
         """Wake every sleeper, now and from now on."""
         self._stopping.set()
+        self._roused.set()
 
 
 class Loop(ABC):

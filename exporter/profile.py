@@ -11,7 +11,9 @@ from typing import Literal, get_args
 
 import msgspec
 
-TraitName = Literal["status_filter", "order", "total_count", "page_size", "depth", "zone", "lag"]
+TraitName = Literal[
+    "status_filter", "order", "total_count", "page_size", "depth", "zone", "lag", "counters"
+]
 TRAITS: tuple[TraitName, ...] = get_args(TraitName)
 
 UNKNOWN = "unknown"
@@ -24,6 +26,7 @@ DOCUMENTED: Mapping[TraitName, frozenset[str]] = {
     "depth": frozenset({"unlimited"}),
     "zone": frozenset({"stamped", "utc", "configured"}),
     "lag": frozenset({"0"}),
+    "counters": frozenset({"follow"}),
 }
 """What each trait is according to the cloud's documentation, or as one would wish where that says
 nothing."""
@@ -83,6 +86,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     ``configured``, ``contradicted`` (by what jobs do) where the configuration says it."""
     lag: Trait = Trait()
     """How far, in seconds, an answer may be behind an earlier one."""
+    counters: Trait = Trait()
+    """Of jobs, in cluster/list: ``follow`` the list, so that a cluster is asked when they move."""
 
     def found(self, name: TraitName, value: str, evidence: str, now_at: float) -> "Profile":
         """With a trait as calibration has found it."""

@@ -104,6 +104,9 @@ class Demand:
     """The calls that its audits may come to, beside those of the syncs."""
     history: bool = False
     """Whether there is history to be read."""
+    worth: float = 0.0
+    """What its calls are good for, against the others': how much has lately happened in a second.
+    Infinite: it is served before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,21 +336,32 @@ def fair_intervals(
 ) -> dict[str, float]:
     """The interval of each cluster such that all together need at most ``calls`` in a period. Pure.
 
-    Max-min fair: clusters that need less than an equal part keep their interval; what they leave is
-    divided among the others, so that a costly cluster stretches itself and not its neighbours.
+    Max-min fair: clusters that need less than their part keep their interval; what they leave is
+    divided among the others, so that a costly cluster stretches itself and not its neighbours. One
+    half of the parts is equal, so that no interval becomes longer than twice what that would make it;
+    the other half goes by what has happened. Those of infinite worth have up to half of all before.
     """
     wanted = {
         name: demand.calls * period_seconds / demand.interval_seconds
         for name, demand in demands.items()
     }
     intervals = {name: demand.interval_seconds for name, demand in demands.items()}
-    left = calls
-    by_need = sorted(wanted, key=lambda name: wanted[name])
-    for place, name in enumerate(by_need):
-        part = left / (len(by_need) - place)
+    shared = {name: demand.worth for name, demand in demands.items() if demand.worth < math.inf}
+    first = {name: need for name, need in wanted.items() if name not in shared}
+    stretch = max(1.0, sum(first.values()) / (calls / 2))
+    intervals |= {name: intervals[name] * stretch for name in first}
+    left = calls - sum(first.values()) / stretch
+    worth = sum(shared.values())
+    weights = {
+        name: 1 / len(shared) + (each / worth if worth else 0.0) for name, each in shared.items()
+    }
+    weight_left = sum(weights.values())
+    for name in sorted(shared, key=lambda name: wanted[name] / weights[name]):
+        part = left * weights[name] / weight_left
         if wanted[name] > part:
             intervals[name] = demands[name].calls * period_seconds / part
         left -= min(wanted[name], part)
+        weight_left -= weights[name]
     return intervals
 
 

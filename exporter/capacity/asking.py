@@ -8,6 +8,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from exporter.api.fleet import not_understood
+from exporter.api.lists import SHARED_SECONDS, ZoneList, ZoneLists
 from exporter.capacity.told import Dated, Told
 from exporter.clock import Clock, instant
 from exporter.errors import (
@@ -43,7 +44,6 @@ class Room(Protocol):
 class Client(Protocol):
     """What can be asked of an account."""
 
-    def list_clusters(self, zone: str) -> tuple[ListedCluster, ...]: ...
     def room(self, cluster: ClusterIdentity) -> Room: ...
 
 
@@ -60,9 +60,12 @@ class Budget(Protocol):
 class Asking:
     """Asks for one account, and remembers what it may not ask. For one thread."""
 
-    def __init__(self, account: str, client: Client, budget: Budget, clock: Clock) -> None:
+    def __init__(
+        self, account: str, client: Client, lists: ZoneLists, budget: Budget, clock: Clock
+    ) -> None:
         self._account = account
         self._client = client
+        self._lists = lists
         self._budget = budget
         self._clock = clock
         self._dropped: set[Hashable] = set()
@@ -75,12 +78,15 @@ class Asking:
         """The clusters of a zone by id; None if they are not told."""
         self.unreached = False
 
-        def ask() -> Mapping[str, ListedCluster]:
-            clusters = self._call(lambda: self._client.list_clusters(zone))
-            return {each.cluster_id: each for each in clusters}
+        def ask() -> ZoneList:
+            recent = self._lists.recent(zone, SHARED_SECONDS)
+            return recent or self._call(lambda: self._lists.get(zone))
 
         advice = "If the cloud wants the account's owner, set accounts[].user_id."
-        return self._part({"zone": zone}, "cluster/list", ask, None, advice=advice)
+        told = self._part({"zone": zone}, "cluster/list", ask, None, advice=advice)
+        if told is None:
+            return None
+        return Dated({each.cluster_id: each for each in told.value.clusters}, told.value.asked)
 
     def look(self, cluster: ClusterIdentity, told: Told) -> Told:
         """What is told of one cluster now, with what of ``told`` it is not told again."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from exporter.api.lists import ZoneLists
 from exporter.capacity.asking import Asking, Budget, Client, calls_of
 from exporter.capacity.told import ConfiguredQueue, Dated, Told, capacity_of
 from exporter.clock import Loop, SystemClock, instant
@@ -38,6 +39,7 @@ class CapacityParts:
 
     account: str
     client: Client
+    lists: ZoneLists
     budget: DeclaredBudget
     interval_seconds: float
     tried: Callable[[str], bool]
@@ -55,7 +57,7 @@ class CapacityPoller(Loop):
         super().__init__(f"capacity {parts.account}", parts.clock)
         self._parts = parts
         self._clusters = clusters
-        self._asking = Asking(parts.account, parts.client, parts.budget, parts.clock)
+        self._asking = Asking(parts.account, parts.client, parts.lists, parts.budget, parts.clock)
         self._told: dict[str, Told] = {}
         self._round_seconds = 0.0
         """What the last round took."""

@@ -11,8 +11,11 @@ from exporter.config import (
     config_warnings,
     format_duration,
 )
+from exporter.daemon.listing import WORTH_CLUSTERS
 from exporter.logs import one_line
 from exporter.model import PAGE_LIMIT
+from exporter.sync.context import SyncSettings
+from exporter.sync.sparing import forced_seconds
 
 _HOUR_SECONDS = 3600.0
 
@@ -32,6 +35,9 @@ class AccountCost:
 
     account: AccountConfig
     clusters: tuple[ClusterCost, ...]
+    detected_calls: float | None = None
+    """Calls an hour while nothing changes, where the counters of cluster/list are proven to follow the
+    lists; None where they are not asked for."""
     capacity_looks: float = 0.0
     """Looks an hour at queues and nodes, which are no part of the projection: they are made with what
     is left over. 0 for none."""
@@ -95,10 +101,31 @@ def project(config: Config) -> tuple[AccountCost, ...]:
                 ClusterCost(cluster, _HOUR_SECONDS / cluster.interval_seconds, audit_calls)
                 for cluster in config.clusters_of(account.name)
             ),
+            _detected_calls(config, account),
             capacity_looks,
         )
         for account in config.accounts
     )
+
+
+def _detected_calls(config: Config, account: AccountConfig) -> float | None:
+    collection, by_zone = config.collection, dict[str, list[float]]()
+    for cluster in config.clusters_of(account.name):
+        by_zone.setdefault(cluster.zone, []).append(cluster.interval_seconds)
+    listed = [each for each in by_zone.values() if len(each) >= WORTH_CLUSTERS]
+    if not collection.change_detector or not listed:
+        return None
+    calls = 0.0
+    for intervals in by_zone.values():
+        if intervals in listed:
+            calls += _HOUR_SECONDS / min(intervals)
+        for seconds in intervals:
+            settings = SyncSettings(
+                interval_seconds=seconds, audit_interval_seconds=collection.audit_interval_seconds
+            )
+            apart_seconds = forced_seconds(settings) if intervals in listed else seconds
+            calls += _HOUR_SECONDS / apart_seconds
+    return calls
 
 
 def warnings(config: Config) -> list[str]:
@@ -151,6 +178,12 @@ def _account_lines(cost: AccountCost, config: Config) -> list[str]:
         f"{each.refresh_calls:,.4g} to refresh, {each.audit_calls:,.4g} to audit"
         for each in cost.clusters
     ]
+    if cost.detected_calls is not None:
+        lines.append(
+            f"  with the change detector, where the cloud's counters prove right:"
+            f" {cost.detected_calls:,.4g} while nothing changes, and one for each cluster and interval"
+            " in which something does"
+        )
     lines += _discovery_lines(cost, config)
     if cost.clusters and cost.capacity_looks:
         lines.append(

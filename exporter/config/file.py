@@ -239,6 +239,13 @@ class Collection(Struct, forbid_unknown_fields=True):
             f"off|{PATTERN}",
         ),
     ] = "10m"
+    change_detector: Annotated[
+        Literal["auto", "off"],
+        Meta(
+            description="Whether one call for all clusters tells which have changed, where it is"
+            " proven to; off: each is asked every interval."
+        ),
+    ] = "auto"
 
 
 class State(Struct, forbid_unknown_fields=True):

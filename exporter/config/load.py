@@ -249,6 +249,7 @@ def _build(
         history_seconds=checks.history(file.collection.history),
         audit_interval_seconds=checks.interval(file.collection.audit_interval),
         capacity_interval_seconds=checks.capacity_interval(file.collection.capacity_interval),
+        change_detector=file.collection.change_detector == "auto",
         staleness_seconds=checks.staleness(file.collection.staleness),
     )
     return Config(

@@ -152,6 +152,8 @@ class CollectionConfig:
     audit_interval_seconds: float
     capacity_interval_seconds: float | None = 600.0
     """From one look at queues and nodes to the next; None for never."""
+    change_detector: bool = True
+    """Whether cluster/list tells when there is something to ask, where it is proven to."""
     staleness_seconds: float | None = None
     """As a cluster's, where that says nothing of its own."""
 

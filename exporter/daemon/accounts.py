@@ -10,6 +10,7 @@ from pathlib import Path
 from exporter import __version__
 from exporter.api.budget import AccountBudget
 from exporter.api.client import AccountClient, ClusterJobs, Credentials
+from exporter.api.lists import ZoneLists
 from exporter.api.transport import RequestsTransport
 from exporter.clock import SystemClock, instant
 from exporter.config import (
@@ -97,6 +98,7 @@ class Account:
     client: AccountClient
     transport: RequestsTransport
     budget: AccountBudget
+    lists: ZoneLists
 
 
 def open_account(
@@ -134,7 +136,8 @@ def open_account(
         random=random.Random(),  # noqa: S311 - spreads retries
         user_id=config.user_id,
     )
-    return Account(config, client, transport, budget)
+    lists = ZoneLists(client.list_clusters, clock)
+    return Account(config, client, transport, budget, lists)
 
 
 def cluster_calls(client: AccountClient, cluster: ClusterConfig) -> ClusterJobs:

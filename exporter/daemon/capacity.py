@@ -77,6 +77,7 @@ class CapacityWatch:
         parts = CapacityParts(
             account=wanted.account.config.name,
             client=wanted.account.client,
+            lists=wanted.account.lists,
             budget=wanted.account.budget,
             interval_seconds=wanted.interval_seconds,
             tried=self._tried,

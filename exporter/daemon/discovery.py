@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from exporter.api.lists import SHARED_SECONDS
 from exporter.clock import Loop, SystemClock
 from exporter.config import AccountConfig, ClusterConfig, Config, DiscoveryConfig
 from exporter.daemon.accounts import Account, open_account
@@ -105,6 +106,7 @@ class Finder(Loop):
         self._on_found = on_found
         self._missing: dict[str, set[str]] = {zone: set() for zone in discovery.zones}
         self._failed = False
+        self._shared_seconds = min(SHARED_SECONDS, discovery.interval_seconds / 2)
 
     def health(self) -> str | None:
         """Why it is not healthy; None if it is."""
@@ -137,7 +139,7 @@ class Finder(Loop):
         before, well = self.found, True
         for zone in self.discovery.zones:
             try:
-                told = self.account.client.list_clusters(zone)
+                told = self.account.lists.get(zone, self._shared_seconds).clusters
             except ApiError as error:
                 well = False
                 self._tell(zone, error)

@@ -22,6 +22,7 @@ from exporter.daemon.accounts import (
 from exporter.daemon.capacity import CapacityWatch
 from exporter.daemon.cluster_log import ClusterLog
 from exporter.daemon.discovery import Finder, Finders, Found
+from exporter.daemon.listing import Lister, Listers
 from exporter.daemon.summary import Standing, standings
 from exporter.ledger.directory import StateDirectory
 from exporter.ledger.store import Ledger
@@ -54,6 +55,7 @@ class Watch:
         self._config: Config | None = None
         self._accounts: dict[str, Account] = {}
         self._capacity = CapacityWatch(self.board, self._published)
+        self._listers = Listers(self._rouse)
         self._finders = Finders(lambda: self.on_found())  # noqa: PLW0108 - it is set later
         self._pollers: dict[str, Poller] = {}
 
@@ -62,7 +64,7 @@ class Watch:
     def health(self) -> str | None:
         """Why the program is not healthy; None if it is."""
         problems = (poller.health() for poller in list(self._pollers.values()))
-        others = self._capacity.health() or self._finders.health()
+        others = self._capacity.health() or self._finders.health() or self._listers.health()
         return next((problem for problem in problems if problem), others)
 
     def found(self) -> Found:
@@ -118,6 +120,7 @@ class Watch:
         for cluster in config.clusters:
             if cluster.name not in keep:
                 self._start(config, cluster)
+        self._list(config)
         self._capacity.start_missing(config, accounts)
         self._finders.apply(accounts)
         self.on_publish()
@@ -125,7 +128,9 @@ class Watch:
     def stop(self) -> None:
         """Stop all pollers and close what they use."""
         self.clock.stop()
-        others: list[CapacityPoller | Finder] = [*self._capacity.stop(), *self._finders.stop()]
+        others: list[CapacityPoller | Finder | Lister] = [
+            *self._capacity.stop(), *self._finders.stop(), *self._listers.stop()
+        ]  # fmt: skip
         deadline = self.clock.monotonic_seconds() + STOP_SECONDS
         self._stop(list(self._pollers))
         for poller in others:
@@ -183,6 +188,9 @@ class Watch:
             telemetry=self.telemetry,
             clock=clock,
             rng=random.Random(),  # noqa: S311 - which ranks an audit looks at is no secret
+            listings=self._listers.of(account).listings(cluster.zone, cluster.cluster_id)
+            if config.collection.change_detector
+            else None,
         )
         poller = Poller(parts)
         poller.start()
@@ -198,6 +206,21 @@ class Watch:
                 _LOG.info("a call hangs and is left behind", extra={"cluster": name})
             for account in self._accounts.values():
                 account.budget.declare(name, None)
+
+    def _list(self, config: Config) -> None:
+        """Let the listers ask for what the pollers want to know."""
+        accounts = self._accounts if config.collection.change_detector else {}
+        self._listers.keep(accounts)
+        for name, account in accounts.items():
+            intervals: dict[str, list[float]] = {}
+            for cluster in config.clusters_of(name):
+                intervals.setdefault(cluster.zone, []).append(cluster.interval_seconds)
+            self._listers.of(account).watch(intervals)
+
+    def _rouse(self, account: str, zone: str) -> None:
+        for poller in list(self._pollers.values()):
+            if (poller.identity.account, poller.identity.zone) == (account, zone):
+                poller.rouse()
 
     def _published(self) -> None:
         self.on_publish()

@@ -14,12 +14,33 @@ from exporter.model import ClusterIdentity, JobListQuery, Page
 from exporter.snapshot import ClusterState
 from exporter.sync.asking import Ask, Asking, Finished, Purpose, T, advance
 from exporter.sync.context import SyncSettings
+from exporter.sync.detector import Counters
 from exporter.sync.publishing import Publisher
 from exporter.telemetry import Telemetry
 
 LONG_READ_CALLS = 50
 """A sync that has made so many calls, or all of a window, waits for the budget rather than begin
 anew."""
+
+
+class Listings(Protocol):
+    """cluster/list, as far as it is about one cluster; asked again and again by somebody else."""
+
+    @property
+    def interval_seconds(self) -> float:
+        """In which it is asked."""
+        ...
+
+    neighbours_follow: bool
+    """Whether counters in it have been seen to follow a list, and none since not to."""
+
+    def newest(self) -> Counters | None:
+        """What it told last; None if it failed, or does not have the cluster."""
+        ...
+
+    def note_use(self) -> None:
+        """It has spared a sync."""
+        ...
 
 
 class Calls(Protocol):
@@ -54,6 +75,8 @@ class PollerParts:
     clock: SystemClock
     """Of this poller alone: stopping it stops only this one."""
     rng: Random
+    listings: Listings | None = None
+    """cluster/list, if it is to tell when there is something to ask."""
 
     def fields(self, **more: object) -> dict[str, object]:
         """Those of a line of log about the cluster."""

@@ -7,16 +7,18 @@ from typing import Any
 import msgspec
 
 from exporter.api.budget import Demand
-from exporter.clock import Loop
+from exporter.clock import Instant, Loop
 from exporter.errors import ApiError, BudgetExhausted, StateError, Stopped, SyncError
 from exporter.ledger.store import Ledger
 from exporter.profile import UNKNOWN
 from exporter.snapshot import ClusterSnapshot, ClusterState, SyncFailure
 from exporter.sync.background import Background
 from exporter.sync.calling import Caller, PollerParts
+from exporter.sync.detector import Verdict
 from exporter.sync.keeping import Keeping
 from exporter.sync.replica import Refreshed, Replica
 from exporter.sync.schedule import first_wait_seconds, next_due_at, retry_wait_seconds
+from exporter.sync.sparing import Sparing
 from exporter.sync.verify import check_calls_per_second
 
 __all__ = ["Poller", "PollerParts"]
@@ -34,6 +36,7 @@ class Poller(Loop):
     def __init__(self, parts: PollerParts) -> None:
         super().__init__(f"poll {parts.identity.name}", parts.clock)
         self._parts = parts
+        self.identity = parts.identity
         self._name = parts.identity.name
         self._state = ClusterState(
             identity=parts.identity, effective_interval_seconds=parts.settings.interval_seconds
@@ -41,7 +44,18 @@ class Poller(Loop):
         self._caller = Caller(parts, self._turning)
         self._keeping = Keeping(parts)
         self._background = Background(parts, self._keeping.transaction, self._caller)
+        self._sparing = Sparing(parts.listings, parts.settings, parts.clock)
+        self._worked = False
+        """Whether the background has brought something to its end that the next sync shows."""
+        self._due_seconds = float("-inf")
+        self._spared = False
+        """Whether it is as late as it is because the counters stand still."""
+        self._soonest_seconds = 0.0
+        """Before this moment there is no other sync, whatever has moved."""
         self._cost = 1.0
+        self._worth = 0.0
+        self._started_seconds = float("-inf")
+        """When the last sync began that succeeded."""
         self._failures = 0
         self._expected_turn_by = 0.0
 
@@ -52,6 +66,10 @@ class Poller(Loop):
         self._parts.publish(self._state)
         self._turning(0.0)
         super().start()
+
+    def rouse(self) -> None:
+        """The list of the clusters has come, or could not be had."""
+        self._parts.clock.rouse()
 
     def health(self) -> str | None:
         """Why this poller is not healthy; None if it is."""
@@ -71,13 +89,52 @@ class Poller(Loop):
             self._show_kept_at_once()
             if self._caller.rest(first_wait_seconds(self._name, parts.settings.interval_seconds)):
                 return
-            while True:
-                if self._caller.rest(self._turn()):
-                    return
+            while not self._parts.clock.doze(self.step()):
+                pass
         except Stopped:
             return
         finally:
             self._keeping.close()
+
+    def step(self) -> float:
+        """A sync, if one is due: by the interval, or sooner, because the counters of the cluster have
+        moved, or later, because they stand still. Returns after how many seconds to come again, if
+        nothing rouses the loop before. Raises Stopped if the program stops."""
+        clock, verdict = self._parts.clock, self._verdict()
+        if verdict.ask == "later":
+            self._due_seconds = verdict.until_seconds
+            self._unchanged(verdict.proven, verdict.until_seconds)
+        elif verdict.ask == "now":
+            self._due_seconds = min(self._due_seconds, self._soonest_seconds)
+        elif self._spared:  # back to its own beat, lest all come at once
+            beat_seconds = self._next_due_seconds(at_once=True)
+            self._due_seconds = max(beat_seconds, self._soonest_seconds)
+        self._spared = verdict.ask == "later"
+        if clock.monotonic_seconds() >= self._due_seconds:
+            wait_seconds = self._turn()
+            self._due_seconds = clock.monotonic_seconds() + wait_seconds
+        wait_seconds = max(0.0, self._due_seconds - clock.monotonic_seconds())
+        self._turning(wait_seconds)
+        return wait_seconds
+
+    def _verdict(self) -> Verdict:
+        if self._failures or self._worked:
+            return Verdict("when due")
+        try:
+            return self._sparing.verdict(self._keeping.replica)
+        except StateError:  # the sync will meet it, too, and tell of it
+            return Verdict("when due")
+
+    def _unchanged(self, proven: Instant | None, until_seconds: float) -> None:
+        """The counts are as they were; so they are as fresh as what has proven it."""
+        shown = self._state.snapshot
+        if proven is None or shown is None or proven.at <= shown.taken_at:
+            return
+        self._declare()
+        self._state = self._renewed(snapshot=replace(shown, taken_at=proven.at))
+        self._note_interval()
+        self._parts.publish(self._state)
+        self._work(until_seconds)
 
     def _turn(self) -> float:
         """One sync, and the background until the next is due; returns in how many seconds that is."""
@@ -86,7 +143,7 @@ class Poller(Loop):
         started_at = parts.clock.now_at()
         started_seconds = parts.clock.monotonic_seconds()
         try:
-            refreshed = self._sync(started_at)
+            refreshed = self._sync(Instant(started_at, started_seconds))
         except (ApiError, SyncError, StateError) as error:
             return self._failed(error, started_seconds)
         except Stopped:
@@ -95,18 +152,33 @@ class Poller(Loop):
             _LOG.exception("a sync ended in an error of this program", extra=self._parts.fields())
             return self._failed(_as_failure(error), started_seconds)
         self._succeeded(refreshed, started_seconds)
-        now_at = parts.clock.now_at()
+        effective_seconds = self._state.effective_interval_seconds
+        interval_seconds = parts.settings.interval_seconds
+        # Listings come about as often: one that shows a move need not wait for the very next beat.
+        least = interval_seconds / 2 if effective_seconds <= interval_seconds else effective_seconds
+        self._soonest_seconds = started_seconds + least
+        due_seconds = self._next_due_seconds(stretched_seconds=effective_seconds)
+        self._work(due_seconds)
+        return due_seconds - parts.clock.monotonic_seconds()
+
+    def _next_due_seconds(self, *, stretched_seconds: float = 0.0, at_once: bool = False) -> float:
+        """When the next sync is due, by the monotonic clock: the other one may be set."""
+        interval_seconds, clock = self._parts.settings.interval_seconds, self._parts.clock
+        now_at = clock.now_at()
         due_at = next_due_at(
             self._name,
-            parts.settings.interval_seconds,
+            interval_seconds,
             now_at,
-            stretched_seconds=self._state.effective_interval_seconds,
+            stretched_seconds=stretched_seconds,
+            at_once=at_once,
         )
-        # By the monotonic clock: the other one may be set.
-        due_seconds = parts.clock.monotonic_seconds() + due_at - now_at
+        return clock.monotonic_seconds() + due_at - now_at
+
+    def _work(self, due_seconds: float) -> None:
         try:
             replica = self._keeping.replica
             worked = replica is not None and self._background.work(replica, due_seconds)
+            self._worked = worked
             if worked or self._background.obstacle is not self._state.history_obstacle:
                 self._publish_background()
         except Stopped:
@@ -116,16 +188,19 @@ class Poller(Loop):
                 "the background ended in an error of this program", extra=self._parts.fields()
             )
             self._background.give_up()
-        return due_seconds - parts.clock.monotonic_seconds()
 
-    def _sync(self, started_at: float) -> Refreshed:
-        replica, caller = self._ready(), self._caller
+    def _sync(self, started: Instant) -> Refreshed:
+        replica, caller, started_at = self._ready(), self._caller, started.at
         calls_before = caller.made_fresh
+        self._sparing.verdict(replica)  # so that it knows the newest listing from before this sync
         with self._keeping.transaction(replica):
+            self._sparing.before_sync(replica)
             refreshed = caller.converse(replica.refresh(started_at, caller.allowance))
             snapshot = self._parts.publisher.snapshot(replica.ledger, started_at)
             ledger = replica.ledger
             ledger.progress = msgspec.structs.replace(ledger.progress, synced_at=started_at)
+        self._sparing.after_sync(replica, refreshed, started)
+        self._learn_worth(refreshed.changes, started.seconds)
         self._learn_cost(caller.made_fresh - calls_before, refreshed.strategy)
         self._publish_success(refreshed, snapshot, started_at)
         return refreshed
@@ -184,13 +259,21 @@ class Poller(Loop):
         self._cost = max(self._cost, 1.0)
         self._declare()
 
+    def _learn_worth(self, changes: int, started_seconds: float) -> None:
+        """How much happens in a second; what the first sync finds has happened at any time."""
+        since_seconds = started_seconds - self._started_seconds
+        if 0 < since_seconds < float("inf"):
+            self._worth += COST_SMOOTHING * (changes / since_seconds - self._worth)
+        self._started_seconds = started_seconds
+
     def _declare(self) -> None:
         settings, replica = self._parts.settings, self._keeping.replica
         demand = Demand(
             settings.interval_seconds,
-            self._cost,
+            self._cost * self._sparing.asked_part,
             check_calls_per_second(settings),
             history=replica is None or not replica.ledger.progress.complete,
+            worth=self._worth,
         )
         self._parts.budget.declare(self._name, demand)
 

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from random import Random
 
+import msgspec
+
 from exporter.errors import RefusedError
 from exporter.ledger.store import Ledger, Marks
-from exporter.model import PAGE_LIMIT
+from exporter.model import END_STATUSES, PAGE_LIMIT
 from exporter.profile import UNKNOWN, Profile
 from exporter.sync import by_change, by_scan, by_submission
 from exporter.sync.asking import (
@@ -31,6 +33,7 @@ from exporter.sync.context import (
     INFINITE,
     LATE_SECONDS,
     MANY_TRIES,
+    SWEPT_STATUSES,
     Listing,
     Memory,
     Order,
@@ -42,6 +45,7 @@ from exporter.sync.context import (
     newest_first,
     submitted_at,
 )
+from exporter.sync.detector import Finding
 from exporter.sync.intake import PATIENCE_SECONDS, RECENT_SECONDS, Intake
 from exporter.sync.reader import sweep_active
 from exporter.sync.reconcile import begin, fill
@@ -55,6 +59,9 @@ class Refreshed:
     strategy: str
     changes: int
     corrections: dict[str, int]
+    changed_from_at: float | None = None
+    """When the oldest change that it found had happened, as its stamp says; None if it found none. By
+    the server's clock, as is every moment that no name says otherwise of."""
 
 
 class Replica:
@@ -77,6 +84,41 @@ class Replica:
     def profile(self) -> Profile:
         """What is known of the server, also by syncs that failed."""
         return self._memory.profile
+
+    @property
+    def settled(self) -> bool:
+        """Whether the last sync has left nothing to be looked up by the next."""
+        memory = self._memory
+        waiting = (memory.doubted.since, self.ledger.suspects, self.ledger.count_status(""))
+        return self._refreshed and not any(waiting) and memory.collapse_at is None
+
+    # -- what the counters of cluster/list say -----------------------------------------------------
+
+    def note_counters(self, finding: Finding, now_at: float) -> bool:
+        """Take into the profile what was found of them; False if that was known, or is tried again
+        later."""
+        known = self.profile.counters.value == "follow"
+        if not known and not self.profile.due("counters", now_at):
+            return False
+        profile, evidence = self.profile, finding.evidence
+        if not finding.follow:
+            pause_seconds = self.settings.audit_interval_seconds
+            profile = profile.contradicted("counters", evidence, now_at, pause_seconds)
+        elif not known:
+            profile = profile.found("counters", "follow", evidence, now_at)
+        self._memory.profile = profile
+        return not known or not finding.follow
+
+    def counted_right(self, later_seconds: float) -> None:
+        """So long after the last sync, as many jobs were counted in each status as are known."""
+        progress = self.ledger.progress
+        if progress.last_success_at is None or progress.frontier_at is not None:
+            return
+        at = progress.last_success_at + later_seconds
+        counted = dict.fromkeys((*SWEPT_STATUSES, *END_STATUSES), at)
+        self.ledger.progress = msgspec.structs.replace(
+            progress, checked_at={**progress.checked_at, **counted}
+        )
 
     # -- one sync --------------------------------------------------------------------------------
 
@@ -104,7 +146,12 @@ class Replica:
         self._finish(sync)
         if sync.intake.corrections.keys() & {"changed", "missing"} and sync.order is BY_CHANGE:
             sync.weaken("order", "a change did not bring its job to the head of the list")
-        return Refreshed(strategy, sync.intake.changes, dict(sync.intake.corrections))
+        return Refreshed(
+            strategy,
+            sync.intake.changes,
+            dict(sync.intake.corrections),
+            _changed_from_at(sync, last_look_at),
+        )
 
     def _longer_list(self, sync: Sync, head: Placed) -> Asking[str]:
         if sync.profile.due("status_filter", sync.now_at):
@@ -306,6 +353,17 @@ class Replica:
             self._memory.thorough_at = sync.now_at
         sync.update(last_success_at=sync.now_at)
         self._refreshed = True
+
+
+def _changed_from_at(sync: Sync, last_look_at: float | None) -> float | None:
+    """When the oldest of the changes happened that a sync has found since the last one."""
+    intake = sync.intake
+    stamps = [at for at in intake.changed.values() if at >= (last_look_at or 0.0)]
+    if stamps:
+        return min(stamps)
+    # What has come in without a new stamp is a change, unless it is history that is read.
+    changed = intake.settled and (intake.changes or intake.corrections)
+    return sync.now_at if changed else None
 
 
 def _is_whole(sync: Sync, head: Placed) -> Asking[bool]:

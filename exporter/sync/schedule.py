@@ -21,7 +21,12 @@ def first_wait_seconds(cluster_name: str, interval_seconds: float) -> float:
 
 
 def next_due_at(
-    cluster_name: str, interval_seconds: float, now_at: float, *, stretched_seconds: float = 0.0
+    cluster_name: str,
+    interval_seconds: float,
+    now_at: float,
+    *,
+    stretched_seconds: float = 0.0,
+    at_once: bool = False,
 ) -> float:
     """The next moment of a cluster's own beat, after ``now_at``; there is no beat while the budget
     stretches the interval, since nothing may then come sooner than so many seconds from now."""
@@ -30,8 +35,9 @@ def next_due_at(
     phase_seconds = offset_part(cluster_name) * interval_seconds
     beats = math.floor((now_at - phase_seconds) / interval_seconds) + 1
     due_at = phase_seconds + beats * interval_seconds
-    # A sync that ended just before its beat is not followed by another at once.
-    return due_at if due_at - now_at >= interval_seconds / 2 else due_at + interval_seconds
+    # A sync that ended just before its beat is not followed by another at once, unless it may be.
+    soon = due_at - now_at < interval_seconds / 2
+    return due_at + interval_seconds if soon and not at_once else due_at
 
 
 def retry_wait_seconds(failures: int, interval_seconds: float) -> float:

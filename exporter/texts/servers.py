@@ -14,6 +14,7 @@ _DIFFERENCES: Mapping[tuple[str, str], str] = {
     ("total_count", "none"): "no_total",
     ("zone", "contradicted"): "zone_contradicted",
     ("zone", "unknown"): "zone_unknown",
+    ("counters", "unknown"): "counters",
 }
 """By trait and value."""
 _WITH_VALUE = {"page_size": "short_pages", "depth": "depth", "lag": "lag", "zone": "zone_local"}
@@ -38,6 +39,7 @@ SERVERS: Mapping[str, tuple[str, str]] = {
     "trait.depth": ("depth", "深度"),
     "trait.zone": ("zone of times", "时间的时区"),
     "trait.lag": ("lag", "滞后"),
+    "trait.counters": ("counters in cluster/list", "cluster/list 中的计数"),
     "value.unknown": ("not known", "未知"),
     "value.status_filter.both": ("works; both names are sent", "有效；两个名称同时发送"),
     "value.status_filter.jobs_status": ("jobs_status", "jobs_status"),
@@ -54,6 +56,8 @@ SERVERS: Mapping[str, tuple[str, str]] = {
     "value.page_size": ("{value} jobs", "{value} 个作业"),
     "value.depth.unknown": ("no limit was met", "没有遇到限制"),
     "value.lag.unknown": ("none was seen", "没有见到"),
+    "value.counters.unknown": ("not proven", "未经证实"),
+    "value.counters.follow": ("follow the list", "与列表一致"),
     "value.depth.unlimited": ("as deep as the list", "可到列表末尾"),
     "value.depth": ("{value} jobs", "{value} 个作业"),
     "value.zone.stamped": ("all times carry it", "所有时间都带时区"),
@@ -94,6 +98,10 @@ SERVERS: Mapping[str, tuple[str, str]] = {
         "请把 collection.history 设为能容纳的时长，例如 30d：中间的作业无法计数。"),
     "differs.lag": ("Answers may be up to {value} s old.", "应答可能滞后最多 {value} 秒。"),
     "do.lag": ("Nothing; older answers are known as such and not counted.", "不必处理；过时的应答会被识别，不会计入。"),
+    "differs.counters": ("The counters in cluster/list have not followed the list of jobs.", "cluster/list 中的计数没有跟随作业列表。"),
+    "do.counters": (
+        "Nothing: the cluster is asked every interval, also while nothing changes.",
+        "不必处理：即使没有变化，也会按间隔查询该集群。"),
     "differs.trait_unknown": ("What it does is not known, or is being found out anew: {trait}.", "服务器的行为未知，或正在重新查明：{trait}。"),
     "do.trait_unknown": ("Nothing; until it is known, a sync may cost more calls.", "不必处理；查明之前，每次同步可能要多用些调用。"),
     "differs.zone_unknown": ("Times carry no zone, and nothing has proven yet which one is meant.", "时间不带时区，还无法证明是哪个时区。"),

@@ -70,6 +70,8 @@ class PretendTime(SystemClock):
         self.pass_time(min(max(0.0, seconds), max(0.0, self.until_at - self._now_at)))
         return self._now_at >= self.until_at
 
+    doze = sleep
+
     def pass_time(self, seconds: float) -> None:
         """Some time goes by."""
         self._now_at += seconds

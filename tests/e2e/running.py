@@ -139,6 +139,7 @@ def config_of(
     zone: str = "jinan1a",
     timezone: str = "UTC",
     capacity_interval: str = "off",
+    change_detector: str = "off",
     **more: Any,
 ) -> dict[str, Any]:
     """A configuration with one account; ``clusters`` are ids, or names with their ids."""
@@ -163,6 +164,7 @@ def config_of(
             "staleness": staleness,
             # Its calls are asked about where they matter: elsewhere they would be counted, and fail.
             "capacity_interval": capacity_interval,
+            "change_detector": change_detector,
         },
         "state": {"path": state},
         **more,

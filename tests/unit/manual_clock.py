@@ -36,5 +36,11 @@ class StoppableClock(ManualClock):
         super().sleep(max(0.0, seconds))
         return self.now >= self.stop_at
 
+    def doze(self, seconds: float) -> bool:
+        return self.sleep(seconds)
+
+    def rouse(self) -> None:
+        pass
+
     def stop(self) -> None:
         self.stop_at = float("-inf")

@@ -3,6 +3,7 @@
 import math
 import threading
 from bisect import bisect_left
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -484,6 +485,34 @@ class TestFairIntervals:
 
     def test_nobody_wants_anything(self) -> None:
         assert fair_intervals({}, 900.0, PERIOD) == {}
+
+    def test_half_goes_by_what_has_happened(self) -> None:
+        demands = {f"{n}": Demand(60, 1, worth=worth) for n, worth in enumerate((0, 0, 1, 3))}
+        intervals = fair_intervals(demands, 16.0, PERIOD)
+        parts = [PERIOD / intervals[name] for name in demands]
+        assert parts == pytest.approx([2, 2, 4, 8])
+
+    @given(
+        demands=DEMANDS, calls=st.floats(0.9, 1e5), worths=st.lists(st.floats(0, 1e3), min_size=9)
+    )
+    def test_no_interval_is_longer_than_twice_what_equal_parts_make_it(
+        self, demands: dict[str, Demand], calls: float, worths: list[float]
+    ) -> None:
+        pairs = zip(demands.items(), worths * len(demands), strict=False)
+        worthy = {name: replace(demand, worth=worth) for (name, demand), worth in pairs}
+        intervals = fair_intervals(worthy, calls, PERIOD)
+        for name, demand in demands.items():
+            least = demand.calls * PERIOD / (calls / len(demands))
+            assert intervals[name] <= max(demand.interval_seconds, 2 * least) * (1 + 1e-9)
+        need = sum(demands[name].calls * PERIOD / intervals[name] for name in demands)
+        assert need <= calls * (1 + 1e-9)
+
+    def test_what_serves_all_is_served_first_and_leaves_half(self) -> None:
+        demands = {"list": Demand(60, 1, worth=math.inf), "a": Demand(60, 1), "b": Demand(60, 1)}
+        assert fair_intervals(demands, 90.0, PERIOD) == pytest.approx(
+            {"list": 80, "a": 160, "b": 160}
+        )
+        assert fair_intervals(demands, 180.0, PERIOD) == {"list": 60, "a": 60, "b": 60}
 
     def test_a_costly_cluster_stretches_itself(self) -> None:
         demands = {"small": Demand(60, 1), "large": Demand(60, 1000)}

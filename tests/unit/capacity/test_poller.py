@@ -12,6 +12,7 @@ import pytest
 
 from exporter.api.budget import AccountBudget, Demand
 from exporter.api.client import AccountClient, Credentials
+from exporter.api.lists import ZoneLists
 from exporter.capacity import CapacityParts, CapacityPoller, ConfiguredQueue, WatchedCluster
 from exporter.clock import SystemClock
 from exporter.errors import Stopped
@@ -70,6 +71,7 @@ class World:
             CapacityParts(
                 account="default",
                 client=client,
+                lists=ZoneLists(client.list_clusters, self.clock),
                 budget=self.budget,
                 interval_seconds=INTERVAL,
                 tried=lambda _: True,

@@ -35,6 +35,7 @@ def test_a_good_configuration(config_file: Path, capsys: pytest.CaptureFixture[s
 account default: 192 calls an hour projected, 1,000 allowed (0.5 of 2000 in 1h)
   cfd  every 1m: 60 to refresh, 6 to audit
   fea  every 30s: 120 to refresh, 6 to audit
+  with the change detector, where the cloud's counters prove right: 133.2 while nothing changes, and one for each cluster and interval in which something does
   with what is left over, for capacity: 30, and 6 for each queue
   fits: 19% of what is allowed
 
@@ -58,6 +59,15 @@ def test_a_bad_configuration(config_file: Path, capsys: pytest.CaptureFixture[st
         'clusters[0].zon: unknown key; did you mean "zone"? (line 6)\n'
         "clusters[0].zone: is missing (line 6)\n"
     )
+
+
+def test_what_the_change_detector_spares_is_told_beside() -> None:
+    fleet = crowded(50, "60s")
+    (cost,) = project(fleet)
+    assert cost.detected_calls == pytest.approx(60 + 50 * 3600 / 530)
+    assert "counters prove right: 399.6 while nothing changes" in report(fleet)
+    assert "detector" not in report(crowded(1))
+    assert "detector" not in report(config_of(CONFIG + "collection: {change_detector: off}\n"))
 
 
 def test_capacity_is_told_beside_and_changes_no_verdict() -> None:

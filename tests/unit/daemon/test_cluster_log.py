@@ -112,6 +112,7 @@ class TestTheProfile:
         assert {name: told.field(name) for name in TRAITS} == {
             "status_filter": "both", "order": "change", "total_count": "filtered",
             "page_size": "100", "depth": "unknown", "zone": "stamped", "lag": "unknown",
+            "counters": "unknown",
         }  # fmt: skip
         assert told.note(dataclasses.replace(known, tried=True, up=True), 3) == []
 

@@ -8,13 +8,23 @@ from typing import Any
 
 import pytest
 
+from exporter.api.lists import ZoneLists
 from exporter.daemon.discovery import Finder, Finders
 from exporter.errors import RefusedError
 from exporter.model import ListedCluster
 from tests.unit.daemon.test_discovery import ZONE, config, listed
+from tests.unit.manual_clock import ManualClock
 from tests.waiting import until
 
 REFUSED = RefusedError(1400, "denied", "refused", retryable=False, advice="Look.")
+
+
+class Later(ManualClock):
+    """Whenever it is asked, an hour has passed: no answer is too new to ask again."""
+
+    def monotonic_seconds(self) -> float:
+        self.advance(3600)
+        return self.monotonic
 
 
 class Client:
@@ -32,7 +42,8 @@ class Client:
 
 def account(client: Client, **discovery: Any) -> Any:
     (wanted,) = config(discovery).accounts
-    return SimpleNamespace(config=wanted, client=client)
+    lists = ZoneLists(client.list_clusters, Later(0.0))
+    return SimpleNamespace(config=wanted, client=client, lists=lists)
 
 
 @pytest.fixture

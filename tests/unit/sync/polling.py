@@ -12,6 +12,7 @@ from exporter.ledger.spending import MemorySpendingLog
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import ClusterIdentity, JobListQuery, Page
 from exporter.snapshot import ClusterState, SnapshotBoard
+from exporter.sync.calling import Listings
 from exporter.sync.context import SyncSettings
 from exporter.sync.poller import Poller, PollerParts
 from exporter.sync.publishing import LabelRules, Publisher
@@ -49,10 +50,16 @@ class PolledCluster:
         settings: SyncSettings | None = None,
         allowed: int = 1000,
         path: Path | None = None,
+        identity: ClusterIdentity = IDENTITY,
+        clock: StoppableClock | None = None,
+        budget: AccountBudget | None = None,
+        listings: Listings | None = None,
     ) -> None:
         self.cluster = cluster
-        self.clock = StoppableClock(cluster.now_at)
-        self.budget = AccountBudget(
+        self.identity = identity
+        self.listings = listings
+        self.clock = clock or StoppableClock(cluster.now_at)
+        self.budget = budget or AccountBudget(
             allowed=allowed, period_seconds=3600.0, clock=self.clock, log=MemorySpendingLog()
         )
         self.board = SnapshotBoard()
@@ -73,7 +80,7 @@ class PolledCluster:
         self.log = ClusterLog(self.settings.interval_seconds)
         return Poller(
             PollerParts(
-                identity=IDENTITY,
+                identity=self.identity,
                 calls=self,
                 open_ledger=lambda: self.open(),  # noqa: PLW0108 - it may be replaced
                 reopen_on_disk=lambda ledger: ledger.copied_to(self.path),
@@ -86,6 +93,7 @@ class PolledCluster:
                 telemetry=self.telemetry,  # type: ignore[arg-type]
                 clock=self.clock,  # type: ignore[arg-type]
                 rng=Random(1),
+                listings=self.listings,
             )
         )
 
@@ -95,7 +103,7 @@ class PolledCluster:
 
     def list_jobs(self, query: JobListQuery) -> Page:
         """See ``Calls``."""
-        self.budget.admit(IDENTITY.name)
+        self.budget.admit(self.identity.name)
         self.call_times.append(self.clock.now)
         self.clock.advance(self.call_seconds)
         self.trouble(query)
@@ -117,7 +125,7 @@ class PolledCluster:
     @property
     def state(self) -> ClusterState:
         """What stands on the board."""
-        return self.board.current()[IDENTITY.name]
+        return self.board.current()[self.identity.name]
 
     @property
     def shown(self) -> Counter[tuple[str, str, str]]:

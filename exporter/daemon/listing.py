@@ -1,0 +1,209 @@
+"""Asking cluster/list for the change detectors: one thread for each account."""
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from exporter.api.budget import Demand
+from exporter.api.lists import ZoneLists
+from exporter.clock import Loop, SystemClock
+from exporter.daemon.accounts import Account
+from exporter.errors import ApiError, BudgetExhausted, Stopped
+from exporter.sync.detector import Counters
+
+_LOG = logging.getLogger(__name__)
+
+LONGEST_SECONDS = 600.0
+"""While it fails, or spares no sync, a list is asked for later and later, up to this."""
+PATIENCE = 3
+"""How often it may be of no use before that."""
+WORTH_CLUSTERS = 2
+"""With fewer of them a list costs what it spares."""
+
+
+@dataclass(slots=True)
+class ZoneWatch:
+    """One zone and what its list is good for."""
+
+    interval_seconds: float
+    neighbours_follow: bool = False
+    used: bool = False
+    unused: int = 0
+    """How often in a row it has failed or spared no sync."""
+    due_seconds: float = 0.0
+
+
+class ClusterListings:
+    """A zone's list as one of its clusters sees it: see ``sync.calling.Listings``."""
+
+    def __init__(self, lists: ZoneLists, zone: str, watch: ZoneWatch, cluster_id: str) -> None:
+        self._lists, self._zone, self._watch = lists, zone, watch
+        self._cluster_id = cluster_id
+
+    @property
+    def interval_seconds(self) -> float:
+        """See ``Listings``."""
+        return self._watch.interval_seconds
+
+    @property
+    def neighbours_follow(self) -> bool:
+        """See ``Listings``."""
+        return self._watch.neighbours_follow
+
+    @neighbours_follow.setter
+    def neighbours_follow(self, follow: bool) -> None:
+        self._watch.neighbours_follow = follow
+
+    def newest(self) -> Counters | None:
+        """See ``Listings``."""
+        told = self._lists.newest(self._zone)
+        for each in told.clusters if told else ():
+            if told is not None and each.cluster_id == self._cluster_id:
+                return Counters(each.jobs, told.asked)
+        return None
+
+    def note_use(self) -> None:
+        """See ``Listings``."""
+        self._watch.used = True
+
+
+class Lister(Loop):
+    """Asks for the lists of one account's zones, again and again."""
+
+    def __init__(self, account: Account, clock: SystemClock | None = None) -> None:
+        super().__init__(f"list {account.config.name}", clock or SystemClock())
+        self.account = account
+        self._zones: dict[str, ZoneWatch] = {}
+        self._wanted: Mapping[str, float] = {}
+        self._failed = False
+
+    # -- from other threads ------------------------------------------------------------------
+
+    def listings(self, zone: str, cluster_id: str) -> ClusterListings:
+        """For the poller of a cluster."""
+        return ClusterListings(self.account.lists, zone, self._watch(zone), cluster_id)
+
+    def watch(self, intervals: Mapping[str, Iterable[float]]) -> None:
+        """By zone, the intervals of the clusters that have a detector."""
+        found = {zone: tuple(each) for zone, each in intervals.items()}
+        self._wanted = {
+            zone: min(each) for zone, each in found.items() if len(each) >= WORTH_CLUSTERS
+        }
+        for zone, seconds in self._wanted.items():
+            self._watch(zone).interval_seconds = seconds
+        for zone in set(self._zones) - set(self._wanted):
+            self.account.budget.declare(_name(zone), None)
+        self._clock.rouse()
+
+    def health(self) -> str | None:
+        """Why it is not healthy; None if it is."""
+        if self.alive:
+            return None
+        return f"the lister of clusters of account {self.account.config.name} has died"
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            try:
+                wait_seconds = self.turn()
+            except Stopped:
+                return
+            except Exception:
+                _LOG.exception("listing clusters ended in an error of this program")
+                wait_seconds = LONGEST_SECONDS
+            if self._clock.doze(wait_seconds):
+                return
+
+    def turn(self) -> float:
+        """Ask for the lists that are due; returns in how many seconds the next one is. Raises Stopped
+        if the program stops."""
+        clock, wanted = self._clock, self._wanted
+        for zone in wanted:
+            watch = self._zones[zone]
+            if clock.monotonic_seconds() >= watch.due_seconds:
+                self._list(zone, watch)
+        now_seconds = clock.monotonic_seconds()
+        dues = (self._zones[zone].due_seconds - now_seconds for zone in wanted)
+        return max(0.0, min(dues, default=LONGEST_SECONDS))
+
+    def _list(self, zone: str, watch: ZoneWatch) -> None:
+        clock, budget = self._clock, self.account.budget
+        started_seconds, not_before_seconds = clock.monotonic_seconds(), 0.0
+        watch.unused, watch.used = 0 if watch.used else watch.unused + 1, False
+        pages = 1
+        try:
+            told = self.account.lists.get(zone)
+        except ApiError as error:
+            watch.unused = max(watch.unused, PATIENCE) + 1
+            if isinstance(error, BudgetExhausted):
+                not_before_seconds = error.until_at - clock.now_at()
+            self._tell(zone, error)
+        else:
+            self._failed = False
+            pages = 1 + len(told.clusters) // 100
+        doublings = min(max(0, watch.unused - PATIENCE), 20)
+        longest_seconds = max(LONGEST_SECONDS, watch.interval_seconds)
+        wanted_seconds = min(longest_seconds, watch.interval_seconds * 2.0**doublings)
+        budget.declare(_name(zone), Demand(wanted_seconds, pages, worth=math.inf))
+        wait_seconds = max(wanted_seconds, not_before_seconds)
+        watch.due_seconds = started_seconds + wait_seconds
+
+    def _watch(self, zone: str) -> ZoneWatch:
+        return self._zones.setdefault(zone, ZoneWatch(LONGEST_SECONDS))
+
+    def _tell(self, zone: str, error: ApiError) -> None:
+        """Once, until it goes well again."""
+        if self._failed or self._clock.sleep(0.0):
+            return
+        self._failed = True
+        fields = {"account": self.account.config.name, "zone": zone, "reason": error.reason}
+        fields |= {"cause": str(error), "advice": error.advice}
+        _LOG.info("clusters are asked every interval: their list cannot be had", extra=fields)
+
+
+class Listers:
+    """The listers of all accounts."""
+
+    def __init__(self, on_told: Callable[[str, str], None]) -> None:
+        """``on_told`` is given an account and a zone whose list has come, or could not be had."""
+        self._on_told = on_told
+        self._running: dict[str, Lister] = {}
+
+    def of(self, account: Account) -> Lister:
+        """The lister of an account, which is running."""
+        name = account.config.name
+        known = self._running.get(name)
+        if known is not None and known.account is account:
+            return known
+        if known is not None:
+            known.stop()
+        lister = Lister(account)
+        account.lists.on_told = lambda zone: self._on_told(name, zone)
+        lister.start()
+        self._running = {**self._running, name: lister}
+        return lister
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Stop those of other accounts."""
+        kept = set(names)
+        for name, lister in self._running.items():
+            if name not in kept:
+                lister.stop()
+        self._running = {name: each for name, each in self._running.items() if name in kept}
+
+    def health(self) -> str | None:
+        """Why it is not healthy; None if it is."""
+        return next((why for each in self._running.values() if (why := each.health())), None)
+
+    def stop(self) -> list[Lister]:
+        """Tell all to stop; gives them, to be joined."""
+        for each in self._running.values():
+            each.stop()
+        return list(self._running.values())
+
+
+def _name(zone: str) -> str:
+    """As which the budget knows it, beside the clusters."""
+    return f"cluster/list {zone}"

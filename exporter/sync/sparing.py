@@ -1,0 +1,113 @@
+"""One cluster's change detector at work: which listings it is shown, and what becomes of its findings."""
+
+from exporter.clock import Clock, Instant
+from exporter.ledger.store import Ledger
+from exporter.sync.calling import Listings
+from exporter.sync.context import LATE_SECONDS, SyncSettings
+from exporter.sync.detector import (
+    Detector,
+    Finding,
+    Look,
+    Verdict,
+    right,
+    right_about_ended,
+)
+from exporter.sync.replica import Refreshed, Replica
+
+_SMOOTHING = 0.2
+_WHEN_DUE = Verdict("when due")
+_LEAD_SECONDS = 10.0
+"""In which a sync that is due has been made."""
+
+
+def forced_seconds(settings: SyncSettings) -> float:
+    """How long after a sync the next one is made, whatever the counters say: so that all is proven
+    within one audit interval of any change, also if it was found an interval later. Pure."""
+    beside = settings.interval_seconds + _LEAD_SECONDS
+    return max(settings.interval_seconds, settings.audit_interval_seconds - beside)
+
+
+class Sparing:
+    """Spares a cluster the syncs that would find nothing."""
+
+    def __init__(self, listings: Listings | None, settings: SyncSettings, clock: Clock) -> None:
+        """``listings``: None where there is no detector."""
+        self._listings = listings
+        self._settings = settings
+        self._clock = clock
+        self._detector = Detector()
+        self._asked_part = 1.0
+        self._proven: Instant | None = None
+        self._synced: Instant | None = None
+        self._right: Instant | None = None
+
+    @property
+    def asked_part(self) -> float:
+        """The part of the intervals that comes to a sync, as it has lately been."""
+        least = self._settings.interval_seconds / forced_seconds(self._settings)
+        return max(self._asked_part, min(1.0, least))
+
+    def verdict(self, replica: Replica | None) -> Verdict:
+        """When the cluster is to be asked, by the newest listing."""
+        listings = self._listings
+        if listings is None or replica is None:
+            return _WHEN_DUE
+        newest = listings.newest()
+        self._take(
+            replica,
+            self._detector.listed(newest, neighbours_follow=listings.neighbours_follow),
+        )
+        now_seconds = self._clock.monotonic_seconds()
+        if not replica.settled:
+            return _WHEN_DUE
+        verdict = self._detector.verdict(
+            now_seconds,
+            follow=replica.profile.counters.value == "follow",
+            listing_interval_seconds=listings.interval_seconds,
+            forced_seconds=forced_seconds(self._settings),
+        )
+        if verdict.proven is not None and verdict.proven != self._proven:
+            self._proven = verdict.proven
+            self._note_asked(0.0)
+            listings.note_use()
+        if newest is not None and verdict.proven is not None:
+            counts = _counts(replica.ledger)
+            if right(newest.jobs, counts) and right_about_ended(newest.jobs, counts):
+                self._right = newest.asked
+        return verdict
+
+    def before_sync(self, replica: Replica) -> None:
+        """What the counters have proven need not be checked by the sync that begins."""
+        if self._right is not None and self._synced is not None:
+            replica.counted_right(self._right.at - self._synced.at)
+            self._right = None
+
+    def after_sync(self, replica: Replica, refreshed: Refreshed, began: Instant) -> None:
+        """What a sync has found, and so whether the counters ought to have moved."""
+        if self._listings is None:
+            return
+        self._note_asked(1.0)
+        self._synced, ended_seconds = began, self._clock.monotonic_seconds()
+        ahead_seconds = (replica.ledger.progress.last_success_at or began.at) - began.at
+        changed_by_seconds = None
+        if refreshed.changed_from_at is not None:
+            since_seconds = refreshed.changed_from_at - ahead_seconds - began.at
+            changed_by_seconds = min(ended_seconds, began.seconds + since_seconds + LATE_SECONDS)
+        look = Look(began.seconds, ended_seconds, _counts(replica.ledger), changed_by_seconds)
+        self._take(replica, self._detector.synced(look))
+
+    def _take(self, replica: Replica, finding: Finding | None) -> None:
+        if finding is None or self._listings is None:
+            return
+        if replica.note_counters(finding, self._clock.now_at()):
+            self._listings.neighbours_follow = finding.follow
+
+    def _note_asked(self, asked: float) -> None:
+        self._asked_part += _SMOOTHING * (asked - self._asked_part)
+
+
+def _counts(ledger: Ledger) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for (status, _, _), totals in ledger.totals().items():
+        found[status] = found.get(status, 0) + totals.jobs
+    return found

@@ -1,0 +1,147 @@
+"""Many clusters of one account in simulated time: their pollers, and the lister that watches them."""
+
+import heapq
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+from exporter.api.budget import AccountBudget
+from exporter.api.lists import ZoneLists
+from exporter.daemon.listing import Lister
+from exporter.errors import TransportError
+from exporter.ledger.spending import MemorySpendingLog
+from exporter.model import ClusterIdentity, ListedCluster
+from exporter.simulator import JobList, fill
+from exporter.simulator.plant import Counting
+from exporter.sync.context import SyncSettings
+from exporter.sync.schedule import first_wait_seconds
+from tests.unit.manual_clock import StoppableClock
+from tests.unit.sync.polling import PolledCluster
+from tests.unit.sync.pretend import CLUSTER_ID, START_AT, PretendCluster
+
+ZONE = "jinan1a"
+NO_LIST = TransportError("timeout", "no answer", retryable=True, advice="Wait.")
+Counts = Counter[tuple[str, str, str]]
+Happening = Callable[[], None]
+
+
+class PretendFleet:
+    """Pollers and a lister, none of which has a thread: each is called when it is due, or roused."""
+
+    def __init__(
+        self,
+        clusters: int,
+        *,
+        jobs: int = 30,
+        active: int = 10,
+        counting: Counting = "live",
+        allowed: int = 1000,
+        detector: bool = True,
+        settings: SyncSettings | None = None,
+    ) -> None:
+        settings = settings or SyncSettings()
+        self.clock = StoppableClock(START_AT)
+        self.counting = counting
+        self.distort: Callable[[ListedCluster], ListedCluster | None] = lambda each: each
+        self.list_fails: Callable[[], bool] = lambda: False
+        self.listings = 0
+        self.budget = AccountBudget(
+            allowed=allowed, period_seconds=3600.0, clock=self.clock, log=MemorySpendingLog()
+        )
+        lists = ZoneLists(self._list, self.clock)
+        config = SimpleNamespace(name="default")
+        account: Any = SimpleNamespace(config=config, budget=self.budget, lists=lists)
+        self.lister = Lister(account, self.clock)  # type: ignore[arg-type]
+        self.clusters: dict[str, PolledCluster] = {}
+        for number in range(clusters):
+            name = f"ehpc-{number}"
+            listed = JobList()
+            fill(listed, jobs, active=active, now_at=START_AT - 100, seed=number)
+            self.clusters[name] = PolledCluster(
+                PretendCluster(jobs=listed, seed=number),
+                identity=ClusterIdentity(name, CLUSTER_ID, ZONE, "default"),
+                clock=self.clock,
+                budget=self.budget,
+                settings=settings,
+                listings=self.lister.listings(ZONE, name) if detector else None,
+            )
+        self._due = {
+            name: START_AT + first_wait_seconds(name, settings.interval_seconds)
+            for name in self.clusters
+        }
+        self._lister_at = START_AT if detector else float("inf")
+        lists.on_told = lambda _: self._due.update(dict.fromkeys(self._due, self.clock.now))
+        self.lister.watch({ZONE: [settings.interval_seconds] * clusters})
+        self.truths: dict[str, deque[tuple[float, Counts]]] = {}
+
+    def run(self, seconds: float, happenings: Iterable[tuple[float, Happening]] = ()) -> None:
+        """Let time pass. ``happenings``: what becomes of the lists, each so many seconds from now."""
+        start_at, end_at = self.clock.now, self.clock.now + seconds
+        order = enumerate(happenings)
+        waiting = [(start_at + at, number, happen) for number, (at, happen) in order]
+        heapq.heapify(waiting)
+        while True:
+            name = min(self._due, key=self._due.__getitem__)
+            next_at = min(self._due[name], self._lister_at, waiting[0][0] if waiting else end_at)
+            self.clock.advance(max(0.0, min(next_at, end_at) - self.clock.now))
+            if next_at >= end_at:
+                return
+            if waiting and waiting[0][0] <= next_at:
+                self._look_at_counters()
+                heapq.heappop(waiting)[2]()
+                self._look_at_counters()
+            elif self._lister_at <= next_at:
+                self._lister_at = self.clock.now + self.lister.turn()
+            else:
+                self._due[name] = self.clock.now + self.clusters[name].poller.step()
+
+    def traffic(self, name: str, rng: Random) -> None:
+        """Something happens to a job of a cluster."""
+        jobs, at = self.clusters[name].cluster.jobs, self.clock.now
+        pending = [job.uuid for job in jobs.page(status="pending", limit=5).jobs]
+        running = [job.uuid for job in jobs.page(status="running", limit=5).jobs]
+        what = rng.choice(["submit", *["start"] * bool(pending), *["end"] * bool(running)])
+        if what == "submit":
+            jobs.submit(at, queue="normal", user="u", cores=4)
+        elif what == "start":
+            jobs.start(rng.choice(pending), at)
+        else:
+            jobs.end(rng.choice(running), at)
+
+    def wrong(self) -> list[str]:
+        """The clusters whose published counts are neither right nor withheld."""
+        return [
+            name
+            for name, each in self.clusters.items()
+            if (shown := each.state.snapshot) is not None
+            and shown.taken_at + 300 >= self.clock.now
+            and each.shown != each.cluster.true_counts()
+        ]
+
+    def following(self) -> int:
+        """How many clusters are asked when their counters move."""
+        profiles = (each.state.profile for each in self.clusters.values())
+        return sum(profile.counters.value == "follow" for profile in profiles)
+
+    @property
+    def calls(self) -> int:
+        """All that were made so far."""
+        return self.listings + sum(len(each.call_times) for each in self.clusters.values())
+
+    def _look_at_counters(self) -> None:
+        for each in self.clusters.values():
+            each.cluster.cluster.counters.look(self.clock.now)
+
+    def _list(self, zone: str) -> tuple[ListedCluster, ...]:
+        self.budget.admit("")
+        self.listings += 1
+        if self.list_fails():
+            raise NO_LIST
+        told = []
+        for name, each in self.clusters.items():
+            jobs = each.cluster.cluster.counters.told(self.counting, self.clock.now)
+            listed = self.distort(ListedCluster(name, name, "active", dict(jobs), "ehpc"))
+            told += [listed] if listed is not None else []
+        return tuple(told)
