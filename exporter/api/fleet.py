@@ -48,20 +48,34 @@ def not_understood(error: ApiError) -> bool:
 class _Listed(Caller):
     """Reads listings to their end."""
 
-    def _all(self, forms: Callable[[int], Sequence[Question[Listing[Item]]]]) -> tuple[Item, ...]:
-        """``forms`` gives the question for the page at an offset, in each of its forms."""
-        return tuple(item for page in self._pages(forms) for item in page.items)
+    def _all(
+        self,
+        forms: Callable[[int], Sequence[Question[Listing[Item]]]],
+        between: Callable[[], None] = lambda: None,
+    ) -> tuple[Item, ...]:
+        """``forms`` gives the question for the page at an offset, in each of its forms. ``between`` is
+        called between two pages."""
+        return tuple(item for page in self._pages(forms, between) for item in page.items)
 
     def _pages(
-        self, forms: Callable[[int], Sequence[Question[Listing[Item]]]]
+        self,
+        forms: Callable[[int], Sequence[Question[Listing[Item]]]],
+        between: Callable[[], None],
     ) -> Iterator[Listing[Item]]:
-        read = 0
+        """Until as many were read as there are; where that is not told, until a page is not full."""
+        read, before = 0, None
         while True:
             page = self._as_understood(forms(read))
+            if page.records and page.total_count is None and page == before:
+                raise bad("it tells no total, and shows one page again and again")
             yield page
-            read += page.records
-            if not page.records or page.total_count is None or read >= page.total_count:
+            read, before = read + page.records, page
+            full = page.records >= PAGE_LIMIT
+            if not page.records or not (
+                full if page.total_count is None else read < page.total_count
+            ):
                 return
+            between()
 
     def _as_understood(self, forms: Sequence[Question[Answer]]) -> Answer:
         known = self._sender.forms
@@ -97,10 +111,13 @@ class ClusterRoom(_Listed):
     """What the queues and nodes of one cluster could run. For one thread. Each method raises
     ApiError, or Stopped if the program stops."""
 
-    def queues(self, kind: str) -> tuple[ListedQueue, ...]:
-        """All queues, each once; ``kind`` is that of the cluster."""
+    def queues(
+        self, kind: str, between: Callable[[], None] = lambda: None
+    ) -> tuple[ListedQueue, ...]:
+        """All queues, each once; ``kind`` is that of the cluster. ``between`` is called between two
+        pages."""
         forms = self._hpc_forms if kind == HPC else self._ehpc_forms
-        queues = self._all(forms)
+        queues = self._all(forms, between)
         return tuple({queue.queue_id or queue.names: queue for queue in queues}.values())
 
     def queue(self, queue_id: str) -> ListedQueue | None:
@@ -108,11 +125,13 @@ class ClusterRoom(_Listed):
         parameters = {"cluster_id": self._target.cluster_id, "id": queue_id}
         return self.ask(Question(QUEUE_PATH, parameters, _scrubbed(decode_queue_detail)))
 
-    def nodes(self) -> tuple[ListedNode, ...]:
-        """All nodes that the API shows: of an HPC cluster, those for logging in."""
+    def nodes(self, between: Callable[[], None] = lambda: None) -> tuple[ListedNode, ...]:
+        """All nodes that the API shows: of an HPC cluster, those for logging in. ``between`` is called
+        between two pages."""
         cluster_id = self._target.cluster_id
         *before, last = self._pages(
-            lambda offset: [_page(NODES_PATH, decode_nodes, offset, cluster_id=cluster_id)]
+            lambda offset: [_page(NODES_PATH, decode_nodes, offset, cluster_id=cluster_id)],
+            between,
         )
         nodes = tuple(node for page in (*before, last) for node in page.items)
         if before and last.total_count is not None and len(nodes) > last.total_count:

@@ -2,10 +2,11 @@
 had its part."""
 
 import logging
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from exporter.api.fleet import not_understood
 from exporter.api.lists import SHARED_SECONDS, ZoneList, ZoneLists
@@ -14,7 +15,6 @@ from exporter.clock import Clock, instant
 from exporter.errors import (
     ApiError,
     BudgetExhausted,
-    HttpStatusError,
     RefusedError,
     Stopped,
     TransportError,
@@ -25,6 +25,8 @@ _LOG = logging.getLogger(__name__)
 
 FAILURE_SECONDS = 3600.0
 """How often a failure is told that goes on, or returns."""
+PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 3600.0, 86400.0
+"""How long a call is not made that the server does not know; doubled each time, up to a day."""
 _MAY_NOT = "denied"
 _GONE = "not_found"
 _ACTIVE = ("", "active")
@@ -36,9 +38,9 @@ T = TypeVar("T")
 class Room(Protocol):
     """What can be asked about one cluster; see ``exporter.api.fleet``."""
 
-    def queues(self, kind: str) -> tuple[ListedQueue, ...]: ...
+    def queues(self, kind: str, between: Callable[[], None]) -> tuple[ListedQueue, ...]: ...
     def queue(self, queue_id: str) -> ListedQueue | None: ...
-    def nodes(self) -> tuple[ListedNode, ...]: ...
+    def nodes(self, between: Callable[[], None]) -> tuple[ListedNode, ...]: ...
 
 
 class Client(Protocol):
@@ -57,6 +59,13 @@ class Budget(Protocol):
     def note_capacity(self) -> None: ...
 
 
+class _Dropped(NamedTuple):
+    """A call that is not made for a while."""
+
+    until_seconds: float
+    pause_seconds: float = 0.0
+
+
 class Asking:
     """Asks for one account, and remembers what it may not ask. For one thread."""
 
@@ -68,15 +77,17 @@ class Asking:
         self._lists = lists
         self._budget = budget
         self._clock = clock
-        self._dropped: set[Hashable] = set()
-        """What the account may not ask, by zone or cluster, and call."""
+        self._dropped: dict[Hashable, _Dropped] = {}
+        """What is not asked, by zone or cluster, and call."""
         self._told_seconds: dict[Hashable, float] = {}
         self.unreached = False
         """Whether a call of this look was not answered; then it makes no more."""
+        self.answered = False
+        """Whether one was, and well."""
 
     def clusters(self, zone: str) -> Dated[Mapping[str, ListedCluster]] | None:
         """The clusters of a zone by id; None if they are not told."""
-        self.unreached = False
+        self.unreached = self.answered = False
 
         def ask() -> ZoneList:
             recent = self._lists.recent(zone, SHARED_SECONDS)
@@ -90,7 +101,7 @@ class Asking:
 
     def look(self, cluster: ClusterIdentity, told: Told) -> Told:
         """What is told of one cluster now, with what of ``told`` it is not told again."""
-        self.unreached = False
+        self.unreached = self.answered = False
         room = self._client.room(cluster)
         listed = told.listed.value if told.listed else None
         active = listed is None or listed.status in _ACTIVE
@@ -100,12 +111,14 @@ class Asking:
             return self._part(who, call, ask, before, for_good=active)
 
         kind = listed.kind if listed and listed.kind else cluster.cluster_id.partition("-")[0]
-        queues = part("queues", lambda: self._call(partial(room.queues, kind)), told.queues)
+        queues = part(
+            "queues", lambda: self._call(partial(room.queues, kind, self._next_page)), told.queues
+        )
         details = None
         if queues is not None:
             known = queues.value
             details = part("describeQueue", lambda: self._details(room, known), told.details)
-        nodes = part("nodes", lambda: self._call(room.nodes), told.nodes)
+        nodes = part("nodes", lambda: self._call(partial(room.nodes, self._next_page)), told.nodes)
         return replace(told, queues=queues, details=details, nodes=nodes)
 
     def _details(self, room: Room, queues: Sequence[ListedQueue]) -> dict[str, ListedQueue]:
@@ -132,34 +145,54 @@ class Asking:
         advice: str = "",
     ) -> Dated[T] | None:
         key = (*who.values(), call)
-        if key in self._dropped:
+        dropped = self._dropped.get(key)
+        if dropped is not None and self._clock.monotonic_seconds() < dropped.until_seconds:
             return None
         if self.unreached:
             return before
         taken = instant(self._clock)
         try:
-            return Dated(ask(), taken)
+            told = Dated(ask(), taken)
         except ApiError as error:
             self.rest(0.0)  # calls are broken off when the program stops
             fields = {**who, "account": self._account, "call": call, "reason": error.reason}
             fields |= {"cause": str(error), "advice": advice or error.advice}
             if error.reason == _MAY_NOT or not_understood(error):
                 if for_good:
-                    self._dropped.add(key)
-                    what = "the account may not ask for this, and it is asked no more"
-                    _LOG.warning(what, extra=fields)
+                    self._drop(key, fields, may_not=error.reason == _MAY_NOT)
                 return None
-            self.unreached = isinstance(error, TransportError | HttpStatusError)
+            self.unreached = isinstance(error, TransportError)
             self._tell(fields)
             return before
+        self._dropped.pop(key, None)
+        self.answered = True
+        return told
+
+    def _drop(self, key: Hashable, fields: Mapping[str, str], *, may_not: bool) -> None:
+        """Not to be asked: for good what the account may not; later and later what the server does not
+        know, as another one behind the same name may."""
+        if may_not:
+            self._dropped[key] = _Dropped(math.inf)
+            what = "the account may not ask for this, and it is asked no more"
+            _LOG.warning(what, extra=fields)
+            return
+        known = self._dropped.get(key)
+        pause_seconds = (
+            min(2 * known.pause_seconds, LONGEST_PAUSE_SECONDS) if known else PAUSE_SECONDS
+        )
+        until_seconds = self._clock.monotonic_seconds() + pause_seconds
+        self._dropped[key] = _Dropped(until_seconds, pause_seconds)
+        if known is None:
+            what = (
+                "the server does not know this call, and it is tried again in an hour, then rarely"
+            )
+            _LOG.warning(what, extra=fields)
 
     def _call(self, ask: Callable[[], T]) -> T:
-        """One call, or the pages of one list, when there is room for it."""
+        """One call, or the pages of one list, when there is room for the first."""
         pace_seconds = self._budget.period_seconds / self._budget.allowed
         while True:
-            self.rest(0.0)
-            while self._budget.left_for_capacity() < 1:
-                self.rest(pace_seconds)
+            self._wait_for_room(pace_seconds)
             try:
                 answer = ask()
             except BudgetExhausted as error:
@@ -170,6 +203,16 @@ class Asking:
             else:
                 self._budget.note_capacity()
                 return answer
+
+    def _next_page(self) -> None:
+        """One page has come; the next one is another call."""
+        self._budget.note_capacity()
+        self._wait_for_room(self._budget.period_seconds / self._budget.allowed)
+
+    def _wait_for_room(self, pace_seconds: float) -> None:
+        self.rest(0.0)
+        while self._budget.left_for_capacity() < 1:
+            self.rest(pace_seconds)
 
     def rest(self, seconds: float) -> None:
         """Sleep for so long. Raises Stopped if the program stops."""

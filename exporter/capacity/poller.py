@@ -108,6 +108,7 @@ class CapacityPoller(Loop):
         for zone in dict.fromkeys(each.identity.zone for each in clusters):
             listing = self._asking.clusters(zone)
             unreached = self._asking.unreached  # then the zone's clusters are not asked about
+            doubtful = listing is None  # or no more than one, if that gets no answer either
             for cluster in clusters:
                 if cluster.identity.zone != zone:
                     continue
@@ -117,7 +118,10 @@ class CapacityPoller(Loop):
                     told = replace(
                         told, listed=None if listed is None else Dated(listed, listing.taken)
                     )
-                told = told if unreached else self._asking.look(cluster.identity, told)
+                if not unreached:
+                    told = self._asking.look(cluster.identity, told)
+                    unreached = doubtful and not self._asking.answered
+                    doubtful = False
                 self._publish(cluster, told)
         self._declare()
 

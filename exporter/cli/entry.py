@@ -85,6 +85,7 @@ def _leave(code: int) -> NoReturn:
 
 def _check_config(namespace: argparse.Namespace) -> int:
     from exporter.cli.projection import report, warnings
+    from exporter.daemon.discovery import found_before
 
     valid = [namespace.config_file]
     if namespace.web_config_file is not None:
@@ -92,7 +93,8 @@ def _check_config(namespace: argparse.Namespace) -> int:
 
         load_web_config(namespace.web_config_file)
         valid.append(namespace.web_config_file)
-    config = select(load_config(namespace.config_file, os.environ), namespace.shard)
+    config = load_config(namespace.config_file, os.environ)
+    config = select(found_before(config), namespace.shard)
     sys.stdout.writelines(f"{path} is valid\n" for path in valid)
     sys.stdout.write(f"\n{report(config)}")
     if namespace.strict and (found := warnings(config)):

@@ -150,13 +150,19 @@ def _check_clusters(reading: Reading) -> None:
     def name(cluster: dict[str, Any]) -> Any:
         return cluster.get("name", cluster.get("cluster_id"))
 
-    def identity(cluster: dict[str, Any]) -> Any:
-        parts = (cluster.get("account", names[0] if names else ""), cluster.get("zone"),
-                 cluster.get("cluster_id"))  # fmt: skip
+    endpoints = {
+        str(item.get("name", "default")): str(item.get("endpoint")).rstrip("/")
+        for item in accounts
+        if isinstance(item, dict)
+    }
+
+    def identity(cluster: dict[str, Any]) -> Any:  # as ledgers are kept
+        account = cluster.get("account", names[0] if names else "")
+        parts = (endpoints.get(account, account), cluster.get("zone"), cluster.get("cluster_id"))
         return None if None in parts else parts
 
     _check_unique(reading, "clusters", name, ".name", "name")
-    _check_unique(reading, "clusters", identity, ".cluster_id", "account, zone and cluster_id")
+    _check_unique(reading, "clusters", identity, ".cluster_id", "endpoint, zone and cluster_id")
 
 
 def _account_names(reading: Reading) -> list[str]:

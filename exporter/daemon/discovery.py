@@ -10,6 +10,7 @@ from exporter.config import AccountConfig, ClusterConfig, Config, DiscoveryConfi
 from exporter.daemon.accounts import Account, open_account
 from exporter.errors import ApiError, Stopped
 from exporter.ledger.directory import StateDirectory
+from exporter.ledger.found import Found, read_found
 from exporter.model import ListedCluster
 from exporter.redaction import Redactor
 from exporter.telemetry import Telemetry
@@ -20,9 +21,6 @@ RETRY_SECONDS = 30.0
 """After a failure, doubled after each that follows, up to the interval: until clusters have been found
 there may be nothing to watch, and what may never be asked must not cost calls for ever."""
 _ACTIVE = ("", "active")
-
-Found = Mapping[str, Mapping[str, tuple[ListedCluster, ...]]]
-"""By account and zone, as last listed."""
 
 
 def with_found(config: Config, found: Found) -> Config:
@@ -64,8 +62,11 @@ def found_cluster(
 ) -> ClusterConfig:
     """What is watched of a cluster that was found, or of any that may be."""
     interval_seconds = config.collection.interval_seconds
+    staleness_seconds = config.collection.staleness_seconds
     if listed.status not in _ACTIVE and account.discovery is not None:
         interval_seconds = max(interval_seconds, account.discovery.interval_seconds)
+        if staleness_seconds is not None and staleness_seconds <= interval_seconds:
+            staleness_seconds = None  # else its counts would come and go
     return ClusterConfig(
         name=listed.cluster_id,
         account=account.name,
@@ -73,7 +74,7 @@ def found_cluster(
         zone=zone,
         timezone=None,
         interval_seconds=interval_seconds,
-        staleness_seconds=config.collection.staleness_seconds,
+        staleness_seconds=staleness_seconds,
     )
 
 
@@ -97,12 +98,21 @@ class Finder(Loop):
     """Looks for the clusters of one account, in a thread of its own."""
 
     def __init__(
-        self, account: Account, discovery: DiscoveryConfig, on_found: Callable[[], None]
+        self,
+        account: Account,
+        discovery: DiscoveryConfig,
+        on_found: Callable[[], None],
+        kept: Mapping[str, tuple[ListedCluster, ...]] | None = None,
     ) -> None:
+        """``kept``: by zone, what was found before."""
         super().__init__(f"discover {account.config.name}", SystemClock())
         self.account, self.discovery = account, discovery
-        self.found: Mapping[str, tuple[ListedCluster, ...]] = {}
-        """By zone; zones that have not been listed yet are not there."""
+        self.found = {zone: each for zone, each in (kept or {}).items() if zone in discovery.zones}
+        """By zone; zones that have never been listed are not there."""
+        self.listed: frozenset[str] = frozenset()
+        """The zones that have been listed since the start."""
+        self.tried = False
+        """Whether it has looked, whatever came of it."""
         self._on_found = on_found
         self._missing: dict[str, set[str]] = {zone: set() for zone in discovery.zones}
         self._failed = False
@@ -117,7 +127,7 @@ class Finder(Loop):
     @property
     def ready(self) -> bool:
         """Whether each zone has been listed."""
-        return set(self.discovery.zones) <= set(self.found)
+        return set(self.discovery.zones) <= self.listed
 
     def _run(self) -> None:
         interval_seconds, retry_seconds = self.discovery.interval_seconds, RETRY_SECONDS
@@ -146,9 +156,10 @@ class Finder(Loop):
                 continue
             # What each counts changes all the time, and is no news here.
             listed = [each._replace(jobs={}, core_hours=None) for each in told]
+            self.listed |= {zone}
             known = self.found.get(zone, ())
             self.found = {**self.found, zone: after_listing(known, listed, self._missing[zone])}
-        self._failed = self._failed and not well
+        self._failed, self.tried = self._failed and not well, True
         if self.found != before:
             self._on_found()
         return well
@@ -166,8 +177,10 @@ class Finder(Loop):
 class Finders:
     """The finders of all accounts that have a discovery."""
 
-    def __init__(self, on_found: Callable[[], None]) -> None:
+    def __init__(self, on_found: Callable[[], None], kept: Found) -> None:
+        """``kept``: what was found before."""
         self._on_found = on_found
+        self._kept = kept
         self._running: dict[str, Finder] = {}
 
     def apply(self, accounts: Mapping[str, Account]) -> None:
@@ -178,26 +191,35 @@ class Finders:
             if known is not None and known.account is account:
                 running[name] = before.pop(name)
             elif discovery is not None:
-                finder = running[name] = Finder(account, discovery, self._on_found)
-                if known is not None:  # what it has found stays until it is listed anew
-                    zones = discovery.zones
-                    finder.found = {z: known.found[z] for z in zones if z in known.found}
+                # What was found before stays until it is listed anew.
+                kept = self._kept.get(name) if known is None else known.found
+                finder = running[name] = Finder(account, discovery, self._on_found, kept)
                 finder.start()
         self._running = running  # never changed: the web's thread reads it
         for finder in before.values():
             finder.stop()
 
     def found(self) -> Found:
-        """What has been found."""
-        return {name: finder.found for name, finder in self._running.items()}
+        """What has been found, before the start, too."""
+        return {**self._kept, **{name: finder.found for name, finder in self._running.items()}}
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to be listed, and all has been."""
+        return bool(self._running) and all(each.ready for each in self._running.values())
 
     def health(self) -> str | None:
         """Why it is not healthy; None if it is."""
         return next((why for each in self._running.values() if (why := each.health())), None)
 
-    def waiting(self) -> list[str]:
-        """The accounts whose clusters have not been listed yet."""
-        return sorted(name for name, finder in self._running.items() if not finder.ready)
+    def waiting(self, *, for_all: bool) -> list[str]:
+        """The accounts whose clusters have not been listed yet; unless it is to be ``for_all``, one that
+        could not list them does not count."""
+        return sorted(
+            name
+            for name, finder in self._running.items()
+            if not (finder.ready or (finder.tried and not for_all))
+        )
 
     def stop(self) -> "list[Finder]":
         """Tell all to stop; gives them, to be joined."""
@@ -207,16 +229,32 @@ class Finders:
 
 
 def found_now(config: Config, redactor: Redactor) -> Config:
-    """The configuration with the clusters that are found by one look, for commands that take one look.
-    Raises ``ApiError`` or ``StateError``."""
+    """The configuration with the clusters that are found by one look, for commands that take one look;
+    where they cannot be listed, those that were found before. Raises ``ApiError`` if there is none, or
+    ``StateError``."""
     clock, state = SystemClock(), StateDirectory(config.state.path)
-    found: dict[str, dict[str, tuple[ListedCluster, ...]]] = {}
+    found = {name: dict(zones) for name, zones in read_found(state.path).items()}
+    failure: ApiError | None = None
     for each in config.accounts:
-        if each.discovery is not None:
-            account = open_account(each, state, Telemetry(), clock, redactor)
-            try:
-                zones = each.discovery.zones
-                found[each.name] = {zone: account.client.list_clusters(zone) for zone in zones}
-            finally:
-                account.transport.close()
-    return with_found(config, found)
+        if each.discovery is None:
+            continue
+        zones = found.setdefault(each.name, {})
+        account = open_account(each, state, Telemetry(), clock, redactor)
+        try:
+            for zone in each.discovery.zones:
+                zones[zone] = account.client.list_clusters(zone)
+        except ApiError as error:
+            failure = error
+            fields = {"account": each.name, "reason": error.reason, "advice": error.advice}
+            _LOG.warning("the account's clusters cannot be listed", extra=fields)
+        finally:
+            account.transport.close()
+    together = with_found(config, found)
+    if failure is not None and not together.clusters:
+        raise failure
+    return together
+
+
+def found_before(config: Config) -> Config:
+    """The configuration with the clusters that were found by the last daemon; no call is made."""
+    return with_found(config, read_found(config.state.path))

@@ -21,10 +21,11 @@ from exporter.daemon.accounts import (
 )
 from exporter.daemon.capacity import CapacityWatch
 from exporter.daemon.cluster_log import ClusterLog
-from exporter.daemon.discovery import Finder, Finders, Found
+from exporter.daemon.discovery import Finder, Finders
 from exporter.daemon.listing import Lister, Listers
 from exporter.daemon.summary import Standing, standings
 from exporter.ledger.directory import StateDirectory
+from exporter.ledger.found import Found, keep_found, purge, read_found
 from exporter.ledger.store import Ledger
 from exporter.redaction import Redactor
 from exporter.snapshot import ClusterState, SnapshotBoard, dated
@@ -56,7 +57,10 @@ class Watch:
         self._accounts: dict[str, Account] = {}
         self._capacity = CapacityWatch(self.board, self._published)
         self._listers = Listers(self._rouse)
-        self._finders = Finders(lambda: self.on_found())  # noqa: PLW0108 - it is set later
+        self._finders = Finders(
+            lambda: self.on_found(),  # noqa: PLW0108 - it is set later
+            read_found(state.path),
+        )
         self._pollers: dict[str, Poller] = {}
 
     # -- what the web shows ------------------------------------------------------------------
@@ -73,7 +77,7 @@ class Watch:
 
     def ready(self) -> str | None:
         """Which clusters have not been tried yet; None if all have."""
-        if unlisted := self._finders.waiting():
+        if unlisted := self._finders.waiting(for_all=not self.board.current()):
             return f"clusters not listed yet: {', '.join(unlisted)}"
         waiting = [name for name, state in self.board.current().items() if not state.tried]
         return f"not tried yet: {', '.join(sorted(waiting))}" if waiting else None
@@ -91,6 +95,25 @@ class Watch:
         """How each account stands, for the log."""
         samples = [each for family in self.telemetry.families() for each in family.samples]
         return standings(self.board.current().values(), self.quotas(), samples)
+
+    def keep_found(self, config: Config) -> None:
+        """Write down what has been found, and remove the ledgers that nobody has needed for long.
+        ``config`` has every cluster that is watched here or elsewhere."""
+        if not self._finders.found():
+            return
+        keep_found(self._state.path, self._finders.found())
+        if self._state.path is None or not self._finders.ready:
+            return
+        endpoints = {each.name: each.endpoint for each in config.accounts}
+        keep = {
+            self._state.ledger_path(each.identity, endpoints[each.account])
+            for each in config.clusters
+        }
+        if removed := purge(self._state.path, keep, self.clock.now_at()):
+            fields = {"files": " ".join(removed)}
+            _LOG.info(
+                "ledgers of clusters that have been gone for a week are removed", extra=fields
+            )
 
     # -- starting, changing, stopping ----------------------------------------------------------
 

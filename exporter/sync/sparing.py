@@ -14,6 +14,8 @@ from exporter.sync.detector import (
 )
 from exporter.sync.replica import Refreshed, Replica
 
+LONGEST_APART_SECONDS = 1200.0
+"""However rare audits are, a cluster is looked at so often: one that is not for half an hour is stuck."""
 _SMOOTHING = 0.2
 _WHEN_DUE = Verdict("when due")
 _LEAD_SECONDS = 10.0
@@ -24,7 +26,8 @@ def forced_seconds(settings: SyncSettings) -> float:
     """How long after a sync the next one is made, whatever the counters say: so that all is proven
     within one audit interval of any change, also if it was found an interval later. Pure."""
     beside = settings.interval_seconds + _LEAD_SECONDS
-    return max(settings.interval_seconds, settings.audit_interval_seconds - beside)
+    apart = min(settings.audit_interval_seconds - beside, LONGEST_APART_SECONDS)
+    return max(settings.interval_seconds, apart)
 
 
 class Sparing:

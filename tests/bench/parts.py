@@ -3,6 +3,7 @@
 from tests.bench import (
     clusters,
     deleting,
+    fleet,
     history,
     intake,
     memory,
@@ -19,6 +20,7 @@ PARTS: dict[str, Part] = {
     module.PART.name: module.PART
     for module in (
         steady,
+        fleet,
         starting,
         restarting,
         deleting,

@@ -12,7 +12,7 @@ from tests.bench.plot import Axis, draw
 from tests.bench.report import Result
 from tests.bench.workshop import Bench
 
-COUNTING = ("steady", "starting", "restarting", "deleting", "trace")
+COUNTING = ("steady", "fleet", "starting", "restarting", "deleting", "trace")
 
 
 @pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)

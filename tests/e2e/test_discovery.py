@@ -62,8 +62,7 @@ def test_what_is_configured_stays_while_clusters_cannot_be_listed(tmp_path: Path
             rule = world.cloud.faults.add("ret-1400", cluster_id="")
         with Exporter(tmp_path, config(world, {"cfd": "ehpc-one"})) as exporter:
             until_watched(exporter, "cfd")
-            status, body = exporter.get("/-/ready")
-            assert (status, "not listed yet: default" in body) == (503, True)
+            exporter.until_ready()
             until(lambda: exporter.log_lines("cannot be listed", "reason=denied"), "the reason")
             with world.lock:
                 world.cloud.faults.rules.remove(rule)

@@ -164,6 +164,22 @@ def test_nodes() -> None:
     assert "private" not in json.dumps(nodes)
 
 
+def test_pages_of_a_list_without_a_total_are_read_until_one_is_not_full() -> None:
+    pages = [[{"hpcqueue_id": f"q{n}"} for n in range(first, last)]
+             for first, last in ((0, 100), (100, 200), (200, 230))]  # fmt: skip
+    world = World([answered(hpc_queue_set=page) for page in pages])
+    between: list[int] = []
+    queues = world.client().room(WHO).queues("ehpc", lambda: between.append(len(world.urls)))
+    assert len(queues) == 230
+    assert between == [1, 2]
+
+
+def test_a_server_that_heeds_no_offset_and_tells_no_total_is_not_asked_for_ever() -> None:
+    page = answered(hpc_queue_set=[{"hpcqueue_id": f"q{n}"} for n in range(100)])
+    with pytest.raises(PayloadError, match="again and again"):
+        World([page, page]).client().room(WHO).queues("ehpc")
+
+
 def test_nodes_that_come_twice_are_not_counted_twice() -> None:
     """As from a server that does not heed the offset."""
     page = answered(

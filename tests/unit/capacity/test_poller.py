@@ -166,8 +166,30 @@ def test_a_cloud_that_wants_an_owner_who_is_not_told(caplog: pytest.LogCaptureFi
     world.cloud.fleet = parse_fleet("owner=required")
     capacities = world.round()
     assert {(each.status, len(each.queues)) for each in capacities.values()} == {("", 2)}
-    (first, _) = (record for record in caplog.records if "asked no more" in record.message)
+    (first, _) = (record for record in caplog.records if "tried again" in record.message)
     assert "user_id" in first.__dict__["advice"]
+
+
+def test_a_call_that_is_not_known_is_tried_again_rarely(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    world.round()
+    rule = world.cloud.faults.add("http-404", cluster_id=EHPC)
+    assert not world.round()[EHPC].nodes
+    world.calls()
+    for _ in range(5):
+        assert not world.round()[EHPC].nodes
+    assert not [entry for entry in world.cloud.journal if entry.cluster_id == EHPC]
+    world.cloud.faults.rules.remove(rule)
+    assert [bool(world.round()[EHPC].nodes) for _ in range(2)][-1]
+    lines = [each for each in caplog.records if "tried again in an hour" in each.message]
+    assert {each.__dict__["call"] for each in lines} == {"queues", "nodes"}
+
+
+def test_a_gateway_that_fails_for_one_call_hides_nothing_else() -> None:
+    world = World()
+    world.cloud.faults.add("http-502", cluster_id="")
+    capacities = world.round()
+    assert [(each.status, bool(each.queues)) for each in capacities.values()] == [("", True)] * 3
 
 
 def test_a_refusal_for_the_state_of_a_cluster_is_not_for_good() -> None:
@@ -216,7 +238,8 @@ def test_a_cloud_that_cannot_be_reached_is_not_asked_for_all_clusters() -> None:
     world.calls()
     world.cloud.faults.add("http-502")
     assert world.round() == before
-    assert set(world.calls()) == {"/api/cluster/list"}
+    asked = {entry.cluster_id for entry in world.cloud.journal}
+    assert asked == {"", EHPC, ELSEWHERE}, "the first of each zone"
 
 
 def test_a_cluster_that_has_gone_and_one_that_is_not_listed() -> None:

@@ -499,7 +499,13 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "one cluster twice": (
         GOOD + "  - {name: again, cluster_id: ehpc-1, zone: jinan1a, account: default}\n",
-        ["clusters[1].cluster_id: the same account, zone and cluster_id as clusters[0] (line 8)"],
+        ["clusters[1].cluster_id: the same endpoint, zone and cluster_id as clusters[0] (line 8)"],
+    ),
+    "one cluster by two accounts of one endpoint": (
+        TWO_ACCOUNTS.replace("west.example", "east.example")
+        + "clusters:\n  - {account: east, cluster_id: ehpc-1, zone: z}\n"
+        "  - {name: again, account: west, cluster_id: ehpc-1, zone: z}\n",
+        ["clusters[1].cluster_id: the same endpoint, zone and cluster_id as clusters[0] (line 12)"],
     ),
     # files
     "secret twice": (

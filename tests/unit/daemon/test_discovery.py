@@ -33,6 +33,19 @@ def names(config: Config, **zones: tuple[ListedCluster, ...]) -> list[str]:
     return [each.name for each in with_found(config, {"default": zones}).clusters]
 
 
+def test_one_that_is_stopped_is_served_until_its_next_look() -> None:
+    stopped = with_found(config(), {"default": {ZONE: listed("ehpc-1", status="stopped")}})
+    assert (stopped.clusters[0].interval_seconds, stopped.clusters[0].staleness_seconds) == (
+        600,
+        1200,
+    )
+    rarely = config({"interval": "30m"})
+    (cluster,) = with_found(
+        rarely, {"default": {ZONE: listed("ehpc-1", status="stopped")}}
+    ).clusters
+    assert (cluster.interval_seconds, cluster.staleness_seconds) == (1800, None)
+
+
 def test_nothing_found_is_what_is_configured() -> None:
     assert names(config()) == []
     assert with_found(config(), {}) == config()

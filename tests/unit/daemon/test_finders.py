@@ -120,7 +120,7 @@ def test_what_may_not_be_asked_is_asked_less_and_less(finder: Finder, client: Cl
 
 @pytest.fixture
 def finders() -> Iterator[Finders]:
-    made = Finders(lambda: None)
+    made = Finders(lambda: None, {})
     yield made
     for each in made.stop():
         each.join(10.0)
@@ -131,7 +131,7 @@ def test_a_finder_goes_on_or_begins_anew_with_what_was_found(
 ) -> None:
     one = account(client)
     finders.apply({"default": one})
-    until(lambda: not finders.waiting(), "both zones to be listed")
+    until(lambda: not finders.waiting(for_all=True), "both zones to be listed")
     assert finders.found() == {"default": {ZONE: listed("ehpc-1"), "jn1a": ()}}
     known = finders._running["default"]
     finders.apply({"default": one})
@@ -140,7 +140,7 @@ def test_a_finder_goes_on_or_begins_anew_with_what_was_found(
     finders.apply({"default": account(client, zones=[ZONE, "new"])})
     assert finders._running["default"] is not known
     assert finders.found() == {"default": {ZONE: listed("ehpc-1")}}
-    assert finders.waiting() == ["default"]
+    assert finders.waiting(for_all=True) == ["default"]
     assert known.join(10.0)
     assert finders.health() is None
 
@@ -150,4 +150,18 @@ def test_an_account_without_a_discovery_has_no_finder(finders: Finders, client: 
     finders.apply({"default": one})
     bare = SimpleNamespace(config=replace(one.config, discovery=None), client=client)
     finders.apply({"default": bare})  # type: ignore[dict-item]
-    assert (finders.found(), finders.waiting(), finders.health()) == ({}, [], None)
+    assert (finders.found(), finders.waiting(for_all=True), finders.health()) == ({}, [], None)
+
+
+def test_what_was_found_before_the_start_is_watched_until_it_is_listed_anew(client: Client) -> None:
+    client.zones[ZONE] = REFUSED
+    kept = {"default": {ZONE: listed("ehpc-1"), "gone": listed("ehpc-9")}}
+    finders = Finders(lambda: None, kept)
+    assert finders.found() == kept
+    finders.apply({"default": account(client)})
+    until(lambda: not finders.waiting(for_all=False), "both zones to be tried")
+    assert finders.waiting(for_all=True) == ["default"]
+    assert finders.found() == {"default": {ZONE: listed("ehpc-1"), "jn1a": ()}}
+    assert not finders.ready
+    for each in finders.stop():
+        each.join(10.0)

@@ -1,7 +1,6 @@
 """Many clusters of one account in simulated time: their pollers, and the lister that watches them."""
 
 import heapq
-from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from random import Random
 from types import SimpleNamespace
@@ -23,7 +22,6 @@ from tests.unit.sync.pretend import CLUSTER_ID, START_AT, PretendCluster
 
 ZONE = "jinan1a"
 NO_LIST = TransportError("timeout", "no answer", retryable=True, advice="Wait.")
-Counts = Counter[tuple[str, str, str]]
 Happening = Callable[[], None]
 
 
@@ -68,24 +66,23 @@ class PretendFleet:
                 listings=self.lister.listings(ZONE, name) if detector else None,
             )
         self._due = {
-            name: START_AT + first_wait_seconds(name, settings.interval_seconds)
+            name: self.clock.monotonic + first_wait_seconds(name, settings.interval_seconds)
             for name in self.clusters
         }
-        self._lister_at = START_AT if detector else float("inf")
-        lists.on_told = lambda _: self._due.update(dict.fromkeys(self._due, self.clock.now))
+        self._lister_at = self.clock.monotonic if detector else float("inf")
+        lists.on_told = lambda _: self._due.update(dict.fromkeys(self._due, self.clock.monotonic))
         self.lister.watch({ZONE: [settings.interval_seconds] * clusters})
-        self.truths: dict[str, deque[tuple[float, Counts]]] = {}
 
     def run(self, seconds: float, happenings: Iterable[tuple[float, Happening]] = ()) -> None:
         """Let time pass. ``happenings``: what becomes of the lists, each so many seconds from now."""
-        start_at, end_at = self.clock.now, self.clock.now + seconds
+        start_at, end_at = self.clock.monotonic, self.clock.monotonic + seconds
         order = enumerate(happenings)
         waiting = [(start_at + at, number, happen) for number, (at, happen) in order]
         heapq.heapify(waiting)
         while True:
             name = min(self._due, key=self._due.__getitem__)
             next_at = min(self._due[name], self._lister_at, waiting[0][0] if waiting else end_at)
-            self.clock.advance(max(0.0, min(next_at, end_at) - self.clock.now))
+            self.clock.advance(max(0.0, min(next_at, end_at) - self.clock.monotonic))
             if next_at >= end_at:
                 return
             if waiting and waiting[0][0] <= next_at:
@@ -93,9 +90,9 @@ class PretendFleet:
                 heapq.heappop(waiting)[2]()
                 self._look_at_counters()
             elif self._lister_at <= next_at:
-                self._lister_at = self.clock.now + self.lister.turn()
+                self._lister_at = self.clock.monotonic + self.lister.turn()
             else:
-                self._due[name] = self.clock.now + self.clusters[name].poller.step()
+                self._due[name] = self.clock.monotonic + self.clusters[name].poller.step()
 
     def traffic(self, name: str, rng: Random) -> None:
         """Something happens to a job of a cluster."""
@@ -109,6 +106,23 @@ class PretendFleet:
             jobs.start(rng.choice(pending), at)
         else:
             jobs.end(rng.choice(running), at)
+
+    def churn(self, minutes: int, part: float, rng: Random) -> list[tuple[float, Happening]]:
+        """What happens if, in each minute, something does in this part of the clusters."""
+
+        def at(name: str) -> Happening:
+            return lambda: self.traffic(name, rng)
+
+        return [
+            (60 * (minute + rng.random()), at(name))
+            for minute in range(minutes)
+            for name in self.clusters
+            if rng.random() < part
+        ]
+
+    def longest_interval_seconds(self) -> float:
+        """The longest interval that is in use."""
+        return max(each.state.effective_interval_seconds for each in self.clusters.values())
 
     def wrong(self) -> list[str]:
         """The clusters whose published counts are neither right nor withheld."""

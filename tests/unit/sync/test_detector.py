@@ -13,7 +13,7 @@ from exporter.model import ListedCluster
 from exporter.sync.context import SyncSettings
 from exporter.sync.detector import Counters, Detector, Look, Verdict, right, right_about_ended
 from exporter.sync.sparing import forced_seconds
-from tests.unit.sync.fleet import Happening, PretendFleet
+from tests.unit.sync.fleet import PretendFleet
 
 QUIET, BUSY = {"pending": 1, "running": 2}, {"pending": 2, "running": 2}
 FORCED, INTERVAL = 530.0, 60.0
@@ -132,37 +132,21 @@ def test_counters_are_read_either_way(counted: dict[str, int], equal: tuple[bool
     assert (right(counted, jobs), right_about_ended(counted, jobs)) == equal
 
 
-@pytest.mark.parametrize("audit", [10.0, 60.0, 600.0])
+@pytest.mark.parametrize("audit", [10.0, 60.0, 600.0, 7200.0])
 def test_a_forced_look_comes_within_the_audit_interval(audit: float) -> None:
     seconds = forced_seconds(SyncSettings(interval_seconds=60, audit_interval_seconds=audit))
-    assert seconds == {10.0: 60.0, 60.0: 60.0, 600.0: FORCED}[audit]
+    assert seconds == {10.0: 60.0, 60.0: 60.0, 600.0: FORCED, 7200.0: 1200.0}[audit]
 
 
 # -- whole fleets --------------------------------------------------------------------------------
 
 
-def churn(
-    fleet: PretendFleet, minutes: int, part: float, rng: Random
-) -> list[tuple[float, Happening]]:
-    """In each minute something happens in this part of the clusters."""
-
-    def at(name: str) -> Happening:
-        return lambda: fleet.traffic(name, rng)
-
-    return [
-        (60 * (minute + rng.random()), at(name))
-        for minute in range(minutes)
-        for name in fleet.clusters
-        if rng.random() < part
-    ]
-
-
 def test_a_quiet_fleet_costs_what_changes_and_its_counts_are_as_fresh_as_its_list() -> None:
     fleet, rng = PretendFleet(10), Random(1)
-    fleet.run(1200, churn(fleet, 20, 0.1, rng))
+    fleet.run(1200, fleet.churn(20, 0.1, rng))
     assert fleet.following() == 10
     before = fleet.calls
-    fleet.run(1800, churn(fleet, 30, 0.1, rng))
+    fleet.run(1800, fleet.churn(30, 0.1, rng))
     syncs = 30 * 10 * 0.1 + 10 * 1800 / FORCED
     assert fleet.calls - before < 31 + 1.1 * syncs
     for each in fleet.clusters.values():
@@ -174,7 +158,7 @@ def test_a_quiet_fleet_costs_what_changes_and_its_counts_are_as_fresh_as_its_lis
 
 def test_a_change_is_shown_at_the_next_listing() -> None:
     fleet, rng = PretendFleet(3), Random(1)
-    fleet.run(600, churn(fleet, 10, 0.5, rng))
+    fleet.run(600, fleet.churn(10, 0.5, rng))
     fleet.run(150)
     assert fleet.following() == 3
     late: list[str] = []
@@ -185,7 +169,7 @@ def test_a_change_is_shown_at_the_next_listing() -> None:
 
 def test_where_the_list_fails_each_cluster_is_asked_every_interval() -> None:
     fleet, rng = PretendFleet(5), Random(1)
-    fleet.run(900, churn(fleet, 15, 0.3, rng))
+    fleet.run(900, fleet.churn(15, 0.3, rng))
     fleet.run(90)
     assert fleet.following() == 5
     fleet.list_fails = lambda: True
@@ -199,7 +183,7 @@ def test_where_the_list_fails_each_cluster_is_asked_every_interval() -> None:
 @pytest.mark.parametrize("counting", ["lagging", "still"])
 def test_counters_that_lag_or_stand_still_are_dropped(counting: Any) -> None:
     fleet, rng = PretendFleet(4, counting=counting), Random(2)
-    fleet.run(3600, churn(fleet, 60, 0.2, rng))
+    fleet.run(3600, fleet.churn(60, 0.2, rng))
     traits = [each.state.profile.counters for each in fleet.clusters.values()]
     assert all(trait.contradictions > 1 for trait in traits)
     assert counting == "lagging" or fleet.following() == 0
@@ -244,6 +228,6 @@ def test_whatever_counters_do_counts_are_right_once_the_list_rests(
 
     fleet.distort = distort
     fleet.list_fails = lambda: lie_now() == "fails"
-    fleet.run(2400, churn(fleet, 40, rng.choice([0.1, 0.5]), rng))
+    fleet.run(2400, fleet.churn(40, rng.choice([0.1, 0.5]), rng))
     fleet.run(SyncSettings().audit_interval_seconds)
     assert fleet.wrong() == []

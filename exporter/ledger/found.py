@@ -1,0 +1,87 @@
+"""What is kept of clusters that were found: which they were, for a restart at which they cannot be
+listed; and for a while their ledgers, should they come back."""
+
+import logging
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import msgspec
+
+from exporter.ledger.aside import make_directory, open_private
+from exporter.model import ListedCluster
+
+_LOG = logging.getLogger(__name__)
+
+Found = Mapping[str, Mapping[str, tuple[ListedCluster, ...]]]
+"""By account and zone, as last listed."""
+
+KEPT_SECONDS = 7 * 86400.0
+"""How long the ledger of a cluster that is watched no more is kept, from its last use."""
+_NAME = "found.json"
+_Record = tuple[str, str, str, str]
+"""Id, name, status and kind."""
+
+
+def read_found(directory: Path | None) -> Found:
+    """What was kept; nothing, where nothing can be read."""
+    if directory is None:
+        return {}
+    try:
+        written = (directory / _NAME).read_bytes()
+        kept = msgspec.json.decode(written, type=dict[str, dict[str, list[_Record]]])
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.MsgspecError) as error:
+        cause = {"reason": type(error).__name__}
+        _LOG.info("which clusters were found before is not known", extra=cause)
+        return {}
+    return {
+        account: {
+            zone: tuple(ListedCluster(i, name, status, {}, kind) for i, name, status, kind in each)
+            for zone, each in zones.items()
+        }
+        for account, zones in kept.items()
+    }
+
+
+def keep_found(directory: Path | None, found: Found) -> None:
+    """Write down what is found now; where that cannot be done, the next restart has to find it anew."""
+    if directory is None:
+        return
+    kept = {
+        account: {
+            zone: [(one.cluster_id, one.name, one.status, one.kind) for one in each]
+            for zone, each in zones.items()
+        }
+        for account, zones in found.items()
+    }
+    path = directory / _NAME
+    new = path.with_name(path.name + ".new")
+    try:
+        make_directory(directory)
+        with open(open_private(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+            file.write(msgspec.json.encode(kept))
+        os.replace(new, path)
+    except OSError as error:
+        cause = {"reason": str(error.strerror)}
+        _LOG.info("which clusters are found cannot be written down", extra=cause)
+
+
+def purge(directory: Path | None, keep: Collection[Path], now_at: float) -> list[str]:
+    """Remove the ledgers that have not been used for ``KEPT_SECONDS`` and are not among ``keep``; gives
+    the names of their files."""
+    removed = []
+    for ledger in directory.glob("*.ledger") if directory is not None else ():
+        if ledger in keep:
+            continue
+        files = list(ledger.parent.glob(f"{ledger.name}*"))
+        try:
+            if max(file.stat().st_mtime for file in files) > now_at - KEPT_SECONDS:
+                continue
+            for file in files:
+                file.unlink()
+        except (OSError, ValueError):  # it is the next time that it may be possible
+            continue
+        removed.append(ledger.name)
+    return removed

@@ -1,0 +1,64 @@
+"""Calls an hour for a fleet, of which some change in a minute: with and without the change detector."""
+
+from random import Random
+
+from tests.bench.figures import SECONDS, WRONG, Figure, Findings, Part
+from tests.bench.workshop import Bench
+from tests.unit.sync.fleet import PretendFleet
+
+CLUSTERS = 50
+FEW, ALL = 0.05, 1.0
+"""The part of the clusters in which something happens in a minute."""
+GOAL_CALLS, INTERVAL_SECONDS = 600, 60
+NO_WORSE = 1.05
+WARM_UP_MINUTES, WINDOW_MINUTES = 20, 75
+JOBS, ACTIVE = 300, 40
+
+
+def measure(bench: Bench) -> Findings:
+    """See the module."""
+    findings = Findings()
+    minutes = 20 if bench.quick else 120
+    few = f"{CLUSTERS} clusters, {FEW:.0%} change in a minute"
+    bench.tell(few)
+    fleet = PretendFleet(CLUSTERS, jobs=80 if bench.quick else JOBS, active=ACTIVE)
+    calls, interval_seconds = _follow(fleet, FEW, WARM_UP_MINUTES, minutes)
+    fleet.run(600.0)
+    findings.figures = [
+        Figure(f"calls an hour, {few}", calls, at_most=GOAL_CALLS, exact=True),
+        Figure("the longest interval in use", interval_seconds, unit=SECONDS,
+               at_most=INTERVAL_SECONDS, exact=True),
+        Figure("wrong clusters, one audit interval after the last change", len(fleet.wrong()),
+               unit=WRONG, at_most=0, exact=True),
+    ]  # fmt: skip
+    if not bench.quick:
+        for part, said in ((FEW, few), (ALL, "all of them change")):
+            found = []
+            for detector in (True, False):
+                bench.tell(f"{said}, {'with' if detector else 'without'} the detector")
+                fleet = PretendFleet(CLUSTERS, jobs=JOBS, active=ACTIVE, detector=detector)
+                _, longest_seconds = _follow(fleet, part, WINDOW_MINUTES, minutes)
+                found.append(longest_seconds)
+            ours, without = found
+            findings.figures.append(
+                Figure(f"the longest interval in use, {said}", ours, without, unit=SECONDS,
+                       judged=ours / without, at_most=NO_WORSE, exact=True)
+            )  # fmt: skip
+    findings.remarks.append(
+        f"{CLUSTERS} clusters of {JOBS} jobs, interval 60 s, audit_interval 10 m, 1000 calls an hour"
+        " allowed; the first minutes after the start are left out. In each minute a job is submitted,"
+        " starts or ends in so many of the clusters, drawn anew. All calls are counted."
+    )
+    return findings
+
+
+def _follow(fleet: PretendFleet, part: float, before: int, minutes: int) -> tuple[float, float]:
+    """Calls an hour, and the longest interval in use at the end, after so many minutes before."""
+    rng = Random(1)
+    fleet.run(60.0 * before, fleet.churn(before, part, rng))
+    calls = fleet.calls
+    fleet.run(60.0 * minutes, fleet.churn(minutes, part, rng))
+    return (fleet.calls - calls) * 60 / minutes, fleet.longest_interval_seconds()
+
+
+PART = Part("fleet", "Calls for a fleet", "without the detector", measure)
