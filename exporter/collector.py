@@ -16,7 +16,7 @@ from prometheus_client.core import Sample
 
 from exporter import catalog
 from exporter.clock import Instant
-from exporter.model import Room
+from exporter.model import Amount
 from exporter.profile import TRAITS
 from exporter.snapshot import (
     WAIT_BUCKETS_SECONDS,
@@ -269,11 +269,11 @@ def _folded(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
     return _plain(metric, [((state.identity.name, what), n) for what, n in counts.items()])
 
 
-def _room(room_of: Callable[[QueueCapacity], Room], place: int) -> _Samples:
+def _amount(amount_of: Callable[[QueueCapacity], Amount], place: int) -> _Samples:
     """A number of each queue: the total, or, at place 1, what of it is available."""
 
     def samples(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
-        rows = ((queue, room_of(capacity)[place]) for queue, capacity in _queues(state))
+        rows = ((queue, amount_of(capacity)[place]) for queue, capacity in _queues(state))
         told = [((state.identity.name, queue), value) for queue, value in rows if value is not None]
         return _plain(metric, told)
 
@@ -333,12 +333,12 @@ _CLUSTER_SAMPLES: Mapping[catalog.Metric, _Samples] = {
     catalog.JOBS_SUBMITTED: _tallies(lambda snapshot: snapshot.submitted),
     catalog.JOBS_STARTED: _tallies(lambda snapshot: snapshot.started),
     catalog.JOBS_ENDED: _tallies(lambda snapshot: snapshot.ended),
-    catalog.QUEUE_CORES: _room(lambda queue: queue.cores, 0),
-    catalog.QUEUE_CORES_AVAILABLE: _room(lambda queue: queue.cores, 1),
-    catalog.QUEUE_GPUS: _room(lambda queue: queue.gpus, 0),
-    catalog.QUEUE_GPUS_AVAILABLE: _room(lambda queue: queue.gpus, 1),
-    catalog.QUEUE_MEMORY: _room(lambda queue: queue.memory_bytes, 0),
-    catalog.QUEUE_MEMORY_AVAILABLE: _room(lambda queue: queue.memory_bytes, 1),
+    catalog.QUEUE_CORES: _amount(lambda queue: queue.cores, 0),
+    catalog.QUEUE_CORES_AVAILABLE: _amount(lambda queue: queue.cores, 1),
+    catalog.QUEUE_GPUS: _amount(lambda queue: queue.gpus, 0),
+    catalog.QUEUE_GPUS_AVAILABLE: _amount(lambda queue: queue.gpus, 1),
+    catalog.QUEUE_MEMORY: _amount(lambda queue: queue.memory_bytes, 0),
+    catalog.QUEUE_MEMORY_AVAILABLE: _amount(lambda queue: queue.memory_bytes, 1),
     catalog.QUEUE_NODES: _queue_nodes,
     catalog.NODES: _nodes,
     catalog.CLUSTER_STATUS: _cluster_status,

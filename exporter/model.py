@@ -138,7 +138,7 @@ class ListedCluster(NamedTuple):
     """Used so far."""
 
 
-class Room(NamedTuple):
+class Amount(NamedTuple):
     """How much there is of something in a queue; None where it is not told."""
 
     total: float | None = None
@@ -152,9 +152,9 @@ class ListedQueue(NamedTuple):
     """``hpcqueue_id``, by which it can be asked for; empty if it has none."""
     names: tuple[str, ...]
     """By which jobs may call it, the likeliest first."""
-    cores: Room
-    gpus: Room
-    memory_bytes: Room
+    cores: Amount
+    gpus: Amount
+    memory_bytes: Amount
     nodes: Mapping[str, int]
     """By status; empty where it is not told."""
 
@@ -174,7 +174,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
-class Listing(Generic[Item]):
+class ListPage(Generic[Item]):
     """One answer of a call that lists something, decoded."""
 
     items: tuple[Item, ...]

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from exporter.clock import Instant
-from exporter.model import ClusterIdentity, Room
+from exporter.model import Amount, ClusterIdentity
 from exporter.profile import Profile
 
 LEAST_STALENESS_SECONDS = 300.0
@@ -100,9 +100,9 @@ class QueueCapacity(NamedTuple):
 
     names: tuple[str, ...]
     """By which jobs may call it, the likeliest first."""
-    cores: Room
-    gpus: Room
-    memory_bytes: Room
+    cores: Amount
+    gpus: Amount
+    memory_bytes: Amount
     nodes: Mapping[str, int]
     """By status; empty where it is not told."""
 
@@ -161,12 +161,12 @@ def together(one: QueueCapacity, other: QueueCapacity) -> QueueCapacity:
     )
 
 
-def _sum(one: Room, other: Room) -> Room:
+def _sum(one: Amount, other: Amount) -> Amount:
     total, available = (
         None if None in pair else sum(value for value in pair if value is not None)
         for pair in zip(one, other, strict=True)
     )
-    return Room(total, available)
+    return Amount(total, available)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from exporter.api.answer import bad
-from exporter.api.sending import Answer, Caller, Question, Scrub
+from exporter.api.sending import Answer, Asker, Question, Scrub
 from exporter.api.siblings import (
     decode_clusters,
     decode_nodes,
@@ -22,7 +22,7 @@ from exporter.model import (
     ListedCluster,
     ListedNode,
     ListedQueue,
-    Listing,
+    ListPage,
 )
 
 CLUSTERS_PATH = "/api/cluster/list"
@@ -45,12 +45,12 @@ def not_understood(error: ApiError) -> bool:
     return isinstance(error, RefusedError) and error.reason == "request"
 
 
-class _Listed(Caller):
+class _Listed(Asker):
     """Reads listings to their end."""
 
     def _all(
         self,
-        forms: Callable[[int], Sequence[Question[Listing[Item]]]],
+        forms: Callable[[int], Sequence[Question[ListPage[Item]]]],
         between: Callable[[], None] = lambda: None,
     ) -> tuple[Item, ...]:
         """``forms`` gives the question for the page at an offset, in each of its forms. ``between`` is
@@ -59,9 +59,9 @@ class _Listed(Caller):
 
     def _pages(
         self,
-        forms: Callable[[int], Sequence[Question[Listing[Item]]]],
+        forms: Callable[[int], Sequence[Question[ListPage[Item]]]],
         between: Callable[[], None],
-    ) -> Iterator[Listing[Item]]:
+    ) -> Iterator[ListPage[Item]]:
         """Until as many were read as there are; where that is not told, until a page is not full."""
         read, before = 0, None
         while True:
@@ -139,13 +139,13 @@ class ClusterRoom(_Listed):
             raise bad("the pages of the list overlap")
         return nodes
 
-    def _ehpc_forms(self, offset: int) -> Sequence[Question[Listing[ListedQueue]]]:
+    def _ehpc_forms(self, offset: int) -> Sequence[Question[ListPage[ListedQueue]]]:
         """The documentation's table says POST; its sample and the vendor's client say GET."""
         page = partial(_page, EHPC_QUEUES_PATH, decode_queues, offset)
         cluster_id = self._target.cluster_id
         return [page("GET", cluster_id=cluster_id), page("POST", cluster_id=cluster_id)]
 
-    def _hpc_forms(self, offset: int) -> Sequence[Question[Listing[ListedQueue]]]:
+    def _hpc_forms(self, offset: int) -> Sequence[Question[ListPage[ListedQueue]]]:
         """The documentation calls the zone ``zone_id`` here; every other source, ``zone``."""
         page = partial(_page, HPC_QUEUES_PATH, decode_queues, offset)
         asked = {"cluster_id": self._target.cluster_id, "belong": _ALL_QUEUES}
@@ -154,11 +154,11 @@ class ClusterRoom(_Listed):
 
 def _page(
     path: str,
-    decode: Callable[..., Listing[Item]],
+    decode: Callable[..., ListPage[Item]],
     offset: int,
     method: str = "GET",
     **parameters: str,
-) -> Question[Listing[Item]]:
+) -> Question[ListPage[Item]]:
     asked = {**parameters, "limit": str(PAGE_LIMIT), "offset": str(offset)}
     return Question(path, asked, _scrubbed(decode), method)
 

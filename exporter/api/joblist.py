@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable
 
 from exporter.api.payload import decode_page
-from exporter.api.sending import Caller, Question, Scrub, Sender, Target
+from exporter.api.sending import Asker, Question, Scrub, Sender, Target
 from exporter.model import LEFT_OUT_REASONS, JobListQuery, LeftOut, Page
 
 _log = logging.getLogger(__name__)
@@ -15,7 +15,7 @@ _MOST_NAMED = 100
 """So many records of one cluster that cannot be counted are named in the log."""
 
 
-class ClusterJobs(Caller):
+class ClusterJobs(Asker):
     """The remote list of one cluster: a ``JobLister``."""
 
     def __init__(self, sender: Sender, target: Target) -> None:

@@ -240,7 +240,7 @@ class Sender:
             raise Stopped("the program is stopping") from error
 
 
-class Caller:
+class Asker:
     """Asks about one target, with few retries. For one thread."""
 
     def __init__(self, sender: Sender, target: Target) -> None:

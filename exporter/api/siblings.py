@@ -24,7 +24,7 @@ from exporter.api.answer import (
     understood,
     whole_number,
 )
-from exporter.model import ListedCluster, ListedNode, ListedQueue, Listing, Room
+from exporter.model import Amount, ListedCluster, ListedNode, ListedQueue, ListPage
 
 _GIB = 2**30
 _MOST = 2**53
@@ -95,16 +95,16 @@ _DETAIL = msgspec.json.Decoder(_Detail)
 _NODES = msgspec.json.Decoder(_Nodes)
 
 
-def decode_clusters(body: bytes, *, scrub: Scrub = str) -> Listing[ListedCluster]:
+def decode_clusters(body: bytes, *, scrub: Scrub = str) -> ListPage[ListedCluster]:
     """The clusters of cluster/list. Raises RefusedError or PayloadError, as do the others."""
     answer = understood(_CLUSTERS, body, scrub)
     total_count = total_count_of(answer.total_count)
     records = _list(answer.cluster_set, "cluster_set", total_count)
     clusters = tuple(each for record in records if (each := _cluster(record)).cluster_id)
-    return Listing(clusters, len(records), total_count)
+    return ListPage(clusters, len(records), total_count)
 
 
-def decode_queues(body: bytes, *, scrub: Scrub = str) -> Listing[ListedQueue]:
+def decode_queues(body: bytes, *, scrub: Scrub = str) -> ListPage[ListedQueue]:
     """The queues of queue/ehpc/getQueueList, or of queue/getCurrentQueue."""
     answer = understood(_QUEUES, body, scrub)
     total_count = total_count_of(answer.total_count)
@@ -112,7 +112,7 @@ def decode_queues(body: bytes, *, scrub: Scrub = str) -> Listing[ListedQueue]:
     there = next((each for each in named if not isinstance(each, UnsetType)), UNSET)
     records = _list(there, "list of queues", total_count)
     queues = tuple(queue for record in records if (queue := _queue(record)).names)
-    return Listing(queues, len(records), total_count)
+    return ListPage(queues, len(records), total_count)
 
 
 def decode_queue_detail(body: bytes, *, scrub: Scrub = str) -> ListedQueue | None:
@@ -122,7 +122,7 @@ def decode_queue_detail(body: bytes, *, scrub: Scrub = str) -> ListedQueue | Non
     return _queue(records[0]) if records else None
 
 
-def decode_nodes(body: bytes, *, scrub: Scrub = str) -> Listing[ListedNode]:
+def decode_nodes(body: bytes, *, scrub: Scrub = str) -> ListPage[ListedNode]:
     """The nodes of cluster/listNodes."""
     answer = understood(_NODES, body, scrub)
     total_count = total_count_of(answer.total_count)
@@ -131,7 +131,7 @@ def decode_nodes(body: bytes, *, scrub: Scrub = str) -> Listing[ListedNode]:
         ListedNode(_word(each.role), _node_status(each.status), _queue_of_node(each.queue_info))
         for each in records
     )
-    return Listing(nodes, len(nodes), total_count)
+    return ListPage(nodes, len(nodes), total_count)
 
 
 def _list(records: Any, name: str, total_count: int | None) -> Sequence[Any]:
@@ -160,21 +160,21 @@ def _queue(record: _Queue) -> ListedQueue:
     return ListedQueue(
         queue_id=as_text(record.hpcqueue_id).strip(),
         names=tuple(dict.fromkeys(shortened(name) for name in names if name.strip())),
-        cores=_room(spec.get("cpu_num"), record.total_slots, record.avail_slots),
-        gpus=_room(spec.get("gpu_num"), record.total_gpus, record.avail_gpus),
-        memory_bytes=_room(spec.get("mem_size"), record.total_mems, record.avail_mems, _GIB),
+        cores=_amount(spec.get("cpu_num"), record.total_slots, record.avail_slots),
+        gpus=_amount(spec.get("gpu_num"), record.total_gpus, record.avail_gpus),
+        memory_bytes=_amount(spec.get("mem_size"), record.total_mems, record.avail_mems, _GIB),
         nodes=_nodes(record.node_info),
     )
 
 
-def _room(specified: Any, total: Any, available: Any, unit: int = 1) -> Room:
+def _amount(specified: Any, total: Any, available: Any, unit: int = 1) -> Amount:
     """What is free belongs to the total that came with it: sources may count in different units."""
     counted, free = _number(total), _number(available)
     if counted is None:
         whole = _number(specified)
-        return Room(None if whole is None else whole * unit)
+        return Amount(None if whole is None else whole * unit)
     free = None if free is None or free > counted else free * unit
-    return Room(counted * unit, free)
+    return Amount(counted * unit, free)
 
 
 def _nodes(node_info: Any) -> Mapping[str, int]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Generic, TypeVar
 
 from exporter.clock import Instant
-from exporter.model import ListedCluster, ListedNode, ListedQueue, Room
+from exporter.model import Amount, ListedCluster, ListedNode, ListedQueue
 from exporter.snapshot import Capacity, QueueCapacity
 
 Value = TypeVar("Value")
@@ -97,30 +97,30 @@ def _queues(told: Told, configured: Sequence[ConfiguredQueue]) -> tuple[QueueCap
         found.append(
             QueueCapacity(
                 names,
-                _room(queue.cores, detail.cores, said.cores),
-                _room(queue.gpus, detail.gpus, said.gpus),
-                _room(queue.memory_bytes, detail.memory_bytes, None),
+                _amount(queue.cores, detail.cores, said.cores),
+                _amount(queue.gpus, detail.gpus, said.gpus),
+                _amount(queue.memory_bytes, detail.memory_bytes, None),
                 queue.nodes or Counter(node.status for node in nodes if node.queue in names),
             )
         )
     found += [
-        QueueCapacity((name,), _room(Room(), Room(), queue.cores), _room(Room(), Room(), queue.gpus),
-                      Room(), {})
+        QueueCapacity((name,), _amount(Amount(), Amount(), queue.cores), _amount(Amount(), Amount(), queue.gpus),
+                      Amount(), {})
         for name, queue in by_name.items()
         if name not in named
     ]  # fmt: skip
     return tuple(found)
 
 
-def _room(listed: Room, detail: Room, configured: int | None) -> Room:
+def _amount(listed: Amount, detail: Amount, configured: int | None) -> Amount:
     """What is free is told together with a total, which is then the one to hold it against; where that
     is 0 and the list knows more, the detail knows nothing."""
     if detail.total or (detail.total == 0 and not listed.total):
         return detail
     if listed.total is None:
-        return Room(None if configured is None else float(configured))
+        return Amount(None if configured is None else float(configured))
     return listed
 
 
-_UNTOLD = ListedQueue("", (), Room(), Room(), Room(), {})
+_UNTOLD = ListedQueue("", (), Amount(), Amount(), Amount(), {})
 _UNSAID = ConfiguredQueue("", None, None)

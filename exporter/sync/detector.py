@@ -25,6 +25,9 @@ from exporter.model import END_STATUSES
 SUSPENDED = frozenset({"stopped", "suspended"})
 """The words for jobs that wait in the middle; servers may count them as running."""
 
+COUNTED = frozenset({"pending", "running"}) | SUSPENDED | END_STATUSES
+"""The statuses of a ledger that counters are held against."""
+
 FRESH_INTERVALS = 1.5
 """A listing is used for so many of the intervals in which listings come."""
 
@@ -45,7 +48,7 @@ class Look:
     began_seconds: float
     ended_seconds: float
     jobs: Mapping[str, int]
-    """By status, as the ledger has them after it."""
+    """By status, those of ``COUNTED``, as the ledger has them after it."""
     changed_by_seconds: float | None
     """When the oldest change that it found had happened, at the latest; None if it found none."""
 

@@ -5,6 +5,7 @@ from exporter.ledger.store import Ledger
 from exporter.sync.calling import Listings
 from exporter.sync.context import LATE_SECONDS, SyncSettings
 from exporter.sync.detector import (
+    COUNTED,
     Detector,
     Finding,
     Look,
@@ -110,7 +111,4 @@ class Sparing:
 
 
 def _counts(ledger: Ledger) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for (status, _, _), totals in ledger.totals().items():
-        found[status] = found.get(status, 0) + totals.jobs
-    return found
+    return {each: ledger.count_status(each) for each in COUNTED}

@@ -84,3 +84,8 @@ def test_the_other_commands_find_them_too(tmp_path: Path) -> None:
             done = run_command(command, f"--config.file={path}")
             assert (done.returncode, done.stderr) == (0, ""), command
             assert right(done.stdout), done.stdout
+        world.fault("ret-1400", cluster_id="")
+        path = write_config(tmp_path, config(world, {"cfd": "ehpc-one"}))
+        done = run_command("collect", f"--config.file={path}", "--cluster=cfd")
+        assert (done.returncode, "cfd" in done.stdout) == (0, True)
+        assert "cannot be listed" in done.stderr

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from exporter.model import ClusterIdentity, Room
+from exporter.model import Amount, ClusterIdentity
 from exporter.simulator import Account, Cloud, parse_fleet
 from tests.e2e.test_client import CLUSTER, Meeting
 
@@ -39,10 +39,10 @@ def test_clusters_queues_and_nodes(fleet: str) -> None:
             room = client.room(identity(cluster.cluster_id))
             queues = room.queues(cluster.kind)
             assert [queue.names[0] for queue in queues] == [f"队列 {n}" for n in range(120)]
-            assert {queue.cores for queue in queues} == {Room(64.0)}
+            assert {queue.cores for queue in queues} == {Amount(64.0)}
             queue = room.queue(queues[7].queue_id)
             assert queue is not None
-            assert (queue.names[0], queue.cores) == ("队列 7", Room(64.0, 64.0))
+            assert (queue.names[0], queue.cores) == ("队列 7", Amount(64.0, 64.0))
         nodes = client.room(identity(CLUSTER)).nodes()
         assert len(nodes) == 2 + 240
         assert {node.queue for node in nodes if node.role == "compute"} == {

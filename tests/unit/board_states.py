@@ -1,7 +1,7 @@
 """Cluster states, made up for tests of what is made of them."""
 
 from exporter.clock import Instant
-from exporter.model import ClusterIdentity, Room
+from exporter.model import Amount, ClusterIdentity
 from exporter.profile import Profile, Trait
 from exporter.snapshot import (
     WAIT_BUCKETS_SECONDS,
@@ -79,11 +79,11 @@ def capacity(taken_at: float = NOON_AT) -> Capacity:
         queues=(
             QueueCapacity(
                 ("可视化", "vis", "hpcq-1"),
-                Room(26.0, 22.0), Room(0.0, 0.0), Room(8.0 * 2**30, 2.0**30),
+                Amount(26.0, 22.0), Amount(0.0, 0.0), Amount(8.0 * 2**30, 2.0**30),
                 {"stopped": 1, "active": 2},
             ),
-            QueueCapacity(("idle", "hpcq-2"), Room(512.0), Room(), Room(), {"stopped": 4}),
-            QueueCapacity(("默认队列",), Room(), Room(), Room(), {}),
+            QueueCapacity(("idle", "hpcq-2"), Amount(512.0), Amount(), Amount(), {"stopped": 4}),
+            QueueCapacity(("默认队列",), Amount(), Amount(), Amount(), {}),
         ),
         nodes={("login", "active"): 1, ("compute", "stopped"): 5, ("compute", "active"): 2},
     )  # fmt: skip
@@ -138,7 +138,7 @@ def hostile_state() -> ClusterState:
             served_seconds=1800.0,
             status=text,
             listed_jobs={text: 1},
-            queues=(QueueCapacity((text,), Room(1.0), Room(), Room(), {text: 1}),),
+            queues=(QueueCapacity((text,), Amount(1.0), Amount(), Amount(), {text: 1}),),
             nodes={(text, text): 1},
         ),
     )

@@ -6,7 +6,7 @@ import pytest
 
 from exporter import collector
 from exporter.clock import Instant
-from exporter.model import Room
+from exporter.model import Amount
 from exporter.snapshot import Capacity, ClusterState, QueueCapacity, SnapshotBoard
 from tests.unit.board_states import NOON_AT, capacity, good_state, new_state, snapshot
 from tests.unit.test_collector import collect, values
@@ -57,16 +57,16 @@ def test_what_is_not_told_is_not_there() -> None:
         assert families[name].samples == [], name
 
 
-def queue(*names: str, cores: Room, nodes: int) -> QueueCapacity:
-    return QueueCapacity(names, cores, Room(), Room(), {"active": nodes})
+def queue(*names: str, cores: Amount, nodes: int) -> QueueCapacity:
+    return QueueCapacity(names, cores, Amount(), Amount(), {"active": nodes})
 
 
 def test_queues_beyond_the_limit_stand_with_the_other_jobs() -> None:
     folded = dataclasses.replace(snapshot(), folded_queues=2)
     queues = (
-        queue("可视化", "vis", cores=Room(26.0, 22.0), nodes=1),
-        queue("one", cores=Room(10.0, 4.0), nodes=1),
-        queue("two", cores=Room(20.0, 0.0), nodes=2),
+        queue("可视化", "vis", cores=Amount(26.0, 22.0), nodes=1),
+        queue("one", cores=Amount(10.0, 4.0), nodes=1),
+        queue("two", cores=Amount(20.0, 0.0), nodes=2),
     )
     state = dataclasses.replace(
         good_state(),
@@ -78,7 +78,7 @@ def test_queues_beyond_the_limit_stand_with_the_other_jobs() -> None:
     free = values(families["ehpc_queue_cores_available"], "queue")
     assert free == {("vis",): 22, ("_other",): 4}
     assert values(families["ehpc_queue_nodes"], "queue")["_other",] == 3
-    untold = (*queues, queue("three", cores=Room(5.0), nodes=1))
+    untold = (*queues, queue("three", cores=Amount(5.0), nodes=1))
     state = dataclasses.replace(state, capacity=dataclasses.replace(capacity(), queues=untold))
     families = collect(state)
     assert values(families["ehpc_queue_cores"], "queue")["_other",] == 35

@@ -9,7 +9,7 @@ import pytest
 from exporter.api.signature import sign
 from exporter.api.transport import RawAnswer
 from exporter.errors import ApiError, HttpStatusError, PayloadError, RefusedError
-from exporter.model import ClusterIdentity, ListedCluster, ListedNode, Room
+from exporter.model import Amount, ClusterIdentity, ListedCluster, ListedNode
 from tests.unit.api.test_client import SECRET, World, answered, lost, problem, refused
 
 WHO = ClusterIdentity("cfd", "ehpc-qmmvigwe", "jinan1a", "acc")
@@ -106,7 +106,7 @@ def test_queues_by_get_or_post_whichever_is_understood(unknown: RawAnswer) -> No
     client = world.client()
     for _ in range(2):
         (queue,) = client.room(WHO).queues("ehpc")
-        assert (queue.queue_id, queue.cores) == ("q1", Room(26.0))
+        assert (queue.queue_id, queue.cores) == ("q1", Amount(26.0))
     path = "queue/ehpc/getQueueList"
     assert paths(world) == [("GET", path), ("POST", path), ("POST", path)]
     sent = asked(world)
@@ -145,7 +145,7 @@ def test_one_queue() -> None:
     room = world.client().room(WHO)
     queue = room.queue("hpcq-1")
     assert queue is not None
-    assert queue.cores == Room(224.0, 136.0)
+    assert queue.cores == Amount(224.0, 136.0)
     assert paths(world) == [("GET", "queue/describeQueue")]
     sent = asked(world)
     assert (sent["cluster_id"], sent["id"], "limit" in sent) == (WHO.cluster_id, "hpcq-1", False)

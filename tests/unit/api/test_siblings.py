@@ -15,7 +15,7 @@ from exporter.api.siblings import (
     decode_queues,
 )
 from exporter.errors import PayloadError, RefusedError
-from exporter.model import ListedCluster, ListedNode, ListedQueue, Listing, Room
+from exporter.model import Amount, ListedCluster, ListedNode, ListedQueue, ListPage
 
 GIB = 2**30
 DECODERS: list[Callable[[bytes], Any]] = [
@@ -44,7 +44,7 @@ EHPC_QUEUE = {
 }  # fmt: skip
 READ_EHPC_QUEUE = ListedQueue(
     "ehpcq-6cyb1096", ("默认队列", "normal", "ehpcq-6cyb1096"),
-    Room(26.0), Room(0.0), Room(80.0 * GIB), {"active": 1},
+    Amount(26.0), Amount(0.0), Amount(80.0 * GIB), {"active": 1},
 )  # fmt: skip
 DETAIL = {
     "njobs": 9, "npend": 1, "nrun": 2, "total_slots": 224, "avail_slots": 136, "free_slots": "",
@@ -88,14 +88,14 @@ def test_a_queue_by_either_name_of_the_list(name: str) -> None:
 def test_a_queue_whose_numbers_are_texts() -> None:
     spec = {"cpu_num": "26", "mem_size": "80.0", "gpu_num": ""}
     listing = decode_queues(answer(queues_set=[EHPC_QUEUE | {"spec_detail": spec}]))
-    assert listing.items == (READ_EHPC_QUEUE._replace(gpus=Room()),)
+    assert listing.items == (READ_EHPC_QUEUE._replace(gpus=Amount()),)
 
 
 @pytest.mark.parametrize("spec", [None, "", [], 7])
 def test_a_queue_that_tells_no_capacity(spec: Any) -> None:
     record = {"name": "gpu", "spec_detail": spec, "node_info": spec}
     listing = decode_queues(answer(hpc_queue_set=[record, {}]))
-    assert listing.items == (ListedQueue("", ("gpu",), Room(), Room(), Room(), {}),)
+    assert listing.items == (ListedQueue("", ("gpu",), Amount(), Amount(), Amount(), {}),)
     assert listing.records == 2
 
 
@@ -103,23 +103,23 @@ def test_a_queue_that_tells_no_capacity(spec: Any) -> None:
 def test_what_is_free_in_a_queue(detail: Any) -> None:
     assert decode_queue_detail(answer(detail=detail)) == ListedQueue(
         "hpcq-1", ("q", "vis", "hpcq-1"),
-        Room(224.0, 136.0), Room(8.0, 0.0), Room(750.0 * GIB, 618.5 * GIB), {},
+        Amount(224.0, 136.0), Amount(8.0, 0.0), Amount(750.0 * GIB, 618.5 * GIB), {},
     )  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("total", "free", "room"),
     [
-        (224, 244, Room(224.0)),  # more than there is
-        (224, "", Room(224.0)),
-        (224, -1, Room(224.0)),
-        ("", 5, Room()),
-        (True, 1, Room()),
-        (float("1e300"), 1, Room()),
-        (0, 0, Room(0.0, 0.0)),
+        (224, 244, Amount(224.0)),  # more than there is
+        (224, "", Amount(224.0)),
+        (224, -1, Amount(224.0)),
+        ("", 5, Amount()),
+        (True, 1, Amount()),
+        (float("1e300"), 1, Amount()),
+        (0, 0, Amount(0.0, 0.0)),
     ],
 )
-def test_room_that_cannot_be(total: Any, free: Any, room: Room) -> None:
+def test_room_that_cannot_be(total: Any, free: Any, room: Amount) -> None:
     queue = decode_queue_detail(answer(detail=[{"total_slots": total, "avail_slots": free}]))
     assert queue is not None
     assert queue.cores == room
@@ -187,5 +187,5 @@ def test_whatever_a_field_holds(
     decode: Callable[[bytes], Any], name: str, records: list[dict[str, Any]]
 ) -> None:
     read = decode(answer(**{name: records}))
-    if isinstance(read, Listing):
+    if isinstance(read, ListPage):
         assert read.records == len(records)

@@ -17,7 +17,7 @@ from exporter.capacity import CapacityParts, CapacityPoller, ConfiguredQueue, Wa
 from exporter.clock import SystemClock
 from exporter.errors import Stopped
 from exporter.ledger.spending import MemorySpendingLog
-from exporter.model import ClusterIdentity, Room
+from exporter.model import Amount, ClusterIdentity
 from exporter.simulator import Account, Cloud, parse_fleet
 from exporter.simulator.records import CONTENT_MARK
 from exporter.snapshot import Capacity
@@ -108,8 +108,8 @@ def test_a_round(fleet: str) -> None:
     assert world.calls() == CALLS
     for name, capacity in capacities.items():
         gpu = by_name(capacity)["gpu"]
-        assert gpu.cores == Room(64.0, 48.0)
-        assert gpu.gpus == Room(8.0, 6.0)
+        assert gpu.cores == Amount(64.0, 48.0)
+        assert gpu.gpus == Amount(8.0, 6.0)
         assert capacity.status == ("stopped" if name == HPC else "active")
         assert capacity.listed_jobs["running"] == 1
         assert capacity.core_hours == 446.25
@@ -128,14 +128,14 @@ def test_what_the_table_of_the_documentation_says_is_found_out_once() -> None:
     world.cloud.fleet = parse_fleet("by-the-table,owner=optional")
     for _ in range(2):
         capacities = world.round()
-        assert {by_name(each)["gpu"].cores for each in capacities.values()} == {Room(64.0, 48.0)}
+        assert {by_name(each)["gpu"].cores for each in capacities.values()} == {Amount(64.0, 48.0)}
         first = world.calls() - Counter(CALLS)
     assert not first
 
 
 FORBIDDEN = {
     "queues": lambda capacity: not capacity.queues and capacity.nodes and capacity.status,
-    "queue": lambda capacity: by_name(capacity)["gpu"].cores == Room(64.0) and capacity.nodes,
+    "queue": lambda capacity: by_name(capacity)["gpu"].cores == Amount(64.0) and capacity.nodes,
     "nodes": lambda capacity: not capacity.nodes and by_name(capacity)["gpu"].cores.available,
     "clusters": lambda capacity: not capacity.status and capacity.nodes and capacity.queues,
 }
@@ -228,8 +228,8 @@ def test_a_queue_that_has_gone_meanwhile_keeps_none_of_the_others() -> None:
     world = World()
     world.cloud.faults.add("ret-2100", cluster_id=EHPC, skip=1, next_calls=1)
     queues = by_name(world.round()[EHPC])
-    assert queues["gpu"].cores == Room(64.0)
-    assert queues["默认队列"].cores == Room(32.0, 32.0)
+    assert queues["gpu"].cores == Amount(64.0)
+    assert queues["默认队列"].cores == Amount(32.0, 32.0)
 
 
 def test_a_cloud_that_cannot_be_reached_is_not_asked_for_all_clusters() -> None:
@@ -254,8 +254,8 @@ def test_what_the_configuration_says_stands_in_for_the_cloud() -> None:
     world = World(configured=(ConfiguredQueue("gpu", 512, None), ConfiguredQueue("old", 4, 1)))
     world.cloud.fleet = parse_fleet("no-capacity")
     queues = by_name(world.round()[EHPC])
-    assert (queues["gpu"].cores, queues["old"].cores) == (Room(512.0), Room(4.0))
-    assert queues["默认队列"].cores == Room()
+    assert (queues["gpu"].cores, queues["old"].cores) == (Amount(512.0), Amount(4.0))
+    assert queues["默认队列"].cores == Amount()
 
 
 def test_it_comes_after_everything_else_in_the_budget() -> None:
@@ -343,4 +343,4 @@ def test_what_is_configured_is_shown_while_nothing_can_be_asked() -> None:
     world.cloud.faults.add("http-502")
     shown = world.round()
     assert list(shown) == [EHPC, HPC, ELSEWHERE]
-    assert all(by_name(each)["gpu"].cores == Room(512.0) for each in shown.values())
+    assert all(by_name(each)["gpu"].cores == Amount(512.0) for each in shown.values())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from exporter.clock import Instant
 from exporter.collector import AccountQuota, ReloadStatus
-from exporter.model import Room
+from exporter.model import Amount
 from exporter.profile import Trait, TraitName
 from exporter.snapshot import ClusterState, QueueCapacity, SnapshotBoard, SyncFailure
 from exporter.texts import Words
@@ -373,16 +373,16 @@ def test_language(header: str, language: str) -> None:
 @pytest.mark.parametrize(
     ("cores", "language", "words"),
     [
-        ((Room(500.0, 20.0), Room(12.0, 0.0)), "en", "20 of 512 free"),
-        ((Room(1500.0, 20.0), Room(12.0)), "en", "of 1,512"),
-        ((Room(500.0, 20.0), Room()), "zh", "共 500 核，空闲 20"),
+        ((Amount(500.0, 20.0), Amount(12.0, 0.0)), "en", "20 of 512 free"),
+        ((Amount(1500.0, 20.0), Amount(12.0)), "en", "of 1,512"),
+        ((Amount(500.0, 20.0), Amount()), "zh", "共 500 核，空闲 20"),
     ],
 )
 def test_what_there_is_to_run_what_waits(
-    cores: tuple[Room, ...], language: str, words: str
+    cores: tuple[Amount, ...], language: str, words: str
 ) -> None:
     queues = tuple(
-        QueueCapacity((f"q{n}",), each, Room(), Room(), {}) for n, each in enumerate(cores)
+        QueueCapacity((f"q{n}",), each, Amount(), Amount(), {}) for n, each in enumerate(cores)
     )
     told = dataclasses.replace(capacity(), queues=queues, status="suspended")
     state = dataclasses.replace(good_state(), capacity=told)
