@@ -246,7 +246,7 @@ def found_now(config: Config, redactor: Redactor) -> Config:
         except ApiError as error:
             failure = error
             fields = {"account": each.name, "reason": error.reason, "advice": error.advice}
-            _LOG.warning("the account's clusters cannot be listed", extra=fields)
+            _LOG.error("the account's clusters cannot be listed", extra=fields)
         finally:
             account.transport.close()
     together = with_found(config, found)
