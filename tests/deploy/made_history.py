@@ -24,6 +24,7 @@ from prometheus_client.core import Metric as Family
 
 from exporter.api.budget import AccountBudget
 from exporter.api.client import FAILURE_REASONS, AccountClient, Credentials
+from exporter.api.lists import ZoneLists
 from exporter.api.transport import RawAnswer
 from exporter.capacity import CapacityParts, CapacityPoller, WatchedCluster
 from exporter.clock import instant
@@ -128,9 +129,11 @@ class Past:
 
     def _capacity(self, account: str) -> CapacityPoller:
         budget = self._budget(allowed=1_000_000)  # or it would wait, and time with it
+        client = self._client(account, budget)
         parts = CapacityParts(
             account=account,
-            client=self._client(account, budget),
+            client=client,
+            lists=ZoneLists(client.list_clusters, self.clock),
             budget=budget,
             interval_seconds=CAPACITY_SECONDS,
             tried=lambda _: True,
