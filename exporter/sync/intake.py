@@ -77,6 +77,8 @@ class Intake:
     changes: int = 0
     timed: bool = True
     """Whether it is known in which zone times are: else no duration is counted."""
+    changed_at: list[int] = field(default_factory=list)
+    """The stamps of what has changed, as this sync has seen it, 0 where there is none."""
     moved_at: list[int] = field(default_factory=list)
     """The new stamps of known jobs that this sync has seen change."""
     stale_seconds: float = 0.0
@@ -99,6 +101,7 @@ class Intake:
                     self.ledger.tally(counted.key, seconds=counted.seconds, bucket=counted.bucket)
             if old is not None and new.modified_at and old.modified_at != new.modified_at:
                 self.moved_at.append(new.modified_at)
+            self.changed_at.append(new.modified_at or 0)
             if new.ended and (new.modified_at or 0) >= self.now_at - RECENT_SECONDS:
                 self.ledger.note_activity(new.queue, new.user, new.modified_at or 0)
         self.changes += len(changes)

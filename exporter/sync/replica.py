@@ -358,7 +358,7 @@ class Replica:
 def _changed_from_at(sync: Sync, last_look_at: float | None) -> float | None:
     """When the oldest of the changes happened that a sync has found since the last one."""
     intake = sync.intake
-    stamps = [at for at in intake.changed.values() if at >= (last_look_at or 0.0)]
+    stamps = [at for at in intake.changed_at if at >= (last_look_at or 0.0)]
     if stamps:
         return min(stamps)
     # What has come in without a new stamp is a change, unless it is history that is read.
