@@ -129,6 +129,7 @@ def test_each_difference_has_its_words_and_what_to_do() -> None:
         *(("order", value) for value in ("change_only", "submission", "default", "none", "unknown")),
         ("total_count", "cluster"), ("total_count", "none"), ("zone", "contradicted"),
         ("zone", "+08:00"), ("zone", "unknown"), ("depth", "500"), ("lag", "20"), ("page_size", "50"),
+        ("counters", "unknown"),
     ):  # fmt: skip
         told = difference(trait, value)
         assert told is not None
