@@ -205,9 +205,12 @@ def _depth(sync: Sync, listing: Listing, total: int) -> Asking[str | None]:
         middle = (reached + beyond) // 2
         shown = yield from _shows(sync, listing, windows[middle] - 1)
         reached, beyond = (middle + 1, beyond) if shown else (reached, middle)
-    if not total or (yield from _shows(sync, listing, total - 1)):
+    if not total:
         return "unlimited"
     window = windows[reached - 1] if reached else 0
+    # One empty answer may be a lie, and the last place is empty where a total counts one too many.
+    if reached == len(windows) and (yield from _shows(sync, listing, (window + total) // 2)):
+        return "unlimited" if (yield from _shows(sync, listing, total - 1)) else None
     if window and not (yield from _shows(sync, listing, window)):
         return str(window)
     return None

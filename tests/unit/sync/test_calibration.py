@@ -321,6 +321,17 @@ class TestDepth:
         assert contact.sync.profile.total_count.value == "none"
         assert contact.sync.profile.depth.value == "unknown"
 
+    @pytest.mark.parametrize("too_many", [0, 2])
+    @pytest.mark.parametrize("nth", range(1, 6))
+    def test_one_empty_answer_makes_no_depth(self, too_many: int, nth: int) -> None:
+        cluster = fresh(COUNT)
+        contact = Contact(cluster)
+        contact.head = replace(contact.head, total=COUNT + too_many)
+        lying = cluster.calls + nth
+        cluster.distort = lambda page: replace(page, jobs=()) if cluster.calls == lying else page
+        contact.find_depth()
+        assert contact.sync.profile.depth.value in ("unlimited", "unknown")
+
     def test_of_a_very_long_list(self) -> None:
         cluster = fresh(COUNT, replace(DOCUMENTED, depth_limit=200))
         cluster.distort = lambda page: replace(page, total_count=2_000_000)

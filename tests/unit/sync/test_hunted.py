@@ -59,6 +59,8 @@ def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None
         ("sort-by-submitted-only", 64015098),
         ("strings", 72002092),
         ("plausible", 32058),
+        ("curious", 32047),
+        ("times-z", 500166),
     ],
 )
 def test_it_is_right_with_a_part_of_the_history_and_few_calls(
