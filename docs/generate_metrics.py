@@ -51,6 +51,16 @@ SECTIONS = (
         ),
     ),
     Section(
+        "What was used",
+        "By queue and user, of what happened since the ledger began, kept like the counters above. The runs of"
+        " a job that is queued again count each; a job without cores or without a start adds nothing; what"
+        " runs now is not in it until it ends. Sums over months are exact: what somebody used under"
+        " a name of their own stays there, and what was used while folded stays with `_other`, so that"
+        " neither jumps when names change. A user who has no job left in the list is not shown; a counter"
+        " that comes back goes on from where it was.",
+        (catalog.JOB_CORE_SECONDS, catalog.USER_WAIT),
+    ),
+    Section(
         "Capacity",
         "What clusters could run, beside what they are asked to. Queues are called as their jobs call them, so"
         " that the two join. What the cloud does not tell, or not to this account, is absent; withdrawn is"
@@ -66,7 +76,7 @@ SECTIONS = (
         "How syncing goes",
         "Counters here and of calls begin at 0 with the process.",
         (
-            catalog.CLUSTER_INFO, catalog.SERVER_TRAIT, catalog.UP, catalog.SNAPSHOT_TIMESTAMP,
+            catalog.CLUSTER_INFO, catalog.USER_INFO, catalog.SERVER_TRAIT, catalog.UP, catalog.SNAPSHOT_TIMESTAMP,
             catalog.LAST_SYNC_SUCCESS, catalog.SYNCS, catalog.SYNC_FAILURES, catalog.SYNC_DURATION,
             catalog.SYNC_STRATEGY, catalog.SYNC_CORRECTIONS, catalog.HISTORY_COMPLETE,
             catalog.HISTORY_KNOWN, catalog.HISTORY_EXPECTED, catalog.EFFECTIVE_INTERVAL,
@@ -86,7 +96,10 @@ SECTIONS = (
     Section(
         "The exporter",
         "Beside these there are the `process_*` and `python_*` families of prometheus-client.",
-        (catalog.BUILD_INFO, catalog.RELOAD_SUCCESSFUL, catalog.RELOAD_SUCCESS_TIMESTAMP),
+        (
+            catalog.BUILD_INFO, catalog.RELOAD_SUCCESSFUL, catalog.RELOAD_SUCCESS_TIMESTAMP,
+            catalog.GROUPS_SUCCESSFUL,
+        ),
     ),
 )  # fmt: skip
 
@@ -112,6 +125,13 @@ LABELS = (
         (
             "`run_user`; a pseudonym with `labels.user.mode: hash`; empty with `off`. Beyond"
             " `labels.user.limit` users: `_other`"
+        ),
+    ),
+    (
+        "group",
+        (
+            "where `labels.user.groups_file` puts the user; `_none`: nowhere; `_other`: that of the"
+            " users who are folded together"
         ),
     ),
     ("role", "what a node is for: `login`, `controller`, `compute`, or the API's other word"),
@@ -238,6 +258,26 @@ RECIPES = (
         ' (rate(ehpc_job_run_seconds_bucket{status="finished"}[1d])))',
     ),
     Recipe(
+        "How many core hours did each user use in the last 30 days?",
+        "sum by (cluster_name, user) (increase(ehpc_job_core_seconds_total[30d])) / 3600",
+        "Of the jobs that ended in this time, whole. What runs now, in cores:"
+        ' `ehpc_jobs_cores{status="running"}`; `cluster_queue_user:ehpc_jobs_cores_running:sum` of the'
+        " recording rules, summed over time, is what ran hour by hour.",
+    ),
+    Recipe(
+        "How long did each user's jobs wait, on average, in the last day?",
+        "sum by (cluster_name, user) (rate(ehpc_user_wait_seconds_sum[1d]))\n"
+        "/ (sum by (cluster_name, user) (rate(ehpc_user_wait_seconds_count[1d])) > 0)",
+    ),
+    Recipe(
+        "How many core hours did each group use in the last 30 days?",
+        "sum by (cluster_name, group) (\n"
+        "  sum by (cluster_name, user) (increase(ehpc_job_core_seconds_total[30d]))\n"
+        "  * on (cluster_name, user) group_left (group) ehpc_user_info\n"
+        ") / 3600",
+        "Where `labels.user.groups_file` says who is in which. Any family with users joins so.",
+    ),
+    Recipe(
         "What share of the jobs that ended within the last hour failed?",
         'sum by (cluster_name) (increase(ehpc_jobs_ended_total{status="exited"}[1h]))\n'
         '/ (sum by (cluster_name) (increase(ehpc_jobs_ended_total{status=~"finished|exited"}[1h]))'
@@ -288,6 +328,7 @@ RECIPES = (
         "With the id and the zone of each cluster:",
         'sum by (cluster_name) (ehpc_jobs{status="running"})\n'
         "* on (cluster_name) group_left (cluster_id, zone_id, account) ehpc_cluster_info",
+        "Also with labels of your own: `clusters[].labels`.",
     ),
 )
 

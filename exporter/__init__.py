@@ -36,6 +36,7 @@ catalog     every metric: name, type, labels, help
 clock       the only reader of real time
 errors      the exception tree
 model       domain types
+labels      which queues and users are shown, and the groups of users
 texts       what people read, in English and Chinese
 """
 

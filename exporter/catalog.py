@@ -7,7 +7,7 @@ families come from prometheus-client and are described there.
 from dataclasses import dataclass
 from typing import Literal
 
-MetricType = Literal["gauge", "counter", "histogram"]
+MetricType = Literal["gauge", "counter", "histogram", "summary"]
 
 STRATEGIES = ("delta", "sweep", "scan")
 """Values of the label ``strategy``, cheapest first."""
@@ -89,6 +89,18 @@ JOBS_ENDED = Metric(
     "Jobs seen to reach an end status (finished, exited, cancelled) since the ledger began, by"
     " polls of job/list. Kept through restarts.",
 )  # fmt: skip
+JOB_CORE_SECONDS = Metric(
+    "ehpc_job_core_seconds_total", "counter", ("cluster_name", "queue", "user"),
+    "Cores requested (core_limit) times seconds run (modified_time less started_time), of each run of a"
+    " job that was seen to end since the ledger began. Kept through restarts.",
+    unit="seconds",
+)  # fmt: skip
+USER_WAIT = Metric(
+    "ehpc_user_wait_seconds", "summary", ("cluster_name", "queue", "user"),
+    "Seconds from submit to start of a user's jobs that were seen to start since the ledger began, and"
+    " how many they were. Kept through restarts.",
+    unit="seconds",
+)  # fmt: skip
 
 # Capacity. Withdrawn when it has not been told for long.
 _ASKED = (
@@ -150,7 +162,13 @@ CAPACITY_TIMESTAMP = Metric(
 # How syncing goes.
 CLUSTER_INFO = Metric(
     "ehpc_cluster_info", "gauge", ("cluster_name", "cluster_id", "zone_id", "account"),
-    "Constant 1 for each configured cluster; its labels say which remote cluster is meant.",
+    "Constant 1 for each configured cluster; its labels say which remote cluster is meant, and what"
+    " clusters[].labels says of it.",
+)  # fmt: skip
+USER_INFO = Metric(
+    "ehpc_user_info", "gauge", ("cluster_name", "user", "group"),
+    "Constant 1 for each user that is shown; the label group says where labels.user.groups_file puts"
+    " them, _none where it does not.",
 )  # fmt: skip
 SERVER_TRAIT = Metric(
     "ehpc_server_trait", "gauge", ("cluster_name", "trait", "value"),
@@ -274,6 +292,10 @@ RELOAD_SUCCESS_TIMESTAMP = Metric(
     "ehpc_exporter_config_last_reload_success_timestamp_seconds", "gauge", (),
     "Unix seconds at which the configuration was last loaded successfully.", unit="seconds",
 )  # fmt: skip
+GROUPS_SUCCESSFUL = Metric(
+    "ehpc_exporter_groups_last_reload_successful", "gauge", (),
+    "Whether the last attempt to read labels.user.groups_file succeeded; absent where there is none.",
+)  # fmt: skip
 
 TELEMETRY: tuple[Metric, ...] = (
     SYNCS, SYNC_FAILURES, SYNC_DURATION, SYNC_CORRECTIONS, LABEL_VALUES_CUT, API_REQUESTS, API_FAILURES, API_DURATION,
@@ -282,15 +304,15 @@ TELEMETRY: tuple[Metric, ...] = (
 
 CATALOG: tuple[Metric, ...] = (
     JOBS, JOBS_CORES, OLDEST_PENDING,
-    JOB_WAIT, JOB_RUN, JOBS_SUBMITTED, JOBS_STARTED, JOBS_ENDED,
+    JOB_WAIT, JOB_RUN, JOBS_SUBMITTED, JOBS_STARTED, JOBS_ENDED, JOB_CORE_SECONDS, USER_WAIT,
     QUEUE_CORES, QUEUE_CORES_AVAILABLE, QUEUE_GPUS, QUEUE_GPUS_AVAILABLE, QUEUE_MEMORY,
     QUEUE_MEMORY_AVAILABLE, QUEUE_NODES, NODES, CLUSTER_STATUS, CLUSTER_CORE_HOURS,
     CLUSTER_LISTED_JOBS, CAPACITY_TIMESTAMP,
-    CLUSTER_INFO, SERVER_TRAIT, UP, SNAPSHOT_TIMESTAMP, LAST_SYNC_SUCCESS, SYNCS, SYNC_FAILURES,
+    CLUSTER_INFO, USER_INFO, SERVER_TRAIT, UP, SNAPSHOT_TIMESTAMP, LAST_SYNC_SUCCESS, SYNCS, SYNC_FAILURES,
     SYNC_DURATION, SYNC_STRATEGY, SYNC_CORRECTIONS, HISTORY_COMPLETE, HISTORY_KNOWN,
     HISTORY_EXPECTED, EFFECTIVE_INTERVAL, LEDGER_ON_DISK, LABEL_VALUES_FOLDED, LABEL_VALUES_CUT,
     RECORDS_LEFT_OUT,
     API_REQUESTS, API_FAILURES, API_DURATION, API_QUOTA_REQUESTS, API_QUOTA_USED, BUDGET_ON_DISK,
-    BUILD_INFO, RELOAD_SUCCESSFUL, RELOAD_SUCCESS_TIMESTAMP,
+    BUILD_INFO, RELOAD_SUCCESSFUL, RELOAD_SUCCESS_TIMESTAMP, GROUPS_SUCCESSFUL,
 )  # fmt: skip
 """All of them, in the order of the documentation."""

@@ -62,6 +62,8 @@ class ReloadStatus:
     """Of the last attempt."""
     success_at: float
     """When it last went well."""
+    groups_good: bool | None = None
+    """Whether the groups in use are those of their file; None where there is none."""
 
 
 class Run(NamedTuple):
@@ -138,6 +140,7 @@ def exporter_families(
         catalog.BUILD_INFO: [((build.version, build.revision, build.python_version), 1)],
         catalog.RELOAD_SUCCESSFUL: [((), reload.successful)],
         catalog.RELOAD_SUCCESS_TIMESTAMP: [((), reload.success_at)],
+        catalog.GROUPS_SUCCESSFUL: [] if reload.groups_good is None else [((), reload.groups_good)],
     }
     return [new_family(metric, _plain(metric, rows)) for metric, rows in values.items()]
 
@@ -234,6 +237,21 @@ def _durations(tallies_of: Callable[[ClusterSnapshot], Sequence[DurationTally]])
     return samples
 
 
+def _core_seconds(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    cluster = state.identity.name
+    for used in state.snapshot.core_seconds if state.snapshot else ():
+        labels = {"cluster_name": cluster, "queue": used.queue, "user": used.user}
+        yield Sample(metric.name, labels, float(used.seconds))
+
+
+def _user_waits(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    cluster = state.identity.name
+    for waited in state.snapshot.user_waits if state.snapshot else ():
+        labels = {"cluster_name": cluster, "queue": waited.queue, "user": waited.user}
+        yield Sample(metric.name + "_count", labels, float(waited.times))
+        yield Sample(metric.name + "_sum", labels, float(waited.seconds))
+
+
 def _transition_labels(
     metric: catalog.Metric, state: ClusterState, queue: str, status: str
 ) -> dict[str, str]:
@@ -243,7 +261,13 @@ def _transition_labels(
 
 def _info(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
     who = state.identity
-    return _plain(metric, [((who.name, who.cluster_id, who.zone, who.account), 1)])
+    values = (who.name, who.cluster_id, who.zone, who.account)
+    yield Sample(metric.name, dict(zip(metric.labels, values, strict=True)) | dict(who.labels), 1.0)
+
+
+def _user_groups(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
+    groups = state.snapshot.user_groups if state.snapshot else ()
+    return _plain(metric, [((state.identity.name, *each), 1) for each in groups])
 
 
 def _strategies(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
@@ -333,6 +357,8 @@ _CLUSTER_SAMPLES: Mapping[catalog.Metric, _Samples] = {
     catalog.JOBS_SUBMITTED: _tallies(lambda snapshot: snapshot.submitted),
     catalog.JOBS_STARTED: _tallies(lambda snapshot: snapshot.started),
     catalog.JOBS_ENDED: _tallies(lambda snapshot: snapshot.ended),
+    catalog.JOB_CORE_SECONDS: _core_seconds,
+    catalog.USER_WAIT: _user_waits,
     catalog.QUEUE_CORES: _amount(lambda queue: queue.cores, 0),
     catalog.QUEUE_CORES_AVAILABLE: _amount(lambda queue: queue.cores, 1),
     catalog.QUEUE_GPUS: _amount(lambda queue: queue.gpus, 0),
@@ -346,6 +372,7 @@ _CLUSTER_SAMPLES: Mapping[catalog.Metric, _Samples] = {
     catalog.CLUSTER_LISTED_JOBS: _listed_jobs,
     catalog.CAPACITY_TIMESTAMP: _single(_capacity_at),
     catalog.CLUSTER_INFO: _info,
+    catalog.USER_INFO: _user_groups,
     catalog.SERVER_TRAIT: _traits,
     catalog.UP: _single(lambda s: s.up),
     catalog.SNAPSHOT_TIMESTAMP: _single(lambda s: s.snapshot.taken_at if s.snapshot else None),

@@ -121,6 +121,8 @@ class ClusterIdentity:
     cluster_id: str
     zone: str
     account: str
+    labels: tuple[tuple[str, str], ...] = ()
+    """Of its own; every cluster has the same names."""
 
 
 class ListedCluster(NamedTuple):

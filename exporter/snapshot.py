@@ -58,6 +58,23 @@ class DurationTally(NamedTuple):
     sum_seconds: float
 
 
+class Usage(NamedTuple):
+    """What a user has added up in a queue: core seconds, or seconds waited."""
+
+    queue: str
+    user: str
+    times: int
+    """How many runs, or waits."""
+    seconds: int
+
+
+class UserGroup(NamedTuple):
+    """In which group a user is."""
+
+    user: str
+    group: str
+
+
 class LeftOut(NamedTuple):
     """Records that are in the list and cannot be counted."""
 
@@ -81,6 +98,10 @@ class ClusterSnapshot:
     ended: tuple[Tally, ...] = ()
     waits: tuple[DurationTally, ...] = ()
     runs: tuple[DurationTally, ...] = ()
+    core_seconds: tuple[Usage, ...] = ()
+    user_waits: tuple[Usage, ...] = ()
+    user_groups: tuple[UserGroup, ...] = ()
+    """Of the users above; none where no groups are configured."""
     history_complete: bool = False
     history_known: int = 0
     """Jobs known, of ``history_expected`` (None while it cannot be told)."""

@@ -9,10 +9,13 @@ from collections.abc import Iterable
 from datetime import UTC, tzinfo
 from urllib.parse import urlsplit
 
+from exporter.catalog import CLUSTER_INFO
 from exporter.config.durations import parse_duration
 from exporter.config.values import ALL_HISTORY_SECONDS, NO_HISTORY_SECONDS
 
 SHORTEST_INTERVAL_SECONDS = 1.0
+LABEL_NAME = re.compile("^([a-zA-Z]|_[a-zA-Z0-9])[a-zA-Z0-9_]*$")
+TAKEN_LABELS = frozenset({*CLUSTER_INFO.labels, "job", "instance"})
 _OFFSET = re.compile(r"(?:UTC|GMT)?(?P<sign>[+-])0?(?P<hours>1?[0-9])(?::?00)?", re.IGNORECASE)
 _CHINAS = frozenset({"cst", "china", "beijing", "shanghai"})
 _CHINA_HOURS = 8
@@ -63,11 +66,22 @@ def history(text: str) -> float:
 
 
 def pattern(text: str) -> "re.Pattern[str]":
-    """A regular expression."""
+    """A regular expression. A dot is any character: ``.*`` matches every name."""
     try:
-        return re.compile(text)
+        return re.compile(text, re.DOTALL)
     except re.error as error:
         raise ValueError(f"is not a pattern: {error}") from None
+
+
+def label_name(text: str) -> str:
+    """The name of a label of a cluster's own."""
+    if not LABEL_NAME.fullmatch(text):
+        raise ValueError(
+            "is not a label's name: letters, digits and _ only, no digit first, not __ at the beginning"
+        )
+    if text in TAKEN_LABELS:
+        raise ValueError("is a label that ehpc_cluster_info or Prometheus has already")
+    return text
 
 
 def word(text: str) -> str:

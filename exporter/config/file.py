@@ -196,6 +196,14 @@ class Cluster(Struct, forbid_unknown_fields=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
+    labels: Annotated[
+        dict[str, str],
+        Meta(
+            description="Labels of its own, on ehpc_cluster_info; one that other clusters have and this"
+            " one does not is empty.",
+            extra_json_schema={"propertyNames": {"pattern": checks.LABEL_NAME.pattern}},
+        ),
+    ] = msgspec.field(default_factory=dict)
     queues: Annotated[
         dict[str, Queue],
         Meta(
@@ -256,6 +264,9 @@ class State(Struct, forbid_unknown_fields=True):
     )
 
 
+_Patterns = list[Annotated[str, _checked("A pattern.", checks.pattern, _ANYTHING)]]
+
+
 class UserLabel(Struct, forbid_unknown_fields=True):
     """The label user."""
 
@@ -267,6 +278,23 @@ class UserLabel(Struct, forbid_unknown_fields=True):
         int,
         Meta(ge=0, description="Users with a label of their own, per cluster; others are _other."),
     ] = 500
+    groups_file: (
+        Annotated[
+            str,
+            _text(
+                "A file, CSV or YAML, that says in which group each user is, for ehpc_user_info; read"
+                " again when it changes."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    include: Annotated[
+        _Patterns,
+        Meta(description="Patterns, one of which a user's name must match as a whole to be shown."),
+    ] = msgspec.field(default_factory=lambda: [".*"])
+    exclude: Annotated[
+        _Patterns, Meta(description="Patterns, none of which the name may match as a whole.")
+    ] = msgspec.field(default_factory=list)
 
 
 class QueueLabel(Struct, forbid_unknown_fields=True):
@@ -276,6 +304,15 @@ class QueueLabel(Struct, forbid_unknown_fields=True):
         int,
         Meta(ge=0, description="Queues with a label of their own, per cluster; others are _other."),
     ] = 200
+    include: Annotated[
+        _Patterns,
+        Meta(
+            description="Patterns, one of which a queue's name must match as a whole to be shown."
+        ),
+    ] = msgspec.field(default_factory=lambda: [".*"])
+    exclude: Annotated[
+        _Patterns, Meta(description="Patterns, none of which the name may match as a whole.")
+    ] = msgspec.field(default_factory=list)
 
 
 class Labels(Struct, forbid_unknown_fields=True):

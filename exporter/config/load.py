@@ -3,6 +3,7 @@
 import ssl
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,17 @@ import msgspec
 from msgspec import UNSET
 
 from exporter.config import checks
-from exporter.config.file import Account, Cluster, Collection, ConfigFile, Discovery, State
+from exporter.config.file import (
+    Account,
+    Cluster,
+    Collection,
+    ConfigFile,
+    Discovery,
+    QueueLabel,
+    State,
+    UserLabel,
+)
+from exporter.config.groups import read_groups
 from exporter.config.reader import Reading, quoted, read
 from exporter.config.values import (
     AccountConfig,
@@ -25,6 +36,7 @@ from exporter.config.values import (
 )
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.files import read_file, require_regular
+from exporter.labels import Groups, Wanted
 from exporter.yaml_tree import LARGEST_BYTES, compose
 
 IN_MEMORY = ":memory:"
@@ -59,6 +71,7 @@ def parse_config(text: str, environ: Mapping[str, str], directory: Path) -> Conf
     reading = read(root, environ)
     _check_accounts(reading)
     _check_clusters(reading)
+    _check_labels(reading)
     files = _read_files(reading, directory)
     if reading.problems:
         raise ConfigError(sorted(reading.problems, key=lambda problem: problem.line or 0))
@@ -165,6 +178,15 @@ def _check_clusters(reading: Reading) -> None:
     _check_unique(reading, "clusters", identity, ".cluster_id", "endpoint, zone and cluster_id")
 
 
+def _check_labels(reading: Reading) -> None:
+    for path, cluster in _items(reading, "clusters"):
+        for name in cluster.get("labels", {}):
+            try:
+                checks.label_name(name)
+            except ValueError as error:
+                reading.problem(f"{path}.labels", f"{quoted(name)} {error}")
+
+
 def _account_names(reading: Reading) -> list[str]:
     """Names that clusters can refer to; none while any account's name is not known."""
     accounts = reading.values.get("accounts", [])
@@ -188,8 +210,17 @@ def _check_unique(
         first.setdefault(known, path)
 
 
-def _read_files(reading: Reading, directory: Path) -> dict[str, Secret]:
-    """Try every file that the configuration names; give the keys by path of the key."""
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What was read of the files that the configuration names."""
+
+    keys: dict[str, Secret]
+    """By path of the key."""
+    groups: Groups | None
+
+
+def _read_files(reading: Reading, directory: Path) -> _Files:
+    """Try every file that the configuration names."""
     secrets = {}
     for path, account in _items(reading, "accounts"):
         for name in KEY_FILES:
@@ -205,7 +236,18 @@ def _read_files(reading: Reading, directory: Path) -> dict[str, Secret]:
                 _check_certificates(directory / account["ca_file"])
             except ValueError as error:
                 reading.problem(where, f"{quoted(reading.written[where])} {error}")
-    return secrets
+    return _Files(secrets, _read_groups(reading, directory))
+
+
+def _read_groups(reading: Reading, directory: Path) -> Groups | None:
+    written = reading.values.get("labels", {}).get("user", {}).get("groups_file")
+    if not written:
+        return None
+    try:
+        return read_groups(directory / written)
+    except ConfigError as error:
+        reading.problems += error.problems
+        return None
 
 
 def _secret_of(path: Path) -> Secret:
@@ -247,9 +289,7 @@ def _build_state(path: str, environ: Mapping[str, str], directory: Path) -> Stat
     return StateConfig(directory / path)
 
 
-def _build(
-    file: ConfigFile, secrets: Mapping[str, Secret], environ: Mapping[str, str], directory: Path
-) -> Config:
+def _build(file: ConfigFile, read: _Files, environ: Mapping[str, str], directory: Path) -> Config:
     collection = CollectionConfig(
         interval_seconds=checks.interval(file.collection.interval),
         history_seconds=checks.history(file.collection.history),
@@ -258,25 +298,31 @@ def _build(
         change_detector=file.collection.change_detector == "auto",
         staleness_seconds=checks.staleness(file.collection.staleness),
     )
+    user, queue = file.labels.user, file.labels.queue
+    label_names = sorted({name for cluster in file.clusters for name in cluster.labels})
     return Config(
         accounts=tuple(
             _build_account(
                 account,
-                [secrets.get(f"accounts[{index}].{name}") for name in KEY_FILES],
+                [read.keys.get(f"accounts[{index}].{name}") for name in KEY_FILES],
                 directory,
             )
             for index, account in enumerate(file.accounts)
         ),
         clusters=tuple(
-            _build_cluster(cluster, file.accounts[0].name, file.collection)
+            _build_cluster(cluster, file.accounts[0].name, file.collection, label_names)
             for cluster in file.clusters
         ),
         collection=collection,
         state=_build_state(file.state.path, environ, directory),
         labels=LabelsConfig(
-            user_mode=file.labels.user.mode,
-            user_limit=file.labels.user.limit,
-            queue_limit=file.labels.queue.limit,
+            user_mode=user.mode,
+            user_limit=user.limit,
+            queue_limit=queue.limit,
+            users=_build_wanted(user),
+            queues=_build_wanted(queue),
+            groups_file=_path(user.groups_file, directory),
+            groups=read.groups,
         ),
         grafana="" if file.links.grafana is UNSET else checks.link(file.links.grafana),
     )
@@ -319,7 +365,16 @@ def _build_discovery(written: Discovery | msgspec.UnsetType) -> DiscoveryConfig 
     )
 
 
-def _build_cluster(cluster: Cluster, only_account: str, collection: Collection) -> ClusterConfig:
+def _build_wanted(written: UserLabel | QueueLabel) -> Wanted:
+    include, exclude = (
+        tuple(map(checks.pattern, each)) for each in (written.include, written.exclude)
+    )
+    return Wanted(include, exclude)
+
+
+def _build_cluster(
+    cluster: Cluster, only_account: str, collection: Collection, label_names: Sequence[str]
+) -> ClusterConfig:
     return ClusterConfig(
         name=cluster.name or cluster.cluster_id,
         account=cluster.account or only_account,
@@ -332,6 +387,7 @@ def _build_cluster(cluster: Cluster, only_account: str, collection: Collection) 
             QueueConfig(name, _given(queue.cores), _given(queue.gpus))
             for name, queue in sorted(cluster.queues.items())
         ),
+        labels=tuple((name, cluster.labels.get(name, "")) for name in label_names),
     )
 
 

@@ -7,6 +7,7 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import Literal, NoReturn
 
+from exporter.labels import ALL, Groups, Wanted
 from exporter.model import ClusterIdentity
 
 UserMode = Literal["name", "hash", "off"]
@@ -135,11 +136,13 @@ class ClusterConfig:
     """Likewise, how old its counts may become and still be served; None: as the interval asks for."""
     queues: tuple[QueueConfig, ...] = ()
     """What queues can run, where the cloud does not tell."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """Its own: the same names for every cluster, empty where it has none such."""
 
     @property
     def identity(self) -> ClusterIdentity:
         """The cluster as the rest of the program knows it."""
-        return ClusterIdentity(self.name, self.cluster_id, self.zone, self.account)
+        return ClusterIdentity(self.name, self.cluster_id, self.zone, self.account, self.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,13 @@ class LabelsConfig:
     user_mode: UserMode
     user_limit: int
     queue_limit: int
+    users: Wanted = ALL
+    """Which of them are shown."""
+    queues: Wanted = ALL
+    groups_file: Path | None = None
+    """Where users' groups are, to be read again when it changes; None for no groups."""
+    groups: Groups | None = field(default=None, compare=False)
+    """As the file had them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +203,11 @@ class Config:
             if account.name == name:
                 return account
         raise KeyError(name)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Of the labels that clusters have of their own."""
+        return tuple(name for name, _ in self.clusters[0].labels) if self.clusters else ()
 
     def clusters_of(self, account: str) -> tuple[ClusterConfig, ...]:
         """The clusters that share the quota of one account."""

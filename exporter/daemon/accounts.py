@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
@@ -21,10 +21,12 @@ from exporter.config import (
     read_secret_file,
 )
 from exporter.errors import ConfigError
+from exporter.labels import Groups
 from exporter.ledger.directory import StateDirectory
 from exporter.redaction import Redactor
 from exporter.sync.context import SyncSettings
-from exporter.sync.publishing import LabelRules, Publisher
+from exporter.sync.naming import LabelRules
+from exporter.sync.publishing import Publisher
 from exporter.telemetry import Telemetry
 
 Versions = tuple[tuple[int, int], ...]
@@ -161,10 +163,16 @@ def sync_settings(config: Config, cluster: ClusterConfig) -> SyncSettings:
     )
 
 
-def publisher_of(config: Config) -> Publisher:
-    """What makes the snapshots, by the configuration's rules."""
+def publisher_of(config: Config, groups: Callable[[], Groups] | None = None) -> Publisher:
+    """What makes the snapshots, by the configuration's rules; ``groups`` are asked anew each time."""
     labels = config.labels
-    rules = LabelRules(labels.user_mode, labels.user_limit, labels.queue_limit)
+    read = labels.groups
+    if groups is None and read is not None:
+        groups = lambda: read  # noqa: E731
+    rules = LabelRules(
+        labels.user_mode, labels.user_limit, labels.queue_limit, labels.users, labels.queues,
+        groups=groups,
+    )  # fmt: skip
     wanted = config.collection.history_seconds != NO_HISTORY_SECONDS
     return Publisher(rules, history_wanted=wanted)
 

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from exporter.capacity import (
     CapacityParts,
@@ -15,6 +16,7 @@ from exporter.capacity import (
 from exporter.clock import SystemClock
 from exporter.config import ClusterConfig, Config
 from exporter.daemon.accounts import Account
+from exporter.labels import Wanted
 from exporter.snapshot import Capacity, SnapshotBoard
 
 
@@ -24,6 +26,8 @@ class _Wanted:
 
     account: Account
     interval_seconds: float
+    queues: Wanted
+    """Which are shown."""
 
 
 class CapacityWatch:
@@ -54,6 +58,7 @@ class CapacityWatch:
                 account.budget.declare_capacity(0.0)
                 for cluster in map(_watched, config.clusters_of(name)):
                     capacity = capacity_of(Told(), cluster.queues, math.inf)
+                    capacity = _shown(config.labels.queues, capacity)
                     self._board.publish_capacity(cluster.identity.name, capacity)
                 continue
             clusters = tuple(map(_watched, config.clusters_of(name)))
@@ -81,7 +86,7 @@ class CapacityWatch:
             budget=wanted.account.budget,
             interval_seconds=wanted.interval_seconds,
             tried=self._tried,
-            publish=self._publish,
+            publish=partial(self._publish, wanted.queues),
             clock=clock,
         )
         poller = CapacityPoller(parts, clusters)
@@ -92,8 +97,8 @@ class CapacityWatch:
         state = self._board.current().get(name)
         return state is None or state.tried
 
-    def _publish(self, name: str, capacity: Capacity | None) -> None:
-        self._board.publish_capacity(name, capacity)
+    def _publish(self, queues: Wanted, name: str, capacity: Capacity | None) -> None:
+        self._board.publish_capacity(name, _shown(queues, capacity))
         self._on_publish()
 
 
@@ -102,10 +107,16 @@ def _wanted(config: Config, accounts: Mapping[str, Account]) -> dict[str, _Wante
     if interval_seconds is None:
         return {}
     return {
-        name: _Wanted(account, interval_seconds)
+        name: _Wanted(account, interval_seconds, config.labels.queues)
         for name, account in accounts.items()
         if config.clusters_of(name)
     }
+
+
+def _shown(wanted: Wanted, capacity: Capacity | None) -> Capacity | None:
+    if capacity is None:
+        return None
+    return replace(capacity, queues=tuple(each for each in capacity.queues if wanted(*each.names)))
 
 
 def _watched(cluster: ClusterConfig) -> WatchedCluster:

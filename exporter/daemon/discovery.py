@@ -75,6 +75,7 @@ def found_cluster(
         timezone=None,
         interval_seconds=interval_seconds,
         staleness_seconds=staleness_seconds,
+        labels=tuple((name, "") for name in config.label_names),
     )
 
 

@@ -6,6 +6,7 @@ import platform
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from exporter import __version__
@@ -83,7 +84,7 @@ class Daemon:
         self._reload_status = ReloadStatus(successful=True, success_at=watch.clock.now_at())
         facts = ExporterFacts(
             build=BuildInfo(__version__, revision(), platform.python_version()),
-            reload=lambda: self._reload_status,
+            reload=lambda: replace(self._reload_status, groups_good=watch.groups_good()),
             quotas=watch.quotas,
         )
         exposition = Exposition(watch.board, watch.telemetry, watch.clock, facts, ProcessFamilies())

@@ -11,7 +11,7 @@ from exporter.api.client import FAILURE_REASONS
 from exporter.capacity import CapacityPoller
 from exporter.clock import SystemClock, instant
 from exporter.collector import AccountQuota
-from exporter.config import AccountConfig, ClusterConfig, Config
+from exporter.config import AccountConfig, ClusterConfig, Config, LabelsConfig
 from exporter.daemon.accounts import (
     Account,
     cluster_calls,
@@ -22,6 +22,7 @@ from exporter.daemon.accounts import (
 from exporter.daemon.capacity import CapacityWatch
 from exporter.daemon.cluster_log import ClusterLog
 from exporter.daemon.discovery import Finder, Finders
+from exporter.daemon.groups import GroupsFile
 from exporter.daemon.listing import Lister, Listers
 from exporter.daemon.summary import Standing, standings
 from exporter.ledger.directory import StateDirectory
@@ -54,6 +55,7 @@ class Watch:
         self._state = state
         self._redactor = redactor
         self._config: Config | None = None
+        self._groups: GroupsFile | None = None
         self._accounts: dict[str, Account] = {}
         self._capacity = CapacityWatch(self.board, self._published)
         self._listers = Listers(self._rouse)
@@ -90,6 +92,10 @@ class Watch:
             )
             for name, account in sorted(self._accounts.items())
         ]
+
+    def groups_good(self) -> bool | None:
+        """Whether the groups in use are those of their file; None where there is none."""
+        return None if self._groups is None else self._groups.good
 
     def standings(self) -> list[Standing]:
         """How each account stands, for the log."""
@@ -138,6 +144,7 @@ class Watch:
             if accounts.get(name) is not account:
                 account.transport.close()
         self._accounts, self._config = accounts, config
+        self._follow_groups(config.labels)
         for account in accounts.values():
             self.telemetry.register_account(account.config.name, FAILURE_REASONS)
         for cluster in config.clusters:
@@ -160,6 +167,12 @@ class Watch:
             poller.join(max(0.0, deadline - self.clock.monotonic_seconds()))
         for account in self._accounts.values():
             account.transport.close()
+
+    def _follow_groups(self, labels: LabelsConfig) -> None:
+        if labels.groups_file is None or labels.groups is None:
+            self._groups = None
+        elif self._groups is None or self._groups.path != labels.groups_file:
+            self._groups = GroupsFile(labels.groups_file, labels.groups)
 
     def _account(self, config: AccountConfig) -> Account:
         known = self._accounts.get(config.name)
@@ -201,7 +214,7 @@ class Watch:
             keeps_on_disk=self._state.path is not None,
             reopen_on_disk=reopen_on_disk,
             settings=sync_settings(config, cluster),
-            publisher=publisher_of(config),
+            publisher=publisher_of(config, self._groups.current if self._groups else None),
             # What is kept may be shown: if it is too old by the interval in use, it is withdrawn.
             staleness_seconds=math.inf
             if cluster.staleness_seconds is None

@@ -75,7 +75,7 @@ def lay_out(connection: sqlite3.Connection, identity: str) -> None:
     connection.execute("BEGIN IMMEDIATE")
     schema.create(connection)
     write_about(connection, "identity", identity)
-    write_proofs(connection, 0, 0)
+    write_proofs(connection, 0, 0, 0)
     connection.execute("COMMIT")  # before there is a log that could be lost
     tune(connection)
 
@@ -90,21 +90,29 @@ def check(connection: sqlite3.Connection, identity: str) -> None:
         raise LedgerUnreadable(
             "it is not a ledger of this program" if tables or application else "it is empty"
         )
-    if version not in (schema.SCHEMA_VERSION, schema.FORMER_VERSION):
+    if version not in (schema.SCHEMA_VERSION, *schema.FORMER_VERSIONS):
         raise LedgerUnreadable(
             f"its format is version {version}; this program reads version {schema.SCHEMA_VERSION}"
         )
     require_integrity(connection)
-    if version == schema.FORMER_VERSION:
+    if version != schema.SCHEMA_VERSION:
         connection.execute("BEGIN IMMEDIATE")
         schema.migrate(connection)
-        # Not TOTAL, which is a float: of some million jobs it would be another number.
-        sums = (f"SELECT COALESCE(SUM(proof), 0) FROM {table}" for table in ("jobs", "tallies"))
-        write_proofs(connection, *(connection.execute(each).fetchone()[0] for each in sums))
+        _carry_proofs(connection, version)
         connection.execute("COMMIT")
     if read_about(connection, "identity") != identity:
         raise LedgerUnreadable("it belongs to another cluster")
     tune(connection)
+
+
+def _carry_proofs(connection: sqlite3.Connection, version: int) -> None:
+    """Write the sums of the proofs of a ledger that was of a former format: those that it had."""
+    sums = read_proofs(connection)
+    if version == 2:  # which had none
+        # Not TOTAL, which is a float: of some million jobs it would be another number.
+        queries = (f"SELECT COALESCE(SUM(proof), 0) FROM {table}" for table in ("jobs", "tallies"))
+        sums = [connection.execute(each).fetchone()[0] for each in queries]
+    write_proofs(connection, *sums, 0)
 
 
 def require_integrity(connection: sqlite3.Connection) -> None:
@@ -125,14 +133,14 @@ def write_about(connection: sqlite3.Connection, key: str, value: str) -> None:
 
 
 def read_proofs(connection: sqlite3.Connection) -> list[int]:
-    """The sums of the proofs of all jobs and of all counters, as last written."""
+    """The sums of the proofs of all jobs, of all counters and of all that was used, as last written."""
     text = read_about(connection, "proofs")
     return [] if text is None else [int(part) for part in text.split()]
 
 
-def write_proofs(connection: sqlite3.Connection, jobs: int, tallies: int) -> None:
+def write_proofs(connection: sqlite3.Connection, *sums: int) -> None:
     """By these it is seen that no row is missing, and none is of an earlier moment."""
-    write_about(connection, "proofs", f"{jobs} {tallies}")
+    write_about(connection, "proofs", " ".join(map(str, sums)))
 
 
 def translated(error: sqlite3.Error | ValueError) -> StateError:

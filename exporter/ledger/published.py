@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -16,12 +17,20 @@ from exporter.errors import LedgerUnreadable, LedgerUnwritable
 from exporter.ledger.aside import PARTS, open_private
 from exporter.ledger.proof import proof_of, require_proof
 from exporter.ledger.records import Tally, TallyKey
+from exporter.ledger.usage import Amount, Amounts, UsageKey
 
 Shown = Mapping[str, frozenset[str]]
 """By label, the values that have been shown under their own name."""
 
 _Row = tuple[str, str, str, int, float, list[int]]
-_Content = tuple[list[_Row], dict[str, list[str]]]
+_UsageRow = tuple[str, str, str, int, int]
+
+
+class _Content(msgspec.Struct, array_like=True):
+    rows: list[_Row]
+    shown: dict[str, list[str]]
+    usage: list[_UsageRow] = []
+    """An earlier version has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,7 @@ class Published:
 
     tallies: Mapping[TallyKey, Tally] = field(default_factory=dict)
     shown: Shown = field(default_factory=dict)
+    usage: Amounts = field(default_factory=dict)
 
 
 NOTHING = Published()
@@ -55,7 +65,9 @@ class LedgerFile:
             (*key, tally.count, tally.sum_seconds, tally.buckets)
             for key, tally in published.tallies.items()
         ]
-        content = (rows, {label: sorted(values) for label, values in published.shown.items()})
+        shown = {label: sorted(values) for label, values in published.shown.items()}
+        usage = [(*key, *amount) for key, amount in published.usage.items()]
+        content = (rows, shown, usage)
         beside = _beside(self._path)
         new = beside.with_name(beside.name + ".new")
         try:
@@ -82,20 +94,22 @@ def read_published(ledger: Path) -> Published:
     if beside.exists() and not beside.is_file():  # a pipe would block
         raise LedgerUnreadable(f"{beside.name} is not a regular file")
     try:
-        content, proof = msgspec.json.decode(beside.read_bytes(), type=tuple[_Content, int])
-        require_proof(content, proof)
+        written, proof = msgspec.json.decode(beside.read_bytes(), type=tuple[list[Any], int])
+        require_proof(written, proof)
+        content = msgspec.convert(written, _Content)
     except FileNotFoundError:
         return NOTHING
     except OSError as error:
         raise LedgerUnreadable(f"{beside.name} cannot be read ({error.strerror})") from error
     except (msgspec.MsgspecError, LedgerUnreadable, ValueError) as error:
         raise LedgerUnreadable(f"{beside.name} is damaged") from error
-    rows, shown = content
     tallies = {
         TallyKey(kind, queue, status): Tally(count, seconds, buckets)
-        for kind, queue, status, count, seconds, buckets in rows
+        for kind, queue, status, count, seconds, buckets in content.rows
     }
-    return Published(tallies, {label: frozenset(values) for label, values in shown.items()})
+    shown = {label: frozenset(values) for label, values in content.shown.items()}
+    usage = {UsageKey(*row[:3]): Amount(*row[3:]) for row in content.usage}
+    return Published(tallies, shown, usage)
 
 
 def _beside(ledger: Path) -> Path:

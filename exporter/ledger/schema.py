@@ -7,8 +7,8 @@ from exporter.ledger.proof import proof_of, proven
 from exporter.model import OUT_OF_WINDOW
 
 APPLICATION_ID = 0x45485043  # "EHPC"
-SCHEMA_VERSION = 3
-FORMER_VERSION = 2
+SCHEMA_VERSION = 4
+FORMER_VERSIONS = (2, 3)
 
 FIXED_STATUSES = ("", "finished", "exited", "cancelled", "pending", "running")
 """Statuses whose ids are their places here, so that indexes and queries can name them.
@@ -46,6 +46,16 @@ _JOBS = """
 """
 _WORDS = "id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, proof INTEGER NOT NULL"
 
+_USAGE = f"""
+CREATE TABLE usage (
+    shown INTEGER NOT NULL, kind TEXT NOT NULL, queue TEXT NOT NULL, user TEXT NOT NULL,
+    count INTEGER NOT NULL CHECK (count >= 0), seconds INTEGER NOT NULL CHECK (seconds >= 0),
+    proof INTEGER NOT NULL,
+    PRIMARY KEY (shown, kind, queue, user)
+) {_KEYED};
+"""
+"""New in format 4."""
+
 _TABLES = f"""
 CREATE TABLE about (
     key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, proof INTEGER NOT NULL
@@ -65,7 +75,7 @@ CREATE TABLE tallies (
     buckets TEXT NOT NULL, proof INTEGER NOT NULL,
     PRIMARY KEY (kind, queue, status)
 ) {_KEYED};
-CREATE TABLE activity (
+{_USAGE}CREATE TABLE activity (
     queue TEXT NOT NULL, user TEXT NOT NULL, last_active_at REAL NOT NULL, proof INTEGER NOT NULL,
     PRIMARY KEY (queue, user)
 ) {_KEYED};
@@ -88,7 +98,7 @@ _FORMAT_2 = {
     "activity": "queue, user, last_active_at",
     "shown": "label, value",
 }
-"""The tables of the format before, which had neither types nor proofs, and their columns."""
+"""The tables of format 2, which had neither types nor proofs, and their columns."""
 
 
 def create(connection: sqlite3.Connection) -> None:
@@ -100,10 +110,19 @@ def create(connection: sqlite3.Connection) -> None:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Make a ledger of format 2 one of this format, within a transaction. It knows all that it knew.
-
-    Raises ``sqlite3.Error``, also for a value of another type than its column's.
+    """Make a ledger of a former format one of this one, within a transaction. It knows all that it
+    knew. Raises ``sqlite3.Error``, also for a value of another type than its column's.
     """
+    if connection.execute("PRAGMA user_version").fetchone() == (2,):
+        _rewrite(connection)
+    else:
+        _execute(connection, _USAGE)
+        _set_version(connection)
+    _know_hidden(connection)
+
+
+def _rewrite(connection: sqlite3.Connection) -> None:
+    """Give the values of format 2 types and proofs."""
     connection.create_function("proof_of", -1, lambda *values: proof_of(values))
     for table in _FORMAT_2:
         connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
@@ -116,12 +135,19 @@ def migrate(connection: sqlite3.Connection) -> None:
             f" SELECT {columns}, proof_of({columns}) FROM old_{table}"
         )
         connection.execute(f"DROP TABLE old_{table}")
-    _know_hidden(connection)
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
-    for statement in _TABLES.split(";"):
+    _execute(connection, _TABLES)
+    _set_version(connection)
+
+
+def _execute(connection: sqlite3.Connection, statements: str) -> None:
+    for statement in statements.split(";"):
         connection.execute(statement)
+
+
+def _set_version(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 

@@ -38,6 +38,7 @@ from exporter.ledger.records import (
 )
 from exporter.ledger.suspects import Suspects
 from exporter.ledger.totals import Move, Totals
+from exporter.ledger.usage import Usage
 from exporter.model import OUT_OF_WINDOW, Job
 
 
@@ -62,12 +63,15 @@ class Ledger:
         self.groups = Totals(self._jobs.groups())
         self._suspects = Suspects(connection, self._jobs)
         self._counters = Counters(connection, published.tallies)
+        self.usage = Usage(connection, published.usage)
+        """What users have used; counted in the running transaction."""
         self._activity = Activity(connection)
         self._shown = Shown(connection)
         self._parts = (
             self._jobs,
             self.groups,
             self._counters,
+            self.usage,
             self._activity,
             self._shown,
             self._suspects,
@@ -120,10 +124,11 @@ class Ledger:
         """Keep what was written since ``begin``. Raises ``LedgerUnwritable`` and undoes it."""
         progress, saved = self.progress, self._saved_progress
         if progress.complete and progress.synced_at != saved.synced_at:
-            self._counters.catch_up()
-        counted = self._counters.touched
+            self._catch_up()
+        counted = self._counters.touched or self.usage.touched
         try:
             self._counters.write()
+            self.usage.write()
             self._activity.write()
             if progress != saved:
                 write_about(self._connection, "progress", msgspec.json.encode(progress).decode())
@@ -323,7 +328,7 @@ class Ledger:
     @property
     def behind(self) -> bool:
         """Whether it is older than what was published of it, and has not caught up yet."""
-        return self._counters.behind
+        return self._counters.behind or self.usage.behind
 
     def note_activity(self, queue: str, user: str, at: float) -> None:
         """A user had an active job in a queue at this moment."""
@@ -376,7 +381,11 @@ class Ledger:
             self._file.remember(self._published())
 
     def _published(self) -> Published:
-        return Published(self.tallies(), self._shown.all())
+        return Published(self.tallies(), self._shown.all(), self.usage.shown)
+
+    def _catch_up(self) -> None:
+        self._counters.catch_up()
+        self.usage.catch_up()
 
     def _go_on_from(self, published: Published) -> None:
         """It is older than what was published of it."""
@@ -384,10 +393,10 @@ class Ledger:
             for label, values in published.shown.items():
                 self._shown.remember(label, self._shown.values(label) | values)
             if self.progress.began_at is None:  # nothing of what was counted will be again
-                self._counters.catch_up()
+                self._catch_up()
 
     def _proofs(self) -> list[int]:
-        return [self._jobs.proofs, sum(self._counters.proofs.values())]
+        return [self._jobs.proofs, sum(self._counters.proofs.values()), self.usage.proofs]
 
     def _load_progress(self) -> Progress:
         text = read_about(self._connection, "progress")

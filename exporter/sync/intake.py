@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from exporter.ledger.records import Change, TallyKey
 from exporter.ledger.store import Ledger, Marks
+from exporter.ledger.usage import UsageKey
 from exporter.model import END_STATUSES, OUT_OF_WINDOW, Job
 from exporter.snapshot import WAIT_BUCKETS_SECONDS
 
@@ -96,9 +97,7 @@ class Intake:
             self.also_mark.add_met_elsewhere(job.uuid for job in jobs)
         changes = self.ledger.apply(jobs, accept=self._accept)
         for old, new in changes:
-            for counted in transitions(old, came.get(new.uuid, new), began_at=self.began_at):
-                if self.timed or counted.bucket is None:
-                    self.ledger.tally(counted.key, seconds=counted.seconds, bucket=counted.bucket)
+            self._count(old, came.get(new.uuid, new))
             if old is not None and new.modified_at and old.modified_at != new.modified_at:
                 self.moved_at.append(new.modified_at)
             self.changed_at.append(new.modified_at or 0)
@@ -118,6 +117,14 @@ class Intake:
         """What has left the window is not shown any longer."""
         if self.window_from_at != float("-inf"):
             self.ledger.age(self.window_from_at)
+
+    def _count(self, old: Job | None, new: Job) -> None:
+        for counted in transitions(old, new, began_at=self.began_at):
+            if counted.bucket is None:
+                self.ledger.tally(counted.key)
+            elif self.timed:
+                self.ledger.tally(counted.key, seconds=counted.seconds, bucket=counted.bucket)
+                self.ledger.usage.add(*used(counted, new))
 
     def _as_wanted(self, job: Job) -> Job:
         if job.ended and (job.modified_at or 0) < self.window_from_at:
@@ -182,6 +189,14 @@ def transitions(old: Job | None, new: Job, *, began_at: float) -> list[Counted]:
         found.append(Counted(TallyKey("ended", new.queue, new.status)))
         found += _duration("run", new.queue, new.status, new.started_at, new.modified_at)
     return found
+
+
+def used(counted: Counted, job: Job) -> tuple[UsageKey, int]:
+    """What a wait or a run adds to the account of the job's user. Pure."""
+    seconds = int(counted.seconds)
+    if counted.key.kind == "wait":
+        return UsageKey("wait", job.queue, job.user), seconds
+    return UsageKey("cores", job.queue, job.user), seconds * job.cores
 
 
 def _started(old: Job | None, new: Job, began_at: float) -> bool:

@@ -1,6 +1,5 @@
 """A ledger -> the frozen snapshot that is shown: labels folded, hashed or left out. Pure."""
 
-import hashlib
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Literal
@@ -14,14 +13,17 @@ from exporter.snapshot import (
     WAIT_BUCKETS_SECONDS,
     ClusterSnapshot,
     DurationTally,
+    JobCount,
     LeftOut,
     QueueMoment,
+    UserGroup,
 )
 from exporter.snapshot import Tally as ShownTally
 from exporter.sync.counting import Changed, Counts, Weights
 from exporter.sync.intake import RECENT_SECONDS
+from exporter.sync.naming import Asked, LabelRules, Names, choose_shown
+from exporter.sync.used import Rows, UsedRows
 
-OTHER = "_other"
 COUNTED = "counted"
 """Under this word the ledger keeps the queues whose counters have been shown."""
 COUNTERS = (
@@ -31,50 +33,6 @@ COUNTERS = (
 """Those that every queue has: kind and status."""
 TIMED = frozenset({"wait", "run"})
 """Those that are histograms."""
-_TAKE_OVER_FACTOR = 2
-_TAKE_OVER_MARGIN = 10
-
-
-@dataclass(frozen=True, slots=True)
-class LabelRules:
-    """What the configuration says about labels."""
-
-    user_mode: Literal["name", "hash", "off"] = "name"
-    user_limit: int = 500
-    queue_limit: int = 200
-
-
-def choose_shown(
-    active: Mapping[str, int], present: frozenset[str], before: frozenset[str], limit: int
-) -> frozenset[str]:
-    """Which values of a label keep a name of their own. Pure.
-
-    ``active`` has the active jobs of each, ``present`` those that have any job. What was shown
-    stays shown while it has jobs, unless another has far more active ones: names must not come and
-    go with every scrape.
-    """
-
-    def weight(value: str) -> tuple[int, str]:
-        return (-active.get(value, 0), value)
-
-    kept = sorted(before & present, key=weight)[:limit]
-    shown = set(kept)
-    waiting = sorted(present - shown, key=weight)
-    shown.update(waiting[: limit - len(shown)])
-    waiting = waiting[max(0, limit - len(kept)) :]
-    for value, weakest in zip(waiting, reversed(kept), strict=False):
-        enough = _TAKE_OVER_FACTOR * active.get(weakest, 0) + _TAKE_OVER_MARGIN
-        if active.get(value, 0) <= enough:
-            break
-        shown.discard(weakest)
-        shown.add(value)
-    return frozenset(shown)
-
-
-def pseudonym(user: str) -> str:
-    """A name that stays the same and does not show who it is at a glance. Whoever knows all the
-    names can still find out: it is no anonymity."""
-    return hashlib.blake2s(user.encode(), digest_size=6).hexdigest()
 
 
 class Publisher:
@@ -83,11 +41,13 @@ class Publisher:
     def __init__(self, rules: LabelRules, *, history_wanted: bool = True) -> None:
         self._rules = rules
         self._history_wanted = history_wanted
-        self._names: dict[str, _Names] = {}
+        self._names: dict[str, Names] = {}
         self._log = Log()
         self._weights = (Weights(1), Weights(2))
         self._counts = Counts({}, {})
         self._folded = _FoldedTallies()
+        self._used = UsedRows()
+        self._queue_wanted, self._user_wanted = Asked(rules.queues), Asked(rules.users)
 
     def snapshot(self, ledger: Ledger, taken_at: float) -> ClusterSnapshot | None:
         """What is to be shown of a ledger; None while the active jobs are not known.
@@ -102,37 +62,46 @@ class Publisher:
             log = ledger.groups.follow()
             self._weights = (Weights(1), Weights(2))
             self._counts = Counts({}, {})
-        changes = _changes(ledger, log)
+        changes = self._wanted(_changes(ledger, log))
         for weights in self._weights:
             weights.add(changes)
-        recent = _recent_pairs(ledger, taken_at)
+        recent = frozenset(filter(self._wants, _recent_pairs(ledger, taken_at)))
         counted = _counted(ledger)
-        kept = {queue for queue, _ in recent} | counted | {key.queue for key in ledger.tallies()}
+        # Also of queues that are not wanted: should they be one day, they go on from what they are.
+        countable = counted | {key.queue for key in ledger.tallies()}
+        kept = {queue for queue, _ in recent} | set(
+            filter(self._queue_wanted.__getitem__, countable)
+        )
         queues = _shown(ledger, "queue", self._weights[0], kept, self._rules.queue_limit)
         kept = {user for _, user in recent}
         users = _shown(ledger, "user", self._weights[1], kept, self._rules.user_limit)
-        queue_names = self._named("queue", queues.shown)
-        user_names = self._named("user", users.shown, self._rules.user_mode)
-        ledger.remember_shown(COUNTED, queues.present)
+        queue_names = self._named("queue", queues.shown, self._queue_wanted)
+        user_names = self._named("user", users.shown, self._user_wanted, self._rules.user_mode)
+        ledger.remember_shown(COUNTED, queues.present | countable)
         # Nobody sees the first events of a counter that is born with them: it is shown at 0 first.
         folded = self._folded
-        folded.fold(ledger.tallies(), queues.present, counted, queue_names)
+        folded.fold(ledger.tallies(), queues.present, counted & queues.present, queue_names)
         if self._counts.names[0] is not queue_names or self._counts.names[1] is not user_names:
             self._counts = Counts(queue_names, user_names)
-            changes = _all(ledger)
+            changes = self._wanted(_all(ledger))
         self._counts.take(changes, ledger.groups.active_pairs(), recent)
         ended_shown = progress.complete and self._history_wanted
+        counts = self._counts.rows(frozenset() if ended_shown else END_STATUSES)
+        used = self._used.show(ledger.usage, self._counts.live, queue_names, user_names)
         snapshot = ClusterSnapshot(
             taken_at=taken_at,
-            counts=self._counts.rows(frozenset() if ended_shown else END_STATUSES),
+            counts=counts,
             oldest_pending=()
             if progress.profile.zone.value == UNKNOWN
-            else _oldest(ledger.oldest_pending(), queue_names),
+            else _oldest(ledger.oldest_pending(), queue_names, self._queue_wanted),
             submitted=folded.totals("submitted"),
             started=folded.totals("started"),
             ended=folded.totals("ended"),
             waits=folded.durations("wait"),
             runs=folded.durations("run"),
+            core_seconds=used["cores"],
+            user_waits=used["wait"],
+            user_groups=self._groups(user_names, counts, used),
             history_complete=progress.complete,
             history_known=ledger.size,
             history_expected=progress.expected,
@@ -147,10 +116,24 @@ class Publisher:
         self._log = log
         return snapshot
 
-    def _named(self, label: str, shown: frozenset[str], mode: str = "name") -> "_Names":
+    def _wants(self, pair: tuple[str, str]) -> bool:
+        return self._queue_wanted[pair[0]] and self._user_wanted[pair[1]]
+
+    def _wanted(self, changes: Iterable[Changed]) -> list[Changed]:
+        return [change for change in changes if self._wants(change.key[1:])]
+
+    def _groups(
+        self, users: Names, counts: Iterable[JobCount], used: Rows
+    ) -> tuple[UserGroup, ...]:
+        if self._rules.groups is None:
+            return ()
+        names = {row.user for row in counts} | {row.user for rows in used.values() for row in rows}
+        return users.groups(self._rules.groups(), frozenset(names))
+
+    def _named(self, label: str, shown: frozenset[str], wanted: Asked, mode: str = "name") -> Names:
         names = self._names.get(label)
         if names is None or names.shown != shown:
-            names = self._names[label] = _Names(shown, mode)
+            names = self._names[label] = Names(shown, wanted, mode)
         return names
 
 
@@ -176,26 +159,6 @@ class _Shown:
     @property
     def folded(self) -> int:
         return len(self.present - self.shown)
-
-
-class _Names(dict[str, str]):
-    """How the values of one label are written; found out once for each."""
-
-    def __init__(self, shown: frozenset[str], mode: str = "name") -> None:
-        super().__init__()
-        self.shown = shown
-        self._mode = mode
-
-    def __missing__(self, value: str) -> str:
-        name = self[value] = self._written(value)
-        return name
-
-    def _written(self, value: str) -> str:
-        if self._mode == "off":
-            return ""
-        if value not in self.shown:
-            return OTHER
-        return pseudonym(value) if self._mode == "hash" else value
 
 
 def _shown(
@@ -227,9 +190,11 @@ def _counted(ledger: Ledger) -> frozenset[str]:
     return counted
 
 
-def _oldest(oldest: Mapping[str, int], queues: _Names) -> tuple[QueueMoment, ...]:
+def _oldest(oldest: Mapping[str, int], queues: Names, wanted: Asked) -> tuple[QueueMoment, ...]:
     found: dict[str, int] = {}
     for queue, at in oldest.items():
+        if not wanted[queue]:
+            continue
         name = queues[queue]
         found[name] = min(at, found.get(name, at))
     return tuple(QueueMoment(queue, float(at)) for queue, at in sorted(found.items()))
@@ -240,7 +205,7 @@ class _FoldedTallies:
 
     def __init__(self) -> None:
         self._tallies: Mapping[TallyKey, Tally] = {}
-        self._names: _Names | None = None
+        self._names: Names | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -256,7 +221,7 @@ class _FoldedTallies:
         tallies: Mapping[TallyKey, Tally],
         queues: frozenset[str],
         shown_before: frozenset[str],
-        names: _Names,
+        names: Names,
     ) -> None:
         """Add up all counters of these ``queues``, without the events of those that were not shown
         before. ``tallies`` may be the same mapping as before, with more counted in it; one that was

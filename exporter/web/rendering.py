@@ -23,7 +23,7 @@ _KEPT_TEXTS = 10_000
 
 def render_header(family: Family, wanted: Format) -> str:
     """The lines above the family's samples. Raises ValueError for a type that we do not have."""
-    if family.type not in {"counter", "gauge", "histogram"}:
+    if family.type not in {"counter", "gauge", "histogram", "summary"}:
         raise ValueError(f"{family.name}: no exposition for the type {family.type}")
     name, text = family.name, family.documentation.replace("\\", r"\\").replace("\n", r"\n")
     if wanted is Format.OPENMETRICS:

@@ -11,6 +11,7 @@ the process and the scrape, for which there is none: ``_scrape_lines``.
 import argparse
 import heapq
 import random
+import re
 import sys
 import tempfile
 import time
@@ -30,6 +31,7 @@ from exporter.capacity import CapacityParts, CapacityPoller, WatchedCluster
 from exporter.clock import instant
 from exporter.collector import AccountQuota, BuildInfo, ReloadStatus, collect
 from exporter.daemon.watch import SYNC_REASONS
+from exporter.labels import Groups
 from exporter.ledger.spending import MemorySpendingLog
 from exporter.ledger.store import open_ledger
 from exporter.model import ClusterIdentity
@@ -37,8 +39,9 @@ from exporter.simulator.command import add_arguments, build_simulation
 from exporter.simulator.simulation import Simulation
 from exporter.snapshot import SnapshotBoard
 from exporter.sync.context import SyncSettings
+from exporter.sync.naming import LabelRules
 from exporter.sync.poller import Poller, PollerParts
-from exporter.sync.publishing import LabelRules, Publisher
+from exporter.sync.publishing import Publisher
 from exporter.telemetry import Telemetry
 from exporter.web.negotiation import Format
 from exporter.web.rendering import OPENMETRICS_END, render_header, render_samples
@@ -47,6 +50,10 @@ from tests.unit.manual_clock import ManualClock
 ACCOUNTS = ("institute", "teaching")
 """The clusters are divided among them."""
 CAPACITY_SECONDS = 600
+GROUPS = Groups(
+    {"liuyang": "materials", "huang_lei": "materials", "zhangwei": "climate", "wu-tong": "climate"},
+    ((re.compile("usr-.*"), "guests"), (re.compile("LAB.*"), "biology")),
+)
 CALLS_A_CLUSTER = 250
 """Allowed in an hour, on average."""
 SCRAPE_SECONDS = 60
@@ -156,7 +163,7 @@ class Past:
                 keeps_on_disk=True,
                 reopen_on_disk=lambda ledger: ledger,
                 settings=SyncSettings(),
-                publisher=Publisher(LabelRules()),
+                publisher=Publisher(LabelRules(groups=lambda: GROUPS)),
                 staleness_seconds=300,
                 budget=self.budgets[identity.account],
                 publish=self.board.publish,

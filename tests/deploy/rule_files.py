@@ -82,6 +82,8 @@ def unknown(names: set[str]) -> set[str]:
     for metric in CATALOG:
         if metric.type == "histogram":
             exposed |= {metric.name + suffix for suffix in _SUFFIXES}
+        elif metric.type == "summary":
+            exposed |= {metric.name + suffix for suffix in _SUFFIXES[1:]}
         else:
             exposed.add(metric.name)
     return names - exposed - set(records())

@@ -29,7 +29,7 @@ from tests.deploy.dashboard_files import (
     variables,
 )  # fmt: skip
 from tests.deploy.dashboard_types import source_of
-from tests.deploy.lively_cloud import BUSY_QUEUE, BUSY_USER, MAIN, OTHERS, LivelyCloud
+from tests.deploy.lively_cloud import BUSY_QUEUE, BUSY_USER, MAIN, OTHERS, USERS, LivelyCloud
 from tests.deploy.made_history import write
 from tests.deploy.rule_files import names_in, records, unknown
 from tests.e2e.real_prometheus import fetch, scraping
@@ -99,7 +99,7 @@ def queries_of(panel: Mapping[str, Any]) -> list[str]:
 
 def test_the_boards_are_there_and_each_has_a_name_of_its_own() -> None:
     assert [board["uid"] for board in BOARDS.values()] == [
-        "ehpc-cluster", "ehpc-exporter", "ehpc-overview",
+        "ehpc-cluster", "ehpc-exporter", "ehpc-overview", "ehpc-usage",
     ]  # fmt: skip
     assert len({board["title"] for board in BOARDS.values()}) == len(BOARDS)
 
@@ -263,7 +263,7 @@ def test_every_metric_is_on_some_dashboard() -> None:
     missing = {
         metric.name
         for metric in CATALOG
-        if not any(name.removesuffix("_bucket") == metric.name for name in named)
+        if not any(re.sub("_(bucket|sum)$", "", name) == metric.name for name in named)
     }
     assert missing == SHOWN_OTHERWISE
 
@@ -273,7 +273,12 @@ def test_every_query_finds_data(tmp_path: Path, require_tool: Tool) -> None:
     prometheus = require_tool("prometheus")
     with LivelyCloud() as cloud:
         names = {"cfd": MAIN} | {f"other-{each[-3:]}": each for each in OTHERS}
-        config = config_of(cloud.world.endpoint, names, state="state", capacity_interval="5s")
+        groups = tmp_path / "groups.csv"
+        groups.write_text("".join(f"{user},group {user}\n" for user in USERS))
+        labels = {"user": {"groups_file": str(groups)}}
+        config = config_of(
+            cloud.world.endpoint, names, state="state", capacity_interval="5s", labels=labels
+        )
         with Exporter(tmp_path / "exporter", config) as exporter:
             jobs = f"- job_name: ehpc\n  static_configs: [{{targets: ['{exporter.address}']}}]\n"
             with scraping(prometheus, tmp_path, jobs) as address:

@@ -21,8 +21,8 @@ RULES = PROMETHEUS / "rules"
 OVERRIDES = (RULES / "ehpc-overrides.yml").read_text(encoding="utf-8")
 STEP_MINUTES = 5
 ORDER = [
-    "ehpc-thresholds", "ehpc-overrides", "ehpc-now", "ehpc-in-force", "ehpc-usual", "ehpc-jobs",
-    "ehpc-exporter",
+    "ehpc-thresholds", "ehpc-overrides", "ehpc-now", "ehpc-in-force", "ehpc-usage", "ehpc-usual",
+    "ehpc-jobs", "ehpc-exporter",
 ]  # fmt: skip
 NEVER = "1e9"
 """More than anything that the series of the table reach."""

@@ -140,6 +140,59 @@ def test_a_reload_does_not_open_what_was_closed(tmp_path: Path) -> None:
             assert exporter.get("/metrics", headers=right)[0] == 401
 
 
+def test_who_is_shown_and_in_which_group(tmp_path: Path) -> None:
+    """Filters and labels by a reload, groups by their file; counters come back as they have to."""
+    with World() as world:
+        jobs = world.add("one").jobs
+        at = int(time.time())
+        for user, queue in (("li", "q"), ("root", "q"), ("li", "debug")):
+            jobs.submit(at - 60, queue=queue, user=user, cores=2)
+        groups = tmp_path / "groups.csv"
+        groups.write_text("li,chemistry\n")
+
+        def written(users: list[str], queues: list[str]) -> dict[str, Any]:
+            user = {"groups_file": "groups.csv", "exclude": users}
+            made = config(world, {"a": "one"}, labels={"user": user, "queue": {"exclude": queues}})
+            made["clusters"][0]["labels"] = {"site": "jinan"}
+            return made
+
+        def shown() -> set[tuple[str, ...]]:
+            return set(exporter.scrape().by("ehpc_jobs", "queue", "user"))
+
+        def grouped() -> set[tuple[str, ...]]:
+            return set(exporter.scrape().by("ehpc_user_info", "user", "group"))
+
+        def used() -> float | None:
+            return exporter.scrape().value("ehpc_job_core_seconds_total", queue="debug", user="li")
+
+        with Exporter(tmp_path, written([], [])) as exporter:
+            everything = {("q", "li"), ("q", "root"), ("debug", "li")}
+            until(lambda: shown() == everything, "all to be shown")
+            until(lambda: grouped() == {("li", "chemistry"), ("root", "_none")}, "the groups")
+            assert exporter.scrape().value("ehpc_cluster_info", site="jinan") == 1
+            exporter.rewrite_config(written(["root"], ["debug"]))
+            exporter.process.send_signal(signal.SIGHUP)
+            until(lambda: shown() == {("q", "li")}, "what is left out to have no series")
+            assert not [s for s in exporter.scrape().samples("ehpc_jobs_ended_total")
+                        if s.labels["queue"] == "debug"]  # fmt: skip
+            with world.lock:
+                now, [uuid] = time.time() + 1, [j.uuid for j in jobs.jobs() if j.queue == "debug"]
+                jobs.start(uuid, now)
+                jobs.end(uuid, now + 50)
+            groups.write_text("li,chemistry\nroot\n")
+            good = "ehpc_exporter_groups_last_reload_successful"
+            until(lambda: exporter.scrape().value(good) == 0, "the bad file to be seen")
+            assert len(exporter.log_lines("the old ones go on", "line 2")) == 1
+            assert grouped() == {("li", "chemistry")}
+            groups.write_text("li,physics\nroot,staff\n")
+            until(lambda: grouped() == {("li", "physics")}, "the groups to follow their file")
+            assert exporter.scrape().value(good) == 1
+            exporter.rewrite_config(written([], []))
+            exporter.process.send_signal(signal.SIGHUP)
+            until(lambda: grouped() == {("li", "physics"), ("root", "staff")}, "all to be back")
+            until(lambda: used() == 100, "what was used meanwhile, once")
+
+
 def write_certificate(directory: Path) -> None:
     cert = trustme.CA().issue_cert("localhost")
     cert.private_key_pem.write_to_path(str(directory / "server.key"))

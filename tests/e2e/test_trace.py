@@ -11,14 +11,23 @@ import os
 import urllib.request
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from random import Random
 from typing import NamedTuple
 
 import pytest
 
-from exporter.simulator.command import TRACE_CLUSTER_ID
-from exporter.simulator.trace import outcome
+from exporter.ledger.store import open_ledger
+from exporter.model import JobListQuery
+from exporter.simulator import JobList
+from exporter.simulator.command import TRACE_CLUSTER_ID, read_trace
+from exporter.simulator.trace import outcome, queue_capacities, replay
+from exporter.sync.context import SyncSettings
+from exporter.sync.naming import LabelRules
+from exporter.sync.publishing import Publisher
+from exporter.sync.replica import Replica
 from tests.e2e.running import (
     KEY_ID,
     ROOT,
@@ -29,6 +38,7 @@ from tests.e2e.running import (
     simulating,
     write_config,
 )
+from tests.unit.sync.pretend import CLUSTER_ID, START_AT, PretendCluster
 
 CORES = 24
 """Of every queue; so few that at busy sites jobs wait."""
@@ -62,16 +72,25 @@ def lines() -> list[Line]:
         return [Line(int(a), int(b), int(c), user, queue) for a, b, c, user, queue in rows]
 
 
+def by_queue() -> dict[str, list[tuple[int, Line]]]:
+    """Each queue's jobs and their numbers, in the order of the trace."""
+    found: dict[str, list[tuple[int, Line]]] = {}
+    for number, line in enumerate(lines()):
+        found.setdefault(line.queue, []).append((number, line))
+    return found
+
+
+def capacity_for(jobs: list[tuple[int, Line]]) -> int:
+    """The cores of a queue: as many as its widest job has, at least."""
+    return max(CORES, *(line.cores for _, line in jobs))
+
+
 def plain_count(at: int) -> Counter[tuple[str, str, str]]:
     """The jobs by status, queue and user at a second of the trace: each queue on its own, first
     come first served on its cores. Shares nothing with the simulator but how jobs end."""
-    by_queue: dict[str, list[tuple[int, Line]]] = {}
-    for number, line in enumerate(lines()):
-        by_queue.setdefault(line.queue, []).append((number, line))
     counts: Counter[tuple[str, str, str]] = Counter()
-    for queue, jobs in by_queue.items():
-        capacity = max(CORES, *(line.cores for _, line in jobs))
-        for (number, line), (started_at, ended_at) in started(jobs, capacity):
+    for queue, jobs in by_queue().items():
+        for (number, line), (started_at, ended_at) in started(jobs, capacity_for(jobs)):
             if line.submit_s > at:
                 continue
             if started_at > at:
@@ -147,3 +166,68 @@ def test_the_trace_is_the_one_that_is_meant() -> None:
     assert len(lines()) == JOBS
     assert len({line.queue for line in lines()}) == QUEUES
     assert len({line.user for line in lines()}) == USERS
+
+
+FOLLOWED_SECONDS = 60_000
+"""Of two weeks. All of them have been followed once, and take some minutes."""
+EVERY_SECONDS = 7200
+"""From one sync to the next: so rarely that most jobs start and end between two."""
+
+
+def plain_usage(at: int) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
+    """The core seconds of the runs that have ended by a second of the trace, and the seconds that
+    jobs have waited, by queue and user."""
+    core_seconds, waited = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for queue, jobs in by_queue().items():
+        for (_, line), (started_at, ended_at) in started(jobs, capacity_for(jobs)):
+            if ended_at <= at:
+                core_seconds[queue, line.user] += line.cores * line.run_s
+            if started_at <= at:
+                waited[queue, line.user] += started_at - line.submit_s
+    return core_seconds, waited
+
+
+def test_usage_is_the_trace_s_own_sum_to_the_second(tmp_path: Path) -> None:
+    """From its first second, with kills in the middle of a sync, and restarts."""
+    trace, jobs, dice = read_trace(trace_path()), JobList(), Random(1)
+    capacities = queue_capacities(trace, CORES)
+    world = replay(trace, jobs, start_at=int(START_AT) + 5, capacities=capacities, seed=1)
+    path = tmp_path / "one.ledger"
+    cluster = PretendCluster(
+        settings=SyncSettings(zone_configured=True), jobs=jobs, ledger=open_ledger(path, CLUSTER_ID)
+    )
+    publisher, snapshot = Publisher(LabelRules()), None
+    for at in range(0, FOLLOWED_SECONDS + 2 * EVERY_SECONDS, EVERY_SECONDS):
+        cluster.now_at = START_AT + 5 + min(at, FOLLOWED_SECONDS)
+        world.advance_to(cluster.now_at)
+        if dice.random() < 0.1:
+            kill_in_a_sync(cluster, path, dice.randrange(1, 4))
+            publisher = Publisher(LabelRules())
+        cluster.refresh()
+        cluster.background()
+        with cluster.ledger.transaction():
+            snapshot = publisher.snapshot(cluster.ledger, cluster.now_at)
+    assert snapshot is not None
+    core_seconds, waited = plain_usage(FOLLOWED_SECONDS)
+    assert {row[:2]: row.seconds for row in snapshot.core_seconds if row.seconds} == +core_seconds
+    assert {row[:2]: row.seconds for row in snapshot.user_waits if row.seconds} == +waited
+    assert core_seconds.total() > 10**6
+    cluster.ledger.close()
+
+
+def kill_in_a_sync(cluster: PretendCluster, path: Path, calls: int) -> None:
+    """The process ends at a call, with nothing written since the last sync, and begins again."""
+
+    def fail(_: JobListQuery) -> None:
+        nonlocal calls
+        calls -= 1
+        if calls == 0:
+            raise KeyboardInterrupt
+
+    cluster.before_call = fail
+    with suppress(KeyboardInterrupt):
+        cluster.refresh()
+    cluster.before_call = lambda query: None
+    cluster.ledger.close()
+    cluster.ledger = open_ledger(path, CLUSTER_ID)
+    cluster.replica = Replica(cluster.ledger, cluster.settings, Random(1))

@@ -15,6 +15,8 @@ from exporter.snapshot import (
     QueueMoment,
     SyncFailure,
     Tally,
+    Usage,
+    UserGroup,
 )
 
 NOON_AT = 1_790_000_000.0
@@ -59,6 +61,9 @@ def snapshot(taken_at: float = NOON_AT) -> ClusterSnapshot:
         ended=(Tally("vis", "finished", 5), Tally("vis", "exited", 2)),
         waits=(durations("vis", "", 10, 30, 31, 700_000),),
         runs=(durations("vis", "finished", 3600), durations("vis", "exited", 1, 2.5)),
+        core_seconds=(Usage("vis", "_other", 2, 7200), Usage("vis", "bob", 5, 1_209_600)),
+        user_waits=(Usage("vis", "_other", 0, 0), Usage("vis", "bob", 4, 700_071)),
+        user_groups=(UserGroup("_other", "_other"), UserGroup("bob", "physics")),
         history_complete=True,
         history_known=1211,
         history_expected=1211,

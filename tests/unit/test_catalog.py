@@ -17,6 +17,8 @@ CONTRACT = {
     "ehpc_jobs_submitted_total": ("counter", {"queue"}),
     "ehpc_jobs_started_total": ("counter", {"queue"}),
     "ehpc_jobs_ended_total": ("counter", {"queue", "status"}),
+    "ehpc_job_core_seconds_total": ("counter", {"queue", "user"}),
+    "ehpc_user_wait_seconds": ("summary", {"queue", "user"}),
     "ehpc_queue_cores": ("gauge", {"queue"}),
     "ehpc_queue_cores_available": ("gauge", {"queue"}),
     "ehpc_queue_gpus": ("gauge", {"queue"}),
@@ -30,6 +32,7 @@ CONTRACT = {
     "ehpc_cluster_listed_jobs": ("gauge", {"status"}),
     "ehpc_capacity_timestamp_seconds": ("gauge", set()),
     "ehpc_cluster_info": ("gauge", {"cluster_id", "zone_id", "account"}),
+    "ehpc_user_info": ("gauge", {"user", "group"}),
     "ehpc_server_trait": ("gauge", {"trait", "value"}),
     "ehpc_up": ("gauge", set()),
     "ehpc_snapshot_timestamp_seconds": ("gauge", set()),
@@ -56,6 +59,7 @@ CONTRACT = {
     "ehpc_exporter_build_info": ("gauge", {"version", "revision", "pythonversion"}),
     "ehpc_exporter_config_last_reload_successful": ("gauge", set()),
     "ehpc_exporter_config_last_reload_success_timestamp_seconds": ("gauge", set()),
+    "ehpc_exporter_groups_last_reload_successful": ("gauge", set()),
 }
 
 
@@ -71,7 +75,7 @@ def test_every_metric_is_whole(metric: catalog.Metric) -> None:
     assert bool(metric.buckets) == (metric.type == "histogram")
     assert list(metric.buckets) == sorted(set(metric.buckets))
     assert metric.name.endswith("_total") == (metric.type == "counter")
-    assert bool(metric.unit) == metric.name.endswith(("_seconds", "_bytes"))
+    assert bool(metric.unit) == metric.name.removesuffix("_total").endswith(("_seconds", "_bytes"))
     owner = metric.labels[0] if metric.labels else None
     is_own = metric.name.startswith("ehpc_exporter_")
     assert is_own or owner in {"cluster_name", "account"}
@@ -97,6 +101,8 @@ def test_promtool_has_nothing_to_say(require_tool: Callable[[str], str]) -> None
         if metric.type == "histogram":
             with_le = f'{{{labels},le="+Inf"}}'
             lines += [f"{metric.name}_bucket{with_le} 1"]
+            lines += [f"{metric.name}_sum{braces} 1", f"{metric.name}_count{braces} 1"]
+        elif metric.type == "summary":
             lines += [f"{metric.name}_sum{braces} 1", f"{metric.name}_count{braces} 1"]
         else:
             lines += [f"{metric.name}{braces} 1"]

@@ -33,14 +33,15 @@ IMPURE = {
         "web/server.py", "web/tls.py",
     ),
     "files": (
-        "config/load.py", "files.py", "ledger/aside.py", "ledger/directory.py", "ledger/found.py",
+        "config/groups.py", "config/load.py", "daemon/groups.py", "files.py", "ledger/aside.py",
+        "ledger/directory.py", "ledger/found.py",
         "ledger/published.py", "ledger/spending.py", "web/look.py", "web/manual.py",
         "web/web_config.py",
     ),
     "the database": (
         "ledger/connection.py", "ledger/counters.py", "ledger/jobs.py", "ledger/marks.py",
-        "ledger/schema.py", "ledger/store.py", "ledger/suspects.py", "ledger/whole.py",
-        "ledger/words.py",
+        "ledger/schema.py", "ledger/store.py", "ledger/suspects.py", "ledger/usage.py",
+        "ledger/whole.py", "ledger/words.py",
     ),
     "the process: its signals, streams and environment": (
         "cli/demo.py", "cli/doctor/page.py", "cli/entry.py", "daemon/accounts.py",

@@ -15,8 +15,9 @@ from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import END_STATUSES, NO_IDENTITY, NO_STATUS, OUT_OF_WINDOW, Job
 from exporter.profile import Profile, Trait
-from exporter.snapshot import WAIT_BUCKETS_SECONDS, ClusterSnapshot, JobCount, LeftOut, Tally
-from exporter.sync.publishing import COUNTED, OTHER, LabelRules, Publisher, choose_shown, pseudonym
+from exporter.snapshot import OTHER, WAIT_BUCKETS_SECONDS, ClusterSnapshot, JobCount, LeftOut, Tally
+from exporter.sync.naming import LabelRules, choose_shown, pseudonym
+from exporter.sync.publishing import COUNTED, Publisher
 from tests.unit.ledger.made import AT, job
 
 HOUR = 3600

@@ -8,7 +8,7 @@ promql      selectors, and the turns of phrase that many queries share
 panels      numbers, lines, stacks and tables, all in one style
 demand      what two of the dashboards show: how much runs, and who waits
 frame       what every dashboard has: variables, links, time, a grid that fills itself
-overview, cluster, exporter    one dashboard each
+overview, cluster, usage, exporter    one dashboard each
 chinese, texts_zh   the same in Chinese; whoever writes a text here writes it there, too
 
 The files are for Grafana 11 and later; the types are those of grafana-foundation-sdk, whose version
@@ -22,7 +22,7 @@ from typing import Any
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from deploy.grafana.generator import chinese, cluster, exporter, overview
+from deploy.grafana.generator import chinese, cluster, exporter, overview, usage
 
 DIRECTORY = Path(__file__).resolve().parents[1] / "dashboards"
 CHINESE = DIRECTORY.with_name("dashboards-zh")
@@ -40,7 +40,7 @@ def generate() -> dict[Path, str]:
 
 def content() -> dict[str, dict[str, Any]]:
     """What is in each dashboard's file, in English, by the file's name."""
-    boards = [module.dashboard() for module in (overview, cluster, exporter)]
+    boards = [module.dashboard() for module in (overview, cluster, usage, exporter)]
     return {f"{board.uid}.json": as_written(board) for board in boards}
 
 

@@ -30,6 +30,7 @@ from deploy.grafana.generator.promql import (
     percentile,
     total,
 )  # fmt: skip
+from deploy.grafana.generator.usage import group_row
 
 ALL_USERS = "Of all users: the choice of users does not apply."
 
@@ -61,6 +62,8 @@ def dashboard() -> Dashboard:
     by_user = by("user", "user", USER)
     frame.place(made, 8, [by_user.pending_jobs, by_user.running_jobs])
     frame.place(made, 8, [by_user.cores_waiting, by_user.cores_running])
+    made.with_row(row("By group"))
+    frame.place(made, 8, group_row())
     made.with_row(row("How long jobs wait and run"))
     frame.place(made, 8, [waits(), wait_by_queue()])
     frame.place(made, 8, [runs(), run_by_queue()])

@@ -101,9 +101,10 @@ def numbers() -> list[panels.Panel]:
         ),
         number(
             "Configuration",
-            "Is the configuration the one in the file? If its last reload failed, the old one goes"
-            " on; the log has the reason.",
-            f"min(ehpc_exporter_config_last_reload_successful{{{TARGET}}})",
+            "Is the configuration the one in the file, and are users' groups those of theirs? If the last reload"
+            " failed, the old one goes on; the log has the reason.",
+            f"min(ehpc_exporter_config_last_reload_successful{{{TARGET}}}"
+            f" or ehpc_exporter_groups_last_reload_successful{{{TARGET}}})",
             steps=((None, "red"), (1, "green")), mappings=looks.LOADED, trend=False,
         ),
     ]  # fmt: skip

@@ -37,6 +37,7 @@ TITLES = {
     "cluster_name": "Cluster",
     "queue": "Queue",
     "user": "User",
+    "group": "Group",
     "account": "Account",
     "cluster_id": "Cluster id",
     "zone_id": "Zone",

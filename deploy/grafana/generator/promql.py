@@ -32,6 +32,15 @@ def total(by: str, what: str) -> str:
     return f"sum by ({by}) ({what})" if by else f"sum({what})"
 
 
+def by_group(what: str) -> str:
+    """``what`` by clusters and users, each with the label ``group``; of users that have one."""
+    group = (
+        f"topk by (cluster_name, user) (1, {once(f'ehpc_user_info{{{CLUSTER}}}', 'user, group')})"
+    )
+    joined = f"{total('cluster_name, user', what)} * on (cluster_name, user) group_left (group)"
+    return f"{joined} {group}"
+
+
 def now_or_nothing(what: str) -> str:
     """A single number that ends when it ends: a panel shows the last point of a line, and would
     show that of yesterday."""

@@ -68,6 +68,30 @@ def test_a_link_to_grafana() -> None:
             parse(MINIMAL + f"links: {{grafana: '{wrong}'}}\n")
 
 
+def test_every_cluster_has_the_labels_that_one_of_them_has(tmp_path: Path) -> None:
+    (tmp_path / "groups.csv").write_text("li,chemistry\n")
+    more = "  - {cluster_id: ehpc-2, zone: z, labels: {site: jinan, rack: '7'}}\n"
+    more += "  - {cluster_id: ehpc-3, zone: z, labels: {owner: li}}\n"
+    more += (
+        "labels: {user: {groups_file: groups.csv, exclude: [root]}, queue: {include: ['g.*']}}\n"
+    )
+    text = MINIMAL.replace(
+        "[{cluster_id: ehpc-1, zone: jinan1a}]", "\n  - {cluster_id: ehpc-1, zone: z}"
+    )
+    config = parse(text + more, tmp_path)
+    assert [dict(cluster.identity.labels) for cluster in config.clusters] == [
+        {"owner": "", "rack": "", "site": ""},
+        {"owner": "", "rack": "7", "site": "jinan"},
+        {"owner": "li", "rack": "", "site": ""},
+    ]
+    assert config.label_names == ("owner", "rack", "site")
+    labels = config.labels
+    assert labels.groups is not None
+    assert labels.groups.of("li") == "chemistry"
+    assert [labels.users(name) for name in ("li", "root", "rooter")] == [True, False, True]
+    assert [labels.queues(name) for name in ("gpu", "g", "cpu")] == [True, True, False]
+
+
 def test_defaults() -> None:
     config = parse(MINIMAL)
     (account,) = config.accounts

@@ -42,6 +42,41 @@ def problems_of(text: str, directory: Path, **environ: str) -> list[str]:
 
 
 CASES: dict[str, tuple[str, list[str]]] = {
+    # labels
+    "labels of a cluster": (
+        ACCOUNT
+        + "clusters: [{cluster_id: a, zone: z, labels: {9: x, __a: x, zone_id: x, job: x, ok: 1}}]\n",
+        [
+            (
+                "clusters[0].labels.ok: must be a text (in quotes if it looks like something else), not a"
+                " number (line 5)"
+            ),
+            (
+                'clusters[0].labels: "9" is not a label\'s name: letters, digits and _ only, no digit first,'
+                " not __ at the beginning (line 5)"
+            ),
+            (
+                'clusters[0].labels: "__a" is not a label\'s name: letters, digits and _ only, no digit first,'
+                " not __ at the beginning (line 5)"
+            ),
+            'clusters[0].labels: "zone_id" is a label that ehpc_cluster_info or Prometheus has already (line 5)',
+            'clusters[0].labels: "job" is a label that ehpc_cluster_info or Prometheus has already (line 5)',
+        ],
+    ),
+    "a filter": (
+        GOOD + "labels: {user: {include: ['(']}, queue: {exclude: x}}\n",
+        [
+            (
+                'labels.user.include[0]: "(" is not a pattern: missing ), unterminated subpattern at position 0'
+                " (line 8)"
+            ),
+            "labels.queue.exclude: must be a list, not a text (line 8)",
+        ],
+    ),
+    "no file of groups": (
+        GOOD + "labels: {user: {groups_file: nowhere.csv}}\n",
+        ["labels.user.groups_file: nowhere.csv: cannot be read: No such file or directory"],
+    ),
     # the file as a whole
     "empty": ("", ["the file is empty; config.example.yaml shows what it can say"]),
     "only a comment": (
@@ -579,7 +614,7 @@ collection:
             "clusters[1].name: the same name as clusters[0] (line 9)",
             (
                 "clusters[1].colour: unknown key; known here: name, account, cluster_id, zone, "
-                "timezone, interval, staleness, queues (line 12)"
+                "timezone, interval, staleness, labels, queues (line 12)"
             ),
             'collection.intervall: unknown key; did you mean "interval"? (line 14)',
         ],

@@ -13,7 +13,6 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 from exporter.ledger.directory import StateDirectory
-from exporter.ledger.records import TallyKey
 from exporter.simulator import DOCUMENTED, JobList, fill
 from exporter.snapshot import ClusterState
 from exporter.sync.context import SyncSettings
@@ -82,7 +81,7 @@ class Original:
             following.polled.ledger._connection.execute("PRAGMA wal_checkpoint")
         self.published = counts_of(following.polled.state)
         self.jobs, self.now_at = following.cluster.jobs, following.polled.clock.now
-        self.counts = Counter(following.living.counts)
+        self.counts = following.living.totals()
         if way == "stopped":
             following.close()
         shutil.copytree(directory / "living", directory / "killed")
@@ -93,7 +92,7 @@ class Original:
         """As it was, in another directory, not yet started."""
         shutil.copytree(self.directory / "killed", directory)
         following = Followed(directory, deepcopy(self.jobs), self.now_at, seed)
-        following.living.counts = Counter(self.counts)
+        following.living.before = self.counts
         following.living.looked()
         return following
 
@@ -107,8 +106,12 @@ def counts_of(state: ClusterState) -> Counts:
     if snapshot is None:
         return {}
     kinds = {"submitted": snapshot.submitted, "started": snapshot.started, "ended": snapshot.ended}
-    return {
+    counts: Counts = {
         (kind, each.queue, each.status): each[2] for kind, all_ in kinds.items() for each in all_
+    }
+    used = {"cores": snapshot.core_seconds, "wait": snapshot.user_waits}
+    return counts | {
+        (kind, each.queue, each.user): each.seconds for kind, all_ in used.items() for each in all_
     }
 
 
@@ -195,7 +198,7 @@ class Judge:
         self._shown = original.published
         self._truths = dict(original.truths)
         self.begun_anew = False
-        self._uncounted: Counter[TallyKey] = Counter()
+        self._uncounted: Counter[tuple[str, str, str]] = Counter()
         """What happened before it began anew."""
 
     def look(self) -> None:
@@ -203,7 +206,7 @@ class Judge:
         following, published = self._following, self._following.polled.published
         if not self.begun_anew and any(following.path.parent.glob("*.ledger.set-aside-*")):
             self.begun_anew = True
-            self._uncounted = Counter(following.living.counts)
+            self._uncounted = following.living.totals()
         for state in published:
             self._look_at(state)
         published.clear()
@@ -233,13 +236,13 @@ class Judge:
         assert state.up
         assert state.snapshot
         assert state.snapshot.history_complete
-        exact = Counter(self._following.living.counts)
+        exact = self._following.living.totals()
         before = self._original.published
         for key, count in counts_of(state).items():
             was = before.get(key, 0)
-            lived = exact[TallyKey(*key)]
+            lived = exact[key]
             if self.begun_anew:
-                since = lived - self._uncounted[TallyKey(*key)]
+                since = lived - self._uncounted[key]
                 assert count == since, f"{key}: {count} of {since}"
             else:
                 assert was <= count <= lived, f"{key}: {count} of {lived}, {was} before"

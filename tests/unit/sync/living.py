@@ -6,14 +6,16 @@ from random import Random
 
 from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger
+from exporter.ledger.usage import UsageKey
 from exporter.snapshot import WAIT_BUCKETS_SECONDS
 from tests.unit.sync.pretend import PretendCluster
 
 QUEUES = ("默认队列", "gpu")
+USERS = ("u", "李娜")
 ENDS = ("finished", "exited", "cancelled")
 WAITED, RAN = 0, 1
 
-Account = dict[TallyKey, tuple[int, float, tuple[int, ...]]]
+Account = dict[TallyKey | UsageKey, tuple[int, float, tuple[int, ...]]]
 
 
 class Living:
@@ -31,6 +33,9 @@ class Living:
         self._seen_ends = ENDS if ends_seen else ()
         self.counts: Counter[TallyKey] = Counter()
         self.durations: dict[TallyKey, list[float]] = defaultdict(list)
+        self.used: dict[UsageKey, list[int]] = defaultdict(list)
+        self.before: Counter[tuple[str, str, str]] = Counter()
+        """What others have counted before, for ``totals``."""
         self._unseen: set[str] = set()
         self._resting: set[str] = set()
 
@@ -50,7 +55,9 @@ class Living:
     def submit(self) -> None:
         """One more job."""
         queue = self.rng.choice(QUEUES)
-        uuid = self.cluster.jobs.submit(self._now, queue=queue, user="u")
+        number = sum(self.counts.values())
+        user, cores = USERS[number % len(USERS)], 24 if number % 3 else 1
+        uuid = self.cluster.jobs.submit(self._now, queue=queue, user=user, cores=cores)
         self.counts[TallyKey("submitted", queue, "")] += 1
         self._unseen.add(uuid)
 
@@ -60,7 +67,9 @@ class Living:
             job = self.cluster.jobs.get(uuid)
             self.cluster.jobs.start(uuid, self._now)
             self.counts[TallyKey("started", job.queue, "")] += 1
-            self.durations[TallyKey("wait", job.queue, "")].append(self._now - job.submitted_at)
+            waited = self._now - job.submitted_at
+            self.durations[TallyKey("wait", job.queue, "")].append(waited)
+            self.used[UsageKey("wait", job.queue, job.user)].append(waited)
 
     def end(self) -> None:
         """A running job ends."""
@@ -99,14 +108,26 @@ class Living:
             for each in seconds:
                 buckets[bisect_left(WAIT_BUCKETS_SECONDS, each)] += 1
             exact[key] = (len(seconds), float(sum(seconds)), tuple(buckets))
+        exact |= {key: (len(all_), sum(all_), ()) for key, all_ in self.used.items()}
         return exact
+
+    def totals(self) -> Counter[tuple[str, str, str]]:
+        """How many transitions there were, and how many seconds users used and waited."""
+        totals = Counter(self.before)
+        for (kind, queue, detail), count in self.counts.items():
+            totals[kind, queue, detail] += count
+        for (kind, queue, user), seconds in self.used.items():
+            totals[kind, queue, user] += sum(seconds)
+        return totals
 
     def _end(self, uuid: str, status: str) -> None:
         job = self.cluster.jobs.get(uuid)
         self.cluster.jobs.end(uuid, self._now, status)
         self.counts[TallyKey("ended", job.queue, status)] += 1
         if job.started_at is not None:
-            self.durations[TallyKey("run", job.queue, status)].append(self._now - job.started_at)
+            ran = self._now - job.started_at
+            self.durations[TallyKey("run", job.queue, status)].append(ran)
+            self.used[UsageKey("cores", job.queue, job.user)].append(ran * job.cores)
 
     @property
     def _now(self) -> int:
@@ -130,7 +151,8 @@ class Living:
 def account_of(ledger: Ledger) -> Account:
     """What the ledger's counters are; buckets to their full length."""
     length = len(WAIT_BUCKETS_SECONDS) + 1
-    return {
+    used: Account = {key: (*amount, ()) for key, amount in ledger.usage._owed.items()}
+    return used | {
         key: (
             tally.count,
             tally.sum_seconds,

@@ -14,8 +14,9 @@ from exporter.model import ClusterIdentity, JobListQuery, Page
 from exporter.snapshot import ClusterState, SnapshotBoard
 from exporter.sync.calling import Listings
 from exporter.sync.context import SyncSettings
+from exporter.sync.naming import LabelRules
 from exporter.sync.poller import Poller, PollerParts
-from exporter.sync.publishing import LabelRules, Publisher
+from exporter.sync.publishing import Publisher
 from tests.unit.manual_clock import StoppableClock
 from tests.unit.sync.pretend import CLUSTER_ID, PretendCluster
 

@@ -10,6 +10,7 @@ import pytest
 from exporter.errors import SyncError, TransportError
 from exporter.ledger.records import TallyKey
 from exporter.ledger.store import open_ledger
+from exporter.ledger.usage import UsageKey
 from exporter.model import JobListQuery, Page
 from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, fill
 from exporter.sync.asking import CollapseUnconfirmed
@@ -159,7 +160,7 @@ def test_one_life_between_two_looks_is_counted_with_its_times() -> None:
     cluster = cluster_with()
     cluster.turn()
     at = int(cluster.now_at)
-    uuid = cluster.jobs.submit(at, queue="q", user="u")
+    uuid = cluster.jobs.submit(at, queue="q", user="u", cores=24)
     cluster.jobs.start(uuid, at + 31)
     cluster.jobs.end(uuid, at + 31 + 300, "exited")
     cluster.now_at += 400
@@ -174,6 +175,8 @@ def test_one_life_between_two_looks_is_counted_with_its_times() -> None:
         TallyKey("wait", "q", ""): (1, 31.0, tuple(wait)),
         TallyKey("ended", "q", "exited"): (1, 0.0, ()),
         TallyKey("run", "q", "exited"): (1, 300.0, tuple(run)),
+        UsageKey("wait", "q", "u"): (1, 31, ()),
+        UsageKey("cores", "q", "u"): (1, 24 * 300, ()),
     }
 
 

@@ -7,8 +7,10 @@ import pytest
 
 from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger, open_ledger
+from exporter.ledger.usage import UsageKey
 from exporter.model import Job
-from exporter.sync.publishing import LabelRules, Publisher
+from exporter.sync.naming import LabelRules
+from exporter.sync.publishing import Publisher
 
 AT = 1_700_000_000
 STATUSES = ("pending", "running", "finished", "exited", "suspended")
@@ -39,6 +41,9 @@ def something_happens(ledger: Ledger, dice: Random) -> None:
         timed = kind in ("wait", "run")
         key = TallyKey(kind, job.queue, job.status if kind in ("ended", "run") else "")
         bucket = dice.randrange(14) if timed else None
+        if timed:
+            used = "wait" if kind == "wait" else "cores"
+            ledger.usage.add(UsageKey(used, job.queue, job.user), dice.randrange(100))
         ledger.tally(key, seconds=float(dice.randrange(100)) if timed else 0.0, bucket=bucket)
     ledger.note_activity(jobs[0].queue, jobs[0].user, AT)
     complete = dice.random() < 0.7

@@ -111,8 +111,8 @@ def test_a_lone_surrogate_spoils_nothing_else() -> None:
 
 
 def test_a_type_that_we_do_not_have_is_refused() -> None:
-    with pytest.raises(ValueError, match="summary"):
-        render([Family("x", "Help.", "summary")], Format.TEXT)
+    with pytest.raises(ValueError, match="info"):
+        render([Family("x", "Help.", "info")], Format.TEXT)
 
 
 @given(

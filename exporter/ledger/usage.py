@@ -1,0 +1,159 @@
+"""What users have used and how long they have waited, by queue and user, as jobs start and end.
+
+A counter that people add up over months must neither jump nor fall when a name is folded into the
+others or gets one of its own again. So what happens is first *owed* to the user; when it is shown, it
+is added to the series of the name that the user then has, and stays there.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from exporter.ledger.proof import checked, proven
+
+USAGE_KINDS = ("cores", "wait")
+"""Core seconds of the runs that ended; seconds waited until a start."""
+
+
+class UsageKey(NamedTuple):
+    """One counter, by the names of its queue and its user."""
+
+    kind: str
+    queue: str
+    user: str
+
+
+class Amount(NamedTuple):
+    """How often, and how many seconds in all."""
+
+    times: int = 0
+    seconds: int = 0
+
+    def plus(self, other: "Amount") -> "Amount":
+        """Both together."""
+        return Amount(self.times + other.times, self.seconds + other.seconds)
+
+
+Amounts = Mapping[UsageKey, Amount]
+
+
+class Usage:
+    """The counters of one ledger. Kept in memory, written at the end of a transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, published: Amounts) -> None:
+        """None that is shown is ever lower than in ``published``."""
+        self._connection = connection
+        self._shown: dict[UsageKey, Amount] = {}
+        self._owed: dict[UsageKey, Amount] = {}
+        self._proofs: dict[tuple[bool, UsageKey], int] = {}
+        self._touched: set[tuple[bool, UsageKey]] = set()
+        self._load()
+        self._floors = {
+            key: floor for key, floor in published.items() if _higher(self._shown.get(key), floor)
+        }
+        self._raised = False
+
+    @property
+    def shown(self) -> Amounts:
+        """By the names under which they are shown, none lower than it was published."""
+        if not self._floors:
+            return self._shown
+        raised = {
+            key: _higher(self._shown.get(key), floor) or self._shown[key]
+            for key, floor in self._floors.items()
+        }
+        return {**self._shown, **raised}
+
+    @property
+    def behind(self) -> bool:
+        """Whether some are lower than they were published."""
+        return bool(self._floors)
+
+    @property
+    def touched(self) -> bool:
+        """Whether some have changed since ``keep``."""
+        return bool(self._touched)
+
+    @property
+    def proofs(self) -> int:
+        """The sum of the proofs of all that is written."""
+        return sum(self._proofs.values())
+
+    def add(self, key: UsageKey, seconds: int) -> None:
+        """Count one start or end of a job, under the user's own name."""
+        self._owed[key] = self._owed.get(key, Amount()).plus(Amount(1, seconds))
+        self._touched.add((False, key))
+
+    def show(
+        self, live: Iterable[tuple[str, str]], named: Callable[[str, str], tuple[str, str]]
+    ) -> None:
+        """Add what is owed to the series that ``named`` gives for a queue and a user.
+
+        One that is new, also of a ``live`` pair to which nothing is owed, is shown at 0 first: nobody
+        sees the first events of a counter that is born with them.
+        """
+        pairs = {pair: named(*pair) for pair in live}
+        into = {key: UsageKey(key.kind, *named(key.queue, key.user)) for key in self._owed}
+        new = {UsageKey(kind, *pair) for pair in pairs.values() for kind in USAGE_KINDS}
+        new = (new | set(into.values())) - self.shown.keys()
+        for key, series in into.items():
+            if series not in new:
+                before = self._shown.get(series, Amount())
+                self._shown[series] = before.plus(self._owed.pop(key))
+                self._touched |= {(False, key), (True, series)}
+        for series in new:
+            self._shown[series] = Amount()
+            self._touched.add((True, series))
+
+    def catch_up(self) -> None:
+        """All that happened has been counted again: what is lower still has lost its jobs."""
+        if self._floors:
+            self._shown = dict(self.shown)
+            self._touched |= {(True, key) for key in self._floors}
+            self._raised = True
+
+    def write(self) -> None:
+        """Into the running transaction."""
+        for is_shown, key in self._touched:
+            amount = (self._shown if is_shown else self._owed).get(key)
+            if amount is None:
+                self._connection.execute(
+                    "DELETE FROM usage WHERE shown = ? AND kind = ? AND queue = ? AND user = ?",
+                    (is_shown, *key),
+                )
+                self._proofs.pop((is_shown, key), None)
+                continue
+            row = proven((int(is_shown), *key, *amount))
+            self._connection.execute(
+                "INSERT OR REPLACE INTO usage VALUES (?, ?, ?, ?, ?, ?, ?)", row
+            )
+            self._proofs[is_shown, key] = row[-1]
+
+    def keep(self) -> None:
+        """What was written stands."""
+        self._touched.clear()
+        if self._raised:
+            self._floors, self._raised = {}, False
+
+    def undo(self) -> None:
+        """What was counted since ``keep`` does not."""
+        self._raised = False
+        if self._touched:
+            self._load()
+            self._touched.clear()
+
+    def _load(self) -> None:
+        self._shown, self._owed, self._proofs = {}, {}, {}
+        rows = self._connection.execute(
+            "SELECT shown, kind, queue, user, count, seconds, proof FROM usage"
+        )
+        for is_shown, kind, queue, user, count, seconds, proof in checked(rows):
+            key = UsageKey(kind, queue, user)
+            (self._shown if is_shown else self._owed)[key] = Amount(count, seconds)
+            self._proofs[bool(is_shown), key] = proof
+
+
+def _higher(known: Amount | None, floor: Amount) -> Amount | None:
+    """The higher one in each part; None if what is known is not lower."""
+    raised = Amount(*map(max, zip(known or Amount(), floor, strict=True)))
+    return None if raised == known else raised

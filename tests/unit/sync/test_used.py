@@ -1,0 +1,129 @@
+"""What users have used, as it is shown: sums that neither jump nor fall, whoever has a name."""
+
+from random import Random
+
+import msgspec
+import pytest
+
+from exporter.ledger.store import Ledger, open_ledger
+from exporter.ledger.usage import UsageKey
+from exporter.model import Job
+from exporter.snapshot import OTHER, ClusterSnapshot, Usage
+from exporter.sync.naming import LabelRules, pseudonym
+from exporter.sync.publishing import Publisher
+from tests.unit.ledger.made import AT, job
+
+
+def ledger_of(*jobs: Job) -> Ledger:
+    ledger = open_ledger(None, "whose")
+    with ledger.transaction():
+        ledger.apply(jobs)
+        ledger.progress = msgspec.structs.replace(ledger.progress, known="active")
+    return ledger
+
+
+def shown(ledger: Ledger, rules: LabelRules | None = None) -> ClusterSnapshot:
+    with ledger.transaction():
+        snapshot = Publisher(rules or LabelRules()).snapshot(ledger, AT)
+    assert snapshot is not None
+    return snapshot
+
+
+def use(ledger: Ledger, user: str, seconds: int, queue: str = "q") -> None:
+    with ledger.transaction():
+        ledger.usage.add(UsageKey("cores", queue, user), seconds)
+
+
+def used(snapshot: ClusterSnapshot) -> dict[str, int]:
+    assert list(snapshot.core_seconds) == sorted(snapshot.core_seconds)
+    return {row.user: row.seconds for row in snapshot.core_seconds}
+
+
+def test_somebody_with_an_active_job_is_at_0_before_it_ends() -> None:
+    ledger = ledger_of(job(1, user="a"))
+    snapshot = shown(ledger)
+    assert snapshot.core_seconds == snapshot.user_waits == (Usage("q", "a", 0, 0),)
+    use(ledger, "a", 7)
+    assert shown(ledger).core_seconds == (Usage("q", "a", 1, 7),)
+
+
+def test_somebody_who_is_first_seen_at_the_end_is_at_0_once_and_loses_nothing() -> None:
+    ledger = ledger_of(job(1, "finished", user="a"))
+    use(ledger, "a", 7)
+    assert [used(shown(ledger)) for _ in range(3)] == [{"a": 0}, {"a": 7}, {"a": 7}]
+
+
+def test_a_restart_neither_shows_0_again_nor_forgets_what_was_not_shown_yet() -> None:
+    ledger = ledger_of(job(1, user="a"))
+    shown(ledger)
+    use(ledger, "a", 7)
+    use(ledger, "b", 8)
+    with ledger.transaction():
+        ledger.apply([job(2, "finished", user="b")])
+    copy = ledger.copied_to(None)
+    assert used(shown(copy)) == {"a": 7, "b": 0}
+    assert used(shown(copy.copied_to(None))) == {"a": 7, "b": 8}
+
+
+def test_a_sync_that_is_undone_has_used_nothing() -> None:
+    ledger = ledger_of(job(1, user="a"))
+    shown(ledger)
+    ledger.begin()
+    ledger.usage.add(UsageKey("cores", "q", "a"), 7)
+    Publisher(LabelRules()).snapshot(ledger, AT)
+    ledger.rollback()
+    assert used(shown(ledger)) == {"a": 0}
+
+
+def test_who_is_folded_takes_nothing_along_and_finds_it_again() -> None:
+    """``increase`` over ``_other`` must not show what somebody used under the own name."""
+    rules = LabelRules(user_limit=1)
+    ledger = ledger_of(job(1, user="a"), job(2, user="a"), job(3, user="b"))
+    shown(ledger, rules)
+    use(ledger, "a", 1000)
+    use(ledger, "b", 10)
+    assert used(shown(ledger, rules)) == {"a": 1000, OTHER: 10}
+    with ledger.transaction():  # now b is far busier
+        ledger.apply([job(number, user="b") for number in range(10, 40)])
+    assert used(shown(ledger, rules)) == {"b": 0, OTHER: 10}
+    use(ledger, "a", 2000)
+    use(ledger, "b", 20)
+    assert used(shown(ledger, rules)) == {"b": 20, OTHER: 2010}
+    assert used(shown(ledger, LabelRules(user_limit=2))) == {"a": 1000, "b": 20, OTHER: 2010}
+
+
+@pytest.mark.parametrize(
+    ("mode", "users"), [("hash", {pseudonym("a"): 3, pseudonym("b"): 4}), ("off", {"": 7})]
+)
+def test_pseudonyms_and_no_names(mode: str, users: dict[str, int]) -> None:
+    ledger = ledger_of(job(1, user="a"), job(2, user="b"))
+    shown(ledger)
+    use(ledger, "a", 3)
+    use(ledger, "b", 4)
+    assert used(shown(ledger, LabelRules(user_mode=mode))) == users  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_ever_lost_doubled_or_moved(seed: int) -> None:
+    """Limits that change, names that come and go, kills."""
+    dice = Random(seed)
+    ledger = ledger_of()
+    total = 0
+    highest: dict[tuple[str, str], int] = {}
+    for _ in range(80):
+        rules = LabelRules(user_limit=dice.randrange(1, 6), queue_limit=dice.randrange(1, 4))
+        with ledger.transaction():
+            ledger.clear()
+            ledger.apply([job(n, user=dice.choice("abcdefg"), queue=dice.choice("xyz"))
+                          for n in range(dice.randrange(40))])  # fmt: skip
+        user, queue, seconds = dice.choice("abcdefgh"), dice.choice("xyz"), dice.randrange(100)
+        use(ledger, user, seconds, queue)
+        total += seconds
+        for row in shown(ledger, rules).core_seconds:
+            assert row.seconds >= highest.get((row.queue, row.user), 0)
+            highest[row.queue, row.user] = row.seconds
+        ledger = ledger.copied_to(None) if dice.random() < 0.2 else ledger
+    shown(ledger)
+    shown(ledger)
+    assert not ledger.usage._owed
+    assert sum(amount.seconds for amount in ledger.usage.shown.values()) == total
