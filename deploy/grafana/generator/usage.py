@@ -32,8 +32,8 @@ def dashboard() -> Dashboard:
         made.with_variable(frame.choice(name, label, values))
     frame.place(made, 5, numbers())
     made.with_row(row("Who used how much"))
-    frame.place(made, 9, [table("group"), table("queue")])
-    frame.place(made, 10, [table("user")])
+    for label, height in (("group", 7), ("queue", 7), ("user", 9)):
+        frame.place(made, height, [table(label)])
     made.with_row(row("Day by day"))
     frame.place(made, 8, [bars("queue", DAY), bars("group", DAY), bars("user", DAY)])
     made.with_row(row("Month by month"))
@@ -94,7 +94,7 @@ def table(label: str) -> panels.Panel:
             Column("Share", f"{most} / {whole}", looks.SHARE, decimals=1),
             Column("Cores running", of_those(by(label, cores(USER, "running"))), width=110),
             Column("Starts", of_those(by(label, WAITS)), width=80),
-            Column("Waited in all", of_those(by(label, WAITED)), looks.SECONDS, decimals=1, width=110),
+            Column("Waited in all", of_those(hours(by(label, WAITED))), looks.HOURS, width=110),
             Column("Mean wait", of_those(f"{by(label, WAITED)} / ({by(label, WAITS)} > 0)"),
                    looks.SECONDS, decimals=1, width=100),
         ],
@@ -111,7 +111,7 @@ def bars(label: str, window: str) -> panels.Panel:
         f"Core hours by {label}" + ("" if window == DAY else ", 30 days each"),
         f"Which {label} used how much, and when? Of the runs that ended then. {each}.", label, hours(used), rest=f"other {label}s", step=window,
     )  # fmt: skip
-    panel.draw_style(look.GraphDrawStyle.BARS).bar_width_factor(0.8).interval(window)
+    panel.draw_style(look.GraphDrawStyle.BARS).bar_width_factor(0.8).interval(window).decimals(0)
     return panel if window == DAY else panel.time_from("360d")
 
 

@@ -36,11 +36,11 @@ def test_what_is_published_after_a_damage_is_right_or_withheld(
     assert outcomes == {"kept", "begun anew"}
 
 
+@pytest.mark.parametrize("seed", [219, 915, 2305])
 def test_a_log_that_is_cut_while_it_is_open(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    seed: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It was once read on as if it were whole."""
-    seed = 1849
     caplog.set_level(logging.CRITICAL)
     outcome = play(Original(tmp_path, WAYS[seed % len(WAYS)]), tmp_path / "damaged", seed)
     assert outcome == "cut ledger, cut -wal while running: begun anew"
