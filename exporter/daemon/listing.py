@@ -27,6 +27,8 @@ class ZoneWatch:
     """One zone and what its list is good for."""
 
     interval_seconds: float
+    polled: bool = False
+    """Whether the list is asked for again and again, so that a cluster may wait for the next one."""
     neighbours_follow: bool = False
     used: bool = False
     unused: int = 0
@@ -57,7 +59,7 @@ class ClusterListings:
 
     def newest(self) -> Counters | None:
         """See ``Listings``."""
-        told = self._lists.newest(self._zone)
+        told = self._lists.newest(self._zone) if self._watch.polled else None
         for each in told.clusters if told else ():
             if told is not None and each.cluster_id == self._cluster_id:
                 return Counters(each.jobs, told.asked)
@@ -87,14 +89,23 @@ class Lister(Loop):
     def watch(self, intervals: Mapping[str, Iterable[float]]) -> None:
         """By zone, the intervals of the clusters that have a detector."""
         found = {zone: tuple(each) for zone, each in intervals.items()}
-        self._wanted = {
-            zone: min(each) for zone, each in found.items() if len(each) >= WORTH_CLUSTERS
-        }
-        for zone, seconds in self._wanted.items():
+        wanted = {zone: min(each) for zone, each in found.items() if len(each) >= WORTH_CLUSTERS}
+        for zone, seconds in wanted.items():
             self._watch(zone).interval_seconds = seconds
-        for zone in set(self._zones) - set(self._wanted):
-            self.account.budget.declare(_name(zone), None)
+        self._want(wanted)
         self._clock.rouse()
+
+    def stop(self) -> None:
+        """Let it end, and want nothing of the budget."""
+        super().stop()
+        self._want({})
+
+    def _want(self, wanted: Mapping[str, float]) -> None:
+        self._wanted = wanted
+        for zone, watch in list(self._zones.items()):
+            watch.polled = zone in wanted
+            if not watch.polled:
+                self.account.budget.declare(_name(zone), None)
 
     def health(self) -> str | None:
         """Why it is not healthy; None if it is."""
@@ -146,8 +157,13 @@ class Lister(Loop):
         doublings = min(max(0, watch.unused - PATIENCE), 20)
         longest_seconds = max(LONGEST_SECONDS, watch.interval_seconds)
         wanted_seconds = min(longest_seconds, watch.interval_seconds * 2.0**doublings)
-        budget.declare(_name(zone), Demand(wanted_seconds, pages, worth=math.inf))
-        wait_seconds = max(wanted_seconds, not_before_seconds)
+        name = _name(zone)
+        budget.declare(name, Demand(wanted_seconds, pages, worth=math.inf))
+        wait_seconds = max(
+            wanted_seconds, not_before_seconds, budget.effective_interval_seconds(name)
+        )
+        if not watch.polled:  # it has been given up meanwhile
+            budget.declare(name, None)
         watch.due_seconds = started_seconds + wait_seconds
 
     def _watch(self, zone: str) -> ZoneWatch:

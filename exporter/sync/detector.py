@@ -7,7 +7,7 @@ changed. Pure: listings and looks come in, a verdict goes out.
                     ├─ older than the last look ─────────────► wait for the next one
                     ├─ counters as they were before that look,
                     │  and right about its active jobs ──────► later; the counts are as fresh as it is
-                    └─ counters have moved ──────────────────► ask now
+                    └─ counters have moved since that look ──► ask now
 
 A listing tells what was true when it was asked for, or later: so one that was asked for before a look
 began has nothing that the look has not, and whatever happens afterwards must move the counters away
@@ -88,6 +88,8 @@ class Detector:
         """Counters that a change must have moved by the next listing."""
         self._equalled: Counters | None = None
         """When they were right the last time."""
+        self._moved = False
+        """Whether a listing after the last look has shown a move, whatever the next one shows."""
 
     def listed(
         self, counters: Counters | None, *, neighbours_follow: bool = False
@@ -98,9 +100,12 @@ class Detector:
             self._newest = counters
             return None
         self._newest, look, base = counters, self._look, self._base
-        if base is not None and counters.jobs == base.jobs:
+        of_later = look is not None and counters.asked.seconds > look.ended_seconds
+        if base is not None and counters.jobs != base.jobs:
+            self._moved = self._moved or of_later
+        elif base is not None and not self._moved:
             self._still_seconds = counters.asked.seconds
-        if look is None or counters.asked.seconds <= look.ended_seconds:
+        if look is None or not of_later:
             return None
         unshown, self._unshown = self._unshown, None
         if unshown is not None and counters.jobs == unshown:
@@ -131,7 +136,7 @@ class Detector:
             if before is None or newest.jobs != before.jobs:
                 self._still_seconds = newest.asked.seconds
             self._base = newest
-        self._before, self._look = before, look
+        self._before, self._look, self._moved = before, look, False
         if before is None or self._base is None:
             return None
         if self._base.jobs != before.jobs:
@@ -161,7 +166,7 @@ class Detector:
         fresh_until_seconds = newest.asked.seconds + FRESH_INTERVALS * listing_interval_seconds
         until_seconds = min(fresh_until_seconds, forced_at_seconds)
         of_later = newest.asked.seconds > look.ended_seconds
-        if now_seconds >= forced_at_seconds or (of_later and newest.jobs != base.jobs):
+        if now_seconds >= forced_at_seconds or self._moved:
             return Verdict("now")
         if now_seconds >= until_seconds or (of_later and not right(newest.jobs, look.jobs)):
             return Verdict("when due")

@@ -72,7 +72,7 @@ class Sparing:
         )
         if verdict.proven is not None and verdict.proven != self._proven:
             self._proven = verdict.proven
-            self._note_asked(0.0)
+            self._note_asked(0.0, listings.interval_seconds / self._settings.interval_seconds)
             listings.note_use()
         if newest is not None and verdict.proven is not None:
             counts = _counts(replica.ledger)
@@ -106,8 +106,9 @@ class Sparing:
         if replica.note_counters(finding, self._clock.now_at()):
             self._listings.neighbours_follow = finding.follow
 
-    def _note_asked(self, asked: float) -> None:
-        self._asked_part += _SMOOTHING * (asked - self._asked_part)
+    def _note_asked(self, asked: float, intervals: float = 1.0) -> None:
+        """``intervals``: how many of the cluster's intervals that is about."""
+        self._asked_part += _SMOOTHING * min(1.0, intervals) * (asked - self._asked_part)
 
 
 def _counts(ledger: Ledger) -> dict[str, int]:

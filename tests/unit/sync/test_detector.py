@@ -13,7 +13,7 @@ from exporter.model import ListedCluster
 from exporter.sync.context import SyncSettings
 from exporter.sync.detector import Counters, Detector, Look, Verdict, right, right_about_ended
 from exporter.sync.sparing import forced_seconds
-from tests.unit.sync.fleet import PretendFleet
+from tests.unit.sync.fleet import ZONE, PretendFleet
 
 QUIET, BUSY = {"pending": 1, "running": 2}, {"pending": 2, "running": 2}
 FORCED, INTERVAL = 530.0, 60.0
@@ -48,6 +48,8 @@ LATER = Verdict("later", Instant(60, 60), 150)
         ((looked(10, QUIET), listed(60, QUIET)), 70, Verdict("when due")),
         ((*AT_REST, listed(60, QUIET)), 70, LATER),
         ((*AT_REST, listed(60, BUSY)), 70, Verdict("now")),
+        # What has moved is looked at, though it has moved back since.
+        ((*AT_REST, listed(60, BUSY), listed(65, QUIET)), 70, Verdict("now")),
         # No newer listing than the look: wait for the next one, and not for long.
         (AT_REST, 70, Verdict("later", None, 90)),
         (AT_REST, 90, Verdict("when due")),
@@ -69,6 +71,20 @@ def test_when_a_cluster_is_asked(
     how: dict[str, float] = {"listing_interval_seconds": INTERVAL, "forced_seconds": FORCED}
     assert detector.verdict(now, follow=True, **how) == verdict
     assert detector.verdict(now, follow=False, **how) == Verdict("when due")
+
+
+def test_a_zone_that_nobody_lists_spares_no_sync() -> None:
+    """A listing that capacity or discovery has asked for may be the last for long."""
+    fleet = PretendFleet(1)
+    listings, lists = fleet.lister.listings(ZONE, "ehpc-0"), fleet.lister.account.lists
+    lists.get(ZONE)
+    assert listings.newest() is None
+    fleet.lister.watch({ZONE: [60.0, 60.0]})
+    assert listings.newest() is not None
+    fleet.lister.turn()
+    assert fleet.budget.effective_interval_seconds(f"cluster/list {ZONE}") > 0
+    fleet.lister.stop()
+    assert listings.newest() is None
 
 
 MOVED = (*AT_REST, listed(60, QUIET), looked(70, BUSY, 71), listed(120, BUSY))
