@@ -105,7 +105,7 @@ class Poller(Loop):
             self._due_seconds = verdict.until_seconds
             self._unchanged(verdict.proven, verdict.until_seconds)
         elif verdict.ask == "now":
-            self._due_seconds = min(self._due_seconds, self._soonest_seconds)
+            self._due_seconds = self._soonest_seconds
         elif self._spared:  # back to its own beat, lest all come at once
             beat_seconds = self._next_due_seconds(at_once=True)
             self._due_seconds = max(beat_seconds, self._soonest_seconds)
@@ -128,12 +128,12 @@ class Poller(Loop):
     def _unchanged(self, proven: Instant | None, until_seconds: float) -> None:
         """The counts are as they were; so they are as fresh as what has proven it."""
         shown = self._state.snapshot
-        if proven is None or shown is None or proven.at <= shown.taken_at:
+        if proven is None or shown is None or proven.at == shown.taken_at:
             return
         self._declare()
         self._state = self._renewed(snapshot=replace(shown, taken_at=proven.at))
         self._note_interval()
-        self._parts.publish(self._state)
+        self._publish()
         self._work(until_seconds)
 
     def _turn(self) -> float:
@@ -214,7 +214,7 @@ class Poller(Loop):
         for kind, jobs in refreshed.corrections.items():
             parts.telemetry.corrected(self._name, kind, jobs)
         self._failures = 0
-        parts.publish(self._state)
+        self._publish()
 
     def _publish_success(
         self, refreshed: Refreshed, snapshot: ClusterSnapshot | None, started_at: float
@@ -239,11 +239,17 @@ class Poller(Loop):
         parts.telemetry.sync_failed(self._name, reason, took_seconds)
         failure = SyncFailure(reason, str(error), advice, now_at)
         self._state = self._renewed(tried=True, up=False, failure=failure)
-        parts.publish(self._state)
+        self._publish()
         wait_seconds = retry_wait_seconds(self._failures, parts.settings.interval_seconds)
         if isinstance(error, BudgetExhausted) and error.reason == "quota":
             wait_seconds = max(wait_seconds, error.until_at - now_at)
         return wait_seconds
+
+    def _publish(self) -> None:
+        """Unless it was told to stop meanwhile: then another may publish, or the cluster is gone."""
+        if self._parts.clock.sleep(0.0):
+            raise Stopped("the poller is to stop")
+        self._parts.publish(self._state)
 
     def _learn_cost(self, calls: int, strategy: str) -> None:
         """What a sync costs: known at once when the way changes or grows dearer, else smoothed."""
@@ -292,7 +298,7 @@ class Poller(Loop):
             known, expected = replica.ledger.size, replica.ledger.progress.expected
             shown = replace(shown, history_known=known, history_expected=expected)
         self._state = self._renewed(snapshot=shown)
-        self._parts.publish(self._state)
+        self._publish()
 
     def _renewed(self, **changes: Any) -> ClusterState:
         """The state with what may have changed at any turn, and these changes."""
@@ -330,7 +336,7 @@ class Poller(Loop):
                 snapshot = parts.publisher.snapshot(ledger, last_at)
             self._state = replace(self._state, snapshot=snapshot, last_success_at=last_at)
         self._state = self._renewed()
-        parts.publish(self._state)
+        self._publish()
 
     # -- small things ----------------------------------------------------------------------------
 
