@@ -83,7 +83,7 @@ class Asking:
         self.unreached = False
         """Whether a call of this look was not answered; then it makes no more."""
         self.answered = False
-        """Whether one was, and well."""
+        """Whether one was: well, or so that it is not asked again soon."""
 
     def clusters(self, zone: str) -> Dated[Mapping[str, ListedCluster]] | None:
         """The clusters of a zone by id; None if they are not told."""
@@ -158,6 +158,7 @@ class Asking:
             fields = {**who, "account": self._account, "call": call, "reason": error.reason}
             fields |= {"cause": str(error), "advice": advice or error.advice}
             if error.reason == _MAY_NOT or not_understood(error):
+                self.answered = True
                 if for_good:
                     self._drop(key, fields, may_not=error.reason == _MAY_NOT)
                 return None
