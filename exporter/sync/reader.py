@@ -159,17 +159,18 @@ def read_whole(
     for _ in range(MANY_TRIES):
         met_before = met.count
         jobs = yield from read(sync, listing, on_page, met, purpose=purpose)
+        lowest = last[0]
         if met.count < (jobs or 0):  # some were inserted while it was further down
             now = yield from read(sync, listing, on_page, met, purpose=purpose, until_known=True)
             jobs = jobs if now is None else now
         if jobs is None or met.count >= jobs:
-            _learn_what_totals_count(sync, last[0], met.count)
+            _learn_what_totals_count(sync, lowest, met.count)
             return met.count
         fruitless = fruitless + 1 if met.count == met_before else 0
         if fruitless >= FEW_TRIES:
             break
     # A list that ends where as many have been met as stand before it is whole: its total is wrong.
-    whole = listing.status is None or met.count >= last[0].end
+    whole = listing.status is None or met.count >= lowest.end
     trait: TraitName = "total_count" if whole else "status_filter"
     raise Contradiction(trait, f"of {jobs} jobs that it tells of, {met.count} can be read")
 

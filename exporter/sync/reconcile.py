@@ -296,17 +296,34 @@ def look_at(
     purpose: Purpose,
 ) -> Asking[None]:
     """The pages on which jobs of these moments stand, which are given newest first; but for those on
-    the head, which has been seen, and behind the frontier, where nobody can tell their places."""
+    the head, which has been seen."""
     seen = boundaries(sync.head, order) if sync.head is not None else []
     seen_down_to_at = seen[-1].at if seen else INFINITE
     known_down_to_at = sync.progress.frontier_at or 0
     for at in moments:
-        if not known_down_to_at <= at < seen_down_to_at:
+        if at >= seen_down_to_at:
             continue
         if not sync.may(purpose):
             return
         offset = max(0, sync.ledger.count_between(INFINITE, at + 1, by=order.column) - 1)
+        if at < known_down_to_at:
+            offset = yield from _find(sync, order, at, offset, purpose)
         seen_down_to_at = yield from _look_from(sync, order, at, offset, purpose)
+
+
+def _find(sync: Sync, order: Order, at: int, above: int, purpose: Purpose) -> Asking[int]:
+    """A place in front of the jobs of a moment, and less than a page; where not all that stand in
+    front are known, by leaps that grow and then by halving."""
+    below: int | None = None
+    leap, last = sync.page_size, max(0, (sync.progress.expected or 0) - 1)
+    while below is None or below - above > max(1, sync.page_size // 2):
+        offset = above + leap if below is None else (above + below) // 2
+        placed = yield from sync.ask(Listing(order), min(offset, last), purpose)
+        if placed.jobs and order.moment(placed.jobs[0]) > at and offset < last:
+            above, leap = offset, 2 * leap
+        else:
+            below = offset
+    return max(0, above - sync.page_size // 4)  # the jobs may have moved up meanwhile
 
 
 def _look_from(sync: Sync, order: Order, at: int, offset: int, purpose: Purpose) -> Asking[float]:

@@ -146,6 +146,7 @@ class Replica:
         self._finish(sync)
         if sync.intake.corrections.keys() & {"changed", "missing"} and sync.order is BY_CHANGE:
             sync.weaken("order", "a change did not bring its job to the head of the list")
+        self._memory.collapse_at = None
         return Refreshed(
             strategy,
             sync.intake.changes,
@@ -203,6 +204,7 @@ class Replica:
         else:
             yield from by_scan.scan(sync, self.ledger.marks(), Purpose.FRESH)
         sync.update(last_success_at=sync.now_at)
+        self._memory.collapse_at = None
         return Refreshed("scan", sync.intake.changes, {})
 
     def background(self, now_at: float, allowance: Allowance) -> Asking[None] | None:
@@ -236,7 +238,6 @@ class Replica:
         except CollapseUnconfirmed:
             self._memory.collapse_at = self._memory.collapse_at or sync.now_at
             raise
-        self._memory.collapse_at = None
         sync.update(profile=sync.profile)
         return result
 

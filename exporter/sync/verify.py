@@ -60,9 +60,9 @@ def settle(sync: Sync, order: Order) -> Asking[bool]:
     A fitting total makes the history complete, and proves that suspects are gone.
     """
     if not sync.reaches_edge:
+        sync.memory.mismatch_at = None
         return True  # there is nothing to hold it against yet
     if sync.fits():
-        sync.memory.mismatch_at = None
         return _fits(sync)
     since_at = sync.memory.mismatch_at
     if since_at is None:
@@ -95,6 +95,7 @@ def _mend(sync: Sync, order: Order) -> Asking[bool]:
 
 
 def _fits(sync: Sync) -> bool:
+    sync.memory.mismatch_at = None
     sync.intake.correct("deleted", sync.ledger.forget_suspects(sync.now_at))
     sync.update(known="all")
     return True
@@ -205,8 +206,12 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
             return
         try:
             yield from _run(sync, order, name)
-            if sync.ledger.suspects:
+            if sync.ledger.suspects and sync.reaches_edge:
                 yield from settle(sync, order)  # they may stand elsewhere, and others be missing
+            elif sync.ledger.suspects:  # have they moved to the head meanwhile?
+                head = yield from close_head(sync, order)
+                if not _shows_all_since(sync, order, head):
+                    sync.ledger.restore_suspects()
         except BudgetExhausted:
             # What the sync has found out stands without it, if it has left nothing half done.
             sync.ledger.restore_suspects()
