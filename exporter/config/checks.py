@@ -69,7 +69,7 @@ def pattern(text: str) -> "re.Pattern[str]":
     """A regular expression. A dot is any character: ``.*`` matches every name."""
     try:
         return re.compile(text, re.DOTALL)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"is not a pattern: {error}") from None
 
 

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from exporter.ledger.proof import checked, proven
 
+_MOST_SECONDS = 2**62
+"""Of cores that no machine has, held since 1970; more do not fit into the file."""
 USAGE_KINDS = ("cores", "wait")
 """Core seconds of the runs that ended; seconds waited until a start."""
 
@@ -31,7 +33,8 @@ class Amount(NamedTuple):
 
     def plus(self, other: "Amount") -> "Amount":
         """Both together."""
-        return Amount(self.times + other.times, self.seconds + other.seconds)
+        seconds = min(self.seconds + other.seconds, _MOST_SECONDS)
+        return Amount(self.times + other.times, seconds)
 
 
 Amounts = Mapping[UsageKey, Amount]

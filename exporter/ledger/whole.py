@@ -139,6 +139,9 @@ class Ledger:
         except sqlite3.Error as error:
             self.rollback()
             raise translated(error) from error
+        except BaseException:
+            self.rollback()
+            raise
         for part in self._parts:
             part.keep()
         self._saved_progress, self._saved_proofs = progress, proofs

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config import read_groups
+from exporter.config.checks import pattern
 from exporter.errors import ConfigError
 from exporter.labels import NO_GROUP
 
@@ -78,3 +79,9 @@ def test_each_line_that_is_wrong_is_told(
         read_groups(path)
     lines = str(caught.value).splitlines()
     assert lines == [f"labels.user.groups_file: {name}: {line}" for line in said]
+
+
+@pytest.mark.parametrize("text", ["(", "a{99999999999}", "(" * 5000 + ")" * 5000])
+def test_a_pattern_that_cannot_be_one_is_told_of(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a pattern"):
+        pattern(text)
