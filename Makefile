@@ -35,7 +35,7 @@ $(PROGRAM): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
-	  || { echo "no venv module: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
+	  || { rm -rf $(VENV); echo "no venv module: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
 	$(call install,$(VENV),--editable .)
 	@touch $@
 
@@ -79,7 +79,7 @@ test-floor: $(FLOOR)/.installed
 	$(FLOOR)/bin/pytest --quiet --numprocesses=$(WORKERS) --dist=worksteal $(FLOOR_TESTS)
 
 $(FLOOR)/.installed: pyproject.toml tests/floor.py
-	@test -x $(FLOOR)/bin/python || $(PYTHON) -m venv $(FLOOR)
+	@test -x $(FLOOR)/bin/python || $(PYTHON) -m venv $(FLOOR) || { rm -rf $(FLOOR); exit 1; }
 	$(PYTHON) tests/floor.py > $(FLOOR)/constraints.txt
 	$(call install,$(FLOOR),--constraint $(FLOOR)/constraints.txt \
 	  --editable . pytest pytest-xdist hypothesis trustme)

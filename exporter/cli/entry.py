@@ -77,9 +77,9 @@ def _leave(code: int) -> NoReturn:
     """End at once. What is still open, such as the ledgers of hundreds of clusters, need not be closed
     one after the other, each with its part of the disk's time: they are as safe as from a kill."""
     logging.shutdown()
-    with contextlib.suppress(OSError, ValueError):  # nobody reads them any more
-        sys.stdout.flush()
-        sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # it is closed
+            stream.flush()
     os._exit(code)
 
 

@@ -7,6 +7,7 @@ later sees it, too.
 
 from collections.abc import Callable, Mapping
 
+from exporter.simulator.faults import FaultRule
 from exporter.simulator.protocol import Cloud
 from exporter.simulator.workload import Inhabitants
 
@@ -93,7 +94,11 @@ def _fail(cloud: Cloud, people: Inhabitants, at: float) -> None:
     def begin(_: int) -> None:
         rule = cloud.faults.add("http-503", cluster_id=FAILING_CLUSTER)
         end_at = at + _FAILS_FROM + _FAILS_SECONDS
-        people.engine.schedule(end_at, lambda _: cloud.faults.rules.remove(rule))
+        people.engine.schedule(end_at, lambda _: end(rule))
+
+    def end(rule: FaultRule) -> None:
+        if rule in cloud.faults.rules:  # nobody has taken it away meanwhile
+            cloud.faults.rules.remove(rule)
 
     people.engine.schedule(at + _FAILS_FROM, begin)
 

@@ -127,7 +127,9 @@ class LandingPage:
         parts = self._parts
         now = instant(parts.clock)
         say = Words(preferred_language(accept_language))
-        summaries = summarize(parts.board.current(), self._count, now)
+        states = parts.board.current()
+        summaries = summarize(states, self._count, now)
+        self._counted = {name: each for name, each in self._counted.items() if name in states}
         wanted = Wanted.of_query(query)
         shown = [summary for summary in summaries if wanted.has(summary)]
         address = parts.grafana()
