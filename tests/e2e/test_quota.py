@@ -71,7 +71,7 @@ def test_the_interval_stretches_before_the_share_is_exceeded(tmp_path: Path) -> 
     """Two cheap clusters keep their interval; the costly one stretches itself."""
     with World(quota=Quota(2 * SHARE, PERIOD_SECONDS)) as world:
         populate(world.add("cheap").jobs, 50, active=20)
-        populate(world.add("costly", "nothing-honoured").jobs, 1200, active=300)
+        populate(world.add("costly", "nothing-honoured-arbitrary").jobs, 1200, active=300)
         config = config_of(world.endpoint, ["cheap", "costly"], quota=QUOTA)
         with Exporter(tmp_path, config) as exporter:
             exporter.until_true({name: world.truth(name) for name in ("cheap", "costly")})
