@@ -226,7 +226,8 @@ class _FoldedTallies:
         """Add up all counters of these ``queues``, without the events of those that were not shown
         before. ``tallies`` may be the same mapping as before, with more counted in it; one that was
         read anew is another."""
-        if tallies is not self._tallies or names is not self._names:
+        gone = self._begun - queues  # what an undone sync has shown, for instance
+        if tallies is not self._tallies or names is not self._names or gone:
             self._tallies, self._names = tallies, names
             self._begin()
         touched = {

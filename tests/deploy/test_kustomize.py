@@ -31,7 +31,7 @@ OVERLAY = """\
 resources: [base]
 namespace: monitoring
 images:
-  - {name: ehpc-exporter, newName: registry.example.org/ehpc-exporter, newTag: "0.1.0"}
+  - {name: ehpc-exporter, newName: registry.example.org/ehpc-exporter, newTag: "0.2.0"}
 configMapGenerator:
   - {name: ehpc-exporter, behavior: replace, files: [config.yaml]}
 """
@@ -141,6 +141,6 @@ def test_an_overlay_has_a_configuration_and_an_image_of_its_own(tmp_path: Path) 
         pod = only(documents, "StatefulSet")["spec"]["template"]["spec"]
         assert {each["metadata"]["namespace"] for each in documents} == {"monitoring"}
         assert pod["volumes"][0]["configMap"]["name"] == name
-        assert pod["containers"][0]["image"] == "registry.example.org/ehpc-exporter:0.1.0"
+        assert pod["containers"][0]["image"] == "registry.example.org/ehpc-exporter:0.2.0"
         names.add(name)
     assert len(names) == 2

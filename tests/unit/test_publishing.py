@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from exporter.ledger.records import TallyKey
@@ -466,7 +466,15 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+UNDONE = [
+    ("apply", [job(0, "pending", queue="b"), job(1, "pending", queue="")]),
+    ("undone", [job(0, "pending", queue="a")]),
+]
+"""Once a queue that only the undone sync knew was counted among the others for good."""
+
+
+@settings(max_examples=100, deadline=None)
+@example(steps=UNDONE, mode="name", limits=(1, 2))
 @given(
     steps=STEPS,
     mode=st.sampled_from(("name", "hash", "off")),

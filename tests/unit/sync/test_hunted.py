@@ -58,7 +58,6 @@ def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None
         ("still-requeue", 67002405),
         ("sort-by-submitted-only", 64015098),
         ("strings", 72002092),
-        ("plausible", 32058),
         ("curious", 32047),
         ("times-z", 500166),
     ],
