@@ -18,7 +18,7 @@ PORT   ?= 10046
 CONFIG ?= config.yaml
 PYTEST_ARGS ?=
 # Many tests wait for something most of the time.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * os.cpu_count())')
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(3 * os.cpu_count())')
 
 # Into a virtual environment: with pip, unless UV names a uv that succeeds.
 UV ?=
