@@ -272,8 +272,11 @@ RECIPES = (
     Recipe(
         "How many core hours did each group use in the last 30 days?",
         "sum by (cluster_name, group) (\n"
-        "  sum by (cluster_name, user) (increase(ehpc_job_core_seconds_total[30d]))\n"
-        "  * on (cluster_name, user) group_left (group) ehpc_user_info\n"
+        "  sum by (cluster_name, user) (\n"
+        "    max by (cluster_name, queue, user) (increase(ehpc_job_core_seconds_total[30d]))\n"
+        "  )\n"
+        "  * on (cluster_name, user) group_left (group)\n"
+        "  topk by (cluster_name, user) (1, max by (cluster_name, user, group) (ehpc_user_info))\n"
         ") / 3600",
         "Where `labels.user.groups_file` says who is in which. Any family with users joins so.",
     ),

@@ -156,7 +156,10 @@ def running(directory: Path, require_tool: Tool) -> Iterator[Stack]:
         simulation = a_flying_world()
         cloud = stack.enter_context(SimulatorServer(simulation)).address
         clusters = {"cfd": CLUSTER_ID, "unsorted": UNSORTED_ID}
+        groups = directory / "groups.csv"
+        groups.write_text("李娜,chemistry\nusr-.*,guests\n")
         config = config_of(cloud, clusters, capacity_interval="10s")
+        config["labels"] = {"user": {"groups_file": str(groups)}}
         exporter = stack.enter_context(Exporter(directory / "exporter", config))
         stack.enter_context(
             program(
