@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Mapping
 from itertools import zip_longest
 
+from exporter.ledger.floors import Floors
 from exporter.ledger.proof import checked, proven
 from exporter.ledger.records import Tally, TallyKey
 
@@ -17,20 +18,12 @@ class Counters:
         self._connection = connection
         self._touched: set[TallyKey] = set()
         self._tallies, self.proofs = self._load()
-        self._floors = {
-            key: floor
-            for key, floor in published.items()
-            if _higher(self._tallies.get(key), floor) != self._tallies.get(key)
-        }
-        self._raised = False
+        self._floors = Floors(published, self._tallies, _higher)
 
     @property
     def tallies(self) -> Mapping[TallyKey, Tally]:
         """All of them, none lower than it was published."""
-        if not self._floors:
-            return self._tallies
-        raised = {key: _higher(self._tallies.get(key), at) for key, at in self._floors.items()}
-        return {**self._tallies, **raised}
+        return self._floors.over(self._tallies)
 
     @property
     def behind(self) -> bool:
@@ -57,10 +50,9 @@ class Counters:
 
     def catch_up(self) -> None:
         """All that happened has been counted again: what is lower still has lost its jobs."""
-        for key, floor in self._floors.items():
-            self._tallies[key] = _higher(self._tallies.get(key), floor)
+        for key, tally in self._floors.reach(self._tallies):
+            self._tallies[key] = tally
             self._touched.add(key)
-            self._raised = True
 
     def write(self) -> None:
         """Into the running transaction."""
@@ -77,12 +69,11 @@ class Counters:
     def keep(self) -> None:
         """What was written stands."""
         self._touched.clear()
-        if self._raised:
-            self._floors, self._raised = {}, False
+        self._floors.keep()
 
     def undo(self) -> None:
         """What was counted since ``keep`` does not."""
-        self._raised = False
+        self._floors.undo()
         if self._touched:
             self._tallies, self.proofs = self._load()
             self._touched.clear()

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from exporter.ledger.floors import Floors
 from exporter.ledger.proof import checked, proven
 
 _MOST_SECONDS = 2**62
@@ -51,21 +52,12 @@ class Usage:
         self._proofs: dict[tuple[bool, UsageKey], int] = {}
         self._touched: set[tuple[bool, UsageKey]] = set()
         self._load()
-        self._floors = {
-            key: floor for key, floor in published.items() if _higher(self._shown.get(key), floor)
-        }
-        self._raised = False
+        self._floors = Floors(published, self._shown, _higher)
 
     @property
     def shown(self) -> Amounts:
         """By the names under which they are shown, none lower than it was published."""
-        if not self._floors:
-            return self._shown
-        raised = {
-            key: _higher(self._shown.get(key), floor) or self._shown[key]
-            for key, floor in self._floors.items()
-        }
-        return {**self._shown, **raised}
+        return self._floors.over(self._shown)
 
     @property
     def behind(self) -> bool:
@@ -110,10 +102,9 @@ class Usage:
 
     def catch_up(self) -> None:
         """All that happened has been counted again: what is lower still has lost its jobs."""
-        if self._floors:
-            self._shown = dict(self.shown)
-            self._touched |= {(True, key) for key in self._floors}
-            self._raised = True
+        for key, amount in self._floors.reach(self._shown):
+            self._shown[key] = amount
+            self._touched.add((True, key))
 
     def write(self) -> None:
         """Into the running transaction."""
@@ -135,12 +126,11 @@ class Usage:
     def keep(self) -> None:
         """What was written stands."""
         self._touched.clear()
-        if self._raised:
-            self._floors, self._raised = {}, False
+        self._floors.keep()
 
     def undo(self) -> None:
         """What was counted since ``keep`` does not."""
-        self._raised = False
+        self._floors.undo()
         if self._touched:
             self._load()
             self._touched.clear()
@@ -156,7 +146,6 @@ class Usage:
             self._proofs[bool(is_shown), key] = proof
 
 
-def _higher(known: Amount | None, floor: Amount) -> Amount | None:
-    """The higher one in each part; None if what is known is not lower."""
-    raised = Amount(*map(max, zip(known or Amount(), floor, strict=True)))
-    return None if raised == known else raised
+def _higher(known: Amount | None, floor: Amount) -> Amount:
+    """The higher one in each part."""
+    return Amount(*map(max, zip(known or Amount(), floor, strict=True)))
