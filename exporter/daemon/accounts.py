@@ -12,7 +12,7 @@ from exporter.api.budget import AccountBudget
 from exporter.api.client import AccountClient, ClusterJobs, Credentials
 from exporter.api.lists import ZoneLists
 from exporter.api.transport import RequestsTransport
-from exporter.clock import SystemClock, instant
+from exporter.clock import Clock, SystemClock, instant
 from exporter.config import (
     NO_HISTORY_SECONDS,
     AccountConfig,
@@ -20,7 +20,7 @@ from exporter.config import (
     Config,
     read_secret_file,
 )
-from exporter.errors import ConfigError
+from exporter.errors import ApiError, ConfigError
 from exporter.labels import Groups
 from exporter.ledger.directory import StateDirectory
 from exporter.redaction import Redactor
@@ -29,7 +29,29 @@ from exporter.sync.naming import LabelRules
 from exporter.sync.publishing import Publisher
 from exporter.telemetry import Telemetry
 
+Say = Callable[..., None]
+"""A method of a logger."""
 Versions = tuple[tuple[int, int], ...]
+
+
+class ListTrouble:
+    """That an account's clusters cannot be listed: said once, until they can be again."""
+
+    def __init__(self, account: str, clock: Clock, say: Say, what: str) -> None:
+        self._account, self._clock, self._say, self._what = account, clock, say, what
+        self._said = False
+
+    def met(self, zone: str, error: ApiError) -> None:
+        """A zone could not be listed. Says nothing while the program stops, which breaks calls off."""
+        if self._said or self._clock.sleep(0.0):
+            return
+        self._said = True
+        fields = {"account": self._account, "zone": zone, "reason": error.reason}
+        self._say(self._what, extra={**fields, "cause": str(error), "advice": error.advice})
+
+    def over(self) -> None:
+        """All went well."""
+        self._said = False
 
 
 class Keys:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from exporter.api.lists import SHARED_SECONDS
 from exporter.clock import Loop, SystemClock
 from exporter.config import AccountConfig, ClusterConfig, Config, DiscoveryConfig
-from exporter.daemon.accounts import Account, open_account
+from exporter.daemon.accounts import Account, ListTrouble, open_account
 from exporter.errors import ApiError, Stopped
 from exporter.ledger.directory import StateDirectory
 from exporter.ledger.found import Found, read_found
@@ -116,7 +116,12 @@ class Finder(Loop):
         """Whether it has looked, whatever came of it."""
         self._on_found = on_found
         self._missing: dict[str, set[str]] = {zone: set() for zone in discovery.zones}
-        self._failed = False
+        self._trouble = ListTrouble(
+            account.config.name,
+            self._clock,
+            _LOG.warning,
+            "the account's clusters cannot be listed",
+        )
         self._shared_seconds = min(SHARED_SECONDS, discovery.interval_seconds / 2)
 
     def health(self) -> str | None:
@@ -153,26 +158,19 @@ class Finder(Loop):
                 told = self.account.lists.get(zone, self._shared_seconds).clusters
             except ApiError as error:
                 well = False
-                self._tell(zone, error)
+                self._trouble.met(zone, error)
                 continue
             # What each counts changes all the time, and is no news here.
             listed = [each._replace(jobs={}, core_hours=None) for each in told]
             self.listed |= {zone}
             known = self.found.get(zone, ())
             self.found = {**self.found, zone: after_listing(known, listed, self._missing[zone])}
-        self._failed, self.tried = self._failed and not well, True
+        self.tried = True
+        if well:
+            self._trouble.over()
         if self.found != before:
             self._on_found()
         return well
-
-    def _tell(self, zone: str, error: ApiError) -> None:
-        """Once, until it goes well again."""
-        if self._failed or self._clock.sleep(0.0):
-            return
-        self._failed = True
-        fields = {"account": self.account.config.name, "zone": zone, "reason": error.reason}
-        fields |= {"cause": str(error), "advice": error.advice}
-        _LOG.warning("the account's clusters cannot be listed", extra=fields)
 
 
 class Finders:

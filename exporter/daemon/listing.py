@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from exporter.api.budget import Demand
 from exporter.api.lists import ZoneLists
 from exporter.clock import Loop, SystemClock
-from exporter.daemon.accounts import Account
+from exporter.daemon.accounts import Account, ListTrouble
 from exporter.errors import ApiError, BudgetExhausted, Stopped
 from exporter.sync.detector import Counters
 
@@ -60,10 +60,11 @@ class ClusterListings:
     def newest(self) -> Counters | None:
         """See ``Listings``."""
         told = self._lists.newest(self._zone) if self._watch.polled else None
-        for each in told.clusters if told else ():
-            if told is not None and each.cluster_id == self._cluster_id:
-                return Counters(each.jobs, told.asked)
-        return None
+        if told is None:
+            return None
+        listed = (each.jobs for each in told.clusters if each.cluster_id == self._cluster_id)
+        jobs = next(listed, None)
+        return None if jobs is None else Counters(jobs, told.asked)
 
     def note_use(self) -> None:
         """See ``Listings``."""
@@ -78,7 +79,12 @@ class Lister(Loop):
         self.account = account
         self._zones: dict[str, ZoneWatch] = {}
         self._wanted: Mapping[str, float] = {}
-        self._failed = False
+        self._trouble = ListTrouble(
+            account.config.name,
+            self._clock,
+            _LOG.info,
+            "clusters are asked every interval: their list cannot be had",
+        )
 
     # -- from other threads ------------------------------------------------------------------
 
@@ -150,9 +156,9 @@ class Lister(Loop):
             watch.unused = max(watch.unused, PATIENCE) + 1
             if isinstance(error, BudgetExhausted):
                 not_before_seconds = error.until_at - clock.now_at()
-            self._tell(zone, error)
+            self._trouble.met(zone, error)
         else:
-            self._failed = False
+            self._trouble.over()
             pages = 1 + len(told.clusters) // 100
         doublings = min(max(0, watch.unused - PATIENCE), 20)
         longest_seconds = max(LONGEST_SECONDS, watch.interval_seconds)
@@ -168,15 +174,6 @@ class Lister(Loop):
 
     def _watch(self, zone: str) -> ZoneWatch:
         return self._zones.setdefault(zone, ZoneWatch(LONGEST_SECONDS))
-
-    def _tell(self, zone: str, error: ApiError) -> None:
-        """Once, until it goes well again."""
-        if self._failed or self._clock.sleep(0.0):
-            return
-        self._failed = True
-        fields = {"account": self.account.config.name, "zone": zone, "reason": error.reason}
-        fields |= {"cause": str(error), "advice": error.advice}
-        _LOG.info("clusters are asked every interval: their list cannot be had", extra=fields)
 
 
 class Listers:
