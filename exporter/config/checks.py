@@ -7,7 +7,7 @@ import re
 import zoneinfo
 from collections.abc import Iterable
 from datetime import UTC, tzinfo
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from exporter.catalog import CLUSTER_INFO
 from exporter.config.durations import parse_duration
@@ -131,12 +131,8 @@ def _zone_of(text: str) -> str:
 
 def endpoint(text: str) -> str:
     """A URL to which ``/api/job/list`` can be added. It may hold a password: not to be quoted."""
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or any(character.isspace() for character in text):
+    parts = _address(text)
+    if parts is None:
         raise ValueError("must be a URL such as https://hpc.api.qingcloud.com")
     if "@" in parts.netloc:
         raise ValueError(
@@ -149,14 +145,19 @@ def endpoint(text: str) -> str:
 
 def link(text: str) -> str:
     """A URL below which there are pages."""
+    if _address(text) is None or "?" in text or "#" in text:
+        raise ValueError("must be a URL such as https://grafana.example.org, without a query")
+    return text.rstrip("/")
+
+
+def _address(text: str) -> SplitResult | None:
+    """The parts of a URL by which somebody can be reached; None if it is none."""
     try:
         parts = urlsplit(text)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        usable = False
-    if not usable or any(character.isspace() or character in "?#" for character in text):
-        raise ValueError("must be a URL such as https://grafana.example.org, without a query")
-    return text.rstrip("/")
+        return None
+    return parts if usable and not any(character.isspace() for character in text) else None
 
 
 def is_plain_http_abroad(url: str) -> bool:
