@@ -66,21 +66,8 @@ class Publisher:
         for weights in self._weights:
             weights.add(changes)
         recent = frozenset(filter(self._wants, _recent_pairs(ledger, taken_at)))
-        counted = _counted(ledger)
-        # Also of queues that are not wanted: should they be one day, they go on from what they are.
-        countable = counted | {key.queue for key in ledger.tallies()}
-        kept = {queue for queue, _ in recent} | set(
-            filter(self._queue_wanted.__getitem__, countable)
-        )
-        queues = _shown(ledger, "queue", self._weights[0], kept, self._rules.queue_limit)
-        kept = {user for _, user in recent}
-        users = _shown(ledger, "user", self._weights[1], kept, self._rules.user_limit)
-        queue_names = self._named("queue", queues.shown, self._queue_wanted)
-        user_names = self._named("user", users.shown, self._user_wanted, self._rules.user_mode)
-        ledger.remember_shown(COUNTED, queues.present | countable)
-        # Nobody sees the first events of a counter that is born with them: it is shown at 0 first.
-        folded = self._folded
-        folded.fold(ledger.tallies(), queues.present, counted & queues.present, queue_names)
+        queues, users = self._fold_counters(ledger, recent), self._users(ledger, recent)
+        folded, queue_names, user_names = self._folded, queues.names, users.names
         if self._counts.names[0] is not queue_names or self._counts.names[1] is not user_names:
             self._counts = Counts(queue_names, user_names)
             changes = self._wanted(_all(ledger))
@@ -115,6 +102,27 @@ class Publisher:
         log.clear()
         self._log = log
         return snapshot
+
+    def _fold_counters(self, ledger: Ledger, recent: frozenset[tuple[str, str]]) -> "_Shown":
+        """The counters of the queues that are shown; gives those."""
+        counted, tallies = _counted(ledger), ledger.tallies()
+        # Also of queues that are not wanted: should they be one day, they go on from what they are.
+        countable = counted | {key.queue for key in tallies}
+        kept = {queue for queue, _ in recent}.union(
+            filter(self._queue_wanted.__getitem__, countable)
+        )
+        shown, present = _shown(ledger, "queue", self._weights[0], kept, self._rules.queue_limit)
+        names = self._named("queue", shown, self._queue_wanted)
+        ledger.remember_shown(COUNTED, present | countable)
+        # Nobody sees the first events of a counter that is born with them: it is shown at 0 first.
+        self._folded.fold(tallies, present, counted & present, names)
+        return _Shown(names, len(present - shown))
+
+    def _users(self, ledger: Ledger, recent: frozenset[tuple[str, str]]) -> "_Shown":
+        kept = {user for _, user in recent}
+        shown, present = _shown(ledger, "user", self._weights[1], kept, self._rules.user_limit)
+        names = self._named("user", shown, self._user_wanted, self._rules.user_mode)
+        return _Shown(names, len(present - shown))
 
     def _wants(self, pair: tuple[str, str]) -> bool:
         return self._queue_wanted[pair[0]] and self._user_wanted[pair[1]]
@@ -153,12 +161,10 @@ def _all(ledger: Ledger) -> list[Changed]:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    shown: frozenset[str]
-    present: frozenset[str]
+    """How the values of a label are written, and how many have no name of their own."""
 
-    @property
-    def folded(self) -> int:
-        return len(self.present - self.shown)
+    names: Names
+    folded: int
 
 
 def _shown(
@@ -167,12 +173,13 @@ def _shown(
     weights: Weights,
     kept: Set[str],
     limit: int,
-) -> "_Shown":
-    """Which values of a label have a name of their own, of those with jobs and the ``kept`` ones."""
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Which values of a label have a name of their own, of those with jobs and the ``kept`` ones; and
+    all of these."""
     present = frozenset(weights.groups) | kept
     shown = choose_shown(weights.active, present, ledger.shown(label), limit)
     ledger.remember_shown(label, shown)
-    return _Shown(shown, present)
+    return shown, present
 
 
 def _recent_pairs(ledger: Ledger, taken_at: float) -> frozenset[tuple[str, str]]:
