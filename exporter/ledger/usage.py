@@ -51,6 +51,7 @@ class Usage:
         self._owed: dict[UsageKey, Amount] = {}
         self._proofs: dict[tuple[bool, UsageKey], int] = {}
         self._touched: set[tuple[bool, UsageKey]] = set()
+        self._log: set[UsageKey] = set()
         self._load()
         self._floors = Floors(published, self._shown, _higher)
 
@@ -74,6 +75,17 @@ class Usage:
         """The sum of the proofs of all that is written."""
         return sum(self._proofs.values())
 
+    def follow(self) -> set[UsageKey]:
+        """A log of what changes from now on of what is shown, in which all is new that there is. Its one
+        follower clears it. Whoever followed before is not told any more, nor is anybody once a
+        transaction was undone."""
+        self._log = set(self.shown)
+        return self._log
+
+    def is_told_to(self, log: set[UsageKey]) -> bool:
+        """Whether changes go to this log."""
+        return log is self._log
+
     def add(self, key: UsageKey, seconds: int) -> None:
         """Count one start or end of a job, under the user's own name."""
         self._owed[key] = self._owed.get(key, Amount()).plus(Amount(1, seconds))
@@ -95,16 +107,17 @@ class Usage:
             if series not in new:
                 before = self._shown.get(series, Amount())
                 self._shown[series] = before.plus(self._owed.pop(key))
-                self._touched |= {(False, key), (True, series)}
+                self._touched.add((False, key))
+                self._change(series)
         for series in new:
             self._shown[series] = Amount()
-            self._touched.add((True, series))
+            self._change(series)
 
     def catch_up(self) -> None:
         """All that happened has been counted again: what is lower still has lost its jobs."""
         for key, amount in self._floors.reach(self._shown):
             self._shown[key] = amount
-            self._touched.add((True, key))
+            self._change(key)
 
     def write(self) -> None:
         """Into the running transaction."""
@@ -135,8 +148,12 @@ class Usage:
             self._load()
             self._touched.clear()
 
+    def _change(self, series: UsageKey) -> None:
+        self._touched.add((True, series))
+        self._log.add(series)
+
     def _load(self) -> None:
-        self._shown, self._owed, self._proofs = {}, {}, {}
+        self._shown, self._owed, self._proofs, self._log = {}, {}, {}, set()
         rows = self._connection.execute(
             "SELECT shown, kind, queue, user, count, seconds, proof FROM usage"
         )

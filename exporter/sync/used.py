@@ -1,47 +1,66 @@
 """What users have used and waited, under the names that are shown."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
+from functools import reduce
 
+from exporter.ledger.totals import Pair
 from exporter.ledger.usage import USAGE_KINDS, Amount, Amounts, Usage, UsageKey
 from exporter.snapshot import Usage as ShownUsage
 from exporter.sync.naming import Names
 
-Rows = dict[str, tuple[ShownUsage, ...]]
+Rows = Mapping[str, tuple[ShownUsage, ...]]
 """By kind, in the order of queue and user."""
 
 
 class UsedRows:
-    """Of one ledger. Remembers the last rows, as from one snapshot to the next few change."""
+    """Of one ledger. From one snapshot to the next little changes: only what has is added up anew."""
 
     def __init__(self) -> None:
-        self._rows: dict[UsageKey, ShownUsage] = {}
+        self._log: set[UsageKey] = set()
+        self._queues: Names | None = None
+        self._users: Names | None = None
+        self._begin()
 
-    def show(
-        self, usage: Usage, live: Iterable[tuple[str, str]], queues: Names, users: Names
-    ) -> Rows:
+    def _begin(self) -> None:
+        self._live: set[Pair] = set()
+        """Those that have all their series."""
+        self._sources: dict[UsageKey, set[UsageKey]] = {}
+        """By row, what is added up in it."""
+        self._rows: dict[str, dict[Pair, ShownUsage]] = {kind: {} for kind in USAGE_KINDS}
+        self._shown: Rows = dict.fromkeys(USAGE_KINDS, ())
+
+    def show(self, usage: Usage, live: Set[Pair], queues: Names, users: Names) -> Rows:
         """Add what has happened to the series of those whose it is, and give all that are shown."""
-        usage.show(live, lambda queue, user: (queues.series(queue), users.series(user)))
-        sums = _sums(usage.shown, queues, users)
-        before = self._rows
-        order = before if before.keys() == sums.keys() else sorted(sums)
-        rows = {}
-        for key in order:
-            row, amount = before.get(key), sums[key]
-            if row is None or row[2:] != amount:
-                row = ShownUsage(key.queue, key.user, *amount)
-            rows[key] = row
-        self._rows = rows
-        return {
-            kind: tuple(row for key, row in rows.items() if key.kind == kind)
-            for kind in USAGE_KINDS
-        }
+        log, self._log = self._log, set()  # if this fails, the next time begins anew
+        same = self._queues is queues and self._users is users
+        if not same or usage.behind or not usage.is_told_to(log):
+            self._queues, self._users, log = queues, users, usage.follow()
+            self._begin()
+        usage.show(
+            live - self._live, lambda queue, user: (queues.series(queue), users.series(user))
+        )
+        self._live |= live
+        self._add_up(usage.shown, log, queues, users)
+        log.clear()
+        self._log = log
+        return self._shown
 
-
-def _sums(amounts: Amounts, queues: Names, users: Names) -> dict[UsageKey, Amount]:
-    sums: dict[UsageKey, Amount] = {}
-    for (kind, queue, user), amount in amounts.items():
-        if queues.has(queue) and users.has(user):
-            key = UsageKey(kind, queues[queue], users[user])
-            other = sums.get(key)
-            sums[key] = amount if other is None else other.plus(amount)
-    return sums
+    def _add_up(
+        self, amounts: Amounts, changed: Iterable[UsageKey], queues: Names, users: Names
+    ) -> None:
+        touched = set()
+        for key in changed:
+            if queues.has(key.queue) and users.has(key.user):
+                row = UsageKey(key.kind, queues[key.queue], users[key.user])
+                self._sources.setdefault(row, set()).add(key)
+                touched.add(row)
+        for kind in {row.kind for row in touched}:
+            rows = self._rows[kind]
+            pairs = {row[1:]: self._sources[row] for row in touched if row.kind == kind}
+            known_all = pairs.keys() <= rows.keys()
+            for pair, sources in pairs.items():
+                amount = reduce(Amount.plus, (amounts[key] for key in sources))
+                rows[pair] = ShownUsage(*pair, *amount)
+            if not known_all:
+                rows = self._rows[kind] = dict(sorted(rows.items()))
+            self._shown = {**self._shown, kind: tuple(rows.values())}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger, open_ledger
+from exporter.ledger.usage import UsageKey
 from exporter.model import END_STATUSES, NO_IDENTITY, NO_STATUS, OUT_OF_WINDOW, Job
 from exporter.profile import Profile, Trait
 from exporter.snapshot import OTHER, WAIT_BUCKETS_SECONDS, ClusterSnapshot, JobCount, LeftOut, Tally
@@ -466,6 +467,13 @@ STEPS = st.lists(
 )
 
 
+def use(ledger: Ledger, jobs: list[Job]) -> None:
+    """Jobs change, and have held their cores for a second."""
+    ledger.apply(jobs)
+    for each in jobs:
+        ledger.usage.add(UsageKey("cores", each.queue, each.user), each.cores)
+
+
 UNDONE = [
     ("apply", [job(0, "pending", queue="b"), job(1, "pending", queue="")]),
     ("undone", [job(0, "pending", queue="a")]),
@@ -498,7 +506,7 @@ def test_whatever_has_changed_it_is_what_is_made_from_nothing(
             elif step == "gone":
                 ledger.suspect([job(what).uuid])
             elif step in ("apply", "undone", "fails"):
-                ledger.apply(what)
+                use(ledger, what)
             for queue, user in ledger.groups.take_left_pairs():
                 ledger.note_activity(queue, user, at)
             if step == "fails":
