@@ -18,7 +18,7 @@ from exporter.sync.detector import Verdict
 from exporter.sync.keeping import Keeping
 from exporter.sync.replica import Refreshed, Replica
 from exporter.sync.schedule import first_wait_seconds, next_due_at, retry_wait_seconds
-from exporter.sync.sparing import Sparing
+from exporter.sync.sparing import SMOOTHING, Sparing
 from exporter.sync.verify import check_calls_per_second
 
 __all__ = ["Poller", "PollerParts"]
@@ -27,7 +27,6 @@ _LOG = logging.getLogger(__name__)
 
 STUCK_SECONDS = 600.0
 """A poller that has not turned for so long beyond its time is not healthy."""
-COST_SMOOTHING = 0.2
 
 
 class Poller(Loop):
@@ -261,7 +260,7 @@ class Poller(Loop):
         if strategy != before or (strategy != "delta" and calls > self._cost):
             self._cost = float(calls)
         else:
-            self._cost += COST_SMOOTHING * (calls - self._cost)
+            self._cost += SMOOTHING * (calls - self._cost)
         self._cost = max(self._cost, 1.0)
         self._declare()
 
@@ -269,7 +268,7 @@ class Poller(Loop):
         """How much happens in a second; what the first sync finds has happened at any time."""
         since_seconds = started_seconds - self._started_seconds
         if 0 < since_seconds < float("inf"):
-            self._worth += COST_SMOOTHING * (changes / since_seconds - self._worth)
+            self._worth += SMOOTHING * (changes / since_seconds - self._worth)
         self._started_seconds = started_seconds
 
     def _declare(self) -> None:

@@ -17,7 +17,8 @@ from exporter.sync.replica import Refreshed, Replica
 
 LONGEST_APART_SECONDS = 1200.0
 """However rare audits are, a cluster is looked at so often: one that is not for half an hour is stuck."""
-_SMOOTHING = 0.2
+SMOOTHING = 0.2
+"""What the newest value weighs in a mean of those that came lately."""
 _WHEN_DUE = Verdict("when due")
 _LEAD_SECONDS = 10.0
 """In which a sync that is due has been made."""
@@ -108,7 +109,7 @@ class Sparing:
 
     def _note_asked(self, asked: float, intervals: float = 1.0) -> None:
         """``intervals``: how many of the cluster's intervals that is about."""
-        self._asked_part += _SMOOTHING * min(1.0, intervals) * (asked - self._asked_part)
+        self._asked_part += SMOOTHING * min(1.0, intervals) * (asked - self._asked_part)
 
 
 def _counts(ledger: Ledger) -> dict[str, int]:
