@@ -60,13 +60,11 @@ test: lint
 	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=worksteal $(PYTEST_ARGS)
 
 # Without those that play whole lives of a cluster or of a ledger, and with few examples of each property.
-LONG_LIVES = daemon/test_cluster_log ledger/test_damage ledger/test_edges ledger/test_store_model \
-  $(addprefix sync/test_,adversary another_server by_change by_scan by_submission busy_lists \
-  calibration calls empty_filters fewest_calls history hunted misfortunes part_of_history poller \
-  replica total_count)
+LONG_LIVES = daemon/test_cluster_log.py ledger/test_damage.py ledger/test_edges.py ledger/test_store_model.py \
+  sync/replica $(patsubst %,sync/test_%.py,background by_change by_scan by_submission calibration poller replica)
 test-fast: $(STAMP)
 	$(BIN)/pytest --quiet --numprocesses=$(WORKERS) --dist=worksteal tests/unit \
-	  --hypothesis-profile=quick $(LONG_LIVES:%=--ignore=tests/unit/%.py) $(PYTEST_ARGS)
+	  --hypothesis-profile=quick $(LONG_LIVES:%=--ignore=tests/unit/%) $(PYTEST_ARGS)
 
 # The oldest versions that pyproject.toml allows; `test` has the newest. The lean part of the tests:
 # what the libraries do for us, by itself and through the real program.

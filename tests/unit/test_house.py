@@ -54,6 +54,8 @@ IMPURE = {
 """What a module has to do with the world; all that are not here are pure. They may still be handed
 something that is not: a transport, a clock, a ledger."""
 TESTS = HOUSE.parent / "tests"
+MAP = (TESTS / "README.md").read_text(encoding="utf-8")
+MAP_OF_THE_OTHERS = MAP.partition("Tests that are named after no module")[2]
 WAITING = [path for each in ("e2e", "deploy", "simulator") for path in (TESTS / each).rglob("*.py")]
 """Tests of real processes and sockets: what they wait for is in ``tests/waiting.py``."""
 MEASURE_THE_MACHINE = {"running.py", "test_quota.py"}
@@ -149,20 +151,42 @@ def test_the_first_line_of_a_test_file_says_what_it_promises(path: Path) -> None
     assert ast.get_docstring(parsed(path))
 
 
+def own_test(module: str) -> Path:
+    """Where the tests of a module are, if they have a file of its name."""
+    place = Path(module)
+    name = f"test_{place.stem}.py"
+    if place.parts[0] == "simulator":
+        return TESTS / place.with_name(name)
+    return TESTS / "unit" / place.with_name(name)
+
+
+def named_after_a_module(path: Path) -> bool:
+    """``test_x.py`` is of the module or package ``x``, and so is ``test_x_of_something.py``."""
+    place = path.relative_to(TESTS / "unit" if path.is_relative_to(TESTS / "unit") else TESTS)
+    words = place.stem.removeprefix("test_").split("_")
+    names = ["_".join(words[:count]) for count in range(1, len(words) + 1)]
+    modules = [HOUSE / place.with_name(name) for name in names]
+    return any(module.with_suffix(".py").exists() or module.is_dir() for module in modules)
+
+
 def test_every_module_has_its_tests() -> None:
     """In a file of its name, or in those that the map names."""
-    places = (TESTS / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (`[^|]+) \| ([^|]+) \|$", places, re.MULTILINE)
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", MAP, re.MULTILINE)
     mapped = {name for row, _ in rows for name in re.findall(r"`([\w/]+\.py)`", row)}
-    mapped = {name for name in mapped if not name.startswith("test_")}
-    files = {path.stem.removeprefix("test_") for path in TESTS.rglob("test_*.py")}
+    mapped = {name for name in mapped if "test_" not in name}
     without = {
         name for name in FILES
-        if Path(name).stem not in files and not name.endswith("__init__.py")
+        if not name.endswith("__init__.py") and not own_test(name).exists()
     }  # fmt: skip
     assert mapped == without
-    for named in re.findall(r"`(tests/[\w/.]+)`", places):
+    for named in re.findall(r"`(tests/[\w/.]+)`", MAP):
         assert (TESTS.parent / named).exists(), named
+
+
+def test_every_test_file_is_named_after_a_module_or_is_on_the_map() -> None:
+    files = [path for part in ("unit", "simulator") for path in (TESTS / part).rglob("test_*.py")]
+    others = {path.name for path in files if not named_after_a_module(path)}
+    assert others == set(re.findall(r"`(?:tests/[\w/]+/)?(test_\w+\.py)`", MAP_OF_THE_OTHERS))
 
 
 @pytest.mark.parametrize("path", WAITING, ids=lambda path: path.name)

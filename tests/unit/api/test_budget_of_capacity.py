@@ -3,8 +3,8 @@
 import pytest
 
 from exporter.api.budget import AccountBudget, Demand
+from tests.unit.api.test_budget import AT, PERIOD, admitted, budget_of
 from tests.unit.manual_clock import ManualClock
-from tests.unit.test_budget import AT, PERIOD, admitted, budget_of
 
 
 def asked(budget: AccountBudget, calls: int) -> None:
