@@ -107,6 +107,8 @@ class Page:
     """Whether a time on it carries no zone, so that its meaning hangs on the zone assumed."""
     zoned: bool = False
     """Whether a time on it carries its zone."""
+    bare: frozenset[str] = frozenset()
+    """The jobs that have times, none of which carries a zone."""
     left_out: tuple[LeftOut, ...] = ()
     names_cut: int = 0
     """Names (of users, queues, statuses) that were too long for a label."""

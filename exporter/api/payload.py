@@ -110,15 +110,24 @@ def decode_page(
             raise bad("the answer has no hpc_job_set")
         listed = None
     records = [each if isinstance(each, _Record) else _Record() for each in listed or ()]
-    moments, zoneless, zoned = read_times(records, timezone)
-    jobs: Sequence[Job] = list(map(_job, records, moments))
+    times = read_times(records, timezone)
+    jobs: Sequence[Job] = list(map(_job, records, times.moments))
     left_out: tuple[LeftOut, ...] = ()
     if not _is_whole(jobs):
         jobs, left_out = _made_whole(jobs, body)
     if len({job.uuid for job in jobs}) != len(jobs):
         raise bad("the same hpcjob_uuid comes twice in one page")
     jobs, names_cut = _with_short_names(jobs)
-    return Page(tuple(jobs), total_count, server_time_at, zoneless, zoned, left_out, names_cut)
+    return Page(
+        tuple(jobs),
+        total_count,
+        server_time_at,
+        times.zoneless,
+        times.zoned,
+        frozenset(job.uuid for job, bare in zip(jobs, times.bare, strict=True) if bare),
+        left_out,
+        names_cut,
+    )
 
 
 def _job(record: _Record, moments: Moments) -> Job:

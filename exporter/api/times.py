@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 _LATEST_AT = 4_102_444_800  # 2100-01-01; later ones are placeholders such as 9999-12-31
 _LEAST_MILLISECONDS = 100_000_000_000  # as seconds it would be the year 5138, as milliseconds 1973
@@ -31,8 +31,21 @@ class Stamped(Protocol):
     modified_time: Any
 
 
-def read_times(records: Sequence[Stamped], timezone: tzinfo) -> tuple[list[Moments], bool, bool]:
-    """The moments of each record, whether any of their times carries no zone, and whether any does.
+class Times(NamedTuple):
+    """Those of a page."""
+
+    moments: list[Moments]
+    """Of each record."""
+    zoneless: bool
+    """Whether any of them carries no zone."""
+    zoned: bool
+    """Whether any carries one."""
+    bare: list[bool]
+    """Of each record, whether it has times and none carries a zone."""
+
+
+def read_times(records: Sequence[Stamped], timezone: tzinfo) -> Times:
+    """The times of a page's records.
 
     ``timezone`` is that of times that carry none; where its clocks go back, an ambiguous time is
     taken for the earlier one.
@@ -44,6 +57,7 @@ def read_times(records: Sequence[Stamped], timezone: tzinfo) -> tuple[list[Momen
     hours, seconds = _hours_of(UTC if utc else timezone), _SECONDS_UTC if utc else _SECONDS
     moments: list[Moments] = []
     long, zoneless, zoned = 0, False, False
+    bare = [not utc] * len(records)
     for record in records:
         submitted, started, modified = (
             record.submitted_time,
@@ -64,10 +78,11 @@ def read_times(records: Sequence[Stamped], timezone: tzinfo) -> tuple[list[Momen
             long += 1
             read = [_moment(value, timezone) for value in (submitted, started, modified)]
             moments.append((read[0][0], read[1][0], read[2][0]))
-            zoneless = zoneless or any(bare for _, bare in read)
-            zoned = zoned or any(not bare for at, bare in read if at is not None)
+            kinds = {without for at, without in read if at is not None}
+            bare[len(moments) - 1] = kinds == {True}
+            zoneless, zoned = zoneless or True in kinds, zoned or False in kinds
     short = long < len(records)
-    return moments, zoneless or (short and not utc), zoned or (short and utc)
+    return Times(moments, zoneless or (short and not utc), zoned or (short and utc), bare)
 
 
 class _Hours(dict[str, int]):

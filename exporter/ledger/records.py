@@ -60,8 +60,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """The newest moment, in the order that the profile gives, down to which all is known."""
     frontier_at: int | None = None
     """Every job of this moment or later is known; None: all jobs are."""
-    unread: int = 0
-    """How many more jobs the list has behind the frontier than the ledger."""
+    unread: int | None = 0
+    """How many more jobs the list has behind the frontier than the ledger; None: that is not known."""
     known: Literal["", "active", "all"] = ""
     """Which jobs are known, so that their counts may be published: all that are active, or the whole
     history that is wanted, too, with a total that fits."""

@@ -13,12 +13,12 @@ from exporter.sync.asking import Asking, Contradiction, Purpose
 from exporter.sync.context import (
     BY_CHANGE,
     INFINITE,
-    LATE_SECONDS,
     Listing,
     Placed,
     Sync,
     changed_at,
 )
+from exporter.sync.intake import LATE_SECONDS
 from exporter.sync.reader import MetInMemory, read, sweep_active
 from exporter.sync.reconcile import boundaries
 

@@ -21,7 +21,6 @@ from exporter.sync.context import (
     BY_DEFAULT,
     BY_SUBMISSION,
     FEW_TRIES,
-    LATE_SECONDS,
     SWEPT_STATUSES,
     Listing,
     Order,
@@ -30,12 +29,13 @@ from exporter.sync.context import (
     is_refusal,
     newest_first,
 )
+from exporter.sync.intake import LATE_SECONDS
 
 ORDER_CALLS = 4
 """What the proof of an order costs: begun with fewer, it would take the next sync's."""
 QUARTER_SECONDS = 900
 FRESH_SECONDS = 60.0
-SEVERAL, MANY = 3, 10
+SEVERAL = 3
 LAGS = (5, 10, 20, 30, 60, 120, 300)
 
 
@@ -85,7 +85,8 @@ def _filters(sync: Sync, head: Placed) -> Asking[str]:
     for status in (other, *(() if hidden(first) else (first,))):
         for _ in range(FEW_TRIES):
             placed = yield from sync.ask(replace(head.listing, status=status), limit=1)
-            if placed.jobs or status not in (first, *others):
+            told = placed.page.total_count not in (None, 0, head.page.total_count)
+            if placed.jobs or not (told or status in (first, *others)):
                 break
         else:
             raise Contradiction("status_filter", f"it hides jobs that are {status}")
@@ -189,8 +190,7 @@ def calibrate_depth(sync: Sync, head: Placed) -> Asking[None]:
     shown = yield from _trying(sync, "depth", "unlimited", _depth(sync, head.listing, total))
     if shown is None:
         evidence = f"it tells of {total} jobs, and the list ends before that"
-        sync.weaken("total_count", evidence)
-        sync.found("total_count", NONE, evidence)
+        sync.weaken("total_count", evidence)  # done without, once another sync says so, too
     else:
         sync.found(
             "depth", shown, f"of {total} jobs, it shows {'all' if shown == 'unlimited' else shown}"
@@ -199,18 +199,15 @@ def calibrate_depth(sync: Sync, head: Placed) -> Asking[None]:
 
 def _depth(sync: Sync, listing: Listing, total: int) -> Asking[str | None]:
     """None if the list does not end where servers stop to show it: then the total is wrong."""
-    windows = [window for window in WINDOWS if window < total]
-    reached, beyond = 0, len(windows)
-    while reached < beyond:
+    depths = [*(window for window in WINDOWS if window < total), total]
+    reached, beyond = 0, len(depths)
+    while total and reached < beyond:
         middle = (reached + beyond) // 2
-        shown = yield from _shows(sync, listing, windows[middle] - 1)
+        shown = yield from _shows(sync, listing, depths[middle] - 1)
         reached, beyond = (middle + 1, beyond) if shown else (reached, middle)
-    if not total:
+    if not total or reached == len(depths):
         return "unlimited"
-    window = windows[reached - 1] if reached else 0
-    # One empty answer may be a lie, and the last place is empty where a total counts one too many.
-    if reached == len(windows) and (yield from _shows(sync, listing, (window + total) // 2)):
-        return "unlimited" if (yield from _shows(sync, listing, total - 1)) else None
+    window = depths[reached - 1] if reached else 0
     if window and not (yield from _shows(sync, listing, window)):
         return str(window)
     return None
@@ -219,11 +216,13 @@ def _depth(sync: Sync, listing: Listing, total: int) -> Asking[str | None]:
 def _shows(sync: Sync, listing: Listing, place: int) -> Asking[bool]:
     """Whether there is a job at a place. Asked for alone, it tells nothing of pages."""
     try:
-        return bool((yield from sync.send(listing, place, Purpose.FRESH, limit=1)).jobs)
+        placed = yield from sync.send(listing, place, Purpose.FRESH, limit=1)
     except (RefusedError, Contradiction) as error:
         if isinstance(error, Contradiction) and error.trait != "depth":
             raise
         return False
+    # A list that has become shorter meanwhile shows nothing there, and says so.
+    return bool(placed.jobs) or (placed.told is not None and placed.told <= place)
 
 
 # -- what shows by itself --------------------------------------------------------------------------
@@ -239,12 +238,15 @@ def learn_zone_of(sync: Sync, head: Placed) -> None:
             sync.found("zone", "stamped", "all times that were seen carry their zone")
     elif page.zoneless and sync.profile.zone.value in (UNKNOWN, "stamped"):
         sync.found("zone", UNKNOWN, "nothing has proven yet in which zone times are")
-        stamps = [at for job in page.jobs for at in (job.modified_at, job.submitted_at) if at]
+        stamps = [
+            at for job in page.jobs if job.uuid in page.bare
+            for at in (job.modified_at, job.submitted_at) if at
+        ]  # fmt: skip
         age_seconds = sync.now_at - max(stamps, default=0)
         assumed = sync.profile.zone_seconds
         for zone_seconds in (assumed, 0):
             since_seconds = age_seconds - (assumed - zone_seconds)
-            if -LATE_SECONDS <= since_seconds <= FRESH_SECONDS and not page.zoned:
+            if -LATE_SECONDS <= since_seconds <= FRESH_SECONDS:
                 evidence = f"then the newest of them is {since_seconds:.0f} s old"
                 sync.found("zone", zone_name(zone_seconds), evidence)
                 return
@@ -253,7 +255,7 @@ def learn_zone_of(sync: Sync, head: Placed) -> None:
 def learn_zone(sync: Sync, last_look_at: float | None) -> None:
     """The same, by jobs that have changed between two looks: then, and at no other quarter of an
     hour. What was found before is given up only if several say so."""
-    if last_look_at is None or sync.profile.zone.value == "stamped":
+    if last_look_at is None:
         return
     early_at, late_at = last_look_at - LATE_SECONDS - sync.lag_seconds, sync.now_at + LATE_SECONDS
     shifts = set[int]()
@@ -263,8 +265,6 @@ def learn_zone(sync: Sync, last_look_at: float | None) -> None:
         if last != first:
             return  # it was too long ago, or between two
         shifts.add(first * QUARTER_SECONDS)
-    if sync.mixed and len(sync.intake.moved_at) < MANY:
-        shifts.discard(0)  # perhaps of those only that carry their zone
     if len(shifts) != 1:
         return
     (shift,) = shifts

@@ -27,10 +27,6 @@ from exporter.sync.asking import (
 )
 from exporter.sync.intake import Doubted, Intake
 
-LATE_SECONDS = 10
-"""How much older than the newest known change a change may be stamped and still come next: the
-server's clocks are not quite monotone, and times have steps of one second."""
-
 MANY_TRIES = 12
 FEW_TRIES = 3
 """After so many a conversation gives up, or tries another way: many where what it reads moves, few
@@ -183,8 +179,6 @@ class Sync:
     """Whether it was the same when it was looked at once more."""
     left: dict[str, Job] = field(default_factory=dict)
     """Jobs that were set aside, as they were before they left their status."""
-    mixed: bool = False
-    """Whether some times carry their zone, and others do not."""
     longest_page: int = 0
     _known_at_begin: int = field(init=False)
     _totals: dict[str | None, int] = field(default_factory=dict)
@@ -290,7 +284,8 @@ class Sync:
 
     def fits(self) -> bool:
         """Whether the ledger has as many jobs as the list."""
-        return self.ledger.size + self.progress.unread == self.progress.expected
+        unread = self.progress.unread
+        return unread is not None and self.ledger.size + unread == self.progress.expected
 
     def pages_for(self, jobs: int) -> int:
         """Calls to read so many jobs, about."""
@@ -353,7 +348,7 @@ class Sync:
 
     def take(self, placed: Placed, *, audit: bool = False) -> None:
         """Take the jobs of a page into the ledger."""
-        self.intake.take(placed.jobs, audit=audit)
+        self.intake.take(placed.jobs, audit=audit, bare=placed.page.bare)
 
     def take_head(self, order: Order, placed: Placed) -> None:
         """Take in the head of the sorted list: it shows every job that is newer than its last one, so
@@ -385,10 +380,11 @@ class Sync:
                 raise
             evidence = f"a request was refused: {error}"
             raise Contradiction(trait, evidence, reason=error.reason) from error
+        if query.zone_seconds not in (None, self.profile.zone_seconds):
+            raise SyncError("moving", "the zone of its times was found while it was asked for")
         if listing.status is None:
             self.longest_page = max(self.longest_page, len(page.jobs))
         jobs, told = page.jobs, page.total_count if self.totals_told else None
-        self.mixed = self.mixed or (page.zoned and page.zoneless)
         if told is not None:
             self._totals[listing.status] = told
         if mirrored:

@@ -6,7 +6,7 @@ that was queued again without a stamp does.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,6 +18,10 @@ from exporter.snapshot import WAIT_BUCKETS_SECONDS
 
 RECENT_SECONDS = 3600.0
 """How long a (queue, user) without active jobs keeps its zeros (the metrics' contract)."""
+
+LATE_SECONDS = 10
+"""How much older than the newest known change a change may be stamped and still come next: the
+server's clocks are not quite monotone, and times have steps of one second."""
 
 PATIENCE_SECONDS = 45.0
 """So long an older record must stand before it is believed, if no lag is known."""
@@ -81,12 +85,15 @@ class Intake:
     changed_at: list[int] = field(default_factory=list)
     """The stamps of what has changed, as this sync has seen it, 0 where there is none."""
     moved_at: list[int] = field(default_factory=list)
-    """The new stamps of known jobs that this sync has seen change."""
+    """The new stamps of known jobs that this sync has seen change, where they carry no zone."""
     stale_seconds: float = 0.0
     """How far the answers of this sync were behind what is known, as older records show."""
 
-    def take(self, jobs: Sequence[Job], *, audit: bool = False) -> list[Change]:
-        """Apply records. With ``audit``, count those that a delta ought to have brought."""
+    def take(
+        self, jobs: Sequence[Job], *, audit: bool = False, bare: Container[str] = ()
+    ) -> list[Change]:
+        """Apply records. With ``audit``, count those that a delta ought to have brought; ``bare``:
+        those whose times carry no zone."""
         if self.doubted.since:
             self.doubted.end_by(jobs)
         came = {}
@@ -98,7 +105,8 @@ class Intake:
         changes = self.ledger.apply(jobs, accept=self._accept)
         for old, new in changes:
             self._count(old, came.get(new.uuid, new))
-            if old is not None and new.modified_at and old.modified_at != new.modified_at:
+            moved = old is not None and old.modified_at != new.modified_at
+            if moved and new.modified_at and new.uuid in bare:
                 self.moved_at.append(new.modified_at)
             self.changed_at.append(new.modified_at or 0)
             if new.ended and (new.modified_at or 0) >= self.now_at - RECENT_SECONDS:
@@ -135,9 +143,9 @@ class Intake:
         if not older(old, new):
             self.doubted.since.pop(new.uuid, None)
             return True
-        if (new.modified_at or 0) < (old.modified_at or 0):
-            behind = self.now_at - (old.modified_at or 0)
-            self.stale_seconds = max(self.stale_seconds, behind)
+        known_at = old.modified_at or 0
+        if (new.modified_at or 0) < known_at - LATE_SECONDS:  # else it was perhaps stamped late
+            self.stale_seconds = max(self.stale_seconds, self.now_at - known_at)
         return self.doubted.stands(new, self.now_at, self.patience_seconds)
 
     def _judge(self, changes: Sequence[Change], known_up_to_at: int) -> None:

@@ -19,7 +19,6 @@ from exporter.sync.asking import Asking, Purpose
 from exporter.sync.context import (
     BY_SUBMISSION,
     INFINITE,
-    LATE_SECONDS,
     MANY_TRIES,
     Listing,
     Order,
@@ -27,6 +26,7 @@ from exporter.sync.context import (
     Sync,
     newest_first,
 )
+from exporter.sync.intake import LATE_SECONDS
 
 CALLS_A_HALVING = 4
 
@@ -237,7 +237,9 @@ def begin(sync: Sync, order: Order, head: Placed) -> None:
     moments = [order.moment(job) for job in head.jobs]
     newest_at = max((at for at in moments if at <= sync.now_at + LATE_SECONDS), default=moments[-1])
     known = sync.progress.known
-    sync.update(newest_at=newest_at, frontier_at=int(sync.now_at), unread=0)
+    # What was met here and there may be gone: its number proves nothing of the history behind it.
+    unread = 0 if known == "all" else None
+    sync.update(newest_at=newest_at, frontier_at=int(sync.now_at), unread=unread)
     if known == "all":
         sync.update(known="active")
     _advance(sync, order, lowest)

@@ -31,7 +31,6 @@ from exporter.sync.context import (
     BY_CHANGE,
     FEW_TRIES,
     INFINITE,
-    LATE_SECONDS,
     MANY_TRIES,
     SWEPT_STATUSES,
     Listing,
@@ -46,7 +45,7 @@ from exporter.sync.context import (
     submitted_at,
 )
 from exporter.sync.detector import Finding
-from exporter.sync.intake import PATIENCE_SECONDS, RECENT_SECONDS, Intake
+from exporter.sync.intake import LATE_SECONDS, PATIENCE_SECONDS, RECENT_SECONDS, Intake
 from exporter.sync.reader import sweep_active
 from exporter.sync.reconcile import begin, fill
 from exporter.sync.verify import resolve_aside, run_due, settle
@@ -127,10 +126,10 @@ class Replica:
         sync = self._sync(now_at, allowance)
         if sync.order is None or sync.profile.order.value != sync.progress.profile.order.value:
             sync.update(newest_at=None, frontier_at=None)  # which were of another order
-        if self._zone_has_changed(sync):
-            if self.settings.zone_configured:
-                sync.forget("zone")
+        if self._zone_name_has_changed(sync):
+            sync.forget("zone")
             self._begin_anew(sync)
+        self._follow_zone(sync)
         return (yield from self._remembering(sync, self._refresh(sync)))
 
     def _refresh(self, sync: Sync) -> Asking[Refreshed]:
@@ -142,6 +141,7 @@ class Replica:
             strategy = yield from self._longer_list(sync, head)
         learn_lag(sync)
         learn_zone(sync, last_look_at)
+        self._follow_zone(sync)
         sync.intake.correct("deleted", self.ledger.forget_suspects(sync.now_at))
         self._finish(sync)
         if sync.intake.corrections.keys() & {"changed", "missing"} and sync.order is BY_CHANGE:
@@ -303,32 +303,39 @@ class Replica:
                 raise
             head = yield from sync.ask(Listing(None))
         self._tell_time(sync, head)
-        zone_seconds = sync.profile.zone_seconds
         learn_zone_of(sync, head)
-        if sync.profile.zone_seconds != zone_seconds and not sync.settings.zone_configured:
-            self._begin_anew(sync)
+        if self._follow_zone(sync):
             head = yield from sync.ask(head.listing)
             self._tell_time(sync, head)
         if sync.profile.depth.contradictions and sync.profile.due("depth", sync.now_at):
             yield from calibrate_depth(sync, head)
         return head
 
-    def _zone_has_changed(self, sync: Sync) -> bool:
-        """Whether the ledger's moments were read in another zone than those to come."""
-        kept, name = sync.progress.profile, self.settings.zone_name
-        if self.settings.zone_configured:
-            other = not kept.zone.evidence.startswith(f"{name},")
-            return kept.zone.value == "configured" and bool(name) and other
-        by_name = kept.zone.value in ("configured", "contradicted")
-        return by_name or kept.zone_seconds != sync.profile.zone_seconds
+    def _zone_name_has_changed(self, sync: Sync) -> bool:
+        """Whether the configuration says another zone than it did, or no longer says one."""
+        kept, name = sync.progress.profile.zone, self.settings.zone_name
+        if not self.settings.zone_configured:
+            return kept.value in ("configured", "contradicted")
+        return (
+            kept.value == "configured" and bool(name) and not kept.evidence.startswith(f"{name},")
+        )
+
+    def _follow_zone(self, sync: Sync) -> bool:
+        """Whether the ledger's moments were read in another zone than those to come: then it begins
+        anew."""
+        kept, found = sync.progress.profile, sync.profile
+        changed = not self.settings.zone_configured and kept.zone_seconds != found.zone_seconds
+        if changed:
+            self._begin_anew(sync)
+        return changed
 
     def _begin_anew(self, sync: Sync) -> None:
-        """Times were read in another zone than they are in: no moment that is known is right."""
+        """No moment that is known is right."""
         self.ledger.clear()
         sync.forget("order")
         sync.update(
             began_at=None, newest_at=None, frontier_at=None, unread=0, known="",
-            checked_at={},
+            checked_at={}, profile=sync.profile,
         )  # fmt: skip
 
     def _tell_time(self, sync: Sync, head: Placed) -> None:

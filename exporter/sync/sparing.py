@@ -3,7 +3,7 @@
 from exporter.clock import Clock, Instant
 from exporter.ledger.store import Ledger
 from exporter.sync.calling import Listings
-from exporter.sync.context import LATE_SECONDS, SyncSettings
+from exporter.sync.context import SyncSettings
 from exporter.sync.detector import (
     COUNTED,
     Detector,
@@ -13,6 +13,7 @@ from exporter.sync.detector import (
     right,
     right_about_ended,
 )
+from exporter.sync.intake import LATE_SECONDS
 from exporter.sync.replica import Refreshed, Replica
 
 LONGEST_APART_SECONDS = 1200.0

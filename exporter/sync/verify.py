@@ -14,7 +14,6 @@ from exporter.sync.context import (
     BY_CHANGE,
     FEW_TRIES,
     INFINITE,
-    LATE_SECONDS,
     MANY_TRIES,
     SWEPT_STATUSES,
     Listing,
@@ -24,6 +23,7 @@ from exporter.sync.context import (
     SyncSettings,
     changed_at,
 )
+from exporter.sync.intake import LATE_SECONDS
 from exporter.sync.reader import hold_filter, sweep
 from exporter.sync.reconcile import (
     Boundary,
@@ -102,7 +102,7 @@ def _fits(sync: Sync) -> bool:
 
 
 def _surplus(sync: Sync) -> int:
-    return sync.ledger.size + sync.progress.unread - (sync.progress.expected or 0)
+    return sync.ledger.size + (sync.progress.unread or 0) - (sync.progress.expected or 0)
 
 
 def _shows_all_since(sync: Sync, order: Order, head: Placed) -> bool:

@@ -69,7 +69,11 @@ def test_a_page() -> None:
     body = answer(record(), record(hpcjob_uuid="hpcjob-2"), total_count=12345)
     page = decode_page(body, timezone=UTC, server_time_at=17.0)
     assert page == Page(
-        (JOB, JOB._replace(uuid="hpcjob-2")), 12345, server_time_at=17.0, zoneless=True
+        (JOB, JOB._replace(uuid="hpcjob-2")),
+        12345,
+        server_time_at=17.0,
+        zoneless=True,
+        bare=frozenset({"hpcjob-vka21yhq", "hpcjob-2"}),
     )
 
 

@@ -318,6 +318,8 @@ class TestDepth:
         cluster.distort = lambda page: replace(page, total_count=COUNT + beyond)
         contact = Contact(cluster)
         contact.find_depth()
+        assert contact.sync.profile.total_count.value == "unknown"  # one empty answer may be a lie
+        contact.find_depth()
         assert contact.sync.profile.total_count.value == "none"
         assert contact.sync.profile.depth.value == "unknown"
 

@@ -7,8 +7,14 @@ import pytest
 from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import OUT_OF_WINDOW, Job, hidden
-from exporter.sync.context import LATE_SECONDS
-from exporter.sync.intake import PATIENCE_SECONDS, RECENT_SECONDS, Doubted, Intake, older
+from exporter.sync.intake import (
+    LATE_SECONDS,
+    PATIENCE_SECONDS,
+    RECENT_SECONDS,
+    Doubted,
+    Intake,
+    older,
+)
 from tests.unit.ledger.made import AT, job, run_of
 
 Take = Callable[..., None]

@@ -60,6 +60,13 @@ def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None
         ("strings", 72002092),
         ("curious", 32047),
         ("times-z", 500166),
+        ("plausible", 32058),
+        ("job-status-strict", 91200045),
+        ("plausible", 91300057),
+        ("plausible", 91400069),
+        ("nulls", 91300144),
+        ("filter-after-cut", 91300176),
+        ("plausible", 91500329),
     ],
 )
 def test_it_is_right_with_a_part_of_the_history_and_few_calls(

@@ -1,0 +1,95 @@
+"""Where times carry no zone, it is found by what proves it; until then no wait is told."""
+
+from dataclasses import replace
+
+import pytest
+
+from exporter.simulator import DOCUMENTED, JobList
+from exporter.sync.context import SyncSettings
+from tests.unit.sync.pretend import START_AT, PretendCluster
+
+HOUR = 3600
+AUTO = SyncSettings(zone_configured=False)
+
+
+def cluster_in(hours: int, times: str, *, newest_at: float = START_AT - 7_000) -> PretendCluster:
+    """Three pages of jobs, the last two of which wait; every second one's times carry their zone
+    where they are ``mixed``."""
+    listed = JobList()
+    for number in range(250):
+        at = newest_at - 600 * (250 - number)
+        uuid = listed.submit(at, queue="q", user="u")
+        if number < 248:
+            listed.start(uuid, at + 10)
+            listed.end(uuid, at + 20)
+    dialect = replace(DOCUMENTED, times=times, zone_offset_seconds=hours * HOUR)
+    return PretendCluster(dialect, AUTO, jobs=listed)
+
+
+def waiting(cluster: PretendCluster, *, zoned: bool) -> str:
+    """The job that waits whose times carry their zone, or do not."""
+    return next(
+        job.uuid for job in cluster.jobs.jobs()
+        if job.status == "pending" and (job.job_id % 2 == 0) is zoned
+    )  # fmt: skip
+
+
+def zone(cluster: PretendCluster) -> str:
+    """What is found of it."""
+    return cluster.profile.zone.value
+
+
+@pytest.mark.parametrize(("hours", "name"), [(8, "+08:00"), (0, "utc")])
+@pytest.mark.parametrize("times", ["plain", "mixed"])
+class TestTheNewestStampProvesIt:
+    def test_at_first_contact(self, times: str, hours: int, name: str) -> None:
+        cluster = cluster_in(hours, times)
+        for _ in range(2):
+            cluster.jobs.submit(START_AT + 55, queue="q", user="u")
+        cluster.turn()
+        assert zone(cluster) == name
+
+    def test_of_a_quiet_list_it_proves_nothing(self, times: str, hours: int, name: str) -> None:
+        cluster = cluster_in(hours, times)
+        for _ in range(3):
+            cluster.turn()
+        assert zone(cluster) == "unknown"
+
+
+def test_a_stamp_that_carries_its_zone_is_no_proof_for_others() -> None:
+    cluster = cluster_in(8, "mixed")
+    cluster.turn()
+    cluster.jobs.start(waiting(cluster, zoned=True), cluster.now_at + 55)
+    cluster.turn()
+    assert zone(cluster) == "unknown"
+
+
+@pytest.mark.parametrize(("hours", "name"), [(8, "+08:00"), (0, "utc"), (9, "+09:00")])
+@pytest.mark.parametrize("times", ["plain", "mixed"])
+def test_one_job_that_starts_between_two_looks_proves_it(times: str, hours: int, name: str) -> None:
+    cluster = cluster_in(hours, times)
+    cluster.turn()
+    cluster.turn()
+    cluster.jobs.start(waiting(cluster, zoned=False), cluster.now_at + 30)
+    cluster.turn(100)
+    assert zone(cluster) == name
+    cluster.turn()
+    cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
+    submitted = {job.uuid: int(job.submitted_at) for job in cluster.jobs.jobs()}
+    known = cluster.ledger.known(submitted).values()
+    assert {job.uuid: job.submitted_at for job in known} == submitted
+
+
+def test_what_was_asked_for_in_another_zone_is_not_taken() -> None:
+    cluster = cluster_in(0, "plain")
+    cluster.calls_between = 3
+    cluster.turn()
+    for _ in range(2):
+        cluster.jobs.submit(cluster.now_at + 30, queue="q", user="u")
+    for _ in range(20):
+        cluster.turn()
+    assert zone(cluster) == "utc"
+    submitted = {job.uuid: int(job.submitted_at) for job in cluster.jobs.jobs()}
+    known = cluster.ledger.known(submitted).values()
+    assert {job.uuid: job.submitted_at for job in known} == submitted
