@@ -73,7 +73,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
       "clusters" $clusters
       "collection" (dict "interval" "5s" "audit_interval" "1m") -}}
 {{- else if not (or $config.clusters (include "ehpc.discovers" $config.accounts)) -}}
-{{- fail "config.clusters is empty: name the clusters to watch, as values.yaml shows, or set demo.enabled=true for a pretend cloud" -}}
+{{- fail "config.clusters is empty: name the clusters to watch, as values.yaml shows, or set demo.enabled=true for a simulated cloud" -}}
 {{- end -}}
 {{- range $number, $account := $config.accounts -}}
 {{- if not (regexMatch "^([$][{][A-Za-z_][A-Za-z0-9_]*[}])?$" (default "" $account.secret_access_key)) -}}
