@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 ROOT = Path(__file__).parents[1]
 CHECKSUMS = "SHA256SUMS"
@@ -62,14 +63,21 @@ def make(workshop: Path) -> list[Path]:
 def build(place: Path) -> list[Path]:
     """The sdist and the wheel of the last commit, the sdist first, in ``place``/out."""
     source, out = place / "source", place / "out"
-    with tarfile.open(fileobj=BytesIO(_git("archive", "HEAD"))) as archive:
-        archive.extractall(source, filter="data")
+    unpack(BytesIO(_git("archive", "HEAD")), source)
     moment, revision = _git("log", "-1", "--format=%ct %H").decode().split()
     _run(
         [sys.executable, "-m", "build", "--no-isolation", f"--outdir={out}", str(source)],
         {"SOURCE_DATE_EPOCH": moment, "EHPC_REVISION": revision},
     )
     return sorted(out.iterdir(), key=lambda file: file.suffix == ".whl")
+
+
+def unpack(archive: BinaryIO, place: Path) -> None:
+    """The files of a tar archive, in a directory."""
+    with tarfile.open(fileobj=archive) as files:
+        # By this name, as Python 3.11.2 knows no `filter=`, and needs none for archives of ours.
+        files.extraction_filter = getattr(tarfile, "data_filter", None)
+        files.extractall(place)
 
 
 def bill_of_materials(wheel: Path, place: Path) -> Path:

@@ -122,7 +122,8 @@ def scrape_of(process: subprocess.Popen[bytes], log: Path) -> str:
 
 
 def _synced(scrape: str, syncs: int) -> str | None:
-    return scrape if _value(scrape, "ehpc_syncs_total") >= syncs else None
+    ended = _value(scrape, "ehpc_syncs_total") >= syncs
+    return scrape if ended and _value(scrape, "ehpc_up") == 1 else None
 
 
 def _get(url: str) -> str:

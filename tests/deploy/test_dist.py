@@ -85,8 +85,8 @@ def test_the_packages_know_their_commit(packages: list[Path], tmp_path: Path) ->
     with zipfile.ZipFile(packages[1]) as wheel:
         assert wheel.read("exporter/revision").decode() == head
         assert wheel.read("exporter/py.typed") == b""
-    with tarfile.open(packages[0]) as sdist:
-        sdist.extractall(tmp_path, filter="data")
+    with packages[0].open("rb") as sdist:
+        dist.unpack(sdist, tmp_path)
     (source,) = tmp_path.iterdir()
     (again,) = built_by_pip(source, tmp_path / "wheels")
     with zipfile.ZipFile(again) as wheel:
