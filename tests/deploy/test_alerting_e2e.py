@@ -16,6 +16,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ class Receiver:
             thread.join()
 
     def alert(
-        self, receiver: str, status: str, since: int = 0, **labels: str
+        self, receiver: str, status: str, since: int = 0, /, **labels: str
     ) -> dict[str, Any] | None:
         """The first such alert that has come, of the messages from the number ``since`` on."""
         for name, message in self.messages[since:]:
@@ -256,7 +257,7 @@ def queries_find_data(stack: Stack, recipes: list[Recipe]) -> None:
     """Every query gives numbers, sooner or later: something must have failed before its share is
     known."""
     for recipe in recipes:
-        until(lambda asked=recipe.query: numbers(stack, asked), f"data of {recipe.query}")
+        until(partial(numbers, stack, recipe.query), f"data of {recipe.query}")
 
 
 def queries_of_the_pages_are_understood(stack: Stack) -> None:

@@ -88,7 +88,7 @@ def test_who_hangs_up_without_tls_is_not_healthy() -> None:
 def test_the_password_comes_from_a_file(tmp_path: Path) -> None:
     login = tmp_path / "login"
     with serving(users=USERS, ready=lambda: WAITING) as world:
-        command = [sys.executable, ROOT / "deploy/healthcheck.py"]
+        command = [sys.executable, str(ROOT / "deploy/healthcheck.py")]
         command.append(f"http://127.0.0.1:{world.port}/-/ready")
         environ = {**os.environ, "EHPC_HEALTH_LOGIN_FILE": str(login)}
         assert subprocess.run(command, env=environ, check=False).returncode == 0
@@ -104,7 +104,11 @@ def test_a_login_that_cannot_be_read_is_said_and_no_reason_to_restart(
     login = tmp_path / "login"
     login.mkdir() if content is None else login.write_bytes(content)
     with serving(users=USERS) as world:
-        command = [sys.executable, ROOT / "deploy/healthcheck.py", f"http://127.0.0.1:{world.port}"]
+        command = [
+            sys.executable,
+            str(ROOT / "deploy/healthcheck.py"),
+            f"http://127.0.0.1:{world.port}",
+        ]
         environ = {**os.environ, "EHPC_HEALTH_LOGIN_FILE": str(login)}
         done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True)
     assert done.returncode == 0

@@ -202,12 +202,12 @@ def case(alert: str) -> dict[str, Any]:
              "values": "0+300x40"}
             for each in sorted(set(clusters))
         ]  # fmt: skip
-    labels = fires[0].keys()
+    names = fires[0].keys()
     return {
         "name": alert,
         "interval": f"{STEP_MINUTES}m",
         "input_series": series,
-        "promql_expr_test": [firing(alert, labels, fires) | {"eval_time": AT.get(alert, "3h")}],
+        "promql_expr_test": [firing(alert, names, fires) | {"eval_time": AT.get(alert, "3h")}],
     }
 
 

@@ -19,8 +19,8 @@ from exporter.model import NO_IDENTITY, NO_STATUS, Job, JobListQuery
 from exporter.simulator import Cloud
 from exporter.simulator.dialect import DIALECTS, Dialect
 from exporter.simulator.fault_kinds import fault_names
+from exporter.simulator.hosted import HostedCluster
 from exporter.simulator.list_faults import LIST_FAULTS
-from exporter.simulator.protocol import HostedCluster
 from exporter.simulator.server import SimulatorServer
 from exporter.simulator.simulation import Simulation
 from tests.waiting import PATIENCE_SECONDS

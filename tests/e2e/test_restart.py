@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from exporter.simulator import END_STATUSES, JobList
@@ -14,6 +15,11 @@ from tests.waiting import PATIENCE_SECONDS, until
 
 PAGE_STEP = 99
 """Jobs that a page of a walk shows anew: consecutive pages overlap by one."""
+
+
+def synced_since(exporter: Exporter, moment_at: float) -> bool:
+    synced_at = exporter.scrape().value("ehpc_last_sync_success_timestamp_seconds")
+    return (synced_at or 0) > moment_at
 
 
 class Model:
@@ -166,13 +172,7 @@ def test_a_restart_costs_what_has_changed(tmp_path: Path) -> None:
             calls_before = len(world.calls())
             restarted_at = time.time()
             exporter.start()
-            until(
-                lambda since=restarted_at: (
-                    (exporter.scrape().value("ehpc_last_sync_success_timestamp_seconds") or 0)
-                    > since
-                ),
-                "the first sync",
-            )
+            until(partial(synced_since, exporter, restarted_at), "the first sync")
             calls = len(world.calls()) - calls_before
             assert calls <= 2 + -(-changes // PAGE_STEP), f"{changes} changes"
             assert exporter.scrape().jobs() == {"b": world.truth("c")}

@@ -22,7 +22,7 @@ def a_cloud(dialect: Dialect = DOCUMENTED, jobs: int = 300) -> Cloud:
     return cloud
 
 
-def ask(cloud: Cloud, now_at: float = AT + 5000, **params: str) -> dict[str, Any]:
+def ask(cloud: Cloud, now_at: float = AT + 5000, /, **params: str) -> dict[str, Any]:
     return cloud.list_jobs("c", {**QUERY, **params}, now_at)
 
 
@@ -42,7 +42,7 @@ class TestTheNameOfTheStatusFilter:
     @pytest.mark.parametrize(
         ("known", "other"), [("jobs_status", "job_status"), ("job_status", "jobs_status")]
     )
-    def test_the_other_one_is_ignored_in_silence(self, known: str, other: str) -> None:
+    def test_the_other_one_is_ignored_in_silence(self, known: Any, other: str) -> None:
         cloud = a_cloud(replace(DOCUMENTED, status_filter=known))
         assert ask(cloud, **{known: "running"})["total_count"] == 100
         assert statuses(ask(cloud, **{known: "running"})) == {"running"}
@@ -50,7 +50,7 @@ class TestTheNameOfTheStatusFilter:
         assert ask(cloud, **{known: "pending", other: "running"})["total_count"] == 200
 
     @pytest.mark.parametrize("known", ["jobs_status", "job_status"])
-    def test_or_refused_also_beside_the_known_one(self, known: str) -> None:
+    def test_or_refused_also_beside_the_known_one(self, known: Any) -> None:
         both = {"jobs_status": "running", "job_status": "running"}
         by_problem = a_cloud(replace(DOCUMENTED, status_filter=known, unknown_param="problem"))
         by_code = a_cloud(replace(DOCUMENTED, status_filter=known, unknown_param="1100"))
@@ -89,10 +89,10 @@ class TestSortKeys:
         assert uuids == sorted(uuids, reverse=True)
         assert ids(answer) != sorted(ids(answer), reverse=True)
 
-    @pytest.mark.parametrize("code", [1100, 1101, 5000])
-    def test_an_unknown_key_refused_by_a_code(self, code: int) -> None:
-        dialect = replace(DEPLOYMENTS["console"], unknown_sort_key=str(code))
-        assert ask(a_cloud(dialect), sort_key="modified_time")["ret_code"] == code
+    @pytest.mark.parametrize("code", ["1100", "1101", "5000"])
+    def test_an_unknown_key_refused_by_a_code(self, code: Any) -> None:
+        dialect = replace(DEPLOYMENTS["console"], unknown_sort_key=code)
+        assert ask(a_cloud(dialect), sort_key="modified_time")["ret_code"] == int(code)
         assert ask(a_cloud(dialect), sort_key="submitted_time")["ret_code"] == 0
 
     def test_an_unknown_key_refused_by_a_problem_document(self) -> None:
@@ -143,7 +143,7 @@ class TestDepth:
         assert 10001 in ids(ask(cloud, sort_key="submitted_time", reverse="0"))
 
     @pytest.mark.parametrize("how", ["1100", "5000", "problem"])
-    def test_or_the_request_is_refused(self, how: str) -> None:
+    def test_or_the_request_is_refused(self, how: Any) -> None:
         cloud = a_cloud(replace(DOCUMENTED, depth_limit=250, beyond_depth=how))
         assert ask(cloud, offset="150")["ret_code"] == 0
         answer = ask(cloud, offset="151")

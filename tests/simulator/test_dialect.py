@@ -146,7 +146,7 @@ def test_filters_and_totals() -> None:
 
 
 def test_statuses_that_are_not_listed() -> None:
-    def answer(unlisted: str) -> dict[str, Any]:
+    def answer(unlisted: Any) -> dict[str, Any]:
         cloud = a_cloud(replace(DOCUMENTED, unlisted_status=unlisted))
         jobs = cloud.clusters["c"].jobs
         jobs.suspend(next(jobs.jobs()).uuid, START_AT + 9000)

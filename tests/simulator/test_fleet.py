@@ -44,7 +44,7 @@ def cloud() -> Cloud:
 
 
 def ask(
-    cloud: Cloud, call: str, method: str = "GET", at: float = NOW_AT, **params: str
+    cloud: Cloud, call: str, method: str = "GET", at: float = NOW_AT, /, **params: str
 ) -> dict[str, Any]:
     path = f"/api/{call}"
     sent = signed_params(at, params)
@@ -139,7 +139,7 @@ def test_a_fleet_in_pages_from_which_clusters_come_and_go() -> None:
 
 
 def counted(cloud: Cloud, at: float) -> dict[str, int]:
-    cluster = ask(cloud, "cluster/list", at=at)["cluster_set"][0]
+    cluster = ask(cloud, "cluster/list", "GET", at)["cluster_set"][0]
     return {name.removesuffix("_job_count"): n for name, n in cluster.items() if "_job_" in name}
 
 

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -111,7 +112,11 @@ def test_a_page_is_a_slice_of_the_sorted_and_filtered_list(
 @given(jobs=histories(), descending=st.booleans(), seed=st.integers(0, 99))
 def test_shuffled_ties_stay_within_their_second(jobs: JobList, descending: bool, seed: int) -> None:
     rng = random.Random(seed)
-    ask = {"order": Order.MODIFIED, "descending": descending, "ties": TieOrder.SHUFFLED}
+    ask: dict[str, Any] = {
+        "order": Order.MODIFIED,
+        "descending": descending,
+        "ties": TieOrder.SHUFFLED,
+    }
     whole = jobs.page(limit=1000, rng=rng, **ask).jobs
     assert sorted(whole) == sorted(jobs.jobs())
     times = [job.modified_at for job in whole]

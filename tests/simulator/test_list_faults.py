@@ -24,7 +24,7 @@ def cloud() -> Cloud:
     return cloud
 
 
-def ask(cloud: Cloud, now_at: float = AT + 5000, **params: str) -> dict[str, Any]:
+def ask(cloud: Cloud, now_at: float = AT + 5000, /, **params: str) -> dict[str, Any]:
     return cloud.list_jobs("c", {"limit": "100", **params}, now_at)
 
 

@@ -5,6 +5,7 @@ import logging
 import re
 import socket
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -133,9 +134,13 @@ def test_a_body_until_the_end_of_the_connection(peer: Start, transport: Make) ->
 def test_a_connection_that_was_closed_meanwhile_is_replaced(peer: Start, transport: Make) -> None:
     server = peer(serve(answer(), then=lambda _: None))
     client = transport()
+
+    def ended(times: int) -> bool:
+        return server.ended > times
+
     for times in range(3):
         client.exchange(server.url())
-        until(lambda times=times: server.ended > times, "the end of the connection")
+        until(partial(ended, times), "the end of the connection")
     assert server.connections == 3
 
 

@@ -24,7 +24,7 @@ def types_of(value: Any, name: str = "field") -> set[str]:
 
 
 def test_types_are_those_of_json_and_of_the_texts_that_matter() -> None:
-    told = {
+    told: dict[str, Any] = {
         "null": None, "boolean": True, "integer": 7, "fraction": 0.5, "list": [1], "object": {},
         "empty text": " ", "number in a text": "16", "text": "4GB",
         "time without a zone": "2021-08-19T14:06:21", "time with a zone": "2021-08-19T14:06:21Z",

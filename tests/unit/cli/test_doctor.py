@@ -265,7 +265,7 @@ def test_what_cannot_be_encoded_is_replaced(
     monkeypatch.setattr("sys.stdout", out)
     assert main([*FLAGS, "--lang=zh"]) == 0
     out.flush()
-    assert "? 25 ???" in out.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]
+    assert "? 25 ???" in out.buffer.getvalue().decode("ascii")
 
 
 def test_names_cannot_steer_the_terminal(found: Findings) -> None:

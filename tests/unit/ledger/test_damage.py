@@ -339,7 +339,7 @@ def test_nobody_else_reads_the_state_whatever_the_umask(tmp_path: Path, umask: i
             ledger.close()
             state.ledger_path(IDENTITY, ENDPOINT).write_bytes(b"no database at all" * 1000)
         (tmp_path / "state" / "default.calls").write_bytes(b"garbled")
-        with log.locked(NOW):  # type: ignore[attr-defined]
+        with log.locked(NOW):
             pass
         log.close()  # type: ignore[attr-defined]
         seen |= modes(tmp_path / "state")

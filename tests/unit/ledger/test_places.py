@@ -12,7 +12,7 @@ from exporter.ledger.places import Places
 class Colliding(str):
     """An identity whose hash is chosen."""
 
-    __slots__ = ("chosen",)
+    chosen: int
 
     def __new__(cls, text: str, chosen: int) -> "Colliding":
         self = super().__new__(cls, text)

@@ -8,6 +8,7 @@ import signal
 import stat
 from logging.handlers import BufferingHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,10 @@ from tests.unit.ledger.test_store import in_child
 AT = 1_700_000_000.0
 START = Instant(AT, 1000.0)
 ALLOWED = 40
+
+
+def about(seconds: float) -> Any:
+    return pytest.approx(seconds)
 
 
 def after(seconds: float, *, ahead: float = 0.0) -> Instant:
@@ -88,7 +93,7 @@ def test_calls_survive_a_kill(path: Path) -> None:
     assert in_child(die) == -signal.SIGKILL
     log = opened(path, after(10))
     assert calls_of(log) == [0, 1.25, 2, 3]
-    assert log.pause() == Pause(pytest.approx(1300.0), 1)
+    assert log.pause() == Pause(about(1300.0), 1)
     log.close()
 
 
@@ -113,7 +118,7 @@ def test_two_logs_of_one_file_see_each_other(path: Path) -> None:
     with other.locked(after(3)):
         other.set_pause(Pause(1300.0, 2))
     with one.locked(after(3)):
-        assert one.pause() == Pause(pytest.approx(1300.0), 2)
+        assert one.pause() == Pause(about(1300.0), 2)
     one.close()
     other.close()
 
@@ -137,7 +142,7 @@ def test_writing_anew_keeps_what_matters_and_the_other_follows(
     assert path.stat().st_mode & 0o777 == 0o600
     assert reopened(path)[-10:] == list(range(40, 50))
     with other.locked(after(50)):
-        assert other.pause() == Pause(pytest.approx(905.0), 2)
+        assert other.pause() == Pause(about(905.0), 2)
     one.close()
     other.close()
 
@@ -164,7 +169,7 @@ def test_a_file_of_the_version_before_this_is_read(path: Path) -> None:
     path.write_text(f"{AT:.6f}\npause 0.000000 0\n{AT + 1.25:.6f}\npause {AT + 300:.6f} 2\n")
     log = opened(path, after(10))
     assert calls_of(log) == [0, 1.25]
-    assert log.pause() == Pause(pytest.approx(1300.0), 2)
+    assert log.pause() == Pause(about(1300.0), 2)
     log.close()
     assert reopened(path) == [0, 1.25]
 

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -108,9 +109,7 @@ class TestApply:
         ],
         ids=lambda changed: next(iter(changed)),
     )
-    def test_every_field_counts_as_a_change(
-        self, ledger: Ledger, changed: dict[str, object]
-    ) -> None:
+    def test_every_field_counts_as_a_change(self, ledger: Ledger, changed: dict[str, Any]) -> None:
         new = job(1)._replace(**changed)
         with ledger.transaction():
             ledger.apply([job(1), job(2)])

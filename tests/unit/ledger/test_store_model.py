@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 import exporter.ledger.jobs
 import exporter.ledger.places
 import exporter.ledger.suspects
+from exporter.ledger.jobs import TimeColumn
 from exporter.ledger.records import Change, JobTotals
 from exporter.ledger.store import open_ledger
 from exporter.ledger.suspects import GONE_KEPT_SECONDS
@@ -107,7 +108,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(newest=BOUNDS, oldest=BOUNDS, by_submit=st.booleans())
     def suspect(self, newest: float, oldest: float, by_submit: bool) -> None:
-        by = "submitted_at" if by_submit else "modified_at"
+        by: TimeColumn = "submitted_at" if by_submit else "modified_at"
         with self.ledger.transaction():
             self.ledger.suspect_between(newest, oldest, keep=[], by=by)
         self._suspect(newest, oldest, set(), by)
@@ -181,7 +182,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.ledger.oldest_pending() == oldest
         active = {job.uuid for job in jobs if job.status not in NOT_ACTIVE}
         for by in ("modified_at", "submitted_at"):
-            found = self.ledger.active_jobs(by)  # type: ignore[arg-type]
+            found = self.ledger.active_jobs(by)
             moments = [getattr(job, by) or 0 for job in found]
             assert moments == sorted(moments, reverse=True)
             assert {job.uuid for job in found} == active
@@ -193,7 +194,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 within = sum(
                     oldest <= (getattr(job, by) or 0) <= newest for job in self.jobs.values()
                 )
-                assert self.ledger.count_between(newest, oldest, by=by) == within  # type: ignore[arg-type]
+                assert self.ledger.count_between(newest, oldest, by=by) == within
 
     def _forget(self, now_at: int) -> None:
         assert self.ledger.forget_suspects(now_at) == len(self.suspects)

@@ -1,6 +1,6 @@
 """Lists that move under a reader, and pages made of them by plain slicing."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from random import Random
 
@@ -38,7 +38,7 @@ class MovingList:
         *,
         cap: int = 4,
         total: Callable[[int], int | None] = lambda length: length,
-        acts: dict[int, Callable[[list[Job]], object]] | None = None,
+        acts: Mapping[int, Callable[[list[Job]], object]] | None = None,
     ) -> None:
         self.jobs = list(jobs)
         self.cap = cap

@@ -217,7 +217,7 @@ class TestOrder:
     def test_one_answer_that_fails_is_no_proof_against_it(self) -> None:
         """Code 5000 may be meant for the sort key, or for nothing at all."""
         cluster = fresh(COUNT)
-        refused = []
+        refused: list[JobListQuery] = []
 
         def refuse_once(query: JobListQuery) -> None:
             if query.sort_key == "modified_time" and query.offset and not refused:

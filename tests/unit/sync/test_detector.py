@@ -238,7 +238,7 @@ def test_whatever_counters_do_counts_are_right_once_the_list_rests(
         if lie == "back":
             return rng.choice(told[each.cluster_id][-5:])
         if lie == "noise":
-            return each._replace(jobs=each.jobs | {"pending": rng.randrange(9)})
+            return each._replace(jobs={**each.jobs, "pending": rng.randrange(9)})
         if lie == "other":
             return each._replace(jobs={"finished": 7})
         return None if lie == "missing" else each

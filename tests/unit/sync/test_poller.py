@@ -109,7 +109,7 @@ class TestGoingWell:
     def test_a_stop_ends_it_wherever_it_calls(self, tmp_path: Path) -> None:
         cloud = polled(path=tmp_path / "one.ledger")
         cloud.turn()
-        cloud.fail(Stopped("the program is stopping"))  # type: ignore[arg-type]
+        cloud.fail(Stopped("the program is stopping"))
         with pytest.raises(Stopped):
             cloud.turn()
         assert cloud.telemetry.syncs == {"ok": 1}

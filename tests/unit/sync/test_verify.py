@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -177,7 +178,8 @@ class TestUnmovedChanges:
         """Beyond what is promised within one interval: statuses alone are counted."""
         cluster = settled(2_000)
         uuid = next(job.uuid for job in cluster.jobs.jobs() if job.status == "running")
-        cluster.jobs.edit(uuid, cluster.now_at, **{field: "elsewhere"})
+        moved: dict[str, Any] = {field: "elsewhere"}
+        cluster.jobs.edit(uuid, cluster.now_at, **moved)
         for _ in range(200):
             cluster.turn()
             if cluster.counted() == cluster.true_counts():

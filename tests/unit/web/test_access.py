@@ -34,7 +34,7 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         made.append(hashed)
         return real(password, hashed)
 
-    monkeypatch.setattr(access.bcrypt, "checkpw", check)
+    monkeypatch.setattr(bcrypt, "checkpw", check)
     return made
 
 
@@ -109,7 +109,7 @@ def test_a_peer_that_guesses_fills_its_own_places_and_nobody_elses(
         assert go_on.wait(PATIENCE_SECONDS)
         return password == b"wonderland"
 
-    monkeypatch.setattr(access.bcrypt, "checkpw", check)
+    monkeypatch.setattr(bcrypt, "checkpw", check)
 
     async def run() -> None:
         auth = BasicAuth(HASHES)
@@ -163,7 +163,7 @@ def test_a_password_that_is_checked_while_users_change_does_not_open_for_the_new
         assert go_on.wait(30)
         return real(password, hashed)
 
-    monkeypatch.setattr(access.bcrypt, "checkpw", check)
+    monkeypatch.setattr(bcrypt, "checkpw", check)
 
     async def run() -> None:
         auth = BasicAuth(HASHES)

@@ -272,7 +272,7 @@ def test_a_client_that_is_gone_is_no_error_of_ours(caplog: pytest.LogCaptureFixt
         return {"type": "http.request"}
 
     for path in ("/metrics", "/-/ready"):
-        scope = {"type": "http", "method": "GET", "path": path, "headers": []}
+        scope: dict[str, Any] = {"type": "http", "method": "GET", "path": path, "headers": []}
         asyncio.run(make_app()(scope, receive, send))
     assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
 

@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import msgspec
 import pytest
@@ -126,7 +127,7 @@ def test_no_link_begins_at_the_root() -> None:
     page = render(good_state(), in_memory, reloaded=False)
     addresses = [attrs[name] for _, attrs in page.tags for name in ("href", "src") if name in attrs]
     assert len(addresses) > 5
-    assert all(address.startswith("./") for address in addresses)
+    assert all(address and address.startswith("./") for address in addresses)
 
 
 def test_trouble_comes_first_with_its_reason_and_the_next_step() -> None:
@@ -160,7 +161,9 @@ def test_an_account_whose_calls_cannot_be_written_down(language: str) -> None:
     link = {"href": f"./docs/{name}#ehpcbudgetinmemory"}
     assert ("a", link) in not_.tags
     assert ("a", link) not in on_disk.tags + by_choice.tags
-    assert Manual("1").leaf(name).body.count(b' id="ehpcbudgetinmemory"') == 1
+    leaf = Manual("1").leaf(name)
+    assert leaf is not None
+    assert leaf.body.count(b' id="ehpcbudgetinmemory"') == 1
 
 
 def test_counts_too_old_are_not_shown() -> None:
@@ -201,7 +204,9 @@ def test_why_a_history_is_not_complete(language: str) -> None:
     assert "They cannot be counted." in page.text
     name = {"en": "operations", "zh": "operations.zh-CN"}[language]
     assert ("a", {"href": f"./docs/{name}#term-depth"}) in page.tags
-    assert Manual("1").leaf(name).body.count(b' id="term-depth"') == 1
+    leaf = Manual("1").leaf(name)
+    assert leaf is not None
+    assert leaf.body.count(b' id="term-depth"') == 1
     if language == "en":
         assert "✔ well, history incomplete" in page.text
         assert "All is well" in page.text
@@ -231,7 +236,8 @@ class TestTheServer:
     def test_what_is_otherwise_is_told_with_its_evidence_and_what_it_means(
         self, name: TraitName, value: str
     ) -> None:
-        page = render(serves(**{name: Trait(value, "a page <showed> it")}))
+        trait: dict[str, Any] = {name: Trait(value, "a page <showed> it")}
+        page = render(serves(**trait))
         key, parts = difference(name, value) or ("trait_unknown", {})
         say = Words("en")
         what = say(f"differs.{key}", **{"trait": say(f"trait.{name}")} | parts)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -322,7 +323,8 @@ def test_the_context_is_as_configured(directory: Path) -> None:
     context = build_context(config)
     assert context.minimum_version is ssl.TLSVersion.TLSv1_3
     assert context.verify_mode is ssl.CERT_REQUIRED
-    assert [dict(ca["subject"][1])["organizationalUnitName"] for ca in context.get_ca_certs()]
+    trusted: list[dict[str, Any]] = context.get_ca_certs()
+    assert [dict(ca["subject"][1])["organizationalUnitName"] for ca in trusted]
 
 
 def test_renewed_files_are_taken_and_broken_ones_are_not(

@@ -63,7 +63,7 @@ class ReplicaMachine(RuleBasedStateMachine):
             self.directory.cleanup()
 
 
-class TestReplica(ReplicaMachine.TestCase):  # type: ignore[misc,name-defined]
+class TestReplica(ReplicaMachine.TestCase):  # type: ignore[misc, valid-type]
     """With a ledger whose memory is as short as the lists are."""
 
     settings = settings(

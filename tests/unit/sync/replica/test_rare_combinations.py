@@ -84,7 +84,7 @@ class TestAJobFromTheFuture:
 
 def test_one_page_out_of_order_costs_a_few_calls() -> None:
     cluster = settled(10_000)
-    messed = []
+    messed: list[Page] = []
 
     def mess_up(page: Page) -> Page:
         if messed or len(page.jobs) < 100:
@@ -127,7 +127,7 @@ def test_a_list_that_was_sorted_by_chance(changed: int) -> None:
 class LooksAtTheHead(Random):
     """Dice by which probation and probes see the head and the end only."""
 
-    def randrange(self, *_: object) -> int:  # type: ignore[override]
+    def randrange(self, *_: object) -> int:
         return 0
 
 
