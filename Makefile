@@ -20,6 +20,9 @@ PYTEST_ARGS ?=
 # Many tests wait for something most of the time.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(3 * os.cpu_count())')
 
+# The tests start the program some hundred times: it is compiled once, and not each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Into a virtual environment: with pip, unless UV names a uv that succeeds.
 UV ?=
 install = $(if $(UV),$(UV) pip install --quiet --no-config --python $(1)/bin/python $(2) ||) \
