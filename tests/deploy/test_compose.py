@@ -1,5 +1,6 @@
 """The compose stack: what docker-compose thinks of it, and its own commands really run."""
 
+import os
 import re
 import subprocess
 from collections.abc import Callable, Mapping
@@ -36,6 +37,46 @@ def test_docker_compose_has_nothing_to_say(
         capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def mounted(stack: Mapping[str, Any], service: str) -> dict[str, str]:
+    """What is mounted where, by the place in the container; as written, or as docker-compose spells it."""
+    found = {}
+    for each in stack[service]["volumes"]:
+        source, target = (
+            (each["source"], each["target"]) if isinstance(each, dict) else each.split(":")[:2]
+        )
+        found[target] = os.path.relpath(COMPOSE / source, COMPOSE)
+    return found
+
+
+def test_by_a_variable_it_speaks_chinese(
+    stack: Mapping[str, Any], require_tool: Callable[[str], str]
+) -> None:
+    """The same stack, but that alerts and dashboards have others in their places."""
+    done = subprocess.run(
+        [require_tool("docker-compose"), "config"],
+        env={**os.environ, "COMPOSE_FILE": f"{FILE}:{COMPOSE / 'compose.zh.yaml'}"},
+        capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    chinese = yaml.safe_load(done.stdout)["services"]
+    rules, boards = mounted(stack, "prometheus"), mounted(stack, "grafana")
+    assert rules["/etc/prometheus/rules"] == "../prometheus/rules"
+    alerts = {"/etc/prometheus/rules/ehpc-alerts.yml": "../prometheus/rules-zh/ehpc-alerts.yml"}
+    assert mounted(chinese, "prometheus") == rules | alerts
+    place = "/var/lib/grafana-dashboards"
+    assert boards[place] == "../grafana/dashboards"
+    assert mounted(chinese, "grafana") == boards | {place: "../grafana/dashboards-zh"}
+
+
+def test_the_chinese_files_take_the_places_of_english_ones() -> None:
+    assert (ROOT / "deploy/prometheus/rules/ehpc-alerts.yml").exists()
+    english, chinese = (
+        {path.name for path in (ROOT / "deploy/grafana" / each).iterdir()}
+        for each in ("dashboards", "dashboards-zh")
+    )
+    assert english == chinese
 
 
 def test_without_a_word_it_is_the_demonstration() -> None:
