@@ -1,6 +1,7 @@
 """Where times carry no zone, it is found by what proves it; until then no wait is told."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ HOUR = 3600
 AUTO = SyncSettings(zone_configured=False)
 
 
-def cluster_in(hours: int, times: str, *, newest_at: float = START_AT - 7_000) -> PretendCluster:
+def cluster_in(hours: int, times: Any, *, newest_at: float = START_AT - 7_000) -> PretendCluster:
     """Three pages of jobs, the last two of which wait; every second one's times carry their zone
     where they are ``mixed``."""
     listed = JobList()
