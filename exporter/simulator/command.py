@@ -35,6 +35,9 @@ from exporter.simulator.worldclock import WorldClock
 TRACE_CLUSTER_ID = "ehpc-trace001"
 """The one cluster of a replayed trace, in the zone ``jinan1a``."""
 
+_CLUSTERS, _PACE = 4, 1.0
+"""Of the made-up clusters, unless the flags say otherwise."""
+
 _JOURNAL_LIMIT = 20_000
 """A demo runs for days."""
 
@@ -66,7 +69,7 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 def _add_clusters(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--seed", type=int, default=1, help="of everything that is left to chance")
     group.add_argument(
-        "--clusters", type=int, default=4, help="how many clusters (default %(default)s)"
+        "--clusters", type=int, default=_CLUSTERS, help="how many clusters (default %(default)s)"
     )
     group.add_argument(
         "--quiet-clusters",
@@ -85,7 +88,7 @@ def _add_clusters(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--pace",
         type=float,
-        default=1.0,
+        default=_PACE,
         metavar="FACTOR",
         help="so many times as many jobs, each so many times shorter (default %(default)s)",
     )
@@ -225,17 +228,31 @@ def build_simulation(options: argparse.Namespace, now_at: float) -> Simulation:
 
 def _world(cloud: Cloud, options: argparse.Namespace, now_at: float) -> World | None:
     """What happens in the clusters that this puts into the cloud; None if nothing does."""
+    _check_together(options)
     dialect = options.dialect or DOCUMENTED
     if options.profile is not None:
-        if options.dialect is not None or options.trace is not None:
-            raise SimulatorError(
-                "--profile: has a dialect and jobs; no --dialect or --trace beside it"
-            )
         _host_reported(cloud, options.profile, options.seed, now_at)
         return None
     if options.trace is not None:
         return _trace_world(cloud, options, dialect, now_at)
     return _made_up_world(cloud, options, dialect, now_at)
+
+
+def _check_together(options: argparse.Namespace) -> None:
+    """A flag that would do nothing beside the others is a mistake. Raises ``SimulatorError``."""
+    if options.profile is not None and (options.dialect is not None or options.trace is not None):
+        raise SimulatorError("--profile: has a dialect and jobs; no --dialect or --trace beside it")
+    made_up = {
+        "--clusters": options.clusters != _CLUSTERS,
+        "--pace": options.pace != _PACE,
+        "--story": options.story,
+    }
+    of_trace = {"--at": options.at != 0.0, "--queue-cores": options.queue_cores is not None}
+    if instead := "--profile" if options.profile else "--trace" if options.trace else "":
+        for flag in (flag for flag, given in made_up.items() if given):
+            raise SimulatorError(f"{flag}: is about made-up clusters; not beside {instead}")
+    for flag in (flag for flag, given in of_trace.items() if given and options.trace is None):
+        raise SimulatorError(f"{flag}: is about a trace; it goes with --trace")
 
 
 def _host_reported(cloud: Cloud, path: Path, seed: int, now_at: float) -> None:

@@ -230,18 +230,24 @@ def test_flags_reach_the_cloud() -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--fault=nonsense"], "--fault: no such fault: nonsense"),
+        (["--clusters=1", "--fault=nonsense"], "--fault: no such fault: nonsense"),
         (["--trace=/nowhere/at/all.csv"], "--trace: /nowhere/at/all.csv"),
         (["--profile=/nowhere/at/all.json"], "--profile: /nowhere/at/all.json"),
         (["--profile=x", "--dialect=documented"], "--profile: has a dialect and jobs"),
         (["--profile=x", "--trace=y"], "--profile: has a dialect and jobs"),
         (["--listen-address=nowhere"], "--listen-address: nowhere is not HOST:PORT"),
-        (["--listen-address=192.0.2.1:1"], "--listen-address: 192.0.2.1:1"),
+        (["--clusters=1", "--listen-address=192.0.2.1:1"], "--listen-address: 192.0.2.1:1"),
+        (["--trace=x", "--story"], "--story: is about made-up clusters; not beside --trace"),
+        (["--profile=x", "--story"], "--story: is about made-up clusters; not beside --profile"),
+        (["--trace=x", "--pace=2"], "--pace: is about made-up clusters; not beside --trace"),
+        (["--profile=x", "--clusters=1"], "--clusters: is about made-up clusters; not beside"),
+        (["--at=60"], "--at: is about a trace; it goes with --trace"),
+        (["--profile=x", "--queue-cores=4"], "--queue-cores: is about a trace; it goes with"),
     ],
 )
 def test_flags_that_cannot_be_met(flags: list[str], message: str) -> None:
     with pytest.raises(SimulatorError, match=message):
-        run_simulator(options("--clusters=1", *flags))
+        run_simulator(options(*flags))
 
 
 def test_a_dialect_that_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
