@@ -126,6 +126,11 @@ class ClusterIdentity:
     labels: tuple[tuple[str, str], ...] = ()
     """Of its own; every cluster has the same names."""
 
+    @property
+    def remote(self) -> tuple[str, str, str]:
+        """Which cluster it is, whatever it is called here."""
+        return self.account, self.zone, self.cluster_id
+
 
 class ListedCluster(NamedTuple):
     """One cluster of cluster/list, as far as it says; empty where it does not."""

@@ -302,15 +302,19 @@ class SnapshotBoard:
         name = state.identity.name
         with self._writers:
             before = self._current.get(name)
-            if before is not None and before.capacity is not state.capacity:
+            if before is not None and before.identity.remote == state.identity.remote:
                 state = replace(state, capacity=before.capacity)
             self._current = MappingProxyType({**self._current, name: state})
 
-    def publish_capacity(self, name: str, capacity: Capacity | None) -> None:
-        """Make this the current capacity of a cluster, if it is on the board."""
+    def publish_capacity(self, identity: ClusterIdentity, capacity: Capacity | None) -> None:
+        """Make this the current capacity of a cluster, if it is on the board: a reload may have given
+        its name to another one meanwhile."""
+        name = identity.name
         with self._writers:
             state = self._current.get(name)
-            if state is not None and state.capacity != capacity:
+            if state is None or state.identity.remote != identity.remote:
+                return
+            if state.capacity != capacity:
                 changed = replace(state, capacity=capacity)
                 self._current = MappingProxyType({**self._current, name: changed})
 

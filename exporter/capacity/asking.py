@@ -94,7 +94,7 @@ class Asking:
             return recent or self._call(lambda: self._lists.get(zone))
 
         advice = "If the cloud wants the account's owner, set accounts[].user_id."
-        told = self._part({"zone": zone}, "cluster/list", ask, None, advice=advice)
+        told = self._part(zone, {"zone": zone}, "cluster/list", ask, None, advice=advice)
         if told is None:
             return None
         return Dated({each.cluster_id: each for each in told.value.clusters}, told.value.asked)
@@ -108,7 +108,7 @@ class Asking:
         who = {"cluster": cluster.name}
 
         def part(call: str, ask: Callable[[], T], before: Dated[T] | None) -> Dated[T] | None:
-            return self._part(who, call, ask, before, for_good=active)
+            return self._part(cluster.remote, who, call, ask, before, for_good=active)
 
         kind = listed.kind if listed and listed.kind else cluster.cluster_id.partition("-")[0]
         queues = part(
@@ -136,6 +136,7 @@ class Asking:
 
     def _part(
         self,
+        whom: Hashable,
         who: Mapping[str, str],
         call: str,
         ask: Callable[[], T],
@@ -144,7 +145,7 @@ class Asking:
         for_good: bool = True,
         advice: str = "",
     ) -> Dated[T] | None:
-        key = (*who.values(), call)
+        key = (whom, call)
         dropped = self._dropped.get(key)
         if dropped is not None and self._clock.monotonic_seconds() < dropped.until_seconds:
             return None

@@ -44,8 +44,7 @@ class CapacityParts:
     interval_seconds: float
     tried: Callable[[str], bool]
     """Whether a cluster has been synced, or tried to be: what jobs there are is asked first."""
-    publish: Callable[[str, Capacity | None], None]
-    """By name of the cluster."""
+    publish: Callable[[ClusterIdentity, Capacity | None], None]
     clock: SystemClock
     """Of this poller alone: stopping it stops only this one."""
 
@@ -58,7 +57,8 @@ class CapacityPoller(Loop):
         self._parts = parts
         self._clusters = clusters
         self._asking = Asking(parts.account, parts.client, parts.lists, parts.budget, parts.clock)
-        self._told: dict[str, Told] = {}
+        self._told: dict[tuple[str, str, str], Told] = {}
+        """By the cluster that it is, since names may change hands."""
         self._round_seconds = 0.0
         """What the last round took."""
 
@@ -103,8 +103,8 @@ class CapacityPoller(Loop):
 
     def _round(self) -> None:
         clusters = self._clusters
-        names = {each.identity.name for each in clusters}
-        self._told = {name: told for name, told in self._told.items() if name in names}
+        known = {each.identity.remote for each in clusters}
+        self._told = {remote: told for remote, told in self._told.items() if remote in known}
         for zone in dict.fromkeys(each.identity.zone for each in clusters):
             listing = self._asking.clusters(zone)
             unreached = self._asking.unreached  # then the zone's clusters are not asked about
@@ -112,7 +112,7 @@ class CapacityPoller(Loop):
             for cluster in clusters:
                 if cluster.identity.zone != zone:
                     continue
-                told = self._told.get(cluster.identity.name, Told())
+                told = self._told.get(cluster.identity.remote, Told())
                 if listing is not None:
                     listed = listing.value.get(cluster.identity.cluster_id)
                     told = replace(
@@ -129,13 +129,12 @@ class CapacityPoller(Loop):
         interval_seconds = max(self._parts.interval_seconds, self._round_seconds)
         served_seconds = max(LEAST_STALENESS_SECONDS, STALENESS_INTERVALS * interval_seconds)
         told = told.without_the_old(instant(self._parts.clock), served_seconds)
-        name = cluster.identity.name
-        self._told[name] = told
+        self._told[cluster.identity.remote] = told
         self._asking.rest(0.0)  # one that was told to stop publishes no more
-        self._parts.publish(name, capacity_of(told, cluster.queues, served_seconds))
+        self._parts.publish(cluster.identity, capacity_of(told, cluster.queues, served_seconds))
 
     def _declare(self) -> None:
         zones = {each.identity.zone for each in self._clusters}
-        looks = (self._told.get(each.identity.name, Told()) for each in self._clusters)
+        looks = (self._told.get(each.identity.remote, Told()) for each in self._clusters)
         calls = len(zones) + sum(map(calls_of, looks))
         self._parts.budget.declare_capacity(calls / self._parts.interval_seconds)

@@ -17,6 +17,7 @@ from exporter.clock import SystemClock
 from exporter.config import ClusterConfig, Config
 from exporter.daemon.accounts import Account
 from exporter.labels import Wanted
+from exporter.model import ClusterIdentity
 from exporter.snapshot import Capacity, SnapshotBoard
 
 
@@ -59,7 +60,7 @@ class CapacityWatch:
                 for cluster in map(_watched, config.clusters_of(name)):
                     capacity = capacity_of(Told(), cluster.queues, math.inf)
                     capacity = _shown(config.labels.queues, capacity)
-                    self._board.publish_capacity(cluster.identity.name, capacity)
+                    self._board.publish_capacity(cluster.identity, capacity)
                 continue
             clusters = tuple(map(_watched, config.clusters_of(name)))
             if name in self._running:
@@ -97,8 +98,10 @@ class CapacityWatch:
         state = self._board.current().get(name)
         return state is None or state.tried
 
-    def _publish(self, queues: Wanted, name: str, capacity: Capacity | None) -> None:
-        self._board.publish_capacity(name, _shown(queues, capacity))
+    def _publish(
+        self, queues: Wanted, identity: ClusterIdentity, capacity: Capacity | None
+    ) -> None:
+        self._board.publish_capacity(identity, _shown(queues, capacity))
         self._on_publish()
 
 

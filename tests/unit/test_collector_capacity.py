@@ -104,20 +104,35 @@ def test_capacity_goes_when_it_is_too_old(age: float, age_monotonic: float, show
     assert families["ehpc_jobs"].samples
 
 
+def test_a_name_that_goes_to_another_cluster_leaves_capacity_behind() -> None:
+    board, state = SnapshotBoard(), good_state()
+    board.publish(dataclasses.replace(state, capacity=None))
+    board.publish_capacity(state.identity, capacity())
+    other = dataclasses.replace(state.identity, cluster_id="ehpc-another")
+    board.publish(dataclasses.replace(state, identity=other, capacity=None))
+    assert board.current()["cfd"].capacity is None
+    board.publish_capacity(state.identity, capacity())  # by a round that is under way
+    assert board.current()["cfd"].capacity is None
+    board.publish_capacity(other, capacity())
+    renamed = dataclasses.replace(other, labels=(("site", "jinan"),))
+    board.publish(dataclasses.replace(state, identity=renamed, capacity=None))
+    assert board.current()["cfd"].capacity == capacity(), "it is the same cluster"
+
+
 def test_capacity_has_a_publisher_of_its_own() -> None:
     board = SnapshotBoard()
-    board.publish_capacity("cfd", capacity())
-    assert not board.current()
     bare = dataclasses.replace(good_state(), capacity=None)
+    board.publish_capacity(bare.identity, capacity())
+    assert not board.current()
     board.publish(bare)
-    board.publish_capacity("cfd", capacity())
+    board.publish_capacity(bare.identity, capacity())
     before = board.current()["cfd"]
-    board.publish_capacity("cfd", capacity())
+    board.publish_capacity(bare.identity, capacity())
     assert board.current()["cfd"] is before
     assert before == good_state()
     board.publish(dataclasses.replace(bare, up=False))
     assert board.current()["cfd"] == dataclasses.replace(good_state(), up=False)
-    board.publish_capacity("cfd", None)
+    board.publish_capacity(bare.identity, None)
     assert board.current()["cfd"] == ClusterState(
         **{f.name: getattr(bare, f.name) for f in dataclasses.fields(bare)} | {"up": False}
     )

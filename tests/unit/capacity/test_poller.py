@@ -75,7 +75,7 @@ class World:
                 budget=self.budget,
                 interval_seconds=INTERVAL,
                 tried=lambda _: True,
-                publish=lambda name, capacity: self.published.append((name, capacity)),
+                publish=lambda who, capacity: self.published.append((who.name, capacity)),
                 clock=self.clock,  # type: ignore[arg-type]
             ),
             self.clusters,
@@ -307,6 +307,24 @@ def test_clusters_come_and_go_between_two_rounds() -> None:
     assert not world.poller._told
 
 
+def test_a_name_that_goes_to_another_cluster_says_nothing_of_the_one_before() -> None:
+    """Neither what was told of it, should nothing be told of the new one, nor what may not be asked."""
+    world = World()
+    world.cloud.fleet = parse_fleet("forbidden=nodes")
+    first, second, _ = world.clusters
+    world.poller.watch([first])
+    assert by_name(world.round()[EHPC])
+    world.cloud.fleet = parse_fleet("documented")
+    renamed = replace(second.identity, name=EHPC)
+    world.poller.watch([replace(second, identity=renamed)])
+    world.calls()
+    assert world.round()[EHPC].nodes
+    world.cloud.faults.add("http-502")
+    world.poller.watch([first])
+    world.round()
+    assert [capacity for _, capacity in world.published] == [None]
+
+
 def test_its_thread_waits_until_jobs_were_asked_for_and_ends_when_told() -> None:
     world = World()
     asked, published = threading.Event(), threading.Event()
@@ -322,7 +340,7 @@ def test_its_thread_waits_until_jobs_were_asked_for_and_ends_when_told() -> None
         replace(
             parts,
             tried=tried,
-            publish=lambda name, _: published.set() if name == ELSEWHERE else None,
+            publish=lambda who, _: published.set() if who.name == ELSEWHERE else None,
             clock=clock,
         ),
         world.clusters,

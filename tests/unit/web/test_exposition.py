@@ -199,7 +199,7 @@ def test_whatever_happens_it_is_what_is_rendered_from_nothing(
         elif step == "capacity":
             now = instant(world.clock)
             told = dataclasses.replace(capacity(), taken=now, served_seconds=100.0)
-            world.board.publish_capacity(name, told if number else None)
+            world.board.publish_capacity(good_state(name).identity, told if number else None)
         elif step == "remove":
             world.board.remove(name)
             world.telemetry.forget_cluster(name)
@@ -278,7 +278,7 @@ def test_old_capacity_goes_by_itself_while_counts_stay(world: World) -> None:
     at = world.clock.now_at()
     told = dataclasses.replace(capacity(), taken=instant(world.clock), served_seconds=100.0)
     world.board.publish(good_state(taken_at=at))
-    world.board.publish_capacity("cfd", told)
+    world.board.publish_capacity(good_state().identity, told)
     world.exposition.refresh()
     world.clock.advance(100)
     assert 'ehpc_queue_cores{cluster_name="cfd"' in world.text()
