@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from exporter.api.lists import SHARED_SECONDS
-from exporter.clock import Loop, SystemClock
+from exporter.clock import Instant, Loop, SystemClock
 from exporter.config import AccountConfig, ClusterConfig, Config, DiscoveryConfig
 from exporter.daemon.accounts import Account, ListTrouble, open_account
 from exporter.errors import ApiError, Stopped
@@ -116,6 +116,8 @@ class Finder(Loop):
         """Whether it has looked, whatever came of it."""
         self._on_found = on_found
         self._missing: dict[str, set[str]] = {zone: set() for zone in discovery.zones}
+        self._asked: dict[str, Instant] = {}
+        """By zone, when the listing was asked for that was last looked at."""
         self._trouble = ListTrouble(
             account.config.name,
             self._clock,
@@ -155,13 +157,16 @@ class Finder(Loop):
         before, well = self.found, True
         for zone in self.discovery.zones:
             try:
-                told = self.account.lists.get(zone, self._shared_seconds).clusters
+                told = self.account.lists.get(zone, self._shared_seconds)
             except ApiError as error:
                 well = False
                 self._trouble.met(zone, error)
                 continue
+            if told.asked == self._asked.get(zone):
+                continue  # another zone failed, and it is soon again: one listing counts once
+            self._asked[zone] = told.asked
             # What each counts changes all the time, and is no news here.
-            listed = [each._replace(jobs={}, core_hours=None) for each in told]
+            listed = [each._replace(jobs={}, core_hours=None) for each in told.clusters]
             self.listed |= {zone}
             known = self.found.get(zone, ())
             self.found = {**self.found, zone: after_listing(known, listed, self._missing[zone])}

@@ -42,7 +42,11 @@ class Client:
 
 def account(client: Client, **discovery: Any) -> Any:
     (wanted,) = config(discovery).accounts
-    lists = ZoneLists(client.list_clusters, Later(0.0))
+    return with_lists(wanted, client, Later(0.0))
+
+
+def with_lists(wanted: Any, client: Client, clock: ManualClock) -> Any:
+    lists = ZoneLists(client.list_clusters, clock)
     return SimpleNamespace(config=wanted, client=client, lists=lists)
 
 
@@ -95,6 +99,22 @@ def test_a_zone_that_cannot_be_listed_keeps_what_was_found(
     client.zones[ZONE] = REFUSED
     assert not finder.look()
     assert len(caplog.records) == 2
+
+
+def test_one_listing_counts_once_though_another_zone_is_tried_again(client: Client) -> None:
+    clock = ManualClock(0.0)
+    one = with_lists(config({}).accounts[0], client, clock)
+    finder = Finder(one, one.config.discovery, lambda: None)
+    finder.look()
+    clock.advance(600)
+    client.zones = {ZONE: (), "jn1a": REFUSED}
+    assert not finder.look()
+    clock.advance(30)
+    assert not finder.look()  # the list of the zone is recent enough to be taken again
+    assert finder.found[ZONE] == listed("ehpc-1")
+    clock.advance(60)
+    assert not finder.look()
+    assert finder.found[ZONE] == ()
 
 
 def test_not_ready_while_a_zone_has_never_been_listed(finder: Finder, client: Client) -> None:
