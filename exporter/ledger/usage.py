@@ -91,17 +91,27 @@ class Usage:
         self._owed[key] = self._owed.get(key, Amount()).plus(Amount(1, seconds))
         self._touched.add((False, key))
 
+    @property
+    def owed_users(self) -> frozenset[str]:
+        """The users to whom something is owed."""
+        return frozenset(key.user for key in self._owed)
+
     def show(
-        self, live: Iterable[tuple[str, str]], named: Callable[[str, str], tuple[str, str]]
+        self, live: Iterable[tuple[str, str]], named: Callable[[str, str], tuple[str, str] | None]
     ) -> None:
-        """Add what is owed to the series that ``named`` gives for a queue and a user.
+        """Add what is owed to the series that ``named`` gives for a queue and a user. Where it gives
+        none, it stays owed: it is not wanted now, and may be one day.
 
         One that is new, also of a ``live`` pair to which nothing is owed, is shown at 0 first: nobody
         sees the first events of a counter that is born with them.
         """
-        pairs = {pair: named(*pair) for pair in live}
-        into = {key: UsageKey(key.kind, *named(key.queue, key.user)) for key in self._owed}
-        new = {UsageKey(kind, *pair) for pair in pairs.values() for kind in USAGE_KINDS}
+        pairs = {pair for each in live if (pair := named(*each)) is not None}
+        into = {
+            key: UsageKey(key.kind, *pair)
+            for key in self._owed
+            if (pair := named(key.queue, key.user)) is not None
+        }
+        new = {UsageKey(kind, *pair) for pair in pairs for kind in USAGE_KINDS}
         new = (new | set(into.values())) - self.shown.keys()
         for key, series in into.items():
             if series not in new:

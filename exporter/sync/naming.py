@@ -81,16 +81,15 @@ class Names(dict[str, str]):
         self._wanted = wanted
         self._mode = mode
 
-    def series(self, value: str) -> str:
-        """The value to whose counters something of this one is added. One that is not wanted counts
-        on for itself, unseen."""
-        return value if value in self.shown or not self._wanted[value] else OTHER
+    def series(self, value: str) -> str | None:
+        """The value to whose counters something of this one is added; None while it is not wanted."""
+        if not self._wanted[value]:
+            return None
+        return value if value in self.shown else OTHER
 
     def has(self, value: str) -> bool:
-        """Whether counters of this value are shown."""
-        if value in self.shown or value == OTHER:
-            return True
-        return self._mode == "off" and self._wanted[value]
+        """Whether counters of this value are shown. In the sum of all, whatever was in it stays."""
+        return value in self.shown or value == OTHER or self._mode == "off"
 
     def groups(self, groups: Groups, names: frozenset[str]) -> tuple[UserGroup, ...]:
         """In which group each user is that is shown under one of the names; the others are a group."""

@@ -119,7 +119,9 @@ class Publisher:
         return _Shown(names, len(present - shown))
 
     def _users(self, ledger: Ledger, recent: frozenset[tuple[str, str]]) -> "_Shown":
-        kept = {user for _, user in recent}
+        # Whose jobs have ended and left the list unseen is still somebody, whom something is owed.
+        owed = filter(self._user_wanted.__getitem__, ledger.usage.owed_users)
+        kept = {user for _, user in recent}.union(owed)
         shown, present = _shown(ledger, "user", self._weights[1], kept, self._rules.user_limit)
         names = self._named("user", shown, self._user_wanted, self._rules.user_mode)
         return _Shown(names, len(present - shown))

@@ -1,7 +1,7 @@
 """What users have used and waited, under the names that are shown."""
 
 from collections.abc import Iterable, Mapping, Set
-from functools import reduce
+from functools import partial, reduce
 
 from exporter.ledger.totals import Pair
 from exporter.ledger.usage import USAGE_KINDS, Amount, Amounts, Usage, UsageKey
@@ -36,9 +36,7 @@ class UsedRows:
         if not same or usage.behind or not usage.is_told_to(log):
             self._queues, self._users, log = queues, users, usage.follow()
             self._begin()
-        usage.show(
-            live - self._live, lambda queue, user: (queues.series(queue), users.series(user))
-        )
+        usage.show(live - self._live, partial(_series, queues, users))
         self._live |= live
         self._add_up(usage.shown, log, queues, users)
         log.clear()
@@ -64,3 +62,9 @@ class UsedRows:
             if not known_all:
                 rows = self._rows[kind] = dict(sorted(rows.items()))
             self._shown = {**self._shown, kind: tuple(rows.values())}
+
+
+def _series(queues: Names, users: Names, queue: str, user: str) -> Pair | None:
+    """To what something of a queue and a user is added, or None."""
+    into_queue, into_user = queues.series(queue), users.series(user)
+    return None if into_queue is None or into_user is None else (into_queue, into_user)

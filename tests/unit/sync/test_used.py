@@ -1,10 +1,12 @@
 """What users have used, as it is shown: sums that neither jump nor fall, whoever has a name."""
 
+import re
 from random import Random
 
 import msgspec
 import pytest
 
+from exporter.labels import Wanted
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.ledger.usage import UsageKey
 from exporter.model import Job
@@ -90,6 +92,57 @@ def test_who_is_folded_takes_nothing_along_and_finds_it_again() -> None:
     use(ledger, "b", 20)
     assert used(shown(ledger, rules)) == {"b": 20, OTHER: 2010}
     assert used(shown(ledger, LabelRules(user_limit=2))) == {"a": 1000, "b": 20, OTHER: 2010}
+
+
+def test_who_has_no_job_left_in_the_list_is_not_taken_for_one_of_the_others() -> None:
+    """As after a long rest of the exporter: what ended meanwhile is older than the history wanted."""
+    ledger = ledger_of(job(1, user="a"), job(2, user="b"))
+    shown(ledger)
+    use(ledger, "a", 7)
+    with ledger.transaction():
+        ledger.clear()
+        ledger.apply([job(2, user="b")])
+    assert used(shown(ledger)) == {"a": 7, "b": 0}
+    assert used(shown(ledger)) == {"b": 0}
+    use(ledger, "a", 5)
+    assert used(shown(ledger)) == {"a": 12, "b": 0}
+    use(ledger, "new", 3)
+    assert [used(shown(ledger)) for _ in range(2)] == [{"b": 0, "new": 0}, {"b": 0, "new": 3}]
+
+
+def test_who_is_left_out_of_the_sum_of_all_stays_in_it_with_what_was_there() -> None:
+    """A sum that falls is taken for a restart, and counted a second time as a whole."""
+    all_users = LabelRules(user_mode="off")
+    without_a = LabelRules(user_mode="off", users=Wanted(exclude=(re.compile("a"),)))
+    ledger = ledger_of(job(1, user="a"), job(2, user="b"))
+    shown(ledger, all_users)
+    use(ledger, "a", 100)
+    use(ledger, "b", 10)
+    assert used(shown(ledger, all_users)) == {"": 110}
+    assert used(shown(ledger, without_a)) == {"": 110}
+    use(ledger, "a", 1000)
+    use(ledger, "b", 1)
+    assert used(shown(ledger.copied_to(None), without_a)) == {"": 111}
+    assert used(shown(ledger, all_users)) == {"": 1111}
+
+
+@pytest.mark.parametrize("mode", ["name", "hash", "off"])
+@pytest.mark.parametrize("seed", range(2))
+def test_no_sum_falls_whoever_is_left_out(seed: int, mode: str) -> None:
+    """Patterns, limits and names that come and go."""
+    dice = Random(seed)
+    ledger = ledger_of()
+    highest: dict[tuple[str, str], int] = {}
+    for _ in range(60):
+        left_out = Wanted(exclude=(re.compile(f"[{dice.choice(('a-c', 'b-e', 'z'))}]"),))
+        rules = LabelRules(mode, dice.randrange(1, 6), 3, users=left_out)  # type: ignore[arg-type]
+        with ledger.transaction():
+            ledger.clear()
+            ledger.apply([job(n, user=dice.choice("abcdefg")) for n in range(dice.randrange(20))])
+        use(ledger, dice.choice("abcdefgh"), dice.randrange(100))
+        for row in shown(ledger, rules).core_seconds:
+            assert row.seconds >= highest.get((row.queue, row.user), 0)
+            highest[row.queue, row.user] = row.seconds
 
 
 @pytest.mark.parametrize(
