@@ -3,12 +3,19 @@
 Each has a key, under which ``texts`` has the words for it and for what to do.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from exporter.api.shape import JOB_FIELDS, MAY_BE_ABSENT, STATUSES, Shape
 from exporter.config.checks import is_plain_http_abroad
-from exporter.daemon.findings import ClusterFindings, Findings, cost_of_all
+from exporter.daemon.findings import (
+    CALL_NAMES,
+    Call,
+    CapacityFindings,
+    ClusterFindings,
+    Findings,
+    cost_of_all,
+)
 from exporter.model import PAGE_LIMIT
 from exporter.texts.servers import difference
 
@@ -73,6 +80,27 @@ def _of_cluster(found: ClusterFindings, whole: Findings) -> Iterator[Difference]
     if found.shape is not None:
         yield from _of_times(found, found.shape)
         yield from _of_records(found, found.shape)
+    if found.capacity is not None:
+        active = found.listed is None or found.listed.status in ("", "active")
+        yield from _of_capacity(found.capacity, active=active)
+
+
+def _of_capacity(found: CapacityFindings, *, active: bool) -> Iterator[Difference]:
+    """While the cluster is not active, a refusal may be about its state."""
+    denied, unknown = found.calls_with("denied"), found.calls_with("not_known")
+    if denied and active:
+        yield Difference("capacity_denied", {"calls": _names(denied)})
+    if unknown and active:
+        yield Difference("capacity_not_known", {"calls": _names(unknown)})
+    for call in found.calls_with("failed"):
+        parts = {"call": CALL_NAMES[call], "reason": found.answers[call].reason}
+        yield Difference("capacity_failed", parts)
+    if found.queues and not any(queue.cores.total for queue in found.queues):
+        yield Difference("no_capacity")
+
+
+def _names(calls: Iterable[Call]) -> str:
+    return ", ".join(CALL_NAMES[call] for call in calls)
 
 
 def _of_lists(found: ClusterFindings) -> Iterator[Difference]:

@@ -13,8 +13,10 @@ from exporter.api.transport import Transport
 from exporter.clock import Clock, SystemClock
 from exporter.config import AccountConfig, ClusterConfig, Config
 from exporter.daemon.accounts import Keys, cluster_calls, open_account, sync_settings
+from exporter.daemon.capacity_look import CapacityLook
 from exporter.daemon.contact import Contact
 from exporter.daemon.findings import (
+    ABOUT_ONE_CALL,
     ClusterFindings,
     Failure,
     Findings,
@@ -32,10 +34,8 @@ from exporter.telemetry import Telemetry
 MOST_CALLS = 25
 ENOUGH_CALLS = 12
 """So many mostly find out one cluster; where others wait, it gets no more at first."""
-_ABOUT_ONE_CALL = frozenset(
-    {"request", "client", "denied", "not_found", "resource", "internal", "payload", "http_4xx"}
-)
-"""Reasons for which another call may well succeed; the rest concerns the account as a whole."""
+CALLS_FOR_CAPACITY = 3
+"""Kept for each cluster's, up to a quarter of all: queues, nodes, and what is free in one queue."""
 
 Progressing = Callable[[str, int, int], None]
 """Told, before a call, whom it concerns, how many were made and how many there may be."""
@@ -116,8 +116,12 @@ class Doctor:
             ]
         if not clusters:
             self._failures = [list_failure or none_listed(like.zone)]
-        found = self._look_at_all(clusters)
         by_id = {each.cluster_id: each for each in listed or ()}
+        found = [
+            replace(each, listed=by_id.get(each.config.cluster_id))
+            for each in self._look_at_all(clusters)
+        ]
+        found = self._with_capacity(found)
         return Findings(
             account=self._account,
             collection=self._config.collection,
@@ -133,9 +137,7 @@ class Doctor:
             listed=listed,
             list_shape=list_shape,
             list_failure=list_failure,
-            clusters=tuple(
-                replace(each, listed=by_id.get(each.config.cluster_id)) for each in found
-            ),
+            clusters=tuple(found),
             failures=once_each(self._failures),
         )
 
@@ -150,7 +152,7 @@ class Doctor:
             listed = self._client.list_clusters(zone)
         except ApiError as error:
             failure = failure_of((), error)
-            self._in_vain = error.reason not in _ABOUT_ONE_CALL
+            self._in_vain = error.reason not in ABOUT_ONE_CALL
             if self._in_vain:
                 self._failures.append(failure)
             return None, failure, self._shape_since(0)
@@ -161,9 +163,10 @@ class Doctor:
         which that may tell something."""
         found: list[ClusterFindings] = []
         contacts: list[Contact] = []
+        kept = self._kept_for_capacity(len(clusters))
         for place, cluster in enumerate(clusters):
             to_come = len(clusters) - place - 1
-            most = max(1, self._limit.left - to_come)
+            most = max(1, self._limit.left - to_come - kept)
             most = min(most, ENOUGH_CALLS) if to_come else most
             if self._in_vain or not self._limit.left:
                 found.append(ClusterFindings(config=cluster))
@@ -173,7 +176,8 @@ class Doctor:
             found.append(self._look_at(contact, cluster, partial(contact.find, most)))
         for place, contact in enumerate(contacts):
             if found[place].failure is None:
-                again = self._look_at(contact, found[place].config, contact.look_again)
+                with self._limit.at_most(max(0, self._limit.left - kept)):
+                    again = self._look_at(contact, found[place].config, contact.look_again)
                 shapes = [each.shape for each in (found[place], again) if each.shape is not None]
                 found[place] = replace(
                     again,
@@ -182,6 +186,26 @@ class Doctor:
                 )
             contact.close()
         return found
+
+    def _kept_for_capacity(self, clusters: int) -> int:
+        if self._config.collection.capacity_interval_seconds is None:
+            return 0
+        return min(CALLS_FOR_CAPACITY * clusters, self._limit.most // 4)
+
+    def _with_capacity(self, found: Sequence[ClusterFindings]) -> list[ClusterFindings]:
+        """With what the calls about capacity tell of those that could be read."""
+        if self._config.collection.capacity_interval_seconds is None or self._in_vain:
+            return list(found)
+        read = [each for each in found if each.calls and each.failure is None]
+        look = CapacityLook(self._client, self._limit, self._clock, self._tell)
+        told = look.look([(each.config, each.listed) for each in read])
+        of = {each.config.name: one for each, one in zip(read, told, strict=True)}
+        return [
+            replace(each, capacity=one, calls=each.calls + one.calls)
+            if (one := of.get(each.config.name))
+            else each
+            for each in found
+        ]
 
     def _contact(self, cluster: ClusterConfig) -> Contact:
         return Contact(
@@ -204,7 +228,7 @@ class Doctor:
         except (ApiError, SyncError) as error:
             failure = failure_of((cluster.name,), error)
             self._failures.append(failure)
-            concerns_all = isinstance(error, ApiError) and error.reason not in _ABOUT_ONE_CALL
+            concerns_all = isinstance(error, ApiError) and error.reason not in ABOUT_ONE_CALL
             self._in_vain = self._in_vain or concerns_all
         return replace(
             contact.findings(),

@@ -9,11 +9,17 @@ from exporter.api.shape import Shape
 from exporter.config import AccountConfig, ClusterConfig, CollectionConfig
 from exporter.model import END_STATUSES, PAGE_LIMIT, ListedCluster, hidden
 from exporter.profile import NONE, TRAITS, UNKNOWN, Profile
+from exporter.snapshot import Capacity, QueueCapacity
 
 HOUR_SECONDS = 3600.0
 KEPT_FOR_HISTORY = 0.1
 """The part of what an account may spend that its syncs leave to the history at least."""
 SWEPT_STATUSES = ("pending", "running")
+
+ABOUT_ONE_CALL = frozenset(
+    {"request", "client", "denied", "not_found", "resource", "internal", "payload", "http_4xx"}
+)
+"""Reasons for which another call may well succeed; the rest concerns the account as a whole."""
 
 Strategy = Literal["delta", "sweep", "scan"]
 KeysVerdict = Literal["accepted", "refused", "unknown"]
@@ -54,6 +60,47 @@ class Timing:
     most_bytes: int
 
 
+Call = Literal["status", "queues", "queue", "nodes"]
+"""A word for each: what cluster/list tells of a cluster, getQueueList or getCurrentQueue, describeQueue,
+listNodes."""
+CALL_NAMES: Mapping[Call, str] = {
+    "status": "cluster/list",
+    "queues": "getQueueList",
+    "queue": "describeQueue",
+    "nodes": "listNodes",
+}
+"""As the cloud's documentation calls them; of HPC, the queues' is getCurrentQueue."""
+Outcome = Literal["answered", "denied", "not_known", "failed", "not_asked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one call."""
+
+    outcome: Outcome
+    reason: str = ""
+    """Of one that failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityFindings:
+    """What was found of one cluster's capacity."""
+
+    answers: Mapping[Call, Answer]
+    capacity: Capacity | None
+    """None where nothing is told."""
+    calls: int = 0
+
+    @property
+    def queues(self) -> tuple[QueueCapacity, ...]:
+        """As far as the cloud or the configuration tells of them."""
+        return self.capacity.queues if self.capacity else ()
+
+    def calls_with(self, outcome: Outcome) -> list[Call]:
+        """The calls of which this came."""
+        return [call for call, answer in self.answers.items() if answer.outcome == outcome]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterFindings:
     """What was found of one cluster."""
@@ -80,6 +127,8 @@ class ClusterFindings:
     """Codes with which requests were refused."""
     listed: ListedCluster | None = None
     """As cluster/list shows it."""
+    capacity: CapacityFindings | None = None
+    """None where it was not asked for."""
     failure: Failure | None = None
 
     @property

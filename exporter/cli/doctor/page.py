@@ -1,6 +1,7 @@
 """What a doctor has found, for people."""
 
 import io
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
@@ -12,6 +13,7 @@ from exporter.api.shape import Shape
 from exporter.config import format_duration
 from exporter.daemon.differences import Difference, differences
 from exporter.daemon.findings import (
+    CapacityFindings,
     ClusterFindings,
     Findings,
     cost_of,
@@ -19,8 +21,11 @@ from exporter.daemon.findings import (
 )
 from exporter.logs import one_line
 from exporter.model import ListedCluster
+from exporter.snapshot import QueueCapacity
 from exporter.texts import Words
 
+MOST_QUEUES = 20
+"""Of a cluster, in its table."""
 CLOCK_STEP_SECONDS = 1.5
 """A ``Date`` has whole seconds."""
 _WIDTH_OF_A_FILE = 100
@@ -132,6 +137,44 @@ class _Page:
             self._line(say("statuses", names=say.joined(sorted(found.shape.statuses))))
         if found.asked:
             self._show(self._traits(found))
+        if found.capacity is not None:
+            self._capacity(found.capacity)
+        elif self._found.collection.capacity_interval_seconds is None:
+            self._line(say("capacity.off"))
+
+    def _capacity(self, found: CapacityFindings) -> None:
+        """Which calls answer, and what they tell of the queues."""
+        say = self._words
+        nodes = sum(found.capacity.nodes.values()) if found.capacity else 0
+        counts = {"queues": len(found.queues), "nodes": nodes}
+        told = []
+        for call, answer in found.answers.items():
+            outcome = say(f"capacity.{answer.outcome}", reason=answer.reason)
+            if answer.outcome == "answered" and call in counts:
+                outcome = say("capacity.counted", number=counts[call])
+            elif answer.outcome == "answered" and call == "status" and found.capacity:
+                outcome = one_line(found.capacity.status) or outcome
+            told.append(say(f"capacity.call.{call}", came=outcome))
+        self._line(say("capacity", answers=say.joined(told)))
+        if found.queues:
+            self._show(self._queues(found.queues))
+
+    def _queues(self, queues: Sequence[QueueCapacity]) -> Table:
+        say = self._words
+        table = Table()
+        table.add_column(say("column.queue"), overflow="fold")
+        headings = ["cores", "cores_free"]
+        if any(queue.gpus.total for queue in queues):
+            headings += ["gpus", "gpus_free"]
+        for heading in headings:
+            table.add_column(say(f"column.{heading}"), justify="right")
+        for queue in queues[:MOST_QUEUES]:
+            amounts = [*queue.cores, *queue.gpus][: len(headings)]
+            shown = ["–" if each is None else f"{each:,.0f}" for each in amounts]
+            table.add_row(Text(one_line(queue.names[0])), *shown)
+        if len(queues) > MOST_QUEUES:
+            table.add_row(say("queues.more", number=len(queues) - MOST_QUEUES))
+        return table
 
     def _jobs(self, found: ClusterFindings) -> str:
         say = self._words

@@ -11,6 +11,7 @@ from exporter import __version__
 from exporter.api.shape import Fields, status_word
 from exporter.daemon.differences import differences
 from exporter.daemon.findings import (
+    CapacityFindings,
     ClusterFindings,
     Failure,
     Findings,
@@ -115,7 +116,29 @@ def _cluster(found: ClusterFindings, name: str, whole: Findings) -> dict[str, An
         }
         if found.finished
         else None,
+        "capacity": _capacity(found.capacity),
         "failure": _failure(found.failure),
+    }
+
+
+def _capacity(found: CapacityFindings | None) -> dict[str, Any] | None:
+    """Counts only: the names of queues are the user's own."""
+    if found is None:
+        return None
+    queues = found.queues
+    return {
+        "answers": {
+            call: {
+                "outcome": answer.outcome,
+                **({"reason": answer.reason} if answer.reason else {}),
+            }
+            for call, answer in found.answers.items()
+        },
+        "queues": len(queues),
+        "queues_with_cores": sum(queue.cores.total is not None for queue in queues),
+        "queues_with_free_cores": sum(queue.cores.available is not None for queue in queues),
+        "queues_with_gpus": sum(bool(queue.gpus.total) for queue in queues),
+        "nodes": sum(found.capacity.nodes.values()) if found.capacity else 0,
     }
 
 

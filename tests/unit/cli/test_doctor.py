@@ -12,7 +12,7 @@ from exporter.cli import main
 from exporter.cli.doctor.command import progress_on
 from exporter.cli.doctor.page import failure_lines, write_page
 from exporter.daemon.findings import Findings
-from exporter.simulator import DOCUMENTED, parse_dialect
+from exporter.simulator import DOCUMENTED, parse_dialect, parse_fleet
 from exporter.texts import Words
 from tests.unit.daemon.patients import Surgery
 
@@ -247,6 +247,34 @@ def test_a_page_in_a_pipe(found: Findings, language: str) -> None:
     if language == "zh":
         sentences = re.findall(r"[a-z]+ [a-z]+ [a-z]+", shown)
         assert not sentences
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [("en", "capacity: its state: active, queues: 22, nodes: the account may not ask, what is free"),
+     ("zh", "容量：集群状态：active, 队列：22 个, 节点：账户无权查询, 队列空闲：未查询，或未全部查询")],
+)  # fmt: skip
+def test_capacity_is_a_line_and_a_table(language: str, line: str) -> None:
+    surgery = Surgery(DOCUMENTED, jobs=50, active=0)
+    surgery.cloud.fleet = parse_fleet("forbidden=nodes")
+    plant = surgery.cloud.clusters["ehpc-0"].plant
+    for number in range(22):
+        plant.add_queue(f"queue-{number}", cores=1064, gpus=7 if number == 3 else 0)
+    shown = page(
+        surgery.diagnose("ehpc-0", capacity_interval="10m", budget=surgery.budget(9)), language
+    )
+    assert line in shown
+    rows = [re.split(r"[ │|]+", each)[1:-1] for each in shown.splitlines() if "queue-" in each]
+    assert rows[0] == ["queue-0", "1,064", "1,064", "0", "0"]
+    assert rows[3] == ["queue-3", "1,064", "1,064", "7", "7"]
+    assert rows[19] == ["queue-19", "1,064", "–", "0", "–"]
+    assert len(rows) == 20
+    assert "collection.capacity_interval: off" in shown
+
+
+def test_capacity_that_is_off_is_said(good: Findings) -> None:
+    assert "capacity is not asked for" in page(good)
+    assert "不查询容量" in page(good, "zh")
 
 
 def test_a_narrow_terminal_cuts_no_word(found: Findings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ NOW_AT = 1_700_000_000.0
 ZONE = "jinan1a"
 
 
-def config_of(cluster_ids: Sequence[str], **account: Any) -> Config:
+def config_of(cluster_ids: Sequence[str], capacity_interval: str = "off", **account: Any) -> Config:
     """As a configuration file would say it, of an account and these clusters."""
     keys = {
         "endpoint": "https://hpc.api.example.com",
@@ -30,7 +30,10 @@ def config_of(cluster_ids: Sequence[str], **account: Any) -> Config:
         "secret_access_key": ACCOUNT.secret_access_key,
     }
     clusters = [{"name": each, "cluster_id": each, "zone": ZONE} for each in cluster_ids]
-    text = json.dumps({"accounts": [keys | account], "clusters": clusters})
+    collection = {"capacity_interval": capacity_interval}
+    text = json.dumps(
+        {"accounts": [keys | account], "clusters": clusters, "collection": collection}
+    )
     return parse_config(text, {}, Path())
 
 
@@ -90,9 +93,10 @@ class Surgery:
         budget: AccountBudget | None = None,
         secret: str | None = None,
         seed: int = 0,
+        capacity_interval: str = "off",
     ) -> Findings:
         """By configuration, or, without any id, by cluster/list."""
-        config = config_of(cluster_ids or ("ehpc-unnamed",))
+        config = config_of(cluster_ids or ("ehpc-unnamed",), capacity_interval)
         (account,) = config.accounts
         keys = Credentials(account.access_key_id, secret or account.secret_access_key.reveal())
         doctor = Doctor(

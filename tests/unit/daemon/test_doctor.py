@@ -13,10 +13,18 @@ from exporter.api.transport import RawAnswer
 from exporter.cli.doctor.report import report_of, report_text
 from exporter.daemon.differences import differences
 from exporter.daemon.doctor import MOST_CALLS
-from exporter.daemon.findings import ClusterFindings, Findings, cost_of, cost_of_all
+from exporter.daemon.findings import (
+    CALL_NAMES,
+    Call,
+    CapacityFindings,
+    ClusterFindings,
+    Findings,
+    cost_of,
+    cost_of_all,
+)
 from exporter.errors import TransportError
 from exporter.profile import TRAITS
-from exporter.simulator import CONTENT_MARK, DOCUMENTED, Dialect, Order, draw_dialect
+from exporter.simulator import CONTENT_MARK, DOCUMENTED, Dialect, Order, draw_dialect, parse_fleet
 from exporter.simulator import parse_dialect as spoken
 from exporter.simulator.command import add_arguments, build_simulation
 from exporter.texts import Words
@@ -307,6 +315,128 @@ def test_jobs_of_a_report_add_up() -> None:
     assert sum(jobs.values()) == 3000
     for status in ("pending", "running"):
         assert jobs[status] == truth.matching(status=status)
+
+
+# -- capacity ----------------------------------------------------------------------------------
+
+
+def equipped(*fleet: str, clusters: int = 1, queues: int = 2) -> Surgery:
+    surgery = Surgery(*[DOCUMENTED] * clusters, jobs=300, active=0)
+    surgery.cloud.fleet = parse_fleet(",".join(fleet) or "documented")
+    for hosted in surgery.cloud.clusters.values():
+        for number in range(queues):
+            hosted.plant.add_queue(f"secret-queue-{number}", cores=64, gpus=8 * number)
+    return surgery
+
+
+def capacity_of(surgery: Surgery, *ids: str) -> list[CapacityFindings]:
+    found = surgery.diagnose(*(ids or ("ehpc-0",)), capacity_interval="10m")
+    assert found.calls == surgery.cloud.calls <= MOST_CALLS
+    assert not found.failures
+    assert sum(each.calls for each in found.clusters) + 1 == found.calls
+    return [each.capacity for each in found.clusters if each.capacity is not None]
+
+
+def test_what_the_calls_about_capacity_tell() -> None:
+    (found,) = capacity_of(equipped())
+    assert {call: each.outcome for call, each in found.answers.items()} == dict.fromkeys(
+        CALL_NAMES, "answered"
+    )
+    assert found.capacity is not None
+    assert found.capacity.status == "active"
+    assert [(each.names[0], each.cores, each.gpus) for each in found.queues] == [
+        ("secret-queue-0", (64.0, 64.0), (0.0, 0.0)), ("secret-queue-1", (64.0, 64.0), (8.0, 8.0)),
+    ]  # fmt: skip
+    assert sum(found.capacity.nodes.values()) > 2
+
+
+@pytest.mark.parametrize(
+    ("fleet", "call", "key"),
+    [("queues", "queues", "capacity_denied"), ("queue", "queue", "capacity_denied"),
+     ("nodes", "nodes", "capacity_denied")],
+)  # fmt: skip
+def test_what_the_account_may_not_ask_is_said_with_what_to_do(
+    fleet: str, call: Call, key: str
+) -> None:
+    surgery = equipped(f"forbidden={fleet}")
+    found = surgery.diagnose("ehpc-0", capacity_interval="10m")
+    (cluster,) = found.clusters
+    assert cluster.capacity is not None
+    assert cluster.capacity.calls_with("denied") == [call]
+    told = {each.key: each.parts for each in differences(found)}
+    assert told[key] == {"calls": CALL_NAMES[call]}
+    for words in (Words("en"), Words("zh")):
+        assert "capacity_interval: off" in words(f"do.{key}")
+        assert "{gpu: {cores: 512}}" in words(f"do.{key}")
+    surgery.cloud.clusters["ehpc-0"].plant.status = "stopped"
+    assert key not in keys(surgery.diagnose("ehpc-0", capacity_interval="10m"))
+
+
+def test_a_cloud_that_tells_no_cores() -> None:
+    surgery = equipped("no-capacity")
+    assert "no_capacity" in keys(surgery.diagnose("ehpc-0", capacity_interval="10m"))
+    assert "no_capacity" not in keys(equipped().diagnose("ehpc-0", capacity_interval="10m"))
+
+
+def test_each_cluster_is_asked_before_each_queue() -> None:
+    found = capacity_of(equipped(clusters=2, queues=30), "ehpc-0", "ehpc-1")
+    assert [len(each.queues) for each in found] == [30] * 2
+    for each in found:
+        assert each.answers["nodes"].outcome == "answered"
+        assert each.answers["queue"].outcome == "not_asked"
+        assert any(queue.cores.available is not None for queue in each.queues)
+
+
+def test_a_list_that_takes_all_calls_leaves_some_for_capacity() -> None:
+    surgery = Surgery(DOCUMENTED, jobs=9000, active=6000)
+    surgery.cloud.clusters["ehpc-0"].plant.add_queue("q", cores=64)
+    found = surgery.diagnose("ehpc-0", capacity_interval="10m")
+    (cluster,) = found.clusters
+    assert (cluster.finished, found.calls <= MOST_CALLS) == (True, True)
+    assert cluster.capacity is not None
+    assert cluster.capacity.queues[0].cores == (64.0, 64.0)
+
+
+@pytest.mark.parametrize("fault", ["http-502", "ret-5000"])
+def test_capacity_that_fails_is_no_failure_of_the_rest(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    surgery = equipped()
+    handle = surgery.cloud.handle
+
+    def failing(method: str, path: str, query: str, now_at: float) -> Any:
+        if "Queue" in path and not surgery.cloud.faults.rules:
+            surgery.cloud.faults.add(fault)
+        return handle(method, path, query, now_at)
+
+    monkeypatch.setattr(surgery.cloud, "handle", failing)
+    found = surgery.diagnose("ehpc-0", capacity_interval="10m")
+    assert not found.failures
+    (cluster,) = found.clusters
+    assert cluster.finished
+    assert cluster.capacity is not None
+    assert cluster.capacity.calls_with("failed")[0] == "queues"
+    assert "capacity_failed" in keys(found)
+    assert found.calls <= MOST_CALLS
+
+
+def test_no_name_of_a_queue_is_in_a_report() -> None:
+    found = equipped().diagnose("ehpc-0", capacity_interval="10m")
+    assert report_of(found)["clusters"][0]["capacity"] == {
+        "answers": {call: {"outcome": "answered"} for call in CALL_NAMES},
+        "queues": 2, "queues_with_cores": 2, "queues_with_free_cores": 2, "queues_with_gpus": 1,
+        "nodes": sum(found.clusters[0].capacity.capacity.nodes.values()),  # type: ignore[union-attr]
+    }  # fmt: skip
+    assert "secret-queue" not in report_text(found)
+
+
+def test_no_call_is_made_for_capacity_where_it_is_off() -> None:
+    surgery = equipped()
+    (cluster,) = surgery.diagnose("ehpc-0").clusters
+    assert cluster.capacity is None
+    assert {entry.path for entry in surgery.cloud.journal} == {
+        "/api/cluster/list", "/api/job/list"
+    }  # fmt: skip
 
 
 def test_a_cluster_that_was_not_looked_at_has_no_findings() -> None:
