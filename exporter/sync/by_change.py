@@ -50,8 +50,9 @@ def _catch_up(sync: Sync, head: Placed) -> Asking[bool]:
     elif sync.thorough:
         known_at -= LATE_SECONDS
     pages, joined, lowest_at = 0, False, INFINITE
-    # Beyond what a sweep costs, and half of the account's calls, their counts are wanted first.
-    most_pages = max(sync.sweep_pages + 1, sync.allowance(Purpose.FRESH) // 2)
+    # Beyond what a sweep costs, and half of the calls that no cluster of the account needs for its next
+    # syncs, their counts are wanted first.
+    most_pages = max(sync.sweep_pages + 1, sync.allowance(Purpose.HISTORY) // 2)
 
     def on_page(placed: Placed) -> bool:
         nonlocal pages, joined, lowest_at

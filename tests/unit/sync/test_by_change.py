@@ -9,6 +9,7 @@ import pytest
 
 from exporter.errors import RefusedError, SyncError
 from exporter.model import JobListQuery, Page
+from exporter.sync.asking import Purpose
 from tests.unit.sync.pretend import PretendCluster
 from tests.unit.sync.settled import TURNS_OF_AN_AUDIT_INTERVAL, Traffic, settled
 
@@ -251,6 +252,21 @@ class TestALongGap:
         active = Counter(job.status for job in cluster.jobs.jobs())
         sweep = sum(1 + active[status] // 99 for status in ("pending", "running"))
         assert cluster.calls - before <= 30 + 3 + sweep
+        assert cluster.active_is_right()
+
+    def test_calls_that_other_clusters_need_are_left_to_them(self) -> None:
+        """Half of all that an account may call in an hour, spent by one cluster after an outage,
+        stretched the intervals of its neighbours until they had left the window."""
+        cluster = settled(2_000)
+        for _ in range(5_000):
+            cluster.now_at += 1
+            cluster.jobs.submit(cluster.now_at, queue="q", user="u", status="finished")
+        cluster.allowance = lambda purpose: 0 if purpose is Purpose.HISTORY else 1_000
+        before = cluster.calls
+        cluster.refresh()
+        active = Counter(job.status for job in cluster.jobs.jobs())
+        sweep = sum(1 + active[status] // 99 for status in ("pending", "running"))
+        assert cluster.calls - before <= 2 * sweep + 4
         assert cluster.active_is_right()
 
     @pytest.mark.parametrize(
