@@ -145,6 +145,12 @@ EVIDENCE: Mapping[str, str] = {
     r"then the newest of them is (-?\d+) s old": "这样最新的时间是 {} 秒前",
     r"then (\d+) jobs have changed when they were seen to": "这样 {} 个作业的变更时间与观察一致",
     r"jobs change ([+-]\d\d:\d\d) off the zone of the configuration": "作业变更的时间与配置的时区相差 {}",
+    r"they have moved with the list": "计数随列表变化",
+    r"they equal the list, and its neighbours' move": "计数与列表相等，且邻近集群的计数随列表变化",
+    r"a change has not moved them": "有变化，计数却没有变",
+    r"they stood still after a change": "变化之后计数仍然不变",
+    r"at rest they differ from the list": "静止时计数与列表不同",
+    r"all jobs of many pages seem to have changed at once": "很多页的作业似乎同时变更",
     r"an answer was (\d+) s behind an earlier one": "有一次应答比先前的滞后 {} 秒",
 }
 """What a profile has as evidence, in its own words (English) and in Chinese."""

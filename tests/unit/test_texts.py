@@ -57,6 +57,14 @@ def test_each_evidence_has_its_chinese(pattern: str) -> None:
     assert chinese.count("{}") == re.compile(pattern).groups
 
 
+def test_each_evidence_that_is_written_down_has_its_chinese() -> None:
+    """Of those without parts, by the way in which they are written."""
+    written = re.findall(r'evidence="([^"]+)"', "".join(SOURCES.values()))
+    written += re.findall(r'Contradiction\("\w+", "([^"]+)"\)', "".join(SOURCES.values()))
+    assert len(written) > 7
+    assert not [text for text in written if not CHINESE.search(Words("zh").evidence(text) or "")]
+
+
 def advice_in(source: str) -> Iterator[str]:
     """What failures are given as advice; ``{}`` where something is filled in."""
     for node in ast.walk(ast.parse(source)):
@@ -165,7 +173,7 @@ def test_each_health_has_its_words() -> None:
 
 def test_nothing_is_left_over() -> None:
     groups = ("differs.", "do.", "value.", "trait.", "type.", "strategy.", "keys.", "page.state.",
-              "page.strategies.", "capacity.")  # fmt: skip
+              "page.strategies.", "page.found.", "capacity.")  # fmt: skip
     named = set(re.findall(r'"([\w.]+)"', SPOKEN)) | set(re.findall(r"\('([\w.]+)'", SPOKEN))
     said = named | {
         f"{group}.{name}" for name in named for group in ("column", "clock", "page", "collect")
