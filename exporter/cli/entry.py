@@ -84,8 +84,9 @@ def _leave(code: int) -> NoReturn:
 
 
 def _check_config(namespace: argparse.Namespace) -> int:
-    from exporter.cli.projection import report, warnings
-    from exporter.daemon.discovery import found_before
+    from exporter.cli.projection import found_report, report, warnings
+    from exporter.daemon.sightings import survey, with_found
+    from exporter.ledger.found import read_found
 
     valid = [namespace.config_file]
     if namespace.web_config_file is not None:
@@ -94,9 +95,11 @@ def _check_config(namespace: argparse.Namespace) -> int:
         load_web_config(namespace.web_config_file)
         valid.append(namespace.web_config_file)
     config = load_config(namespace.config_file, os.environ)
-    config = select(found_before(config), namespace.shard)
+    before = read_found(config.state.path)
+    told = found_report(survey(config, before))
+    config = select(with_found(config, before), namespace.shard)
     sys.stdout.writelines(f"{path} is valid\n" for path in valid)
-    sys.stdout.write(f"\n{report(config)}")
+    sys.stdout.write(f"\n{told}{report(config)}")
     if namespace.strict and (found := warnings(config)):
         sys.stdout.flush()
         sys.stderr.writelines(f"--strict: {warning}\n" for warning in found)

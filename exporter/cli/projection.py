@@ -1,6 +1,7 @@
 """What a configuration will cost: calls an hour, held against each account's share of its quota."""
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from exporter.config import (
@@ -12,6 +13,7 @@ from exporter.config import (
     format_duration,
 )
 from exporter.daemon.listing import WORTH_CLUSTERS
+from exporter.daemon.sightings import Outcome, Sighting, together
 from exporter.logs import one_line
 from exporter.model import PAGE_LIMIT
 from exporter.sync.context import SyncSettings
@@ -206,6 +208,28 @@ def _discovery_lines(cost: AccountCost, config: Config) -> list[str]:
     per_cluster = f"{listing:,.4g} for that, and {each:,.4g} for each that is found"
     enough = f"there is room for {room} of them before intervals are stretched"
     return [f"  finds clusters in {zones}: {per_cluster}; {enough}"]
+
+
+_OUTCOMES: Mapping[Outcome, str] = {
+    "watched": "watched",
+    "rarely": "watched rarely, as they are not active",
+    "configured": "in the configuration, which wins",
+    "unlisted": "in the configuration, and not in the list of the zone",
+    "twice": "watched with the keys of another account",
+    "excluded": "left out by discovery.exclude",
+    "not_included": "left out, as no pattern of discovery.include matches",
+}
+
+
+def found_report(sightings: Iterable[Sighting]) -> str:
+    """What the last daemon has found, and what becomes of it; empty, if that is not known."""
+    lines = []
+    for (account, zone), outcomes in together(sightings).items():
+        lines.append(f"account {one_line(account)} has found in {one_line(zone)}")
+        for outcome, names in outcomes.items():
+            told = ", ".join(map(one_line, names))
+            lines.append(f"  {len(names)} {_OUTCOMES[outcome]}: {told}")
+    return "\n".join([*lines, "", ""]) if lines else ""
 
 
 def _verdict(cost: AccountCost) -> list[str]:

@@ -57,10 +57,15 @@ class DiscoveryConfig:
     def wants(self, *names: str) -> bool:
         """Whether a cluster with these names, one of which is its id, is to be watched."""
 
-        def matches(patterns: tuple[re.Pattern[str], ...]) -> bool:
-            return any(each.fullmatch(name) for each in patterns for name in names)
+        return _matches(self.include, names) and not self.excludes(*names)
 
-        return matches(self.include) and not matches(self.exclude)
+    def excludes(self, *names: str) -> bool:
+        """Whether it is among those that are left out, whatever else is wanted."""
+        return _matches(self.exclude, names)
+
+
+def _matches(patterns: tuple[re.Pattern[str], ...], names: tuple[str, ...]) -> bool:
+    return any(each.fullmatch(name) for each in patterns for name in names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,17 @@
-"""Clusters that are found by cluster/list: which they are, and the threads that look for them."""
+"""The threads that look for clusters by cluster/list, and what they remember."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from exporter.api.lists import SHARED_SECONDS
 from exporter.clock import Instant, Loop, SystemClock
-from exporter.config import AccountConfig, ClusterConfig, Config, DiscoveryConfig
+from exporter.config import Config, DiscoveryConfig
 from exporter.daemon.accounts import Account, ListTrouble, open_account
+from exporter.daemon.sightings import Sighting, called, with_found
 from exporter.errors import ApiError, Stopped
 from exporter.ledger.directory import StateDirectory
-from exporter.ledger.found import Found, read_found
+from exporter.ledger.found import KEPT_SECONDS, Found, read_found
 from exporter.model import ListedCluster
 from exporter.redaction import Redactor
 from exporter.telemetry import Telemetry
@@ -20,63 +21,6 @@ _LOG = logging.getLogger(__name__)
 RETRY_SECONDS = 30.0
 """After a failure, doubled after each that follows, up to the interval: until clusters have been found
 there may be nothing to watch, and what may never be asked must not cost calls for ever."""
-_ACTIVE = ("", "active")
-
-
-def with_found(config: Config, found: Found) -> Config:
-    """The configuration with the clusters that were found and are wanted. Pure.
-
-    One that the configuration has is as it says. The others are called by their ids, and those that are
-    not active are polled no more often than they are looked for. One that several accounts show is
-    polled with the keys of the first.
-    """
-    endpoints = {each.name: each.endpoint for each in config.accounts}
-    # As ledgers are kept: two pollers of one would each set it aside.
-    known = {(endpoints[each.account], each.zone, each.cluster_id) for each in config.clusters}
-    names = {each.name for each in config.clusters}
-    clusters = list(config.clusters)
-    for account in config.accounts:
-        for zone in account.discovery.zones if account.discovery else ():
-            for listed in found.get(account.name, {}).get(zone, ()):
-                cluster = found_cluster(config, account, zone, listed)
-                key = (account.endpoint, cluster.zone, cluster.cluster_id)
-                if key in known or not _wanted(account.discovery, listed):
-                    continue
-                if cluster.name in names:
-                    cluster = replace(cluster, name=f"{account.name}/{zone}/{cluster.cluster_id}")
-                known.add(key)
-                names.add(cluster.name)
-                clusters.append(cluster)
-    return replace(config, clusters=tuple(clusters))
-
-
-def _wanted(discovery: DiscoveryConfig | None, listed: ListedCluster) -> bool:
-    return discovery is not None and discovery.wants(listed.cluster_id, listed.name)
-
-
-_ANY = ListedCluster("", "", "", {})
-
-
-def found_cluster(
-    config: Config, account: AccountConfig, zone: str, listed: ListedCluster = _ANY
-) -> ClusterConfig:
-    """What is watched of a cluster that was found, or of any that may be."""
-    interval_seconds = config.collection.interval_seconds
-    staleness_seconds = config.collection.staleness_seconds
-    if listed.status not in _ACTIVE and account.discovery is not None:
-        interval_seconds = max(interval_seconds, account.discovery.interval_seconds)
-        if staleness_seconds is not None and staleness_seconds <= interval_seconds:
-            staleness_seconds = None  # else its counts would come and go
-    return ClusterConfig(
-        name=listed.cluster_id,
-        account=account.name,
-        cluster_id=listed.cluster_id,
-        zone=zone,
-        timezone=None,
-        interval_seconds=interval_seconds,
-        staleness_seconds=staleness_seconds,
-        labels=tuple((name, "") for name in config.label_names),
-    )
 
 
 def after_listing(
@@ -93,6 +37,13 @@ def after_listing(
     missing.clear()
     missing.update(each.cluster_id for each in gone)
     return (*listed.values(), *kept)
+
+
+class Gone(NamedTuple):
+    """A cluster that is listed no more, and since when."""
+
+    cluster: ListedCluster
+    at: float
 
 
 class Finder(Loop):
@@ -114,6 +65,10 @@ class Finder(Loop):
         """The zones that have been listed since the start."""
         self.tried = False
         """Whether it has looked, whatever came of it."""
+        self.failures: Mapping[str, str] = {}
+        """By zone that could not be listed, the reason."""
+        self.gone: Mapping[tuple[str, str], Gone] = {}
+        """By zone and id, what was found once and is listed no more."""
         self._on_found = on_found
         self._missing: dict[str, set[str]] = {zone: set() for zone in discovery.zones}
         self._asked: dict[str, Instant] = {}
@@ -160,8 +115,10 @@ class Finder(Loop):
                 told = self.account.lists.get(zone, self._shared_seconds)
             except ApiError as error:
                 well = False
+                self.failures = {**self.failures, zone: error.reason}
                 self._trouble.met(zone, error)
                 continue
+            self.failures = {name: why for name, why in self.failures.items() if name != zone}
             if told.asked == self._asked.get(zone):
                 continue  # another zone failed, and it is soon again: one listing counts once
             self._asked[zone] = told.asked
@@ -169,13 +126,27 @@ class Finder(Loop):
             listed = [each._replace(jobs={}, core_hours=None) for each in told.clusters]
             self.listed |= {zone}
             known = self.found.get(zone, ())
-            self.found = {**self.found, zone: after_listing(known, listed, self._missing[zone])}
+            there = after_listing(known, listed, self._missing[zone])
+            self._note_gone(zone, known, there)
+            self.found = {**self.found, zone: there}
         self.tried = True
         if well:
             self._trouble.over()
         if self.found != before:
             self._on_found()
         return well
+
+    def _note_gone(
+        self, zone: str, known: Sequence[ListedCluster], there: Sequence[ListedCluster]
+    ) -> None:
+        now_at = self._clock.now_at()
+        ids = {(zone, each.cluster_id) for each in there}
+        left = {(zone, each.cluster_id): Gone(each, now_at) for each in known}
+        self.gone = {
+            key: each
+            for key, each in {**left, **self.gone}.items()
+            if key not in ids and each.at > now_at - KEPT_SECONDS
+        }
 
 
 class Finders:
@@ -198,6 +169,7 @@ class Finders:
                 # What was found before stays until it is listed anew.
                 kept = self._kept.get(name) if known is None else known.found
                 finder = running[name] = Finder(account, discovery, self._on_found, kept)
+                finder.gone = {} if known is None else known.gone
                 finder.start()
         self._running = running  # never changed: the web's thread reads it
         for finder in before.values():
@@ -206,6 +178,20 @@ class Finders:
     def found(self) -> Found:
         """What has been found, before the start, too."""
         return {**self._kept, **{name: finder.found for name, finder in self._running.items()}}
+
+    def gone(self) -> Iterator[Sighting]:
+        """What was found since the start and is listed no more; its ledger is kept for a while."""
+        for name, finder in self._running.items():
+            for (zone, _), each in finder.gone.items():
+                yield Sighting(name, zone, "gone", called(each.cluster))
+
+    def failures(self) -> dict[tuple[str, str], str]:
+        """By account and zone that could not be listed when it was last tried, the reason."""
+        return {
+            (name, zone): reason
+            for name, finder in self._running.items()
+            for zone, reason in finder.failures.items()
+        }
 
     @property
     def ready(self) -> bool:
@@ -257,8 +243,3 @@ def found_now(config: Config, redactor: Redactor) -> Config:
     if failure is not None and not together.clusters:
         raise failure
     return together
-
-
-def found_before(config: Config) -> Config:
-    """The configuration with the clusters that were found by the last daemon; no call is made."""
-    return with_found(config, read_found(config.state.path))

@@ -13,7 +13,7 @@ from exporter import __version__
 from exporter.collector import BuildInfo, ReloadStatus
 from exporter.config import Config, ServeOptions, config_warnings, load_config, select
 from exporter.daemon.accounts import learn_secrets
-from exporter.daemon.discovery import with_found
+from exporter.daemon.sightings import survey, together, with_found
 from exporter.daemon.signals import WOKEN, Wait, heeded
 from exporter.daemon.summary import Summary
 from exporter.daemon.watch import Watch
@@ -25,6 +25,7 @@ from exporter.web.exposition import ExporterFacts, Exposition, ProcessFamilies
 from exporter.web.manual import Manual
 from exporter.web.page import LandingPage, PageParts
 from exporter.web.server import WebServer
+from exporter.web.summary import FoundClusters, FoundZone
 from exporter.web.tls import RenewingContext
 from exporter.web.web_config import WebConfig, load_web_config, refuse_weaker
 
@@ -164,7 +165,25 @@ class Daemon:
             quotas=facts.quotas,
             reload=facts.reload,
             grafana=lambda: self._config.grafana,
+            discovered=self._discovered,
         )
+
+    def _discovered(self) -> list[FoundZone]:
+        """What discovery has found, for the page."""
+        config, found, failures = self._config, self._watch.found(), self._watch.list_failures()
+        zones = together((*survey(config, found), *self._watch.gone()))
+        return [
+            FoundZone(
+                account.name,
+                zone,
+                [FoundClusters(*each) for each in zones.get((account.name, zone), {}).items()],
+                failures.get((account.name, zone), ""),
+                listed=zone in found.get(account.name, {}),
+            )
+            for account in config.accounts
+            if account.discovery is not None
+            for zone in account.discovery.zones
+        ]
 
     def _watched(self, config: Config) -> Config:
         """With the clusters that have been found, those of this shard. Raises ``ConfigError``."""

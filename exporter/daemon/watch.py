@@ -3,7 +3,7 @@
 import logging
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -24,7 +24,9 @@ from exporter.daemon.cluster_log import ClusterLog
 from exporter.daemon.discovery import Finder, Finders
 from exporter.daemon.groups import GroupsFile
 from exporter.daemon.listing import Lister, Listers
+from exporter.daemon.sightings import Sighting
 from exporter.daemon.summary import Standing, standings
+from exporter.errors import Stopped
 from exporter.ledger.directory import StateDirectory
 from exporter.ledger.found import Found, keep_found, purge, read_found
 from exporter.ledger.store import Ledger
@@ -37,6 +39,9 @@ _LOG = logging.getLogger(__name__)
 
 STOP_SECONDS = 2.0
 """What pollers get to end in; a call that hangs is left behind: its sync is undone."""
+
+LEFT_SECONDS = 0.2
+"""How often to see whether one that was left behind has ended."""
 
 SYNC_REASONS = (*FAILURE_REASONS, "budget", "order", "filter", "moving", "depth", "state", "bug")
 CORRECTION_KINDS = ("changed", "deleted", "missing")
@@ -64,6 +69,8 @@ class Watch:
             read_found(state.path),
         )
         self._pollers: dict[str, Poller] = {}
+        self._left: list[Poller] = []
+        """Told to stop, and still in a call."""
 
     # -- what the web shows ------------------------------------------------------------------
 
@@ -76,6 +83,14 @@ class Watch:
     def found(self) -> Found:
         """The clusters that have been found, beside those of the configuration."""
         return self._finders.found()
+
+    def gone(self) -> Iterator[Sighting]:
+        """Clusters that were found since the start and are listed no more."""
+        return self._finders.gone()
+
+    def list_failures(self) -> Mapping[tuple[str, str], str]:
+        """By account and zone that discovery could not list, the reason."""
+        return self._finders.failures()
 
     def ready(self) -> str | None:
         """Which clusters have not been tried yet; None if all have."""
@@ -201,7 +216,13 @@ class Watch:
         self.telemetry.register_cluster(identity.name, SYNC_REASONS, CORRECTION_KINDS)
         clock = SystemClock()
 
+        before = [each for each in self._left if each.identity.remote == identity.remote]
+
         def open_ledger() -> Ledger:
+            # Its ledger is held by the one before, which ends with its call: within a timeout.
+            while any(each.alive for each in before):
+                if clock.sleep(LEFT_SECONDS):
+                    raise Stopped("the poller is to stop")
             return self._state.ledger(identity, endpoint, clock.now_at())
 
         def reopen_on_disk(ledger: Ledger) -> Ledger:
@@ -234,12 +255,14 @@ class Watch:
 
     def _stop(self, names: list[str]) -> None:
         stopping = {name: self._pollers.pop(name) for name in names}
+        self._left = [each for each in self._left if each.alive]
         for poller in stopping.values():
             poller.stop()
         deadline = self.clock.monotonic_seconds() + STOP_SECONDS
         for name, poller in stopping.items():
             if not poller.join(max(0.0, deadline - self.clock.monotonic_seconds())):
                 _LOG.info("a call hangs and is left behind", extra={"cluster": name})
+                self._left.append(poller)
             for account in self._accounts.values():
                 account.budget.declare(name, None)
 

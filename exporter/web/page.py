@@ -18,7 +18,16 @@ from exporter.texts.servers import difference
 from exporter.web.look import Look
 from exporter.web.manual import INDEX
 from exporter.web.negotiation import preferred_language
-from exporter.web.summary import ClusterSummary, Counts, Health, Standing, count, summarize, totals
+from exporter.web.summary import (
+    ClusterSummary,
+    Counts,
+    FoundZone,
+    Health,
+    Standing,
+    count,
+    summarize,
+    totals,
+)
 
 REFRESH_SECONDS = 15
 
@@ -44,11 +53,14 @@ class Wanted:
     """A part of a name, an id, a zone or an account."""
     failing: bool = False
     """Only those that need attention."""
+    found: bool = False
+    """Every name that discovery has left out."""
 
     @classmethod
     def of_query(cls, query: Mapping[str, str]) -> "Wanted":
-        """What ``?cluster=NAME&show=failing`` asks for."""
-        return cls(query.get("cluster", ""), query.get("show", "") == "failing")
+        """What ``?cluster=NAME&show=failing`` asks for, or ``?show=found``."""
+        show = query.get("show", "")
+        return cls(query.get("cluster", ""), show == "failing", show == "found")
 
     def has(self, summary: ClusterSummary) -> bool:
         """Whether this cluster is to be shown."""
@@ -66,6 +78,11 @@ class Wanted:
     def failing_link(self) -> str:
         """The address of the page with those only that need attention."""
         return self._link({"show": "failing"})
+
+    @property
+    def found_link(self) -> str:
+        """The address of the page with all that discovery has left out."""
+        return self._link({"show": "found"}) + "#found"
 
     def _link(self, more: dict[str, str]) -> str:
         query = urlencode(
@@ -102,6 +119,8 @@ class PageParts:
     reload: Callable[[], ReloadStatus]
     grafana: Callable[[], str] = str
     """The address of the Grafana that has our dashboards; empty if there is none."""
+    discovered: Callable[[], Sequence[FoundZone]] = tuple
+    """By zone, what discovery has found; empty where nothing is looked for."""
 
 
 @dataclass(slots=True)
@@ -139,7 +158,8 @@ class LandingPage:
             grafana=Grafana(address) if address else None,
             standing=Standing.of(summaries), wanted=wanted, shown=shown, total=totals(shown),
             failing=Health.FAILING, reloaded=parts.reload().successful, quotas=parts.quotas(),
-            differing=_differing(shown, say),
+            differing=_differing(shown, say), zones=parts.discovered(),
+            most_names=MOST_NAMES,
         )  # fmt: skip
         return html, self._look.policy
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from exporter.clock import Instant
 from exporter.snapshot import Capacity, ClusterSnapshot, ClusterState
@@ -101,6 +102,26 @@ class Totals:
     oldest_pending_at: float | None
     without: int
     """Clusters that have no counts, and so are not in the sums."""
+
+
+class FoundClusters(NamedTuple):
+    """Clusters that discovery has found, of which the same becomes."""
+
+    outcome: str
+    """A word of ``daemon.sightings.Outcome``."""
+    names: Sequence[str]
+
+
+class FoundZone(NamedTuple):
+    """What discovery has found in a zone."""
+
+    account: str
+    zone: str
+    groups: Sequence[FoundClusters]
+    failure: str = ""
+    """Why it could not be listed when it was last tried; empty if it could."""
+    listed: bool = True
+    """Whether it has ever been listed."""
 
 
 def totals(summaries: Sequence[ClusterSummary]) -> Totals:

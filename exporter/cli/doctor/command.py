@@ -15,8 +15,8 @@ from rich.text import Text
 from exporter.cli.doctor.page import failure_lines, write_page
 from exporter.cli.doctor.report import report_text
 from exporter.config import AccountConfig, ClusterConfig, Config, load_config, parse_config
-from exporter.daemon.discovery import found_cluster
 from exporter.daemon.doctor import Progressing
+from exporter.daemon.sightings import found_cluster
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.logs import one_line
 from exporter.redaction import Redactor

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from exporter.cli import main
-from exporter.cli.projection import project, report, warnings
+from exporter.cli.projection import found_report, project, report, warnings
 from exporter.config import Config, parse_config
+from exporter.daemon.sightings import survey
+from exporter.model import ListedCluster
 
 from .conftest import CONFIG
 
@@ -21,6 +23,31 @@ def crowded(clusters: int, interval: str = "10s", quota: str = "{}") -> Config:
     ]
     text = CONFIG.split("clusters:")[0]
     return config_of(f"{text}    quota: {quota}\nclusters:\n" + "\n".join(lines))
+
+
+FINDING = """\
+accounts:
+  - endpoint: https://hpc.api.example.com
+    access_key_id: K
+    secret_access_key: S
+    discovery: {zones: [jinan1a], include: ["ehpc-.*"], exclude: [".*test"]}
+"""
+
+
+def test_nothing_found_is_nothing_said() -> None:
+    assert found_report(survey(config_of(FINDING), {})) == ""
+    assert found_report(survey(config_of(FINDING), {"default": {"jinan1a": ()}})) == ""
+
+
+def test_what_was_found_and_what_becomes_of_it() -> None:
+    names = {"ehpc-1": "", "ehpc-2": "old test", "ehpc-9": "", "hpc-3": ""}
+    listed = tuple(ListedCluster(*each, "active", {}) for each in names.items())
+    assert found_report(survey(config_of(FINDING), {"default": {"jinan1a": listed}})) == (
+        "account default has found in jinan1a\n"
+        "  2 watched: ehpc-1, ehpc-9\n"
+        "  1 left out by discovery.exclude: ehpc-2 (old test)\n"
+        "  1 left out, as no pattern of discovery.include matches: hpc-3\n\n"
+    )
 
 
 def test_a_good_configuration(config_file: Path, capsys: pytest.CaptureFixture[str]) -> None:

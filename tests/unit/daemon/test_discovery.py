@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from exporter.config import Config, parse_config
-from exporter.daemon.discovery import after_listing, with_found
+from exporter.daemon.discovery import after_listing
+from exporter.daemon.sightings import survey, together, with_found
 from exporter.model import ListedCluster
 
 ZONE = "jinan1a"
@@ -119,3 +120,28 @@ def test_a_cluster_has_left_when_it_is_missing_twice() -> None:
     before = after_listing(before, (one, two), missing)
     assert after_listing(before, (two,), missing) == (two, one)
     assert after_listing((two, one), (), missing) == (two,)
+
+
+def test_what_becomes_of_each_and_why() -> None:
+    known = ({"name": "cfd", "cluster_id": "ehpc-1", "zone": ZONE},
+             {"name": "lost", "cluster_id": "ehpc-lost", "zone": ZONE},
+             {"name": "elsewhere", "cluster_id": "ehpc-3", "zone": "never-listed"})  # fmt: skip
+    wanted = {"include": ["ehpc-.*", "gpu"], "exclude": [".*test.*"]}
+    one = config(wanted, *known)
+    second = replace(one.accounts[0], name="second")
+    found = (
+        *listed("ehpc-1", "ehpc-2"), *listed("hpc-8", name="gpu"), *listed("hpc-9"),
+        *listed("ehpc-4", name="a test"), *listed("ehpc-5", status="stopped"),
+    )  # fmt: skip
+    both = {"default": {ZONE: found}, "second": {ZONE: listed("ehpc-2")}}
+    told = together(survey(replace(one, accounts=(*one.accounts, second)), both))
+    assert told == {
+        ("default", ZONE): {
+            "watched": ["ehpc-2", "hpc-8"], "rarely": ["ehpc-5 (stopped)"], "configured": ["cfd"],
+            "unlisted": ["lost"], "excluded": ["ehpc-4 (a test)"], "not_included": ["hpc-9"],
+        },
+        ("second", ZONE): {"twice": ["ehpc-2"]},
+    }  # fmt: skip
+    assert list(told["default", ZONE]) == [
+        "watched", "rarely", "configured", "unlisted", "excluded", "not_included"
+    ]  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 
 from exporter.api.lists import ZoneLists
 from exporter.daemon.discovery import Finder, Finders
+from exporter.daemon.sightings import Sighting
 from exporter.errors import RefusedError
 from exporter.model import ListedCluster
 from tests.unit.daemon.test_discovery import ZONE, config, listed
@@ -25,6 +26,12 @@ class Later(ManualClock):
     def monotonic_seconds(self) -> float:
         self.advance(3600)
         return self.monotonic
+
+
+class Ended(ManualClock):
+    """Of a thread that has ended already."""
+
+    def stop(self) -> None: ...
 
 
 class Client:
@@ -115,6 +122,36 @@ def test_one_listing_counts_once_though_another_zone_is_tried_again(client: Clie
     clock.advance(60)
     assert not finder.look()
     assert finder.found[ZONE] == ()
+
+
+def test_what_is_gone_is_told_for_as_long_as_its_ledger_is_kept(
+    finders: Finders, client: Client
+) -> None:
+    client.zones[ZONE] = listed("ehpc-1", "ehpc-2")
+    finders.apply({"default": account(client)})
+    until(lambda: not finders.waiting(for_all=True), "both zones to be listed")
+    (finder,) = finders._running.values()
+    finder.stop()
+    assert finder.join(10.0)
+    clock = finder._clock = Ended(0.0)  # type: ignore[assignment]
+    client.zones = {ZONE: listed("ehpc-2"), "jn1a": REFUSED}
+    finder.look()
+    assert (list(finders.gone()), finders.failures()) == ([], {("default", "jn1a"): "denied"})
+    finder.look()
+    client.zones["jn1a"] = ()
+    finder.look()
+    assert list(finders.gone()) == [Sighting("default", ZONE, "gone", "ehpc-1")]
+    assert finders.failures() == {}
+    client.zones[ZONE] = listed("ehpc-1", "ehpc-2")
+    finder.look()
+    assert list(finders.gone()) == []
+    client.zones[ZONE] = ()
+    for _ in range(2):
+        finder.look()
+    assert [each.name for each in finders.gone()] == ["ehpc-1", "ehpc-2"]
+    clock.advance(8 * 86400)
+    finder.look()
+    assert list(finders.gone()) == []
 
 
 def test_not_ready_while_a_zone_has_never_been_listed(finder: Finder, client: Client) -> None:

@@ -23,7 +23,7 @@ from exporter.web.look import Look
 from exporter.web.manual import Manual
 from exporter.web.negotiation import preferred_language
 from exporter.web.page import _FILTERS, LandingPage, PageParts
-from exporter.web.summary import Counts, Health, count, summarize
+from exporter.web.summary import Counts, FoundClusters, FoundZone, Health, count, summarize
 from tests.unit.board_states import (
     AS_DOCUMENTED,
     HOSTILE,
@@ -80,6 +80,7 @@ def render(
     quotas: tuple[AccountQuota, ...] = (AccountQuota("default", 1000, 870),),
     reloaded: bool = True,
     grafana: str = "",
+    zones: tuple[FoundZone, ...] = (),
     **query: str,
 ) -> Page:
     board = SnapshotBoard()
@@ -88,6 +89,7 @@ def render(
     parts = PageParts(
         board, ManualClock(now_at), "1.2.3", "/metrics", lambda: quotas,
         lambda: ReloadStatus(successful=reloaded, success_at=NOON_AT), lambda: grafana,
+        lambda: zones,
     )  # fmt: skip
     page = LandingPage(parts)
     page._look = LOOK
@@ -344,6 +346,41 @@ class TestManyClusters:
         links = [attrs["href"] for tag, attrs in page.tags if tag == "a"]
         assert "https://grafana.example.org/g/d/ehpc-overview" in links
         assert "https://grafana.example.org/g/d/ehpc-cluster?var-cluster=a%20b%26c" in links
+
+
+MANY = [f"hpc-{number:03}" for number in range(100)]
+ZONES = (
+    FoundZone("default", "jinan1a", [FoundClusters("watched", MANY[:40]), FoundClusters("gone", MANY[:2]),
+                                     FoundClusters("excluded", [*MANY, HOSTILE])]),
+    FoundZone("default", "jn1a", [FoundClusters("configured", ["cfd"])], "denied"),
+    FoundZone("default", "empty", []), FoundZone("default", "new", [], listed=False),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ("40 watched", "101 left out by discovery.exclude: hpc-000,", "hpc-004 and 96 more", "1 in the configuration, which wins: cfd",
+                "2 gone; a ledger is kept for a week: hpc-000, hpc-001", "(denied)", "none",
+                "not listed yet")),
+        ("zh", ("40 个监视中", "101 个被 discovery.exclude 排除", "另有 96 个", "以配置为准",
+                "（denied）", "尚未列出")),
+    ],
+)  # fmt: skip
+def test_what_discovery_has_found_and_left_out(language: str, words: tuple[str, ...]) -> None:
+    page = render(good_state(), zones=ZONES, language=language)
+    assert not [each for each in words if each not in page.text]
+    assert "hpc-039" not in page.text
+    links = [attrs["href"] for tag, attrs in page.tags if tag == "a"]
+    assert links.count("./?show=found#found") == 1
+    whole = render(good_state(), zones=ZONES, language=language, show="found")
+    assert "hpc-099" in whole.text
+    assert " ".join(HOSTILE.split()) in whole.text
+    assert "cfd" in whole.text
+
+
+def test_where_nothing_is_looked_for_nothing_is_said_of_it() -> None:
+    assert "discovery" not in render(good_state()).text
 
 
 def test_one_cluster_needs_no_filter() -> None:
