@@ -322,6 +322,8 @@ class Poller(Loop):
     def _show_kept_at_once(self) -> None:
         try:
             self._ready()
+        except Stopped:
+            raise
         except Exception as error:  # the first sync will meet it, too, and tell of it
             _LOG.debug("the ledger is not yet there", extra=self._parts.fields(cause=str(error)))
             self._keeping.close()

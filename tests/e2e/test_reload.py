@@ -233,3 +233,25 @@ def test_a_reload_changes_labels_and_account_settings(tmp_path: Path) -> None:
                 "the new secret to be refused",
             )
             assert exporter.scrape().up("a") == 0
+
+
+def test_a_reload_waits_for_the_ledger_of_a_call_that_hangs(tmp_path: Path) -> None:
+    """The old poller is left behind with it; the new one goes on with the same ledger, on disk."""
+    with World() as world:
+        populate(world.add("one").jobs, 330, active=40)
+        settings = config(world, {"a": "one"}, timeout="4s")
+        with Exporter(tmp_path, settings) as exporter:
+            exporter.until_true({"a": world.truth("one")})
+            until(lambda: exporter.scrape().sum("ehpc_history_complete") == 1, "the whole history")
+            world.fault("stall", cluster_id="one")
+            until(lambda: [x for x in world.calls("one") if x.fault], "a call that hangs")
+            changed_at = time.time()
+            exporter.rewrite_config(config(world, {"b": "one"}, timeout="4s"))
+            exporter.process.send_signal(signal.SIGHUP)
+            until(lambda: exporter.log_lines("a call hangs and is left behind"), "it to be left")
+            world.no_faults()
+            metrics = exporter.until_true({"b": world.truth("one")})
+            assert metrics.value("ehpc_ledger_on_disk", cluster_name="b") == 1
+            assert metrics.value("ehpc_history_complete", cluster_name="b") == 1
+            assert restarts_of(world, "one", changed_at) == 0
+            assert not exporter.log_lines("kept in memory")
