@@ -112,10 +112,16 @@ def _of_lists(found: ClusterFindings) -> Iterator[Difference]:
         if told is not None and (trait != "zone" or value == "contradicted"):
             yield Difference(*told)
     size = int(traits["page_size"]) if traits["page_size"].isdigit() else PAGE_LIMIT
-    told_jobs = max((a.told or 0 for a in found.asked if a.status is not None), default=0)
-    filtered = found.longest_page(filtered=True)
-    if traits["total_count"] == "filtered" and 1 < filtered < min(size, told_jobs):
-        yield Difference("short_filtered_pages", {"jobs": filtered})
+    cut = [longest for longest, told in _filtered(found) if 1 < longest < min(size, told)]
+    if traits["total_count"] == "filtered" and cut:
+        yield Difference("short_filtered_pages", {"jobs": max(cut)})
+
+
+def _filtered(found: ClusterFindings) -> Iterator[tuple[int, int]]:
+    """The longest page and the total of each status that was asked for: of some, only one job was."""
+    for status in {a.status for a in found.asked if a.status is not None}:
+        pages = [a for a in found.asked if a.status == status]
+        yield max(a.jobs for a in pages), max(a.told or 0 for a in pages)
 
 
 def _of_times(found: ClusterFindings, shape: Shape) -> Iterator[Difference]:

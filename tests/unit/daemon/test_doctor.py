@@ -171,6 +171,15 @@ def test_a_wrong_clock(ahead: float, key: str) -> None:
     assert key in keys(found)
 
 
+def test_few_active_jobs_are_no_short_pages() -> None:
+    """One finished job of thousands was asked for, and all running ones."""
+    surgery = Surgery(DOCUMENTED, active=0)
+    jobs = surgery.cloud.clusters["ehpc-0"].jobs
+    for _ in range(11):
+        jobs.start(jobs.submit(NOW_AT - 30, queue="q", user="u"), NOW_AT - 20)
+    assert "short_filtered_pages" not in keys(surgery.diagnose("ehpc-0"))
+
+
 def test_no_date() -> None:
     surgery = Surgery(DOCUMENTED)
     surgery.wire.dated = False
