@@ -7,8 +7,10 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
+from exporter.ledger.connection import write_about
 from exporter.ledger.directory import StateDirectory
 from exporter.model import ClusterIdentity
 from tests.bench.figures import MEGABYTES, Figure, Findings, Part
@@ -80,10 +82,8 @@ def _daemon(
 
 def adopt(ledger: Path, whose: str) -> None:
     """Let a ledger be the one of the cluster at this address."""
-    connection = sqlite3.connect(ledger)
-    connection.execute("UPDATE about SET value = ? WHERE key = 'identity'", (whose,))
-    connection.commit()
-    connection.close()
+    with closing(sqlite3.connect(ledger)) as connection, connection:
+        write_about(connection, "identity", whose)
 
 
 def config_of(
