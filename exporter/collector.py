@@ -7,7 +7,7 @@ the counters of ``exporter.telemetry`` are families already.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, groupby, pairwise
+from itertools import accumulate, chain, groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from exporter.snapshot import (
     JobCount,
     QueueCapacity,
     Tally,
+    Usage,
 )
 from exporter.telemetry import empty_family
 
@@ -67,26 +68,34 @@ class ReloadStatus:
 
 
 class Run(NamedTuple):
-    """Samples that differ in one label only. Two runs of equal ``items`` are the same."""
+    """Samples that differ in one label only, or several for each of its values. Two runs of equal
+    ``items`` are the same."""
 
-    name: str
+    names: Mapping[str, int]
+    """Of the samples of an item, each with the place at which the item has its number."""
     labels: Mapping[str, str]
     """Those that are the same for all."""
     label: str
     """The one that is not."""
     items: Sequence[tuple[Any, ...]]
-    """What each sample is made of."""
+    """What the samples are made of."""
     value: int
     """At which place of an item the label's value is."""
-    number: int
-    """And at which place the sample's."""
 
     def samples(self) -> Iterator[Sample]:
         """One by one."""
         for item in self.items:
             labels = {**self.labels, self.label: item[self.value]}
-            yield Sample(self.name, labels, float(item[self.number]))
+            for name, place in self.names.items():
+                yield Sample(name, labels, float(item[place]))
 
+    def pieces(self) -> "Iterator[Run]":
+        """The same in short runs: of a long one, little changes from one time to the next."""
+        for begin in range(0, len(self.items), _PIECE):
+            yield self._replace(items=self.items[begin : begin + _PIECE])
+
+
+_PIECE = 32
 
 Part = Sample | Run
 
@@ -179,7 +188,8 @@ def _plain(
 
 
 def _counts(number: int, statuses: Collection[str] = ()) -> _Samples:
-    """The number at a place of each count, in runs; of these statuses only, if any are named."""
+    """The number at a place of each count, a run for each status and queue; of these statuses only,
+    if any are named."""
 
     def runs(metric: catalog.Metric, state: ClusterState) -> Iterator[Run]:
         counts = sorted(state.snapshot.counts) if state.snapshot else ()
@@ -188,22 +198,11 @@ def _counts(number: int, statuses: Collection[str] = ()) -> _Samples:
                 labels = {
                     "cluster_name": state.identity.name, "status": status, "queue": queue
                 }  # fmt: skip
-                for items in _cut(tuple(of_queue)):
-                    yield Run(metric.name, labels, "user", items, _USER, number)
+                yield Run({metric.name: number}, labels, "user", tuple(of_queue), _USER)
 
     return runs
 
 
-def _cut(counts: tuple[JobCount, ...]) -> Iterator[tuple[JobCount, ...]]:
-    """Into runs of about ``_RUN_LENGTH``, each beginning with a user of whom it is always so: one that
-    comes or goes changes a single run."""
-    cuts = [place for place, count in enumerate(counts) if not hash(count[_USER]) % _RUN_LENGTH]
-    for begin, end in pairwise((0, *cuts, len(counts))):
-        if begin < end:
-            yield counts[begin:end]
-
-
-_RUN_LENGTH = 64
 _USER, _JOBS, _CORES = (JobCount._fields.index(name) for name in ("user", "jobs", "cores"))
 
 
@@ -230,26 +229,30 @@ def _durations(tallies_of: Callable[[ClusterSnapshot], Sequence[DurationTally]])
         for tally in sorted(tallies_of(state.snapshot)) if state.snapshot else ():
             labels = _transition_labels(metric, state, tally.queue, tally.status)
             buckets = tuple(zip(_BOUNDS, accumulate(tally.bucket_counts), strict=True))
-            yield Run(metric.name + "_bucket", labels, "le", buckets, 0, 1)
+            yield Run({metric.name + "_bucket": 1}, labels, "le", buckets, 0)
             yield Sample(metric.name + "_count", labels, float(buckets[-1][1]))
             yield Sample(metric.name + "_sum", labels, float(tally.sum_seconds))
 
     return samples
 
 
-def _core_seconds(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
-    cluster = state.identity.name
-    for used in state.snapshot.core_seconds if state.snapshot else ():
-        labels = {"cluster_name": cluster, "queue": used.queue, "user": used.user}
-        yield Sample(metric.name, labels, float(used.seconds))
+def _usage(
+    rows_of: Callable[[ClusterSnapshot], Sequence[Usage]], endings: Mapping[str, int]
+) -> _Samples:
+    """What the users of each queue have added up, a run for each queue; by the ending of a sample's
+    name, the place of its number."""
+
+    def runs(metric: catalog.Metric, state: ClusterState) -> Iterator[Run]:
+        names = {metric.name + ending: place for ending, place in endings.items()}
+        rows = rows_of(state.snapshot) if state.snapshot else ()
+        for queue, of_queue in groupby(rows, itemgetter(0)):
+            labels = {"cluster_name": state.identity.name, "queue": queue}
+            yield Run(names, labels, "user", tuple(of_queue), _USAGE_USER)
+
+    return runs
 
 
-def _user_waits(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
-    cluster = state.identity.name
-    for waited in state.snapshot.user_waits if state.snapshot else ():
-        labels = {"cluster_name": cluster, "queue": waited.queue, "user": waited.user}
-        yield Sample(metric.name + "_count", labels, float(waited.times))
-        yield Sample(metric.name + "_sum", labels, float(waited.seconds))
+_USAGE_USER, _TIMES, _SECONDS = (Usage._fields.index(name) for name in ("user", "times", "seconds"))
 
 
 def _transition_labels(
@@ -357,8 +360,8 @@ _CLUSTER_SAMPLES: Mapping[catalog.Metric, _Samples] = {
     catalog.JOBS_SUBMITTED: _tallies(lambda snapshot: snapshot.submitted),
     catalog.JOBS_STARTED: _tallies(lambda snapshot: snapshot.started),
     catalog.JOBS_ENDED: _tallies(lambda snapshot: snapshot.ended),
-    catalog.JOB_CORE_SECONDS: _core_seconds,
-    catalog.USER_WAIT: _user_waits,
+    catalog.JOB_CORE_SECONDS: _usage(lambda s: s.core_seconds, {"": _SECONDS}),
+    catalog.USER_WAIT: _usage(lambda s: s.user_waits, {"_count": _TIMES, "_sum": _SECONDS}),
     catalog.QUEUE_CORES: _amount(lambda queue: queue.cores, 0),
     catalog.QUEUE_CORES_AVAILABLE: _amount(lambda queue: queue.cores, 1),
     catalog.QUEUE_GPUS: _amount(lambda queue: queue.gpus, 0),

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -57,6 +57,17 @@ class ExporterFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class _Rendered:
+    """The lines of a run of samples."""
+
+    items: Sequence[Any]
+    """What it is made of."""
+    lines: bytes
+    pieces: "Sequence[_Rendered]"
+    """Those of a long run."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Share:
     """What is shown of one cluster."""
 
@@ -65,16 +76,19 @@ class _Share:
     """Of each of ``collector.CLUSTER_METRICS``."""
     expiries: Sequence[Instant]
     """When some of them are to be withdrawn."""
-    runs: Mapping[tuple[str, ...], tuple[Sequence[Any], bytes]]
-    """By name and first labels, what each run of samples is made of, and its lines."""
+    runs: Mapping[tuple[str, ...], "_Rendered"]
+    """By names and labels."""
 
     def shown(self, now: Instant) -> Lines:
         """Those that are not withdrawn."""
-        if all(until.at >= now.at and until.seconds >= now.seconds for until in self.expiries):
-            return self.lines
-        withdrawn = collector.withdrawn_names(self.state, now)
+        for until in self.expiries:
+            if now.at > until.at or now.seconds > until.seconds:
+                return self._without(collector.withdrawn_names(self.state, now))
+        return self.lines
+
+    def _without(self, names: frozenset[str]) -> Lines:
         return tuple(
-            b"" if family.name in withdrawn else lines
+            b"" if family.name in names else lines
             for family, lines in zip(_CLUSTER_FAMILIES, self.lines, strict=True)
         )
 
@@ -275,26 +289,40 @@ class Exposition:
 def _share(state: ClusterState, before: _Share | None) -> _Share:
     """What is shown of a cluster; of what it was before, what is still so."""
     known = before.runs if before else {}
-    runs: dict[tuple[str, ...], tuple[Sequence[Any], bytes]] = {}
+    runs: dict[tuple[str, ...], _Rendered] = {}
     rendered = 0
 
     def lines(part: Part) -> bytes:
         nonlocal rendered
         if not isinstance(part, Run):
             return encode(render_samples((part,)))
-        key = (part.name, *part.labels.values(), part.items[0][part.value])
+        key = (*part.names, *part.labels.values())
         run = known.get(key)
-        if run is None or run[0] != part.items:
-            run = (part.items, packed(encode(render_run(part))))
+        if run is None or run.items != part.items:
+            run = _rendered(part, run)
             rendered += len(part.items)
             if rendered >= LINES_AT_A_TIME:
                 rendered = 0
                 time.sleep(0)  # so that a scrape need not wait for a publication
         runs[key] = run
-        return run[1]
+        return run.lines
 
     families = tuple(together(map(lines, parts)) for parts in collector.cluster_parts(state))
     return _Share(state, families, collector.expiries(state), runs)
+
+
+def _rendered(run: Run, before: _Rendered | None) -> _Rendered:
+    """A run that is not what it was; of its pieces, those are taken that are."""
+    known: Iterable[_Rendered | None] = before.pieces if before else ()
+    pieces = [
+        was
+        if was is not None and was.items == piece.items
+        else _Rendered(piece.items, packed(encode(render_run(piece))), ())
+        for piece, was in zip(run.pieces(), chain(known, repeat(None)), strict=False)
+    ]
+    if len(pieces) == 1:
+        return pieces[0]
+    return _Rendered(run.items, together(piece.lines for piece in pieces), pieces)
 
 
 def _answers(published: _Published, live: _Live, now: Instant) -> _Answers:

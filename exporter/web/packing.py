@@ -10,7 +10,7 @@ import gzip
 from collections.abc import Iterable
 from itertools import groupby
 
-LEAST_PACKED_BYTES = 4000
+LEAST_PACKED_BYTES = 1000
 """A shorter text compressed by itself is hardly shorter."""
 
 _GZIP_LEVEL = 1
@@ -30,16 +30,18 @@ def packed(text: bytes) -> bytes:
 
 def together(pieces: Iterable[bytes]) -> bytes:
     """Neighbours as one piece, as above."""
-    runs = [_run(kind, run) for kind, run in groupby(pieces, type)]
+    runs = [(kind, b"".join(run)) for kind, run in groupby(pieces, type)]
+    if len(runs) == 1 and runs[0][0] is Packed:
+        return Packed(runs[0][1])
     if len(runs) <= 1:
-        run = runs[0] if runs else b""
-        return run if type(run) is Packed else packed(run)
-    return Packed(b"".join(map(_pack, runs)))
+        return packed(b"".join(run for _, run in runs))
+    return Packed(b"".join(run if kind is Packed else _pack(run) for kind, run in runs))
 
 
 def stream(pieces: Iterable[bytes]) -> bytes:
     """One gzip stream of them all."""
-    return b"".join(_pack(_run(kind, run)) for kind, run in groupby(pieces, type))
+    runs = ((kind, b"".join(run)) for kind, run in groupby(pieces, type))
+    return b"".join(run if kind is Packed else _pack(run) for kind, run in runs)
 
 
 def plain(pieces: Iterable[bytes]) -> bytes:
@@ -47,11 +49,5 @@ def plain(pieces: Iterable[bytes]) -> bytes:
     return b"".join(gzip.decompress(piece) if type(piece) is Packed else piece for piece in pieces)
 
 
-def _run(kind: type[bytes], pieces: Iterable[bytes]) -> bytes:
-    return kind(b"".join(pieces))
-
-
 def _pack(text: bytes) -> Packed:
-    if type(text) is Packed:
-        return text
     return Packed(gzip.compress(text, _GZIP_LEVEL, mtime=0))

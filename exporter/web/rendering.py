@@ -48,9 +48,19 @@ def render_run(run: Run) -> str:
         for name, value in sorted(run.labels.items())
         if name > run.label
     )
-    head, tail = f'{run.name}{{{before}{run.label}="', f'"{behind}}} '
+    heads = [f'{name}{{{before}{run.label}="' for name in run.names]
+    tail = f'"{behind}}} '
+    values = [_escape(item[run.value]) for item in run.items]
+    numbers = [[_format(item[place]) for item in run.items] for place in run.names.values()]
+    if len(heads) == 1:
+        (head,), (of_all,) = heads, numbers
+        return "".join([f"{head}{v}{tail}{n}\n" for v, n in zip(values, of_all, strict=True)])
     return "".join(
-        f"{head}{_escape(item[run.value])}{tail}{_format(item[run.number])}\n" for item in run.items
+        [
+            f"{head}{value}{tail}{number}\n"
+            for value, *of_item in zip(values, *numbers, strict=True)
+            for head, number in zip(heads, of_item, strict=True)
+        ]
     )
 
 

@@ -19,7 +19,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from exporter import collector
 from exporter.clock import instant
 from exporter.collector import AccountQuota, BuildInfo, ReloadStatus
-from exporter.snapshot import ClusterState, JobCount, SnapshotBoard, dated
+from exporter.snapshot import ClusterState, JobCount, SnapshotBoard, Usage, dated
 from exporter.telemetry import Telemetry
 from exporter.web.exposition import ExporterFacts, Exposition, ProcessFamilies
 from exporter.web.negotiation import Format
@@ -184,7 +184,11 @@ def many_jobs(name: str, jobs: int, taken_at: float) -> ClusterState:
         for n in range(jobs)
         for status in ("pending", "running")
     )
-    return dataclasses.replace(state, snapshot=dataclasses.replace(state.snapshot, counts=counts))
+    used = sorted(Usage(f"queue-{n % 7}", f"user-{n}", n, n * jobs % 5) for n in range(jobs))
+    snapshot = dataclasses.replace(
+        state.snapshot, counts=counts, core_seconds=tuple(used), user_waits=tuple(used)
+    )
+    return dataclasses.replace(state, snapshot=snapshot)
 
 
 @settings(max_examples=60, deadline=None)

@@ -30,6 +30,7 @@ NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}[a-z]", fullmatch=True)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.text(
     '"\\\n n', max_size=6
 )
+NUMBERS = st.integers(0, 10**18) | st.floats(min_value=0)
 VALUES = (st.floats() | st.integers(0, 10**17).map(float)).filter(lambda v: not is_misprinted(v))
 
 
@@ -118,10 +119,14 @@ def test_a_type_that_we_do_not_have_is_refused() -> None:
 @given(
     labels=st.dictionaries(st.sampled_from(["cluster_name", "queue", "status"]), st.text()),
     label=st.sampled_from(["le", "user", "a"]),
-    items=st.lists(st.tuples(st.text(), st.integers(0, 10**18) | st.floats(min_value=0))),
+    items=st.lists(st.tuples(NUMBERS, st.text(), NUMBERS)),
+    names=st.dictionaries(st.sampled_from(["x_count", "x_sum"]), st.sampled_from([0, 2])),
 )
 def test_a_run_is_its_samples(
-    labels: dict[str, str], label: str, items: list[tuple[str, float]]
+    labels: dict[str, str],
+    label: str,
+    items: list[tuple[float, str, float]],
+    names: dict[str, int],
 ) -> None:
-    run = Run("x_jobs", labels, label, items, 0, 1)
+    run = Run(names, labels, label, items, 1)
     assert render_run(run) == render_samples(run.samples())
