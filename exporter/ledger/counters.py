@@ -30,10 +30,9 @@ class Counters:
         """Whether some are lower than they were published."""
         return bool(self._floors)
 
-    @property
-    def touched(self) -> bool:
-        """Whether some have counted since ``keep``."""
-        return bool(self._touched)
+    def changed(self) -> Mapping[TallyKey, Tally]:
+        """Those that have counted since ``keep``."""
+        return {key: self._tallies[key] for key in self._touched}
 
     def count(self, key: TallyKey, *, seconds: float, bucket: int | None) -> None:
         """Count one transition, and its duration where it has one."""
@@ -162,6 +161,7 @@ class Shown:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._values: dict[str, frozenset[str]] | None = None
+        self._touched: set[str] = set()
 
     def values(self, label: str) -> frozenset[str]:
         """Those of a label."""
@@ -191,10 +191,17 @@ class Shown:
             [proven((label, value)) for value in values - before],
         )
         self._values = {**self.all(), label: values}
+        self._touched.add(label)
+
+    def changed(self) -> Mapping[str, frozenset[str]]:
+        """The labels of which something was remembered since ``keep``."""
+        return {label: self.values(label) for label in self._touched}
 
     def keep(self) -> None:
         """What was written stands."""
+        self._touched.clear()
 
     def undo(self) -> None:
         """What was remembered since ``keep`` is not."""
         self._values = None
+        self._touched.clear()

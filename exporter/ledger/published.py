@@ -6,7 +6,7 @@ they have been: for Prometheus that is a restart from 0, and all of them counted
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,18 @@ NOTHING = Published()
 
 
 class LedgerFile:
-    """The file of a ledger that is open."""
+    """The file of a ledger that is open, and the one beside it.
+
+    Of a few counters that have changed, only these are added to it, a line each time, until it has
+    grown to twice its size.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises ``LedgerUnwritable`` if it is not there."""
         self._path = path
         self._state = self._look()
+        self._room = 0
+        """How many bytes may be added to the file beside it; 0 while it is not known to be whole."""
 
     def require(self) -> None:
         """SQLite goes on writing a file that has been removed, and nobody would ever read it. Raises
@@ -59,23 +65,21 @@ class LedgerFile:
         if self._look() != self._state:
             raise LedgerUnwritable("its file has been replaced")
 
-    def remember(self, published: Published) -> None:
-        """Write down what is about to be published. Raises ``LedgerUnwritable``."""
-        rows = [
-            (*key, tally.count, tally.sum_seconds, tally.buckets)
-            for key, tally in published.tallies.items()
-        ]
-        shown = {label: sorted(values) for label, values in published.shown.items()}
-        usage = [(*key, *amount) for key, amount in published.usage.items()]
-        content = (rows, shown, usage)
+    def remember(self, whole: Callable[[], Published], changed: Published) -> None:
+        """Write down what is about to be published: what has ``changed`` since this was last called,
+        or the ``whole``. Raises ``LedgerUnwritable``."""
         beside = _beside(self._path)
-        new = beside.with_name(beside.name + ".new")
         try:
-            with open(open_private(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
-                file.write(msgspec.json.encode((content, proof_of(content))))
-                file.flush()
-                os.fsync(file.fileno())  # it is for power cuts that it is there
+            line = _line(changed)
+            room, self._room = self._room, 0  # if this fails, it may be cut short
+            if len(line) < room and beside.is_file():
+                _write(beside, line, os.O_APPEND)
+                self._room = room - len(line)
+                return
+            new, line = beside.with_name(beside.name + ".new"), _line(whole())
+            _write(new, line, os.O_CREAT | os.O_TRUNC)
             os.replace(new, beside)
+            self._room = len(line)
         except OSError as error:
             raise LedgerUnwritable(f"{beside.name} cannot be written ({error.strerror})") from error
 
@@ -94,15 +98,31 @@ def read_published(ledger: Path) -> Published:
     if beside.exists() and not beside.is_file():  # a pipe would block
         raise LedgerUnreadable(f"{beside.name} is not a regular file")
     try:
-        written, proof = msgspec.json.decode(beside.read_bytes(), type=tuple[list[Any], int])
-        require_proof(written, proof)
-        content = msgspec.convert(written, _Content)
+        found = beside.read_bytes()
+        lines = [_read(line) for line in _whole_lines(found)]
     except FileNotFoundError:
         return NOTHING
     except OSError as error:
         raise LedgerUnreadable(f"{beside.name} cannot be read ({error.strerror})") from error
     except (msgspec.MsgspecError, LedgerUnreadable, ValueError) as error:
         raise LedgerUnreadable(f"{beside.name} is damaged") from error
+    return Published(
+        {key: tally for line in lines for key, tally in line.tallies.items()},
+        {label: values for line in lines for label, values in line.shown.items()},
+        {key: amount for line in lines for key, amount in line.usage.items()},
+    )
+
+
+def _whole_lines(found: bytes) -> list[bytes]:
+    """Without the last, if it has been cut short while it was added: nothing of it was published."""
+    first, *added = found.split(b"\n")
+    return [first, *added[:-1]]
+
+
+def _read(line: bytes) -> Published:
+    written, proof = msgspec.json.decode(line, type=tuple[list[Any], int])
+    require_proof(written, proof)
+    content = msgspec.convert(written, _Content)
     tallies = {
         TallyKey(kind, queue, status): Tally(count, seconds, buckets)
         for kind, queue, status, count, seconds, buckets in content.rows
@@ -110,6 +130,24 @@ def read_published(ledger: Path) -> Published:
     shown = {label: frozenset(values) for label, values in content.shown.items()}
     usage = {UsageKey(*row[:3]): Amount(*row[3:]) for row in content.usage}
     return Published(tallies, shown, usage)
+
+
+def _line(published: Published) -> bytes:
+    rows = [
+        (*key, tally.count, tally.sum_seconds, tally.buckets)
+        for key, tally in published.tallies.items()
+    ]
+    shown = {label: sorted(values) for label, values in published.shown.items()}
+    usage = [(*key, *amount) for key, amount in published.usage.items()]
+    content = (rows, shown, usage)
+    return msgspec.json.encode((content, proof_of(content))) + b"\n"
+
+
+def _write(path: Path, line: bytes, flags: int) -> None:
+    with open(open_private(path, os.O_WRONLY | flags), "wb") as file:
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())  # it is for power cuts that it is there
 
 
 def _beside(ledger: Path) -> Path:

@@ -7,7 +7,7 @@ is added to the series of the name that the user then has, and stays there.
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from exporter.ledger.floors import Floors
 from exporter.ledger.proof import checked, proven
@@ -49,10 +49,11 @@ class Usage:
         self._connection = connection
         self._shown: dict[UsageKey, Amount] = {}
         self._owed: dict[UsageKey, Amount] = {}
-        self._proofs: dict[tuple[bool, UsageKey], int] = {}
-        self._touched: set[tuple[bool, UsageKey]] = set()
+        self._before: dict[tuple[bool, UsageKey], Amount | None] = {}
+        """Of each that has changed since ``keep``, what it was."""
         self._log: set[UsageKey] = set()
-        self._load()
+        self._kept_sum = self.proofs = self._load()
+        """The sum of the proofs of all that is written."""
         self._floors = Floors(published, self._shown, _higher)
 
     @property
@@ -65,15 +66,9 @@ class Usage:
         """Whether some are lower than they were published."""
         return bool(self._floors)
 
-    @property
-    def touched(self) -> bool:
-        """Whether some have changed since ``keep``."""
-        return bool(self._touched)
-
-    @property
-    def proofs(self) -> int:
-        """The sum of the proofs of all that is written."""
-        return sum(self._proofs.values())
+    def changed(self) -> Amounts:
+        """What is shown of those that have changed since ``keep``."""
+        return {key: self._shown[key] for is_shown, key in self._before if is_shown}
 
     def follow(self) -> set[UsageKey]:
         """A log of what changes from now on of what is shown, in which all is new that there is. Its one
@@ -88,8 +83,9 @@ class Usage:
 
     def add(self, key: UsageKey, seconds: int) -> None:
         """Count one start or end of a job, under the user's own name."""
-        self._owed[key] = self._owed.get(key, Amount()).plus(Amount(1, seconds))
-        self._touched.add((False, key))
+        before = self._owed.get(key)
+        self._before.setdefault((False, key), before)
+        self._owed[key] = (before or Amount()).plus(Amount(1, seconds))
 
     @property
     def owed_users(self) -> frozenset[str]:
@@ -115,62 +111,75 @@ class Usage:
         new = (new | set(into.values())) - self.shown.keys()
         for key, series in into.items():
             if series not in new:
-                before = self._shown.get(series, Amount())
-                self._shown[series] = before.plus(self._owed.pop(key))
-                self._touched.add((False, key))
-                self._change(series)
+                owed = self._owed.pop(key)
+                self._before.setdefault((False, key), owed)
+                self._show(series, self._shown.get(series, Amount()).plus(owed))
         for series in new:
-            self._shown[series] = Amount()
-            self._change(series)
+            self._show(series, Amount())
 
     def catch_up(self) -> None:
         """All that happened has been counted again: what is lower still has lost its jobs."""
         for key, amount in self._floors.reach(self._shown):
-            self._shown[key] = amount
-            self._change(key)
+            self._show(key, amount)
 
     def write(self) -> None:
         """Into the running transaction."""
-        for is_shown, key in self._touched:
+        self.proofs = self._kept_sum
+        for (is_shown, key), before in self._before.items():
+            if before is not None:
+                self.proofs -= _row(is_shown, key, before)[-1]
             amount = (self._shown if is_shown else self._owed).get(key)
             if amount is None:
                 self._connection.execute(
                     "DELETE FROM usage WHERE shown = ? AND kind = ? AND queue = ? AND user = ?",
                     (is_shown, *key),
                 )
-                self._proofs.pop((is_shown, key), None)
                 continue
-            row = proven((int(is_shown), *key, *amount))
+            row = _row(is_shown, key, amount)
             self._connection.execute(
                 "INSERT OR REPLACE INTO usage VALUES (?, ?, ?, ?, ?, ?, ?)", row
             )
-            self._proofs[is_shown, key] = row[-1]
+            self.proofs += row[-1]
 
     def keep(self) -> None:
         """What was written stands."""
-        self._touched.clear()
+        self._before.clear()
+        self._kept_sum = self.proofs
         self._floors.keep()
 
     def undo(self) -> None:
         """What was counted since ``keep`` does not."""
         self._floors.undo()
-        if self._touched:
-            self._load()
-            self._touched.clear()
+        if self._before:
+            self._log = set()
+        for (is_shown, key), before in self._before.items():
+            amounts = self._shown if is_shown else self._owed
+            if before is None:
+                amounts.pop(key, None)
+            else:
+                amounts[key] = before
+        self._before.clear()
+        self.proofs = self._kept_sum
 
-    def _change(self, series: UsageKey) -> None:
-        self._touched.add((True, series))
+    def _show(self, series: UsageKey, amount: Amount) -> None:
+        self._before.setdefault((True, series), self._shown.get(series))
+        self._shown[series] = amount
         self._log.add(series)
 
-    def _load(self) -> None:
-        self._shown, self._owed, self._proofs, self._log = {}, {}, {}, set()
+    def _load(self) -> int:
+        proofs = 0
         rows = self._connection.execute(
             "SELECT shown, kind, queue, user, count, seconds, proof FROM usage"
         )
         for is_shown, kind, queue, user, count, seconds, proof in checked(rows):
             key = UsageKey(kind, queue, user)
             (self._shown if is_shown else self._owed)[key] = Amount(count, seconds)
-            self._proofs[bool(is_shown), key] = proof
+            proofs += proof
+        return proofs
+
+
+def _row(is_shown: bool, key: UsageKey, amount: Amount) -> tuple[Any, ...]:
+    return proven((int(is_shown), *key, *amount))
 
 
 def _higher(known: Amount | None, floor: Amount) -> Amount:

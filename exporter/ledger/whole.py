@@ -27,7 +27,7 @@ from exporter.ledger.connection import (
 from exporter.ledger.counters import Activity, Counters, Shown
 from exporter.ledger.jobs import JobTable, Kept, Room, TimeColumn
 from exporter.ledger.marks import Marks
-from exporter.ledger.published import LedgerFile, Published
+from exporter.ledger.published import NOTHING, LedgerFile, Published
 from exporter.ledger.records import (
     Change,
     JobTotals,
@@ -125,7 +125,7 @@ class Ledger:
         progress, saved = self.progress, self._saved_progress
         if progress.complete and progress.synced_at != saved.synced_at:
             self._catch_up()
-        counted = self._counters.touched or self.usage.touched
+        changed = self._changed()
         try:
             self._counters.write()
             self.usage.write()
@@ -145,8 +145,8 @@ class Ledger:
         for part in self._parts:
             part.keep()
         self._saved_progress, self._saved_proofs = progress, proofs
-        if counted:
-            self._remember()
+        if changed != NOTHING:
+            self._remember(changed)
 
     def rollback(self) -> None:
         """Undo what was written since ``begin``. Raises ``LedgerUnreadable`` if what was there
@@ -174,7 +174,7 @@ class Ledger:
             self._connection.backup(connection)
             tune(connection)
             copy = Ledger(connection, path, self._published(), self._room)
-            copy._remember()
+            copy._remember(copy._published())
         return copy
 
     # -- taking in -----------------------------------------------------------------------------
@@ -379,9 +379,14 @@ class Ledger:
         if isinstance(error, LedgerUnreadable):
             self.on_damage(str(error))
 
-    def _remember(self) -> None:
+    def _remember(self, changed: Published) -> None:
         if self._file is not None:
-            self._file.remember(self._published())
+            self._file.remember(self._published, changed)
+
+    def _changed(self) -> Published:
+        """What has been counted in the running transaction, as it is going to be published."""
+        changed = Published(self._counters.changed(), self._shown.changed(), self.usage.changed())
+        return self._published() if self.behind and changed != NOTHING else changed
 
     def _published(self) -> Published:
         return Published(self.tallies(), self._shown.all(), self.usage.shown)

@@ -373,3 +373,47 @@ def test_what_was_published_is_what_is_read(tmp_path: Path) -> None:
         {ENDED: Tally(3), RUN: Tally(3, 94.5, [0, 3])}, {"counted": frozenset({"q"})}
     )
     ledger.close()
+
+
+def test_of_what_is_published_only_what_has_changed_is_written(
+    state: StateDirectory, path: Path
+) -> None:
+    """Until that is as much as the whole."""
+    beside = path.with_name(f"{path.name}.published")
+    ledger = opened(state)
+    with ledger.transaction():
+        for number in range(20):
+            ledger.tally(ENDED._replace(queue=f"queue-{number}"))
+    sizes = [beside.stat().st_size]
+    for _ in range(30):
+        with ledger.transaction():
+            ledger.tally(ENDED._replace(queue="queue-7"))
+        sizes.append(beside.stat().st_size)
+        assert read_published(path).tallies == ledger.tallies()
+    assert sizes[1] - sizes[0] < sizes[0] / 10
+    assert sizes != sorted(sizes)
+    assert max(sizes) < 2 * sizes[-1] < 4 * sizes[0]
+    ledger.close()
+
+
+def test_a_line_that_was_not_written_to_its_end_was_not_published(
+    state: StateDirectory, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    beside = path.with_name(f"{path.name}.published")
+    ledger = opened(state)
+    count(ledger, 10, AT + 1.0)
+    whole = beside.read_bytes()
+    with ledger.transaction():
+        ledger.tally(ENDED)
+    added = beside.read_bytes().removeprefix(whole)
+    assert len(added) < len(whole)
+    for cut in range(len(added)):
+        beside.write_bytes(whole + added[:cut])
+        assert read_published(path).tallies[ENDED] == Tally(10)
+    ledger.close()
+    ledger = opened(state)
+    with ledger.transaction():
+        ledger.tally(ENDED)  # behind what was cut short
+    ledger.close()
+    assert read_published(path).tallies[ENDED] == Tally(12)
+    assert not caplog.records
