@@ -257,8 +257,9 @@ class JobTable:
         fixed = [statuses.get(number) for number in range(len(schema.FIXED_STATUSES))]
         if fixed != list(schema.FIXED_STATUSES):
             raise LedgerUnreadable("it is damaged")
-        while self._groups:
-            (status, queue, user), (jobs, cores) = self._groups.popitem()
+        groups, self._groups = self._groups, {}  # an emptied dict keeps its size
+        while groups:
+            (status, queue, user), (jobs, cores) = groups.popitem()
             yield (statuses[status], queues[queue], users[user]), jobs, cores
 
     # -- rows ----------------------------------------------------------------------------------

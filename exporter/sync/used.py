@@ -24,7 +24,7 @@ class UsedRows:
     def _begin(self) -> None:
         self._live: set[Pair] = set()
         """Those that have all their series."""
-        self._sources: dict[UsageKey, set[UsageKey]] = {}
+        self._sources: dict[UsageKey, tuple[UsageKey, ...]] = {}
         """By row, what is added up in it."""
         self._rows: dict[str, dict[Pair, ShownUsage]] = {kind: {} for kind in USAGE_KINDS}
         self._shown: Rows = dict.fromkeys(USAGE_KINDS, ())
@@ -50,7 +50,9 @@ class UsedRows:
         for key in changed:
             if queues.has(key.queue) and users.has(key.user):
                 row = UsageKey(key.kind, queues[key.queue], users[key.user])
-                self._sources.setdefault(row, set()).add(key)
+                sources = self._sources.get(row, ())
+                if key not in sources:
+                    self._sources[row] = (*sources, key)
                 touched.add(row)
         for kind in {row.kind for row in touched}:
             rows = self._rows[kind]
