@@ -26,7 +26,7 @@ class Totals:
 
     def __init__(self, groups: Iterable[tuple[GroupKey, int, int]]) -> None:
         """Start from what was counted: (group, jobs, cores) of each."""
-        self._groups: dict[GroupKey, list[int]] = {}
+        self._groups: dict[GroupKey, JobTotals] = {}
         self._by_status: dict[str, int] = defaultdict(int)
         self._active: dict[Pair, int] = {}  # in how many groups
         self._left: set[Pair] = set()
@@ -44,25 +44,19 @@ class Totals:
             if new is not None:
                 key = new[1:4]  # status, queue, user
                 group = groups.get(key) or self._begin(key)
-                if key not in before:
-                    before[key] = JobTotals(*group)
-                if key not in log:
-                    log[key] = JobTotals(*group)
-                group[0] += 1
-                group[1] += new.cores
+                before.setdefault(key, group)
+                log.setdefault(key, group)
+                groups[key] = JobTotals(group[0] + 1, group[1] + new.cores)
                 by_status[key[0]] += 1
                 self.size += 1
             if old is not None:
                 key = old[1:4]
                 group = groups[key]
-                if key not in before:
-                    before[key] = JobTotals(*group)
-                if key not in log:
-                    log[key] = JobTotals(*group)
-                group[0] -= 1
-                group[1] -= old.cores
+                before.setdefault(key, group)
+                log.setdefault(key, group)
+                groups[key] = JobTotals(group[0] - 1, group[1] - old.cores)
                 by_status[key[0]] -= 1
-                if not group[0]:
+                if group[0] == 1:
                     self._end(key)
                 self.size -= 1
 
@@ -74,9 +68,9 @@ class Totals:
 
     def undo(self) -> None:
         """What was counted since ``keep`` does not."""
-        for key, (jobs, cores) in self._before.items():
+        for key, group in self._before.items():
             self._log.setdefault(key, self.group(key))
-            self._set(key, jobs, cores)
+            self._set(key, *group)
         self.size = self._kept_size
         self._left = set(self._kept_left)
         self._before.clear()
@@ -93,12 +87,11 @@ class Totals:
 
     def group(self, key: GroupKey) -> JobTotals:
         """One group, without jobs if it has none."""
-        group = self._groups.get(key)
-        return NONE if group is None else JobTotals(*group)
+        return self._groups.get(key, NONE)
 
     def by_group(self) -> dict[GroupKey, JobTotals]:
         """Only groups in which there is a job."""
-        return {key: JobTotals(jobs, cores) for key, (jobs, cores) in self._groups.items()}
+        return dict(self._groups)
 
     def in_status(self, status: str) -> int:
         """How many jobs are in a status."""
@@ -121,17 +114,17 @@ class Totals:
 
     def _set(self, key: GroupKey, jobs: int, cores: int) -> None:
         group = self._groups.get(key) or self._begin(key)
-        self._by_status[key[0]] += jobs - group[0]
-        group[:] = jobs, cores
+        self._by_status[key[0]] += jobs - group.jobs
+        self._groups[key] = JobTotals(jobs, cores)
         if not jobs:
             self._end(key)
 
-    def _begin(self, key: GroupKey) -> list[int]:
+    def _begin(self, key: GroupKey) -> JobTotals:
         if _is_active(key[0]):
             pair = key[1:]
             self._active[pair] = self._active.get(pair, 0) + 1
-        group = self._groups[key] = [0, 0]
-        return group
+        self._groups[key] = NONE
+        return NONE
 
     def _end(self, key: GroupKey) -> None:
         del self._groups[key]
