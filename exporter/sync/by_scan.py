@@ -36,17 +36,19 @@ def due(sync: Sync) -> bool:
     return not (fresh and sync.progress.complete)
 
 
-def scan(sync: Sync, marks: Marks, purpose: Purpose) -> Asking[None]:
+def scan(sync: Sync, marks: Marks) -> Asking[None]:
     """Read everything. What a sync sees while a scan goes on between syncs is met, too."""
     known_up_to_at = sync.now_at
     hidden: list[str] = []
 
     def look_for_hidden(placed: Placed) -> None:
-        if purpose is Purpose.HISTORY:  # between two syncs that ask for the active ones by status
+        if (
+            sync.purpose is Purpose.HISTORY
+        ):  # between two syncs that ask for the active ones by status
             hidden.extend(_hidden(sync, placed))
 
     try:
-        yield from read_whole(sync, Listing(None), marks, purpose, before_taking=look_for_hidden)
+        yield from read_whole(sync, Listing(None), marks, before_taking=look_for_hidden)
         sync.ledger.drop_unmarked(marks)
     finally:
         marks.drop()

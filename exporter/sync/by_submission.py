@@ -8,7 +8,7 @@ What it proves: with a total that fits, that every job is known, and with each s
 job does. A job that is queued again after its end is found by its status, or by the probe.
 """
 
-from exporter.sync.asking import Asking, Purpose
+from exporter.sync.asking import Asking
 from exporter.sync.context import INFINITE, SWEPT_STATUSES, Listing, Order, Placed, Sync
 from exporter.sync.reader import MetInMemory, read, sweep_active
 from exporter.sync.reconcile import look_at
@@ -20,7 +20,7 @@ def follow(sync: Sync, order: Order, head: Placed) -> Asking[None]:
     all_placed = sync.progress.frontier_at is None
     moments = [order.moment(job) for job in sync.ledger.active_jobs(order.column)]
     if all_placed and (not sync.filters or _windows(sync, order, moments) <= sync.sweep_pages):
-        yield from look_at(sync, order, moments, Purpose.FRESH)
+        yield from look_at(sync, order, moments)
         sync.active_is_known()
         return
     yield from sweep_active(sync, head)
@@ -29,7 +29,7 @@ def follow(sync: Sync, order: Order, head: Placed) -> Asking[None]:
             order.moment(job) for job in sync.ledger.active_jobs(order.column)
             if job.status not in SWEPT_STATUSES
         ]  # fmt: skip
-        yield from look_at(sync, order, others, Purpose.FRESH)
+        yield from look_at(sync, order, others)
 
 
 def _read_new(sync: Sync, order: Order, head: Placed) -> Asking[None]:

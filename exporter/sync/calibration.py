@@ -15,7 +15,7 @@ import msgspec
 from exporter.errors import RefusedError
 from exporter.model import Job, hidden
 from exporter.profile import NONE, UNKNOWN, WINDOWS, Trait, TraitName, zone_name
-from exporter.sync.asking import Asking, Contradiction, Purpose, T
+from exporter.sync.asking import Asking, Contradiction, T
 from exporter.sync.context import (
     BY_CHANGE,
     BY_DEFAULT,
@@ -216,7 +216,7 @@ def _depth(sync: Sync, listing: Listing, total: int) -> Asking[str | None]:
 def _shows(sync: Sync, listing: Listing, place: int) -> Asking[bool]:
     """Whether there is a job at a place. Asked for alone, it tells nothing of pages."""
     try:
-        placed = yield from sync.send(listing, place, Purpose.FRESH, limit=1)
+        placed = yield from sync.send(listing, place, limit=1)
     except (RefusedError, Contradiction) as error:
         if isinstance(error, Contradiction) and error.trait != "depth":
             raise

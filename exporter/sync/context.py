@@ -173,6 +173,8 @@ class Sync:
     rng: Random
     now_at: float
     """The server's time, as well as it is known."""
+    purpose: Purpose = Purpose.FRESH
+    """What the calls are for that it makes now."""
     head: Placed | None = None
     """The head of the list, as this sync has seen it last."""
     still: bool = False
@@ -296,9 +298,9 @@ class Sync:
         """Calls to read all active jobs by their status, about."""
         return sum(self.pages_for(self.ledger.count_status(status)) for status in SWEPT_STATUSES)
 
-    def may(self, purpose: Purpose, calls: int = 1) -> bool:
-        """Whether the budget leaves this many calls."""
-        return self.allowance(purpose) >= calls
+    def may(self) -> bool:
+        """Whether the budget leaves a call for what is being done."""
+        return self.allowance(self.purpose) >= 1
 
     # -- asking ------------------------------------------------------------------------------------
 
@@ -306,19 +308,18 @@ class Sync:
         self,
         listing: Listing,
         offset: int = 0,
-        purpose: Purpose = Purpose.FRESH,
         limit: int = PAGE_LIMIT,
     ) -> Asking[Placed]:
         """One page, as the profile says that it must be. Raises ``Contradiction``."""
-        placed = yield from self.send(listing, max(0, offset), purpose, limit)
+        placed = yield from self.send(listing, max(0, offset), limit)
         if self._collapsed(listing, placed):
             # With another limit it is not the same page of a cache.
-            placed = yield from self.send(listing, max(0, offset), purpose, limit - 1)
+            placed = yield from self.send(listing, max(0, offset), limit - 1)
             if self._collapsed(listing, placed):
                 left = placed.total if placed.total is not None else len(placed.jobs)
                 raise CollapseUnconfirmed("jobs", self._known_at_begin, left)
         if listing.status is None and self._short(placed):
-            yield from self._judge_short(placed, purpose, limit)
+            yield from self._judge_short(placed, limit)
         self._check(placed)
         if listing.status is None:
             self.update(expected=placed.total)
@@ -328,10 +329,10 @@ class Sync:
         total, size = placed.total, min(self.page_size, placed.limit)
         return total is not None and len(placed.jobs) < min(size, total - placed.offset)
 
-    def _judge_short(self, placed: Placed, purpose: Purpose, limit: int) -> Asking[None]:
+    def _judge_short(self, placed: Placed, limit: int) -> Asking[None]:
         """A page is shorter than pages are, although the list goes on, by its total: does it? Raises
         ``Contradiction``."""
-        following = yield from self.send(placed.listing, placed.end, purpose, limit)
+        following = yield from self.send(placed.listing, placed.end, limit)
         if following.jobs:
             size = len(placed.jobs)
             raise Contradiction("page_size", f"a page has {size} jobs, and others follow it")
@@ -369,11 +370,11 @@ class Sync:
         if newest_at >= oldest_at:
             self.ledger.suspect_between(newest_at, oldest_at, keep=placed.uuids, by=order.column)
 
-    def send(self, listing: Listing, offset: int, purpose: Purpose, limit: int) -> Asking[Placed]:
+    def send(self, listing: Listing, offset: int, limit: int) -> Asking[Placed]:
         """One page as it comes, held against nothing."""
         query, mirrored = self._query(listing, offset, limit)
         try:
-            page: Page = yield Ask(query, purpose)
+            page: Page = yield Ask(query, self.purpose)
         except RefusedError as error:
             trait = self._refused_trait(listing, offset, error)
             if trait is None:

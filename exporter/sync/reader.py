@@ -13,7 +13,7 @@ from exporter.errors import SyncError
 from exporter.ledger.store import Marks
 from exporter.model import PAGE_LIMIT, Job
 from exporter.profile import WINDOWS, TraitName
-from exporter.sync.asking import Asking, CollapseUnconfirmed, Contradiction, Purpose
+from exporter.sync.asking import Asking, CollapseUnconfirmed, Contradiction
 from exporter.sync.context import (
     FEW_TRIES,
     INFINITE,
@@ -59,7 +59,6 @@ def read(
     on_page: OnPage,
     met: Met,
     *,
-    purpose: Purpose = Purpose.FRESH,
     after: Placed | None = None,
     until_known: bool = False,
 ) -> Asking[int | None]:
@@ -75,7 +74,7 @@ def read(
         if _ends(previous, longest, nothing_new=False):
             return _length(previous)
     while True:
-        placed = yield from sync.ask(listing, offset, purpose)
+        placed = yield from sync.ask(listing, offset)
         if not _joins(listing, placed, previous, met, steps_back):
             offset = max(0, placed.offset - FIRST_STEP_BACK * 2**steps_back)
             steps_back += 1
@@ -142,7 +141,6 @@ def read_whole(
     sync: Sync,
     listing: Listing,
     met: Met,
-    purpose: Purpose = Purpose.FRESH,
     before_taking: Callable[[Placed], None] = lambda placed: None,
 ) -> Asking[int]:
     """Read a list, and take it in, until as many jobs were met as it has; returns how many. Raises
@@ -158,10 +156,10 @@ def read_whole(
     fruitless = 0
     for _ in range(MANY_TRIES):
         met_before = met.count
-        jobs = yield from read(sync, listing, on_page, met, purpose=purpose)
+        jobs = yield from read(sync, listing, on_page, met)
         lowest = last[0]
         if met.count < (jobs or 0):  # some were inserted while it was further down
-            now = yield from read(sync, listing, on_page, met, purpose=purpose, until_known=True)
+            now = yield from read(sync, listing, on_page, met, until_known=True)
             jobs = jobs if now is None else now
         if jobs is None or met.count >= jobs:
             _learn_what_totals_count(sync, lowest, met.count)
@@ -196,14 +194,14 @@ def sweep_active(sync: Sync, head: Placed) -> Asking[None]:
         yield from hold_filter(sync)
 
 
-def sweep(sync: Sync, status: str, purpose: Purpose = Purpose.FRESH) -> Asking[None]:
+def sweep(sync: Sync, status: str) -> Asking[None]:
     """Read all jobs in a status. Those that were in it, and are not any more, are set aside until it
     is known what became of them."""
     known = sync.ledger.count_status(status)
     met = MetInMemory()
-    yield from read_whole(sync, Listing(sync.order, status), met, purpose)
+    yield from read_whole(sync, Listing(sync.order, status), met)
     if collapsed(known, met.count) and not sync.collapse_confirmed:
-        yield from read_whole(sync, Listing(sync.order, status), met, purpose)
+        yield from read_whole(sync, Listing(sync.order, status), met)
         looked_up = sync.order is not None and sync.progress.frontier_at is None
         many = known - met.count > LEAST_COLLAPSE_JOBS
         if collapsed(known, met.count) and many and not looked_up:

@@ -99,7 +99,7 @@ def examine(sync: Sync, order: Order, placed: Placed) -> list[Boundary]:
     return found
 
 
-def reconcile(sync: Sync, order: Order, *, purpose: Purpose = Purpose.FRESH) -> Asking[None]:
+def reconcile(sync: Sync, order: Order) -> Asking[None]:
     """Find and mend what differs between the ledger and the whole list.
 
     What was deleted together stands together in one of the orders, and is strewn in the other: so
@@ -111,11 +111,7 @@ def reconcile(sync: Sync, order: Order, *, purpose: Purpose = Purpose.FRESH) -> 
     for together in (True, False) if len(orders) > 1 else (False,):
         for each in orders:
             most_calls = most_search_calls(sync, strewn=each is orders[-1])
-            if (
-                yield from search(
-                    sync, each, whole(sync), most_calls, purpose=purpose, together=together
-                )
-            ):
+            if (yield from search(sync, each, whole(sync), most_calls, together=together)):
                 return
 
 
@@ -132,7 +128,6 @@ def search(
     stretch: Stretch,
     most_calls: int,
     *,
-    purpose: Purpose = Purpose.FRESH,
     together: bool = False,
 ) -> Asking[bool]:
     """Close in on what differs within a stretch. False if that would take too many calls, or, with
@@ -145,7 +140,7 @@ def search(
         if calls >= most_calls:
             return False
         calls += 1
-        placed = yield from _look_into(sync, order, part, first=calls == 1, purpose=purpose)
+        placed = yield from _look_into(sync, order, part, first=calls == 1)
         inside = [
             each for each in examine(sync, order, placed)
             if part.newer.at >= each.at >= part.older.at
@@ -158,9 +153,7 @@ def search(
     return True
 
 
-def _look_into(
-    sync: Sync, order: Order, part: Stretch, *, first: bool, purpose: Purpose
-) -> Asking[Placed]:
+def _look_into(sync: Sync, order: Order, part: Stretch, *, first: bool) -> Asking[Placed]:
     """The page that tells most about a stretch, and all jobs of one second if no page shows more."""
     total, size = sync.progress.expected or 0, max(2, sync.page_size)
     known = part.known(sync, order)
@@ -169,26 +162,24 @@ def _look_into(
         offset = total - size + 1  # the oldest are deleted most; not a full page: it ends the list
     elif part.listed >= size - 1 and 2 * known >= part.listed:
         offset += 1 + (part.listed - size) // 2
-    placed = yield from sync.ask(Listing(order), offset, purpose)
+    placed = yield from sync.ask(Listing(order), offset)
     moments = [
         moment for job in placed.jobs
         if part.older.at <= (moment := order.moment(job)) < part.newer.at
     ]  # fmt: skip
     if moments and not part.narrowed_by(boundaries(placed, order)):
-        second = yield from whole_second(sync, order, placed, moments[len(moments) // 2], purpose)
+        second = yield from whole_second(sync, order, placed, moments[len(moments) // 2])
         placed = second or placed
     return placed
 
 
-def whole_second(
-    sync: Sync, order: Order, placed: Placed, at: int, purpose: Purpose
-) -> Asking[Placed | None]:
+def whole_second(sync: Sync, order: Order, placed: Placed, at: int) -> Asking[Placed | None]:
     """A page and its neighbours, so far that all jobs of a second are on them. Their order may differ
     from call to call: so they are read until as many were met as there are places; None if that
     cannot be."""
     met: dict[str, Job] = {}
     for _ in range(MANY_TRIES):
-        pages = yield from _pages_of_second(sync, order, placed, at, purpose)
+        pages = yield from _pages_of_second(sync, order, placed, at)
         places = [
             (place, job) for page in pages for place, job in enumerate(page.jobs, page.offset)
         ]
@@ -205,22 +196,20 @@ def whole_second(
             below = [job for place, job in places if place == behind][-1:]
             jobs = (*above, *met.values(), *below)
             return replace(pages[-1], jobs=jobs, offset=first - len(above))
-        placed = yield from sync.ask(Listing(order), placed.offset, purpose)
+        placed = yield from sync.ask(Listing(order), placed.offset)
     return None
 
 
-def _pages_of_second(
-    sync: Sync, order: Order, placed: Placed, at: int, purpose: Purpose
-) -> Asking[list[Placed]]:
+def _pages_of_second(sync: Sync, order: Order, placed: Placed, at: int) -> Asking[list[Placed]]:
     top, step = placed, max(1, sync.page_size - 1)
     while top.offset > 0 and (not top.jobs or order.moment(top.jobs[0]) <= at):
-        top = yield from sync.ask(Listing(order), top.offset - step, purpose)
+        top = yield from sync.ask(Listing(order), top.offset - step)
     pages = [top]
     while pages[-1].jobs and order.moment(pages[-1].jobs[-1]) >= at:
         last = pages[-1]
         if last.total is not None and last.end >= last.total:
             break
-        following = yield from sync.ask(Listing(order), last.end - 1, purpose)
+        following = yield from sync.ask(Listing(order), last.end - 1)
         if following.end <= last.end:
             break
         pages.append(following)
@@ -247,7 +236,7 @@ def begin(sync: Sync, order: Order, head: Placed) -> None:
         sync.update(known=known)
 
 
-def fill(sync: Sync, order: Order, purpose: Purpose = Purpose.HISTORY) -> Asking[None]:
+def fill(sync: Sync, order: Order) -> Asking[None]:
     """The history, from the frontier down: to its end, to where the history that is wanted ends, or
     to where as many jobs are known behind it as the list has."""
     shift, back = -1, 1
@@ -257,7 +246,7 @@ def fill(sync: Sync, order: Order, purpose: Purpose = Purpose.HISTORY) -> Asking
         # From the end, where few are known: what is known in front grows with every page.
         known_behind = sync.ledger.count_between(at - 1, -INFINITE, by=order.column)
         offset = max(0, sync.ledger.size - known_behind + shift)
-        placed = yield from sync.ask(Listing(order), offset, purpose)
+        placed = yield from sync.ask(Listing(order), offset)
         if sync.progress.frontier_at != at or sync.order is not order:
             return  # a sync in between has left another one
         if placed.offset and not (placed.jobs and order.moment(placed.jobs[0]) >= at):
@@ -270,7 +259,7 @@ def fill(sync: Sync, order: Order, purpose: Purpose = Purpose.HISTORY) -> Asking
         shift, back = -1, 1
         if placed.jobs and not any(each.at < at for each in boundaries(placed, order)):
             moment = order.moment(placed.jobs[-1])
-            placed = (yield from whole_second(sync, order, placed, moment, purpose)) or placed
+            placed = (yield from whole_second(sync, order, placed, moment)) or placed
         lowest = min(examine(sync, order, placed), key=lambda each: each.at, default=None)
         if lowest is None or lowest.at >= at:
             raise SyncError("moving", "the history cannot be read on: it moves too fast")
@@ -295,7 +284,6 @@ def look_at(
     sync: Sync,
     order: Order,
     moments: Sequence[int],
-    purpose: Purpose,
 ) -> Asking[None]:
     """The pages on which jobs of these moments stand, which are given newest first; but for those on
     the head, which has been seen."""
@@ -305,22 +293,22 @@ def look_at(
     for at in moments:
         if at >= seen_down_to_at:
             continue
-        if not sync.may(purpose):
+        if not sync.may():
             return
         offset = max(0, sync.ledger.count_between(INFINITE, at + 1, by=order.column) - 1)
         if at < known_down_to_at:
-            offset = yield from _find(sync, order, at, offset, purpose)
-        seen_down_to_at = yield from _look_from(sync, order, at, offset, purpose)
+            offset = yield from _find(sync, order, at, offset)
+        seen_down_to_at = yield from _look_from(sync, order, at, offset)
 
 
-def _find(sync: Sync, order: Order, at: int, above: int, purpose: Purpose) -> Asking[int]:
+def _find(sync: Sync, order: Order, at: int, above: int) -> Asking[int]:
     """A place in front of the jobs of a moment, and less than a page; where not all that stand in
     front are known, by leaps that grow and then by halving."""
     below: int | None = None
     leap, last = sync.page_size, max(0, (sync.progress.expected or 0) - 1)
     while below is None or below - above > max(1, sync.page_size // 2):
         offset = above + leap if below is None else (above + below) // 2
-        placed = yield from sync.ask(Listing(order), min(offset, last), purpose)
+        placed = yield from sync.ask(Listing(order), min(offset, last))
         if placed.jobs and order.moment(placed.jobs[0]) > at and offset < last:
             above, leap = offset, 2 * leap
         else:
@@ -328,12 +316,12 @@ def _find(sync: Sync, order: Order, at: int, above: int, purpose: Purpose) -> As
     return max(0, above - sync.page_size // 4)  # the jobs may have moved up meanwhile
 
 
-def _look_from(sync: Sync, order: Order, at: int, offset: int, purpose: Purpose) -> Asking[float]:
+def _look_from(sync: Sync, order: Order, at: int, offset: int) -> Asking[float]:
     """Look at the jobs of a moment, which stand at a place or near it; returns down to which moment
     all has been seen."""
     back, in_front = 1, False
     while True:
-        placed = yield from sync.ask(Listing(order), offset, purpose)
+        placed = yield from sync.ask(Listing(order), offset)
         top = order.moment(placed.jobs[0]) if placed.jobs else -INFINITE
         in_front = in_front or placed.offset == 0 or top > at
         if not in_front:
@@ -342,7 +330,7 @@ def _look_from(sync: Sync, order: Order, at: int, offset: int, purpose: Purpose)
         found = boundaries(placed, order)
         bottom = order.moment(placed.jobs[-1]) if placed.jobs else -INFINITE
         if bottom == at and not (found and found[-1].at <= at):
-            placed = (yield from whole_second(sync, order, placed, at, purpose)) or placed
+            placed = (yield from whole_second(sync, order, placed, at)) or placed
         found = examine(sync, order, placed)
         if not placed.jobs or (found and found[-1].at <= at):
             return found[-1].at if found else at

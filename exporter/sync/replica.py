@@ -177,11 +177,12 @@ class Replica:
             sync.take(head)
             yield from sweep_active(sync, head)
             return "sweep"
-        yield from by_scan.scan(sync, self.ledger.marks(), Purpose.FRESH)
+        yield from by_scan.scan(sync, self.ledger.marks())
         return "scan"
 
     def _prove(self, sync: Sync, order: Order) -> Asking[None]:
         """That nothing is missing or too much, after a sync by an order."""
+        sync.purpose = Purpose.AUDIT
         if sync.thorough and sync.progress.frontier_at is None and self.ledger.count_status(""):
             yield from resolve_aside(sync, order)  # not at every sync: together they share pages
         fits = yield from settle(sync, order)
@@ -202,7 +203,7 @@ class Replica:
         if (yield from _is_whole(sync, head)):
             _take_whole(sync, head)
         else:
-            yield from by_scan.scan(sync, self.ledger.marks(), Purpose.FRESH)
+            yield from by_scan.scan(sync, self.ledger.marks())
         sync.update(last_success_at=sync.now_at)
         self._memory.collapse_at = None
         return Refreshed("scan", sync.intake.changes, {})
@@ -210,13 +211,14 @@ class Replica:
     def background(self, now_at: float, allowance: Allowance) -> Asking[None] | None:
         """What is worth doing with calls that are left over; None if nothing is."""
         sync = self._sync(now_at, allowance)
+        sync.purpose = Purpose.HISTORY
         progress = sync.progress
         if not progress.active_known and (sync.filters or sync.order is None):
             return None  # first things first
         longer = progress.expected is not None and progress.expected > sync.page_size
         worth: Asking[None] | None = None
         if longer and sync.totals_told and sync.profile.due("order", now_at):
-            if sync.may(Purpose.FRESH, ORDER_CALLS):
+            if sync.allowance(Purpose.FRESH) >= ORDER_CALLS:
                 worth = self._calibrate_order(sync)
         elif sync.order is not None and progress.newest_at is not None and not sync.reaches_edge:
             worth = fill(sync, sync.order)
@@ -242,7 +244,7 @@ class Replica:
         return result
 
     def _calibrate_order(self, sync: Sync) -> Asking[None]:
-        before = sync.order
+        before, sync.purpose = sync.order, Purpose.FRESH
         head = yield from calibrate_order(sync)
         if head is None and sync.profile.order.value == "unknown":
             sync.weaken("order", "nothing proves an order yet")
@@ -253,7 +255,7 @@ class Replica:
         self._marks = self.ledger.marks()
         self._scan_at = sync.now_at
         try:
-            yield from by_scan.scan(sync, self._marks, Purpose.HISTORY)
+            yield from by_scan.scan(sync, self._marks)
         finally:
             self._marks = None
 

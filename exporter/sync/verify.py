@@ -9,7 +9,7 @@ from functools import partial
 
 from exporter.errors import BudgetExhausted
 from exporter.model import END_STATUSES, OUT_OF_WINDOW
-from exporter.sync.asking import Asking, Contradiction, Purpose
+from exporter.sync.asking import Asking, Contradiction
 from exporter.sync.context import (
     BY_CHANGE,
     FEW_TRIES,
@@ -202,7 +202,7 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
     if DOUBTED not in due and sync.intake.doubted.ripe(sync.now_at, sync.intake.patience_seconds):
         due.append(DOUBTED)
     for name in due:
-        if not sync.may(Purpose.AUDIT) or not sync.calm:
+        if not sync.may() or not sync.calm:
             return
         try:
             yield from _run(sync, order, name)
@@ -232,11 +232,11 @@ def _run(sync: Sync, order: Order, name: str) -> Asking[None]:
             order.moment(job) for job in sync.ledger.active_jobs(order.column)
             if job.status not in covered
         ]  # fmt: skip
-        yield from look_at(sync, order, moments, Purpose.AUDIT)
+        yield from look_at(sync, order, moments)
     elif name == DOUBTED:
         ripe = sync.intake.doubted.ripe(sync.now_at, sync.intake.patience_seconds)
         moments = sorted((order.moment(job) for job in ripe), reverse=True)
-        yield from look_at(sync, order, moments, Purpose.AUDIT)
+        yield from look_at(sync, order, moments)
         for job in ripe:  # those that have been seen newer since, or nowhere
             sync.intake.doubted.since.pop(job.uuid, None)
     else:
@@ -261,7 +261,7 @@ def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
         if not (yield from _stands(sync, order, partial(_miscounts, sync, status, counted))):
             return
     before = dict(sync.intake.corrections)
-    yield from sweep(sync, status, Purpose.AUDIT)
+    yield from sweep(sync, status)
     yield from close_head(sync, order)  # most of those set aside have left it since the last look
     if not sync.calm:
         return
@@ -279,7 +279,7 @@ def _check_end_status(sync: Sync, order: Order, status: str) -> Asking[None]:
     too much: a probe between them shows it."""
     for _ in range(MANY_TRIES):
         try:
-            placed = yield from sync.ask(Listing(order, status), 0, Purpose.AUDIT, limit=1)
+            placed = yield from sync.ask(Listing(order, status), limit=1)
         except Contradiction:
             break  # a word that the filter does not know
         miscounts = partial(_miscounts, sync, status, placed.total)
@@ -294,14 +294,14 @@ def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:
     that cannot be told. Looks at a page of them at random."""
     listing, known = Listing(order, status), sync.ledger.count_status(status)
     offset = sync.rng.randrange(max(1, known - sync.page_size + 1))
-    placed = yield from sync.ask(listing, offset, Purpose.AUDIT)
+    placed = yield from sync.ask(listing, offset)
     sync.take(placed, audit=True)
     if placed.total is not None:
         short = len(placed.jobs) < min(sync.page_size, placed.total - placed.offset)
         return None if short else placed.total
     last = max(0, known - 1)
     if not (placed.offset <= last < placed.end and last > placed.offset):
-        placed = yield from sync.ask(listing, last, Purpose.AUDIT)
+        placed = yield from sync.ask(listing, last)
         sync.take(placed, audit=True)
     if placed.jobs and placed.offset == last:
         return placed.end if len(placed.jobs) == 1 else None
@@ -313,7 +313,7 @@ def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:
 def resolve_aside(sync: Sync, order: Order) -> Asking[None]:
     """What became of jobs that have left their status: they stand where they stood, or are gone."""
     moments = sorted((order.moment(job) for job in sync.ledger.in_status("")), reverse=True)
-    yield from look_at(sync, order, moments, Purpose.AUDIT)
+    yield from look_at(sync, order, moments)
     yield from hold_filter(sync)
 
 
@@ -323,7 +323,7 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
     down_to_at = -INFINITE if frontier_at is None else float(frontier_at)
     known = sync.ledger.count_between(INFINITE, down_to_at, by=order.column)
     offset = sync.rng.randrange(max(1, known - sync.page_size + 1))
-    placed = yield from sync.ask(Listing(order), offset, Purpose.AUDIT)
+    placed = yield from sync.ask(Listing(order), offset)
     found = [each for each in examine(sync, order, placed) if each.at >= down_to_at]
 
     def differs() -> bool:
@@ -336,4 +336,4 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
     if frontier_at is None:
         parts.append(Stretch(found[-1], whole(sync).older))
     for part in parts:
-        yield from search(sync, order, part, most_calls, purpose=Purpose.AUDIT)
+        yield from search(sync, order, part, most_calls)
