@@ -16,7 +16,6 @@ from exporter.sync.context import (
     Listing,
     Placed,
     Sync,
-    changed_at,
 )
 from exporter.sync.intake import LATE_SECONDS
 from exporter.sync.reader import MetInMemory, read, sweep_active
@@ -34,7 +33,11 @@ def follow(sync: Sync, head: Placed) -> Asking[None]:
 
 def _newest_at(sync: Sync, head: Placed) -> int | None:
     """The newest change that is known; one in the future is no knowledge of what comes until then."""
-    newest = [changed_at(job) for job in head.jobs if changed_at(job) <= sync.now_at + LATE_SECONDS]
+    newest = [
+        BY_CHANGE.moment(job)
+        for job in head.jobs
+        if BY_CHANGE.moment(job) <= sync.now_at + LATE_SECONDS
+    ]
     known_at = sync.progress.newest_at
     at = max(newest, default=int(sync.now_at) if head.jobs else None)
     return at if known_at is None or at is None or at > known_at else known_at
@@ -61,7 +64,7 @@ def _catch_up(sync: Sync, head: Placed) -> Asking[bool]:
             sync.take(placed)
         found = boundaries(placed, BY_CHANGE)
         lowest_at = min(lowest_at, found[-1].at if found else lowest_at)
-        joined = not placed.jobs or changed_at(placed.jobs[-1]) < known_at
+        joined = not placed.jobs or BY_CHANGE.moment(placed.jobs[-1]) < known_at
         return joined or pages >= most_pages
 
     sync.take_head(BY_CHANGE, head)

@@ -26,10 +26,9 @@ from exporter.sync.context import (
     Order,
     Placed,
     Sync,
-    is_refusal,
-    newest_first,
 )
 from exporter.sync.intake import LATE_SECONDS
+from exporter.sync.pages import ask, is_refusal, send
 
 ORDER_CALLS = 4
 """What the proof of an order costs: begun with fewer, it would take the next sync's."""
@@ -84,7 +83,7 @@ def _filters(sync: Sync, head: Placed) -> Asking[str]:
     other = next(iter(sorted(others, key=lambda each: each not in SWEPT_STATUSES)), absent)
     for status in (other, *(() if hidden(first) else (first,))):
         for _ in range(FEW_TRIES):
-            placed = yield from sync.ask(replace(head.listing, status=status), limit=1)
+            placed = yield from ask(sync, replace(head.listing, status=status), limit=1)
             told = placed.page.total_count not in (None, 0, head.page.total_count)
             if placed.jobs or not (told or status in (first, *others)):
                 break
@@ -160,12 +159,12 @@ def _prove(sync: Sync, order: Order) -> Asking[Placed | None]:
 
 def _sorted_page(sync: Sync, order: Order, place: int) -> Asking[Placed]:
     try:
-        placed = yield from sync.ask(Listing(order), place)
+        placed = yield from ask(sync, Listing(order), place)
     except Contradiction as contradiction:
         if isinstance(contradiction.__cause__, RefusedError) and place:
-            yield from sync.ask(Listing(order))  # refused there, too, it is the order that is
+            yield from ask(sync, Listing(order))  # refused there, too, it is the order that is
         raise
-    if not newest_first(placed.jobs, order.moment):
+    if not order.sorts(placed.jobs):
         raise Contradiction("order", f"a page is not sorted by {order.sort_key or 'submission'}")
     sync.take(placed)
     return placed
@@ -216,7 +215,7 @@ def _depth(sync: Sync, listing: Listing, total: int) -> Asking[str | None]:
 def _shows(sync: Sync, listing: Listing, place: int) -> Asking[bool]:
     """Whether there is a job at a place. Asked for alone, it tells nothing of pages."""
     try:
-        placed = yield from sync.send(listing, place, limit=1)
+        placed = yield from send(sync, listing, place, limit=1)
     except (RefusedError, Contradiction) as error:
         if isinstance(error, Contradiction) and error.trait != "depth":
             raise

@@ -1,10 +1,6 @@
-"""What the parts of one sync share: the ledger, its door, the profile, and how a page is asked for.
+"""What the parts of one sync share: the ledger and its door, the profile, and what a page is."""
 
-Every page of every way comes through ``Sync.ask``, which holds it against the profile. What does
-not fit is a ``Contradiction``: nobody else infers anything about the server.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from random import Random
@@ -12,19 +8,11 @@ from typing import Any
 
 import msgspec
 
-from exporter.errors import RefusedError, SyncError
 from exporter.ledger.records import Progress
 from exporter.ledger.store import Ledger, TimeColumn
-from exporter.model import PAGE_LIMIT, Job, JobListQuery, Page, hidden
+from exporter.model import PAGE_LIMIT, Job, Page
 from exporter.profile import NONE, Profile, Trait, TraitName
-from exporter.sync.asking import (
-    Allowance,
-    Ask,
-    Asking,
-    CollapseUnconfirmed,
-    Contradiction,
-    Purpose,
-)
+from exporter.sync.asking import Allowance, Purpose
 from exporter.sync.intake import Doubted, Intake
 
 MANY_TRIES = 12
@@ -48,10 +36,6 @@ CONFIRMING_SECONDS = 5.0
 """Such a claim is believed if it still stands after so long."""
 
 INFINITE = float("inf")
-STATUS_FILTERS = {"jobs_status": ("jobs_status",), "job_status": ("job_status",)}
-BOTH_FILTERS = ("jobs_status", "job_status")
-REQUEST_REFUSALS = frozenset({"request", "client", "internal"})
-"""Reasons for which a call is refused because of what it asks for, or may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,29 +58,33 @@ class SyncSettings:
         return max(0.0, self.audit_interval_seconds - 2 * self.interval_seconds)
 
 
-def changed_at(job: Job) -> int:
-    """The moment of a job's last change; 0 for a job that has none."""
-    return job.modified_at or 0
-
-
-def submitted_at(job: Job) -> int:
-    """The moment of submission; 0 for a job that has none."""
-    return job.submitted_at or 0
-
-
 @dataclass(frozen=True, slots=True)
 class Order:
     """By which moment a list is sorted, newest first."""
 
     sort_key: str | None
     column: TimeColumn
-    moment: Callable[[Job], int]
+
+    def moment(self, job: Job) -> int:
+        """That of a job; 0 for one that has none."""
+        at: int | None = getattr(job, self.column)
+        return at or 0
+
+    def sorts(self, jobs: Sequence[Job]) -> bool:
+        """Whether these could be the answer of a server that sorts so."""
+        return all(self.moment(newer) >= self.moment(older) for newer, older in pairwise(jobs))
 
 
-BY_CHANGE = Order("modified_time", "modified_at", changed_at)
-BY_SUBMISSION = Order("submitted_time", "submitted_at", submitted_at)
-BY_DEFAULT = Order(None, "submitted_at", submitted_at)
+BY_CHANGE = Order("modified_time", "modified_at")
+BY_SUBMISSION = Order("submitted_time", "submitted_at")
+BY_DEFAULT = Order(None, "submitted_at")
 """By submission, where no order is asked for."""
+ORDERS = {
+    "change": BY_CHANGE,
+    "change_only": BY_CHANGE,
+    "submission": BY_SUBMISSION,
+    "default": BY_DEFAULT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +121,6 @@ class Placed:
     def uuids(self) -> list[str]:
         """The identities on it."""
         return [job.uuid for job in self.jobs]
-
-
-def newest_first(jobs: Sequence[Job], moment: Callable[[Job], int]) -> bool:
-    """Whether the jobs could be the answer of a server that sorts by a moment, newest first."""
-    return all(moment(newer) >= moment(older) for newer, older in pairwise(jobs))
 
 
 @dataclass(slots=True)
@@ -182,12 +165,14 @@ class Sync:
     left: dict[str, Job] = field(default_factory=dict)
     """Jobs that were set aside, as they were before they left their status."""
     longest_page: int = 0
-    _known_at_begin: int = field(init=False)
-    _totals: dict[str | None, int] = field(default_factory=dict)
+    """The most jobs on a page that it has seen."""
+    known_at_begin: int = field(init=False)
+    totals: dict[str | None, int] = field(default_factory=dict)
+    """What it was told last, by status."""
 
     def __post_init__(self) -> None:
         expected = self.progress.expected
-        self._known_at_begin = self.ledger.size if expected is None else expected
+        self.known_at_begin = self.ledger.size if expected is None else expected
 
     @property
     def progress(self) -> Progress:
@@ -229,9 +214,7 @@ class Sync:
     @property
     def order(self) -> Order | None:
         """The order that the server is known to give."""
-        orders = {"submission": BY_SUBMISSION, "default": BY_DEFAULT}
-        orders |= {"change": BY_CHANGE, "change_only": BY_CHANGE}
-        return orders.get(self.profile.order.value) if self.totals_told else None
+        return ORDERS.get(self.profile.order.value) if self.totals_told else None
 
     @property
     def totals_told(self) -> bool:
@@ -302,50 +285,7 @@ class Sync:
         """Whether the budget leaves a call for what is being done."""
         return self.allowance(self.purpose) >= 1
 
-    # -- asking ------------------------------------------------------------------------------------
-
-    def ask(
-        self,
-        listing: Listing,
-        offset: int = 0,
-        limit: int = PAGE_LIMIT,
-    ) -> Asking[Placed]:
-        """One page, as the profile says that it must be. Raises ``Contradiction``."""
-        placed = yield from self.send(listing, max(0, offset), limit)
-        if self._collapsed(listing, placed):
-            # With another limit it is not the same page of a cache.
-            placed = yield from self.send(listing, max(0, offset), limit - 1)
-            if self._collapsed(listing, placed):
-                left = placed.total if placed.total is not None else len(placed.jobs)
-                raise CollapseUnconfirmed("jobs", self._known_at_begin, left)
-        if listing.status is None and self._short(placed):
-            yield from self._judge_short(placed, limit)
-        self._check(placed)
-        if listing.status is None:
-            self.update(expected=placed.total)
-        return placed
-
-    def _short(self, placed: Placed) -> bool:
-        total, size = placed.total, min(self.page_size, placed.limit)
-        return total is not None and len(placed.jobs) < min(size, total - placed.offset)
-
-    def _judge_short(self, placed: Placed, limit: int) -> Asking[None]:
-        """A page is shorter than pages are, although the list goes on, by its total: does it? Raises
-        ``Contradiction``."""
-        following = yield from self.send(placed.listing, placed.end, limit)
-        if following.jobs:
-            size = len(placed.jobs)
-            raise Contradiction("page_size", f"a page has {size} jobs, and others follow it")
-        if not placed.offset and not placed.jobs:
-            raise SyncError(
-                "payload",
-                f"the server says that there are {placed.total} jobs, and sends none",
-                advice="The cloud is in trouble, or its API has changed; if it lasts, report it.",
-            )
-        trait: TraitName = "depth" if placed.offset else "total_count"
-        raise Contradiction(
-            trait, f"the list ends after {placed.end} jobs, and says that it has {placed.total}"
-        )
+    # -- what pages are for --------------------------------------------------------------------------
 
     def take(self, placed: Placed, *, audit: bool = False) -> None:
         """Take the jobs of a page into the ledger."""
@@ -369,123 +309,6 @@ class Sync:
             newest_at = min(newest_at, self.now_at - self.lag_seconds)
         if newest_at >= oldest_at:
             self.ledger.suspect_between(newest_at, oldest_at, keep=placed.uuids, by=order.column)
-
-    def send(self, listing: Listing, offset: int, limit: int) -> Asking[Placed]:
-        """One page as it comes, held against nothing."""
-        query, mirrored = self._query(listing, offset, limit)
-        try:
-            page: Page = yield Ask(query, self.purpose)
-        except RefusedError as error:
-            trait = self._refused_trait(listing, offset, error)
-            if trait is None:
-                raise
-            evidence = f"a request was refused: {error}"
-            raise Contradiction(trait, evidence, reason=error.reason) from error
-        if query.zone_seconds not in (None, self.profile.zone_seconds):
-            raise SyncError("moving", "the zone of its times was found while it was asked for")
-        if listing.status is None:
-            self.longest_page = max(self.longest_page, len(page.jobs))
-        jobs, told = page.jobs, page.total_count if self.totals_told else None
-        if told is not None:
-            self._totals[listing.status] = told
-        if mirrored:
-            jobs = tuple(reversed(jobs))
-            offset = (told or 0) - query.offset - len(jobs)
-        total = self._believed(listing, told)
-        return Placed(jobs, offset, total, told, listing, query.limit, page)
-
-    def _query(self, listing: Listing, offset: int, limit: int) -> tuple[JobListQuery, bool]:
-        """What to send for a place of a list; beyond the depth that the server shows, it is counted
-        from the other end, and the page comes mirrored."""
-        depth, mirrored, place = self.profile.most_offset, False, offset
-        total = self._totals.get(listing.status, self.progress.expected)
-        if self.profile.depth.contradictions:
-            # Such a server refuses to look beyond its window, even if nothing is there.
-            left = limit if total is None else max(1, total - offset)
-            limit = min(limit, self.page_size if self.page_size > 1 else limit, left)
-        least = min(2, limit)  # pages overlap by a job: one alone shows nothing new
-        if offset + limit > depth:
-            from_end = listing.order is not None and listing.order.sort_key is not None
-            ahead = max(0, (total or 0) - offset - limit)
-            if from_end and ahead + limit <= depth:
-                mirrored, place = True, ahead
-            else:
-                limit = int(max(0, depth - offset))
-        if limit < least:
-            raise SyncError(
-                "depth",
-                f"the server shows no more than {self.profile.depth.value} jobs from"
-                " either end of the list",
-                advice="Shorten collection.history to what lies within, or delete old jobs.",
-            )
-        query = JobListQuery(
-            offset=place,
-            limit=limit,
-            status=listing.status,
-            sort_key=listing.order.sort_key if listing.order else None,
-            descending=not mirrored,
-            filter_names=STATUS_FILTERS.get(self.profile.status_filter.value, BOTH_FILTERS),
-            zone_seconds=None if self.settings.zone_configured else self.profile.zone_seconds,
-        )
-        return query, mirrored
-
-    @staticmethod
-    def _refused_trait(listing: Listing, offset: int, error: RefusedError) -> TraitName | None:
-        """What a refusal may speak against; None if it is about something else."""
-        if error.reason not in REQUEST_REFUSALS or (error.reason == "internal" and not offset):
-            return None
-        if listing.status is not None:
-            return "status_filter"
-        if offset:
-            return "depth"
-        return "order" if listing.order is not None and listing.order.sort_key else None
-
-    def _believed(self, listing: Listing, told: int | None) -> int | None:
-        value = self.profile.total_count.value
-        if value == "none" or (listing.status is not None and value != "filtered"):
-            return None
-        return told
-
-    def _collapsed(self, listing: Listing, placed: Placed) -> bool:
-        if listing.status is not None or self.collapse_confirmed:
-            return False
-        left = placed.total
-        if left is not None and placed.jobs and placed.end > left:
-            return False  # its own jobs speak against its total
-        if left is None:
-            left = 0 if not placed.jobs and placed.offset == 0 else self._known_at_begin
-        return collapsed(self._known_at_begin, left)
-
-    def _check(self, placed: Placed) -> None:
-        jobs, total, listing = placed.jobs, placed.total, placed.listing
-        if listing.status is not None:
-            if any(job.status != listing.status and not hidden(job.status) for job in jobs):
-                raise Contradiction(
-                    "status_filter", "a page filtered by status holds jobs in another one"
-                )
-        elif total is not None and jobs and placed.end > total:
-            raise Contradiction("total_count", "the list goes on beyond its total")
-        if listing.status is None and placed.limit >= PAGE_LIMIT - 1:
-            self._learn_page_size(placed)
-        order = listing.order
-        if order is not None and self.order is not None and not newest_first(jobs, order.moment):
-            raise Contradiction(
-                "order", f"a page is not sorted by {order.sort_key or 'submission'}"
-            )
-
-    def _learn_page_size(self, placed: Placed) -> None:
-        """The longest page yet seen, as soon as one is full or is followed by another."""
-        size, known = len(placed.jobs), self.profile.page_size.value
-        goes_on = placed.total is not None and placed.end < placed.total
-        longer = size > int(known) if known.isdigit() else size >= placed.limit or goes_on
-        if size and longer:
-            self.found("page_size", str(size), "the longest page yet seen")
-
-
-def is_refusal(error: Exception) -> bool:
-    """Whether a request was refused for what it asked for."""
-    refusal = error.__cause__ if isinstance(error, Contradiction) else error
-    return isinstance(refusal, RefusedError) and refusal.reason in REQUEST_REFUSALS
 
 
 def collapsed(known: int, left: int) -> bool:

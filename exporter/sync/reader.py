@@ -25,6 +25,7 @@ from exporter.sync.context import (
     Sync,
     collapsed,
 )
+from exporter.sync.pages import ask
 
 FIRST_STEP_BACK = 10
 SHORTEST_WINDOW = 5_000
@@ -74,7 +75,7 @@ def read(
         if _ends(previous, longest, nothing_new=False):
             return _length(previous)
     while True:
-        placed = yield from sync.ask(listing, offset)
+        placed = yield from ask(sync, listing, offset)
         if not _joins(listing, placed, previous, met, steps_back):
             offset = max(0, placed.offset - FIRST_STEP_BACK * 2**steps_back)
             steps_back += 1
@@ -190,7 +191,7 @@ def sweep_active(sync: Sync, head: Placed) -> Asking[None]:
         yield from sweep(sync, status)
     sync.active_is_known()
     if sync.left.keys() & set(head.uuids):  # do they stand there as they did?
-        sync.take((yield from sync.ask(head.listing)))
+        sync.take((yield from ask(sync, head.listing)))
         yield from hold_filter(sync)
 
 

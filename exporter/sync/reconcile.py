@@ -24,9 +24,9 @@ from exporter.sync.context import (
     Order,
     Placed,
     Sync,
-    newest_first,
 )
 from exporter.sync.intake import LATE_SECONDS
+from exporter.sync.pages import ask
 
 CALLS_A_HALVING = 4
 
@@ -162,7 +162,7 @@ def _look_into(sync: Sync, order: Order, part: Stretch, *, first: bool) -> Askin
         offset = total - size + 1  # the oldest are deleted most; not a full page: it ends the list
     elif part.listed >= size - 1 and 2 * known >= part.listed:
         offset += 1 + (part.listed - size) // 2
-    placed = yield from sync.ask(Listing(order), offset)
+    placed = yield from ask(sync, Listing(order), offset)
     moments = [
         moment for job in placed.jobs
         if part.older.at <= (moment := order.moment(job)) < part.newer.at
@@ -196,20 +196,20 @@ def whole_second(sync: Sync, order: Order, placed: Placed, at: int) -> Asking[Pl
             below = [job for place, job in places if place == behind][-1:]
             jobs = (*above, *met.values(), *below)
             return replace(pages[-1], jobs=jobs, offset=first - len(above))
-        placed = yield from sync.ask(Listing(order), placed.offset)
+        placed = yield from ask(sync, Listing(order), placed.offset)
     return None
 
 
 def _pages_of_second(sync: Sync, order: Order, placed: Placed, at: int) -> Asking[list[Placed]]:
     top, step = placed, max(1, sync.page_size - 1)
     while top.offset > 0 and (not top.jobs or order.moment(top.jobs[0]) <= at):
-        top = yield from sync.ask(Listing(order), top.offset - step)
+        top = yield from ask(sync, Listing(order), top.offset - step)
     pages = [top]
     while pages[-1].jobs and order.moment(pages[-1].jobs[-1]) >= at:
         last = pages[-1]
         if last.total is not None and last.end >= last.total:
             break
-        following = yield from sync.ask(Listing(order), last.end - 1)
+        following = yield from ask(sync, Listing(order), last.end - 1)
         if following.end <= last.end:
             break
         pages.append(following)
@@ -218,7 +218,7 @@ def _pages_of_second(sync: Sync, order: Order, placed: Placed, at: int) -> Askin
 
 def begin(sync: Sync, order: Order, head: Placed) -> None:
     """An order has just been found: all is known down to the last moment on its head."""
-    if not head.jobs or not newest_first(head.jobs, order.moment):
+    if not head.jobs or not order.sorts(head.jobs):
         return
     sync.take(head)
     top = Boundary(order.moment(head.jobs[0]) + 1, -(head.total or 0))
@@ -246,7 +246,7 @@ def fill(sync: Sync, order: Order) -> Asking[None]:
         # From the end, where few are known: what is known in front grows with every page.
         known_behind = sync.ledger.count_between(at - 1, -INFINITE, by=order.column)
         offset = max(0, sync.ledger.size - known_behind + shift)
-        placed = yield from sync.ask(Listing(order), offset)
+        placed = yield from ask(sync, Listing(order), offset)
         if sync.progress.frontier_at != at or sync.order is not order:
             return  # a sync in between has left another one
         if placed.offset and not (placed.jobs and order.moment(placed.jobs[0]) >= at):
@@ -308,7 +308,7 @@ def _find(sync: Sync, order: Order, at: int, above: int) -> Asking[int]:
     leap, last = sync.page_size, max(0, (sync.progress.expected or 0) - 1)
     while below is None or below - above > max(1, sync.page_size // 2):
         offset = above + leap if below is None else (above + below) // 2
-        placed = yield from sync.ask(Listing(order), min(offset, last))
+        placed = yield from ask(sync, Listing(order), min(offset, last))
         if placed.jobs and order.moment(placed.jobs[0]) > at and offset < last:
             above, leap = offset, 2 * leap
         else:
@@ -321,7 +321,7 @@ def _look_from(sync: Sync, order: Order, at: int, offset: int) -> Asking[float]:
     all has been seen."""
     back, in_front = 1, False
     while True:
-        placed = yield from sync.ask(Listing(order), offset)
+        placed = yield from ask(sync, Listing(order), offset)
         top = order.moment(placed.jobs[0]) if placed.jobs else -INFINITE
         in_front = in_front or placed.offset == 0 or top > at
         if not in_front:

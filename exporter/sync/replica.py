@@ -9,7 +9,15 @@ from exporter.errors import RefusedError
 from exporter.ledger.store import Ledger, Marks
 from exporter.model import END_STATUSES, PAGE_LIMIT
 from exporter.profile import UNKNOWN, Profile
-from exporter.sync import by_change, by_scan, by_submission
+from exporter.sync import (
+    by_change,
+    by_scan,
+    by_submission,
+    calibration,
+    reader,
+    reconcile,
+    verify,
+)
 from exporter.sync.asking import (
     Allowance,
     Asking,
@@ -18,17 +26,9 @@ from exporter.sync.asking import (
     Purpose,
     T,
 )
-from exporter.sync.calibration import (
-    ORDER_CALLS,
-    calibrate_depth,
-    calibrate_filter,
-    calibrate_order,
-    learn_lag,
-    learn_zone,
-    learn_zone_of,
-)
 from exporter.sync.context import (
     BY_CHANGE,
+    BY_SUBMISSION,
     FEW_TRIES,
     INFINITE,
     MANY_TRIES,
@@ -39,16 +39,10 @@ from exporter.sync.context import (
     Placed,
     Sync,
     SyncSettings,
-    changed_at,
-    is_refusal,
-    newest_first,
-    submitted_at,
 )
 from exporter.sync.detector import Finding
 from exporter.sync.intake import LATE_SECONDS, PATIENCE_SECONDS, RECENT_SECONDS, Intake
-from exporter.sync.reader import sweep_active
-from exporter.sync.reconcile import begin, fill
-from exporter.sync.verify import resolve_aside, run_due, settle
+from exporter.sync.pages import ask, is_refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +133,8 @@ class Replica:
             strategy = _take_whole(sync, head)
         else:
             strategy = yield from self._longer_list(sync, head)
-        learn_lag(sync)
-        learn_zone(sync, last_look_at)
+        calibration.learn_lag(sync)
+        calibration.learn_zone(sync, last_look_at)
         self._follow_zone(sync)
         sync.intake.correct("deleted", self.ledger.forget_suspects(sync.now_at))
         self._finish(sync)
@@ -156,7 +150,7 @@ class Replica:
 
     def _longer_list(self, sync: Sync, head: Placed) -> Asking[str]:
         if sync.profile.due("status_filter", sync.now_at):
-            yield from calibrate_filter(sync, head)
+            yield from calibration.calibrate_filter(sync, head)
         long = sync.pages_for(sync.progress.expected or 0) > MANY_TRIES  # else it is rather scanned
         if long and not sync.filters and sync.profile.due("order", sync.now_at):
             yield from self._calibrate_order(sync)
@@ -164,7 +158,7 @@ class Replica:
             sync.update(known="")  # some may stand behind it
         order = sync.order
         if order is not None and sync.progress.newest_at is None:
-            begin(sync, order, head)
+            reconcile.begin(sync, order, head)
         if order is BY_CHANGE:
             yield from by_change.follow(sync, head)
             yield from self._prove(sync, order)
@@ -175,7 +169,7 @@ class Replica:
             return "sweep"
         if by_scan.sweeps(sync):
             sync.take(head)
-            yield from sweep_active(sync, head)
+            yield from reader.sweep_active(sync, head)
             return "sweep"
         yield from by_scan.scan(sync, self.ledger.marks())
         return "scan"
@@ -184,10 +178,12 @@ class Replica:
         """That nothing is missing or too much, after a sync by an order."""
         sync.purpose = Purpose.AUDIT
         if sync.thorough and sync.progress.frontier_at is None and self.ledger.count_status(""):
-            yield from resolve_aside(sync, order)  # not at every sync: together they share pages
-        fits = yield from settle(sync, order)
+            yield from verify.resolve_aside(
+                sync, order
+            )  # not at every sync: together they share pages
+        fits = yield from verify.settle(sync, order)
         if fits and self._refreshed and sync.progress.active_known:
-            yield from run_due(sync, order)
+            yield from verify.run_due(sync, order)
         self._memory.unexplained = 0 if fits else self._memory.unexplained + 1
         if self._memory.unexplained >= FEW_TRIES:
             self._memory.unexplained = 0
@@ -218,10 +214,10 @@ class Replica:
         longer = progress.expected is not None and progress.expected > sync.page_size
         worth: Asking[None] | None = None
         if longer and sync.totals_told and sync.profile.due("order", now_at):
-            if sync.allowance(Purpose.FRESH) >= ORDER_CALLS:
+            if sync.allowance(Purpose.FRESH) >= calibration.ORDER_CALLS:
                 worth = self._calibrate_order(sync)
         elif sync.order is not None and progress.newest_at is not None and not sync.reaches_edge:
-            worth = fill(sync, sync.order)
+            worth = reconcile.fill(sync, sync.order)
         elif by_scan.worth_it(sync) and self._scan_is_due(sync):
             worth = self._scan(sync)
         return None if worth is None else self._remembering(sync, worth)
@@ -245,11 +241,11 @@ class Replica:
 
     def _calibrate_order(self, sync: Sync) -> Asking[None]:
         before, sync.purpose = sync.order, Purpose.FRESH
-        head = yield from calibrate_order(sync)
+        head = yield from calibration.calibrate_order(sync)
         if head is None and sync.profile.order.value == "unknown":
             sync.weaken("order", "nothing proves an order yet")
         elif head is not None and sync.order is not None and sync.order is not before:
-            begin(sync, sync.order, head)
+            reconcile.begin(sync, sync.order, head)
 
     def _scan(self, sync: Sync) -> Asking[None]:
         self._marks = self.ledger.marks()
@@ -299,18 +295,18 @@ class Replica:
         if order is None and sync.profile.due("order", sync.now_at):
             order = BY_CHANGE
         try:
-            head = yield from sync.ask(Listing(order))
+            head = yield from ask(sync, Listing(order))
         except (RefusedError, Contradiction) as error:
             if not is_refusal(error) or order is None or sync.order is not None:
                 raise
-            head = yield from sync.ask(Listing(None))
+            head = yield from ask(sync, Listing(None))
         self._tell_time(sync, head)
-        learn_zone_of(sync, head)
+        calibration.learn_zone_of(sync, head)
         if self._follow_zone(sync):
-            head = yield from sync.ask(head.listing)
+            head = yield from ask(sync, head.listing)
             self._tell_time(sync, head)
         if sync.profile.depth.contradictions and sync.profile.due("depth", sync.now_at):
-            yield from calibrate_depth(sync, head)
+            yield from calibration.calibrate_depth(sync, head)
         return head
 
     def _zone_name_has_changed(self, sync: Sync) -> bool:
@@ -346,7 +342,9 @@ class Replica:
         sync.intake.age()
         if sync.progress.began_at is None:
             tomorrow_at = sync.now_at + 86400  # what is later is no zone's time, but nonsense
-            stamps = (at for job in head.jobs for at in (changed_at(job), submitted_at(job)))
+            stamps = (
+                at for job in head.jobs for at in (BY_CHANGE.moment(job), BY_SUBMISSION.moment(job))
+            )
             newest_at = max((at for at in stamps if at <= tomorrow_at), default=0)
             # What happened in the very second in which the ledger began, happened before.
             sync.intake.began_at = float(max(int(sync.now_at), newest_at) + 1)
@@ -390,7 +388,7 @@ def _is_whole(sync: Sync, head: Placed) -> Asking[bool]:
         return False
     if not size:
         return True
-    more = yield from sync.ask(Listing(sync.order), size - 1)
+    more = yield from ask(sync, Listing(sync.order), size - 1)
     return more.uuids == head.uuids[-1:]  # a page that does not show it proves nothing
 
 
@@ -399,5 +397,5 @@ def _take_whole(sync: Sync, head: Placed) -> str:
     sync.take(head)
     sync.ledger.suspect_between(INFINITE, -INFINITE, keep=head.uuids)
     sync.update(known="all", frontier_at=None, unread=0, newest_at=None)
-    sorted_by_change = bool(head.jobs) and newest_first(head.jobs, changed_at)
+    sorted_by_change = bool(head.jobs) and BY_CHANGE.sorts(head.jobs)
     return "delta" if sorted_by_change else "scan"

@@ -21,9 +21,9 @@ from exporter.sync.context import (
     Placed,
     Sync,
     SyncSettings,
-    changed_at,
 )
 from exporter.sync.intake import LATE_SECONDS
+from exporter.sync.pages import ask
 from exporter.sync.reader import hold_filter, sweep
 from exporter.sync.reconcile import (
     Boundary,
@@ -48,7 +48,7 @@ COVER, PROBE, DOUBTED = "active", "probe", "doubted"
 
 def close_head(sync: Sync, order: Order) -> Asking[Placed]:
     """Look at the head once more: what has changed since the sync began stands there."""
-    placed = yield from sync.ask(Listing(order))
+    placed = yield from ask(sync, Listing(order))
     sync.still = sync.head is not None and sync.head.jobs == placed.jobs
     sync.take_head(order, placed)
     return placed
@@ -112,7 +112,7 @@ def _shows_all_since(sync: Sync, order: Order, head: Placed) -> bool:
         return True
     if not head.jobs or newest_at is None:
         return False
-    return changed_at(head.jobs[-1]) < newest_at - LATE_SECONDS
+    return BY_CHANGE.moment(head.jobs[-1]) < newest_at - LATE_SECONDS
 
 
 def _reconcile_to_edge(sync: Sync, order: Order) -> Asking[None]:
@@ -124,7 +124,7 @@ def _reconcile_to_edge(sync: Sync, order: Order) -> Asking[None]:
     found, back = list[Boundary](), max(1, sync.page_size // 2)
     while not found and back < 2 * known + sync.page_size:
         # The more have been deleted in front of it, the higher the edge stands.
-        placed = yield from sync.ask(Listing(order), max(0, known - back))
+        placed = yield from ask(sync, Listing(order), max(0, known - back))
         found = [each for each in examine(sync, order, placed) if each.at >= edge_at]
         back *= 2
     if not found:
@@ -270,7 +270,7 @@ def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
     found = sync.ledger.known(aside).values()
     up_to_at = sync.intake.known_up_to_at
     if sync.intake.corrections == before and sync.intake.settled and up_to_at is not None:
-        unmoved = [job for job in found if job.status and changed_at(job) < up_to_at]
+        unmoved = [job for job in found if job.status and BY_CHANGE.moment(job) < up_to_at]
         sync.intake.correct("changed", len(unmoved))
 
 
@@ -279,7 +279,7 @@ def _check_end_status(sync: Sync, order: Order, status: str) -> Asking[None]:
     too much: a probe between them shows it."""
     for _ in range(MANY_TRIES):
         try:
-            placed = yield from sync.ask(Listing(order, status), limit=1)
+            placed = yield from ask(sync, Listing(order, status), limit=1)
         except Contradiction:
             break  # a word that the filter does not know
         miscounts = partial(_miscounts, sync, status, placed.total)
@@ -294,14 +294,14 @@ def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:
     that cannot be told. Looks at a page of them at random."""
     listing, known = Listing(order, status), sync.ledger.count_status(status)
     offset = sync.rng.randrange(max(1, known - sync.page_size + 1))
-    placed = yield from sync.ask(listing, offset)
+    placed = yield from ask(sync, listing, offset)
     sync.take(placed, audit=True)
     if placed.total is not None:
         short = len(placed.jobs) < min(sync.page_size, placed.total - placed.offset)
         return None if short else placed.total
     last = max(0, known - 1)
     if not (placed.offset <= last < placed.end and last > placed.offset):
-        placed = yield from sync.ask(listing, last)
+        placed = yield from ask(sync, listing, last)
         sync.take(placed, audit=True)
     if placed.jobs and placed.offset == last:
         return placed.end if len(placed.jobs) == 1 else None
@@ -323,7 +323,7 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
     down_to_at = -INFINITE if frontier_at is None else float(frontier_at)
     known = sync.ledger.count_between(INFINITE, down_to_at, by=order.column)
     offset = sync.rng.randrange(max(1, known - sync.page_size + 1))
-    placed = yield from sync.ask(Listing(order), offset)
+    placed = yield from ask(sync, Listing(order), offset)
     found = [each for each in examine(sync, order, placed) if each.at >= down_to_at]
 
     def differs() -> bool:

@@ -16,6 +16,7 @@ from exporter.sync.calibration import (
     learn_lag,
 )
 from exporter.sync.context import Listing, Placed, Sync
+from exporter.sync.pages import ask
 from tests.unit.sync.pretend import START_AT, PretendCluster, plenty
 from tests.unit.sync.settled import (
     SERVERS,
@@ -38,7 +39,7 @@ class Contact:
         self.cluster = cluster
         self.sync: Sync = cluster.replica._sync(cluster.now_at, plenty)
         cluster.ledger.begin()
-        self.head: Placed = self.hold(self.sync.ask(Listing(None)))
+        self.head: Placed = self.hold(ask(self.sync, Listing(None)))
 
     def hold(self, asking: Asking[T]) -> T:
         """Be the other end of a conversation."""

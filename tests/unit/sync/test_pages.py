@@ -19,11 +19,9 @@ from exporter.sync.context import (
     Listing,
     Placed,
     Sync,
-    changed_at,
     collapsed,
-    newest_first,
-    submitted_at,
 )
+from exporter.sync.pages import ask
 from tests.unit.sync.answers import AT, a_sync, converse, numbered
 from tests.unit.sync.pretend import PretendCluster, plenty
 
@@ -51,8 +49,8 @@ class Answers:
         self.pages = list(pages)
         self.asked: list[JobListQuery] = []
 
-    def __call__(self, ask: Ask) -> Page:
-        self.asked.append(ask.query)
+    def __call__(self, asked: Ask) -> Page:
+        self.asked.append(asked.query)
         return self.pages.pop(0) if len(self.pages) > 1 else self.pages[0]
 
 
@@ -64,7 +62,7 @@ def page(first: int, count: int, total: int | None) -> Page:
 def asked_of(
     sync: Sync, listing: Listing, *pages: Page, offset: int = 0, limit: int = 100
 ) -> Placed:
-    return converse(sync.ask(listing, offset, limit=limit), Answers(*pages))
+    return converse(ask(sync, listing, offset, limit=limit), Answers(*pages))
 
 
 def placed_at(offset: int, count: int) -> Placed:
@@ -91,7 +89,7 @@ class TestOrder:
             job._replace(modified_at=at)
             for job, at in zip(numbered(len(times)), times, strict=True)
         ]
-        assert newest_first(jobs, changed_at) is sorted_
+        assert BY_CHANGE.sorts(jobs) is sorted_
 
     @given(st.lists(st.integers(0, 5), max_size=6))
     def test_it_is_what_sorting_says(self, times: list[int]) -> None:
@@ -99,13 +97,13 @@ class TestOrder:
             job._replace(modified_at=at, submitted_at=9)
             for job, at in zip(numbered(len(times)), times, strict=True)
         ]
-        assert newest_first(jobs, changed_at) == (times == sorted(times, reverse=True))
-        assert newest_first(jobs, submitted_at)
+        assert BY_CHANGE.sorts(jobs) == (times == sorted(times, reverse=True))
+        assert BY_SUBMISSION.sorts(jobs)
 
     def test_a_time_that_is_missing_is_the_oldest(self) -> None:
         job = Job("u", "running", "q", "v", 1, None, None, None)
-        assert changed_at(job) == submitted_at(job) == 0
-        assert changed_at(job._replace(modified_at=AT)) == AT
+        assert BY_CHANGE.moment(job) == BY_SUBMISSION.moment(job) == 0
+        assert BY_CHANGE.moment(job._replace(modified_at=AT)) == AT
 
     @pytest.mark.parametrize(
         ("value", "order"),
@@ -165,7 +163,7 @@ class TestWhatIsSent:
     def test_the_name_of_the_filter(self, sync: Sync, value: str, names: tuple[str, ...]) -> None:
         sync.memory.profile = replaced(KNOWN, status_filter=value)
         answers = Answers(page(0, 5, 5))
-        converse(sync.ask(Listing(BY_CHANGE, "running")), answers)
+        converse(ask(sync, Listing(BY_CHANGE, "running")), answers)
         (query,) = answers.asked
         assert (query.status, query.filter_names) == ("running", names)
 
@@ -180,7 +178,7 @@ class TestWhatIsSent:
     )
     def test_the_order(self, sync: Sync, order: object, sort_key: str | None) -> None:
         answers = Answers(page(0, 5, 5))
-        converse(sync.ask(Listing(order)), answers)  # type: ignore[arg-type]
+        converse(ask(sync, Listing(order)), answers)  # type: ignore[arg-type]
         assert (answers.asked[0].sort_key, answers.asked[0].descending) == (sort_key, True)
 
     @pytest.mark.parametrize(
@@ -197,7 +195,7 @@ class TestWhatIsSent:
         if not descending:
             shown = replace(shown, jobs=tuple(reversed(shown.jobs)))
         answers = Answers(shown)
-        placed = converse(sync.ask(WHOLE, offset), answers)
+        placed = converse(ask(sync, WHOLE, offset), answers)
         (query,) = answers.asked
         assert (query.offset, query.limit, query.descending) == (sent, limit, descending)
         assert placed.offset == offset
@@ -207,7 +205,7 @@ class TestWhatIsSent:
         sync.memory.profile = replaced(KNOWN, depth="1000", page_size="100")
         sync.update(expected=2_500)
         with pytest.raises(SyncError, match="no more than 1000 jobs") as raised:
-            advance(sync.ask(WHOLE, 1_200), None)
+            advance(ask(sync, WHOLE, 1_200), None)
         assert raised.value.reason == "depth"
 
 
@@ -265,7 +263,7 @@ class TestWhatContradicts:
     def test_a_refusal(
         self, sync: Sync, reason: str, listing: Listing, offset: int, trait: str | None
     ) -> None:
-        asking = sync.ask(listing, offset)
+        asking = ask(sync, listing, offset)
         advance(asking, None)
         error = RefusedError(1, reason, "no", retryable=False, advice="")
         with pytest.raises((Contradiction, RefusedError)) as raised:
@@ -307,7 +305,7 @@ class TestCollapse:
         with a_sync(replaced(KNOWN, total_count=total), expected=500) as sync:
             sync.memory.collapse_at = AT if confirmed else None
             answers = Answers(*pages)
-            converse(sync.ask(WHOLE), answers)
+            converse(ask(sync, WHOLE), answers)
             return answers
 
     def test_one_that_is_taken_back_costs_one_call(self) -> None:

@@ -1,0 +1,154 @@
+"""Asking for one page as the profile says how, and holding what comes against the profile.
+
+Every page of every way comes through ``ask``. What does not fit is a ``Contradiction``: nobody else
+infers anything about the server.
+"""
+
+from exporter.errors import RefusedError, SyncError
+from exporter.model import PAGE_LIMIT, JobListQuery, Page, hidden
+from exporter.profile import TraitName
+from exporter.sync.asking import Ask, Asking, CollapseUnconfirmed, Contradiction
+from exporter.sync.context import Listing, Placed, Sync, collapsed
+
+FILTER_NAMES = {"jobs_status": ("jobs_status",), "job_status": ("job_status",)}
+BOTH = ("jobs_status", "job_status")
+REQUEST_REFUSALS = frozenset({"request", "client", "internal"})
+"""Reasons for which a call is refused because of what it asks for, or may be."""
+
+
+def ask(sync: Sync, listing: Listing, offset: int = 0, limit: int = PAGE_LIMIT) -> Asking[Placed]:
+    """One page, as the profile says that it must be. Raises ``Contradiction``."""
+    placed = yield from send(sync, listing, offset, limit)
+    if listing.status is None:
+        if _collapsed(sync, placed):  # with another limit it is not the same page of a cache
+            placed = yield from send(sync, listing, offset, limit - 1)
+            if _collapsed(sync, placed):
+                left = placed.total if placed.total is not None else len(placed.jobs)
+                raise CollapseUnconfirmed("jobs", sync.known_at_begin, left)
+        yield from _hold_whole(sync, placed)
+        sync.update(expected=placed.total)
+    elif any(job.status != listing.status and not hidden(job.status) for job in placed.jobs):
+        raise Contradiction("status_filter", "a page filtered by status holds jobs in another one")
+    order = listing.order
+    if order is not None and sync.order is not None and not order.sorts(placed.jobs):
+        raise Contradiction("order", f"a page is not sorted by {order.sort_key or 'submission'}")
+    return placed
+
+
+def send(sync: Sync, listing: Listing, offset: int, limit: int) -> Asking[Placed]:
+    """One page as it comes, held against nothing."""
+    offset = max(0, offset)
+    query = _query(sync, listing, offset, limit)
+    try:
+        page: Page = yield Ask(query, sync.purpose)
+    except RefusedError as error:
+        trait = _refused_trait(listing, offset, error)
+        if trait is None:
+            raise
+        evidence = f"a request was refused: {error}"
+        raise Contradiction(trait, evidence, reason=error.reason) from error
+    if query.zone_seconds not in (None, sync.profile.zone_seconds):
+        raise SyncError("moving", "the zone of its times was found while it was asked for")
+    if listing.status is None:
+        sync.longest_page = max(sync.longest_page, len(page.jobs))
+    jobs, told = page.jobs, page.total_count if sync.totals_told else None
+    if told is not None:
+        sync.totals[listing.status] = told
+    if not query.descending:
+        jobs = tuple(reversed(jobs))
+        offset = (told or 0) - query.offset - len(jobs)
+    counted = listing.status is None or sync.profile.total_count.value == "filtered"
+    return Placed(jobs, offset, told if counted else None, told, listing, query.limit, page)
+
+
+def _query(sync: Sync, listing: Listing, offset: int, limit: int) -> JobListQuery:
+    """What to send for a place of a list; beyond the depth that the server shows, it is counted
+    from the other end, and the page comes mirrored."""
+    depth, mirrored, place = sync.profile.most_offset, False, offset
+    total = sync.totals.get(listing.status, sync.progress.expected)
+    if sync.profile.depth.contradictions:
+        # Such a server refuses to look beyond its window, even if nothing is there.
+        left = limit if total is None else max(1, total - offset)
+        limit = min(limit, sync.page_size if sync.page_size > 1 else limit, left)
+    least = min(2, limit)  # pages overlap by a job: one alone shows nothing new
+    sort_key = listing.order.sort_key if listing.order else None
+    if offset + limit > depth:
+        ahead = max(0, (total or 0) - offset - limit)
+        if sort_key and ahead + limit <= depth:
+            mirrored, place = True, ahead
+        else:
+            limit = int(max(0, depth - offset))
+    if limit < least:
+        raise SyncError(
+            "depth",
+            f"the server shows no more than {sync.profile.depth.value} jobs from"
+            " either end of the list",
+            advice="Shorten collection.history to what lies within, or delete old jobs.",
+        )
+    return JobListQuery(
+        offset=place,
+        limit=limit,
+        status=listing.status,
+        sort_key=sort_key,
+        descending=not mirrored,
+        filter_names=FILTER_NAMES.get(sync.profile.status_filter.value, BOTH),
+        zone_seconds=None if sync.settings.zone_configured else sync.profile.zone_seconds,
+    )
+
+
+def _refused_trait(listing: Listing, offset: int, error: RefusedError) -> TraitName | None:
+    """What a refusal may speak against; None if it is about something else."""
+    if error.reason not in REQUEST_REFUSALS or (error.reason == "internal" and not offset):
+        return None
+    if listing.status is not None:
+        return "status_filter"
+    if offset:
+        return "depth"
+    return "order" if listing.order is not None and listing.order.sort_key else None
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether a request was refused for what it asked for."""
+    refusal = error.__cause__ if isinstance(error, Contradiction) else error
+    return isinstance(refusal, RefusedError) and refusal.reason in REQUEST_REFUSALS
+
+
+def _collapsed(sync: Sync, placed: Placed) -> bool:
+    left = placed.total
+    if left is None:
+        left = 0 if not placed.jobs and placed.offset == 0 else sync.known_at_begin
+    elif placed.jobs and placed.end > left:
+        return False  # its own jobs speak against its total
+    return not sync.collapse_confirmed and collapsed(sync.known_at_begin, left)
+
+
+def _hold_whole(sync: Sync, placed: Placed) -> Asking[None]:
+    """Is a page of the whole list as long as pages are, and where does the list end?"""
+    size, total, known = len(placed.jobs), placed.total, sync.profile.page_size.value
+    if total is not None and size and placed.end > total:
+        raise Contradiction("total_count", "the list goes on beyond its total")
+    if total is not None and size < min(sync.page_size, placed.limit, total - placed.offset):
+        yield from _judge_short(sync, placed)
+    goes_on = total is not None and placed.end < total
+    longer = size > int(known) if known.isdigit() else size >= placed.limit or goes_on
+    if size and longer and placed.limit >= PAGE_LIMIT - 1:
+        sync.found("page_size", str(size), "the longest page yet seen")
+
+
+def _judge_short(sync: Sync, placed: Placed) -> Asking[None]:
+    """A page is shorter than pages are, although the list goes on, by its total: does it? Raises
+    ``Contradiction``."""
+    following = yield from send(sync, placed.listing, placed.end, placed.limit)
+    if following.jobs:
+        size = len(placed.jobs)
+        raise Contradiction("page_size", f"a page has {size} jobs, and others follow it")
+    if not placed.offset and not placed.jobs:
+        raise SyncError(
+            "payload",
+            f"the server says that there are {placed.total} jobs, and sends none",
+            advice="The cloud is in trouble, or its API has changed; if it lasts, report it.",
+        )
+    trait: TraitName = "depth" if placed.offset else "total_count"
+    raise Contradiction(
+        trait, f"the list ends after {placed.end} jobs, and says that it has {placed.total}"
+    )
