@@ -1,6 +1,6 @@
 """What the parts of one sync share: the ledger and its door, the profile, and what a page is."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from random import Random
@@ -286,6 +286,10 @@ class Sync:
         return self.allowance(self.purpose) >= 1
 
     # -- what pages are for --------------------------------------------------------------------------
+
+    def active_jobs(self, *, but: Container[str] = ()) -> list[Job]:
+        """Those that are known, in other statuses than some."""
+        return [job for job in self.ledger.active_jobs() if job.status not in but]
 
     def take(self, placed: Placed, *, audit: bool = False) -> None:
         """Take the jobs of a page into the ledger."""

@@ -21,6 +21,7 @@ from exporter.sync.context import (
     MANY_TRIES,
     SWEPT_STATUSES,
     Listing,
+    Order,
     Placed,
     Sync,
     collapsed,
@@ -136,6 +137,36 @@ def _joins(
     # Within one second the order may differ from call to call.
     within = first_at == last_at and (few_left or steps_back >= FEW_TRIES)
     return first_at > last_at or within
+
+
+def read_down(
+    sync: Sync, order: Order, head: Placed, known_at: float, most_pages: float = INFINITE
+) -> Asking[bool]:
+    """Read a sorted list from its head down to below a moment, and take it in; whether that was
+    reached. Else the frontier is where the reading ended."""
+    pages, lowest_at = 0, INFINITE
+
+    def on_page(placed: Placed) -> bool:
+        nonlocal pages, lowest_at
+        if placed is not head:
+            sync.take(placed)
+        pages += 1
+        lowest_at = min(lowest_at, order.moment(placed.jobs[-1])) if placed.jobs else -INFINITE
+        return lowest_at < known_at or pages >= most_pages
+
+    sync.take_head(order, head)
+    if not on_page(head):
+        try:
+            if (
+                yield from read(sync, Listing(order), on_page, MetInMemory(), after=head)
+            ) is not None:
+                lowest_at = -INFINITE
+        except SyncError as error:
+            if error.reason != "depth":  # else it was read as far as the server shows any
+                raise
+    if lowest_at >= known_at:
+        sync.update(frontier_at=int(lowest_at) + 1, known="")
+    return lowest_at < known_at
 
 
 def read_whole(

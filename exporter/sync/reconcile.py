@@ -10,7 +10,7 @@ Ranks are counted from the end of the list: what is submitted while one looks mo
 the head, and none from the end. In the order of submission only a deletion moves one at all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from exporter.errors import SyncError
@@ -280,17 +280,12 @@ def _advance(sync: Sync, order: Order, lowest: Boundary) -> None:
             sync.update(unread=unread)
 
 
-def look_at(
-    sync: Sync,
-    order: Order,
-    moments: Sequence[int],
-) -> Asking[None]:
-    """The pages on which jobs of these moments stand, which are given newest first; but for those on
-    the head, which has been seen."""
+def look_at(sync: Sync, order: Order, jobs: Iterable[Job]) -> Asking[None]:
+    """The pages on which these jobs stand, or stood; but for those on the head, which has been seen."""
     seen = boundaries(sync.head, order) if sync.head is not None else []
     seen_down_to_at = seen[-1].at if seen else INFINITE
     known_down_to_at = sync.progress.frontier_at or 0
-    for at in moments:
+    for at in sorted({order.moment(job) for job in jobs}, reverse=True):
         if at >= seen_down_to_at:
             continue
         if not sync.may():

@@ -4,8 +4,7 @@ The total comes with every page for nothing. What it cannot tell, a few paid cal
 whether as many jobs are in each active status, and whether a page at a random rank is as known.
 """
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 
 from exporter.errors import BudgetExhausted
 from exporter.model import END_STATUSES, OUT_OF_WINDOW
@@ -142,44 +141,40 @@ def _reconcile_to_edge(sync: Sync, order: Order) -> Asking[None]:
 
 def checks_of(sync: Sync) -> tuple[str, ...]:
     """The names of the checks that make sense for a server that is followed by its order."""
-    doubted = (DOUBTED,) if sync.intake.doubted.since else ()
     if not sync.filters:
-        return (COVER, PROBE, *doubted)
+        return (COVER, PROBE)
     others = (COVER,) if sync.ledger.active_statuses() - set(SWEPT_STATUSES) else ()
     counted = sync.profile.total_count.value == "filtered" and sync.progress.complete
     all_shown = sync.progress.frontier_at is None and not sync.ledger.count_status(OUT_OF_WINDOW)
     ends = sorted(END_STATUSES - sync.memory.odd_words) if counted and all_shown else ()
-    return (*SWEPT_STATUSES, PROBE, *ends, *others, *doubted)
+    return (*SWEPT_STATUSES, PROBE, *ends, *others)
 
 
 def due_checks(
-    names: tuple[str, ...],
+    names: Sequence[str],
     checked_at: Mapping[str, float],
-    *,
     now_at: float,
-    interval_seconds: float,
-    busy_interval_seconds: float,
+    settings: SyncSettings,
+    *,
     quiet: bool,
     moved_at: float = INFINITE,
 ) -> list[str]:
     """Which checks are due. Pure.
 
-    While the list moves, one each ``busy_interval_seconds``, in turn: a call is cheap only if it is
-    rare. Once it rests, each that is older than ``interval_seconds`` and than the last change, at
-    ``moved_at``: so that within one interval of it everything has been proven.
+    While the list moves, one at a time, in turn: a call is cheap only if it is rare. Once it rests,
+    each that is older than an interval and than the last change, at ``moved_at``: so that within one
+    interval of it everything has been proven.
     """
-    oldest_first = sorted(names, key=lambda name: checked_at.get(name, 0.0))
+    ages = {name: now_at - checked_at.get(name, 0.0) for name in names}
     # What seems to have run in the future ran by a clock that was wrong.
-    due = [
-        name
-        for name in oldest_first
-        if not 0 <= now_at - checked_at.get(name, 0.0) < interval_seconds
-    ]
+    ages = {name: age if age >= 0 else INFINITE for name, age in ages.items()}
+    oldest_first = sorted(names, key=lambda name: -ages[name])
+    due = [name for name in oldest_first if ages[name] >= settings.rest_interval_seconds]
     unproven = [name for name in due if checked_at.get(name, 0.0) <= moved_at]
     if quiet and unproven:
         return unproven
-    latest_at = max((checked_at.get(name, 0.0) for name in names), default=0.0)
-    return due[:1] if not 0 <= now_at - latest_at < busy_interval_seconds else []
+    rare = min(ages.values()) >= BUSY_AUDIT_INTERVALS * settings.audit_interval_seconds
+    return due[:1] if rare else []
 
 
 def check_calls_per_second(settings: SyncSettings) -> float:
@@ -193,13 +188,12 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
     due = due_checks(
         checks_of(sync),
         sync.progress.checked_at,
-        now_at=sync.now_at,
-        interval_seconds=sync.settings.rest_interval_seconds,
-        busy_interval_seconds=BUSY_AUDIT_INTERVALS * sync.settings.audit_interval_seconds,
+        sync.now_at,
+        sync.settings,
         quiet=sync.intake.changes == 0,
         moved_at=sync.moved_at,
     )
-    if DOUBTED not in due and sync.intake.doubted.ripe(sync.now_at, sync.intake.patience_seconds):
+    if sync.intake.doubted.ripe(sync.now_at, sync.intake.patience_seconds):
         due.append(DOUBTED)
     for name in due:
         if not sync.may() or not sync.calm:
@@ -227,16 +221,12 @@ def _run(sync: Sync, order: Order, name: str) -> Asking[None]:
     elif name in END_STATUSES:
         yield from _check_end_status(sync, order, name)
     elif name == COVER:
-        covered = SWEPT_STATUSES if sync.filters else ()
-        moments = [
-            order.moment(job) for job in sync.ledger.active_jobs(order.column)
-            if job.status not in covered
-        ]  # fmt: skip
-        yield from look_at(sync, order, moments)
+        yield from look_at(
+            sync, order, sync.active_jobs(but=SWEPT_STATUSES if sync.filters else ())
+        )
     elif name == DOUBTED:
         ripe = sync.intake.doubted.ripe(sync.now_at, sync.intake.patience_seconds)
-        moments = sorted((order.moment(job) for job in ripe), reverse=True)
-        yield from look_at(sync, order, moments)
+        yield from look_at(sync, order, ripe)
         for job in ripe:  # those that have been seen newer since, or nowhere
             sync.intake.doubted.since.pop(job.uuid, None)
     else:
@@ -250,15 +240,15 @@ def _stands(sync: Sync, order: Order, differs: Callable[[], bool]) -> Asking[boo
     return differs()
 
 
-def _miscounts(sync: Sync, status: str, counted: int | None) -> bool:
-    return counted != sync.ledger.count_status(status)
+def _miscounts(sync: Sync, order: Order, status: str, counted: int | None) -> Asking[bool]:
+    return _stands(sync, order, lambda: counted != sync.ledger.count_status(status))
 
 
 def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
-    """A page of a status at random, and how many there are."""
-    for _ in range(FEW_TRIES):
+    """A page of a status at random, and how many there are; all of them where no total tells that."""
+    for _ in range(FEW_TRIES if sync.profile.total_count.value == "filtered" else 0):
         counted = yield from _count_status(sync, order, status)
-        if not (yield from _stands(sync, order, partial(_miscounts, sync, status, counted))):
+        if not (yield from _miscounts(sync, order, status, counted)):
             return
     before = dict(sync.intake.corrections)
     yield from sweep(sync, status)
@@ -282,38 +272,26 @@ def _check_end_status(sync: Sync, order: Order, status: str) -> Asking[None]:
             placed = yield from ask(sync, Listing(order, status), limit=1)
         except Contradiction:
             break  # a word that the filter does not know
-        miscounts = partial(_miscounts, sync, status, placed.total)
-        if placed.total is None or not (yield from _stands(sync, order, miscounts)):
+        if placed.total is None or not (yield from _miscounts(sync, order, status, placed.total)):
             return
         yield from _probe(sync, order)
     sync.memory.odd_words.add(status)
 
 
 def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:
-    """How many jobs are in a status, by the total, or else by where the last one stands; None if
-    that cannot be told. Looks at a page of them at random."""
-    listing, known = Listing(order, status), sync.ledger.count_status(status)
-    offset = sync.rng.randrange(max(1, known - sync.page_size + 1))
-    placed = yield from ask(sync, listing, offset)
+    """How many jobs are in a status, by the total of a page of them at random, which is looked at,
+    too; None if that page is too short for it."""
+    offset = sync.rng.randrange(max(1, sync.ledger.count_status(status) - sync.page_size + 1))
+    placed = yield from ask(sync, Listing(order, status), offset)
     sync.take(placed, audit=True)
-    if placed.total is not None:
-        short = len(placed.jobs) < min(sync.page_size, placed.total - placed.offset)
-        return None if short else placed.total
-    last = max(0, known - 1)
-    if not (placed.offset <= last < placed.end and last > placed.offset):
-        placed = yield from ask(sync, listing, last)
-        sync.take(placed, audit=True)
-    if placed.jobs and placed.offset == last:
-        return placed.end if len(placed.jobs) == 1 else None
-    if not placed.jobs:
-        return 0 if known == 0 else None
-    return placed.end if len(placed.jobs) < sync.page_size else None
+    total = placed.total or 0
+    short = len(placed.jobs) < min(sync.page_size, total - placed.offset)
+    return None if short else total
 
 
 def resolve_aside(sync: Sync, order: Order) -> Asking[None]:
     """What became of jobs that have left their status: they stand where they stood, or are gone."""
-    moments = sorted((order.moment(job) for job in sync.ledger.in_status("")), reverse=True)
-    yield from look_at(sync, order, moments)
+    yield from look_at(sync, order, sync.ledger.in_status(""))
     yield from hold_filter(sync)
 
 

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from exporter.errors import BudgetExhausted
 from exporter.model import JobListQuery
 from exporter.profile import Profile, Trait
-from exporter.sync.verify import COVER, DOUBTED, PROBE, checks_of, due_checks
-from tests.unit.ledger.made import AT, job
+from exporter.sync.verify import COVER, PROBE, checks_of, due_checks
+from tests.unit.ledger.made import job
 from tests.unit.sync.answers import a_sync
 from tests.unit.sync.pretend import PretendCluster
 from tests.unit.sync.settled import (
+    SETTINGS,
     TURNS_OF_AN_AUDIT_INTERVAL,
     rest_for_one_audit_interval,
     settled,
@@ -28,14 +29,7 @@ class TestDue:
     def due(
         self, checked_at: dict[str, float], *, now_at: float = 10_000.0, quiet: bool = False
     ) -> list[str]:
-        return due_checks(
-            self.NAMES,
-            checked_at,
-            now_at=now_at,
-            interval_seconds=480,
-            busy_interval_seconds=660,
-            quiet=quiet,
-        )
+        return due_checks(self.NAMES, checked_at, now_at, SETTINGS, quiet=quiet)
 
     def test_at_first_all_are(self) -> None:
         assert self.due({}, quiet=True) == list(self.NAMES)
@@ -52,7 +46,7 @@ class TestDue:
         names = [name for name, _ in ran]
         assert names[:6] == [*self.NAMES, *self.NAMES]
         gaps = {later - earlier for (_, earlier), (_, later) in pairwise(ran)}
-        assert gaps == {660.0}
+        assert gaps == {900.0}
 
     def test_at_rest_each_is_due_within_the_interval(self) -> None:
         checked_at = {"pending": 9_000.0, "running": 9_600.0, PROBE: 9_900.0}
@@ -76,24 +70,21 @@ class TestDue:
         assert len(due) <= (3 if quiet else 1)
 
     @pytest.mark.parametrize(
-        ("filters", "statuses", "doubted", "names"),
+        ("filters", "statuses", "names"),
         [
-            ("both", ("pending", "finished"), False, ("pending", "running", PROBE)),
-            ("both", ("suspended",), False, ("pending", "running", PROBE, COVER)),
-            ("both", (), True, ("pending", "running", PROBE, DOUBTED)),
-            ("none", (), False, (COVER, PROBE)),
-            ("none", ("suspended",), True, (COVER, PROBE, DOUBTED)),
+            ("both", ("pending", "finished"), ("pending", "running", PROBE)),
+            ("both", ("suspended",), ("pending", "running", PROBE, COVER)),
+            ("none", (), (COVER, PROBE)),
+            ("none", ("suspended",), (COVER, PROBE)),
         ],
     )
     def test_which_make_sense(
-        self, filters: str, statuses: tuple[str, ...], doubted: bool, names: tuple[str, ...]
+        self, filters: str, statuses: tuple[str, ...], names: tuple[str, ...]
     ) -> None:
         profile = Profile(status_filter=Trait(filters))
         with a_sync(profile) as sync:
             jobs = [job(n, status) for n, status in enumerate(statuses)]
             sync.ledger.apply(jobs)
-            if doubted:
-                sync.intake.doubted.stands(job(1), AT, 45.0)
             assert checks_of(sync) == names
 
 
