@@ -40,15 +40,20 @@ def scan(sync: Sync, marks: Marks) -> Asking[None]:
     """Read everything. What a sync sees while a scan goes on between syncs is met, too."""
     known_up_to_at = sync.now_at
     hidden: list[str] = []
+    between_syncs = sync.purpose is Purpose.HISTORY and sync.filters and sync.progress.active_known
+    long_ago_at = (sync.progress.last_success_at or 0.0) - 60.0 - sync.lag_seconds
 
-    def look_for_hidden(placed: Placed) -> None:
-        if (
-            sync.purpose is Purpose.HISTORY
-        ):  # between two syncs that ask for the active ones by status
-            hidden.extend(_hidden(sync, placed))
+    def take(placed: Placed) -> None:
+        changes = sync.take(placed)
+        if between_syncs:  # which ask for the active ones by status: these have not been shown
+            hidden.extend(
+                new.status for old, new in changes
+                if new.status in SWEPT_STATUSES and (old is None or not old.status)
+                and 0 < (new.modified_at or 0) < long_ago_at
+            )  # fmt: skip
 
     try:
-        yield from read_whole(sync, Listing(None), marks, before_taking=look_for_hidden)
+        yield from read_whole(sync, Listing(None), marks, take)
         sync.ledger.drop_unmarked(marks)
     finally:
         marks.drop()
@@ -61,18 +66,3 @@ def scan(sync: Sync, marks: Marks) -> Asking[None]:
         unread=0,
         checked_at={**sync.progress.checked_at, SCAN: known_up_to_at},
     )
-
-
-def _hidden(sync: Sync, placed: Placed) -> list[str]:
-    """Statuses of jobs that a filter ought to have shown: as they are for long, and not known, or
-    known to have left that status."""
-    if not sync.filters or not sync.progress.active_known:
-        return []
-    known = sync.ledger.known(placed.uuids)
-    long_ago_at = (sync.progress.last_success_at or 0.0) - 60.0 - sync.lag_seconds
-    return [
-        job.status for job in placed.jobs
-        if job.status in SWEPT_STATUSES
-        and (job.uuid not in known or not known[job.uuid].status)
-        and 0 < (job.modified_at or 0) < long_ago_at
-    ]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from exporter.ledger.records import Progress
+from exporter.ledger.records import Change, Progress
 from exporter.ledger.store import Ledger, TimeColumn
 from exporter.model import PAGE_LIMIT, Job, Page
 from exporter.profile import NONE, Profile, Trait, TraitName
@@ -291,9 +291,9 @@ class Sync:
         """Those that are known, in other statuses than some."""
         return [job for job in self.ledger.active_jobs() if job.status not in but]
 
-    def take(self, placed: Placed, *, audit: bool = False) -> None:
-        """Take the jobs of a page into the ledger."""
-        self.intake.take(placed.jobs, audit=audit, bare=placed.page.bare)
+    def take(self, placed: Placed, *, audit: bool = False) -> list[Change]:
+        """Take the jobs of a page into the ledger; returns what that changed."""
+        return self.intake.take(placed.jobs, audit=audit, bare=placed.page.bare)
 
     def take_head(self, order: Order, placed: Placed) -> None:
         """Take in the head of the sorted list: it shows every job that is newer than its last one, so

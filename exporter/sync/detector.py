@@ -1,14 +1,6 @@
 """Whether a cluster has to be asked for its jobs, or its counters in cluster/list show that nothing has
 changed. Pure: listings and looks come in, a verdict goes out.
 
-::
-
-    newest listing ─┬─ there is none, or it is too old ──────► ask when the interval is over
-                    ├─ older than the last look ─────────────► wait for the next one
-                    ├─ counters as they were before that look,
-                    │  and right about its active jobs ──────► later; the counts are as fresh as it is
-                    └─ counters have moved since that look ──► ask now
-
 A listing tells what was true when it was asked for, or later: so one that was asked for before a look
 began has nothing that the look has not, and whatever happens afterwards must move the counters away
 from it. Opposite moves may cancel; what they hide is found by a look that is made although the

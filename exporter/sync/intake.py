@@ -26,8 +26,6 @@ server's clocks are not quite monotone, and times have steps of one second."""
 PATIENCE_SECONDS = 45.0
 """So long an older record must stand before it is believed, if no lag is known."""
 
-_MOST_DOUBTED = 10_000
-
 
 @dataclass(slots=True)
 class Doubted:
@@ -38,14 +36,12 @@ class Doubted:
     def stands(self, job: Job, now_at: float, patience_seconds: float) -> bool:
         """Whether such a record has stood long enough; else it is remembered."""
         known, since_at = self.since.get(job.uuid, (None, now_at))
-        if known == job and not 0 <= now_at - since_at < patience_seconds:
-            del self.since[job.uuid]
-            return True
         if known != job:
-            if len(self.since) >= _MOST_DOUBTED:
-                self.since.clear()
             self.since[job.uuid] = (job, now_at)
-        return False
+        if known != job or 0 <= now_at - since_at < patience_seconds:
+            return False
+        del self.since[job.uuid]
+        return True
 
     def end_by(self, jobs: Sequence[Job]) -> None:
         """Another record of a job than the older one ends its time."""

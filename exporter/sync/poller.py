@@ -131,7 +131,6 @@ class Poller(Loop):
             return
         self._declare()
         self._state = self._renewed(snapshot=replace(shown, taken_at=proven.at))
-        self._note_interval()
         self._publish()
         self._work(until_seconds)
 
@@ -142,7 +141,7 @@ class Poller(Loop):
         started_at = parts.clock.now_at()
         started_seconds = parts.clock.monotonic_seconds()
         try:
-            refreshed = self._sync(Instant(started_at, started_seconds))
+            self._sync(Instant(started_at, started_seconds))
         except (ApiError, SyncError, StateError) as error:
             return self._failed(error, started_seconds)
         except Stopped:
@@ -150,7 +149,6 @@ class Poller(Loop):
         except Exception as error:
             _LOG.exception("a sync ended in an error of this program", extra=self._parts.fields())
             return self._failed(_as_failure(error), started_seconds)
-        self._succeeded(refreshed, started_seconds)
         effective_seconds = self._state.effective_interval_seconds
         interval_seconds = parts.settings.interval_seconds
         # Listings come about as often: one that shows a move need not wait for the very next beat.
@@ -188,7 +186,7 @@ class Poller(Loop):
             )
             self._background.give_up()
 
-    def _sync(self, started: Instant) -> Refreshed:
+    def _sync(self, started: Instant) -> None:
         replica, caller, started_at = self._ready(), self._caller, started.at
         calls_before = caller.made_fresh
         self._sparing.verdict(replica)  # so that it knows the newest listing from before this sync
@@ -201,32 +199,30 @@ class Poller(Loop):
         self._sparing.after_sync(replica, refreshed, started)
         self._learn_worth(refreshed.changes, started.seconds)
         self._learn_cost(caller.made_fresh - calls_before, refreshed.strategy)
-        self._publish_success(refreshed, snapshot, started_at)
-        return refreshed
+        self._succeeded(refreshed, snapshot, started)
 
     # -- what came of it -------------------------------------------------------------------------
 
-    def _succeeded(self, refreshed: Refreshed, started_seconds: float) -> None:
-        parts = self._parts
-        took_seconds = parts.clock.monotonic_seconds() - started_seconds
+    def _succeeded(
+        self, refreshed: Refreshed, snapshot: ClusterSnapshot | None, started: Instant
+    ) -> None:
+        parts, shown = self._parts, self._state.snapshot
+        took_seconds = parts.clock.monotonic_seconds() - started.seconds
         parts.telemetry.sync_succeeded(self._name, took_seconds)
         for kind, jobs in refreshed.corrections.items():
             parts.telemetry.corrected(self._name, kind, jobs)
         self._failures = 0
-        self._publish()
-
-    def _publish_success(
-        self, refreshed: Refreshed, snapshot: ClusterSnapshot | None, started_at: float
-    ) -> None:
+        if snapshot is None and shown is not None:  # shown until it is too old
+            snapshot = replace(shown, history_complete=False)
         self._state = self._renewed(
             tried=True,
             up=True,
-            snapshot=snapshot or _of_the_past(self._state.snapshot),
-            last_success_at=started_at,
+            snapshot=snapshot,
+            last_success_at=started.at,
             failure=None,
             strategy=refreshed.strategy,
         )
-        self._note_interval()
+        self._publish()
 
     def _failed(self, error: ApiError | SyncError | StateError, started_seconds: float) -> float:
         parts = self._parts
@@ -280,12 +276,9 @@ class Poller(Loop):
             history=replica is None or not replica.ledger.progress.complete,
             worth=self._worth,
         )
-        self._parts.budget.declare(self._name, demand)
-
-    def _note_interval(self) -> None:
-        parts = self._parts
-        wanted = parts.settings.interval_seconds
-        effective = max(wanted, parts.budget.effective_interval_seconds(self._name))
+        budget = self._parts.budget
+        budget.declare(self._name, demand)
+        effective = max(settings.interval_seconds, budget.effective_interval_seconds(self._name))
         self._state = replace(self._state, effective_interval_seconds=effective)
 
     def _publish_background(self) -> None:
@@ -339,16 +332,9 @@ class Poller(Loop):
         self._state = self._renewed()
         self._publish()
 
-    # -- small things ----------------------------------------------------------------------------
-
     def _turning(self, resting_seconds: float) -> None:
         """Say that the loop is alive, and will be silent for so long."""
         self._expected_turn_by = self._parts.clock.monotonic_seconds() + resting_seconds
-
-
-def _of_the_past(snapshot: ClusterSnapshot | None) -> ClusterSnapshot | None:
-    """The last counts that were right, shown until they are too old."""
-    return None if snapshot is None else replace(snapshot, history_complete=False)
 
 
 def _as_failure(error: Exception) -> SyncError:

@@ -157,10 +157,8 @@ def read_down(
     sync.take_head(order, head)
     if not on_page(head):
         try:
-            if (
-                yield from read(sync, Listing(order), on_page, MetInMemory(), after=head)
-            ) is not None:
-                lowest_at = -INFINITE
+            ended = yield from read(sync, Listing(order), on_page, MetInMemory(), after=head)
+            lowest_at = lowest_at if ended is None else -INFINITE
         except SyncError as error:
             if error.reason != "depth":  # else it was read as far as the server shows any
                 raise
@@ -170,10 +168,7 @@ def read_down(
 
 
 def read_whole(
-    sync: Sync,
-    listing: Listing,
-    met: Met,
-    before_taking: Callable[[Placed], None] = lambda placed: None,
+    sync: Sync, listing: Listing, met: Met, take: Callable[[Placed], object] | None = None
 ) -> Asking[int]:
     """Read a list, and take it in, until as many jobs were met as it has; returns how many. Raises
     ``Contradiction`` if its total says otherwise for long."""
@@ -181,8 +176,7 @@ def read_whole(
 
     def on_page(placed: Placed) -> bool:
         last[:] = [placed]
-        before_taking(placed)
-        sync.take(placed)
+        (take or sync.take)(placed)
         return False
 
     fruitless = 0

@@ -90,17 +90,17 @@ class Replica:
     def note_counters(self, finding: Finding, now_at: float) -> bool:
         """Take into the profile what was found of them; False if that was known, or is tried again
         later."""
-        known = self.profile.counters.value == "follow"
-        if not known and not self.profile.due("counters", now_at):
-            return False
         profile, evidence = self.profile, finding.evidence
-        if not finding.follow:
-            pause_seconds = self.settings.audit_interval_seconds
-            profile = profile.contradicted("counters", evidence, now_at, pause_seconds)
-        elif not known:
-            profile = profile.found("counters", "follow", evidence, now_at)
-        self._memory.profile = profile
-        return not known or not finding.follow
+        known = profile.counters.value == "follow"
+        if (known and finding.follow) or not (known or profile.due("counters", now_at)):
+            return False
+        pause_seconds = self.settings.audit_interval_seconds
+        self._memory.profile = (
+            profile.found("counters", "follow", evidence, now_at)
+            if finding.follow
+            else profile.contradicted("counters", evidence, now_at, pause_seconds)
+        )
+        return True
 
     def counted_right(self, later_seconds: float) -> None:
         """So long after the last sync, as many jobs were counted in each status as are known."""
@@ -154,6 +154,7 @@ class Replica:
         long = sync.pages_for(sync.progress.expected or 0) > MANY_TRIES  # else it is rather scanned
         if long and not sync.filters and sync.profile.due("order", sync.now_at):
             yield from self._calibrate_order(sync)
+            head = sync.head or head  # in the order that was found
         if not sync.filters and sync.progress.frontier_at is not None:
             sync.update(known="")  # some may stand behind it
         order = sync.order
@@ -178,9 +179,8 @@ class Replica:
         """That nothing is missing or too much, after a sync by an order."""
         sync.purpose = Purpose.AUDIT
         if sync.thorough and sync.progress.frontier_at is None and self.ledger.count_status(""):
-            yield from verify.resolve_aside(
-                sync, order
-            )  # not at every sync: together they share pages
+            # Not at every sync: together they share pages.
+            yield from verify.resolve_aside(sync, order)
         fits = yield from verify.settle(sync, order)
         if fits and self._refreshed and sync.progress.active_known:
             yield from verify.run_due(sync, order)
@@ -246,6 +246,7 @@ class Replica:
             sync.weaken("order", "nothing proves an order yet")
         elif head is not None and sync.order is not None and sync.order is not before:
             reconcile.begin(sync, sync.order, head)
+            sync.head = head
 
     def _scan(self, sync: Sync) -> Asking[None]:
         self._marks = self.ledger.marks()

@@ -68,7 +68,7 @@ class Reader:
 
     def run_whole(self) -> int:
         with a_sync(self.profile) as sync:
-            asking = read_whole(sync, self.listing, self.seen, before_taking=self.note)
+            asking = read_whole(sync, self.listing, self.seen, self.note)
             return converse(asking, self.answer)
 
     @property
