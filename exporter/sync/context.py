@@ -136,8 +136,8 @@ class Memory:
     """Since when the total does not fit."""
     unexplained: int = 0
     """In so many syncs in a row it could not be made to fit."""
-    moved_at: float | None = None
-    """The server's time at the last sync that has seen a change."""
+    moved_at: float = INFINITE
+    """The server's time at the last sync that has seen a change; infinite before the first one."""
     thorough_at: float = 0.0
     """When a sync last did what need not be done at every sync."""
     odd_words: set[str] = field(default_factory=set)
@@ -232,11 +232,6 @@ class Sync:
         return max(self.profile.lag_seconds, self.intake.stale_seconds)
 
     @property
-    def moved_at(self) -> float:
-        """The server's time at the last sync that has seen a change."""
-        return self.now_at if self.memory.moved_at is None else self.memory.moved_at
-
-    @property
     def thorough(self) -> bool:
         """Whether what need not be done at every sync is done: see ``THOROUGH_SECONDS``."""
         return not 0 <= self.now_at - self.memory.thorough_at < THOROUGH_SECONDS
@@ -244,7 +239,7 @@ class Sync:
     @property
     def calm(self) -> bool:
         """Whether nothing has changed for so long that answers from the past say the same."""
-        return not self.lag_seconds or self.now_at - self.moved_at > self.lag_seconds
+        return not self.lag_seconds or self.now_at - self.memory.moved_at > self.lag_seconds
 
     @property
     def collapse_confirmed(self) -> bool:
@@ -285,7 +280,7 @@ class Sync:
         """Whether the budget leaves a call for what is being done."""
         return self.allowance(self.purpose) >= 1
 
-    # -- what pages are for --------------------------------------------------------------------------
+    # -- jobs, and pages of them ---------------------------------------------------------------------
 
     def active_jobs(self, *, but: Container[str] = ()) -> list[Job]:
         """Those that are known, in other statuses than some."""

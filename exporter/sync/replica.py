@@ -356,7 +356,7 @@ class Replica:
         for queue, user in self.ledger.groups.take_left_pairs():
             self.ledger.note_activity(queue, user, sync.now_at)
         self.ledger.forget_activity(sync.now_at - RECENT_SECONDS)
-        if sync.intake.changes or self._memory.moved_at is None:
+        if sync.intake.changes or self._memory.moved_at == INFINITE:
             self._memory.moved_at = sync.now_at
         if sync.thorough:
             self._memory.thorough_at = sync.now_at

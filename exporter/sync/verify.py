@@ -168,7 +168,7 @@ def due_checks(
     ages = {name: now_at - checked_at.get(name, 0.0) for name in names}
     # What seems to have run in the future ran by a clock that was wrong.
     ages = {name: age if age >= 0 else INFINITE for name, age in ages.items()}
-    oldest_first = sorted(names, key=lambda name: -ages[name])
+    oldest_first = sorted(names, key=lambda name: checked_at.get(name, 0.0))
     due = [name for name in oldest_first if ages[name] >= settings.rest_interval_seconds]
     unproven = [name for name in due if checked_at.get(name, 0.0) <= moved_at]
     if quiet and unproven:
@@ -191,7 +191,7 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
         sync.now_at,
         sync.settings,
         quiet=sync.intake.changes == 0,
-        moved_at=sync.moved_at,
+        moved_at=sync.memory.moved_at,
     )
     if sync.intake.doubted.ripe(sync.now_at, sync.intake.patience_seconds):
         due.append(DOUBTED)
@@ -253,7 +253,7 @@ def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
     before = dict(sync.intake.corrections)
     yield from sweep(sync, status)
     yield from close_head(sync, order)  # most of those set aside have left it since the last look
-    if not sync.calm:
+    if not (sync.calm and sync.reaches_edge):  # they may stand where nobody has read yet
         return
     aside = [job.uuid for job in sync.ledger.in_status("")]
     yield from resolve_aside(sync, order)
