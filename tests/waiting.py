@@ -19,11 +19,18 @@ def until(condition: Callable[[], Found | None], what: str) -> Found:
     """Wait for something true and give it; fail, naming ``what``, if there is no end to it."""
     given_up_at = time.monotonic() + PATIENCE_SECONDS
     while True:
+        began = time.monotonic()
         found = condition()
         if found:
             return found
         assert time.monotonic() < given_up_at, f"waited in vain for {what}"
-        time.sleep(POLL_SECONDS)
+        pause_after_look(began)
+
+
+def pause_after_look(began: float) -> None:
+    """Until it may be looked again: to watch something takes no more than half of a core, however
+    long a look takes. ``began`` is of the monotonic clock."""
+    time.sleep(max(POLL_SECONDS, time.monotonic() - began))
 
 
 class Turns:

@@ -27,7 +27,7 @@ from exporter.simulator.hosted import HostedCluster
 from exporter.simulator.quota import Quota
 from exporter.simulator.server import SimulatorServer
 from exporter.simulator.simulation import Simulation
-from tests.waiting import PATIENCE_SECONDS, POLL_SECONDS, Turns, until
+from tests.waiting import PATIENCE_SECONDS, Turns, pause_after_look, until
 
 ROOT = Path(__file__).parents[2]
 KEY_ID = "QYACCESSKEYOFTHETESTS"
@@ -411,11 +411,13 @@ class Exporter:
         turns: float = PATIENCE_TURNS,
     ) -> Metrics:
         """Nothing is ``wrong`` any more; gives the scrape. Each of the clusters has some turns."""
+        began = time.monotonic()
         metrics = self.scrape()
         taken = Turns(min(metrics.turns(*names)))
         while found := wrong(metrics):
             assert taken.since_then(min(metrics.turns(*names))) <= turns, f"still wrong: {found}"
-            time.sleep(POLL_SECONDS)
+            pause_after_look(began)
+            began = time.monotonic()
             metrics = self.scrape()
         return metrics
 
@@ -442,11 +444,13 @@ class Exporter:
 
     def scrapes(self, names: Collection[str], *, turns: float) -> Iterator[Metrics]:
         """What it shows while these clusters have so many turns, all together."""
+        began = time.monotonic()
         metrics = self.scrape()
         taken = Turns(sum(metrics.turns(*names)))
         while taken.since_then(sum(metrics.turns(*names))) < turns:
             yield metrics
-            time.sleep(POLL_SECONDS)
+            pause_after_look(began)
+            began = time.monotonic()
             metrics = self.scrape()
 
 

@@ -67,7 +67,7 @@ class TestReplica(ReplicaMachine.TestCase):  # type: ignore[misc, valid-type]
     """With a ledger whose memory is as short as the lists are."""
 
     settings = settings(
-        max_examples=60,
+        max_examples=40,
         stateful_step_count=12,
         deadline=None,
         derandomize=True,  # the hunt throws dice, for as long as one likes

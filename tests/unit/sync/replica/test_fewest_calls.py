@@ -48,7 +48,7 @@ def delete_run(cluster: PretendCluster, first: float, length: int) -> None:
 
 @given(st.lists(st.sampled_from((0, 0, 1, 20, 33, 34, 70, 300)), min_size=1, max_size=6))
 @example([0] * 6)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_a_refresh_costs_what_has_changed(changes: list[int]) -> None:
     cluster = quiet()
     traffic = Traffic(cluster)
@@ -76,7 +76,7 @@ def test_in_a_steady_state_that_is_hardly_more_than_the_fewest() -> None:
 
 
 @given(first=st.floats(0, 1), length=st.integers(1, 300), triples=st.integers(0, 40))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_one_run_of_deleted_jobs_costs_a_search(first: float, length: int, triples: int) -> None:
     cluster = quiet()
     before: list[ListedJob] = in_order(cluster.jobs)
@@ -87,7 +87,7 @@ def test_one_run_of_deleted_jobs_costs_a_search(first: float, length: int, tripl
 
 
 @given(triples=st.integers(0, 400))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_after_a_restart_too(triples: int) -> None:
     cluster = quiet()
     before = in_order(cluster.jobs)
@@ -98,7 +98,7 @@ def test_after_a_restart_too(triples: int) -> None:
 
 
 @given(active=st.integers(0, 1_500), seed=st.integers(0, 9))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_the_first_counts_cost_what_is_active(active: int, seed: int) -> None:
     listed = JobList()
     fill(listed, COUNT, active=active, now_at=START_AT - 5, seed=seed)
