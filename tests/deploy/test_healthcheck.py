@@ -12,8 +12,7 @@ import pytest
 
 from deploy.healthcheck import check, hung_up
 from tests.e2e.running import ROOT
-from tests.e2e.test_web_protected import HASH, Authority
-from tests.e2e.web_serving import serving
+from tests.e2e.web_serving import HASH, Authority, serving
 
 USERS = {"alice": HASH}
 WAITING = "not tried yet: cfd"

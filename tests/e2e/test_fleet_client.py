@@ -6,7 +6,7 @@ import pytest
 
 from exporter.model import Amount, ClusterIdentity
 from exporter.simulator import Account, Cloud, parse_fleet
-from tests.e2e.test_client import CLUSTER, Meeting
+from tests.e2e.meeting import CLUSTER, Meeting
 
 HPC = "hpc-n2yopbte"
 

@@ -5,6 +5,10 @@ import http.client
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+
+import bcrypt
+import trustme
 
 from exporter.clock import SystemClock
 from exporter.collector import AccountQuota, BuildInfo, ReloadStatus
@@ -16,6 +20,9 @@ from exporter.web.exposition import ExporterFacts, Exposition, ProcessFamilies
 from exporter.web.manual import Leaf, Manual
 from exporter.web.page import LandingPage, PageParts
 from exporter.web.server import WebServer
+from exporter.web.tls import RenewingContext
+from exporter.web.web_config import parse_web_config
+from tests.unit.board_states import good_state
 from tests.waiting import PATIENCE_SECONDS
 
 
@@ -92,3 +99,38 @@ def serving(
         yield world
     finally:
         server.stop()
+
+
+HASH = bcrypt.hashpw(b"wonderland", bcrypt.gensalt(8)).decode()
+
+
+class Authority:
+    """Certificates on disk, and clients that trust them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.ca = trustme.CA()
+        self.ca.cert_pem.write_to_path(str(directory / "ca.pem"))
+        self.issue()
+
+    def issue(self, name: str = "localhost") -> None:
+        cert = self.ca.issue_cert(name)
+        cert.private_key_pem.write_to_path(str(self.directory / "server.key"))
+        chain = b"".join(blob.bytes() for blob in cert.cert_chain_pems)
+        (self.directory / "server.pem").write_bytes(chain)
+
+    def client_context(self, *, with_cert: bool = False) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        self.ca.configure_trust(context)
+        if with_cert:
+            self.ca.issue_cert("scraper@example.org").configure_cert(context)
+        return context
+
+    @contextlib.contextmanager
+    def serving(self, more: str = "", limits: Limits | None = None) -> Iterator[Serving]:
+        text = f"tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n{more}"
+        config = parse_web_config(text, self.directory)
+        assert config.tls is not None
+        tls = RenewingContext(config.tls)
+        with serving(good_state(), tls=tls, users=config.users, limits=limits) as world:
+            yield world

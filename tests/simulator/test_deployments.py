@@ -1,29 +1,12 @@
 """The servers that a first deployment may turn out to be, on what a caller sees."""
 
-import random
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from exporter.simulator import DEPLOYMENTS, DOCUMENTED, Cloud, Dialect, JobRow, Order
-
-AT = 1_700_000_000
-QUERY = {"limit": "100"}
-
-
-def a_cloud(dialect: Dialect = DOCUMENTED, jobs: int = 300) -> Cloud:
-    """Every third job is running, in no order."""
-    cloud = Cloud(seed=1)
-    listed = cloud.add_cluster("c", dialect=dialect).jobs
-    uuids = [listed.submit(AT + number, queue="q", user="u") for number in range(jobs)]
-    for number, uuid in enumerate(random.Random(3).sample(uuids, jobs // 3)):
-        listed.start(uuid, AT + 1000 + number)
-    return cloud
-
-
-def ask(cloud: Cloud, now_at: float = AT + 5000, /, **params: str) -> dict[str, Any]:
-    return cloud.list_jobs("c", {**QUERY, **params}, now_at)
+from exporter.simulator import DEPLOYMENTS, DOCUMENTED, JobRow, Order
+from tests.simulator.one_list import AT, a_cloud, ask
 
 
 def statuses(answer: dict[str, Any]) -> set[str]:

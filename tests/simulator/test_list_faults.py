@@ -2,30 +2,20 @@
 process meets."""
 
 import json
-import random
 from typing import Any
 
 import pytest
 
 from exporter.simulator import Cloud, parse_dialect
 from tests.simulator.cloud_client import raw_query, signed_params
+from tests.simulator.one_list import AT, a_cloud, ask
 
-AT = 1_700_000_000
 JOBS = 330
 
 
 @pytest.fixture
 def cloud() -> Cloud:
-    cloud = Cloud(seed=1)
-    listed = cloud.add_cluster("c").jobs
-    uuids = [listed.submit(AT + number, queue="q", user="u") for number in range(JOBS)]
-    for number, uuid in enumerate(random.Random(3).sample(uuids, JOBS // 3)):
-        listed.start(uuid, AT + 1000 + number)
-    return cloud
-
-
-def ask(cloud: Cloud, now_at: float = AT + 5000, /, **params: str) -> dict[str, Any]:
-    return cloud.list_jobs("c", {"limit": "100", **params}, now_at)
+    return a_cloud(jobs=JOBS)
 
 
 def ask_over_the_wire(cloud: Cloud, **params: str) -> dict[str, Any]:

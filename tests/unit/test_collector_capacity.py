@@ -9,7 +9,7 @@ from exporter.clock import Instant
 from exporter.model import Amount
 from exporter.snapshot import Capacity, ClusterState, QueueCapacity, SnapshotBoard
 from tests.unit.board_states import NOON_AT, capacity, good_state, new_state, snapshot
-from tests.unit.test_collector import collect, values
+from tests.unit.collected import collect, values
 
 GIB = 2**30
 

@@ -55,7 +55,10 @@ IMPURE = {
 something that is not: a transport, a clock, a ledger."""
 TESTS = HOUSE.parent / "tests"
 MAP = (TESTS / "README.md").read_text(encoding="utf-8")
-MAP_OF_THE_OTHERS = MAP.partition("Tests that are named after no module")[2]
+MAP_OF_THE_OTHERS = MAP.partition("Tests that are named after no module")[2].partition("\n## ")[0]
+MIRRORS = ("unit", "simulator")
+"""Parts of the tests that have the house's own shape."""
+TEST_FILES = sorted(TESTS.rglob("test_*.py"))
 WAITING = [path for each in ("e2e", "deploy", "simulator") for path in (TESTS / each).rglob("*.py")]
 """Tests of real processes and sockets: what they wait for is in ``tests/waiting.py``."""
 MEASURE_THE_MACHINE = {"running.py", "test_quota.py"}
@@ -184,9 +187,16 @@ def test_every_module_has_its_tests() -> None:
 
 
 def test_every_test_file_is_named_after_a_module_or_is_on_the_map() -> None:
-    files = [path for part in ("unit", "simulator") for path in (TESTS / part).rglob("test_*.py")]
+    files = [path for path in TEST_FILES if path.relative_to(TESTS).parts[0] in MIRRORS]
     others = {path.name for path in files if not named_after_a_module(path)}
     assert others == set(re.findall(r"`(?:tests/[\w/]+/)?(test_\w+\.py)`", MAP_OF_THE_OTHERS))
+
+
+@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.name)
+def test_what_tests_share_is_in_no_test_file(path: Path) -> None:
+    imports = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.ImportFrom)]
+    from_tests = [each.module for each in imports if re.search(r"\btest_\w+$", each.module or "")]
+    assert not from_tests
 
 
 @pytest.mark.parametrize("path", WAITING, ids=lambda path: path.name)

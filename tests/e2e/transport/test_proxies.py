@@ -1,6 +1,5 @@
 """Proxies from the environment."""
 
-import select
 import socket
 
 import pytest
@@ -13,6 +12,7 @@ from tests.e2e.transport.peers import (
     Behaviour,
     JumpingClock,
     Make,
+    Proxy,
     Start,
     answer,
     asked,
@@ -24,37 +24,6 @@ from tests.e2e.transport.peers import (
     serve,
 )
 from tests.waiting import PATIENCE_SECONDS
-
-
-class Proxy:
-    """A proxy's behaviour: takes absolute URLs and tunnels."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def __call__(self, connection: socket.socket) -> None:
-        while request := read_request(connection):
-            line = request.split(b"\r\n")[0].decode()
-            self.lines.append(line)
-            method, target, _ = line.split()
-            if method == "CONNECT":
-                host, _, port = target.rpartition(":")
-                connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                self._tunnel(connection, host, int(port))
-                return
-            connection.sendall(answer())
-
-    @staticmethod
-    def _tunnel(connection: socket.socket, host: str, port: int) -> None:
-        del host  # whatever the name, it is here
-        with socket.create_connection(("127.0.0.1", port)) as other:
-            ends = {connection: other, other: connection}
-            while True:
-                for end in select.select(list(ends), [], [], PATIENCE_SECONDS)[0]:
-                    part = end.recv(65536)
-                    if not part:
-                        return
-                    ends[end].sendall(part)
 
 
 def test_a_proxy_for_http(peer: Start, transport: Make, monkeypatch: pytest.MonkeyPatch) -> None:

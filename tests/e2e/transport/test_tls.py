@@ -8,13 +8,13 @@ from tests.e2e.transport.peers import (
     BODY,
     Authority,
     Make,
+    Proxy,
     Start,
     answer,
     failure_of,
     read_request,
     serve,
 )
-from tests.e2e.transport.test_proxies import Proxy
 
 
 def test_tls_with_a_ca_file(peer: Start, transport: Make, authority: Authority) -> None:

@@ -15,7 +15,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from exporter.api.budget import (
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
-    AccountBudget,
     Demand,
     fair_intervals,
     longer_pause,
@@ -26,34 +25,12 @@ from exporter.clock import instant
 from exporter.errors import BudgetExhausted
 from exporter.ledger.spending import FileSpendingLog, MemorySpendingLog
 from exporter.model import Pause
+from tests.unit.api.budgets import AT, PERIOD, admitted, budget_of
 from tests.unit.manual_clock import ManualClock
-
-AT = 1_700_000_000.0
-PERIOD = 3600.0
-
-
-def budget_of(
-    allowed: int, clock: ManualClock, log: MemorySpendingLog | None = None
-) -> AccountBudget:
-    return AccountBudget(
-        allowed=allowed, period_seconds=PERIOD, clock=clock, log=log or MemorySpendingLog()
-    )
 
 
 def log_of(path: Path, clock: ManualClock, most_calls: int = 100) -> FileSpendingLog:
     return FileSpendingLog(path / "default.calls", instant(clock), most_calls)
-
-
-def admitted(budget: AccountBudget, times: int = 1) -> int:
-    """Try so many calls; returns how many may be sent."""
-    sent = 0
-    for _ in range(times):
-        try:
-            budget.admit("any")
-        except BudgetExhausted:
-            continue
-        sent += 1
-    return sent
 
 
 class TestWindow:

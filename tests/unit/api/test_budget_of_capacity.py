@@ -3,7 +3,7 @@
 import pytest
 
 from exporter.api.budget import AccountBudget, Demand
-from tests.unit.api.test_budget import AT, PERIOD, admitted, budget_of
+from tests.unit.api.budgets import AT, PERIOD, admitted, budget_of
 from tests.unit.manual_clock import ManualClock
 
 

@@ -10,7 +10,7 @@ from exporter.api.signature import sign
 from exporter.api.transport import RawAnswer
 from exporter.errors import ApiError, HttpStatusError, PayloadError, RefusedError
 from exporter.model import Amount, ClusterIdentity, ListedCluster, ListedNode
-from tests.unit.api.test_client import SECRET, World, answered, lost, problem, refused
+from tests.unit.api.answering import SECRET, World, answered, lost, problem, refused
 
 WHO = ClusterIdentity("cfd", "ehpc-qmmvigwe", "jinan1a", "acc")
 QUEUE = {"hpcqueue_id": "q1", "name": "gpu", "spec_detail": {"cpu_num": 26}}

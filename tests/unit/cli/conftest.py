@@ -1,5 +1,6 @@
 """What the tests of commands share: a daemon that does as it is told, and a configuration."""
 
+import io
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -102,3 +103,8 @@ def config_file(tmp_path: Path) -> Path:
     path = tmp_path / "config.yaml"
     path.write_text(CONFIG)
     return path
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True

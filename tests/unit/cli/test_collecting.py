@@ -12,13 +12,9 @@ from exporter.cli.collecting import failure_lines, progress_on, write_table
 from exporter.model import ClusterIdentity
 from exporter.snapshot import ClusterSnapshot, ClusterState, JobCount, QueueMoment, SyncFailure
 from exporter.texts import Words
+from tests.unit.cli.conftest import Terminal
 
 from .conftest import FakeDaemon
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 def good(name: str = "cfd", queue: str = "默认队列") -> ClusterState:

@@ -16,8 +16,7 @@ from exporter.simulator import DOCUMENTED, parse_dialect, parse_fleet
 from exporter.texts import Words
 from tests.unit.daemon.patients import Surgery
 
-from .conftest import FakeDaemon
-from .test_collecting import Terminal
+from .conftest import FakeDaemon, Terminal
 
 KEYS = {"EHPC_ACCESS_KEY_ID": "KEYID", "EHPC_SECRET_ACCESS_KEY": "hush-hush"}
 FLAGS = ["doctor", "--endpoint=https://hpc.api.example.com", "--zone=jinan1a"]

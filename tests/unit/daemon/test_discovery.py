@@ -1,33 +1,14 @@
 """Which clusters are watched, by what is listed and what the configuration says."""
 
-import json
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from exporter.config import Config, parse_config
+from exporter.config import Config
 from exporter.daemon.discovery import after_listing
 from exporter.daemon.sightings import survey, together, with_found
 from exporter.model import ListedCluster
-
-ZONE = "jinan1a"
-
-
-def config(discovery: dict[str, Any] | None = None, *clusters: dict[str, Any]) -> Config:
-    account = {
-        "endpoint": "https://x.example", "access_key_id": "K", "secret_access_key": "S",
-        "discovery": {"zones": [ZONE, "jn1a"], **(discovery or {})},
-    }  # fmt: skip
-    more = {"clusters": list(clusters)} if clusters else {}
-    collection = {"interval": "30s", "staleness": "20m"}
-    text = json.dumps({"accounts": [account], "collection": collection, **more})
-    return parse_config(text, {}, Path())
-
-
-def listed(*ids: str, status: str = "active", name: str = "") -> tuple[ListedCluster, ...]:
-    return tuple(ListedCluster(each, name, status, {}) for each in ids)
+from tests.unit.daemon.zones import ZONE, config, listed
 
 
 def names(config: Config, **zones: tuple[ListedCluster, ...]) -> list[str]:

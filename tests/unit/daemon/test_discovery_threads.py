@@ -13,7 +13,7 @@ from exporter.daemon.discovery import Finder, Finders
 from exporter.daemon.sightings import Sighting
 from exporter.errors import RefusedError
 from exporter.model import ListedCluster
-from tests.unit.daemon.test_discovery import ZONE, config, listed
+from tests.unit.daemon.zones import ZONE, config, listed
 from tests.unit.manual_clock import ManualClock
 from tests.waiting import until
 

@@ -1,5 +1,10 @@
-"""Jobs made up for tests of the ledger."""
+"""What tests of the ledger have in common: jobs made up, what is written, and a process to die."""
 
+import multiprocessing
+from collections.abc import Callable
+
+from exporter.ledger.records import Progress, TallyKey
+from exporter.ledger.store import Ledger
 from exporter.model import Job
 
 AT = 1_700_000_000
@@ -28,3 +33,27 @@ def run_of(count: int, status: str = "finished", *, first: int = 0) -> list[Job]
         job(n, status, submitted_at=AT + n, started_at=AT + n, modified_at=AT + n)
         for n in range(first, first + count)
     ]
+
+
+SUBMITTED = TallyKey("submitted", "q", "")
+WAIT = TallyKey("wait", "q", "")
+
+
+def write_some_of_everything(ledger: Ledger) -> None:
+    ledger.apply(
+        [job(1), job(2, "running", queue="默认队列", user='q"uo\\te\n', started_at=AT + 5)]
+    )
+    ledger.tally(SUBMITTED)
+    ledger.tally(WAIT, seconds=31.5, bucket=1)
+    ledger.note_activity("q", "u", AT + 0.25)
+    ledger.remember_shown("queue", frozenset({"q", "默认队列"}))
+    ledger.progress = Progress(began_at=AT, newest_at=AT, checked_at={"probe": 7.0}, known="all")
+
+
+def in_child(act: Callable[[], None]) -> int:
+    """Run in a forked process; returns how it ended (negative: by which signal)."""
+    child = multiprocessing.get_context("fork").Process(target=act)
+    child.start()
+    child.join()
+    assert child.exitcode is not None
+    return child.exitcode

@@ -16,8 +16,7 @@ from exporter.ledger.directory import StateDirectory
 from exporter.ledger.spending import FileSpendingLog
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import ClusterIdentity
-from tests.unit.ledger.made import run_of
-from tests.unit.ledger.test_store import in_child, write_some_of_everything
+from tests.unit.ledger.made import in_child, run_of, write_some_of_everything
 
 ENDPOINT = "https://hpc.api.qingcloud.com"
 IDENTITY = ClusterIdentity("cfd", "ehpc-1", "jn1a", "default")

@@ -17,7 +17,7 @@ from exporter.errors import StateError
 from exporter.ledger import spending
 from exporter.ledger.spending import FileSpendingLog, MemorySpendingLog
 from exporter.model import Pause
-from tests.unit.ledger.test_store import in_child
+from tests.unit.ledger.made import in_child
 
 AT = 1_700_000_000.0
 START = Instant(AT, 1000.0)

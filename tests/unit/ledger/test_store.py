@@ -1,7 +1,6 @@
 """One ledger: what it takes in, takes back, and still knows when it is opened again."""
 
 import gc
-import multiprocessing
 import os
 import resource
 import signal
@@ -17,14 +16,20 @@ from exporter.errors import LedgerUnreadable, LedgerUnwritable
 from exporter.ledger.connection import connect
 from exporter.ledger.jobs import MOST_RECENT, Room
 from exporter.ledger.published import NOTHING
-from exporter.ledger.records import Change, JobTotals, Progress, TallyKey
+from exporter.ledger.records import Change, JobTotals, TallyKey
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import Job
-from tests.unit.ledger.made import AT, WHOSE, job, run_of
+from tests.unit.ledger.made import (
+    AT,
+    SUBMITTED,
+    WHOSE,
+    in_child,
+    job,
+    run_of,
+    write_some_of_everything,
+)
 
 INFINITE = float("inf")
-SUBMITTED = TallyKey("submitted", "q", "")
-WAIT = TallyKey("wait", "q", "")
 
 
 def state_of(ledger: Ledger) -> dict[str, object]:
@@ -48,17 +53,6 @@ def state_of(ledger: Ledger) -> dict[str, object]:
 
 def statuses_of(ledger: Ledger) -> set[str]:
     return {status for status, _, _ in ledger.totals()}
-
-
-def write_some_of_everything(ledger: Ledger) -> None:
-    ledger.apply(
-        [job(1), job(2, "running", queue="默认队列", user='q"uo\\te\n', started_at=AT + 5)]
-    )
-    ledger.tally(SUBMITTED)
-    ledger.tally(WAIT, seconds=31.5, bucket=1)
-    ledger.note_activity("q", "u", AT + 0.25)
-    ledger.remember_shown("queue", frozenset({"q", "默认队列"}))
-    ledger.progress = Progress(began_at=AT, newest_at=AT, checked_at={"probe": 7.0}, known="all")
 
 
 def change_everything(ledger: Ledger) -> None:
@@ -391,15 +385,6 @@ class TestTransaction:
         again = open_ledger(path, WHOSE)
         assert state_of(again) == expected
         again.close()
-
-
-def in_child(act: Callable[[], None]) -> int:
-    """Run in a forked process; returns how it ended (negative: by which signal)."""
-    child = multiprocessing.get_context("fork").Process(target=act)
-    child.start()
-    child.join()
-    assert child.exitcode is not None
-    return child.exitcode
 
 
 def test_one_that_is_forgotten_closes_its_file(path: Path) -> None:

@@ -5,13 +5,23 @@ from functools import cache
 from random import Random
 
 from exporter.errors import SyncError
-from exporter.simulator import DEPLOYMENTS, DIALECTS, DOCUMENTED, Dialect, JobList, fill
+from exporter.simulator import (
+    DEPLOYMENTS,
+    DIALECTS,
+    DOCUMENTED,
+    Dialect,
+    JobList,
+    JobRow,
+    Order,
+    fill,
+)
 from exporter.sync.context import SyncSettings
 from exporter.sync.replica import Replica
 from tests.unit.sync.pretend import START_AT, PretendCluster
 
 SETTINGS = SyncSettings(interval_seconds=60, audit_interval_seconds=600)
 TURNS_OF_AN_AUDIT_INTERVAL = 10
+DAY = 86400.0
 SERVERS = {**DIALECTS, **DEPLOYMENTS}
 
 
@@ -95,3 +105,14 @@ def calls_of_a_turn(cluster: PretendCluster, seconds: float | None = None) -> in
     before = cluster.calls
     cluster.turn(seconds)
     return cluster.calls - before
+
+
+def newest_change_first(jobs: JobList) -> list[str]:
+    """The identities by rank."""
+    return [job.uuid for job in jobs.page(order=Order.MODIFIED, limit=len(jobs)).jobs]
+
+
+def wait_for(days: float, cluster: PretendCluster) -> str:
+    """A job that has waited, and stood where it stands, for so long already."""
+    at = int(START_AT - days * DAY)
+    return cluster.jobs.load_one(JobRow("pending", "q", "u", 1, at, None, at))

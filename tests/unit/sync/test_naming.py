@@ -11,7 +11,7 @@ from exporter.ledger.usage import UsageKey
 from exporter.snapshot import OTHER, ClusterSnapshot, UserGroup
 from exporter.sync.naming import LabelRules, pseudonym
 from tests.unit.ledger.made import job
-from tests.unit.sync.test_used import ledger_of, shown, use
+from tests.unit.sync.shown import ledger_of, shown, use
 
 NO_DEBUG = LabelRules(queues=Wanted(exclude=(re.compile("debug|x"),)))
 NO_ROOT = LabelRules(users=Wanted(exclude=(re.compile("root"),)))

@@ -3,37 +3,15 @@
 import re
 from random import Random
 
-import msgspec
 import pytest
 
 from exporter.labels import Wanted
-from exporter.ledger.store import Ledger, open_ledger
 from exporter.ledger.usage import UsageKey
-from exporter.model import Job
 from exporter.snapshot import OTHER, ClusterSnapshot, Usage
 from exporter.sync.naming import LabelRules, pseudonym
 from exporter.sync.publishing import Publisher
 from tests.unit.ledger.made import AT, job
-
-
-def ledger_of(*jobs: Job) -> Ledger:
-    ledger = open_ledger(None, "whose")
-    with ledger.transaction():
-        ledger.apply(jobs)
-        ledger.progress = msgspec.structs.replace(ledger.progress, known="active")
-    return ledger
-
-
-def shown(ledger: Ledger, rules: LabelRules | None = None) -> ClusterSnapshot:
-    with ledger.transaction():
-        snapshot = Publisher(rules or LabelRules()).snapshot(ledger, AT)
-    assert snapshot is not None
-    return snapshot
-
-
-def use(ledger: Ledger, user: str, seconds: int, queue: str = "q") -> None:
-    with ledger.transaction():
-        ledger.usage.add(UsageKey("cores", queue, user), seconds)
+from tests.unit.sync.shown import ledger_of, shown, use
 
 
 def used(snapshot: ClusterSnapshot) -> dict[str, int]:

@@ -1,11 +1,18 @@
-"""Ask an ASGI application without a socket."""
+"""The web application with made-up parts, asked without a socket."""
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.web.app import WebApp
+from exporter.collector import BuildInfo, ReloadStatus
+from exporter.snapshot import SnapshotBoard
+from exporter.telemetry import Telemetry
+from exporter.web.app import WebApp, WebOptions, WebParts
+from exporter.web.exposition import ExporterFacts, Exposition
+from exporter.web.manual import Manual
+from tests.unit.board_states import NOON_AT, good_state
+from tests.unit.manual_clock import ManualClock
 
 
 @dataclass(frozen=True)
@@ -47,3 +54,28 @@ async def ask_async(app: WebApp, path: str, method: str = "GET", **headers: str)
 
 def ask(app: WebApp, path: str, method: str = "GET", **headers: str) -> Answer:
     return asyncio.run(ask_async(app, path, method, **headers))
+
+
+def fine() -> str | None:
+    return None
+
+
+def make_parts(
+    health: Callable[[], str | None] = fine,
+    ready: Callable[[], str | None] = fine,
+    reload: Callable[[], str | None] = fine,
+) -> WebParts:
+    board = SnapshotBoard()
+    board.publish(good_state())
+    facts = ExporterFacts(
+        BuildInfo("1", "", "3"), lambda: ReloadStatus(successful=True, success_at=NOON_AT),
+        list,
+    )  # fmt: skip
+    exposition = Exposition(board, Telemetry(), ManualClock(NOON_AT), facts, list)
+    exposition.refresh()
+    page = lambda language, query: (f"<p>page for {language}", "default-src 'self'")  # noqa: E731
+    return WebParts(exposition, health, ready, reload, page, Manual("1").leaf)
+
+
+def make_app(telemetry_path: str = "/metrics", *, lifecycle: bool = False) -> WebApp:
+    return WebApp(make_parts(), WebOptions(telemetry_path, lifecycle))

@@ -10,8 +10,7 @@ import pytest
 from exporter.web import access
 from exporter.web.access import BasicAuth, Verdict
 from exporter.web.app import WebApp, WebOptions
-from tests.unit.web.asgi import ask
-from tests.unit.web.test_app import make_parts
+from tests.unit.web.asgi import ask, make_parts
 from tests.waiting import PATIENCE_SECONDS
 
 HASHES = {

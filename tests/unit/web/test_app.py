@@ -5,48 +5,16 @@ import dataclasses
 import gzip
 import logging
 import re
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import urljoin
 
 import pytest
 
-from exporter.collector import BuildInfo, ReloadStatus
-from exporter.snapshot import SnapshotBoard
-from exporter.telemetry import Telemetry
-from exporter.web.app import SECURITY_HEADERS, WebApp, WebOptions, WebParts
-from exporter.web.exposition import ExporterFacts, Exposition
-from exporter.web.manual import Manual
-from tests.unit.board_states import NOON_AT, good_state
-from tests.unit.manual_clock import ManualClock
-from tests.unit.web.asgi import ask
+from exporter.web.app import SECURITY_HEADERS, WebApp, WebOptions
+from tests.unit.web.asgi import ask, make_app, make_parts
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
-
-
-def fine() -> str | None:
-    return None
-
-
-def make_parts(
-    health: Callable[[], str | None] = fine,
-    ready: Callable[[], str | None] = fine,
-    reload: Callable[[], str | None] = fine,
-) -> WebParts:
-    board = SnapshotBoard()
-    board.publish(good_state())
-    facts = ExporterFacts(
-        BuildInfo("1", "", "3"), lambda: ReloadStatus(successful=True, success_at=NOON_AT),
-        list,
-    )  # fmt: skip
-    exposition = Exposition(board, Telemetry(), ManualClock(NOON_AT), facts, list)
-    exposition.refresh()
-    page = lambda language, query: (f"<p>page for {language}", "default-src 'self'")  # noqa: E731
-    return WebParts(exposition, health, ready, reload, page, Manual("1").leaf)
-
-
-def make_app(telemetry_path: str = "/metrics", *, lifecycle: bool = False) -> WebApp:
-    return WebApp(make_parts(), WebOptions(telemetry_path, lifecycle))
 
 
 def test_an_icon_for_the_browsers_tab() -> None:

@@ -10,9 +10,8 @@ import pytest
 from exporter.daemon.watch import SYNC_REASONS
 from exporter.web.app import WebApp, WebOptions
 from exporter.web.manual import CHINESE, PAGES, PICTURES, Leaf, Manual, slug
-from tests.unit.web.asgi import ask
-from tests.unit.web.test_app import make_app, make_parts
-from tests.unit.web.test_page import Page
+from tests.unit.web.asgi import ask, make_app, make_parts
+from tests.unit.web.strict_html import Page
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCS = ROOT / "docs"

@@ -7,11 +7,17 @@ import pytest
 
 from exporter.errors import SyncError
 from exporter.model import JobListQuery, Page
-from exporter.simulator import DIALECTS, JobList, Order, fill
+from exporter.simulator import DIALECTS, JobList, fill
 from exporter.sync.asking import Ask, Asking, Contradiction, Finished, Purpose, advance
 from exporter.sync.context import SyncSettings
 from tests.unit.sync.pretend import START_AT, PretendCluster, plenty
-from tests.unit.sync.settled import SETTINGS, TURNS_OF_AN_AUDIT_INTERVAL, Traffic, settled
+from tests.unit.sync.settled import (
+    SETTINGS,
+    TURNS_OF_AN_AUDIT_INTERVAL,
+    Traffic,
+    newest_change_first,
+    settled,
+)
 
 DAY = 86400.0
 WHOLE = SETTINGS
@@ -70,11 +76,6 @@ def unread(dialect: str = "documented", settings: SyncSettings = WHOLE) -> Prete
     listed = JobList()
     fill(listed, 3_000, active=5, now_at=START_AT - 5)
     return PretendCluster(DIALECTS[dialect], settings, jobs=listed)
-
-
-def newest_change_first(jobs: JobList) -> list[str]:
-    """The identities by rank."""
-    return [job.uuid for job in jobs.page(order=Order.MODIFIED, limit=len(jobs)).jobs]
 
 
 def come_and_go(cluster: PretendCluster, jobs: int, *, seconds: float) -> None:

@@ -12,9 +12,14 @@ import pytest
 
 from exporter.simulator import DIALECTS, JobList, fill
 from tests.unit.sync.pretend import START_AT, PretendCluster
-from tests.unit.sync.replica.test_between_turns import newest_change_first
-from tests.unit.sync.replica.test_part_of_history import wait_for
-from tests.unit.sync.settled import SETTINGS, TURNS_OF_AN_AUDIT_INTERVAL, calls_of_a_turn, settled
+from tests.unit.sync.settled import (
+    SETTINGS,
+    TURNS_OF_AN_AUDIT_INTERVAL,
+    calls_of_a_turn,
+    newest_change_first,
+    settled,
+    wait_for,
+)
 
 DAY = 86400.0
 WHOLE_HISTORY = float("inf")

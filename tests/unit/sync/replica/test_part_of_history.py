@@ -11,17 +11,17 @@ from math import log2
 import pytest
 
 from exporter.model import hidden
-from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, JobRow, Order, fill
+from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, Order, fill
 from exporter.sync.context import SyncSettings
 from tests.unit.sync.pretend import START_AT, PretendCluster
 from tests.unit.sync.settled import (
+    DAY,
     SETTINGS,
     TURNS_OF_AN_AUDIT_INTERVAL,
     Traffic,
     rest_for_one_audit_interval,
+    wait_for,
 )
-
-DAY = 86400.0
 
 
 def unread(
@@ -32,12 +32,6 @@ def unread(
     fill(listed, count, active=6, now_at=START_AT - 5)
     settings = replace(SETTINGS, history_seconds=history_seconds)
     return PretendCluster(dialect, settings, jobs=listed, seed=seed)
-
-
-def wait_for(days: float, cluster: PretendCluster) -> str:
-    """A job that has waited, and stood where it stands, for so long already."""
-    at = int(START_AT - days * DAY)
-    return cluster.jobs.load_one(JobRow("pending", "q", "u", 1, at, None, at))
 
 
 @pytest.mark.parametrize("dialect", ["documented", "total-whole"])

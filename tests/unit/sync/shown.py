@@ -1,0 +1,31 @@
+"""A ledger by hand, and what is published of it."""
+
+import msgspec
+
+from exporter.ledger.store import Ledger, open_ledger
+from exporter.ledger.usage import UsageKey
+from exporter.model import Job
+from exporter.snapshot import ClusterSnapshot
+from exporter.sync.naming import LabelRules
+from exporter.sync.publishing import Publisher
+from tests.unit.ledger.made import AT
+
+
+def ledger_of(*jobs: Job) -> Ledger:
+    ledger = open_ledger(None, "whose")
+    with ledger.transaction():
+        ledger.apply(jobs)
+        ledger.progress = msgspec.structs.replace(ledger.progress, known="active")
+    return ledger
+
+
+def shown(ledger: Ledger, rules: LabelRules | None = None) -> ClusterSnapshot:
+    with ledger.transaction():
+        snapshot = Publisher(rules or LabelRules()).snapshot(ledger, AT)
+    assert snapshot is not None
+    return snapshot
+
+
+def use(ledger: Ledger, user: str, seconds: int, queue: str = "q") -> None:
+    with ledger.transaction():
+        ledger.usage.add(UsageKey("cores", queue, user), seconds)
