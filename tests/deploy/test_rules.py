@@ -3,7 +3,9 @@
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -80,14 +82,20 @@ def test_rules_do_what_they_should(path: Path, require_tool: Tool) -> None:
     run(require_tool("promtool"), "test", "rules", path)
 
 
+@cache
+def expected_lives() -> list[list[dict[str, Any]]]:
+    """What each rule test expects of alerts."""
+    contents = [yaml.safe_load(path.read_text()) for path in RULE_TESTS]
+    return [test.get("alert_rule_test", []) for content in contents for test in content["tests"]]
+
+
 @pytest.mark.parametrize("alert", ALERTS)
 def test_every_alert_is_seen_quiet_firing_and_quiet_again(alert: str) -> None:
     lives = []
-    for path in RULE_TESTS:
-        for test in yaml.safe_load(path.read_text())["tests"]:
-            mine = [x for x in test.get("alert_rule_test", ()) if x["alertname"] == alert]
-            mine.sort(key=lambda expected: minutes(expected["eval_time"]))
-            lives.append("".join("!" if x["exp_alerts"] else "." for x in mine))
+    for expectations in expected_lives():
+        mine = [each for each in expectations if each["alertname"] == alert]
+        mine.sort(key=lambda expected: minutes(expected["eval_time"]))
+        lives.append("".join("!" if each["exp_alerts"] else "." for each in mine))
     assert any(re.search(r"\.!+\.", life) for life in lives), lives
 
 
