@@ -186,6 +186,8 @@ def _serve(directory: Path, ledger: Path, address: str, clusters: int) -> _Seen:
     config.write_text(json.dumps(config_of(address, state, identities, f"{interval}s")))
     with _daemon(config) as (process, log):
         until(lambda: _synced_twice(scrape_of(process, log), clusters), "two syncs of all")
+        if "set aside" in log.read_text():
+            raise RuntimeError("the daemon did not go on with the ledgers it was given")
         megabytes = memory_megabytes(process.pid)
         began = time.perf_counter()
         process.send_signal(signal.SIGTERM)
