@@ -67,6 +67,9 @@ def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None
         ("nulls", 91300144),
         ("filter-after-cut", 91300176),
         ("plausible", 91500329),
+        ("plausible", 91200772),
+        ("plausible", 91300378),
+        ("curious", 91600807),
     ],
 )
 def test_it_is_right_with_a_part_of_the_history_and_few_calls(
