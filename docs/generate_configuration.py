@@ -16,17 +16,17 @@ _HEAD = """\
 <!-- made by docs/generate_configuration.py from exporter/config/file.py: run make docs -->
 # Configuration
 
-One file in YAML, `--config.file=config.yaml`. Only an account (endpoint and keys) and a cluster, or a
-`discovery`, are needed; everything else has a default. The file is read strictly: an unknown key, a
-wrong type, a missing value or a name given twice stops the start, with one line for each problem, the
-path of its key and its line. `ehpc-exporter check-config` says the same, and what the configuration
-costs of the quota. `config.example.yaml` shows all keys, and editors complete them with
+The configuration is one YAML file, `--config.file=config.yaml`. Only an account (endpoint and keys) and a cluster, or
+a `discovery`, are required; everything else has a default. The file is read strictly: with an unknown key, a
+wrong type, a missing value or a duplicate name, the program does not start. It prints one line for each problem, with
+the path of the key and the line number. `ehpc-exporter check-config` prints the same, and estimates how much of
+the quota the configuration needs. `config.example.yaml` shows all keys, and editors can complete them with
 `config.schema.json`.
 
-`${VAR}` in a text takes the environment variable; a missing one is an error, and `$$` is a `$`.
-Durations are written as Prometheus writes them: `30s`, `5m`, `1h30m`, `30d`. Relative paths begin in
-the directory of the file. SIGHUP, or `POST /-/reload` with `--web.enable-lifecycle`, loads the file
-anew; if it is not valid, the one before stays in use. Only `state.path` needs a restart.
+`${VAR}` in a text is replaced by the environment variable; a missing variable is an error, and `$$` is a `$`.
+Durations are written as in Prometheus: `30s`, `5m`, `1h30m`, `30d`. Relative paths start from
+the directory of the file. SIGHUP, or `POST /-/reload` with `--web.enable-lifecycle`, reloads the file;
+if it is not valid, the old configuration stays in use. Only `state.path` needs a restart.
 """
 
 

@@ -41,10 +41,10 @@ SECTIONS = (
     ),
     Section(
         "What happened to jobs",
-        "Counted in the ledger since it began. They survive a restart, are neither lost nor counted"
-        " twice, and stay while a cluster cannot be reached. Every queue that is known has all of them,"
-        " each end status included, and has shown them at 0 before they count: events of a queue that"
-        " was not known before are shown one sync later.",
+        "Counted in the ledger since it was created. They survive a restart, nothing is lost or counted"
+        " twice, and they stay while a cluster cannot be reached. Every known queue has all of them,"
+        " including each end status, and they start at 0: the first events of a new queue are therefore"
+        " shown one sync later.",
         (
             catalog.JOBS_SUBMITTED, catalog.JOBS_STARTED, catalog.JOBS_ENDED,
             catalog.JOB_WAIT, catalog.JOB_RUN,
@@ -52,19 +52,18 @@ SECTIONS = (
     ),
     Section(
         "What was used",
-        "By queue and user, of what happened since the ledger began, kept like the counters above. The runs of"
-        " a job that is queued again count each; a job without cores or without a start adds nothing; what"
-        " runs now is not in it until it ends. Sums over months are exact: what somebody used under"
-        " a name of their own stays there, and what was used while folded stays with `_other`, so that"
-        " neither jumps when names change. A user who has no job left in the list is not shown; a counter"
-        " that comes back goes on from where it was.",
+        "By queue and user, since the ledger was created, and kept like the counters above. If a job is queued"
+        " again, each of its runs counts. A job without cores or without a start adds nothing, and a running"
+        " job counts when it ends. Sums over months are exact: usage stays with the name under which it was"
+        " shown, the user's own or `_other`, so that neither counter jumps when users are folded. A user who"
+        " has no job left in the list is not shown; a counter that comes back continues from its old value.",
         (catalog.JOB_CORE_SECONDS, catalog.USER_WAIT),
     ),
     Section(
         "Capacity",
-        "What clusters could run, beside what they are asked to. Queues are called as their jobs call them, so"
-        " that the two join. What the cloud does not tell, or not to this account, is absent; withdrawn is"
-        " what has not been told for three intervals, and 5 minutes at least.",
+        "What clusters could run. Queues have the same names as in the job metrics, so that you can join them."
+        " Values that the cloud does not report, or not to this account, are absent. Values that are older"
+        " than three intervals, and at least 5 minutes, are withdrawn.",
         (
             catalog.QUEUE_CORES, catalog.QUEUE_CORES_AVAILABLE, catalog.QUEUE_GPUS,
             catalog.QUEUE_GPUS_AVAILABLE, catalog.QUEUE_MEMORY, catalog.QUEUE_MEMORY_AVAILABLE,
@@ -74,7 +73,7 @@ SECTIONS = (
     ),
     Section(
         "How syncing goes",
-        "Counters here and of calls begin at 0 with the process.",
+        "The counters here, and those of calls, start at 0 with the process.",
         (
             catalog.CLUSTER_INFO, catalog.USER_INFO, catalog.SERVER_TRAIT, catalog.UP, catalog.SNAPSHOT_TIMESTAMP,
             catalog.LAST_SYNC_SUCCESS, catalog.SYNCS, catalog.SYNC_FAILURES, catalog.SYNC_DURATION,
@@ -87,7 +86,7 @@ SECTIONS = (
     ),
     Section(
         "Calls",
-        "By account: its quota is what its clusters share.",
+        "By account, because all clusters of an account share its quota.",
         (
             catalog.API_REQUESTS, catalog.API_FAILURES, catalog.API_DURATION,
             catalog.API_QUOTA_REQUESTS, catalog.API_QUOTA_USED, catalog.BUDGET_ON_DISK,
@@ -95,7 +94,7 @@ SECTIONS = (
     ),
     Section(
         "The exporter",
-        "Beside these there are the `process_*` and `python_*` families of prometheus-client.",
+        "In addition, there are the `process_*` and `python_*` families of prometheus-client.",
         (
             catalog.BUILD_INFO, catalog.RELOAD_SUCCESSFUL, catalog.RELOAD_SUCCESS_TIMESTAMP,
             catalog.GROUPS_SUCCESSFUL,
@@ -109,15 +108,15 @@ LABELS = (
         "status",
         (
             "the API's word, trimmed and lower-cased: `pending`, `running`, `finished`, `exited`"
-            " (failed), `cancelled`, `stopped`, and whatever else it says. `ehpc_jobs_cores` has"
-            " `pending` and `running` only. Of nodes and clusters: the API's word for their state"
+            " (failed), `cancelled`, `stopped`, and any others. `ehpc_jobs_cores` only has"
+            " `pending` and `running`. For nodes and clusters: the API's word for their state"
         ),
     ),
     (
         "queue",
         (
-            "`queue_name`, else the first of `name`, `hpq_name`, `scheduler_queue_name`,"
-            " `hpcqueue_id` that is there. Beyond `labels.queue.limit` queues: `_other`"
+            "`queue_name`, or else the first of `name`, `hpq_name`, `scheduler_queue_name`,"
+            " `hpcqueue_id` that is present. Beyond `labels.queue.limit` queues: `_other`"
         ),
     ),
     (
@@ -130,28 +129,28 @@ LABELS = (
     (
         "group",
         (
-            "where `labels.user.groups_file` puts the user; `_none`: nowhere; `_other`: that of the"
-            " users who are folded together"
+            "the user's group in `labels.user.groups_file`; `_none` for users who are not in it, and"
+            " `_other` for users who are folded together"
         ),
     ),
-    ("role", "what a node is for: `login`, `controller`, `compute`, or the API's other word"),
+    ("role", "the role of a node: `login`, `controller`, `compute`, or another word from the API"),
     ("account", "`name` of the account in the configuration; `default` if it has none"),
     (
         "reason",
         (
             "why a sync or a call failed, for instance `timeout`, `authentication`, `clock`, `quota`;"
-            " [operations.md](operations.md#reasons-of-failures) has all of them. Of records left out:"
+            " [operations.md](operations.md#reasons-of-failures) lists all of them. For records left out:"
             " what they lack, `identity` or `status`"
         ),
     ),
-    ("trait", "what of a server is meant; see [Traits of a server](#traits-of-a-server)"),
-    ("value", "what the server does, as there"),
+    ("trait", "the trait of the server; see [Traits of a server](#traits-of-a-server)"),
+    ("value", "the value of the trait; see there"),
     ("strategy", ", ".join(f"`{name}`" for name in catalog.STRATEGIES)),
     (
         "kind",
         (
-            "`deleted`: it had left the list, as happens when people tidy up; `changed`, `missing`:"
-            " the list had it otherwise, or at all, and no refresh had brought it"
+            "`deleted`: the job was deleted from the list; `changed`, `missing`: the job had changed, or"
+            " was new in the list, and no sync had noticed"
         ),
     ),
     ("label", "`user` or `queue`"),
@@ -161,39 +160,39 @@ TRAITS = (
     (
         "status_filter",
         (
-            "under which name the list can be filtered by status: `both` (both are sent),"
-            " `jobs_status`, `job_status`; `none`: it cannot"
+            "the parameter that filters the list by status: `both` (both are sent),"
+            " `jobs_status`, `job_status`; `none`: the list cannot be filtered"
         ),
     ),
     (
         "order",
         (
-            "by what the list can be sorted: `change` (by the last change, and by submission),"
-            " `change_only`, `submission`, `default` (by submission, unasked); `none`"
+            "how the list can be sorted: `change` (by the last change, and by submission),"
+            " `change_only`, `submission`, `default` (by submission, without asking for it); `none`"
         ),
     ),
     (
         "total_count",
         (
-            "what that counts in a filtered answer: `filtered` jobs, or all of the `cluster`; `none`:"
-            " it is not told, or not to be believed"
+            "what `total_count` counts in a filtered answer: the `filtered` jobs, or all jobs of the"
+            " `cluster`; `none`: it is missing or wrong"
         ),
     ),
-    ("page_size", "the most jobs that an answer holds"),
-    ("depth", "how many jobs of a list are shown at all; `unlimited`"),
+    ("page_size", "the largest number of jobs in an answer"),
+    ("depth", "how many jobs of a list the server shows; `unlimited`"),
     (
         "zone",
         (
-            "of times that carry none: `stamped` (all carry one), `utc`, `+08:00` and the like;"
-            " `configured` (`timezone` says it), `contradicted` (what `timezone` says cannot be)"
+            "time zone of times without one: `stamped` (all have one), `utc`, `+08:00` and the like;"
+            " `configured` (by `timezone`), `contradicted` (`timezone` is wrong)"
         ),
     ),
-    ("lag", "how many seconds an answer may be behind an earlier one"),
+    ("lag", "how many seconds an answer can be behind an earlier one"),
     (
         "counters",
         (
-            "of jobs, in cluster/list: `follow` the list of jobs, so that the cluster is asked when they"
-            " move; `unknown`: not proven yet, or not any more"
+            "the counters of jobs in cluster/list: `follow` (they match the list of jobs, so the cluster is"
+            " queried when they change); `unknown` (not yet confirmed, or no longer)"
         ),
     ),
 )
@@ -204,65 +203,65 @@ RECIPES = (
         'sum by (cluster_name, queue) (ehpc_jobs{status="pending"})',
     ),
     Recipe(
-        "How many cores wait, and how many compute?",
+        "How many cores are pending, and how many are running?",
         "sum by (cluster_name, queue, status) (ehpc_jobs_cores)",
-        'Only waiting ones: `ehpc_jobs_cores{status="pending"}`.',
+        'Only pending ones: `ehpc_jobs_cores{status="pending"}`.',
     ),
     Recipe(
         "How full is each queue?",
         "1 - ehpc_queue_cores_available / (ehpc_queue_cores > 0)",
-        "From 0 to 1, where the cloud tells what is free. By what the jobs asked for, always:"
+        "From 0 to 1, if the cloud reports free cores. Always available, by what the jobs request:"
         ' `sum by (cluster_name, queue) (ehpc_jobs_cores{status="running"}) / ehpc_queue_cores`.',
     ),
     Recipe(
         "How many cores wait where cores are free?",
         'sum by (cluster_name, queue) (ehpc_jobs_cores{status="pending"})\n'
         "and on (cluster_name, queue) ehpc_queue_cores_available > 0",
-        "If it goes on, not the load is the matter but the scheduler, a limit, a reservation, or a job"
-        " that is wider than what is free.",
+        "If this lasts, the cause is not the load, but the scheduler, a limit, a reservation, or a job"
+        " that needs more than is free.",
     ),
     Recipe(
         "Which nodes work, and which do not?",
         "sum by (cluster_name, role, status) (ehpc_nodes)",
-        'Those that do not: `ehpc_nodes{status!="active"}`; by queue: `ehpc_queue_nodes`.',
+        'Nodes that do not work: `ehpc_nodes{status!="active"}`; by queue: `ehpc_queue_nodes`.',
     ),
     Recipe(
-        "Who waits? The ten users with the most waiting jobs:",
+        "Who is waiting? The ten users with the most pending jobs:",
         'topk(10, sum by (cluster_name, user) (ehpc_jobs{status="pending"}) > 0)',
     ),
     Recipe(
-        "Who computes? The ten users with the most cores:",
+        "Who is computing? The ten users with the most running cores:",
         'topk(10, sum by (cluster_name, user) (ehpc_jobs_cores{status="running"}) > 0)',
     ),
     Recipe(
         "How long has the first in line waited, in seconds?",
         "time() - ehpc_oldest_pending_submit_timestamp_seconds",
-        "A moment that does not change is exported rather than an age, so that the answer is right"
-        " at every moment and not only when the exporter last looked.",
+        "The exporter exports the submit time and not the age, so the answer is right at every"
+        " moment, not only at the last sync.",
     ),
     Recipe(
-        "How long do jobs wait? 95 % of those that started within the last day waited at most"
-        " so many seconds:",
+        "How long do jobs wait? 95 % of the jobs that started within the last day waited at most"
+        " this many seconds:",
         "histogram_quantile(0.95, sum by (cluster_name, queue, le)"
         " (rate(ehpc_job_wait_seconds_bucket[1d])))",
-        "Jobs that still wait are not in it: see the first in line, too.",
+        "Jobs that are still waiting are not included: also look at the first in line.",
     ),
     Recipe(
-        "The mean of it:",
+        "The mean waiting time:",
         "sum by (cluster_name, queue) (rate(ehpc_job_wait_seconds_sum[1d]))\n"
         "/ (sum by (cluster_name, queue) (rate(ehpc_job_wait_seconds_count[1d])) > 0)",
     ),
     Recipe(
-        "How long do jobs run? The median, of those that finished:",
+        "How long do jobs run? The median of the jobs that finished:",
         "histogram_quantile(0.5, sum by (cluster_name, queue, le)"
         ' (rate(ehpc_job_run_seconds_bucket{status="finished"}[1d])))',
     ),
     Recipe(
         "How many core hours did each user use in the last 30 days?",
         "sum by (cluster_name, user) (increase(ehpc_job_core_seconds_total[30d])) / 3600",
-        "Of the jobs that ended in this time, whole. What runs now, in cores:"
-        ' `ehpc_jobs_cores{status="running"}`; `cluster_queue_user:ehpc_jobs_cores_running:sum` of the'
-        " recording rules, summed over time, is what ran hour by hour.",
+        "A job counts completely when it ends. The cores that are running now:"
+        ' `ehpc_jobs_cores{status="running"}`. For usage hour by hour, sum the recording rule'
+        " `cluster_queue_user:ehpc_jobs_cores_running:sum` over time.",
     ),
     Recipe(
         "How long did each user's jobs wait, on average, in the last day?",
@@ -278,29 +277,29 @@ RECIPES = (
         "  * on (cluster_name, user) group_left (group)\n"
         "  topk by (cluster_name, user) (1, max by (cluster_name, user, group) (ehpc_user_info))\n"
         ") / 3600",
-        "Where `labels.user.groups_file` says who is in which. Any family with users joins so.",
+        "Needs `labels.user.groups_file`. Any family with the label `user` can be joined like this.",
     ),
     Recipe(
         "What share of the jobs that ended within the last hour failed?",
         'sum by (cluster_name) (increase(ehpc_jobs_ended_total{status="exited"}[1h]))\n'
         '/ (sum by (cluster_name) (increase(ehpc_jobs_ended_total{status=~"finished|exited"}[1h]))'
         " > 0)",
-        "From 0 to 1: use Grafana's unit *percent (0.0-1.0)*. Cancelled jobs are in neither number.",
+        "From 0 to 1: use Grafana's unit *percent (0.0-1.0)*. Cancelled jobs are not included.",
     ),
     Recipe(
-        "How many jobs come, start and end a minute?",
+        "How many jobs are submitted, start and end per minute?",
         "60 * sum by (cluster_name, queue) (rate(ehpc_jobs_submitted_total[10m]))",
         "The same with `ehpc_jobs_started_total` and `ehpc_jobs_ended_total`.",
     ),
     Recipe(
-        "How many hours would a queue take to start all that waits, at the pace of the last day?",
+        "How many hours would a queue take to start all its pending jobs, at the pace of the last day?",
         'sum by (cluster_name, queue) (ehpc_jobs{status="pending"})\n'
         "/ (3600 * sum by (cluster_name, queue) (rate(ehpc_jobs_started_total[1d])) > 0)",
     ),
     Recipe(
-        "All jobs by status, history included:",
+        "All jobs by status, including the history:",
         "sum by (cluster_name, status) (ehpc_jobs)",
-        "End statuses are there when `ehpc_history_complete` is 1.",
+        "Ended jobs are included when `ehpc_history_complete` is 1.",
     ),
     Recipe(
         "How old are the counts, in seconds?",
@@ -309,29 +308,29 @@ RECIPES = (
     Recipe(
         "Which clusters cannot be read, and why?",
         "sum by (cluster_name, reason) (increase(ehpc_sync_failures_total[15m])) > 0",
-        "No answer is a good answer.",
+        "If there is no result, all is well.",
     ),
     Recipe(
-        "How many calls does a look at a cluster cost?",
+        "How many calls does a sync cost?",
         "sum(rate(ehpc_api_requests_total[1h])) / sum(rate(ehpc_syncs_total[1h]))",
     ),
     Recipe(
-        "How much of what it may use of the account's quota has the exporter used?",
+        "Which part of its share of the account's quota has the exporter used?",
         "ehpc_api_quota_used / ehpc_api_quota_requests",
     ),
     Recipe(
-        "How far is the history read?",
+        "How much of the history has been read?",
         "ehpc_history_jobs_known / ehpc_history_jobs_expected",
     ),
     Recipe(
-        "Which clusters' servers do not sort by the last change, so that each sync costs more calls?",
+        "Which clusters' servers do not sort by the last change, so each sync costs more calls?",
         'ehpc_server_trait{trait="order", value!~"change|change_only|unknown"}',
     ),
     Recipe(
         "With the id and the zone of each cluster:",
         'sum by (cluster_name) (ehpc_jobs{status="running"})\n'
         "* on (cluster_name) group_left (cluster_id, zone_id, account) ehpc_cluster_info",
-        "Also with labels of your own: `clusters[].labels`.",
+        "This also works with your own labels: `clusters[].labels`.",
     ),
 )
 
@@ -340,19 +339,19 @@ INTRODUCTION = """\
 
 <!-- Made by docs/generate_metrics.py. Change exporter/catalog.py or that file, then: make docs -->
 
-The exporter asks the cloud on its own timer, not when it is scraped: the API allows few calls an
-hour. `ehpc_snapshot_timestamp_seconds` says of which moment the counts are. Scraping often costs
-nothing but the scrape.
+The exporter polls the cloud on its own timer, not when it is scraped, because the API allows few calls an
+hour. `ehpc_snapshot_timestamp_seconds` is the moment at which the counts were true. Scraping more often does not
+cost more calls.
 
-Moments are Unix seconds, durations are seconds, shares are from 0 to 1. Samples carry no timestamps.
+Moments are Unix seconds, durations are seconds, shares are from 0 to 1. Samples have no timestamps.
 """
 
 PASTE = """\
 ## Queries to paste
 
-Every one of them is run in a test, on a Prometheus that scrapes this exporter. `cluster_name` and
-`queue` can be narrowed down in the braces, as in `ehpc_jobs{cluster_name="cfd", status="pending"}`.
-The rules in `deploy/prometheus/rules/` record the common ones, and what is usual for each queue.
+A test runs each of them on a Prometheus that scrapes this exporter. To select a cluster or a queue, add labels in
+the braces, as in `ehpc_jobs{cluster_name="cfd", status="pending"}`. The rules in `deploy/prometheus/rules/`
+record the common queries, and what is usual for each queue.
 """
 
 
@@ -383,7 +382,7 @@ def _section(section: Section) -> str:
     lines += ["| metric | type | labels | |", "| --- | --- | --- | --- |"]
     for metric in section.metrics:
         labels = ", ".join(f"`{label}`" for label in metric.labels)
-        meaning = re.split(" Taken from job/list| Asked of the cloud", metric.help)[0].replace(
+        meaning = re.split(" Taken from job/list| Queried from the cloud", metric.help)[0].replace(
             "|", "\\|"
         )
         lines.append(f"| `{metric.name}` | {metric.type} | {labels} | {meaning} |")
@@ -399,7 +398,7 @@ def _labels() -> str:
 def _traits() -> str:
     lines = ["## Traits of a server", ""]
     lines += [
-        "What `ehpc_server_trait` tells; `unknown` is what has not shown, or is found out anew.",
+        "The values of `ehpc_server_trait`. `unknown` means not seen yet, or being detected again.",
         "",
     ]
     lines += ["| trait | values |", "| --- | --- |"]

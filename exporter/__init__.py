@@ -15,7 +15,7 @@ capacity    What queues and nodes could run.
 audit       A cheap check that the ledger still equals the remote list.
 snapshot    Frozen numbers of one cluster at one moment.
 publish     Make a snapshot the current one, in one assignment.
-simulator   The pretend cloud that speaks the real protocol; shipped with the program.
+simulator   The simulated cloud, which speaks the real protocol; shipped with the program.
 
 The map of the house (imports go down only; ``docs/architecture.md`` has the reasons)
 -------------------------------------------------------------------------------------
@@ -23,7 +23,7 @@ cli         arguments, sub-commands, exit codes
 daemon      builds every object from the Config, starts and stops them in order
 config      YAML file -> frozen Config, or ConfigError naming the key
 web         routes, landing page, the documentation, TLS and basic auth
-simulator   the pretend cloud; imports nothing else of ours
+simulator   the simulated cloud; imports nothing else of ours
 logs        log set-up (logfmt, json), redaction
 collector   current snapshots -> metric families
 sync        keeping the ledgers equal to the remote lists

@@ -24,9 +24,9 @@ CALL_BUCKETS_SECONDS: tuple[float, ...] = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 
 """Upper bounds for one call: from a cloud next door to several timeouts."""
 
 _POLLED = (
-    "Taken from job/list of the cloud API by a poll on the exporter's own timer and not at scrape"
+    "Taken from job/list of the cloud API by a poll on the exporter's own timer, not at scrape"
     " time, because the API allows few calls an hour;"
-    " ehpc_snapshot_timestamp_seconds says of which moment it is."
+    " ehpc_snapshot_timestamp_seconds is the moment at which it was true."
 )
 
 
@@ -49,8 +49,8 @@ class Metric:
 # Jobs. Withdrawn when the last good sync is older than the cluster's ``staleness``.
 JOBS = Metric(
     "ehpc_jobs", "gauge", ("cluster_name", "status", "queue", "user"),
-    "Jobs in the cluster's list by status, queue and user; jobs in an end status (finished, exited,"
-    f" cancelled) once the history is complete. {_POLLED}",
+    "Jobs in the cluster's list by status, queue and user. Jobs in an end status (finished, exited,"
+    f" cancelled) appear once the history is complete. {_POLLED}",
 )  # fmt: skip
 JOBS_CORES = Metric(
     "ehpc_jobs_cores", "gauge", ("cluster_name", "status", "queue", "user"),
@@ -59,85 +59,85 @@ JOBS_CORES = Metric(
 OLDEST_PENDING = Metric(
     "ehpc_oldest_pending_submit_timestamp_seconds", "gauge", ("cluster_name", "queue"),
     "Submit time (submitted_time), in Unix seconds, of the pending job that has waited longest;"
-    f" absent when none waits. {_POLLED}", unit="seconds",
+    f" absent if no job is pending. {_POLLED}", unit="seconds",
 )  # fmt: skip
 
 # Transitions, counted in the ledger; they survive a restart and are not withdrawn.
 JOB_WAIT = Metric(
     "ehpc_job_wait_seconds", "histogram", ("cluster_name", "queue"),
-    "Seconds from submit to start (started_time less submitted_time) of the jobs that were seen to"
-    " start since the ledger began. Kept through restarts.",
+    "Seconds from submit to start (started_time minus submitted_time) of the jobs that were seen to"
+    " start since the ledger was created. Kept through restarts.",
     unit="seconds", buckets=JOB_BUCKETS_SECONDS,
 )  # fmt: skip
 JOB_RUN = Metric(
     "ehpc_job_run_seconds", "histogram", ("cluster_name", "queue", "status"),
-    "Seconds from start to end (the last change of status, modified_time, less started_time) of the"
-    " jobs that were seen to end since the ledger began. Kept through restarts.",
+    "Seconds from start to end (the last change of status, modified_time, minus started_time) of the"
+    " jobs that were seen to end since the ledger was created. Kept through restarts.",
     unit="seconds", buckets=JOB_BUCKETS_SECONDS,
 )  # fmt: skip
 JOBS_SUBMITTED = Metric(
     "ehpc_jobs_submitted_total", "counter", ("cluster_name", "queue"),
-    "Jobs that appeared in the list since the ledger began, by polls of job/list. Kept through"
-    " restarts.",
+    "Jobs that appeared in the list since the ledger was created, by polls of job/list. Kept"
+    " through restarts.",
 )  # fmt: skip
 JOBS_STARTED = Metric(
     "ehpc_jobs_started_total", "counter", ("cluster_name", "queue"),
-    "Jobs seen to start since the ledger began, by polls of job/list. Kept through restarts.",
+    "Jobs seen to start since the ledger was created, by polls of job/list. Kept through restarts.",
 )  # fmt: skip
 JOBS_ENDED = Metric(
     "ehpc_jobs_ended_total", "counter", ("cluster_name", "queue", "status"),
-    "Jobs seen to reach an end status (finished, exited, cancelled) since the ledger began, by"
-    " polls of job/list. Kept through restarts.",
+    "Jobs seen to reach an end status (finished, exited, cancelled) since the ledger was created,"
+    " by polls of job/list. Kept through restarts.",
 )  # fmt: skip
 JOB_CORE_SECONDS = Metric(
     "ehpc_job_core_seconds_total", "counter", ("cluster_name", "queue", "user"),
-    "Cores requested (core_limit) times seconds run (modified_time less started_time), of each run of a"
-    " job that was seen to end since the ledger began. Kept through restarts.",
+    "Cores requested (core_limit) times seconds run (modified_time minus started_time), summed over the"
+    " runs of jobs that were seen to end since the ledger was created. Kept through restarts.",
     unit="seconds",
 )  # fmt: skip
 USER_WAIT = Metric(
     "ehpc_user_wait_seconds", "summary", ("cluster_name", "queue", "user"),
-    "Seconds from submit to start of a user's jobs that were seen to start since the ledger began, and"
-    " how many they were. Kept through restarts.",
+    "Seconds from submit to start, and number, of a user's jobs that were seen to start since the ledger"
+    " was created. Kept through restarts.",
     unit="seconds",
 )  # fmt: skip
 
-# Capacity. Withdrawn when it has not been told for long.
+# Capacity. Withdrawn when it is too old.
 _ASKED = (
-    "Asked of the cloud API every collection.capacity_interval, after everything else in the budget;"
-    " ehpc_capacity_timestamp_seconds says of which moment it is."
+    "Queried from the cloud API every collection.capacity_interval, with calls that nothing else needs;"
+    " ehpc_capacity_timestamp_seconds is the moment at which it was true."
 )
 QUEUE_CORES = Metric(
     "ehpc_queue_cores", "gauge", ("cluster_name", "queue"),
-    f"CPU cores of a queue, busy or not; from the configuration where the cloud does not tell. {_ASKED}",
+    f"CPU cores of a queue, busy or not; from the configuration if the cloud does not report them. {_ASKED}",
 )  # fmt: skip
 QUEUE_CORES_AVAILABLE = Metric(
     "ehpc_queue_cores_available", "gauge", ("cluster_name", "queue"),
-    f"CPU cores of a queue that no job holds. {_ASKED}",
+    f"Free CPU cores of a queue. {_ASKED}",
 )  # fmt: skip
 QUEUE_GPUS = Metric(
     "ehpc_queue_gpus", "gauge", ("cluster_name", "queue"),
-    f"GPUs of a queue, busy or not; from the configuration where the cloud does not tell. {_ASKED}",
+    f"GPUs of a queue, busy or not; from the configuration if the cloud does not report them. {_ASKED}",
 )  # fmt: skip
 QUEUE_GPUS_AVAILABLE = Metric(
     "ehpc_queue_gpus_available", "gauge", ("cluster_name", "queue"),
-    f"GPUs of a queue that no job holds. {_ASKED}",
+    f"Free GPUs of a queue. {_ASKED}",
 )  # fmt: skip
 QUEUE_MEMORY = Metric(
     "ehpc_queue_memory_bytes", "gauge", ("cluster_name", "queue"),
-    f"Memory of a queue, in use or not; the cloud tells GB, taken as 2^30 bytes. {_ASKED}", unit="bytes",
+    f"Memory of a queue, in use or not; the cloud reports GB, taken as 2^30 bytes. {_ASKED}", unit="bytes",
 )  # fmt: skip
 QUEUE_MEMORY_AVAILABLE = Metric(
     "ehpc_queue_memory_available_bytes", "gauge", ("cluster_name", "queue"),
-    f"Memory of a queue that no job holds. {_ASKED}", unit="bytes",
+    f"Free memory of a queue. {_ASKED}", unit="bytes",
 )  # fmt: skip
 QUEUE_NODES = Metric(
     "ehpc_queue_nodes", "gauge", ("cluster_name", "queue", "status"),
-    f"Nodes of a queue by status; active is there with 0, too. {_ASKED}",
+    f"Nodes of a queue by status; active is always present, even with 0. {_ASKED}",
 )  # fmt: skip
 NODES = Metric(
     "ehpc_nodes", "gauge", ("cluster_name", "role", "status"),
-    "Nodes of the cluster by role and status; of an HPC cluster the cloud shows login nodes only."
+    "Nodes of the cluster by role and status; for an HPC cluster, the cloud only shows login nodes."
     f" {_ASKED}",
 )  # fmt: skip
 CLUSTER_STATUS = Metric(
@@ -150,30 +150,29 @@ CLUSTER_CORE_HOURS = Metric(
 )  # fmt: skip
 CLUSTER_LISTED_JOBS = Metric(
     "ehpc_cluster_listed_jobs", "gauge", ("cluster_name", "status"),
-    "Jobs by the counters of cluster/list: the cloud's own numbers, which may lag and count"
-    f" otherwise than ehpc_jobs. {_ASKED}",
+    "Jobs by the counters of cluster/list: the cloud's own numbers, which may lag and may count"
+    f" differently from ehpc_jobs. {_ASKED}",
 )  # fmt: skip
 CAPACITY_TIMESTAMP = Metric(
     "ehpc_capacity_timestamp_seconds", "gauge", ("cluster_name",),
-    "Unix seconds at which the capacity of the cluster was last true: the oldest part of what is"
-    " shown.", unit="seconds",
+    "Unix seconds at which the shown capacity of the cluster was true; the time of its oldest part.", unit="seconds",
 )  # fmt: skip
 
 # How syncing goes.
 CLUSTER_INFO = Metric(
     "ehpc_cluster_info", "gauge", ("cluster_name", "cluster_id", "zone_id", "account"),
-    "Constant 1 for each configured cluster; its labels say which remote cluster is meant, and what"
-    " clusters[].labels says of it.",
+    "Constant 1 for each configured cluster; the labels identify the remote cluster, and include"
+    " clusters[].labels.",
 )  # fmt: skip
 USER_INFO = Metric(
     "ehpc_user_info", "gauge", ("cluster_name", "user", "group"),
-    "Constant 1 for each user that is shown; the label group says where labels.user.groups_file puts"
-    " them, _none where it does not.",
+    "Constant 1 for each user that is shown; the label group is from labels.user.groups_file, or _none"
+    " for users who are not in it.",
 )  # fmt: skip
 SERVER_TRAIT = Metric(
     "ehpc_server_trait", "gauge", ("cluster_name", "trait", "value"),
-    "Constant 1 for each trait of the server that serves the cluster: what the exporter has found it"
-    " to do, or unknown. The evidence is on the exporter's own page.",
+    "Constant 1 for each trait of the cluster's server; the label value is the detected behaviour, or"
+    " unknown. The evidence is on the exporter's landing page.",
 )  # fmt: skip
 UP = Metric(
     "ehpc_up", "gauge", ("cluster_name",),
@@ -182,7 +181,7 @@ UP = Metric(
 SNAPSHOT_TIMESTAMP = Metric(
     "ehpc_snapshot_timestamp_seconds", "gauge", ("cluster_name",),
     "Unix seconds at which the published job counts were true. The exporter polls the cloud API on"
-    " its own timer and not at scrape time, because the API allows few calls an hour.",
+    " its own timer, not at scrape time, because the API allows few calls an hour.",
     unit="seconds",
 )  # fmt: skip
 LAST_SYNC_SUCCESS = Metric(
@@ -191,7 +190,7 @@ LAST_SYNC_SUCCESS = Metric(
 )  # fmt: skip
 SYNCS = Metric(
     "ehpc_syncs_total", "counter", ("cluster_name",),
-    "Syncs that ended, well or badly, since the exporter started.",
+    "Syncs that ended, successful or failed, since the exporter started.",
 )  # fmt: skip
 SYNC_FAILURES = Metric(
     "ehpc_sync_failures_total", "counter", ("cluster_name", "reason"),
@@ -199,7 +198,7 @@ SYNC_FAILURES = Metric(
 )  # fmt: skip
 SYNC_DURATION = Metric(
     "ehpc_sync_duration_seconds", "histogram", ("cluster_name",),
-    "Seconds a sync took, its calls and its pauses between retries included, failed ones too.",
+    "Duration of a sync, successful or failed, including its calls and the pauses between retries.",
     unit="seconds", buckets=SYNC_BUCKETS_SECONDS,
 )  # fmt: skip
 SYNC_STRATEGY = Metric(
@@ -209,31 +208,30 @@ SYNC_STRATEGY = Metric(
 )  # fmt: skip
 SYNC_CORRECTIONS = Metric(
     "ehpc_sync_corrections_total", "counter", ("cluster_name", "kind"),
-    "Jobs that an audit found wrong in the ledger and put right, since the exporter started.",
+    "Jobs in the ledger that an audit corrected, since the exporter started.",
 )  # fmt: skip
 HISTORY_COMPLETE = Metric(
     "ehpc_history_complete", "gauge", ("cluster_name",),
-    "1 when the ledger holds all ended jobs that are to be counted, 0 while the backfill is under"
-    " way.",
+    "1 if the ledger holds all ended jobs that are to be counted, 0 while the history is being read.",
 )  # fmt: skip
 HISTORY_KNOWN = Metric(
     "ehpc_history_jobs_known", "gauge", ("cluster_name",),
-    "Jobs in the ledger, of ehpc_history_jobs_expected.",
+    "Jobs in the ledger, out of ehpc_history_jobs_expected.",
 )  # fmt: skip
 HISTORY_EXPECTED = Metric(
     "ehpc_history_jobs_expected", "gauge", ("cluster_name",),
     "Jobs that the ledger will hold when the history is complete, by total_count of job/list;"
-    " absent while it cannot be told.",
+    " absent while this is unknown.",
 )  # fmt: skip
 EFFECTIVE_INTERVAL = Metric(
     "ehpc_effective_interval_seconds", "gauge", ("cluster_name",),
-    "Seconds between the starts of two syncs: the configured interval, stretched when the account's"
-    " quota asks for it.", unit="seconds",
+    "Seconds between the starts of two syncs: the configured interval, stretched if the account's"
+    " quota requires it.", unit="seconds",
 )  # fmt: skip
 LEDGER_ON_DISK = Metric(
     "ehpc_ledger_on_disk", "gauge", ("cluster_name",),
     "1 if the cluster's ledger is in state.path, 0 while it is kept in memory because the disk is"
-    ' full or cannot be written; absent where state.path is ":memory:".',
+    ' full or not writable; absent where state.path is ":memory:".',
 )  # fmt: skip
 LABEL_VALUES_FOLDED = Metric(
     "ehpc_label_values_folded", "gauge", ("cluster_name", "label"),
@@ -241,8 +239,8 @@ LABEL_VALUES_FOLDED = Metric(
 )  # fmt: skip
 LABEL_VALUES_CUT = Metric(
     "ehpc_label_values_cut_total", "counter", ("cluster_name",),
-    "Names of users, queues and statuses that were longer than 200 characters in an answer of the"
-    " cloud, and were cut to that, counted each time they are read, since the exporter started.",
+    "Names of users, queues and statuses in answers of the cloud that were cut because they were"
+    " longer than 200 characters. Counted each time they are read, since the exporter started.",
 )  # fmt: skip
 RECORDS_LEFT_OUT = Metric(
     "ehpc_records_left_out", "gauge", ("cluster_name", "reason"),
@@ -274,15 +272,14 @@ API_QUOTA_USED = Metric(
 )  # fmt: skip
 BUDGET_ON_DISK = Metric(
     "ehpc_budget_on_disk", "gauge", ("account",),
-    "1 if the account's calls are written down in state.path, 0 while they are counted in memory only"
-    ' because the disk is full or cannot be written; absent where state.path is ":memory:".',
+    "1 if the account's calls are recorded in state.path, 0 while they are only counted in memory"
+    ' because the disk is full or not writable; absent where state.path is ":memory:".',
 )  # fmt: skip
 
 # The exporter itself.
 BUILD_INFO = Metric(
     "ehpc_exporter_build_info", "gauge", ("version", "revision", "pythonversion"),
-    "Constant 1; its labels are the version and revision of the exporter and of the Python it runs"
-    " on.",
+    "Constant 1; the labels are the exporter's version and revision, and the version of Python.",
 )  # fmt: skip
 RELOAD_SUCCESSFUL = Metric(
     "ehpc_exporter_config_last_reload_successful", "gauge", (),

@@ -1,4 +1,4 @@
-"""The only reader of real time, and what sleeps by it until a stop interrupts it."""
+"""The only reader of real time, and sleeping that a stop can interrupt."""
 
 import threading
 import time

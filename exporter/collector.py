@@ -1,4 +1,4 @@
-"""Current snapshots -> metric families. Pure: everything it looks at is handed in.
+"""Current snapshots -> metric families. Pure: everything it reads is passed in.
 
 Families are prometheus-client's ``Metric`` values, samples in a fixed order: clusters by name,
 series by their labels. ``collect`` gives all that is known of the clusters and of the exporter;

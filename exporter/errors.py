@@ -1,4 +1,4 @@
-"""Every error of ours.
+"""All errors of this program.
 
 ::
 

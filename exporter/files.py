@@ -1,4 +1,4 @@
-"""Reading the files that an operator names: whatever is there, it ends.
+"""Reading files that an operator names; never hangs, whatever kind of file it is.
 
 A path may lead to a pipe into which nobody writes, or to a device without an end; a program that waits
 for such a thing while it reloads serves nobody any more.

@@ -1,4 +1,4 @@
-"""What the configuration says of users and queues: which are shown, and in which group a user is."""
+"""What the configuration says about users and queues: which are shown, and each user's group."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,5 @@
-"""Log lines: one line an event, as logfmt or JSON, without secrets, without endless repetition.
+"""Log lines: one line for each event, as logfmt or JSON, without secrets and without endless
+repetition.
 
 Fields are given by ``extra``: ``logger.info("cluster is back", extra={"cluster": "cfd"})`` becomes
 ``ts=2026-01-02T03:04:05.678Z level=info msg="cluster is back" cluster=cfd``.

@@ -1,4 +1,4 @@
-"""The domain: jobs, pages of the remote list, what can be asked of it; clusters, queues, nodes.
+"""Domain types: jobs, pages of the remote list, queries; clusters, queues, nodes.
 
 Moments are Unix seconds and are named ``*_at``; durations are seconds and are named ``*_seconds``.
 """

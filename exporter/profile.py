@@ -1,4 +1,4 @@
-"""The profile: what one server is known to do, each trait with its evidence. Pure.
+"""The profile: how one server is known to behave, each trait with its evidence. Pure.
 
 The cloud's documentation, its own description and its console contradict each other, so nothing of
 them is taken for granted. *Calibration* (``sync/calibration.py``) finds each trait in a few calls;

@@ -1,4 +1,4 @@
-"""Taking secrets out of texts that others have a part in. Pure.
+"""Removing secrets from texts that come partly from others. Pure.
 
 A failure's text is cleaned once, where it is made of the server's words; each log line is as well, as
 the last line of defence.

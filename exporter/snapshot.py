@@ -1,4 +1,4 @@
-"""Frozen numbers of the clusters, and the board on which the current ones stand.
+"""Frozen numbers of the clusters, and the board that holds the current ones.
 
 A poller publishes, web threads read. Nothing on the board is ever changed: publishing replaces.
 """

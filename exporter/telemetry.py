@@ -1,4 +1,4 @@
-"""The exporter's own counters: what its syncs and calls did. Handed to whoever does the work.
+"""The exporter's own counters: what its syncs and calls did. Passed to whoever does the work.
 
 Every method may be called from any thread. A cluster or account has its series, at zero, from the
 moment it is registered, so that a rate over the first failure is right. Each has them in a registry of

@@ -1,4 +1,5 @@
-"""What is the same in every answer of the API: is it one, is it a refusal, how values are written. Pure.
+"""What all answers of the API have in common: whether it is an answer at all, refusals, how values
+are written. Pure.
 
 No error message quotes the answer: it holds people's command lines. Positions and field names only.
 """
@@ -131,8 +132,8 @@ def bad(what: str) -> PayloadError:
         "payload",
         what,
         retryable=False,
-        advice="Nothing is counted from such an answer. If it goes on, compare the API's answer "
-        "with its documentation and report it.",
+        advice="Nothing is counted from such an answer. If it keeps happening, compare the answer "
+        "with the API's documentation and report it.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What an account may still spend, and how its clusters share it.
+"""How many calls an account may still make, and how its clusters share them.
 
 One sliding window for each account: in any ``period``, at most ``requests * share`` calls. The calls
 are written down before they are sent, by the handed-in ``SpendingLog``, so that neither a kill nor a
@@ -162,9 +162,9 @@ class AccountBudget:
                         f"the {self.allowed} calls that this exporter may make in"
                         f" {self.period_seconds:.0f} s are used up",
                         until_at=now.at + wait_seconds + _ROUNDING_SECONDS,
-                        advice="Wait; the daemon goes on by itself. Lengthen the interval, watch"
-                        " fewer clusters with this account, or raise quota.share if no other tool"
-                        " needs the calls.",
+                        advice="Wait: the daemon continues by itself. Or lengthen the interval,"
+                        " watch fewer clusters with this account, or raise quota.share if no other"
+                        " tool needs the calls.",
                     )
                 if self._log.pause().times:
                     self._careful_call_seconds = now.seconds
@@ -326,8 +326,8 @@ class AccountBudget:
                 "quota",
                 "the cloud says that the account's quota is used up; no calls are made meanwhile",
                 until_at=now.at + max(pause.until_seconds - now.seconds, 1.0),
-                advice="Find out which other tool uses the same account's quota of calls, and lower"
-                " quota.share. One careful call is made when the pause is over.",
+                advice="Find out which other tool uses the account's quota of calls, and lower"
+                " quota.share. After the pause, one call is made as a test.",
             )
 
 

@@ -1,4 +1,4 @@
-"""The API as one account sees it, by what can be asked of it.
+"""The API as one account sees it, with a method for each kind of query.
 
 One ``AccountClient`` for each account, shared by the threads of its clusters; what it gives is for one
 thread each. They all send in one way: see ``sending``.

@@ -1,4 +1,4 @@
-"""Connections that keep a deadline: every wait is for no longer than what is left of it.
+"""Connections with a deadline: no wait is longer than the time that is left.
 
 urllib3 takes a ``Timeout`` for each request and turns it into ``connection.timeout`` before each
 step. With ``Deadline`` in its place, that is always what is left. The connections here use it where

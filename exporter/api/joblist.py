@@ -1,4 +1,4 @@
-"""job/list as one cluster's list: what a query sends, and what cannot be counted of its answers."""
+"""job/list of one cluster: what a query sends, and which records of the answer cannot be counted."""
 
 import logging
 from collections.abc import Iterable

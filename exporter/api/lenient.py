@@ -1,4 +1,4 @@
-"""JSON that a strict reader refuses, written again so that it does not. Pure.
+"""Rewrites JSON that a strict parser refuses, so that the parser accepts it. Pure.
 
 Servers write what no standard allows: raw tabs and newlines in texts, NaN, numbers beyond measure,
 halves of surrogate pairs, bytes that are no UTF-8. Mostly it is in fields that nobody reads, and there

@@ -1,4 +1,4 @@
-"""cluster/list of one account, asked once for all who want to know what it says."""
+"""cluster/list of one account, called once for everybody who needs the answer."""
 
 import threading
 from collections import defaultdict

@@ -1,4 +1,5 @@
-"""What the API's error codes mean (API reference, section 4), and HTTP's, and what helps. Pure."""
+"""What the error codes of the API (API reference, section 4) and of HTTP mean, and what helps.
+Pure."""
 
 from dataclasses import dataclass
 
@@ -50,8 +51,8 @@ _BY_CODE = {
     QUOTA_CODE: Refusal(
         "quota",
         "over the account's request quota",
-        "Wait: calls pause by themselves. Lower the account's quota.share, lengthen "
-        "collection.interval, or see which other tool uses the account's quota.",
+        "Wait: the exporter pauses its calls. Lower the account's quota.share, lengthen "
+        "collection.interval, or find out which other tool uses the account's quota.",
     ),
     5000: Refusal("internal", "internal error of the server", _WAIT, retryable=True),
     5100: Refusal("busy", "server busy or timed out", _WAIT, retryable=True),
@@ -61,7 +62,7 @@ _BY_CODE = {
 _BY_THOUSAND = {
     1: Refusal("client", "error in the request", _REPORT),
     2: Refusal("resource", "error with the resource", _CHECK_RESOURCE),
-    4: Refusal("licence", "licence error", "Check the cloud's licence with its administrator."),
+    4: Refusal("licence", "licence error", "Ask the cloud's administrator about its licence."),
     5: Refusal("server", "error of the server", _WAIT, retryable=True),
     8: Refusal(
         "configuration",
@@ -96,7 +97,9 @@ def http_error(status: int) -> HttpStatusError:
         advice = "Check that the account's endpoint is the API's address."
     elif kind == 5:
         reason = "http_5xx"
-        advice = "The cloud, or a gateway before it, is in trouble; it should pass by itself."
+        advice = (
+            "The cloud, or a gateway in front of it, has a problem; it should recover by itself."
+        )
     else:
         reason, advice = "http_other", "Check that the account's endpoint is the API's address."
     message = f"the server answered with HTTP status {status}"

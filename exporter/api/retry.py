@@ -1,4 +1,4 @@
-"""How often, and after which wait, a failed call is tried again. Pure.
+"""How often a failed call is tried again, and after which wait. Pure.
 
 Every retry costs quota, and a sync that cannot succeed has to say so within three timeouts and ten
 seconds. So retries are allowed to a whole sync, not to each of its calls; calls that succeed earn

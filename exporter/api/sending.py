@@ -1,6 +1,5 @@
-"""The one way in which every call is made: admitted by the budget, signed, sent, decoded; retried a
-few times. A retry is a new call: it is asked of the budget, signed and counted anew.
-"""
+"""The one way in which every call is made: admitted by the budget, signed, sent, decoded, and
+retried a few times. A retry is a new call with its own budget entry, signature and count."""
 
 import random
 from collections.abc import Callable, Mapping

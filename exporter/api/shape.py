@@ -1,4 +1,4 @@
-"""What an answer looks like: names of fields and JSON types, never a value. Pure.
+"""The shape of an answer: names of fields and JSON types, never a value. Pure.
 
 The one exception are the statuses of jobs, which are words of the API and label values on
 ``/metrics``. For diagnosing a server that nobody here has met.

@@ -1,5 +1,5 @@
-"""Decoding the answers of the calls beside job/list (API reference, section 6): clusters, queues,
-nodes. Pure.
+"""Decoding the answers of the calls other than job/list (API reference, section 6): clusters,
+queues, nodes. Pure.
 
 A number may be written as a text, be ``""`` or be missing, a list may have either of its names, and
 the fields of a cluster may be nested in ``app_cluster``. What is not told is None, or not there: a

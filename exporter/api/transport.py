@@ -67,12 +67,12 @@ _FOREIGN_ERRORS = (
 _ADVICE = {
     "timeout": "Check the network between here and the endpoint; if the cloud is slow, raise the "
     "account's timeout.",
-    "connection": "Check the account's endpoint, the name service, firewalls, and the proxy "
+    "connection": "Check the account's endpoint, name resolution, firewalls, and the proxy "
     "settings in the environment.",
     "tls": "Check that the endpoint's certificate is valid and that this machine (SSL_CERT_FILE, if "
     "that is set), or the account's ca_file, trusts its issuer.",
-    "proxy": "Set https_proxy (or http_proxy) to http://USER:PASSWORD@HOST:PORT, or no_proxy to the "
-    "endpoint's host; in the environment of this program.",
+    "proxy": "In this program's environment, set https_proxy (or http_proxy) to "
+    "http://USER:PASSWORD@HOST:PORT, or no_proxy to the endpoint's host.",
     "redirect": "Set the account's endpoint to the API's own address: a signed call follows no "
     "redirect.",
     "too_large": "Check that the account's endpoint is the API's address.",

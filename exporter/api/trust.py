@@ -1,4 +1,4 @@
-"""Whom TLS connections trust."""
+"""Which certificates TLS connections trust."""
 
 from pathlib import Path
 

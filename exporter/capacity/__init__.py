@@ -1,4 +1,4 @@
-"""What clusters could run: queues, nodes, and what else the calls beside job/list tell.
+"""What clusters could run: queues, nodes, and whatever else the calls other than job/list report.
 
 ::
 

@@ -1,5 +1,4 @@
-"""Asking about clusters, one call after the other, with what is left of the budget when all else has
-had its part."""
+"""Querying clusters' capacity, one call after the other, with the calls that nothing else needs."""
 
 import logging
 import math

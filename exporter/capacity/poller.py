@@ -1,4 +1,4 @@
-"""The loop: one for each account, in a thread of its own, since nothing of it is urgent."""
+"""The loop: one for each account, in its own thread, because none of it is urgent."""
 
 import logging
 from collections.abc import Callable, Sequence

@@ -1,4 +1,5 @@
-"""What was told of one cluster, each part with its moment, and what is published of it. Pure.
+"""What the cloud reported about one cluster, each part with its time, and what is published of it.
+Pure.
 
 Calls fail one by one: a part that was not told this time stands until it is too old.
 """

@@ -47,8 +47,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
         prog="ehpc-exporter",
         usage="ehpc-exporter [COMMAND] [flags]",
         description="Prometheus exporter for the job queues of QingCloud and Shanhe E-HPC and HPC "
-        "clusters. Without a command it serves.",
-        epilog="ehpc-exporter COMMAND --help tells the flags of a command.",
+        "clusters. Without a command, it runs serve.",
+        epilog="ehpc-exporter COMMAND --help shows the flags of a command.",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(
@@ -60,12 +60,12 @@ def _parser(command: str) -> argparse.ArgumentParser:
         if name != "simulate" or command in {"simulate", _COMPLETION}:
             add_flags(its)
     if command in _OF_THE_WHOLE:  # else a flag before a command would be taken for that command's
-        _add_serve(parser.add_argument_group("flags without a command, which are those of serve"))
+        _add_serve(parser.add_argument_group("flags without a command (those of serve)"))
     else:
         _add_version(parser)
     parser.add_argument(
         _COMPLETION, action=_PrintCompletion, choices=("bash", "zsh", "tcsh"), metavar="SHELL",
-        help="print what lets bash, zsh or tcsh complete these flags, and exit",
+        help="print a completion script for bash, zsh or tcsh, and exit",
     )  # fmt: skip
     return parser
 
@@ -110,7 +110,7 @@ def _add_check_config(parser: _Flags) -> None:
     _add_web_config_file(parser)
     _add_shard(parser)
     parser.add_argument(
-        "--strict", action="store_true", help="exit with 2, too, if something is perhaps not meant"
+        "--strict", action="store_true", help="also exit with code 2 if there are warnings"
     )
 
 
@@ -119,12 +119,12 @@ def _add_collect(parser: _Flags) -> None:
     _add_shard(parser)
     parser.add_argument(
         "--cluster", dest="clusters", action="append", default=[], metavar="NAME",
-        help="only this cluster; may be given again",
+        help="only this cluster; repeatable",
     )  # fmt: skip
     parser.add_argument(
         "--full", action="store_true",
-        help="read the whole lists, unless that is more calls than are left; what is read is kept in "
-        "state.path for the daemon, if none is at work",
+        help="read the whole lists, unless this needs more calls than are left; the result is kept in "
+        "state.path if no daemon is using it",
     )  # fmt: skip
     parser.add_argument(
         "--format", choices=("table", "prometheus"), default="table",
@@ -147,31 +147,31 @@ def _add_demo(parser: _Flags) -> None:
     parser.set_defaults(shard=Shard())
     parser.add_argument(
         "--pace", type=float, default=20.0, metavar="FACTOR",
-        help="how much happens in the pretend cloud: 1 is an ordinary day (default %(default)g)",
+        help="how busy the simulated cloud is; 1 is an ordinary day (default %(default)g)",
     )  # fmt: skip
 
 
 def _add_doctor(parser: _Flags) -> None:
     _add_config_file(parser)
-    parser.add_argument("--account", metavar="NAME", help="look at the clusters of this account")
+    parser.add_argument("--account", metavar="NAME", help="examine the clusters of this account")
     parser.add_argument(
         "--cluster", dest="clusters", action="append", default=[], metavar="NAME",
-        help="look only at this cluster; may be given again",
+        help="examine only this cluster; repeatable",
     )  # fmt: skip
     parser.add_argument(
         "--endpoint", metavar="URL",
-        help="do without a configuration: the API is there, and the keys are in the environment, in "
-        "EHPC_ACCESS_KEY_ID and EHPC_SECRET_ACCESS_KEY",
+        help="the API's address, instead of a configuration; the keys are taken from "
+        "EHPC_ACCESS_KEY_ID and EHPC_SECRET_ACCESS_KEY in the environment",
     )  # fmt: skip
-    parser.add_argument("--zone", metavar="ZONE", help="with --endpoint: as jinan1a")
+    parser.add_argument("--zone", metavar="ZONE", help="with --endpoint: the zone, such as jinan1a")
     parser.add_argument(
         "--cluster-id", dest="cluster_ids", action="append", default=[], metavar="ID",
-        help="with --endpoint: look at this cluster; may be given again (default: those that the "
+        help="with --endpoint: examine this cluster; repeatable (default: the clusters that the "
         "cloud lists)",
     )  # fmt: skip
     parser.add_argument(
         "--report", type=_optional_path, metavar="FILE",
-        help="write what was found as JSON, without keys, names and contents",
+        help="write the results as JSON, without keys, names and job contents",
     )  # fmt: skip
     _add_language(parser)
     _add_log(parser, level="error")
@@ -180,22 +180,22 @@ def _add_doctor(parser: _Flags) -> None:
 def _add_language(parser: _Flags) -> None:
     parser.add_argument(
         "--lang", choices=LANGUAGES,
-        help="the language to speak (default: that of LC_ALL or LANG, or English)",
+        help="the language of the output (default: that of LC_ALL or LANG, or else English)",
     )  # fmt: skip
 
 
 def _add_config_file(parser: _Flags) -> None:
     parser.add_argument(
         "--config.file", dest="config_file", type=Path, default=Path("config.yaml"),
-        metavar="FILE", help="the configuration (default %(default)s)",
+        metavar="FILE", help="the configuration file (default %(default)s)",
     )  # fmt: skip
 
 
 def _add_shard(parser: _Flags) -> None:
     parser.add_argument(
         "--shard", type=_shard, default=Shard(), metavar="I/N",
-        help="be the shard I, from 0, of N exporters that divide this configuration: poll the "
-        "clusters that fall to it, with an N-th of each account's share (default %(default)s)",
+        help="run as shard I (from 0) of N exporters with the same configuration: poll only the "
+        "clusters assigned to it, with 1/N of each account's share (default %(default)s)",
     )  # fmt: skip
 
 
@@ -204,27 +204,27 @@ def _add_web(parser: _Flags, address: str) -> None:
     parser.add_argument(
         "--web.listen-address", dest="listen_addresses", type=_address, action="append",
         metavar="ADDRESS",
-        help=f"host:port, [::]:port or :port; may be given again (default {address})",
+        help=f"host:port, [::]:port or :port; repeatable (default {address})",
     )  # fmt: skip
     parser.add_argument(
         "--web.telemetry-path", dest="telemetry_path", type=_route, metavar="PATH",
         default=ServeOptions().telemetry_path,
-        help="where the metrics are (default %(default)s)",
+        help="path of the metrics (default %(default)s)",
     )  # fmt: skip
     _add_web_config_file(parser)
     parser.add_argument(
         "--web.external-url", dest="external_url", type=_external_url, metavar="URL", default="",
-        help="under which people reach this program, such as https://example.org/ehpc behind a "
+        help="URL under which users reach this program, such as https://example.org/ehpc behind a "
         "reverse proxy",
     )  # fmt: skip
     parser.add_argument(
         "--web.route-prefix", dest="route_prefix", type=_route_prefix, metavar="PATH", default="",
-        help="before the path of every route (default: the path of --web.external-url); / if the "
-        "reverse proxy takes that path away",
+        help="prefix of every route (default: the path of --web.external-url); / if the reverse "
+        "proxy strips that path",
     )  # fmt: skip
     parser.add_argument(
         "--web.enable-lifecycle", dest="enable_lifecycle", action="store_true",
-        help="let POST /-/reload load the configuration anew",
+        help="allow POST /-/reload to reload the configuration",
     )  # fmt: skip
 
 
@@ -238,11 +238,11 @@ def _add_web_config_file(parser: _Flags) -> None:
 def _add_log(parser: _Flags, level: str = "info") -> None:
     parser.add_argument(
         "--log.level", dest="log_level", choices=LEVELS, default=level,
-        help="log only what is at least so grave (default %(default)s)",
+        help="lowest level to log (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--log.format", dest="log_format", choices=("logfmt", "json"), default="logfmt",
-        help="of the log lines on standard error (default %(default)s)",
+        help="format of the log lines on standard error (default %(default)s)",
     )  # fmt: skip
 
 
@@ -293,17 +293,17 @@ def _optional_path(text: str) -> Path | None:
 
 
 _COMMANDS: dict[str, tuple[str, Callable[[_Flags], None]]] = {
-    "serve": ("the daemon: serves /metrics (the default command)", _add_serve),
+    "serve": ("run the daemon, which serves /metrics (the default command)", _add_serve),
     "check-config": (
-        "validate the configuration and tell what it costs of the quota", _add_check_config,
+        "validate the configuration and estimate how much of the quota it needs", _add_check_config,
     ),
     "doctor": (
-        "find out in few calls what the cloud's server does, and what it costs", _add_doctor,
+        "find out in a few calls how the cloud's server behaves and what syncing costs", _add_doctor,
     ),
-    "collect": ("look once at every cluster and print its active jobs", _add_collect),
-    "simulate": ("the pretend cloud alone, to try things on", _add_simulate),
+    "collect": ("query every cluster once and print its active jobs", _add_collect),
+    "simulate": ("run only the simulated cloud, for experiments", _add_simulate),
     "demo": (
-        "the whole program against a pretend cloud: no account, no configuration", _add_demo,
+        "run everything against a simulated cloud: no account, no configuration", _add_demo,
     ),
 }  # fmt: skip
 """By name, what a command does and what adds its flags."""

@@ -1,4 +1,4 @@
-"""``collect``: one look at the clusters, shown as a table or as exposition text."""
+"""``collect``: queries the clusters once, and prints a table or exposition text."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence

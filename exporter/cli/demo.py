@@ -1,4 +1,4 @@
-"""``demo``: a pretend cloud in this process, and the daemon against it."""
+"""``demo``: a simulated cloud in this process, and the daemon connected to it."""
 
 import argparse
 import json
@@ -25,7 +25,7 @@ _KEY_ID, _SECRET = "DEMOACCESSKEYID", "demo-secret-access-key"
 
 @dataclass(frozen=True, slots=True)
 class PretendCluster:
-    """A cluster that the pretend cloud has."""
+    """A cluster that the simulated cloud has."""
 
     cluster_id: str
     zone: str
@@ -60,7 +60,7 @@ def demo(options: ServeOptions, redactor: Redactor, say: Words, *, pace: float) 
 
 
 def config_text(endpoint: str, clusters: list[PretendCluster]) -> str:
-    """A configuration for the pretend cloud. JSON is YAML."""
+    """A configuration for the simulated cloud. JSON is YAML."""
     account = {
         "endpoint": endpoint,
         "access_key_id": _KEY_ID,

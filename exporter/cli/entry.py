@@ -1,4 +1,4 @@
-"""Which command runs, and what its end is called."""
+"""Which command runs, and which exit code it ends with."""
 
 import argparse
 import contextlib

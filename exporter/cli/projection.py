@@ -1,4 +1,4 @@
-"""What a configuration will cost: calls an hour, held against each account's share of its quota."""
+"""What a configuration will cost: calls an hour, compared with each account's share of its quota."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -138,14 +138,14 @@ def warnings(config: Config) -> list[str]:
             continue
         lines.append(
             f"account {cost.account.name}: {_calls(cost.calls)} an hour are projected and"
-            f" {cost.account.calls_per_hour:,.0f} allowed, so that the intervals will be stretched"
+            f" {cost.account.calls_per_hour:,.0f} allowed, so the intervals will be stretched"
         )
         for cluster in (each.cluster for each in cost.clusters):
             stretched = cluster.interval_seconds * cost.stretch
             if cluster.interval_seconds < (cluster.staleness_seconds or math.inf) <= stretched:
                 lines.append(
-                    f"cluster {cluster.name}: its interval will be stretched beyond its staleness,"
-                    " so that its counts will come and go; leave staleness out, and it follows"
+                    f"cluster {cluster.name}: its interval will be stretched beyond its staleness, so"
+                    " its counts will come and go; without staleness, it follows the interval"
                 )
     return [one_line(line) for line in lines]
 
@@ -154,10 +154,10 @@ def report(config: Config) -> str:
     """The projection for people, what may be wrong first; ends in a line feed."""
     lines: list[str] = []
     if found := warnings(config):
-        lines += ["Perhaps not meant:", *(f"  - {warning}" for warning in found), ""]
+        lines += ["Warnings:", *(f"  - {warning}" for warning in found), ""]
     for cost in project(config):
         lines += [*_account_lines(cost, config), ""]
-    lines += ["What nobody can know before it runs:", *_unknowns(config)]
+    lines += ["Not known before it runs:", *_unknowns(config)]
     return "\n".join(lines) + "\n"
 
 
@@ -177,19 +177,19 @@ def _account_lines(cost: AccountCost, config: Config) -> list[str]:
     width = max((len(one_line(each.cluster.name)) for each in cost.clusters), default=0)
     lines += [
         f"  {one_line(each.cluster.name):<{width}}  every {format_duration(each.cluster.interval_seconds)}: "
-        f"{each.refresh_calls:,.4g} to refresh, {each.audit_calls:,.4g} to audit"
+        f"{each.refresh_calls:,.4g} for syncs, {each.audit_calls:,.4g} for audits"
         for each in cost.clusters
     ]
     if cost.detected_calls is not None:
         lines.append(
-            f"  with the change detector, where the cloud's counters prove right:"
+            f"  with the change detector, if the cloud's counters are reliable:"
             f" {cost.detected_calls:,.4g} while nothing changes, and one for each cluster and interval"
-            " in which something does"
+            " with changes"
         )
     lines += _discovery_lines(cost, config)
     if cost.clusters and cost.capacity_looks:
         lines.append(
-            f"  with what is left over, for capacity: {cost.capacity_calls:,.4g}, and"
+            f"  for capacity, from spare calls: {cost.capacity_calls:,.4g}, and"
             f" {cost.capacity_looks:,.4g} for each queue"
         )
     return [*lines, *_verdict(cost)]
@@ -205,9 +205,9 @@ def _discovery_lines(cost: AccountCost, config: Config) -> list[str]:
     each += _HOUR_SECONDS / config.collection.audit_interval_seconds
     room = max(0, int((cost.account.calls_per_hour - cost.calls - listing) / each))
     zones = one_line(", ".join(discovery.zones))
-    per_cluster = f"{listing:,.4g} for that, and {each:,.4g} for each that is found"
-    enough = f"there is room for {room} of them before intervals are stretched"
-    return [f"  finds clusters in {zones}: {per_cluster}; {enough}"]
+    per_cluster = f"{listing:,.4g} for that, and {each:,.4g} for each cluster"
+    enough = f"there is room for {room} clusters before intervals are stretched"
+    return [f"  discovers clusters in {zones}: {per_cluster}; {enough}"]
 
 
 _OUTCOMES: Mapping[Outcome, str] = {
@@ -246,27 +246,27 @@ def _verdict(cost: AccountCost) -> list[str]:
         )
     if cost.share_needed <= 1:
         lines.append(
-            f"    - set quota.share to {cost.share_needed:g}, which leaves less to other tools, or"
+            f"    - set quota.share to {cost.share_needed:g}, which leaves less for other tools, or"
         )
     return [*lines, "    - watch fewer clusters, or use another account for some of them"]
 
 
 def _unknowns(config: Config) -> list[str]:
     lines = [
-        "  - whether the API sorts the list by last change. Where it does not, a refresh costs one",
-        f"    call for each {PAGE_LIMIT - 1} active jobs instead of one, and the intervals are",
-        "    stretched as far as the share demands; ehpc_sync_strategy will tell",
+        "  - whether the API sorts the list by last change. If it does not, a sync costs one call",
+        f"    for every {PAGE_LIMIT - 1} active jobs instead of one, and intervals are stretched to",
+        "    stay within the share; ehpc_sync_strategy shows this",
         "  - how many other tools use the same account; they share its quota",
     ]
     if config.collection.history_seconds == NO_HISTORY_SECONDS:
         return lines
-    lines.append("  - how long the history is. It is read once, with the calls that are left over:")
+    lines.append("  - how long the history is. It is read once, with the spare calls:")
     lines += [
-        f"    account {one_line(cost.account.name)} has some {left:,.0f} an hour for it, "
+        f"    account {one_line(cost.account.name)} has about {left:,.0f} an hour for it, "
         f"{left * (PAGE_LIMIT - 1):,.0f} jobs"
         for cost in project(config)
         if cost.clusters and (left := max(0.0, cost.account.calls_per_hour - cost.calls))
-    ] or ["    with these intervals nothing is left over for it"]
+    ] or ["    with these intervals, no calls are left for it"]
     return lines
 
 

@@ -77,17 +77,17 @@ def label_name(text: str) -> str:
     """The name of a label of a cluster's own."""
     if not LABEL_NAME.fullmatch(text):
         raise ValueError(
-            "is not a label's name: letters, digits and _ only, no digit first, not __ at the beginning"
+            "is not a label name: only letters, digits and _, not beginning with a digit or __"
         )
     if text in TAKEN_LABELS:
-        raise ValueError("is a label that ehpc_cluster_info or Prometheus has already")
+        raise ValueError("is a label that ehpc_cluster_info or Prometheus already uses")
     return text
 
 
 def word(text: str) -> str:
     """An identifier: something, without white space."""
     if not text or any(character.isspace() for character in text):
-        raise ValueError("must not be empty or hold white space")
+        raise ValueError("must not be empty or contain white space")
     return text
 
 
@@ -98,7 +98,7 @@ def key(text: str) -> str:
     if not word:
         raise ValueError("is empty")
     if not word.isprintable():
-        raise ValueError("holds more than one line; it must hold the key and nothing else")
+        raise ValueError("has more than one line; it must contain only the key")
     return word
 
 
@@ -136,10 +136,10 @@ def endpoint(text: str) -> str:
         raise ValueError("must be a URL such as https://hpc.api.qingcloud.com")
     if "@" in parts.netloc:
         raise ValueError(
-            "must not hold a user or password; keys go into access_key_id and secret_access_key"
+            "must not contain a user or password; keys go into access_key_id and secret_access_key"
         )
     if "?" in text or "#" in text:
-        raise ValueError("must not hold a query or fragment")
+        raise ValueError("must not contain a query or fragment")
     return text.rstrip("/")
 
 

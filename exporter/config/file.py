@@ -40,9 +40,9 @@ def _text(description: str, *, hidden: bool = False) -> Meta:
 
 
 class Quota(Struct, forbid_unknown_fields=True):
-    """What the account may ask, and the part of it that is for this exporter."""
+    """How many calls the account may make, and how many of them this exporter may use."""
 
-    requests: Annotated[int, Meta(ge=1, description="Requests the account may make in a period.")]\
+    requests: Annotated[int, Meta(ge=1, description="Calls that the account may make in a period.")]\
         = 2000  # fmt: skip
     period: Annotated[str, _checked("Length of the quota's period.", checks.duration, PATTERN)] = (
         "1h"
@@ -52,26 +52,28 @@ class Quota(Struct, forbid_unknown_fields=True):
         Meta(
             gt=0,
             le=1,
-            description="This exporter never uses more than this part of the requests; the rest "
+            description="This exporter never uses more than this part of the calls; the rest "
             "is for the account's other tools.",
         ),
     ] = 0.5
 
 
 class Discovery(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Clusters that are found by themselves, beside those of the list."""
+    """Discovers clusters, in addition to those in the list."""
 
     zones: Annotated[
-        list[Annotated[str, _checked("A zone, as jinan1a.", checks.word, r"\S+")]],
+        list[Annotated[str, _checked("A zone, such as jinan1a.", checks.word, r"\S+")]],
         Meta(min_length=1, description="The zones in which to look for clusters."),
     ]
     include: Annotated[
-        list[Annotated[str, _checked("A pattern.", checks.pattern, _ANYTHING)]],
-        Meta(description="Patterns, one of which a cluster's name or id must match as a whole."),
+        list[Annotated[str, _checked("A regular expression.", checks.pattern, _ANYTHING)]],
+        Meta(
+            description="Regular expressions; a cluster's whole name or id must match one of them."
+        ),
     ] = msgspec.field(default_factory=lambda: [".*"])
     exclude: Annotated[
-        list[Annotated[str, _checked("A pattern.", checks.pattern, _ANYTHING)]],
-        Meta(description="Patterns, none of which its name or id may match as a whole."),
+        list[Annotated[str, _checked("A regular expression.", checks.pattern, _ANYTHING)]],
+        Meta(description="Regular expressions; its whole name or id must match none of them."),
     ] = msgspec.field(default_factory=list)
     interval: Annotated[
         str, _checked("How often clusters are looked for.", checks.interval, PATTERN)
@@ -82,7 +84,7 @@ class Account(Struct, forbid_unknown_fields=True, kw_only=True):
     """One account of the cloud."""
 
     name: Annotated[
-        str, _text("Names the account; may be left out when there is one, which is 'default'.")
+        str, _text("Name of the account. Optional if there is only one; it is then 'default'.")
     ] = "default"
     endpoint: Annotated[
         str,
@@ -98,19 +100,22 @@ class Account(Struct, forbid_unknown_fields=True, kw_only=True):
         Annotated[
             str,
             _checked(
-                "Id of the API key. Or give access_key_id_file.", checks.key, _ANYTHING, hidden=True
+                "Id of the API key. Alternative: access_key_id_file.",
+                checks.key,
+                _ANYTHING,
+                hidden=True,
             ),
         ]
         | UnsetType
     ) = UNSET
     access_key_id_file: (
-        Annotated[str, _text("A file that holds the id; read again when it changes.")] | UnsetType
+        Annotated[str, _text("A file with the id; read again when it changes.")] | UnsetType
     ) = UNSET
     secret_access_key: (
         Annotated[
             str,
             _checked(
-                "The API key's secret. Or give secret_access_key_file.",
+                "Secret of the API key. Alternative: secret_access_key_file.",
                 checks.key,
                 _ANYTHING,
                 hidden=True,
@@ -119,8 +124,7 @@ class Account(Struct, forbid_unknown_fields=True, kw_only=True):
         | UnsetType
     ) = UNSET
     secret_access_key_file: (
-        Annotated[str, _text("A file that holds the secret; read again when it changes.")]
-        | UnsetType
+        Annotated[str, _text("A file with the secret; read again when it changes.")] | UnsetType
     ) = UNSET
     timeout: Annotated[str, _checked("Deadline of one call.", checks.duration, PATTERN)] = "10s"
     quota: Quota = msgspec.field(default_factory=Quota)
@@ -128,7 +132,7 @@ class Account(Struct, forbid_unknown_fields=True, kw_only=True):
         Annotated[
             str,
             _checked(
-                "The account's own id, as usr-vceaHsJu; for a cloud that lists clusters only with it.",
+                "The account's own id, such as usr-vceaHsJu, if the cloud lists clusters only with it.",
                 checks.word,
                 r"\S+",
             ),
@@ -137,7 +141,10 @@ class Account(Struct, forbid_unknown_fields=True, kw_only=True):
     ) = UNSET
     ca_file: (
         Annotated[
-            str, _text("Certificates (PEM) to trust for the endpoint, beside the machine's own.")
+            str,
+            _text(
+                "Certificates (PEM) to trust for the endpoint, in addition to the machine's own."
+            ),
         ]
         | UnsetType
     ) = UNSET
@@ -160,21 +167,20 @@ class Cluster(Struct, forbid_unknown_fields=True, kw_only=True):
     """One cluster to watch."""
 
     name: (
-        Annotated[str, _text("The label cluster_name; the cluster_id if left out. Unique.")]
+        Annotated[str, _text("The label cluster_name; default: the cluster_id. Must be unique.")]
         | UnsetType
     ) = UNSET
     account: (
-        Annotated[str, _text("The name of its account; may be left out when there is one.")]
-        | UnsetType
+        Annotated[str, _text("The name of its account. Optional if there is only one.")] | UnsetType
     ) = UNSET
     cluster_id: Annotated[
-        str, _checked("The cloud's id of it, as ehpc-qmmvigwe.", checks.word, r"\S+")
+        str, _checked("The cluster's id in the cloud, such as ehpc-qmmvigwe.", checks.word, r"\S+")
     ]
-    zone: Annotated[str, _checked("The zone it is in, as jinan1a.", checks.word, r"\S+")]
+    zone: Annotated[str, _checked("The cluster's zone, such as jinan1a.", checks.word, r"\S+")]
     timezone: Annotated[
         str,
         _checked(
-            "Time zone of API times that carry none, as Asia/Shanghai; auto finds it out.",
+            "Time zone of API times without one, such as Asia/Shanghai; auto detects it.",
             checks.timezone,
         ),
     ] = "auto"
@@ -199,24 +205,24 @@ class Cluster(Struct, forbid_unknown_fields=True, kw_only=True):
     labels: Annotated[
         dict[str, str],
         Meta(
-            description="Labels of its own, on ehpc_cluster_info; one that other clusters have and this"
-            " one does not is empty.",
+            description="Your own labels, on ehpc_cluster_info. A label that only other clusters have is"
+            " empty here.",
             extra_json_schema={"propertyNames": {"pattern": checks.LABEL_NAME.pattern}},
         ),
     ] = msgspec.field(default_factory=dict)
     queues: Annotated[
         dict[str, Queue],
         Meta(
-            description="By queue, as jobs name it: what it can run, where the cloud does not tell."
+            description="What each queue can run, by the queue's name in the jobs, if the cloud does not report it."
         ),
     ] = msgspec.field(default_factory=dict)
 
 
 class Collection(Struct, forbid_unknown_fields=True):
-    """How often and how much is asked."""
+    """What is queried, and how often."""
 
     interval: Annotated[
-        str, _checked("Time between two looks at a cluster; at least 1s.", checks.interval, PATTERN)
+        str, _checked("Time between two syncs of a cluster; at least 1s.", checks.interval, PATTERN)
     ] = "60s"
     history: Annotated[
         str,
@@ -228,12 +234,12 @@ class Collection(Struct, forbid_unknown_fields=True):
     ] = "all"
     audit_interval: Annotated[
         str,
-        _checked("How often the ledger is proven equal to the list.", checks.interval, PATTERN),
+        _checked("How often the ledger is checked against the list.", checks.interval, PATTERN),
     ] = "10m"
     staleness: Annotated[
         str,
         _checked(
-            "How long counts are served after the last good look: a duration, or auto, which is 5m"
+            "How long counts are served after the last good sync: a duration, or auto, which is 5m"
             " or three of the intervals in use, whichever is longer.",
             checks.staleness,
             f"auto|{PATTERN}",
@@ -242,7 +248,7 @@ class Collection(Struct, forbid_unknown_fields=True):
     capacity_interval: Annotated[
         str,
         _checked(
-            "How often queues and nodes are asked for, with calls that nothing else needs; off: never.",
+            "How often queues and nodes are queried, with calls that nothing else needs; off: never.",
             checks.capacity_interval,
             f"off|{PATTERN}",
         ),
@@ -250,21 +256,21 @@ class Collection(Struct, forbid_unknown_fields=True):
     change_detector: Annotated[
         Literal["auto", "off"],
         Meta(
-            description="Whether one call for all clusters tells which have changed, where it is"
-            " proven to; off: each is asked every interval."
+            description="auto: if the cloud's counters are reliable, one call for all clusters of a zone shows"
+            " which have changed; off: each cluster is queried at every interval."
         ),
     ] = "auto"
 
 
 class State(Struct, forbid_unknown_fields=True):
-    """Where the ledgers live."""
+    """Where the ledgers are."""
 
-    path: Annotated[str, _text("A directory; ':memory:' keeps nothing through a restart.")] = (
+    path: Annotated[str, _text("A directory; with ':memory:' nothing survives a restart.")] = (
         "./state"
     )
 
 
-_Patterns = list[Annotated[str, _checked("A pattern.", checks.pattern, _ANYTHING)]]
+_Patterns = list[Annotated[str, _checked("A regular expression.", checks.pattern, _ANYTHING)]]
 
 
 class UserLabel(Struct, forbid_unknown_fields=True):
@@ -276,13 +282,13 @@ class UserLabel(Struct, forbid_unknown_fields=True):
     ] = "name"
     limit: Annotated[
         int,
-        Meta(ge=0, description="Users with a label of their own, per cluster; others are _other."),
+        Meta(ge=0, description="Users shown by name in each cluster; the others are _other."),
     ] = 500
     groups_file: (
         Annotated[
             str,
             _text(
-                "A file, CSV or YAML, that says in which group each user is, for ehpc_user_info; read"
+                "A file, CSV or YAML, with the group of each user, for ehpc_user_info; read"
                 " again when it changes."
             ),
         ]
@@ -290,10 +296,10 @@ class UserLabel(Struct, forbid_unknown_fields=True):
     ) = UNSET
     include: Annotated[
         _Patterns,
-        Meta(description="Patterns, one of which a user's name must match as a whole to be shown."),
+        Meta(description="Regular expressions; only users whose whole name matches one are shown."),
     ] = msgspec.field(default_factory=lambda: [".*"])
     exclude: Annotated[
-        _Patterns, Meta(description="Patterns, none of which the name may match as a whole.")
+        _Patterns, Meta(description="Regular expressions; the whole name must match none of them.")
     ] = msgspec.field(default_factory=list)
 
 
@@ -302,16 +308,16 @@ class QueueLabel(Struct, forbid_unknown_fields=True):
 
     limit: Annotated[
         int,
-        Meta(ge=0, description="Queues with a label of their own, per cluster; others are _other."),
+        Meta(ge=0, description="Queues shown by name in each cluster; the others are _other."),
     ] = 200
     include: Annotated[
         _Patterns,
         Meta(
-            description="Patterns, one of which a queue's name must match as a whole to be shown."
+            description="Regular expressions; only queues whose whole name matches one are shown."
         ),
     ] = msgspec.field(default_factory=lambda: [".*"])
     exclude: Annotated[
-        _Patterns, Meta(description="Patterns, none of which the name may match as a whole.")
+        _Patterns, Meta(description="Regular expressions; the whole name must match none of them.")
     ] = msgspec.field(default_factory=list)
 
 
@@ -323,7 +329,7 @@ class Labels(Struct, forbid_unknown_fields=True):
 
 
 class Links(Struct, forbid_unknown_fields=True):
-    """Where the landing page leads to."""
+    """Links on the landing page."""
 
     grafana: (
         Annotated[
@@ -340,7 +346,7 @@ class Links(Struct, forbid_unknown_fields=True):
 
 
 class ConfigFile(Struct, forbid_unknown_fields=True):
-    """Configuration of ehpc-exporter. ${VAR} in a text takes an environment variable."""
+    """Configuration of ehpc-exporter. ${VAR} in a text is replaced by an environment variable."""
 
     accounts: Annotated[list[Account], Meta(min_length=1)]
     clusters: Annotated[

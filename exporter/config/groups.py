@@ -1,4 +1,4 @@
-"""The file that says in which group each user is, as CSV or as YAML.
+"""The file with the group of each user, as CSV or YAML.
 
 user,group          CSV: the first line may say what the columns are; # begins a comment
 li,chemistry

@@ -1,4 +1,4 @@
-"""From a file's path to a ``Config``, or to every problem that the file has."""
+"""From a file's path to a ``Config``, or to all problems of the file."""
 
 import ssl
 import stat
@@ -94,20 +94,20 @@ def config_warnings(config: Config) -> tuple[str, ...]:
     """What is allowed and still unlikely to be meant; one line each, to be logged at a start."""
     return (
         tuple(
-            f"account {account.name}: the endpoint is plain http, so that everybody on the way can "
-            "read and change the answers; use https"
+            f"account {account.name}: the endpoint is plain http, so anybody on the network path "
+            "can read and change the answers; use https"
             for account in config.accounts
             if checks.is_plain_http_abroad(account.endpoint)
         )
         + tuple(
-            f"account {account.name}: everybody on this machine can read {path}; chmod 600 it"
+            f"account {account.name}: everybody on this machine can read {path}; run chmod 600 on it"
             for account in config.accounts
             for path in account.key_files
             if _is_open_to_all(path)
         )
         + tuple(
-            f"cluster {cluster.name}: its interval is not shorter than its staleness, so that its "
-            "counts will come and go; leave staleness out, and it follows the interval"
+            f"cluster {cluster.name}: its interval is not shorter than its staleness, so its "
+            "counts will come and go; without staleness, it follows the interval"
             for cluster in config.clusters
             if cluster.staleness_seconds is not None
             and cluster.interval_seconds >= cluster.staleness_seconds
@@ -259,7 +259,7 @@ def _secret_of(path: Path) -> Secret:
     except UnicodeDecodeError:
         raise ValueError("is not UTF-8 text") from None  # the cause would hold the content
     if len(data) > _LARGEST_SECRET_BYTES:
-        raise ValueError("is too large to hold a key and nothing else")
+        raise ValueError("is too large for a file that contains only a key")
     return Secret(checks.key(text))
 
 

@@ -1,4 +1,5 @@
-"""A tree of nodes, walked along the file's types: what is right in it, and all that is wrong."""
+"""Walks a tree of nodes along the types of the file: collects the values, and everything that is
+wrong."""
 
 import json
 import re
@@ -42,7 +43,7 @@ def read(root: yaml.Node | None, environ: Mapping[str, str]) -> Reading:
     """Walk the whole file. The values are as ``ConfigFile`` has them, not yet its defaults."""
     walk = _Walk(environ)
     if root is None:
-        walk.reading.problem("", "the file is empty; config.example.yaml shows what it can say")
+        walk.reading.problem("", "the file is empty; config.example.yaml shows all keys")
         return walk.reading
     values = walk.value(root, "", inspect.type_info(ConfigFile), {})
     if values is not _INVALID:

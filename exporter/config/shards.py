@@ -1,4 +1,5 @@
-"""Several exporters for one configuration: which of them polls a cluster, and what it may spend.
+"""Several exporters with one configuration: which of them polls a cluster, and how many calls it
+may make.
 
 All shards read the same file. Each polls the clusters that fall to it, and takes an equal part of
 every account's share, so that they need not know of one another and never exceed it together.

@@ -1,4 +1,5 @@
-"""What the clusters of one account share: keys, connections, budget; and how clusters are asked."""
+"""What the clusters of one account share: keys, connections, budget, and the client for their
+calls."""
 
 import random
 import threading

@@ -1,4 +1,4 @@
-"""The pollers of capacity, one for each account, as the configuration says, also when it changes."""
+"""The capacity pollers, one for each account, following the configuration when it changes."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

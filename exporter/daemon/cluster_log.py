@@ -1,4 +1,4 @@
-"""What the log says of one cluster, by what is published of it. Time is handed in.
+"""What the log says about one cluster, derived from what is published. Time is passed in.
 
 What goes on as before is not said at all, and what comes and goes not each time.
 """

@@ -1,4 +1,4 @@
-"""First contact with one cluster, on a ledger that nobody keeps: what does its server do?"""
+"""First contact with one cluster, with a temporary ledger: how does its server behave?"""
 
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What a server does otherwise than its documentation says, or than one would like. Pure.
+"""Where a server differs from its documentation, or from what one would want. Pure.
 
 Each has a key, under which ``texts`` has the words for it and for what to do.
 """

@@ -1,4 +1,4 @@
-"""The threads that look for clusters by cluster/list, and what they remember."""
+"""The threads that discover clusters with cluster/list, and what they remember."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -100,7 +100,7 @@ class Finder(Loop):
             except Stopped:
                 return
             except Exception:
-                _LOG.exception("the search for clusters ended in an error of this program")
+                _LOG.exception("discovery ended in an error of this program")
                 well = False
             wait_seconds = interval_seconds if well else min(interval_seconds, retry_seconds)
             retry_seconds = RETRY_SECONDS if well else 2 * wait_seconds

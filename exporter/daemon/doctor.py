@@ -1,4 +1,5 @@
-"""``doctor``: few calls that tell what an account's server does, and what following it will cost."""
+"""``doctor``: finds out in a few calls how an account's server behaves, and what syncing will
+cost."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -276,7 +277,7 @@ def none_listed(zone: str) -> Failure:
         (),
         "no_cluster",
         f"cluster/list shows no cluster in zone {zone}",
-        "Check the zone and whose keys they are, or name a cluster by its id.",
+        "Check the zone, and whose keys these are, or give a cluster's id.",
     )
 
 

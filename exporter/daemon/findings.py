@@ -1,4 +1,4 @@
-"""What a doctor has found of an account's server, and what follows from it. Pure."""
+"""What a doctor has found out about an account's server, and what follows from it. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence

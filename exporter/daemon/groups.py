@@ -1,4 +1,4 @@
-"""The groups of users, read again when their file changes."""
+"""The groups of users; the file is read again when it changes."""
 
 import logging
 import threading
@@ -44,7 +44,7 @@ class GroupsFile:
         except ConfigError as error:
             if self._good or self._seen is not None:
                 _LOG.error(
-                    "the groups of users were not read; the old ones go on",
+                    "the groups of users were not read; the old ones stay in use",
                     extra={"cause": str(error)},
                 )
             self._good = False

@@ -1,4 +1,4 @@
-"""Asking cluster/list for the change detectors: one thread for each account."""
+"""Querying cluster/list for the change detectors: one thread for each account."""
 
 import logging
 import math

@@ -1,4 +1,4 @@
-"""One look at one cluster, by hand: cheap, or at the whole list."""
+"""One query of one cluster by hand: a few calls, or the whole list."""
 
 import math
 import random
@@ -111,7 +111,7 @@ class Look:
         raise SyncError(
             "moving",
             "the history could not be completed",
-            advice="What was read is kept: try again, or let the daemon go on.",
+            advice="What was read is kept: try again, or let the daemon continue.",
         )
 
     # -- conversations -----------------------------------------------------------------------------
@@ -200,7 +200,7 @@ class Look:
 
 
 def _only_whole(jobs: int | None) -> SyncError:
-    cost = "" if jobs is None else f", {jobs:,} jobs in some {calls_for(jobs):,} calls"
+    cost = "" if jobs is None else f", {jobs:,} jobs, about {calls_for(jobs):,} calls"
     return SyncError(
         "filter",
         f"the server shows the active jobs only with the whole list{cost}",

@@ -1,4 +1,4 @@
-"""``collect``: one look at the clusters, and no daemon."""
+"""``collect``: queries the clusters once, without a daemon."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -192,7 +192,7 @@ class _Collection:
             "budget",
             f"the whole would take some {needed:,} calls, and of the {budget.allowed:,} that are"
             f" allowed in {period}, {left:,} are left for it",
-            f"Look at fewer clusters with --cluster, {wait}or raise quota.share. The daemon reads a"
+            f"Query fewer clusters with --cluster, {wait}or raise quota.share. The daemon can read a"
             " list of any length, with the calls that it has left over.",
             self._clock.now_at(),
         )

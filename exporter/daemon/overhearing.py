@@ -1,4 +1,4 @@
-"""Between a client and the cloud: how many calls go out, and what is seen of the answers."""
+"""Sits between a client and the cloud: limits the calls, and records what answers look like."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

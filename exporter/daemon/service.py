@@ -155,7 +155,7 @@ class Daemon:
                     successful=False, success_at=self._reload_status.success_at
                 )
                 _LOG.error(
-                    "the configuration was not reloaded; the old one goes on",
+                    "the configuration was not reloaded; the old one stays in use",
                     extra={"cause": str(error)},
                 )
                 return str(error)
@@ -209,12 +209,12 @@ class Daemon:
             try:
                 self._watch.apply(self._watched(self._config))
             except ExporterError as error:
-                _LOG.error("found clusters cannot be watched", extra={"cause": str(error)})
+                _LOG.error("the discovered clusters cannot be watched", extra={"cause": str(error)})
                 return
             now = set(self._watch.board.current())
         fields = {"clusters": len(now), "come": _some(now - before), "gone": _some(before - now)}
         if now != before:
-            _LOG.info("the clusters that are watched have changed", extra=fields)
+            _LOG.info("the watched clusters have changed", extra=fields)
 
     def _protect(self, protection: WebConfig) -> None:
         self._protection = protection

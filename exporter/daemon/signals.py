@@ -1,4 +1,4 @@
-"""The signals that the program heeds, and waiting for them."""
+"""The signals that the program handles, and waiting for them."""
 
 import select
 import signal

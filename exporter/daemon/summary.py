@@ -1,4 +1,4 @@
-"""The one line an hour that says how it goes, for each account. Pure; time is handed in.
+"""The one line an hour for each account that says how it is doing. Pure; time is passed in.
 
 In a quiet steady state it is all that there is at level info.
 """

@@ -1,4 +1,4 @@
-"""The pollers of all clusters, as the configuration says, also when it changes."""
+"""The pollers of all clusters, following the configuration when it changes."""
 
 import logging
 import math
@@ -133,7 +133,7 @@ class Watch:
         if removed := purge(self._state.path, keep, self.clock.now_at()):
             fields = {"files": " ".join(removed)}
             _LOG.info(
-                "ledgers of clusters that have been gone for a week are removed", extra=fields
+                "removed the ledgers of clusters that have been gone for a week", extra=fields
             )
 
     # -- starting, changing, stopping ----------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Files of the state directory: whose they are, and what becomes of one that cannot be used."""
+"""Files of the state directory: which cluster they belong to, and setting aside unusable ones."""
 
 import os
 from contextlib import suppress

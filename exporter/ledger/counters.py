@@ -1,4 +1,4 @@
-"""What a ledger has counted and noted beside its jobs: transitions, activity, shown label values."""
+"""What a ledger counts and notes besides its jobs: transitions, activity, shown label values."""
 
 import json
 import sqlite3

@@ -1,4 +1,5 @@
-"""The state directory: who may use it, which file is whose, and what becomes of a bad one."""
+"""The state directory: who may use it, which file belongs to which cluster, and what happens to a
+bad one."""
 
 import fcntl
 import hashlib

@@ -1,4 +1,4 @@
-"""What was published of counters of which a ledger knows less: none is shown lower. Pure."""
+"""Published values of counters of which a ledger knows less; no counter is shown lower. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, TypeVar

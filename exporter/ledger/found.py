@@ -1,5 +1,5 @@
-"""What is kept of clusters that were found: which they were, for a restart at which they cannot be
-listed; and for a while their ledgers, should they come back."""
+"""The record of discovered clusters, for a restart while they cannot be listed; and their ledgers,
+kept for a while in case they come back."""
 
 import logging
 import os
@@ -34,7 +34,7 @@ def read_found(directory: Path | None) -> Found:
         return {}
     except (OSError, msgspec.MsgspecError) as error:
         cause = {"reason": type(error).__name__}
-        _LOG.info("which clusters were found before is not known", extra=cause)
+        _LOG.info("the record of discovered clusters cannot be read", extra=cause)
         return {}
     return {
         account: {
@@ -65,7 +65,7 @@ def keep_found(directory: Path | None, found: Found) -> None:
         os.replace(new, path)
     except OSError as error:
         cause = {"reason": str(error.strerror)}
-        _LOG.info("which clusters are found cannot be written down", extra=cause)
+        _LOG.info("the discovered clusters cannot be recorded", extra=cause)
 
 
 def purge(directory: Path | None, keep: Collection[Path], now_at: float) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which jobs a long walk through the list has met."""
+"""Which jobs a long pass through the list has met."""
 
 import sqlite3
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""In which row of the table each job is: identity -> row number, in memory.
+"""The row of each job in the table: identity -> row number, in memory.
 
 Identities are random, so that an index of them in the file would cost the reading, and the writing,
 of a page of it for nearly every job that is looked up or added. This takes 8 bytes a slot, of which

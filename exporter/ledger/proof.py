@@ -1,4 +1,4 @@
-"""The proof of a row: a number, written with it, by which damage is seen that SQLite does not see.
+"""The proof of a row: a checksum stored with it, which shows damage that SQLite does not notice.
 
 SQLite proves the structure of a file, not the values in it: a changed digit of a count is a count.
 """

@@ -1,4 +1,4 @@
-"""The values that a ledger takes and gives."""
+"""The values that go into a ledger and come out of it."""
 
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple

@@ -1,4 +1,4 @@
-"""An account's calls written down, on disk and in memory.
+"""The record of an account's calls, on disk and in memory.
 
 In memory the moment of a call is that of the clock that nobody sets: so no jump of the machine's
 clock makes a process forget a call. That clock begins anew with the machine, so on disk moments are

@@ -1,4 +1,4 @@
-"""One cluster's ledger: opened, or laid out, in a file or in memory."""
+"""Opens or creates the ledger of one cluster, in a file or in memory."""
 
 import sqlite3
 from contextlib import closing

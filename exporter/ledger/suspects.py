@@ -1,4 +1,4 @@
-"""Jobs that are taken out of the list because they seem to be gone, until that is proven or refuted.
+"""Jobs that seem to be gone: taken out of the list until this is confirmed or refuted.
 
 An answer that leaves jobs out may be followed by one that has them again: those that changed within
 the last day are remembered for as long after they are gone, so that they are not new then.

@@ -1,4 +1,4 @@
-"""How many jobs there are by status, queue and user, without counting them anew each time."""
+"""Numbers of jobs by status, queue and user, kept up to date without counting again."""
 
 from collections import defaultdict
 from collections.abc import Iterable, KeysView, Sequence

@@ -1,4 +1,4 @@
-"""Texts that come again and again, kept once."""
+"""Texts that occur often, stored once."""
 
 import sqlite3
 from typing import Literal, NoReturn

@@ -1,4 +1,4 @@
-"""The pretend cloud: speaks the real protocol, in process or over HTTP.
+"""The simulated cloud: speaks the real protocol, in process or over HTTP.
 
 It imports nothing of ours: a mistake in the client must not be able to agree with itself.
 

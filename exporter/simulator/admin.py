@@ -1,4 +1,4 @@
-"""The routes under ``/-/``: what a test or a demo asks of the pretend cloud itself.
+"""The routes under ``/-/``: what a test or a demo asks of the simulated cloud itself.
 
 ======  ==================  =====================================================================
 GET     /-/journal          ``calls`` so far, ``quota_used`` by key id, ``entries`` (``?cluster_id=``,

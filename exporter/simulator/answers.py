@@ -1,4 +1,4 @@
-"""What the pretend cloud sends back, and how it is to travel."""
+"""What the simulated cloud sends back, and how it is sent."""
 
 import json
 from collections.abc import Mapping

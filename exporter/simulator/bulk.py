@@ -1,4 +1,4 @@
-"""Large lists, and many clusters, at once."""
+"""Creating large lists, or many clusters, at once."""
 
 import random
 from collections.abc import Iterable, Iterator, Set

@@ -1,4 +1,4 @@
-"""The jobs of a list by column, about 45 bytes each, so that a million of them are affordable."""
+"""The jobs of a list stored by column, about 45 bytes each, so that a million fit into memory."""
 
 from array import array
 

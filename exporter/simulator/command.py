@@ -1,4 +1,4 @@
-"""The ``simulate`` command: its flags, the simulation they ask for, and serving it."""
+"""The ``simulate`` command: its flags, the simulation that they describe, and serving it."""
 
 import argparse
 import gzip
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 
 
 def _add_clusters(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--seed", type=int, default=1, help="of everything that is left to chance")
+    group.add_argument("--seed", type=int, default=1, help="seed of the random generator")
     group.add_argument(
         "--clusters", type=int, default=_CLUSTERS, help="how many clusters (default %(default)s)"
     )
@@ -76,7 +76,7 @@ def _add_clusters(group: argparse._ArgumentGroup) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="so many more small ones, in which nothing happens",
+        help="how many additional small clusters, in which nothing happens",
     )
     group.add_argument(
         "--speed",
@@ -90,7 +90,7 @@ def _add_clusters(group: argparse._ArgumentGroup) -> None:
         type=float,
         default=_PACE,
         metavar="FACTOR",
-        help="so many times as many jobs, each so many times shorter (default %(default)s)",
+        help="factor for the number of jobs, which are shorter by the same factor (default %(default)s)",
     )
     group.add_argument(
         "--story",

@@ -1,4 +1,4 @@
-"""What the API's documentation leaves open, as switches; and the named combinations of them.
+"""What the API's documentation leaves open, as switches, and named combinations of them.
 
 Every combination of the switches is a server. ``drawing.py`` says which values are plausible,
 ``spelling.py`` how a combination is written on a command line.

@@ -1,4 +1,5 @@
-"""Servers drawn by lot: which values of a dialect's switches are plausible, which are curiosities."""
+"""Servers drawn at random: which values of a dialect's switches are plausible, and which are
+curiosities."""
 
 import random
 from collections.abc import Mapping

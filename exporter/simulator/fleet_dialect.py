@@ -1,4 +1,5 @@
-"""What the API leaves open about clusters, queues and nodes, as switches; how they are written.
+"""What the API leaves open about clusters, queues and nodes, as switches, and how records are
+written then.
 
 Beside ``dialect.py``, which is about one cluster's jobs: these hold for the whole cloud.
 """

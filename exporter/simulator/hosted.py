@@ -1,4 +1,4 @@
-"""One cluster of the pretend cloud: its list, its dialect, and what its answers are made of."""
+"""One cluster of the simulated cloud: its list, its dialect, and the sources of its answers."""
 
 import random
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from exporter.simulator.plant import Counters, Plant
 
 
 class HostedCluster:
-    """One cluster of the pretend cloud."""
+    """One cluster of the simulated cloud."""
 
     def __init__(
         self, cluster_id: str, zone: str, access_key_id: str, jobs: JobList, dialect: Dialect

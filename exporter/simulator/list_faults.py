@@ -1,4 +1,4 @@
-"""Lists that are not what they should be while an answer is made of them, by name of the fault.
+"""Lists that are wrong while an answer is made from them, by the name of the fault.
 
 Other than a wrong answer, such a list is consistent: pages, filters and totals agree about it.
 """

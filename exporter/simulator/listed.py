@@ -1,4 +1,4 @@
-"""The words of a job list: its jobs, how it can be sorted, what can happen."""
+"""The vocabulary of a job list: its jobs, its sort orders, its events."""
 
 from enum import StrEnum
 from typing import NamedTuple

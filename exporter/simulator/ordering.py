@@ -1,4 +1,4 @@
-"""Sorted integer keys that can be asked for the k-th one: what answers a page at any offset."""
+"""Sorted integer keys with access to the k-th one, for pages at any offset."""
 
 import random
 from array import array

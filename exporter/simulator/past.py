@@ -1,4 +1,4 @@
-"""What makes a server answer from the past: a read replica that lags, a cache of pages."""
+"""Answers from the past: a read replica that lags, a cache of pages."""
 
 from collections import deque
 from collections.abc import Mapping

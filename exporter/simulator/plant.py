@@ -1,4 +1,4 @@
-"""What a cluster is built of: its queues and nodes, its state, and how it counts its jobs."""
+"""A cluster's hardware: its queues and nodes, its state, and how it counts its jobs."""
 
 import math
 from collections import deque

@@ -1,4 +1,4 @@
-"""The pretend cloud without its wire: which jobs, or which refusal, answers which request."""
+"""The simulated cloud without the network: which jobs, or which refusal, a request gets."""
 
 import random
 from calendar import timegm
@@ -57,7 +57,7 @@ _SLASHES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account of the pretend cloud."""
+    """An account of the simulated cloud."""
 
     access_key_id: str = "QYACCESSKEYIDEXAMPLE"
     secret_access_key: str = field(default="SECRETACCESSKEY", repr=False)

@@ -1,4 +1,4 @@
-"""A job as the API's JSON shows it, with content that is believable and sometimes hostile."""
+"""A job as the API's JSON shows it, with content that is realistic and sometimes hostile."""
 
 import zlib
 from functools import lru_cache

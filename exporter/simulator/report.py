@@ -1,4 +1,4 @@
-"""A report on real servers, as clusters of the pretend cloud that behave like them.
+"""A report on real servers, as clusters of the simulated cloud that behave like them.
 
 What is read of it::
 

@@ -1,4 +1,4 @@
-"""The pretend cloud on a socket: HTTP/1.1 with keep-alive, and whatever a fault does to it."""
+"""The simulated cloud on a socket: HTTP/1.1 with keep-alive, and whatever a fault does to it."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""A cloud, its world and the world's time, as one thing; and the plain truth about them."""
+"""A cloud, its world and the world's time in one object, with access to the true numbers."""
 
 import threading
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A dialect as a command line writes it: ``NAME``, ``KEY=VALUE,...`` or ``NAME,KEY=VALUE,...``.
+"""How a command line writes a dialect: ``NAME``, ``KEY=VALUE,...`` or ``NAME,KEY=VALUE,...``.
 
 A name stands for one of ``NAMED``; what follows differs from it. Keys are the switches' names, or
 the short ones of ``KEYS``. Yes and no are words, sets are joined by ``+`` (or ``any`` and ``none``), a zone

@@ -1,4 +1,4 @@
-"""A believable world: clusters with queues and users, whose jobs come in daily waves."""
+"""A realistic world: clusters with queues and users, whose jobs come in daily waves."""
 
 import math
 import random

@@ -1,4 +1,4 @@
-"""The pretend world's time, which may run faster than real time, stand still or jump."""
+"""The simulated world's time, which may run faster than real time, stand still or jump."""
 
 
 class WorldClock:

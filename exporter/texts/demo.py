@@ -4,26 +4,26 @@ from collections.abc import Mapping
 
 DEMO: Mapping[str, tuple[str, str]] = {
     "demo.making": (
-        "Making up some clusters and their last weeks of jobs ...",
+        "Generating some clusters and their jobs of the last weeks ...",
         "正在生成若干集群及其最近几周的作业……",
     ),
     "demo.guide": (
         """
-A pretend cloud with {clusters} clusters, where a lot happens, is at {endpoint}.
-The exporter looks at each of them every {interval}. What to look at, in a few seconds:
+A simulated cloud with {clusters} busy clusters is running at {endpoint}.
+The exporter syncs each cluster every {interval}. In a few seconds you can open:
 
   {base}/            every cluster at a glance
   {metrics}     what Prometheus reads
   {base}/docs/       the documentation
 
-What to watch, from now on, every {minutes} minutes anew:
+What to watch from now on; it repeats every {minutes} minutes:
 
   0:05  demo-1, queue gpu-a100: a backlog grows, until 2:05
-  0:12  demo-4 fails, shows its last counts, and is back within the minute
+  0:12  demo-4 fails, shows its last counts, and recovers within a minute
   0:20  demo-3, queue {queue}: the user zhangwei floods it with 400 jobs, until 4:00
-  0:50  demo-1, queue debug: has run empty, until 2:30
+  0:50  demo-1, queue debug: runs empty, until 2:30
 
-  curl -s {metrics} | grep '^ehpc_jobs{{.*"pending"'       who waits, by queue and user
+  curl -s {metrics} | grep '^ehpc_jobs{{.*"pending"'       who is waiting, by queue and user
   curl -s {metrics} | grep '^ehpc_oldest_pending'         since when
   curl -s {metrics} | grep '^ehpc_up'                     which cluster fails
   curl -s {metrics} | grep '^ehpc_api_requests_total'     how few calls that takes
@@ -34,12 +34,12 @@ In Prometheus, once it scrapes this address:
   topk(3, sum by (cluster_name, user) (ehpc_jobs{{status="pending"}}))
   histogram_quantile(0.95, sum by (le, queue) (rate(ehpc_job_wait_seconds_bucket[5m])))
 
-Ctrl-C stops all of it; nothing is kept.
+Ctrl-C stops everything; nothing is kept.
 
 """,
         """
 模拟云有 {clusters} 个集群，作业变化频繁，地址是 {endpoint}。
-exporter 每 {interval} 查看一次每个集群。几秒钟后可以看：
+exporter 每 {interval} 同步一次每个集群。几秒钟后可以打开：
 
   {base}/            所有集群一览
   {metrics}     Prometheus 抓取的指标

@@ -1,4 +1,4 @@
-"""The advice of failures in Chinese, by the English that the errors themselves have. Data only.
+"""The advice for failures in Chinese, by the English text of the errors. Data only.
 
 ``{}`` stands for what is filled in; the Chinese has it in the same order.
 """
@@ -10,11 +10,11 @@ ADVICE: Mapping[str, str] = {
     # -- the way to the cloud
     "Check the network between here and the endpoint; if the cloud is slow, raise the account's timeout.":
         "检查本机到端点的网络；如果云端较慢，请调大账户的 timeout。",
-    "Check the account's endpoint, the name service, firewalls, and the proxy settings in the environment.":
+    "Check the account's endpoint, name resolution, firewalls, and the proxy settings in the environment.":
         "检查账户的 endpoint、域名解析、防火墙以及环境变量中的代理设置。",
     "Check that the endpoint's certificate is valid and that this machine (SSL_CERT_FILE, if that is set), or the account's ca_file, trusts its issuer.":
         "检查端点的证书是否有效，以及本机（如设置了 SSL_CERT_FILE，则以它为准）或账户的 ca_file 是否信任其颁发者。",
-    "Set https_proxy (or http_proxy) to http://USER:PASSWORD@HOST:PORT, or no_proxy to the endpoint's host; in the environment of this program.":
+    "In this program's environment, set https_proxy (or http_proxy) to http://USER:PASSWORD@HOST:PORT, or no_proxy to the endpoint's host.":
         "在本程序的环境变量中，把 https_proxy（或 http_proxy）设为 http://USER:PASSWORD@HOST:PORT，或把端点的主机名加入 no_proxy。",
     "Set the account's endpoint to the API's own address: a signed call follows no redirect.":
         "请把账户的 endpoint 设为 API 自己的地址：带签名的调用不会跟随重定向。",
@@ -22,7 +22,7 @@ ADVICE: Mapping[str, str] = {
     "Check that the account's endpoint is the API's address and that no proxy or gateway answers in its place.":
         "检查账户的 endpoint 是否是 API 的地址，以及是否有代理或网关代为应答。",
     "Wait, or lengthen collection.interval.": "请稍候，或调大 collection.interval。",
-    "The cloud, or a gateway before it, is in trouble; it should pass by itself.":
+    "The cloud, or a gateway in front of it, has a problem; it should recover by itself.":
         "云端或其前面的网关出了问题，应会自行恢复。",
     # -- what the cloud refuses
     "Check the cluster's cluster_id and zone, and that the account's keys belong to its owner.":
@@ -42,22 +42,22 @@ ADVICE: Mapping[str, str] = {
     "Set this machine's clock, for instance with chrony or ntpd.": "请校准本机时钟，例如用 chrony 或 ntpd。",
     "The cloud's own clocks disagree: show this message to its support.":
         "云端各服务器的时钟不一致：请把这条消息交给云的技术支持。",
-    "Check the cloud's licence with its administrator.": "请与云平台管理员确认许可证。",
+    "Ask the cloud's administrator about its licence.": "请与云平台管理员确认许可证。",
     "Show the code to the cloud's administrator.": "请把错误码交给云平台管理员。",
     "Look the code up in the cloud's API documentation.": "请在云的 API 文档中查找该错误码。",
     # -- the quota of calls
-    "Wait: calls pause by themselves. Lower the account's quota.share, lengthen collection.interval, or see which other tool uses the account's quota.":
-        "请稍候：调用会自动暂停。请调小账户的 quota.share，调大 collection.interval，或查明还有哪个工具在使用该账户的配额。",
-    "Find out which other tool uses the same account's quota of calls, and lower quota.share. One careful call is made when the pause is over.":
+    "Wait: the exporter pauses its calls. Lower the account's quota.share, lengthen collection.interval, or find out which other tool uses the account's quota.":
+        "请稍候：exporter 会暂停调用。可调小账户的 quota.share，调大 collection.interval，或查明还有哪个工具在使用该账户的配额。",
+    "Find out which other tool uses the account's quota of calls, and lower quota.share. After the pause, one call is made as a test.":
         "请查明还有哪个工具在使用同一账户的调用配额，并调小 quota.share。暂停结束后会先试探性地发出一次调用。",
-    "Wait; the daemon goes on by itself. Lengthen the interval, watch fewer clusters with this account, or raise quota.share if no other tool needs the calls.":
+    "Wait: the daemon continues by itself. Or lengthen the interval, watch fewer clusters with this account, or raise quota.share if no other tool needs the calls.":
         "请稍候，守护进程会自行继续。也可以调大间隔，减少这个账户监视的集群；如果没有其他工具需要这些调用，可调大 quota.share。",
-    "Look at fewer clusters with --cluster, wait {}, or raise quota.share. The daemon reads a list of any length, with the calls that it has left over.":
+    "Query fewer clusters with --cluster, wait {}, or raise quota.share. The daemon can read a list of any length, with the calls that it has left over.":
         "请用 --cluster 减少要查看的集群，等待 {}，或调大 quota.share。守护进程会用剩余的调用读完任意长度的列表。",
-    "Look at fewer clusters with --cluster, or raise quota.share. The daemon reads a list of any length, with the calls that it has left over.":
+    "Query fewer clusters with --cluster, or raise quota.share. The daemon can read a list of any length, with the calls that it has left over.":
         "请用 --cluster 减少要查看的集群，或调大 quota.share。守护进程会用剩余的调用读完任意长度的列表。",
     # -- what cannot be counted from
-    "Nothing is counted from such an answer. If it goes on, compare the API's answer with its documentation and report it.":
+    "Nothing is counted from such an answer. If it keeps happening, compare the answer with the API's documentation and report it.":
         "不会根据这样的应答计数。如果持续出现，请对照 API 文档检查应答并反馈。",
     "Nothing is counted from it; the next sync finds out anew ({}).": "不会据此计数；下次同步会重新查明（{}）。",
     "Nothing is counted from it; it is believed if the next sync says so, too.":
@@ -68,9 +68,9 @@ ADVICE: Mapping[str, str] = {
         "请把 collection.history 缩短到可见范围之内，或删除旧作业。",
     "Read it with --full, or let the daemon read it as the budget allows.":
         "请用 --full 读取，或让守护进程按配额逐步读取。",
-    "What was read is kept: try again, or let the daemon go on.": "已读取的内容会保留：请再试一次，或让守护进程继续。",
-    "Check the zone and whose keys they are, or name a cluster by its id.":
-        "检查区域以及密钥属于谁，或用 ID 指定集群。",
+    "What was read is kept: try again, or let the daemon continue.": "已读取的内容会保留：请再试一次，或让守护进程继续。",
+    "Check the zone, and whose keys these are, or give a cluster's id.":
+        "请检查区域以及密钥属于谁，或用 ID 指定集群。",
     "Report it, with the log's lines about it.": "请连同相关日志一起反馈。",
 }
 # fmt: on

@@ -1,4 +1,4 @@
-"""What Prometheus and the operator touch.
+"""The part that Prometheus and people connect to.
 
 server       listening, limits, one named thread; uvicorn does the HTTP
 app          the routes

@@ -1,4 +1,4 @@
-"""Who may come in: basic authentication against bcrypt hashes."""
+"""Access control: basic authentication with bcrypt hashes."""
 
 import asyncio
 import base64

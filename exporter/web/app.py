@@ -1,4 +1,4 @@
-"""The routes, as an ASGI application made of what is handed in.
+"""The routes, as an ASGI application made from the parts that are passed in.
 
 ``/metrics`` is answered here directly, since it is asked for all the time and its bytes are ready;
 everything else goes through Starlette's router.

@@ -1,4 +1,4 @@
-"""One client's connection: uvicorn's, with a look at what it is doing and for how long."""
+"""One client's connection: uvicorn's, which also knows what it is doing and for how long."""
 
 import asyncio
 from dataclasses import dataclass

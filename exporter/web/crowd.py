@@ -1,4 +1,4 @@
-"""How many may be connected, and who makes room for a newcomer. Pure.
+"""How many clients may be connected, and which connection is closed for a new one. Pure.
 
 A connection counts from the moment at which it is accepted: its handshake, which takes the most
 memory of all, is still to come then. Whoever has most connections makes room: so none can have more

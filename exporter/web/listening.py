@@ -1,4 +1,4 @@
-"""The addresses that are listened on: what they may be, and their sockets."""
+"""The addresses to listen on: their format, and their sockets."""
 
 import re
 import socket

@@ -1,5 +1,5 @@
-"""How all pages look: a template and its style sheet, of ``templates``, and the policy that goes with
-them. Templates escape whatever is filled in."""
+"""The frame of all pages: a template and its style sheet from ``templates``, and the content
+security policy. Templates escape whatever is filled in."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""The documentation that the program carries: ``docs/*.md`` as pages below ``/docs/``.
+"""The documentation that the program includes: ``docs/*.md`` as pages below ``/docs/``.
 
 It is that of this very version, and there where nothing else can be reached. All of it is rendered
 once, when the first reader comes, off the web's thread. Headings have the anchors that GitHub and

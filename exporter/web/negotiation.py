@@ -1,4 +1,4 @@
-"""What a client wants to have: its ``Accept`` headers -> a format, a coding, a language. Pure.
+"""What a client wants: its ``Accept`` headers -> a format, a coding, a language. Pure.
 
 Of a header only the beginning is looked at and remembered: it is whoever asks that chooses its length.
 """

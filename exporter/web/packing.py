@@ -1,4 +1,4 @@
-"""Pieces of a text, some of them compressed already -> the text, or one gzip stream. Pure.
+"""Parts of a text, some of them already compressed -> the text, or one gzip stream. Pure.
 
 Several gzip members in a row are one gzip stream (RFC 1952, section 2.2). So a piece that stays as it
 is can be compressed once and be part of many answers. (Not all that call themselves readers of gzip

@@ -1,4 +1,4 @@
-"""The landing page: is all well, and if not, what is to be done.
+"""The landing page: is everything all right, and if not, what should be done.
 
 One HTML text without a script, a font or anything else to fetch but its icon. Whatever comes from a
 configuration, a cloud or an error is escaped, and the policy would not let it do anything anyway.

@@ -1,4 +1,4 @@
-"""Listening, and the limits that keep bad clients from hurting good ones. uvicorn does the HTTP.
+"""Listening, and the limits that protect other clients from bad ones. uvicorn does the HTTP.
 
 One event loop in one named thread. Clients that send nothing, drip their request or do not read
 the answer are cut off after a while; when there are too many connections, one makes room for the
@@ -120,7 +120,7 @@ class _Server(uvicorn.Server):
         connection.entering = None  # else they would hold each other, and the handshake's memory
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, OSError):  # else it is the client's
-            _LOG.error("a connection could not be taken in", exc_info=error)
+            _LOG.error("a connection could not be handled", exc_info=error)
         if not connection.is_open:
             self.crowd.leave(connection)
             client.close()

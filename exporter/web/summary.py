@@ -1,4 +1,4 @@
-"""Cluster states -> what a person wants to know of them at a glance. Pure."""
+"""Cluster states -> what people want to know at a glance. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Work that takes a while, off the web's thread."""
+"""Slow work, done outside the web thread."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""TLS: a context of certificate files, and one that follows them when they are renewed."""
+"""TLS: a context made from certificate files, and one that follows them when they are renewed."""
 
 import logging
 import ssl
@@ -120,9 +120,11 @@ class RenewingContext(ssl.SSLContext):
             try:
                 self._current = build_context(self._config)
             except ConfigError as error:
-                _LOG.warning("renewed TLS files cannot be used, the ones before stay: %s", error)
+                _LOG.warning(
+                    "the renewed TLS files cannot be used, the old ones stay in use: %s", error
+                )
             else:
-                _LOG.info("TLS files were renewed and are in use")
+                _LOG.info("the renewed TLS files are in use")
         return self._current
 
 

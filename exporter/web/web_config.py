@@ -151,7 +151,9 @@ class _Reader:
             path = f"basic_auth_users.{name}"
             secret = self._text(value, path)
             if not name or ":" in name or not name.isprintable():
-                self._wrong(path, "is no user name; it must not be empty or hold a colon", value)
+                self._wrong(
+                    path, "is not a user name; it must not be empty or contain a colon", value
+                )
             elif secret is not None and not _BCRYPT_HASH.fullmatch(secret):
                 message = 'is not a bcrypt hash; make one with: htpasswd -nBC 10 "" | tr -d ":\\n"'
                 self._wrong(path, message, value)

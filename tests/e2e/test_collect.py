@@ -60,7 +60,7 @@ def test_a_look_is_cheap_and_says_what_the_whole_would_cost(world: World, tmp_pa
         by_status[key.status] += count
     waiting = [f"{by_status[status]:,}" for status in ("pending", "running")]
     assert row(table.stdout, "cfd")[:6] == [*waiting, "-", "-", "-", "-"]
-    assert "\n  cfd  3,300 jobs in some 36 calls\n" in table.stdout
+    assert "\n  cfd  3,300 jobs, about 36 calls\n" in table.stdout
     assert "fea " not in table.stdout.partition("--full")[2], "it is one page, and was read whole"
     # The head, what the filter is called, and a page for each 99 active jobs.
     assert len(world.calls("ehpc-1")) <= 3 + 1 + 3
@@ -133,7 +133,7 @@ def test_the_whole_is_refused_before_it_is_begun(world: World, tmp_path: Path, s
     assert refused.returncode == 1
     assert re.fullmatch(
         r"cfd, fea: budget: the whole would take some \d+ calls, and of the 30 that are allowed in"
-        r" 1h, 28 are left for it\n    what to do: Look at fewer clusters with --cluster, or raise"
+        r" 1h, 28 are left for it\n    what to do: Query fewer clusters with --cluster, or raise"
         r" quota\.share\. The daemon .*\n",
         refused.stderr,
     )
@@ -168,8 +168,8 @@ def test_a_server_that_cannot_show_the_active_jobs_alone(tmp_path: Path) -> None
         ended = run_command("collect", f"--config.file={path}")
         assert ended.returncode == 1
         assert ended.stderr.startswith(
-            "c: filter: the server shows the active jobs only with the whole list, 3,300 jobs in"
-            " some 36 calls\n    what to do: Read it with --full"
+            "c: filter: the server shows the active jobs only with the whole list, 3,300 jobs,"
+            " about 36 calls\n    what to do: Read it with --full"
         )
         assert len(world.calls()) <= 25
         whole = run_command("collect", f"--config.file={path}", "--full", "--format=prometheus")

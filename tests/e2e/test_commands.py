@@ -64,7 +64,7 @@ accounts[0].tiemout: unknown key; did you mean "timeout"? (line 5)
 clusters[1].interval: "500ms" is too short; the shortest interval is 1s (line 8)
 clusters[1].zone: is missing (line 8)
 clusters[1].name: the same name as clusters[0] (line 8)
-clusters[2].cluster_id: "x y" must not be empty or hold white space (line 9)
+clusters[2].cluster_id: "x y" must not be empty or contain white space (line 9)
 clusters[2].timezone: "Mars/Base" is not a known time zone; write it as Asia/Shanghai (line 9)
 collection.interval: "5 minutes" is not a duration; write it as 30s, 5m, 1h30m or 30d (line 11)
 collection.history: must be a text (in quotes if it looks like something else), not a list (line 12)
@@ -72,7 +72,7 @@ labels.user.mode: "nmae" must be hash, name or off; did you mean "name"? (line 1
 labels.user.limit: must be at least 0, not -1 (line 14)
 """,
     ),
-    "nothing": ("", "the file is empty; config.example.yaml shows what it can say\n"),
+    "nothing": ("", "the file is empty; config.example.yaml shows all keys\n"),
     "no YAML": (
         "a: [",
         "not YAML: expected the node content, but found '<stream end>' (line 1)\n",

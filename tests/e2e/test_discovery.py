@@ -50,7 +50,7 @@ def test_an_account_and_a_zone_are_enough(tmp_path: Path) -> None:
             until_watched(exporter, "ehpc-one", "ehpc-three")
             assert 'cluster_name="ehpc-two"' not in exporter.scrape().text
             assert exporter.log_lines("the first sync is done", "cluster=ehpc-one") == begun
-            assert exporter.log_lines("clusters that are watched have changed", "gone=ehpc-two")
+            assert exporter.log_lines("the watched clusters have changed", "gone=ehpc-two")
             status, page = exporter.get("/")
             assert (status, "ehpc-three" in page) == (200, True)
 
@@ -78,7 +78,7 @@ def test_the_other_commands_find_them_too(tmp_path: Path) -> None:
         checks: dict[str, Callable[[str], bool]] = {
             "collect": lambda out: "ehpc-one" in out and "ehpc-two" in out,
             "doctor": lambda out: "ehpc-one" in out and "ehpc-two" in out,
-            "check-config": lambda out: "finds clusters in jinan1a" in out,
+            "check-config": lambda out: "discovers clusters in jinan1a" in out,
         }
         for command, right in checks.items():
             done = run_command(command, f"--config.file={path}")

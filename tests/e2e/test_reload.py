@@ -182,7 +182,7 @@ def test_who_is_shown_and_in_which_group(tmp_path: Path) -> None:
             groups.write_text("li,chemistry\nroot\n")
             good = "ehpc_exporter_groups_last_reload_successful"
             until(lambda: exporter.scrape().value(good) == 0, "the bad file to be seen")
-            assert len(exporter.log_lines("the old ones go on", "line 2")) == 1
+            assert len(exporter.log_lines("the old ones stay in use", "line 2")) == 1
             assert grouped() == {("li", "chemistry")}
             groups.write_text("li,physics\nroot,staff\n")
             until(lambda: grouped() == {("li", "physics")}, "the groups to follow their file")

@@ -100,9 +100,9 @@ LOGGED = {"Make room on the disk of state.path, or mend it."}
 FILLED = {
     "{} It is {}.": "Set this machine's clock, for instance with chrony or ntpd. It is 75 s behind"
     " the server's.",
-    "Look at fewer clusters with --cluster, {}or raise quota.share. The daemon reads a list of any"
-    " length, with the calls that it has left over.": "Look at fewer clusters with --cluster, wait up"
-    " to 1h, or raise quota.share. The daemon reads a list of any length, with the calls that it has"
+    "Query fewer clusters with --cluster, {}or raise quota.share. The daemon can read a list of any"
+    " length, with the calls that it has left over.": "Query fewer clusters with --cluster, wait up"
+    " to 1h, or raise quota.share. The daemon can read a list of any length, with the calls that it has"
     " left over.",
 }  # fmt: skip
 
@@ -213,8 +213,8 @@ def test_values_that_are_numbers_and_such_that_nobody_knows() -> None:
     say = Words("en")
     assert say.value("page_size", "50") == "50 jobs"
     assert say.value("zone", "+08:00") == "UTC+08:00"
-    assert say.value("zone", "unknown") == "not known"
-    assert say.value("depth", "unknown") == "no limit was met"
+    assert say.value("zone", "unknown") == "unknown"
+    assert say.value("depth", "unknown") == "no limit seen"
     assert say.value("order", "new") == "new"
 
 

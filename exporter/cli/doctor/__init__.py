@@ -1,4 +1,4 @@
-"""``doctor``: what the cloud's server does, said and written down.
+"""``doctor``: how the cloud's server behaves, printed and as a report.
 
 command  flags -> whom to look at; exit code
 page     findings -> what people read

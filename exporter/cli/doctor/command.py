@@ -1,4 +1,4 @@
-"""The ``doctor`` command: whom to look at, what is printed, and the exit code."""
+"""The ``doctor`` command: what to examine, what is printed, and the exit code."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""What a doctor has found, for people."""
+"""The findings of a doctor, as text for people."""
 
 import io
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a doctor has found, as JSON that may be shown to anybody. Pure.
+"""The findings of a doctor, as JSON that may be shown to anybody. Pure.
 
 No key, no name, no id, nothing of a job: clusters are numbered, failures are told by their codes, and
 evidence is only what this program has words for. ``simulate --profile`` reads it.

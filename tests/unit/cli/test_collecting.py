@@ -156,10 +156,10 @@ def test_what_the_whole_would_cost(
     assert main(["collect", f"--config.file={config_file}"]) == 0
     assert capsys.readouterr().out.endswith(
         """
-Ended jobs are counted by reading the whole list, which --full does:
-  cfd       how many calls cannot be told: the server does not say how long its list is
-  默认集群  30,700 jobs in some 313 calls
-  account default: 958 of the 1,000 calls of its share are left
+To count ended jobs, the whole list has to be read, with --full:
+  cfd       number of calls unknown: the server does not report the length of its list
+  默认集群  30,700 jobs, about 313 calls
+  account default: 958 of the 1,000 calls in its share are left
 """
     )
 

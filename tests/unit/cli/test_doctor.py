@@ -59,7 +59,7 @@ def test_all_is_right(
     daemon.findings = good
     assert main([*FLAGS, "--cluster-id=ehpc-0"]) == 0
     out, err = capsys.readouterr()
-    assert out.startswith("At most 25 calls are made")
+    assert out.startswith("This makes at most 25 calls")
     assert "keys           accepted" in out
     assert err == ""
     config, account, like = daemon.diagnosed[0]
@@ -100,7 +100,7 @@ def test_what_failed_is_told_once_with_advice_and_the_exit_code(
         (["--endpoint=https://x.example", "--zone=z"], "EHPC_ACCESS_KEY_ID is not set"),
         (["--endpoint=https://x.example"], "--zone: needed with --endpoint, as jinan1a"),
         (["--endpoint=ftp://x", "--zone=z"], "--endpoint: must be a URL such as https://"),
-        (["--endpoint=https://x.example", "--zone=a b"], '--zone: "a b" must not be empty or hold'),
+        (["--endpoint=https://x.example", "--zone=a b"], '--zone: "a b" must not be empty or contain'),
         (["--endpoint=https://x.example", "--zone=z", "--cluster=c"], "--cluster: names one of a"),
         (["--endpoint=https://x.example", "--zone=z", "--account=a"], "--account: names one of a"),
         (["--zone=z"], "--zone: goes with --endpoint"),
@@ -224,9 +224,9 @@ def test_it_speaks_the_language_of_the_environment_or_of_its_flag(
     daemon.findings = good
     monkeypatch.setenv("LANG", "zh_CN.UTF-8")
     assert main(FLAGS) == 0
-    assert capsys.readouterr().out.startswith("最多发出 25 次调用")
+    assert capsys.readouterr().out.startswith("最多调用 25 次")
     assert main([*FLAGS, "--lang=en"]) == 0
-    assert capsys.readouterr().out.startswith("At most 25 calls")
+    assert capsys.readouterr().out.startswith("This makes at most 25 calls")
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -315,7 +315,7 @@ def test_a_failure_in_chinese(found: Findings) -> None:
 
 def test_nothing_differs() -> None:
     found = Surgery(parse_dialect("times=z"), jobs=50, active=5).diagnose("ehpc-0")
-    assert "Nothing that was looked at." in page(found)
+    assert "Nothing that was examined." in page(found)
 
 
 def test_progress_is_shown_to_people_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,5 +325,5 @@ def test_progress_is_shown_to_people_only(monkeypatch: pytest.MonkeyPatch) -> No
         with progress_on(out, err, Words("en")) as progressing:
             progressing("", 0, 25)
             progressing("[red]cfd", 1, 25)
-        assert out.getvalue().count("At most 25 calls") == 1
+        assert out.getvalue().count("at most 25 calls") == 1
         assert bool(err.getvalue()) is shown

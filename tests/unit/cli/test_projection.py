@@ -60,19 +60,19 @@ def test_a_good_configuration(config_file: Path, capsys: pytest.CaptureFixture[s
 {config_file} is valid
 
 account default: 192 calls an hour projected, 1,000 allowed (0.5 of 2000 in 1h)
-  cfd  every 1m: 60 to refresh, 6 to audit
-  fea  every 30s: 120 to refresh, 6 to audit
-  with the change detector, where the cloud's counters prove right: 133.2 while nothing changes, and one for each cluster and interval in which something does
-  with what is left over, for capacity: 30, and 6 for each queue
+  cfd  every 1m: 60 for syncs, 6 for audits
+  fea  every 30s: 120 for syncs, 6 for audits
+  with the change detector, if the cloud's counters are reliable: 133.2 while nothing changes, and one for each cluster and interval with changes
+  for capacity, from spare calls: 30, and 6 for each queue
   fits: 19% of what is allowed
 
-What nobody can know before it runs:
-  - whether the API sorts the list by last change. Where it does not, a refresh costs one
-    call for each 99 active jobs instead of one, and the intervals are
-    stretched as far as the share demands; ehpc_sync_strategy will tell
+Not known before it runs:
+  - whether the API sorts the list by last change. If it does not, a sync costs one call
+    for every 99 active jobs instead of one, and intervals are stretched to
+    stay within the share; ehpc_sync_strategy shows this
   - how many other tools use the same account; they share its quota
-  - how long the history is. It is read once, with the calls that are left over:
-    account default has some 808 an hour for it, 79,992 jobs
+  - how long the history is. It is read once, with the spare calls:
+    account default has about 808 an hour for it, 79,992 jobs
 """
     )
 
@@ -92,7 +92,7 @@ def test_what_the_change_detector_spares_is_told_beside() -> None:
     fleet = crowded(50, "60s")
     (cost,) = project(fleet)
     assert cost.detected_calls == pytest.approx(60 + 50 * 3600 / 530)
-    assert "counters prove right: 399.6 while nothing changes" in report(fleet)
+    assert "counters are reliable: 399.6 while nothing changes" in report(fleet)
     assert "detector" not in report(crowded(1))
     assert "detector" not in report(config_of(CONFIG + "collection: {change_detector: off}\n"))
 
@@ -100,7 +100,7 @@ def test_what_the_change_detector_spares_is_told_beside() -> None:
 def test_capacity_is_told_beside_and_changes_no_verdict() -> None:
     text = CONFIG + "collection: {capacity_interval: 30m}\n"
     asked, unasked = config_of(text), config_of(text.replace("30m", "off"))
-    assert "for capacity: 10, and 2 for each queue" in report(asked)
+    assert "for capacity, from spare calls: 10, and 2 for each queue" in report(asked)
     assert "capacity" not in report(unasked)
     (one,), (other,) = project(asked), project(unasked)
     assert (one.calls, one.fits) == (other.calls, other.fits)
@@ -113,12 +113,12 @@ def test_what_does_not_fit_is_told_what_would() -> None:
         """\
   does not fit: the intervals will be stretched, to about 1.5 times; either
     - set an interval of 15s or more, or
-    - set quota.share to 0.74, which leaves less to other tools, or
+    - set quota.share to 0.74, which leaves less for other tools, or
     - watch fewer clusters, or use another account for some of them
 """
         in text
     )
-    assert "nothing is left over" in text
+    assert "no calls are left for it" in text
 
 
 @pytest.mark.parametrize("clusters", [4, 7, 30, 100])
@@ -155,15 +155,15 @@ accounts:
     assert "account spare: 0 calls an hour projected" in shown
     assert "  no cluster uses it\n" in shown
     assert "history" not in shown
-    assert shown.startswith("Perhaps not meant:\n  - account spare: the endpoint is plain http")
+    assert shown.startswith("Warnings:\n  - account spare: the endpoint is plain http")
 
 
 def test_a_projection_beyond_the_budget_is_a_warning_on_top() -> None:
     shown = report(crowded(4))
     assert shown.startswith(
         """\
-Perhaps not meant:
-  - account default: 1,464 calls an hour are projected and 1,000 allowed, so that the intervals will be stretched
+Warnings:
+  - account default: 1,464 calls an hour are projected and 1,000 allowed, so the intervals will be stretched
 
 account default: 1,464 calls"""
     )

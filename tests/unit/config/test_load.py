@@ -247,7 +247,7 @@ def test_a_key_file_that_everybody_can_read_is_warned_of(tmp_path: Path) -> None
     assert config_warnings(config) == ()
     paths[1].chmod(0o644)
     assert config_warnings(config) == (
-        f"account default: everybody on this machine can read {paths[1]}; chmod 600 it",
+        f"account default: everybody on this machine can read {paths[1]}; run chmod 600 on it",
     )
 
 

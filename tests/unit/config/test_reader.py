@@ -52,15 +52,15 @@ CASES: dict[str, tuple[str, list[str]]] = {
                 " number (line 5)"
             ),
             (
-                'clusters[0].labels: "9" is not a label\'s name: letters, digits and _ only, no digit first,'
-                " not __ at the beginning (line 5)"
+                'clusters[0].labels: "9" is not a label name: only letters, digits and _, not beginning'
+                " with a digit or __ (line 5)"
             ),
             (
-                'clusters[0].labels: "__a" is not a label\'s name: letters, digits and _ only, no digit first,'
-                " not __ at the beginning (line 5)"
+                'clusters[0].labels: "__a" is not a label name: only letters, digits and _, not beginning'
+                " with a digit or __ (line 5)"
             ),
-            'clusters[0].labels: "zone_id" is a label that ehpc_cluster_info or Prometheus has already (line 5)',
-            'clusters[0].labels: "job" is a label that ehpc_cluster_info or Prometheus has already (line 5)',
+            'clusters[0].labels: "zone_id" is a label that ehpc_cluster_info or Prometheus already uses (line 5)',
+            'clusters[0].labels: "job" is a label that ehpc_cluster_info or Prometheus already uses (line 5)',
         ],
     ),
     "a filter": (
@@ -78,10 +78,10 @@ CASES: dict[str, tuple[str, list[str]]] = {
         ["labels.user.groups_file: nowhere.csv: cannot be read: No such file or directory"],
     ),
     # the file as a whole
-    "empty": ("", ["the file is empty; config.example.yaml shows what it can say"]),
+    "empty": ("", ["the file is empty; config.example.yaml shows all keys"]),
     "only a comment": (
         "# nothing\n",
-        ["the file is empty; config.example.yaml shows what it can say"],
+        ["the file is empty; config.example.yaml shows all keys"],
     ),
     "a list": ("- 1\n", ["must be a mapping, not a list (line 1)"]),
     "a text": ("hello\n", ["must be a mapping, not a text (line 1)"]),
@@ -293,8 +293,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
         [
             "accounts[0].access_key_id: is empty (line 3)",
             (
-                "accounts[0].secret_access_key: holds more than one line; it must hold the key and "
-                "nothing else (line 4)"
+                "accounts[0].secret_access_key: has more than one line; it must contain only the key"
+                " (line 4)"
             ),
         ],
     ),
@@ -434,7 +434,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "zone with a blank": (
         GOOD.replace("jinan1a", "jinan 1a"),
-        ['clusters[0].zone: "jinan 1a" must not be empty or hold white space (line 7)'],
+        ['clusters[0].zone: "jinan 1a" must not be empty or contain white space (line 7)'],
     ),
     # the endpoint: may hold a password by mistake, and is never quoted
     "endpoint without a scheme": (
@@ -457,14 +457,14 @@ CASES: dict[str, tuple[str, list[str]]] = {
         GOOD.replace("https://", "https://me:HUSH@"),
         [
             (
-                "accounts[0].endpoint: must not hold a user or password; keys go into access_key_id "
+                "accounts[0].endpoint: must not contain a user or password; keys go into access_key_id "
                 "and secret_access_key (line 2)"
             )
         ],
     ),
     "endpoint with a query": (
         GOOD.replace(".com", ".com/?signature=HUSH"),
-        ["accounts[0].endpoint: must not hold a query or fragment (line 2)"],
+        ["accounts[0].endpoint: must not contain a query or fragment (line 2)"],
     ),
     # variables
     "variable not set": (
@@ -573,8 +573,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
         GOOD.replace("secret_access_key: HUSH", "secret_access_key_file: lines"),
         [
             (
-                'accounts[0].secret_access_key_file: "lines" holds more than one line; it must hold '
-                "the key and nothing else (line 4)"
+                'accounts[0].secret_access_key_file: "lines" has more than one line; it must contain'
+                " only the key (line 4)"
             )
         ],
     ),

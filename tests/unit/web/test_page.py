@@ -148,7 +148,7 @@ def test_counts_too_old_are_not_shown() -> None:
 def test_a_start_is_no_trouble() -> None:
     waiting = dataclasses.replace(new_state(), tried=False, failure=None)
     page = render(waiting, good_state())
-    assert "… Starting: 1 of 2 clusters have not been looked at yet" in page.text
+    assert "… Starting: 1 of 2 clusters have not been synced yet" in page.text
     assert "No clusters" in render().text
 
 
@@ -282,7 +282,7 @@ class TestManyClusters:
         text = render(*self.STATES).text
         assert "2 of 42 clusters need attention" in text
         assert "Clusters 42 of 42 Pending 82 Running 164 Cores waiting 2,624" in text
-        assert "Clusters without current counts, not in these sums: 1." in text
+        assert "Clusters without current counts, not in these totals: 1." in text
         assert text.index("bio-2") < text.index("bio-1") < text.index("cfd-0")
 
     def test_filters(self) -> None:
@@ -300,7 +300,7 @@ class TestManyClusters:
         both = render(*self.STATES, show="failing", cluster="bio-1")
         assert "Clusters 1 of 42" in both.text
         assert "bio-2" not in both.text
-        assert "No cluster is like that." in render(*self.STATES, cluster="<b>").text
+        assert "No cluster matches." in render(*self.STATES, cluster="<b>").text
 
     def test_by_zone_and_account(self) -> None:
         assert "Clusters 42 of 42" in render(*self.STATES, cluster="jinan").text

@@ -159,7 +159,7 @@ FAULTS = {
         "basic_auth_users.alice: is there twice, first on line 2 (line 4)",
     ],
     f'basic_auth_users:\n  "a:b": {HASH}': [
-        "basic_auth_users.a:b: is no user name; it must not be empty or hold a colon (line 2)"
+        "basic_auth_users.a:b: is not a user name; it must not be empty or contain a colon (line 2)"
     ],
 }  # fmt: skip
 
@@ -340,7 +340,7 @@ def test_renewed_files_are_taken_and_broken_ones_are_not(
     write_cert(tmp_path, authority, "renewed")
     second = context._latest()
     assert second is not first
-    assert "TLS files were renewed" in caplog.text
+    assert "the renewed TLS files are in use" in caplog.text
     (tmp_path / "server.pem").write_bytes(old_cert)  # the key is another one's
     assert context._latest() is second
     assert context._latest() is second
