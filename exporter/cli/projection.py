@@ -212,12 +212,12 @@ def _discovery_lines(cost: AccountCost, config: Config) -> list[str]:
 
 _OUTCOMES: Mapping[Outcome, str] = {
     "watched": "watched",
-    "rarely": "watched rarely, as they are not active",
-    "configured": "in the configuration, which wins",
-    "unlisted": "in the configuration, and not in the list of the zone",
+    "rarely": "rarely synced, because not active",
+    "configured": "in the configuration, which takes precedence",
+    "unlisted": "in the configuration, but not in the zone's list",
     "twice": "watched with the keys of another account",
     "excluded": "left out by discovery.exclude",
-    "not_included": "left out, as no pattern of discovery.include matches",
+    "not_included": "left out, because no pattern of discovery.include matches",
 }
 
 

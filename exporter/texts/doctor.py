@@ -53,18 +53,18 @@ DOCTOR: Mapping[str, tuple[str, str]] = {
     # -- its capacity
     "capacity": ("capacity: {answers}", "容量：{answers}"),
     "capacity.off": (
-        "capacity is not asked for, as collection.capacity_interval is off",
+        "capacity is not queried, because collection.capacity_interval is off",
         "不查询容量：collection.capacity_interval 为 off"),
     "capacity.call.status": ("its state: {came}", "集群状态：{came}"),
     "capacity.call.queues": ("queues: {came}", "队列：{came}"),
     "capacity.call.queue": ("what is free in them: {came}", "队列空闲：{came}"),
     "capacity.call.nodes": ("nodes: {came}", "节点：{came}"),
-    "capacity.answered": ("told", "有应答"),
+    "capacity.answered": ("answered", "有应答"),
     "capacity.counted": ("{number}", "{number} 个"),
-    "capacity.denied": ("the account may not ask", "账户无权查询"),
-    "capacity.not_known": ("the server does not know the call", "服务器不认识该调用"),
+    "capacity.denied": ("the account may not query this", "账户无权查询"),
+    "capacity.not_known": ("the server does not know the call", "服务器没有这个接口"),
     "capacity.failed": ("failed ({reason})", "失败（{reason}）"),
-    "capacity.not_asked": ("not asked for, or not for all", "未查询，或未全部查询"),
+    "capacity.not_asked": ("not queried, or not for all queues", "未查询，或未全部查询"),
     "column.queue": ("queue", "队列"),
     "column.cores": ("cores", "核数"),
     "column.cores_free": ("free", "空闲核数"),
@@ -166,21 +166,21 @@ DOCTOR: Mapping[str, tuple[str, str]] = {
     "do.left_out": (
         "They cannot be counted. The daemon's log lists their job_id; show it to the cloud's support.",
         "它们无法计数；守护进程的日志会给出 job_id，供云的技术支持查询。"),
-    "differs.capacity_denied": ("The account may not ask for capacity: {calls}.", "账户无权查询容量：{calls}。"),
+    "differs.capacity_denied": ("The account may not query capacity: {calls}.", "账户无权查询容量：{calls}。"),
     "do.capacity_denied": (
-        "Let its keys ask for it, or set collection.capacity_interval: off; cores can be told as the cluster's queues: {{gpu: {{cores: 512}}}}.",
+        "Give its keys the right, or set collection.capacity_interval: off. You can set cores in the cluster's queues: {{gpu: {{cores: 512}}}}.",
         "请为密钥授予相应权限，或设置 collection.capacity_interval: off；核数可在集群的 queues 中写明：{{gpu: {{cores: 512}}}}。"),
-    "differs.capacity_not_known": ("The server does not know some calls about capacity: {calls}.", "服务器不认识部分容量调用：{calls}。"),
+    "differs.capacity_not_known": ("The server does not know some of the capacity calls: {calls}.", "服务器没有部分容量接口：{calls}。"),
     "do.capacity_not_known": (
-        "Nothing: they are tried again rarely; cores can be told as the cluster's queues: {{gpu: {{cores: 512}}}}.",
+        "Nothing: they are tried again now and then. You can set cores in the cluster's queues: {{gpu: {{cores: 512}}}}.",
         "不必处理：以后会偶尔重试；核数可在集群的 queues 中写明：{{gpu: {{cores: 512}}}}。"),
-    "differs.capacity_failed": ("A call about capacity failed ({reason}): {call}.", "容量调用失败（{reason}）：{call}。"),
+    "differs.capacity_failed": ("A capacity call failed ({reason}): {call}.", "容量调用失败（{reason}）：{call}。"),
     "do.capacity_failed": (
-        "Nothing: the daemon asks again at each capacity_interval. If it lasts, report it with --report.",
+        "Nothing: the daemon tries again at every capacity_interval. If it lasts, report it with --report.",
         "不必处理：守护进程每隔 capacity_interval 会再次查询。如果一直如此，请用 --report 反馈。"),
-    "differs.no_capacity": ("The cloud tells no cores of any queue.", "云端没有给出任何队列的核数。"),
+    "differs.no_capacity": ("The cloud does not report the cores of any queue.", "云端没有给出任何队列的核数。"),
     "do.no_capacity": (
-        "Tell them as the cluster's queues: {{gpu: {{cores: 512}}}}, or do without.",
+        "Set them in the cluster's queues: {{gpu: {{cores: 512}}}}, or do without.",
         "请在集群的 queues 中写明：{{gpu: {{cores: 512}}}}；也可以不写。"),
     # -- what failed
     "failed": ("{whom}: {reason}: {message}", "{whom}：{reason}：{message}"),

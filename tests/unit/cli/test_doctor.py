@@ -250,7 +250,7 @@ def test_a_page_in_a_pipe(found: Findings, language: str) -> None:
 
 @pytest.mark.parametrize(
     ("language", "line"),
-    [("en", "capacity: its state: active, queues: 22, nodes: the account may not ask, what is free"),
+    [("en", "capacity: its state: active, queues: 22, nodes: the account may not query this, what is free"),
      ("zh", "容量：集群状态：active, 队列：22 个, 节点：账户无权查询, 队列空闲：未查询，或未全部查询")],
 )  # fmt: skip
 def test_capacity_is_a_line_and_a_table(language: str, line: str) -> None:
@@ -272,7 +272,7 @@ def test_capacity_is_a_line_and_a_table(language: str, line: str) -> None:
 
 
 def test_capacity_that_is_off_is_said(good: Findings) -> None:
-    assert "capacity is not asked for" in page(good)
+    assert "capacity is not queried" in page(good)
     assert "不查询容量" in page(good, "zh")
 
 

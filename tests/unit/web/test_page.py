@@ -330,7 +330,7 @@ ZONES = (
 @pytest.mark.parametrize(
     ("language", "words"),
     [
-        ("en", ("40 watched", "101 left out by discovery.exclude: hpc-000,", "hpc-004 and 96 more", "1 in the configuration, which wins: cfd",
+        ("en", ("40 watched", "101 left out by discovery.exclude: hpc-000,", "hpc-004 and 96 more", "1 in the configuration, which takes precedence: cfd",
                 "2 gone; a ledger is kept for a week: hpc-000, hpc-001", "(denied)", "none",
                 "not listed yet")),
         ("zh", ("40 个监视中", "101 个被 discovery.exclude 排除", "另有 96 个", "以配置为准",
