@@ -100,7 +100,10 @@ def test_what_failed_is_told_once_with_advice_and_the_exit_code(
         (["--endpoint=https://x.example", "--zone=z"], "EHPC_ACCESS_KEY_ID is not set"),
         (["--endpoint=https://x.example"], "--zone: needed with --endpoint, as jinan1a"),
         (["--endpoint=ftp://x", "--zone=z"], "--endpoint: must be a URL such as https://"),
-        (["--endpoint=https://x.example", "--zone=a b"], '--zone: "a b" must not be empty or contain'),
+        (
+            ["--endpoint=https://x.example", "--zone=a b"],
+            '--zone: "a b" must not be empty or contain',
+        ),
         (["--endpoint=https://x.example", "--zone=z", "--cluster=c"], "--cluster: names one of a"),
         (["--endpoint=https://x.example", "--zone=z", "--account=a"], "--account: names one of a"),
         (["--zone=z"], "--zone: goes with --endpoint"),
