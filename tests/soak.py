@@ -195,6 +195,7 @@ def tell(
                 if counter.value:
                     print(counter.name, counter.labels, counter.value)
     print(f"{log.count(chr(10))} lines in the log, {log.count('Traceback')} tracebacks")
+    print("\n".join([line for line in log.splitlines() if "Traceback" in line][:1]))
     seen = counted(text)
     right = seen == true
     print(f"{sum(true.values())} jobs in the lists, counts right: {right}")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from exporter.ledger.floors import Floors
 from exporter.ledger.proof import checked, proven
+from exporter.ledger.totals import Pair
 
 _MOST_SECONDS = 2**62
 """Of cores that no machine has, held since 1970; more do not fit into the file."""
@@ -88,9 +89,9 @@ class Usage:
         self._owed[key] = (before or Amount()).plus(Amount(1, seconds))
 
     @property
-    def owed_users(self) -> frozenset[str]:
-        """The users to whom something is owed."""
-        return frozenset(key.user for key in self._owed)
+    def owed_pairs(self) -> frozenset[Pair]:
+        """The queues and users to which something is owed."""
+        return frozenset((key.queue, key.user) for key in self._owed)
 
     def show(
         self, live: Iterable[tuple[str, str]], named: Callable[[str, str], tuple[str, str] | None]

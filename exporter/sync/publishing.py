@@ -65,6 +65,9 @@ class Publisher:
         changes = self._wanted(_changes(ledger, log))
         for weights in self._weights:
             weights.add(changes)
+        # Whose jobs have ended and left the list unseen was there nevertheless.
+        for pair in filter(self._wants, ledger.usage.owed_pairs):
+            ledger.note_activity(*pair, taken_at)
         recent = frozenset(filter(self._wants, _recent_pairs(ledger, taken_at)))
         queues, users = self._fold_counters(ledger, recent), self._users(ledger, recent)
         folded, queue_names, user_names = self._folded, queues.names, users.names
@@ -119,9 +122,7 @@ class Publisher:
         return _Shown(names, len(present - shown))
 
     def _users(self, ledger: Ledger, recent: frozenset[tuple[str, str]]) -> "_Shown":
-        # Whose jobs have ended and left the list unseen is still somebody, whom something is owed.
-        owed = filter(self._user_wanted.__getitem__, ledger.usage.owed_users)
-        kept = {user for _, user in recent}.union(owed)
+        kept = {user for _, user in recent}
         shown, present = _shown(ledger, "user", self._weights[1], kept, self._rules.user_limit)
         names = self._named("user", shown, self._user_wanted, self._rules.user_mode)
         return _Shown(names, len(present - shown))

@@ -19,9 +19,9 @@ def ledger_of(*jobs: Job) -> Ledger:
     return ledger
 
 
-def shown(ledger: Ledger, rules: LabelRules | None = None) -> ClusterSnapshot:
+def shown(ledger: Ledger, rules: LabelRules | None = None, *, at: float = AT) -> ClusterSnapshot:
     with ledger.transaction():
-        snapshot = Publisher(rules or LabelRules()).snapshot(ledger, AT)
+        snapshot = Publisher(rules or LabelRules()).snapshot(ledger, at)
     assert snapshot is not None
     return snapshot
 
