@@ -21,6 +21,7 @@ KEPT_SECONDS = 7 * 86400.0
 _NAME = "found.json"
 _Record = tuple[str, str, str, str]
 """Id, name, status and kind."""
+_FOUND = msgspec.json.Decoder(dict[str, dict[str, list[_Record]]])
 
 
 def read_found(directory: Path | None) -> Found:
@@ -29,7 +30,7 @@ def read_found(directory: Path | None) -> Found:
         return {}
     try:
         written = (directory / _NAME).read_bytes()
-        kept = msgspec.json.decode(written, type=dict[str, dict[str, list[_Record]]])
+        kept = _FOUND.decode(written)
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.MsgspecError) as error:

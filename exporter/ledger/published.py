@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -31,6 +30,10 @@ class _Content(msgspec.Struct, array_like=True):
     shown: dict[str, list[str]]
     usage: list[_UsageRow] = []
     """An earlier version has none."""
+
+
+_LINE = msgspec.json.Decoder(tuple[msgspec.Raw, int])
+_CONTENT = msgspec.json.Decoder(_Content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +123,9 @@ def _whole_lines(found: bytes) -> list[bytes]:
 
 
 def _read(line: bytes) -> Published:
-    written, proof = msgspec.json.decode(line, type=tuple[list[Any], int])
-    require_proof(written, proof)
-    content = msgspec.convert(written, _Content)
+    written, proof = _LINE.decode(line)
+    require_proof(msgspec.json.decode(written), proof)
+    content = _CONTENT.decode(written)
     tallies = {
         TallyKey(kind, queue, status): Tally(count, seconds, buckets)
         for kind, queue, status, count, seconds, buckets in content.rows

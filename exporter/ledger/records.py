@@ -83,13 +83,14 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         return self.known != ""
 
 
+_PROGRESS = msgspec.json.Decoder(Progress)
+_WRITTEN = msgspec.json.Decoder(dict[str, object])
+
+
 def progress_of(text: str) -> Progress:
     """As it was written, also by earlier versions: the first knew no profile, and how far the history
     was read is found out anew. Raises ``msgspec.MsgspecError``."""
-    progress, written = (
-        msgspec.json.decode(text, type=Progress),
-        msgspec.json.decode(text, type=dict),
-    )
+    progress, written = _PROGRESS.decode(text), _WRITTEN.decode(text)
     if written.get("active_known"):  # as earlier versions wrote it
         known: Literal["active", "all"] = "all" if written.get("complete") else "active"
         progress = msgspec.structs.replace(progress, known=known)

@@ -16,6 +16,7 @@ REAL_TIME = {
     ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"),
 }  # fmt: skip
 MAY_READ_TIME = ("clock.py", "simulator/")
+READ_IN_ONE_THREAD = ("config/", "simulator/")
 
 INPUT_OUTPUT = {
     "asyncio", "http", "io", "multiprocessing", "os", "pathlib", "requests", "select", "selectors",
@@ -134,6 +135,15 @@ def unnamed_threads(tree: ast.Module) -> Iterator[int]:
                 yield node.lineno
 
 
+def learners(tree: ast.AST) -> Iterator[int]:
+    """Lines that decode into a type with no decoder made before."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            typed = node.func.attr == "decode" and "type" in {each.arg for each in node.keywords}
+            if typed or ast.unparse(node.func) == "msgspec.convert":
+                yield node.lineno
+
+
 @pytest.mark.parametrize("name", [n for n in FILES if not n.startswith(MAY_READ_TIME)])
 def test_only_the_clock_reads_real_time(name: str) -> None:
     tree = tree_of(name)
@@ -210,6 +220,12 @@ def test_every_thread_has_a_name(name: str) -> None:
     assert not list(unnamed_threads(tree_of(name)))
 
 
+@pytest.mark.parametrize("name", [n for n in FILES if not n.startswith(READ_IN_ONE_THREAD)])
+def test_decoders_are_made_when_modules_are_loaded(name: str) -> None:
+    """msgspec learns a type at its first use, and two threads that do so at once crash the process."""
+    assert not list(learners(tree_of(name)))
+
+
 @pytest.mark.parametrize("name", [n for n in FILES if n.startswith("simulator/")])
 def test_the_pretend_cloud_imports_nothing_of_ours(name: str) -> None:
     own = {
@@ -243,3 +259,7 @@ def test_the_rules_can_be_broken() -> None:
     slow = ast.parse("f(timeout=5)\nf(timeout=PATIENCE)\ntime.monotonic()\n")
     assert sorted(deadlines(slow)) == ["monotonic on line 3", "timeout=5 on line 1"]
     assert list(unnamed_threads(bad)) == [8, 9]
+    late = ast.parse(
+        "msgspec.json.decode(x)\nmsgspec.json.decode(x, type=T)\nmsgspec.convert(x, T)"
+    )
+    assert list(learners(late)) == [2, 3]
