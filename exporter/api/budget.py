@@ -8,11 +8,12 @@ second process on the same account makes the program forget one.
 import math
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from exporter.api.window import MARGIN_SECONDS, Waits, slowdown, spare_calls
 from exporter.clock import Clock, Instant, instant
 from exporter.errors import BudgetExhausted
 from exporter.model import Pause
@@ -37,9 +38,6 @@ _ROUNDING = _ROUNDING_SECONDS = 1e-6
 
 _AIR_CALLS = 0.1
 """Not quite all of the planned part is planned, lest every call must come on the dot."""
-
-_MARGIN_SECONDS = 0.01
-"""A call that comes on the dot may come a little earlier than the one a period before."""
 
 
 class CallGate(Protocol):
@@ -229,7 +227,7 @@ class AccountBudget:
         # Once every cluster finds its calls there is nothing left to wait for.
         for_all = sum(math.ceil(demand.calls) for demand in demands.values())
         needed = min(max(1, len(waits) + for_all - self.allowed), len(waits))
-        room_in_seconds = waits[needed - 1] + _MARGIN_SECONDS
+        room_in_seconds = waits[needed - 1] + MARGIN_SECONDS
         return max(planned[cluster_name], min(interval, room_in_seconds))
 
     def left(self) -> int:
@@ -301,10 +299,10 @@ class AccountBudget:
         planned = min(self.allowed * PLANNED_PART, self.allowed - 1.0) - _AIR_CALLS
         return fair_intervals(demands, max(planned, PLANNED_PART), self.period_seconds)
 
-    def _waits(self) -> list[float]:
+    def _waits(self) -> Waits:
         """In how many seconds each call of the window will have left it, the soonest first."""
         seconds = self._clock.monotonic_seconds()
-        return [at + self.period_seconds - seconds for at in self._calls(seconds)]
+        return Waits(self._calls(seconds), self.period_seconds, seconds)
 
     def _calls(self, seconds: float) -> list[float]:
         """The calls of the window that ends at a moment: as they are written down, or as this
@@ -367,30 +365,3 @@ def fair_intervals(
 
 def _calls_per_second(demands: Mapping[str, Demand], intervals: Mapping[str, float]) -> float:
     return sum(demand.calls / intervals[name] for name, demand in demands.items())
-
-
-def spare_calls(allowed: int, waits: Sequence[float], calls_per_second: float) -> int:
-    """How many calls can be made now, if those of a steady rate are to find room in the window at
-    any time from now on. Pure. ``waits``: in how many seconds each call of the window will have left
-    it, the soonest first.
-
-    Whatever is spent now is away for a whole period, while room comes back only as old calls leave:
-    so it does not do to look at the sum of a period.
-    """
-    spare = free = allowed - len(waits)
-    for left, wait_seconds in enumerate(waits):
-        steady = int(calls_per_second * (wait_seconds + _MARGIN_SECONDS))
-        spare = min(spare, free + left - steady)
-    return max(0, spare)
-
-
-def slowdown(allowed: int, waits: Sequence[float], calls_per_second: float) -> float:
-    """The least factor, from 1, by which a steady rate of calls must slow down to find room in the
-    window at any time from now on. Pure. ``waits`` as in ``spare_calls``."""
-    beyond = max(0, len(waits) - allowed)  # the share may have become smaller
-    free = max(0, allowed - len(waits))
-    factors = (
-        calls_per_second * (wait_seconds + _MARGIN_SECONDS) / (free + place)
-        for place, wait_seconds in enumerate(waits[beyond:], start=1)
-    )
-    return max(1.0, max(factors, default=1.0))

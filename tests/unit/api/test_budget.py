@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -18,8 +18,6 @@ from exporter.api.budget import (
     Demand,
     fair_intervals,
     longer_pause,
-    slowdown,
-    spare_calls,
 )
 from exporter.clock import instant
 from exporter.errors import BudgetExhausted
@@ -496,65 +494,6 @@ class TestFairIntervals:
         intervals = fair_intervals(demands, 900.0, PERIOD)
         assert intervals["small"] == 60
         assert intervals["large"] == pytest.approx(1000 * 3600 / 840)
-
-
-class TestSpareCalls:
-    """What can be spent now without a steady rate ever finding the window full."""
-
-    WAITS = st.lists(st.floats(0, PERIOD), max_size=60).map(sorted)
-
-    def test_nothing_is_planned(self) -> None:
-        assert spare_calls(100, [], 0.0) == 100
-        assert spare_calls(100, [10.0] * 30, 0.0) == 70
-
-    def test_calls_of_one_moment_come_back_in_one_moment(self) -> None:
-        # Ninety seconds from one to the next: 39 are needed before the fifty leave the window.
-        assert spare_calls(100, [3590.0] * 50, 40 / PERIOD) == 50 - 39
-
-    def test_calls_in_a_steady_rhythm_make_room_for_those_that_follow(self) -> None:
-        rhythm = [90.0 * place - 1 for place in range(1, 41)]  # a second after the last
-        assert spare_calls(100, rhythm, 40 / PERIOD) == 60
-
-    @given(
-        allowed=st.integers(1, 60),
-        waits=WAITS,
-        interval=st.floats(30, PERIOD),
-        spent=st.booleans(),
-    )
-    def test_once_it_is_spent_every_steady_call_finds_room(
-        self, allowed: int, waits: list[float], interval: float, spent: bool
-    ) -> None:
-        """Unless it would not have found any had nothing been spent: then nothing is spare."""
-        assume(allowed * interval > PERIOD)
-        rate = 1 / interval
-        spare = min(spare_calls(allowed, waits, rate), allowed - math.ceil(rate * PERIOD))
-        if spare == 0:
-            return
-        leaving = sorted(waits + [PERIOD] * spare) if spent else waits
-        made = 0
-        while (made + 1) * interval < PERIOD:
-            made += 1
-            left = sum(wait < made * interval for wait in leaving)
-            assert len(leaving) - left + made <= allowed
-
-    @given(allowed=st.integers(1, 60), waits=WAITS, interval=st.floats(30, PERIOD))
-    def test_slowed_down_every_steady_call_finds_room(
-        self, allowed: int, waits: list[float], interval: float
-    ) -> None:
-        assume(allowed * interval > PERIOD)
-        waits = waits[-allowed:]
-        slower = slowdown(allowed, waits, 1 / interval)
-        assert slower >= 1
-        made = 0
-        while (made + 1) * interval * slower < PERIOD:
-            made += 1
-            left = sum(wait < made * interval * slower for wait in waits)
-            assert len(waits) - left + made <= allowed
-
-    def test_a_share_that_became_smaller(self) -> None:
-        waits = [60.0 * place for place in range(1, 61)]
-        assert spare_calls(20, waits, 1 / 600) == 0
-        assert 1 / 600 / slowdown(20, waits, 1 / 600) <= 1 / (41 * 60)
 
 
 class TestLeftFor:
