@@ -85,7 +85,7 @@ def _leave(code: int) -> NoReturn:
 
 def _check_config(namespace: argparse.Namespace) -> int:
     from exporter.cli.projection import found_report, report, warnings
-    from exporter.daemon.sightings import survey, with_found
+    from exporter.daemon.sightings import of_shard, survey, with_found
     from exporter.ledger.found import read_found
 
     valid = [namespace.config_file]
@@ -96,7 +96,7 @@ def _check_config(namespace: argparse.Namespace) -> int:
         valid.append(namespace.web_config_file)
     config = load_config(namespace.config_file, os.environ)
     before = read_found(config.state.path)
-    told = found_report(survey(config, before))
+    told = found_report(of_shard(survey(config, before), namespace.shard))
     config = select(with_found(config, before), namespace.shard)
     sys.stdout.writelines(f"{path} is valid\n" for path in valid)
     sys.stdout.write(f"\n{told}{report(config)}")

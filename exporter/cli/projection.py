@@ -213,6 +213,7 @@ def _discovery_lines(cost: AccountCost, config: Config) -> list[str]:
 _OUTCOMES: Mapping[Outcome, str] = {
     "watched": "watched",
     "rarely": "rarely synced, because not active",
+    "elsewhere": "polled by another shard",
     "configured": "in the configuration, which takes precedence",
     "unlisted": "in the configuration, but not in the zone's list",
     "twice": "watched with the keys of another account",
@@ -227,8 +228,7 @@ def found_report(sightings: Iterable[Sighting]) -> str:
     for (account, zone), outcomes in together(sightings).items():
         lines.append(f"account {one_line(account)} has found in {one_line(zone)}")
         for outcome, names in outcomes.items():
-            told = ", ".join(map(one_line, names))
-            lines.append(f"  {len(names)} {_OUTCOMES[outcome]}: {told}")
+            lines.append(f"  {len(names)} {_OUTCOMES[outcome]}: {', '.join(names)}")
     return "\n".join([*lines, "", ""]) if lines else ""
 
 

@@ -179,11 +179,15 @@ class Finders:
         """What has been found, before the start, too."""
         return {**self._kept, **{name: finder.found for name, finder in self._running.items()}}
 
-    def gone(self) -> Iterator[Sighting]:
-        """What was found since the start and is listed no more; its ledger is kept for a while."""
+    def gone(self, config: Config) -> Iterator[Sighting]:
+        """What was watched because it was found since the start, and is listed no more; its ledger is
+        kept for a while."""
+        configured = {(each.account, each.zone, each.cluster_id) for each in config.clusters}
         for name, finder in self._running.items():
-            for (zone, _), each in finder.gone.items():
-                yield Sighting(name, zone, "gone", called(each.cluster))
+            for (zone, cluster_id), each in finder.gone.items():
+                wanted = finder.discovery.wants(cluster_id, each.cluster.name)
+                if wanted and (name, zone, cluster_id) not in configured:
+                    yield Sighting(name, zone, "gone", called(each.cluster))
 
     def failures(self) -> dict[tuple[str, str], str]:
         """By account and zone that could not be listed when it was last tried, the reason."""

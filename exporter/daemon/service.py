@@ -15,7 +15,7 @@ from exporter import __version__
 from exporter.collector import BuildInfo, ReloadStatus
 from exporter.config import Config, ServeOptions, config_warnings, load_config, select
 from exporter.daemon.accounts import learn_secrets
-from exporter.daemon.sightings import survey, together, with_found
+from exporter.daemon.sightings import of_shard, survey, together, with_found
 from exporter.daemon.signals import WOKEN, Wait, heeded
 from exporter.daemon.summary import Summary
 from exporter.daemon.watch import Watch
@@ -183,7 +183,8 @@ class Daemon:
     def _discovered(self) -> list[FoundZone]:
         """What discovery has found, for the page."""
         config, found, failures = self._config, self._watch.found(), self._watch.list_failures()
-        zones = together((*survey(config, found), *self._watch.gone()))
+        sightings = of_shard(survey(config, found), self._shard)
+        zones = together((*sightings, *self._watch.gone(config)))
         return [
             FoundZone(
                 account.name,

@@ -4,16 +4,25 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from exporter.config import AccountConfig, ClusterConfig, Config, DiscoveryConfig
+from exporter.config import (
+    AccountConfig,
+    ClusterConfig,
+    Config,
+    DiscoveryConfig,
+    Shard,
+    shard_of,
+)
 from exporter.ledger.found import Found
+from exporter.logs import one_line
 from exporter.model import ListedCluster
 
 _ACTIVE = ("", "active")
 
 Outcome = Literal[
-    "watched", "rarely", "configured", "unlisted", "twice", "excluded", "not_included", "gone"
-]
-"""``rarely``: watched, and not active; ``unlisted``: of the configuration, and not in the list of its
+    "watched", "rarely", "elsewhere", "configured", "unlisted", "twice", "excluded", "not_included",
+    "gone",
+]  # fmt: skip
+"""``rarely``: watched, and not active; ``elsewhere``: another shard watches it; ``unlisted``: of the configuration, and not in the list of its
 zone; ``twice``: another account shows it, too; ``gone``: listed no more, its ledger is kept for a week."""
 
 
@@ -76,6 +85,13 @@ def _listings(
                 yield account, zone, of_account[zone]
 
 
+def of_shard(sightings: Iterable[Sighting], shard: Shard) -> Iterator[Sighting]:
+    """What becomes of them where several exporters share the configuration."""
+    for each in sightings:
+        mine = each.cluster is None or shard_of(each.cluster.cluster_id, shard.count) == shard.index
+        yield each if mine else replace(each, outcome="elsewhere")
+
+
 def with_found(config: Config, found: Found) -> Config:
     """The configuration with the clusters that were found and are wanted: see ``survey``."""
     come = (each.cluster for each in survey(config, found) if each.cluster is not None)
@@ -83,12 +99,13 @@ def with_found(config: Config, found: Found) -> Config:
 
 
 def together(sightings: Iterable[Sighting]) -> dict[tuple[str, str], dict[Outcome, list[str]]]:
-    """By account and zone, and by what becomes of them: the names, in order."""
+    """By account and zone, and by what becomes of them: the names, in order. They are the cloud's: what
+    could end a line or turn its direction is escaped."""
     order = get_args(Outcome)
     zones: dict[tuple[str, str], dict[Outcome, list[str]]] = {}
     for each in sorted(sightings, key=lambda each: (order.index(each.outcome), each.name)):
         outcomes = zones.setdefault((each.account, each.zone), {})
-        outcomes.setdefault(each.outcome, []).append(each.name)
+        outcomes.setdefault(each.outcome, []).append(one_line(each.name))
     return zones
 
 

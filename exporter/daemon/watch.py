@@ -84,9 +84,9 @@ class Watch:
         """The clusters that have been found, beside those of the configuration."""
         return self._finders.found()
 
-    def gone(self) -> Iterator[Sighting]:
-        """Clusters that were found since the start and are listed no more."""
-        return self._finders.gone()
+    def gone(self, config: Config) -> Iterator[Sighting]:
+        """Clusters that were found since the start and are listed no more; not those of ``config``."""
+        return self._finders.gone(config)
 
     def list_failures(self) -> Mapping[tuple[str, str], str]:
         """By account and zone that discovery could not list, the reason."""

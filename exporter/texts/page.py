@@ -59,11 +59,13 @@ PAGE: Mapping[str, tuple[str, str]] = {
     "page.found_all": ("all names", "全部名称"),
     "page.found_none": ("none", "没有集群"),
     "page.found_waiting": ("not listed yet", "尚未列出"),
+    "page.found_failed_at_first": ("The zone could not be listed ({reason}).", "无法列出该区域（{reason}）。"),
     "page.found_failed": (
         "The zone could not be listed ({reason}); these clusters were discovered earlier.",
         "无法列出该区域（{reason}），以下是之前发现的集群。"),
     "page.found.watched": ("watched", "监视中"),
     "page.found.rarely": ("rarely synced, because not active", "未运行，很少查询"),
+    "page.found.elsewhere": ("polled by another shard", "由另一分片轮询"),
     "page.found.configured": ("in the configuration, which takes precedence", "配置中已有，以配置为准"),
     "page.found.unlisted": ("in the configuration, but not in the zone's list", "配置中已有，但区域列表中没有"),
     "page.found.twice": ("watched with the keys of another account", "由另一账户的密钥监视"),

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.config import Config
+from exporter.config import Config, Shard
 from exporter.daemon.discovery import after_listing
-from exporter.daemon.sightings import survey, together, with_found
+from exporter.daemon.sightings import of_shard, survey, together, with_found
 from exporter.model import ListedCluster
 from tests.unit.daemon.zones import ZONE, config, listed
 
@@ -126,3 +126,19 @@ def test_what_becomes_of_each_and_why() -> None:
     assert list(told["default", ZONE]) == [
         "watched", "rarely", "configured", "unlisted", "excluded", "not_included"
     ]  # fmt: skip
+
+
+def test_what_another_shard_polls_is_not_watched_here() -> None:
+    found = {"default": {ZONE: listed("ehpc-1", "ehpc-2", "ehpc-3", "ehpc-4")}}
+    known = {"name": "cfd", "cluster_id": "ehpc-1", "zone": ZONE}
+    shards = [together(of_shard(survey(config(None, known), found), Shard(i, 2))) for i in (0, 1)]
+    here, there = (each["default", ZONE] for each in shards)
+    assert here["configured"] == there["configured"] == ["cfd"]
+    assert here["watched"]
+    assert (here["watched"], here["elsewhere"]) == (there["elsewhere"], there["watched"])
+
+
+def test_names_of_the_cloud_end_no_line_and_turn_no_direction() -> None:
+    found = {"default": {ZONE: listed("ehpc-1", name="a\n\u202eb")}}
+    told = together(survey(config({"exclude": [".*"]}), found))
+    assert told["default", ZONE]["excluded"] == [r"ehpc-1 (a\n\u202eb)"]

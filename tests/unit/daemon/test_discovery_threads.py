@@ -1,6 +1,7 @@
 """The threads that look for clusters: what they keep, what they say, when they begin anew."""
 
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -136,22 +137,29 @@ def test_what_is_gone_is_told_for_as_long_as_its_ledger_is_kept(
     clock = finder._clock = Ended(0.0)  # type: ignore[assignment]
     client.zones = {ZONE: listed("ehpc-2"), "jn1a": REFUSED}
     finder.look()
-    assert (list(finders.gone()), finders.failures()) == ([], {("default", "jn1a"): "denied"})
+    assert (list(finders.gone(config())), finders.failures()) == (
+        [],
+        {("default", "jn1a"): "denied"},
+    )
     finder.look()
     client.zones["jn1a"] = ()
     finder.look()
-    assert list(finders.gone()) == [Sighting("default", ZONE, "gone", "ehpc-1")]
+    assert list(finders.gone(config())) == [Sighting("default", ZONE, "gone", "ehpc-1")]
+    of_the_configuration = config(None, {"name": "one", "cluster_id": "ehpc-1", "zone": ZONE})
+    assert list(finders.gone(of_the_configuration)) == []
     assert finders.failures() == {}
     client.zones[ZONE] = listed("ehpc-1", "ehpc-2")
     finder.look()
-    assert list(finders.gone()) == []
+    assert list(finders.gone(config())) == []
     client.zones[ZONE] = ()
     for _ in range(2):
         finder.look()
-    assert [each.name for each in finders.gone()] == ["ehpc-1", "ehpc-2"]
+    assert [each.name for each in finders.gone(config())] == ["ehpc-1", "ehpc-2"]
+    finder.discovery = replace(finder.discovery, exclude=(re.compile("ehpc-1"),))
+    assert [each.name for each in finders.gone(config())] == ["ehpc-2"]
     clock.advance(8 * 86400)
     finder.look()
-    assert list(finders.gone()) == []
+    assert list(finders.gone(config())) == []
 
 
 def test_not_ready_while_a_zone_has_never_been_listed(finder: Finder, client: Client) -> None:

@@ -324,6 +324,7 @@ ZONES = (
                                      FoundClusters("excluded", [*MANY, HOSTILE])]),
     FoundZone("default", "jn1a", [FoundClusters("configured", ["cfd"])], "denied"),
     FoundZone("default", "empty", []), FoundZone("default", "new", [], listed=False),
+    FoundZone("default", "refused", [], "request", listed=False),
 )  # fmt: skip
 
 
@@ -332,9 +333,9 @@ ZONES = (
     [
         ("en", ("40 watched", "101 left out by discovery.exclude: hpc-000,", "hpc-004 and 96 more", "1 in the configuration, which takes precedence: cfd",
                 "2 gone; a ledger is kept for a week: hpc-000, hpc-001", "(denied)", "none",
-                "not listed yet")),
+                "not listed yet", "The zone could not be listed (request).")),
         ("zh", ("40 个监视中", "101 个被 discovery.exclude 排除", "另有 96 个", "以配置为准",
-                "（denied）", "尚未列出")),
+                "（denied）", "尚未列出", "无法列出该区域（request）。")),
     ],
 )  # fmt: skip
 def test_what_discovery_has_found_and_left_out(language: str, words: tuple[str, ...]) -> None:
