@@ -37,7 +37,7 @@ SECTIONS = (
         "Jobs",
         "Withdrawn when the cluster's last counts are older than its `staleness` (5 minutes, or three"
         " of the intervals in use if that is longer): a number that may be wrong is not shown.",
-        (catalog.JOBS, catalog.JOBS_CORES, catalog.OLDEST_PENDING),
+        catalog.JOB_GAUGES,
     ),
     Section(
         "What happened to jobs",
@@ -64,12 +64,7 @@ SECTIONS = (
         "What clusters could run. Queues have the same names as in the job metrics, so that you can join them."
         " Values that the cloud does not report, or not to this account, are absent. Values that are older"
         " than three intervals, and at least 5 minutes, are withdrawn.",
-        (
-            catalog.QUEUE_CORES, catalog.QUEUE_CORES_AVAILABLE, catalog.QUEUE_GPUS,
-            catalog.QUEUE_GPUS_AVAILABLE, catalog.QUEUE_MEMORY, catalog.QUEUE_MEMORY_AVAILABLE,
-            catalog.QUEUE_NODES, catalog.NODES, catalog.CLUSTER_STATUS, catalog.CLUSTER_CORE_HOURS,
-            catalog.CLUSTER_LISTED_JOBS, catalog.CAPACITY_TIMESTAMP,
-        ),
+        (*catalog.CAPACITY_GAUGES, catalog.CAPACITY_TIMESTAMP),
     ),
     Section(
         "How syncing goes",

@@ -395,16 +395,8 @@ _CLUSTER_SAMPLES: Mapping[catalog.Metric, _Samples] = {
 CLUSTER_METRICS: tuple[catalog.Metric, ...] = tuple(_CLUSTER_SAMPLES)
 """The families that have a share of each cluster, in the order in which they are exposed."""
 
-JOB_GAUGES = frozenset({catalog.JOBS.name, catalog.JOBS_CORES.name, catalog.OLDEST_PENDING.name})
-CAPACITY_GAUGES = frozenset(
-    metric.name
-    for metric in (
-        catalog.QUEUE_CORES, catalog.QUEUE_CORES_AVAILABLE, catalog.QUEUE_GPUS,
-        catalog.QUEUE_GPUS_AVAILABLE, catalog.QUEUE_MEMORY, catalog.QUEUE_MEMORY_AVAILABLE,
-        catalog.QUEUE_NODES, catalog.NODES, catalog.CLUSTER_STATUS, catalog.CLUSTER_CORE_HOURS,
-        catalog.CLUSTER_LISTED_JOBS,
-    )
-)  # fmt: skip
+JOB_GAUGES = frozenset(metric.name for metric in catalog.JOB_GAUGES)
+CAPACITY_GAUGES = frozenset(metric.name for metric in catalog.CAPACITY_GAUGES)
 
 
 def withdrawn_names(state: ClusterState, now: Instant) -> frozenset[str]:

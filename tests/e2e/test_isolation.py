@@ -5,6 +5,7 @@ import socket
 import time
 from pathlib import Path
 
+from exporter.catalog import JOB_GAUGES
 from tests.e2e.churn import populate
 from tests.e2e.running import Exporter, World, config_of
 from tests.waiting import until
@@ -79,8 +80,8 @@ def test_counts_are_withdrawn_once_they_are_stale(tmp_path: Path) -> None:
                 assert metrics.jobs() == {"c": world.truth("c")}
             until(lambda: not exporter.scrape().samples("ehpc_jobs"), "the counts to be withdrawn")
             metrics = exporter.scrape()
-            assert not metrics.samples("ehpc_jobs_cores")
-            assert not metrics.samples("ehpc_oldest_pending_submit_timestamp_seconds")
+            for metric in JOB_GAUGES:
+                assert not metrics.samples(metric.name), metric.name
             assert metrics.up("c") == 0
             assert metrics.value("ehpc_snapshot_timestamp_seconds", cluster_name="c")
             assert metrics.value("ehpc_last_sync_success_timestamp_seconds", cluster_name="c")

@@ -159,6 +159,26 @@ def test_job_gauges_go_when_the_last_counts_are_too_old(
             assert clusters == {"stale", "other"}, name
 
 
+MADE_OF_THE_SNAPSHOT_AND_KEPT = {
+    "ehpc_snapshot_timestamp_seconds", "ehpc_history_complete", "ehpc_history_jobs_known",
+    "ehpc_history_jobs_expected", "ehpc_label_values_folded", "ehpc_records_left_out", "ehpc_user_info",
+}  # fmt: skip
+"""They say how old and how whole the counts are, and who is in which group."""
+
+
+def test_gauges_made_of_the_snapshot_are_job_gauges() -> None:
+    """One that is forgotten among them would be served for as long as the cloud is out of reach."""
+    state = dataclasses.replace(good_state(), capacity=None)
+    with_it, without = collect(state), collect(dataclasses.replace(state, snapshot=None))
+    made_of_it = {
+        name
+        for name, family in with_it.items()
+        if family.type == "gauge" and family.samples != without[name].samples
+    }
+    wanted = collector.JOB_GAUGES | MADE_OF_THE_SNAPSHOT_AND_KEPT
+    assert made_of_it == wanted, "add it to catalog.JOB_GAUGES"
+
+
 def test_order_does_not_depend_on_the_order_of_states_or_counts() -> None:
     first, second = good_state("a"), good_state("b")
     assert second.snapshot is not None
