@@ -3,6 +3,12 @@
 # make test-fast   the unit tests that take no time
 # make test-floor  some of it with the oldest libraries that pyproject.toml allows
 # make test-roots  all of it on fresh Debians, from the oldest Python to the newest
+# make lint        ruff, mypy --strict, import-linter
+# make format      the code formatted, and what ruff can mend by itself
+# make docs        docs/metrics.md and docs/configuration.md, from the code
+# make dashboards  the Grafana dashboards, in English and Chinese
+# make rules       the rules of Prometheus, from alerts.yml and the thresholds
+# make schema      config.schema.json
 # make dist        what a release consists of, in dist/
 # make version     everything that repeats the version, brought to VERSION
 # make run         the daemon with CONFIG (config.yaml)
@@ -54,7 +60,7 @@ run: $(PROGRAM)
 
 lint: $(STAMP)
 	$(BIN)/ruff check --quiet .
-	$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

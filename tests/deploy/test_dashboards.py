@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from deploy.grafana.generator import CHINESE, chinese, content, generate, looks
+from deploy.grafana.generator import __main__ as generator
+from deploy.grafana.generator.texts_zh import TEXTS
 from exporter.catalog import CATALOG, LAST_SYNC_SUCCESS, RELOAD_SUCCESS_TIMESTAMP
 from tests.deploy.dashboard_files import (
     BOARDS,
@@ -73,6 +75,17 @@ def test_every_text_is_there_in_chinese_and_no_other() -> None:
     changed["ehpc-overview.json"]["description"] += " One more sentence."
     with pytest.raises(chinese.MissingError, match=r"lacks:\nOne more sentence\."):
         chinese.translated(changed)
+
+
+def test_a_missing_chinese_text_is_named_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And no file is touched."""
+    monkeypatch.delitem(TEXTS, "What comes and goes")
+    before = {path: path.stat().st_mtime_ns for path in FILES}
+    assert generator.main([]) == 1
+    assert capsys.readouterr().err == "texts_zh.py lacks:\nWhat comes and goes\n"
+    assert {path: path.stat().st_mtime_ns for path in FILES} == before
 
 
 @pytest.mark.parametrize("name", BOARDS)
@@ -255,7 +268,7 @@ ADDED_UP = re.compile(
 def test_a_cluster_that_two_targets_report_is_not_there_twice() -> None:
     of_clusters = {metric.name for metric in CATALOG if "cluster_name" in metric.labels}
     for query in queries():
-        assert not set(ADDED_UP.findall(query.expr)) & of_clusters, query
+        assert not set(ADDED_UP.findall(query.expr)) & of_clusters, f"use promql.once: {query}"
 
 
 def test_every_metric_is_on_some_dashboard() -> None:
@@ -265,7 +278,7 @@ def test_every_metric_is_on_some_dashboard() -> None:
         for metric in CATALOG
         if not any(re.sub("_(bucket|sum)$", "", name) == metric.name for name in named)
     }
-    assert missing == SHOWN_OTHERWISE
+    assert missing == SHOWN_OTHERWISE, "give it a panel"
 
 
 def test_every_query_finds_data(tmp_path: Path, require_tool: Tool) -> None:

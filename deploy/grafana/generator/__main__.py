@@ -3,11 +3,16 @@
 import sys
 
 from deploy.grafana.generator import CHINESE, DIRECTORY, generate
+from deploy.grafana.generator.chinese import MissingError
 
 
 def main(arguments: list[str]) -> int:
-    """Gives the exit code: 1 when a check finds a difference."""
-    texts = generate()
+    """Gives the exit code: 1 when a check finds a difference, or a text has no translation."""
+    try:
+        texts = generate()
+    except MissingError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     known = {
         path: path.read_text(encoding="utf-8")
         for directory in (DIRECTORY, CHINESE)
