@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import fields
 from typing import Any
 from unittest.mock import patch
 
@@ -16,7 +17,15 @@ from exporter.ledger.store import Ledger, open_ledger
 from exporter.ledger.usage import UsageKey
 from exporter.model import END_STATUSES, NO_IDENTITY, NO_STATUS, OUT_OF_WINDOW, Job
 from exporter.profile import Profile, Trait
-from exporter.snapshot import OTHER, WAIT_BUCKETS_SECONDS, ClusterSnapshot, JobCount, LeftOut, Tally
+from exporter.snapshot import (
+    OTHER,
+    WAIT_BUCKETS_SECONDS,
+    ClusterSnapshot,
+    JobCount,
+    LeftOut,
+    QueueMoment,
+    Tally,
+)
 from exporter.sync.naming import LabelRules, choose_shown, pseudonym
 from exporter.sync.publishing import COUNTED, Publisher
 from tests.unit.ledger.made import AT, job
@@ -384,6 +393,21 @@ def test_records_that_cannot_be_counted_are_counted_as_such() -> None:
     assert snapshot.counts == ()
     assert snapshot.left_out == (LeftOut("identity", 1), LeftOut("status", 2))
     assert shown(ledger_with()).left_out == (LeftOut("identity", 0), LeftOut("status", 0))
+
+
+def test_no_moment_of_a_job_is_shown_while_the_zone_of_times_is_unknown() -> None:
+    """Moments that are hours off would be worse than none."""
+    ledger = ledger_with(job(1), job(2, "running", started_at=AT - 5))
+    moments = [
+        field.name for field in fields(ClusterSnapshot) if field.type == tuple[QueueMoment, ...]
+    ]
+    assert "oldest_pending" in moments
+    for name in moments:
+        assert getattr(shown(ledger), name), name
+    with ledger.transaction():
+        ledger.progress = msgspec.structs.replace(ledger.progress, profile=Profile())
+    for name in moments:
+        assert getattr(shown(ledger), name) == (), name
 
 
 TEXTS = st.sampled_from(("", "a", "b", "默认队列", OTHER, 'x"\\\n'))
