@@ -94,9 +94,8 @@ class CapacityLook:
     def _findings(self, patient: _Patient) -> CapacityFindings:
         told = replace(patient.told, details=self._dated(patient.details or None))
         configured = [ConfiguredQueue(e.name, e.cores, e.gpus) for e in patient.config.queues]
-        return CapacityFindings(
-            patient.answers, capacity_of(told, configured, float("inf")), patient.calls
-        )
+        capacity = capacity_of(told, configured, float("inf"))
+        return CapacityFindings(patient.answers, capacity, patient.calls, patient.kind)
 
 
 def _answer(error: ApiError) -> Answer:

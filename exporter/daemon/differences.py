@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from exporter.api.shape import JOB_FIELDS, MAY_BE_ABSENT, STATUSES, Shape
 from exporter.config.checks import is_plain_http_abroad
 from exporter.daemon.findings import (
-    CALL_NAMES,
     Call,
     CapacityFindings,
     ClusterFindings,
@@ -89,18 +88,18 @@ def _of_capacity(found: CapacityFindings, *, active: bool) -> Iterator[Differenc
     """While the cluster is not active, a refusal may be about its state."""
     denied, unknown = found.calls_with("denied"), found.calls_with("not_known")
     if denied and active:
-        yield Difference("capacity_denied", {"calls": _names(denied)})
+        yield Difference("capacity_denied", {"calls": _names(found, denied)})
     if unknown and active:
-        yield Difference("capacity_not_known", {"calls": _names(unknown)})
+        yield Difference("capacity_not_known", {"calls": _names(found, unknown)})
     for call in found.calls_with("failed"):
-        parts = {"call": CALL_NAMES[call], "reason": found.answers[call].reason}
+        parts = {"call": found.name_of(call), "reason": found.answers[call].reason}
         yield Difference("capacity_failed", parts)
     if found.queues and not any(queue.cores.total for queue in found.queues):
         yield Difference("no_capacity")
 
 
-def _names(calls: Iterable[Call]) -> str:
-    return ", ".join(CALL_NAMES[call] for call in calls)
+def _names(found: CapacityFindings, calls: Iterable[Call]) -> str:
+    return ", ".join(map(found.name_of, calls))
 
 
 def _of_lists(found: ClusterFindings) -> Iterator[Difference]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from exporter.api.fleet import HPC
 from exporter.api.shape import Shape
 from exporter.config import AccountConfig, ClusterConfig, CollectionConfig
 from exporter.model import END_STATUSES, PAGE_LIMIT, ListedCluster, hidden
@@ -69,7 +70,7 @@ CALL_NAMES: Mapping[Call, str] = {
     "queue": "describeQueue",
     "nodes": "listNodes",
 }
-"""As the cloud's documentation calls them; of HPC, the queues' is getCurrentQueue."""
+"""As the cloud's documentation calls them, of an E-HPC cluster."""
 Outcome = Literal["answered", "denied", "not_known", "failed", "not_asked"]
 
 
@@ -90,6 +91,12 @@ class CapacityFindings:
     capacity: Capacity | None
     """None where nothing is told."""
     calls: int = 0
+    kind: str = ""
+    """Of the cluster: the queues of an HPC cluster are asked for by another call."""
+
+    def name_of(self, call: Call) -> str:
+        """As the cloud's documentation calls it."""
+        return "getCurrentQueue" if (call, self.kind) == ("queues", HPC) else CALL_NAMES[call]
 
     @property
     def queues(self) -> tuple[QueueCapacity, ...]:

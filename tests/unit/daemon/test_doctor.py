@@ -29,7 +29,7 @@ from exporter.simulator import parse_dialect as spoken
 from exporter.simulator.command import add_arguments, build_simulation
 from exporter.texts import Words
 
-from .patients import ACCOUNT, NOW_AT, SecretWords, Surgery
+from .patients import ACCOUNT, NOW_AT, ZONE, SecretWords, Surgery
 
 DRAWN = [draw_dialect(random.Random(seed)) for seed in range(20)]
 
@@ -379,6 +379,14 @@ def test_what_the_account_may_not_ask_is_said_with_what_to_do(
         assert "{gpu: {cores: 512}}" in words(f"do.{key}")
     surgery.cloud.clusters["ehpc-0"].plant.status = "stopped"
     assert key not in keys(surgery.diagnose("ehpc-0", capacity_interval="10m"))
+
+
+def test_the_call_for_the_queues_of_an_hpc_cluster_has_another_name() -> None:
+    surgery = Surgery()
+    surgery.cloud.fleet = parse_fleet("forbidden=queues")
+    surgery.cloud.add_cluster("hpc-0", zone=ZONE)
+    told = {e.key: e.parts for e in differences(surgery.diagnose("hpc-0", capacity_interval="10m"))}
+    assert told["capacity_denied"] == {"calls": "getCurrentQueue"}
 
 
 def test_a_cloud_that_tells_no_cores() -> None:
