@@ -33,6 +33,8 @@ from exporter.sync.pages import ask, is_refusal, send
 ORDER_CALLS = 4
 """What the proof of an order costs: begun with fewer, it would take the next sync's."""
 QUARTER_SECONDS = 900
+ZONES = range(-12 * 3600, 14 * 3600 + 1)
+"""How far zones are ahead of UTC, in seconds; there are no others."""
 FRESH_SECONDS = 60.0
 SEVERAL = 3
 LAGS = (5, 10, 20, 30, 60, 120, 300)
@@ -253,7 +255,8 @@ def learn_zone_of(sync: Sync, head: Placed) -> None:
 
 def learn_zone(sync: Sync, last_look_at: float | None) -> None:
     """The same, by jobs that have changed between two looks: then, and at no other quarter of an
-    hour. What was found before is given up only if several say so."""
+    hour. Several must say so where something else was found before, and of a zone that is not whole
+    hours from UTC: one job may be stamped late."""
     if last_look_at is None:
         return
     early_at, late_at = last_look_at - LATE_SECONDS - sync.lag_seconds, sync.now_at + LATE_SECONDS
@@ -267,12 +270,15 @@ def learn_zone(sync: Sync, last_look_at: float | None) -> None:
     if len(shifts) != 1:
         return
     (shift,) = shifts
-    known = sync.profile.zone.value not in (UNKNOWN, "configured")
-    if shift and (known or sync.settings.zone_configured) and len(sync.intake.moved_at) < SEVERAL:
+    zone_seconds = sync.profile.zone_seconds + shift
+    if zone_seconds not in ZONES and not sync.settings.zone_configured:
+        return
+    known = sync.profile.zone.value != UNKNOWN
+    if shift and (known or zone_seconds % 3600) and len(sync.intake.moved_at) < SEVERAL:
         return
     evidence = f"then {len(sync.intake.moved_at)} jobs have changed when they were seen to"
     if not sync.settings.zone_configured:
-        sync.found("zone", zone_name(sync.profile.zone_seconds + shift), evidence)
+        sync.found("zone", zone_name(zone_seconds), evidence)
     elif shift:
         off = f"jobs change {zone_name(shift)} off the zone of the configuration"
         sync.found("zone", "contradicted", off)

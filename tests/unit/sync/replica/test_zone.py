@@ -13,17 +13,19 @@ HOUR = 3600
 AUTO = SyncSettings(zone_configured=False)
 
 
-def cluster_in(hours: int, times: Any, *, newest_at: float = START_AT - 7_000) -> PretendCluster:
-    """Three pages of jobs, the last two of which wait; every second one's times carry their zone
+def cluster_in(
+    hours: float, times: Any, *, newest_at: float = START_AT - 7_000, waiting: int = 2
+) -> PretendCluster:
+    """Three pages of jobs, the last of which wait; every second one's times carry their zone
     where they are ``mixed``."""
     listed = JobList()
     for number in range(250):
         at = newest_at - 600 * (250 - number)
         uuid = listed.submit(at, queue="q", user="u")
-        if number < 248:
+        if number < 250 - waiting:
             listed.start(uuid, at + 10)
             listed.end(uuid, at + 20)
-    dialect = replace(DOCUMENTED, times=times, zone_offset_seconds=hours * HOUR)
+    dialect = replace(DOCUMENTED, times=times, zone_offset_seconds=int(hours * HOUR))
     return PretendCluster(dialect, AUTO, jobs=listed)
 
 
@@ -80,6 +82,22 @@ def test_one_job_that_starts_between_two_looks_proves_it(times: str, hours: int,
     submitted = {job.uuid: int(job.submitted_at) for job in cluster.jobs.jobs()}
     known = cluster.ledger.known(submitted).values()
     assert {job.uuid: job.submitted_at for job in known} == submitted
+
+
+@pytest.mark.parametrize(
+    ("hours", "jobs", "found"),
+    [(11.5, 1, "unknown"), (11.5, 3, "+11:30"), (33, 3, "unknown"), (-13, 3, "unknown")],
+)
+def test_a_zone_that_is_unlikely_takes_more_and_one_that_is_none_is_not_found(
+    hours: float, jobs: int, found: str
+) -> None:
+    cluster = cluster_in(hours, "plain", waiting=jobs)
+    cluster.turn()
+    cluster.turn()
+    for job in [each for each in cluster.jobs.jobs() if each.status == "pending"]:
+        cluster.jobs.start(job.uuid, cluster.now_at + 30)
+    cluster.turn(100)
+    assert zone(cluster) == found
 
 
 def test_what_was_asked_for_in_another_zone_is_not_taken() -> None:
