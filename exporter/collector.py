@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from itertools import accumulate, chain, groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from prometheus_client.core import Metric as Family
 from prometheus_client.core import Sample
@@ -23,6 +23,7 @@ from exporter.snapshot import (
     ClusterSnapshot,
     ClusterState,
     DurationTally,
+    Grouped,
     JobCount,
     QueueCapacity,
     Tally,
@@ -187,18 +188,28 @@ def _plain(
         yield Sample(metric.name, dict(zip(metric.labels, values, strict=True)), float(value))
 
 
+_Row = TypeVar("_Row", JobCount, Usage)
+
+
+def _groups(rows: tuple[_Row, ...], alike: int) -> Iterable[tuple[_Row, ...]]:
+    """Rows, in order, by what stands in so many of their first places."""
+    if isinstance(rows, Grouped):
+        return rows.groups
+    return (tuple(group) for _, group in groupby(sorted(rows), itemgetter(slice(alike))))
+
+
 def _counts(number: int, statuses: Collection[str] = ()) -> _Samples:
     """The number at a place of each count, a run for each status and queue; of these statuses only,
     if any are named."""
 
     def runs(metric: catalog.Metric, state: ClusterState) -> Iterator[Run]:
-        counts = sorted(state.snapshot.counts) if state.snapshot else ()
-        for (status, queue), of_queue in groupby(counts, itemgetter(0, 1)):
+        for of_queue in _groups(state.snapshot.counts, 2) if state.snapshot else ():
+            status, queue = of_queue[0][:2]
             if not statuses or status in statuses:
                 labels = {
                     "cluster_name": state.identity.name, "status": status, "queue": queue
                 }  # fmt: skip
-                yield Run({metric.name: number}, labels, "user", tuple(of_queue), _USER)
+                yield Run({metric.name: number}, labels, "user", of_queue, _USER)
 
     return runs
 
@@ -237,17 +248,16 @@ def _durations(tallies_of: Callable[[ClusterSnapshot], Sequence[DurationTally]])
 
 
 def _usage(
-    rows_of: Callable[[ClusterSnapshot], Sequence[Usage]], endings: Mapping[str, int]
+    rows_of: Callable[[ClusterSnapshot], tuple[Usage, ...]], endings: Mapping[str, int]
 ) -> _Samples:
     """What the users of each queue have added up, a run for each queue; by the ending of a sample's
     name, the place of its number."""
 
     def runs(metric: catalog.Metric, state: ClusterState) -> Iterator[Run]:
         names = {metric.name + ending: place for ending, place in endings.items()}
-        rows = rows_of(state.snapshot) if state.snapshot else ()
-        for queue, of_queue in groupby(rows, itemgetter(0)):
-            labels = {"cluster_name": state.identity.name, "queue": queue}
-            yield Run(names, labels, "user", tuple(of_queue), _USAGE_USER)
+        for of_queue in _groups(rows_of(state.snapshot), 1) if state.snapshot else ():
+            labels = {"cluster_name": state.identity.name, "queue": of_queue[0].queue}
+            yield Run(names, labels, "user", of_queue, _USAGE_USER)
 
     return runs
 

@@ -4,10 +4,11 @@ A poller publishes, web threads read. Nothing on the board is ever changed: publ
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from exporter.clock import Instant
 from exporter.model import Amount, ClusterIdentity
@@ -66,6 +67,25 @@ class Usage(NamedTuple):
     times: int
     """How many runs, or waits."""
     seconds: int
+
+
+_Row = TypeVar("_Row")
+
+
+class Grouped(tuple[_Row, ...]):
+    """Rows in order that also come in groups, so that nobody needs to look at each of them to see
+    what has changed: a group that is as it was before is the same object."""
+
+    groups: tuple[tuple[_Row, ...], ...]
+    """Counts of one status and queue, usage of one queue."""
+
+    @classmethod
+    def of(cls, groups: Iterable[tuple[_Row, ...]]) -> "Grouped[_Row]":
+        """All rows of these groups; none is empty."""
+        kept = tuple(groups)
+        rows = cls(chain.from_iterable(kept))
+        rows.groups = kept
+        return rows
 
 
 class UserGroup(NamedTuple):

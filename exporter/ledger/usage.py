@@ -109,7 +109,8 @@ class Usage:
             if (pair := named(key.queue, key.user)) is not None
         }
         new = {UsageKey(kind, *pair) for pair in pairs for kind in USAGE_KINDS}
-        new = (new | set(into.values())) - self.shown.keys()
+        shown = self.shown
+        new = {series for series in new.union(into.values()) if series not in shown}
         for key, series in into.items():
             if series not in new:
                 owed = self._owed.pop(key)

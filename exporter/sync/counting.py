@@ -3,13 +3,13 @@ has is added up anew. Pure."""
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Set
-from itertools import chain
 from typing import NamedTuple
 
 from exporter.ledger.records import JobTotals
 from exporter.ledger.totals import GroupKey, Pair
 from exporter.model import END_STATUSES
-from exporter.snapshot import JobCount
+from exporter.snapshot import Grouped, JobCount
+from exporter.sync.rows import Rows
 
 ALWAYS_SHOWN = ("pending", "running")
 
@@ -51,15 +51,21 @@ class Counts:
         self.names = (queues, users)
         self._recent: frozenset[Pair] = frozenset()
         self._live: set[Pair] = set()
+        self._newly_live: set[Pair] = set()
         self._shown_live: Counter[Pair] = Counter()  # by how many of them
-        self._parts: dict[tuple[str, str], dict[str, JobCount]] = {}  # all in order
+        self._parts: Rows[JobCount] = Rows()
         self._hidden: Container[str] = ()
-        self._rows: tuple[JobCount, ...] = ()
+        self._rows: Grouped[JobCount] | None = None
 
     @property
     def live(self) -> Set[Pair]:
         """Each (queue, user) of the ledger that has an active job, or had one lately."""
         return self._live
+
+    @property
+    def newly_live(self) -> Set[Pair]:
+        """Those of them that were not before the last changes."""
+        return self._newly_live
 
     def take(
         self, changes: Iterable[Changed], active: Container[Pair], recent: frozenset[Pair]
@@ -68,6 +74,7 @@ class Counts:
         touched = self._sums(changes)
         pairs = {change.key[1:] for change in changes} | (recent ^ self._recent)
         self._recent = recent
+        self._newly_live = set()
         for pair in pairs:
             lives = pair in active or pair in recent
             if lives is not (pair in self._live):
@@ -76,18 +83,12 @@ class Counts:
                     touched.setdefault((status, *shown), (0, 0))
         self._write(touched)
 
-    def rows(self, hidden: Container[str]) -> tuple[JobCount, ...]:
+    def rows(self, hidden: Container[str]) -> Grouped[JobCount]:
         """In order, without those of the statuses that are ``hidden``; the same object as before if
         nothing has changed."""
-        if not self._rows or hidden != self._hidden:
+        if self._rows is None or hidden != self._hidden:
             self._hidden = hidden
-            self._rows = tuple(
-                chain.from_iterable(
-                    part.values()
-                    for (status, _), part in self._parts.items()
-                    if status not in hidden
-                )
-            )
+            self._rows = Grouped.of(g for g in self._parts.groups() if g[0].status not in hidden)
         return self._rows
 
     def _sums(self, changes: Iterable[Changed]) -> dict[GroupKey, tuple[int, int]]:
@@ -103,27 +104,25 @@ class Counts:
     def _turn(self, pair: Pair, *, lives: bool) -> Pair:
         queues, users = self.names
         shown = (queues[pair[0]], users[pair[1]])
-        (self._live.add if lives else self._live.remove)(pair)
+        if lives:
+            self._live.add(pair)
+            self._newly_live.add(pair)
+        else:
+            self._live.remove(pair)
         self._shown_live[shown] += 1 if lives else -1
         if not self._shown_live[shown]:
             del self._shown_live[shown]
         return shown
 
     def _write(self, touched: Mapping[GroupKey, tuple[int, int]]) -> None:
-        unsorted = set()
         for (status, queue, user), (more_jobs, more_cores) in touched.items():
-            part = self._parts.setdefault((status, queue), {})
-            known = part.get(user)
+            known = self._parts.row((status, queue), user)
             jobs = more_jobs + (known.jobs if known else 0)
             cores = more_cores + (known.cores if known else 0)
             if jobs or (status in ALWAYS_SHOWN and (queue, user) in self._shown_live):
-                if known is None:
-                    unsorted.add((status, queue))
-                part[user] = JobCount(status, queue, user, jobs, cores)
+                row = JobCount(status, queue, user, jobs, cores)
+                self._parts.put((status, queue), user, row)
             else:
-                part.pop(user, None)
+                self._parts.drop((status, queue), user)
         if touched:
-            self._rows = ()
-        for key in unsorted:
-            self._parts[key] = dict(sorted(self._parts[key].items()))
-        self._parts = {key: part for key, part in sorted(self._parts.items()) if part}
+            self._rows = None

@@ -22,7 +22,7 @@ from exporter.snapshot import Tally as ShownTally
 from exporter.sync.counting import Changed, Counts, Weights
 from exporter.sync.intake import RECENT_SECONDS
 from exporter.sync.naming import Asked, LabelRules, Names, choose_shown
-from exporter.sync.used import Rows, UsedRows
+from exporter.sync.used import ShownRows, UsedRows
 
 COUNTED = "counted"
 """Under this word the ledger keeps the queues whose counters have been shown."""
@@ -77,7 +77,7 @@ class Publisher:
         self._counts.take(changes, ledger.groups.active_pairs(), recent)
         ended_shown = progress.complete and self._history_wanted
         counts = self._counts.rows(frozenset() if ended_shown else END_STATUSES)
-        used = self._used.show(ledger.usage, self._counts.live, queue_names, user_names)
+        used = self._used.show(ledger.usage, self._counts, queue_names, user_names)
         snapshot = ClusterSnapshot(
             taken_at=taken_at,
             counts=counts,
@@ -134,7 +134,7 @@ class Publisher:
         return [change for change in changes if self._wants(change.key[1:])]
 
     def _groups(
-        self, users: Names, counts: Iterable[JobCount], used: Rows
+        self, users: Names, counts: Iterable[JobCount], used: ShownRows
     ) -> tuple[UserGroup, ...]:
         if self._rules.groups is None:
             return ()

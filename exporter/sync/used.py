@@ -1,14 +1,17 @@
 """What users have used and waited, under the names that are shown."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from functools import partial, reduce
 
 from exporter.ledger.totals import Pair
 from exporter.ledger.usage import USAGE_KINDS, Amount, Amounts, Usage, UsageKey
+from exporter.snapshot import Grouped
 from exporter.snapshot import Usage as ShownUsage
+from exporter.sync.counting import Counts
 from exporter.sync.naming import Names
+from exporter.sync.rows import Rows
 
-Rows = Mapping[str, tuple[ShownUsage, ...]]
+ShownRows = Mapping[str, tuple[ShownUsage, ...]]
 """By kind, in the order of queue and user."""
 
 
@@ -22,22 +25,21 @@ class UsedRows:
         self._begin()
 
     def _begin(self) -> None:
-        self._live: set[Pair] = set()
-        """Those that have all their series."""
         self._sources: dict[UsageKey, tuple[UsageKey, ...]] = {}
         """By row, what is added up in it."""
-        self._rows: dict[str, dict[Pair, ShownUsage]] = {kind: {} for kind in USAGE_KINDS}
-        self._shown: Rows = dict.fromkeys(USAGE_KINDS, ())
+        self._rows: dict[str, Rows[ShownUsage]] = {kind: Rows() for kind in USAGE_KINDS}
+        self._shown: ShownRows = dict.fromkeys(USAGE_KINDS, ())
 
-    def show(self, usage: Usage, live: Set[Pair], queues: Names, users: Names) -> Rows:
+    def show(self, usage: Usage, counts: Counts, queues: Names, users: Names) -> ShownRows:
         """Add what has happened to the series of those whose it is, and give all that are shown."""
         log, self._log = self._log, set()  # if this fails, the next time begins anew
+        live = counts.newly_live
         same = self._queues is queues and self._users is users
         if not same or usage.behind or not usage.is_told_to(log):
             self._queues, self._users, log = queues, users, usage.follow()
             self._begin()
-        usage.show(live - self._live, partial(_series, queues, users))
-        self._live |= live
+            live = counts.live
+        usage.show(live, partial(_series, queues, users))
         self._add_up(usage.shown, log, queues, users)
         log.clear()
         self._log = log
@@ -54,16 +56,11 @@ class UsedRows:
                 if key not in sources:
                     self._sources[row] = (*sources, key)
                 touched.add(row)
+        for row in touched:
+            amount = reduce(Amount.plus, (amounts[key] for key in self._sources[row]))
+            self._rows[row.kind].put((row.queue,), row.user, ShownUsage(*row[1:], *amount))
         for kind in {row.kind for row in touched}:
-            rows = self._rows[kind]
-            pairs = {row[1:]: self._sources[row] for row in touched if row.kind == kind}
-            known_all = pairs.keys() <= rows.keys()
-            for pair, sources in pairs.items():
-                amount = reduce(Amount.plus, (amounts[key] for key in sources))
-                rows[pair] = ShownUsage(*pair, *amount)
-            if not known_all:
-                rows = self._rows[kind] = dict(sorted(rows.items()))
-            self._shown = {**self._shown, kind: tuple(rows.values())}
+            self._shown = {**self._shown, kind: Grouped.of(self._rows[kind].groups())}
 
 
 def _series(queues: Names, users: Names, queue: str, user: str) -> Pair | None:

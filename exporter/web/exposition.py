@@ -298,7 +298,7 @@ def _share(state: ClusterState, before: _Share | None) -> _Share:
             return encode(render_samples((part,)))
         key = (*part.names, *part.labels.values())
         run = known.get(key)
-        if run is None or run.items != part.items:
+        if run is None or (run.items is not part.items and run.items != part.items):
             run = _rendered(part, run)
             rendered += len(part.items)
             if rendered >= LINES_AT_A_TIME:

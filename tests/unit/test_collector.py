@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from itertools import groupby
 
 import pytest
 from hypothesis import assume, example, given
@@ -11,6 +12,7 @@ from prometheus_client.utils import floatToGoString
 from exporter import catalog, collector
 from exporter.clock import Instant
 from exporter.profile import TRAITS
+from exporter.snapshot import Grouped
 from tests.unit.board_states import NOON_AT, good_state, new_state
 from tests.unit.collected import collect, values
 from tests.unit.reference import is_misprinted
@@ -186,6 +188,26 @@ def test_order_does_not_depend_on_the_order_of_states_or_counts() -> None:
     one = collect(first, second)
     two = collect(dataclasses.replace(second, snapshot=turned), first)
     assert {k: f.samples for k, f in one.items()} == {k: f.samples for k, f in two.items()}
+
+
+def test_groups_that_are_known_need_not_be_found() -> None:
+    state = good_state("a")
+    assert state.snapshot is not None
+    plain = sorted(state.snapshot.counts)
+    counts = Grouped.of(tuple(each) for _, each in groupby(plain, lambda count: count[:2]))
+    assert counts == tuple(plain)
+    grouped = dataclasses.replace(
+        state, snapshot=dataclasses.replace(state.snapshot, counts=counts)
+    )
+    known = [
+        part.items
+        for parts in collector.cluster_parts(grouped)
+        for part in parts
+        if isinstance(part, collector.Run) and part.items[0] in plain
+    ]
+    assert all(any(items is group for group in counts.groups) for items in known)
+    assert len(known) > len(counts.groups)  # jobs, and cores of some
+    assert collect(grouped) == collect(state)
 
 
 @given(st.floats())
