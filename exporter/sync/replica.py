@@ -5,7 +5,7 @@ from random import Random
 
 import msgspec
 
-from exporter.errors import RefusedError
+from exporter.errors import RefusedError, SyncError
 from exporter.ledger.store import Ledger, Marks
 from exporter.model import END_STATUSES, PAGE_LIMIT
 from exporter.profile import UNKNOWN, Profile
@@ -70,6 +70,8 @@ class Replica:
         self._rng = rng
         self._memory = Memory(ledger.progress.profile)
         self._scan_at = 0.0
+        self._out_of_reach = False
+        """Whether the last scan has found the list to be longer than the server shows."""
         self._refreshed = False
         self._marks: Marks | None = None
 
@@ -171,6 +173,8 @@ class Replica:
         if by_scan.sweeps(sync):
             sync.take(head)
             yield from reader.sweep_active(sync, head)
+            if self._out_of_reach and not sync.fits():
+                sync.update(known="active")
             return "sweep"
         yield from by_scan.scan(sync, self.ledger.marks())
         return "scan"
@@ -253,6 +257,10 @@ class Replica:
         self._scan_at = sync.now_at
         try:
             yield from by_scan.scan(sync, self._marks)
+            self._out_of_reach = False
+        except SyncError as error:
+            self._out_of_reach = error.reason == "depth"
+            raise
         finally:
             self._marks = None
 

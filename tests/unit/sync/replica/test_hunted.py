@@ -67,6 +67,7 @@ def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None
         ("nulls", 91300144),
         ("filter-after-cut", 91300176),
         ("plausible", 91500329),
+        ("plausible", 93100089),
         ("plausible", 91200772),
         ("plausible", 91300378),
         ("curious", 91600807),
