@@ -17,8 +17,9 @@ from exporter.sync.reader import read_down, sweep_active
 def follow(sync: Sync, head: Placed) -> Asking[None]:
     """Bring the ledger up to date."""
     # Beyond what a sweep costs, and half of the calls that no cluster of the account needs for its next
-    # syncs, their counts are wanted first.
-    most_pages = max(sync.sweep_pages + 1, sync.allowance(Purpose.HISTORY) // 2)
+    # syncs, their counts are wanted first. With no filter nothing can be shown until all is read.
+    purpose = Purpose.HISTORY if sync.filters else Purpose.FRESH
+    most_pages = max(sync.sweep_pages + 1, sync.allowance(purpose) // 2)
     joined = yield from read_down(sync, BY_CHANGE, head, _known_at(sync), most_pages)
     newest_at = _newest_at(sync, head)
     if sync.filters and not (joined and sync.progress.active_known):

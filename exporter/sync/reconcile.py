@@ -288,8 +288,8 @@ def look_at(sync: Sync, order: Order, jobs: Iterable[Job]) -> Asking[None]:
     for at in sorted({order.moment(job) for job in jobs}, reverse=True):
         if at >= seen_down_to_at:
             continue
-        if not sync.may():
-            return
+        if sync.purpose is not Purpose.FRESH and not sync.may():
+            return  # whereas what is to be shown at once must be seen, or the sync fails
         offset = max(0, sync.ledger.count_between(INFINITE, at + 1, by=order.column) - 1)
         if at < known_down_to_at:
             offset = yield from _find(sync, order, at, offset)

@@ -41,6 +41,15 @@ class TestCalls:
             cluster.jobs.submit(cluster.now_at + 50, queue="q", user="u")
         assert refresh(cluster) <= calls
 
+    def test_with_no_filter_all_is_read_though_the_history_has_no_calls(self) -> None:
+        """Nothing could be shown before it is."""
+        cluster = settled(1_003, "filters-ignored")
+        cluster.allowance = lambda purpose: 0 if purpose is Purpose.HISTORY else 500
+        for _ in range(400):
+            cluster.jobs.submit(cluster.now_at + 50, queue="q", user="u")
+        refresh(cluster)
+        assert cluster.ledger.progress.complete
+
     def test_submits_starts_and_ends(self) -> None:
         cluster = without_audits()
         traffic = Traffic(cluster)

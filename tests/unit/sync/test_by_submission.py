@@ -6,6 +6,8 @@ from random import Random
 
 import pytest
 
+from exporter.errors import BudgetExhausted
+from exporter.model import JobListQuery
 from exporter.simulator import JobList, fill
 from tests.unit.sync.pretend import START_AT, PretendCluster
 from tests.unit.sync.settled import (
@@ -15,6 +17,7 @@ from tests.unit.sync.settled import (
     calls_of_a_turn,
     rest_for_one_audit_interval,
     settled,
+    wait_for,
 )
 
 BY_SUBMISSION = ("console", "console-strict", "console-by-id", "sort-refused")
@@ -144,3 +147,27 @@ def test_it_corrects_nothing_that_happens_while_it_looks(name: str) -> None:
     cluster.between_calls = lambda: None
     rest_for_one_audit_interval(cluster)
     assert cluster.counted() == cluster.true_counts()
+
+
+def test_a_sync_that_finds_no_calls_for_the_active_jobs_fails() -> None:
+    """It must not tell of what it has not seen."""
+    listed = JobList()
+    fill(listed, 1_500, active=0, now_at=START_AT - 5)
+    cluster = PretendCluster(SERVERS["console"], SETTINGS, jobs=listed)
+    uuid = wait_for(900, cluster)
+    for _ in range(4):
+        cluster.turn()
+    assert cluster.ledger.progress.complete
+    cluster.jobs.start(uuid, cluster.now_at + 5)
+    cluster.now_at += 60
+    left = 1
+
+    def spend(query: JobListQuery) -> None:
+        nonlocal left
+        if not left:
+            raise BudgetExhausted("budget", "no calls", until_at=cluster.now_at + 60, advice="")
+        left -= 1
+
+    cluster.before_call, cluster.allowance = spend, lambda purpose: left
+    with pytest.raises(BudgetExhausted):
+        cluster.refresh()
