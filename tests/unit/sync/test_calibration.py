@@ -7,7 +7,7 @@ import pytest
 
 from exporter.errors import RefusedError, SyncError, TransportError
 from exporter.model import JobListQuery, Page
-from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, Order
+from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, JobRow, Order
 from exporter.sync.asking import Ask, Asking, T, advance
 from exporter.sync.calibration import (
     calibrate_depth,
@@ -404,3 +404,15 @@ class TestWhatShowsByItself:
         contact.sync.intake.stale_seconds = behind_seconds
         learn_lag(contact.sync)
         assert contact.sync.profile.lag.value == value
+
+
+def test_a_total_of_a_list_that_grows_is_not_taken_for_one_of_hidden_jobs() -> None:
+    listed = JobList()
+    for at in range(int(START_AT) - 200, int(START_AT)):
+        listed.load_one(JobRow("finished", "q", "u", 1, at, at, at))
+    cluster = PretendCluster(replace(DOCUMENTED, total_count="whole"), SETTINGS, jobs=listed)
+    contact = Contact(cluster)
+    for _ in range(2):
+        cluster.jobs.start(cluster.jobs.submit(START_AT, queue="q", user="u"), START_AT)
+    contact.find_filter()
+    assert contact.sync.filters
