@@ -123,10 +123,10 @@ class Ledger:
     def commit(self) -> None:
         """Keep what was written since ``begin``. Raises ``LedgerUnwritable`` and undoes it."""
         progress, saved = self.progress, self._saved_progress
-        if progress.complete and progress.synced_at != saved.synced_at:
-            self._catch_up()
-        changed = self._changed()
         try:
+            if progress.complete and progress.synced_at != saved.synced_at:
+                self._catch_up()
+            changed = self._changed()
             self._counters.write()
             self.usage.write()
             self._activity.write()

@@ -542,3 +542,19 @@ class TestDamagedWhileOpen:
         with pytest.raises(LedgerUnreadable), ledger.transaction():
             acts[deed]()
         ledger.close()
+
+
+def test_what_cannot_be_told_to_the_end_of_a_transaction_undoes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger = open_ledger(None, WHOSE)
+
+    def fail() -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger._shown, "changed", fail)
+        with pytest.raises(LedgerUnreadable), ledger.transaction():
+            ledger.apply([job(1)])
+    with ledger.transaction():
+        assert ledger.size == 0
