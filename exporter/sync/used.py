@@ -48,16 +48,15 @@ class UsedRows:
     def _add_up(
         self, amounts: Amounts, changed: Iterable[UsageKey], queues: Names, users: Names
     ) -> None:
-        touched = set()
+        touched: dict[UsageKey, list[UsageKey]] = {}
         for key in changed:
             if queues.has(key.queue) and users.has(key.user):
                 row = UsageKey(key.kind, queues[key.queue], users[key.user])
-                sources = self._sources.get(row, ())
-                if key not in sources:
-                    self._sources[row] = (*sources, key)
-                touched.add(row)
-        for row in touched:
-            amount = reduce(Amount.plus, (amounts[key] for key in self._sources[row]))
+                touched.setdefault(row, []).append(key)
+        for row, keys in touched.items():
+            sources = tuple(dict.fromkeys((*self._sources.get(row, ()), *keys)))
+            self._sources[row] = sources
+            amount = reduce(Amount.plus, (amounts[key] for key in sources))
             self._rows[row.kind].put((row.queue,), row.user, ShownUsage(*row[1:], *amount))
         for kind in {row.kind for row in touched}:
             self._shown = {**self._shown, kind: Grouped.of(self._rows[kind].groups())}
