@@ -6,9 +6,10 @@ import signal
 import socket
 import subprocess
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+
+import requests
 
 from tests.waiting import PATIENCE_SECONDS, until
 
@@ -42,8 +43,9 @@ def is_ready(address: str) -> bool:
 
 
 def fetch(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as response:
-        return str(response.read().decode())
+    answer = requests.get(url, timeout=PATIENCE_SECONDS)
+    answer.raise_for_status()
+    return answer.text
 
 
 def query(address: str, expression: str) -> list[dict[str, object]]:

@@ -46,7 +46,7 @@ def test_a_server_and_that_of_its_report(tmp_path: Path, dialect: str) -> None:
         assert (code, err) == (0, "")
         assert len(world.calls()) <= MOST_CALLS
         assert f"calls: {len(world.calls())})" in out
-    assert out.startswith(f"At most {MOST_CALLS} calls are made")
+    assert out.startswith(f"This makes at most {MOST_CALLS} calls")
     for secret in (SECRET, KEY_ID, "signature", "ehpc-qmmvigwe", "jinan1a", "127.0.0.1"):
         assert secret not in first.read_text(encoding="utf-8")
     keys = (f"--access-key-id={KEY_ID}", f"--secret-access-key={SECRET}")
@@ -72,7 +72,7 @@ def test_its_calls_count_as_those_of_any_other_command(tmp_path: Path) -> None:
         used = len(world.calls())
         assert (first.returncode, first.stderr) == (0, "")
         again = run_command("doctor", flag, environ=KEYS)
-        assert again.stdout.startswith(f"At most {min(MOST_CALLS, 40 - used)} calls are made")
+        assert again.stdout.startswith(f"This makes at most {min(MOST_CALLS, 40 - used)} calls")
         codes = {again.returncode}
         while (calls := len(world.calls())) < 40:
             codes.add(run_command("doctor", flag, environ=KEYS).returncode)

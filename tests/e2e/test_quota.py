@@ -107,12 +107,13 @@ def _it_is_silent_for(first_pause_seconds: float, place: Path) -> bool:
         short = {"exporter.api.budget.FIRST_PAUSE_SECONDS": first_pause_seconds}
         exporter = Exporter(place, config, constants=short).start()
         exporter.until_true(truths)
-        world.fault("ret-2500", next_calls=2)
+        world.fault("ret-2500", next_calls=1)
         until(lambda: [x for x in world.calls() if x.fault], "the refusal")
         refused_at = world.calls()[-1].at
         until(lambda: all(exporter.scrape().up(name) == 0 for name in clusters), "all to be down")
         assert exporter.scrape().jobs() == truths
         exporter.kill()
+        world.fault("ret-2500", next_calls=1)
         exporter.start()
         looked = run_command("collect", f"--config.file={exporter.config_path}")
         if [x for x in world.calls() if x.at > refused_at + first_pause_seconds - 0.5]:
