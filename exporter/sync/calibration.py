@@ -1,10 +1,10 @@
 """Finding the profile of a server, in few calls: at first contact, and again for what an answer has
 contradicted.
 
-Three traits are asked for: the name of the status filter (when the active jobs are first wanted),
-the order (between two syncs, once the active jobs are known), and how deep offsets reach (when a page
-was empty). The others show by themselves: the length of pages and what totals count on any page, the
-zone and the lag when something changes.
+Three traits are asked for: the name of the status filter (once a list is longer than its head), the
+order (between two syncs, once the active jobs are known), and how deep offsets reach (when a page was
+empty). The others show by themselves: the length of pages and what totals count on any page, the zone
+and the lag when something changes.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Asking for one page as the profile says how, and holding what comes against the profile.
 
-Every page of every way comes through ``ask``. What does not fit is a ``Contradiction``: nobody else
-infers anything about the server.
+Every page of every way comes through ``ask``; only the search for the depth sends its own. What does
+not fit is a ``Contradiction``, which ends the sync.
 """
 
 from exporter.errors import RefusedError, SyncError

@@ -65,7 +65,7 @@ class Publisher:
         changes = self._wanted(_changes(ledger, log))
         for weights in self._weights:
             weights.add(changes)
-        # Whose jobs have ended and left the list unseen was there nevertheless.
+        # A user whose jobs have ended and left the list between two syncs is shown for a while, too.
         for pair in filter(self._wants, ledger.usage.owed_pairs):
             ledger.note_activity(*pair, taken_at)
         recent = frozenset(filter(self._wants, _recent_pairs(ledger, taken_at)))

@@ -3,8 +3,8 @@
 Offsets shift under it: what is inserted before them moves jobs down, so that they are seen twice;
 what is deleted, or leaves the filter, moves jobs up, so that they would be missed. So each page
 overlaps the one before by a job, and joins only if it begins with one that was met, or, in a sorted
-list, with one that is newer than the last; or if the totals say that no more jobs have left than the
-pages overlap. Else the reader steps back.
+list, with one that is newer than the last. Where both are of one second, whose order may change, the
+totals must say that no more jobs have left than the pages overlap. Else the reader steps back.
 """
 
 from collections.abc import Callable, Iterable
