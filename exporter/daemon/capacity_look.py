@@ -70,9 +70,10 @@ class CapacityLook:
 
     def _ask(self, patient: _Patient, call: Call, ask: Callable[[], T]) -> T | None:
         """What is told; None if nothing is. A call that did not go well is not made again."""
-        before = patient.answers.get(call, Answer("answered"))
-        if self._in_vain or before.outcome != "answered":
-            patient.answers[call] = before if before.outcome != "answered" else Answer("not_asked")
+        if patient.answers.get(call, Answer("answered")).outcome != "answered":
+            return None
+        if self._in_vain:
+            patient.answers[call] = Answer("not_asked")
             return None
         self._telling(patient.config.name)
         made = self._limit.made

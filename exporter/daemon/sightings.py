@@ -22,8 +22,9 @@ Outcome = Literal[
     "watched", "rarely", "elsewhere", "configured", "unlisted", "twice", "excluded", "not_included",
     "gone",
 ]  # fmt: skip
-"""``rarely``: watched, and not active; ``elsewhere``: another shard watches it; ``unlisted``: of the configuration, and not in the list of its
-zone; ``twice``: another account shows it, too; ``gone``: listed no more, its ledger is kept for a week."""
+"""``rarely``: watched, and not active; ``elsewhere``: another shard watches it; ``unlisted``: of the
+configuration, and not in the list of its zone; ``twice``: another account shows it, too; ``gone``: listed
+no more, its ledger is kept for a week."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,11 +38,8 @@ def _known_at(sync: Sync) -> int:
 
 def _newest_at(sync: Sync, head: Placed) -> int | None:
     """The newest change that is known; one in the future is no knowledge of what comes until then."""
-    newest = [
-        BY_CHANGE.moment(job)
-        for job in head.jobs
-        if BY_CHANGE.moment(job) <= sync.now_at + LATE_SECONDS
-    ]
+    moments = map(BY_CHANGE.moment, head.jobs)
+    newest = [at for at in moments if at <= sync.now_at + LATE_SECONDS]
     known_at = sync.progress.newest_at
     at = max(newest, default=int(sync.now_at) if head.jobs else None)
     return at if known_at is None or at is None or at > known_at else known_at

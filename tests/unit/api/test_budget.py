@@ -23,7 +23,7 @@ from exporter.clock import instant
 from exporter.errors import BudgetExhausted
 from exporter.ledger.spending import FileSpendingLog, MemorySpendingLog
 from exporter.model import Pause
-from tests.unit.api.budgets import AT, PERIOD, admitted, budget_of
+from tests.unit.api.budgets import AT, PERIOD, admitted, after_a_pause, budget_of
 from tests.unit.manual_clock import ManualClock
 
 
@@ -295,10 +295,7 @@ class TestPause:
 
     def test_a_careful_call_without_an_answer_is_repeated_after_a_while(self) -> None:
         clock = ManualClock(AT)
-        budget = budget_of(100, clock)
-        budget.admit("any")
-        budget.over_quota()
-        clock.advance(FIRST_PAUSE_SECONDS + 1)
+        budget = after_a_pause(clock)
         calls = 0
         for _ in range(600):
             calls += admitted(budget, 3)
@@ -381,10 +378,7 @@ class TestPause:
 
     def test_a_clock_that_is_set_back_after_the_careful_call_does_not_lock_out(self) -> None:
         clock = ManualClock(AT)
-        budget = budget_of(100, clock)
-        budget.admit("any")
-        budget.over_quota()
-        clock.advance(FIRST_PAUSE_SECONDS + 1)
+        budget = after_a_pause(clock)
         budget.admit("any")  # no answer comes
         clock.now -= 30 * 86400
         assert admitted(budget) == 0

@@ -1,5 +1,6 @@
 """Replicas that know their whole list, ready to be copied: reading a long list takes a while."""
 
+from contextlib import suppress
 from copy import deepcopy
 from functools import cache
 from random import Random
@@ -98,6 +99,14 @@ class Traffic:
             jobs.start(started, at)
             running.append(started)
             jobs.end(running.pop(self.dice.randrange(len(running))), at)
+
+    def turns(self, turns: int, times: int) -> None:
+        """So many syncs, with so many changes of each kind before each; one that fails is passed
+        over."""
+        for _ in range(turns):
+            self.pass_by(times)
+            with suppress(SyncError):
+                self.cluster.turn()
 
 
 def calls_of_a_turn(cluster: PretendCluster, seconds: float | None = None) -> int:

@@ -52,11 +52,7 @@ class TestAnotherServer:
         cluster = settled(600)
         cluster.cluster.speak(DIALECTS[there])
         cluster.jobs.still_transitions = DIALECTS[there].still_transitions
-        traffic = Traffic(cluster)
-        for _ in range(3):
-            traffic.pass_by(5)
-            with suppress(SyncError):
-                cluster.turn()
+        Traffic(cluster).turns(3, 5)
         rest_for_one_audit_interval(cluster, doubts=2)
         if DIALECTS[there].zone_offset_seconds:
             rest_for_one_audit_interval(cluster)  # every job seems to have changed

@@ -203,12 +203,7 @@ class TestWindow:
             cluster.turn()
         rest_for_one_audit_interval(cluster)
         assert cluster.ledger.progress.complete
-        oldest_at = cluster.now_at - max(history_seconds, 3600)
-        wanted = {
-            job.uuid
-            for job in cluster.jobs.jobs()
-            if job.status in ("pending", "running") or job.modified_at >= oldest_at
-        }
+        wanted = wanted_of(cluster, history_seconds)
         assert shown(cluster) == wanted
         assert cluster.counted() == cluster.true_counts()
         assert len(wanted) < 1_500
@@ -220,12 +215,7 @@ class TestWindow:
         before = shown(cluster)
         for _ in range(5):
             cluster.turn(86400.0)
-        oldest_at = cluster.now_at - max(history_seconds, 3600)
-        wanted = {
-            job.uuid
-            for job in cluster.jobs.jobs()
-            if job.status in ("pending", "running") or job.modified_at >= oldest_at
-        }
+        wanted = wanted_of(cluster, history_seconds)
         assert shown(cluster) == wanted
         assert wanted < before or history_seconds == 0
 
@@ -259,6 +249,16 @@ def shown(cluster: PretendCluster) -> set[str]:
     """The identities of the jobs that are counted."""
     known = cluster.ledger.known([job.uuid for job in cluster.jobs.jobs()])
     return {uuid for uuid, job in known.items() if not hidden(job.status)}
+
+
+def wanted_of(cluster: PretendCluster, history_seconds: float) -> set[str]:
+    """The identities of the jobs that are to be counted; a change of the last hour always is."""
+    oldest_at = cluster.now_at - max(history_seconds, 3600)
+    return {
+        job.uuid
+        for job in cluster.jobs.jobs()
+        if job.status in ("pending", "running") or job.modified_at >= oldest_at
+    }
 
 
 def settled_in_window(settings: SyncSettings) -> PretendCluster:

@@ -62,11 +62,7 @@ def test_nothing_wrong_is_shown_of_a_list_at_rest(there: str, counted: str, coun
 @pytest.mark.parametrize("there", THERE)
 def test_it_is_right_once_a_list_rests(there: str, counted: str) -> None:
     cluster = counting(there, counted, 97)
-    traffic = Traffic(cluster)
-    for _ in range(12):
-        traffic.pass_by(5)
-        with suppress(SyncError):
-            cluster.turn()
+    Traffic(cluster).turns(12, 5)
     for _ in range(10):
         cluster.turn()
     assert cluster.counted() == cluster.true_counts()
@@ -154,11 +150,7 @@ class TestATotalThatCountsSomethingElse:
     def test_a_total_that_counts_something_else(self, there: str, beyond: int, count: int) -> None:
         """Deleted jobs too, perhaps: it is wrong by as much for the whole list at every call."""
         cluster = counting_something_else(there, beyond, count)
-        traffic = Traffic(cluster)
-        for _ in range(4):
-            traffic.pass_by(3)
-            with suppress(SyncError):
-                cluster.turn()
+        Traffic(cluster).turns(4, 3)
         cluster.jobs.delete(
             [next(job.uuid for job in cluster.jobs.jobs() if job.status == "exited")]
         )
