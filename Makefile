@@ -1,4 +1,4 @@
-# make demo        the whole program against a pretend cloud: no account, no configuration
+# make demo        the whole program against a simulated cloud: no account, no configuration
 # make test        everything that must hold before a change lands
 # make test-fast   the unit tests that take no time
 # make test-floor  some of it with the oldest libraries that pyproject.toml allows

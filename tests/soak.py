@@ -1,6 +1,6 @@
 """A long run with faults: ``python -m tests.soak SECONDS``.
 
-The pretend cloud lives a hundred times faster than real and misbehaves all the time; the real
+The simulated cloud lives a hundred times faster than real and misbehaves all the time; the real
 process follows it at one-second intervals and is scraped every second. Told in the end: memory,
 threads and open files at a tenth of the time and at the end, what failed, and whether the counts
 are right once the cloud rests.
@@ -28,7 +28,7 @@ FAULTS = (
 PROBABILITY = 0.004
 SPEED = 100
 ZONE = "jinan1a"
-"""Of the first two clusters of the pretend cloud."""
+"""Of the first two clusters of the simulated cloud."""
 
 
 @dataclass(frozen=True, slots=True)

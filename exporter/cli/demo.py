@@ -24,7 +24,7 @@ _KEY_ID, _SECRET = "DEMOACCESSKEYID", "demo-secret-access-key"
 
 
 @dataclass(frozen=True, slots=True)
-class PretendCluster:
+class SimulatedCluster:
     """A cluster that the simulated cloud has."""
 
     cluster_id: str
@@ -50,7 +50,7 @@ def demo(options: ServeOptions, redactor: Redactor, say: Words, *, pace: float) 
     sys.stdout.flush()
     simulation = build_simulation(wanted, SystemClock().now_at())
     hosted = simulation.cloud.clusters.values()
-    clusters = [PretendCluster(each.cluster_id, each.zone) for each in hosted]
+    clusters = [SimulatedCluster(each.cluster_id, each.zone) for each in hosted]
     with SimulatorServer(simulation) as server, tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "config.yaml")
         path.write_text(config_text(server.address, clusters))
@@ -59,7 +59,7 @@ def demo(options: ServeOptions, redactor: Redactor, say: Words, *, pace: float) 
         return daemon.serve(path, options, redactor)
 
 
-def config_text(endpoint: str, clusters: list[PretendCluster]) -> str:
+def config_text(endpoint: str, clusters: list[SimulatedCluster]) -> str:
     """A configuration for the simulated cloud. JSON is YAML."""
     account = {
         "endpoint": endpoint,
@@ -85,7 +85,9 @@ def config_text(endpoint: str, clusters: list[PretendCluster]) -> str:
     )
 
 
-def guide(options: ServeOptions, endpoint: str, clusters: list[PretendCluster], say: Words) -> str:
+def guide(
+    options: ServeOptions, endpoint: str, clusters: list[SimulatedCluster], say: Words
+) -> str:
     """What there is to see."""
     address = options.listen_addresses[0]
     host = "127.0.0.1" + address if address.startswith(":") else address

@@ -216,7 +216,7 @@ class _Connection(asyncio.Protocol):
     def _head(self, answer: Answer, *, keep_alive: bool) -> bytes:
         """Status line and headers; a header with an empty value is left out."""
         headers = {
-            "Server": "pretend-cloud",
+            "Server": "simulated-cloud",
             "Date": formatdate(self._server.server_at(), usegmt=True),
             "Content-Length": str(len(answer.body)),
             "Connection": "keep-alive" if keep_alive else "close",

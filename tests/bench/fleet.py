@@ -4,7 +4,7 @@ from random import Random
 
 from tests.bench.figures import SECONDS, WRONG, Figure, Findings, Part
 from tests.bench.workshop import Bench
-from tests.unit.sync.fleet import PretendFleet
+from tests.unit.sync.fleet import SimulatedFleet
 
 CLUSTERS = 50
 FEW, ALL = 0.05, 1.0
@@ -21,7 +21,7 @@ def measure(bench: Bench) -> Findings:
     minutes = 20 if bench.quick else 120
     few = f"{CLUSTERS} clusters, {FEW:.0%} change in a minute"
     bench.tell(few)
-    fleet = PretendFleet(CLUSTERS, jobs=80 if bench.quick else JOBS, active=ACTIVE)
+    fleet = SimulatedFleet(CLUSTERS, jobs=80 if bench.quick else JOBS, active=ACTIVE)
     before = WARM_UP_MINUTES if bench.quick else WINDOW_MINUTES
     calls, few_seconds = _follow(fleet, FEW, before, minutes)
     fleet.run(600.0)
@@ -36,7 +36,7 @@ def measure(bench: Bench) -> Findings:
         found = {(FEW, True): few_seconds}
         for part, detector in ((FEW, False), (ALL, True), (ALL, False)):
             bench.tell(f"{part:.0%} change, {'with' if detector else 'without'} the detector")
-            fleet = PretendFleet(CLUSTERS, jobs=JOBS, active=ACTIVE, detector=detector)
+            fleet = SimulatedFleet(CLUSTERS, jobs=JOBS, active=ACTIVE, detector=detector)
             _, found[part, detector] = _follow(fleet, part, WINDOW_MINUTES, minutes)
         for part, said in ((FEW, few), (ALL, "all of them change")):
             ours, without = found[part, True], found[part, False]
@@ -53,7 +53,7 @@ def measure(bench: Bench) -> Findings:
     return findings
 
 
-def _follow(fleet: PretendFleet, part: float, before: int, minutes: int) -> tuple[float, float]:
+def _follow(fleet: SimulatedFleet, part: float, before: int, minutes: int) -> tuple[float, float]:
     """Calls an hour, and the longest interval in use at the end, after so many minutes before."""
     rng = Random(1)
     fleet.run(60.0 * before, fleet.churn(before, part, rng))

@@ -1,4 +1,4 @@
-"""A pretend cloud in which within seconds everything happens that a dashboard can show."""
+"""A simulated cloud in which within seconds everything happens that a dashboard can show."""
 
 import threading
 import time

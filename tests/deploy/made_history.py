@@ -1,11 +1,11 @@
-"""A day of metrics in a minute: the exporter's own syncing against the pretend cloud, in made-up time.
+"""A day of metrics in a minute: the exporter's own syncing against the simulated cloud, in made-up time.
 
     python -m tests.deploy.made_history history.txt --hours 26
     promtool tsdb create-blocks-from openmetrics history.txt data
 
 writes what Prometheus would have stored, up to now, for Grafana to draw. Pollers, ledgers, budget,
-client, telemetry and rendering are the real ones. Pretended are time, the wire, and what concerns
-the process and the scrape, for which there is none: ``_scrape_lines``.
+client, telemetry and rendering are the real ones. Time and the wire are simulated, and so is what concerns
+the process and the scrape (``_scrape_lines``), as there is neither.
 """
 
 import argparse
@@ -63,7 +63,7 @@ NAMES = ("materials", "genomics", "cfd", "teaching")
 
 
 class Wire:
-    """Carries calls to the pretend cloud in no time, but says that they took some."""
+    """Carries calls to the simulated cloud in no time, but says that they took some."""
 
     def __init__(self, simulation: Simulation, clock: ManualClock, rng: random.Random) -> None:
         self._simulation = simulation

@@ -1,6 +1,6 @@
 """From a job that waits to a message that a person reads, through the real programs.
 
-A pretend cloud whose days pass in minutes, the exporter, Prometheus with the rules that people
+A simulated cloud whose days pass in minutes, the exporter, Prometheus with the rules that people
 deploy, Alertmanager with the routes that people deploy, and a receiver of webhooks. The queries of
 docs/metrics.md are run on the same Prometheus.
 """

@@ -260,7 +260,7 @@ def test_it_ends_while_it_starts(image: str, world: World, volume: str, tmp_path
             run(*PODMAN, "rm", "--force", "--volumes", container.name)
 
 
-def test_the_pretend_cloud_runs_in_it_too(image: str) -> None:
+def test_the_simulated_cloud_runs_in_it_too(image: str) -> None:
     name = f"ehpc-test-{uuid.uuid4().hex[:8]}"
     command = (*PODMAN, "run", "--detach", f"--name={name}", "--network=host", "--read-only",
                "--read-only-tmpfs=false", "--cap-drop=all", "--no-healthcheck",
@@ -268,7 +268,7 @@ def test_the_pretend_cloud_runs_in_it_too(image: str) -> None:
                "simulate", "--listen-address=127.0.0.1:0")  # fmt: skip
     run(*command)
     try:
-        until(lambda: "cluster_id" in run(*PODMAN, "logs", name), "the pretend cloud")
+        until(lambda: "cluster_id" in run(*PODMAN, "logs", name), "the simulated cloud")
         run(*PODMAN, "kill", f"--signal={signal.SIGTERM.value}", name)
         assert run(*PODMAN, "wait", name).strip() == "0"
     finally:

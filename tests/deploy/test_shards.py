@@ -1,4 +1,4 @@
-"""Exporters that divide one configuration: the real processes against one pretend cloud."""
+"""Exporters that divide one configuration: the real processes against one simulated cloud."""
 
 import signal
 from bisect import bisect_left

@@ -1,4 +1,4 @@
-"""The real client before the real pretend cloud."""
+"""The real client before the real simulated cloud."""
 
 import random
 from collections.abc import Iterator

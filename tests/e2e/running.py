@@ -1,4 +1,4 @@
-"""The real process, started as people start it, against a pretend cloud in the test's process."""
+"""The real process, started as people start it, against a simulated cloud in the test's process."""
 
 import atexit
 import contextlib
@@ -61,7 +61,7 @@ class MeddledSimulation(Simulation):
 
 
 class World:
-    """A pretend cloud that listens until the end of the block."""
+    """A simulated cloud that listens until the end of the block."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The client and the pretend cloud, which shares no code with it, agree on the wire."""
+"""The client and the simulated cloud, which shares no code with it, agree on the wire."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -190,7 +190,7 @@ def test_serve_on_a_state_directory_in_use(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["its own keys", "given keys"])
-def test_the_pretend_cloud_tells_keys_that_nobody_can_guess(told: bool) -> None:
+def test_the_simulated_cloud_tells_keys_that_nobody_can_guess(told: bool) -> None:
     flags = [] if told else ["--access-key-id=MYKEY", "--secret-access-key=mysecret"]
     command = [sys.executable, "-m", "exporter", "simulate", "--listen-address=127.0.0.1:0", *flags]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as cloud:

@@ -38,7 +38,7 @@ from tests.e2e.running import (
     simulating,
     write_config,
 )
-from tests.unit.sync.pretend import CLUSTER_ID, START_AT, PretendCluster
+from tests.unit.sync.simulated import CLUSTER_ID, START_AT, SimulatedCluster
 
 CORES = 24
 """Of every queue; so few that at busy sites jobs wait."""
@@ -193,7 +193,7 @@ def test_usage_is_the_trace_s_own_sum_to_the_second(tmp_path: Path) -> None:
     capacities = queue_capacities(trace, CORES)
     world = replay(trace, jobs, start_at=int(START_AT) + 5, capacities=capacities, seed=1)
     path = tmp_path / "one.ledger"
-    cluster = PretendCluster(
+    cluster = SimulatedCluster(
         settings=SyncSettings(zone_configured=True), jobs=jobs, ledger=open_ledger(path, CLUSTER_ID)
     )
     publisher, snapshot = Publisher(LabelRules()), None
@@ -215,7 +215,7 @@ def test_usage_is_the_trace_s_own_sum_to_the_second(tmp_path: Path) -> None:
     cluster.ledger.close()
 
 
-def kill_in_a_sync(cluster: PretendCluster, path: Path, calls: int) -> None:
+def kill_in_a_sync(cluster: SimulatedCluster, path: Path, calls: int) -> None:
     """The process ends at a call, with nothing written since the last sync, and begins again."""
 
     def fail(_: JobListQuery) -> None:

@@ -1,6 +1,6 @@
 """The walk of the documentation, from nothing to two clusters behind TLS and a password, command by command.
 
-Its blocks run as they stand, one after the other in one shell, with a pretend cloud for the real one.
+Its blocks run as they stand, one after the other in one shell, with a simulated cloud for the real one.
 Only the ports are others, since tests share a machine, the installation is the one under test, and where
 the walk waits for some seconds, the test waits for what they are for.
 """

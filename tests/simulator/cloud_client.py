@@ -1,4 +1,4 @@
-"""A plain client of the pretend cloud, for its own tests: signs, sends one request, reads all."""
+"""A plain client of the simulated cloud, for its own tests: signs, sends one request, reads all."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""What the pretend cloud tells of clusters, queues and nodes, in every way that it may do so."""
+"""What the simulated cloud tells of clusters, queues and nodes, in every way that it may do so."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""What the pretend cloud makes of a request: signature, time, ownership, parameters, quota."""
+"""What the simulated cloud makes of a request: signature, time, ownership, parameters, quota."""
 
 import json
 from typing import Any

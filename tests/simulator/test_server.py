@@ -1,4 +1,4 @@
-"""The pretend cloud over real sockets: keep-alive, dates, TLS, the admin routes."""
+"""The simulated cloud over real sockets: keep-alive, dates, TLS, the admin routes."""
 
 import contextlib
 import email.utils

@@ -1,4 +1,4 @@
-"""The vendor's own client against the pretend cloud: what it sends is accepted, and answered right.
+"""The vendor's own client against the simulated cloud: what it sends is accepted, and answered right.
 
 It is the one reader of the protocol that was written by neither of us.
 """

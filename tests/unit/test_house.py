@@ -227,7 +227,7 @@ def test_decoders_are_made_when_modules_are_loaded(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in FILES if n.startswith("simulator/")])
-def test_the_pretend_cloud_imports_nothing_of_ours(name: str) -> None:
+def test_the_simulated_cloud_imports_nothing_of_ours(name: str) -> None:
     own = {
         node.module
         for node in ast.walk(tree_of(name))

@@ -1,4 +1,4 @@
-"""Rounds of asking for capacity, against the pretend cloud; time is simulated."""
+"""Rounds of asking for capacity, against the simulated cloud; time is simulated."""
 
 import logging
 import random

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cli.demo import PretendCluster, config_text, guide
+from exporter.cli.demo import SimulatedCluster, config_text, guide
 from exporter.config import ServeOptions, parse_config
 from exporter.simulator import story
 from exporter.simulator.workload import demo_profiles
@@ -12,7 +12,7 @@ from exporter.texts import LANGUAGES, Words
 
 
 def test_the_configuration_is_one() -> None:
-    clusters = [PretendCluster("ehpc-a", "z1"), PretendCluster("ehpc-b", "z2")]
+    clusters = [SimulatedCluster("ehpc-a", "z1"), SimulatedCluster("ehpc-b", "z2")]
     config = parse_config(config_text("http://127.0.0.1:1", clusters), {}, Path("/"))
     assert [(each.name, each.cluster_id, each.zone) for each in config.clusters] == [
         ("demo-1", "ehpc-a", "z1"),

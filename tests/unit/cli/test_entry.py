@@ -171,7 +171,7 @@ def test_how_serving_ends(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == "ehpc-exporter: the state directory is in use\n"
 
 
-def test_serving_needs_no_tables_no_pretend_cloud_and_no_markdown() -> None:
+def test_serving_needs_no_tables_no_simulated_cloud_and_no_markdown() -> None:
     script = (
         "import sys, exporter.cli, exporter.daemon;"
         "print([name for name in ('rich', 'exporter.simulator', 'markdown_it') if name in sys.modules])"

@@ -1,4 +1,4 @@
-"""Clusters of the pretend cloud, behind a wire that is none, and a doctor for them."""
+"""Clusters of the simulated cloud, behind a wire that is none, and a doctor for them."""
 
 import json
 import random

@@ -13,7 +13,7 @@ from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, fill
 from exporter.snapshot import ClusterState, SyncFailure
 from tests.unit.board_states import AS_DOCUMENTED, good_state, identity, snapshot
 from tests.unit.sync.polling import PolledCluster
-from tests.unit.sync.pretend import START_AT, PretendCluster
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 FRESH = ClusterState(identity(), effective_interval_seconds=60.0)
 
@@ -185,7 +185,7 @@ def test_a_history_that_cannot_be_read_to_its_end(told: Told) -> None:
 def polled(jobs: int, dialect: Dialect = DOCUMENTED) -> PolledCluster:
     listed = JobList()
     fill(listed, jobs, active=40, now_at=START_AT - 5)
-    return PolledCluster(PretendCluster(dialect, jobs=listed))
+    return PolledCluster(SimulatedCluster(dialect, jobs=listed))
 
 
 def test_a_history_of_hours_is_told_now_and_then_and_at_its_end(

@@ -18,7 +18,7 @@ from exporter.snapshot import ClusterState
 from exporter.sync.context import SyncSettings
 from tests.unit.sync.living import Living
 from tests.unit.sync.polling import IDENTITY, PolledCluster
-from tests.unit.sync.pretend import START_AT, PretendCluster
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 ENDPOINT = "https://cloud"
 JOBS = 150
@@ -35,7 +35,7 @@ class Followed:
     """A cluster, its poller and its state on disk."""
 
     def __init__(self, directory: Path, jobs: JobList, now_at: float, seed: int) -> None:
-        self.cluster = PretendCluster(DOCUMENTED, SETTINGS, jobs=jobs, seed=seed)
+        self.cluster = SimulatedCluster(DOCUMENTED, SETTINGS, jobs=jobs, seed=seed)
         self.cluster.now_at = now_at
         self.living = Living(self.cluster, Random(seed))
         self.state = StateDirectory(directory)

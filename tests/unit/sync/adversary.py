@@ -5,7 +5,7 @@ from dataclasses import replace
 from random import Random
 
 from exporter.simulator import DIALECTS, Dialect, JobList
-from tests.unit.sync.pretend import START_AT, PretendCluster
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 QUEUES = ("默认队列", "gpu", 'q"uo\\te\nd')
 USERS = ("alice", "usr-vceaHsJu", "王")
@@ -18,7 +18,7 @@ MOST_MEDDLING = 200
 class Adversary:
     """Changes the list of a cluster, by its own dice."""
 
-    def __init__(self, cluster: PretendCluster, rng: Random) -> None:
+    def __init__(self, cluster: SimulatedCluster, rng: Random) -> None:
         self.cluster = cluster
         self.rng = rng
         self.submitted = 0

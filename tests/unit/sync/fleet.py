@@ -18,14 +18,14 @@ from exporter.sync.context import SyncSettings
 from exporter.sync.schedule import first_wait_seconds
 from tests.unit.manual_clock import StoppableClock
 from tests.unit.sync.polling import PolledCluster
-from tests.unit.sync.pretend import CLUSTER_ID, START_AT, PretendCluster
+from tests.unit.sync.simulated import CLUSTER_ID, START_AT, SimulatedCluster
 
 ZONE = "jinan1a"
 NO_LIST = TransportError("timeout", "no answer", retryable=True, advice="Wait.")
 Happening = Callable[[], None]
 
 
-class PretendFleet:
+class SimulatedFleet:
     """Pollers and a lister, none of which has a thread: each is called when it is due, or roused."""
 
     def __init__(
@@ -58,7 +58,7 @@ class PretendFleet:
             listed = JobList()
             fill(listed, jobs, active=active, now_at=START_AT - 100, seed=number)
             self.clusters[name] = PolledCluster(
-                PretendCluster(jobs=listed, seed=number),
+                SimulatedCluster(jobs=listed, seed=number),
                 identity=ClusterIdentity(name, CLUSTER_ID, ZONE, "default"),
                 clock=self.clock,
                 budget=self.budget,

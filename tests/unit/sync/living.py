@@ -8,7 +8,7 @@ from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger
 from exporter.ledger.usage import UsageKey
 from exporter.snapshot import WAIT_BUCKETS_SECONDS
-from tests.unit.sync.pretend import PretendCluster
+from tests.unit.sync.simulated import SimulatedCluster
 
 QUEUES = ("默认队列", "gpu")
 USERS = ("u", "李娜")
@@ -25,7 +25,7 @@ class Living:
     it was last seen, and lives on only after the next look (``looked``).
     """
 
-    def __init__(self, cluster: PretendCluster, rng: Random, *, ends_seen: bool = True) -> None:
+    def __init__(self, cluster: SimulatedCluster, rng: Random, *, ends_seen: bool = True) -> None:
         """``ends_seen``: every look shows what has ended. Where only a scan now and then does, jobs
         that have ended are left as they are."""
         self.cluster = cluster

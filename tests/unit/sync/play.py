@@ -30,8 +30,8 @@ from exporter.simulator import (
 from exporter.sync.context import SyncSettings
 from exporter.sync.replica import Replica
 from tests.unit.sync.adversary import TURNS_OF_LUCK, Adversary, some_jobs
-from tests.unit.sync.pretend import CLUSTER_ID, PretendCluster
 from tests.unit.sync.settled import SETTINGS, TURNS_OF_AN_AUDIT_INTERVAL
+from tests.unit.sync.simulated import CLUSTER_ID, SimulatedCluster
 
 MOST_FAILURES = 25
 ENOUGH_CALLS = 1000
@@ -73,7 +73,7 @@ class Play:
             self.settings = SETTINGS  # which part of the history is wanted would be hard to say
         if self.settings.history_seconds == float("inf"):
             self.settings = replace(self.settings, zone_configured=seed % 2 == 0)
-        self.cluster = PretendCluster(
+        self.cluster = SimulatedCluster(
             dialect,
             self.settings,
             jobs=listed,

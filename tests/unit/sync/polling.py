@@ -18,7 +18,7 @@ from exporter.sync.naming import LabelRules
 from exporter.sync.poller import Poller, PollerParts
 from exporter.sync.publishing import Publisher
 from tests.unit.manual_clock import StoppableClock
-from tests.unit.sync.pretend import CLUSTER_ID, PretendCluster
+from tests.unit.sync.simulated import CLUSTER_ID, SimulatedCluster
 
 IDENTITY = ClusterIdentity("cfd", CLUSTER_ID, "jn1a", "default")
 TIMEOUT = TransportError("timeout", "no answer", retryable=True, advice="Wait.")
@@ -42,11 +42,11 @@ class CountingTelemetry:
 
 
 class PolledCluster:
-    """One cluster of the pretend cloud and its poller."""
+    """One cluster of the simulated cloud and its poller."""
 
     def __init__(
         self,
-        cluster: PretendCluster,
+        cluster: SimulatedCluster,
         *,
         settings: SyncSettings | None = None,
         allowed: int = 1000,

@@ -18,7 +18,7 @@ from exporter.simulator import (
 )
 from exporter.sync.context import SyncSettings
 from exporter.sync.replica import Replica
-from tests.unit.sync.pretend import START_AT, PretendCluster
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 SETTINGS = SyncSettings(interval_seconds=60, audit_interval_seconds=600)
 TURNS_OF_AN_AUDIT_INTERVAL = 10
@@ -27,10 +27,10 @@ SERVERS = {**DIALECTS, **DEPLOYMENTS}
 
 
 @cache
-def _read_once(dialect: str, count: int, settings: SyncSettings) -> PretendCluster:
+def _read_once(dialect: str, count: int, settings: SyncSettings) -> SimulatedCluster:
     listed = JobList()
     fill(listed, count, active=min(150, count // 10), now_at=START_AT - 5)
-    cluster = PretendCluster(SERVERS[dialect], settings, jobs=listed)
+    cluster = SimulatedCluster(SERVERS[dialect], settings, jobs=listed)
     for _ in range(14):
         cluster.turn()
         if cluster.ledger.progress.complete:
@@ -42,10 +42,10 @@ def _read_once(dialect: str, count: int, settings: SyncSettings) -> PretendClust
 
 def settled(
     count: int, dialect: str = "documented", settings: SyncSettings = SETTINGS, *, seed: int = 0
-) -> PretendCluster:
+) -> SimulatedCluster:
     """A cluster whose ledger equals its list of ``count`` jobs; nobody else has it."""
     original = _read_once(dialect, count, settings)
-    copy = PretendCluster(
+    copy = SimulatedCluster(
         SERVERS[dialect],
         settings,
         jobs=deepcopy(original.jobs),
@@ -59,14 +59,14 @@ def settled(
     return copy
 
 
-def fresh(count: int, dialect: Dialect = DOCUMENTED, *, seed: int = 0) -> PretendCluster:
+def fresh(count: int, dialect: Dialect = DOCUMENTED, *, seed: int = 0) -> SimulatedCluster:
     """A cluster of which nothing is known yet."""
     listed = JobList()
     fill(listed, count, active=count // 20, now_at=START_AT - 5, seed=seed)
-    return PretendCluster(dialect, SETTINGS, jobs=listed, seed=seed)
+    return SimulatedCluster(dialect, SETTINGS, jobs=listed, seed=seed)
 
 
-def rest_for_one_audit_interval(cluster: PretendCluster, *, doubts: int = 0) -> None:
+def rest_for_one_audit_interval(cluster: SimulatedCluster, *, doubts: int = 0) -> None:
     """``doubts``: so many syncs may fail before what the server says is believed."""
     failed = 0
     for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
@@ -80,7 +80,7 @@ def rest_for_one_audit_interval(cluster: PretendCluster, *, doubts: int = 0) -> 
 class Traffic:
     """Changes of a list as they come all day; by its own dice, quicker than asking the list."""
 
-    def __init__(self, cluster: PretendCluster, seed: int = 0) -> None:
+    def __init__(self, cluster: SimulatedCluster, seed: int = 0) -> None:
         self.cluster = cluster
         self.dice = Random(seed)
         self.by_status: dict[str, list[str]] = {"pending": [], "running": []}
@@ -109,7 +109,7 @@ class Traffic:
                 self.cluster.turn()
 
 
-def calls_of_a_turn(cluster: PretendCluster, seconds: float | None = None) -> int:
+def calls_of_a_turn(cluster: SimulatedCluster, seconds: float | None = None) -> int:
     """The calls of one sync with its background."""
     before = cluster.calls
     cluster.turn(seconds)
@@ -121,7 +121,7 @@ def newest_change_first(jobs: JobList) -> list[str]:
     return [job.uuid for job in jobs.page(order=Order.MODIFIED, limit=len(jobs)).jobs]
 
 
-def wait_for(days: float, cluster: PretendCluster) -> str:
+def wait_for(days: float, cluster: SimulatedCluster) -> str:
     """A job that has waited, and stood where it stands, for so long already."""
     at = int(START_AT - days * DAY)
     return cluster.jobs.load_one(JobRow("pending", "q", "u", 1, at, None, at))

@@ -9,11 +9,11 @@ import pytest
 from exporter.errors import RefusedError, SyncError
 from exporter.model import JobListQuery, Page
 from exporter.sync.asking import Purpose
-from tests.unit.sync.pretend import PretendCluster
 from tests.unit.sync.settled import TURNS_OF_AN_AUDIT_INTERVAL, Traffic, settled
+from tests.unit.sync.simulated import SimulatedCluster
 
 
-def refresh(cluster: PretendCluster, seconds: float = 60) -> int:
+def refresh(cluster: SimulatedCluster, seconds: float = 60) -> int:
     """One sync; returns its calls. The counts are then right."""
     before = cluster.calls
     cluster.now_at += seconds
@@ -22,7 +22,7 @@ def refresh(cluster: PretendCluster, seconds: float = 60) -> int:
     return cluster.calls - before
 
 
-def without_audits(count: int = 1_000) -> PretendCluster:
+def without_audits(count: int = 1_000) -> SimulatedCluster:
     """A settled cluster whose audits are not due for long."""
     cluster = settled(count)
     cluster.replica.settings = replace(cluster.settings, audit_interval_seconds=1e9)

@@ -8,14 +8,14 @@ import pytest
 from exporter.errors import SyncError, TransportError
 from exporter.model import JobListQuery, Page
 from exporter.simulator import DIALECTS
-from tests.unit.sync.pretend import PretendCluster
 from tests.unit.sync.settled import fresh
+from tests.unit.sync.simulated import SimulatedCluster
 
 
 class TestMarks:
     """What a scan has met."""
 
-    def _scanning(self) -> PretendCluster:
+    def _scanning(self) -> SimulatedCluster:
         cluster = fresh(2_000, DIALECTS["sort-ignored-by-id"])
         cluster.refresh()
         cluster.background(most_calls=7)

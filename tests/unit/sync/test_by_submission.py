@@ -9,7 +9,6 @@ import pytest
 from exporter.errors import BudgetExhausted
 from exporter.model import JobListQuery
 from exporter.simulator import JobList, fill
-from tests.unit.sync.pretend import START_AT, PretendCluster
 from tests.unit.sync.settled import (
     SERVERS,
     SETTINGS,
@@ -19,15 +18,16 @@ from tests.unit.sync.settled import (
     settled,
     wait_for,
 )
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 BY_SUBMISSION = ("console", "console-strict", "console-by-id", "sort-refused")
 
 
-def long_list(name: str, count: int, active: int) -> PretendCluster:
+def long_list(name: str, count: int, active: int) -> SimulatedCluster:
     """A cluster whose whole list is known."""
     listed = JobList()
     fill(listed, count, active=active, now_at=START_AT - 5)
-    cluster = PretendCluster(SERVERS[name], SETTINGS, jobs=listed)
+    cluster = SimulatedCluster(SERVERS[name], SETTINGS, jobs=listed)
     for _ in range(4):
         cluster.turn()
     assert cluster.ledger.progress.complete
@@ -153,7 +153,7 @@ def test_a_sync_that_finds_no_calls_for_the_active_jobs_fails() -> None:
     """It must not tell of what it has not seen."""
     listed = JobList()
     fill(listed, 1_500, active=0, now_at=START_AT - 5)
-    cluster = PretendCluster(SERVERS["console"], SETTINGS, jobs=listed)
+    cluster = SimulatedCluster(SERVERS["console"], SETTINGS, jobs=listed)
     uuid = wait_for(900, cluster)
     for _ in range(4):
         cluster.turn()

@@ -17,7 +17,6 @@ from exporter.sync.calibration import (
 )
 from exporter.sync.context import Listing, Placed, Sync
 from exporter.sync.pages import ask
-from tests.unit.sync.pretend import START_AT, PretendCluster, plenty
 from tests.unit.sync.settled import (
     SERVERS,
     SETTINGS,
@@ -26,6 +25,7 @@ from tests.unit.sync.settled import (
     fresh,
     rest_for_one_audit_interval,
 )
+from tests.unit.sync.simulated import START_AT, SimulatedCluster, plenty
 
 FIRST_CONTACT_CALLS = 12
 ONE_TRAIT_CALLS = 4
@@ -35,7 +35,7 @@ COUNT = 1_003
 class Contact:
     """One sync's talk with a server of which nothing is known, in a transaction."""
 
-    def __init__(self, cluster: PretendCluster) -> None:
+    def __init__(self, cluster: SimulatedCluster) -> None:
         self.cluster = cluster
         self.sync: Sync = cluster.replica._sync(cluster.now_at, plenty)
         cluster.ledger.begin()
@@ -103,7 +103,7 @@ class TestStatusFilter:
                 listed.start(uuid, START_AT - 8000 + number)
             if number < COUNT - active:
                 listed.end(uuid, START_AT - 7000 + number)
-        contact = Contact(PretendCluster(SERVERS[name], SETTINGS, jobs=listed))
+        contact = Contact(SimulatedCluster(SERVERS[name], SETTINGS, jobs=listed))
         assert contact.find_filter() <= calls + 1 <= ONE_TRAIT_CALLS
         assert contact.sync.profile.status_filter.value == value
 
@@ -115,7 +115,7 @@ class TestStatusFilter:
             uuid = listed.submit(START_AT - 9000 + number, queue="q", user="u")
             if number < COUNT - 9:
                 listed.cancel(uuid, START_AT - 8000 + number)
-        cluster = PretendCluster(SERVERS[name], SETTINGS, jobs=listed)
+        cluster = SimulatedCluster(SERVERS[name], SETTINGS, jobs=listed)
         for _ in range(20):
             for _ in range(15):
                 cluster.now_at += 1
@@ -132,7 +132,7 @@ class TestStatusFilter:
             listed = JobList()
             for number in range(COUNT):
                 listed.cancel(listed.submit(START_AT - number, queue="q", user="u"), START_AT - 9)
-            contact = Contact(PretendCluster(SERVERS[name], SETTINGS, jobs=listed))
+            contact = Contact(SimulatedCluster(SERVERS[name], SETTINGS, jobs=listed))
             assert contact.find_filter() <= ONE_TRAIT_CALLS
             assert contact.sync.profile.status_filter.value == value
 
@@ -237,7 +237,7 @@ class TestOrder:
         listed = JobList()
         for number in range(300):
             listed.submit(START_AT - 900 + number * seconds, queue="q", user="u")
-        contact = Contact(PretendCluster(DOCUMENTED, SETTINGS, jobs=listed))
+        contact = Contact(SimulatedCluster(DOCUMENTED, SETTINGS, jobs=listed))
         contact.find_order()
         assert contact.sync.profile.order.value == ("change" if seconds else "unknown")
 
@@ -280,7 +280,7 @@ class TestOrderOfAList:
             ended = at + (5 if number > 400 or number % 7 else 50_000)
             listed.start(uuid, at + 1)
             listed.end(uuid, ended)
-        cluster = PretendCluster(DIALECTS["sort-ignored"], SETTINGS, jobs=listed)
+        cluster = SimulatedCluster(DIALECTS["sort-ignored"], SETTINGS, jobs=listed)
         for _ in range(12):
             cluster.turn()
         assert cluster.counted() == cluster.true_counts()
@@ -294,7 +294,7 @@ class TestOrderOfAList:
             listed.start(uuid, at + 1)
             listed.end(uuid, at + 2 + (number * 37 % 90 if number < 120 else 0))
         dialect = replace(DIALECTS["nothing-honoured-total-missing"], page_cap=50)
-        cluster = PretendCluster(dialect, SETTINGS, jobs=listed)
+        cluster = SimulatedCluster(dialect, SETTINGS, jobs=listed)
         for _ in range(3):
             assert cluster.turn().strategy == "scan"
         assert cluster.counted() == cluster.true_counts()
@@ -410,7 +410,7 @@ def test_a_total_of_a_list_that_grows_is_not_taken_for_one_of_hidden_jobs() -> N
     listed = JobList()
     for at in range(int(START_AT) - 200, int(START_AT)):
         listed.load_one(JobRow("finished", "q", "u", 1, at, at, at))
-    cluster = PretendCluster(replace(DOCUMENTED, total_count="whole"), SETTINGS, jobs=listed)
+    cluster = SimulatedCluster(replace(DOCUMENTED, total_count="whole"), SETTINGS, jobs=listed)
     contact = Contact(cluster)
     for _ in range(2):
         cluster.jobs.start(cluster.jobs.submit(START_AT, queue="q", user="u"), START_AT)

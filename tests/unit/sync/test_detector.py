@@ -13,7 +13,7 @@ from exporter.model import ListedCluster
 from exporter.sync.context import SyncSettings
 from exporter.sync.detector import Counters, Detector, Look, Verdict, right, right_about_ended
 from exporter.sync.sparing import forced_seconds
-from tests.unit.sync.fleet import ZONE, PretendFleet
+from tests.unit.sync.fleet import ZONE, SimulatedFleet
 
 QUIET, BUSY = {"pending": 1, "running": 2}, {"pending": 2, "running": 2}
 FORCED, INTERVAL = 530.0, 60.0
@@ -75,7 +75,7 @@ def test_when_a_cluster_is_asked(
 
 def test_a_zone_that_nobody_lists_spares_no_sync() -> None:
     """A listing that capacity or discovery has asked for may be the last for long."""
-    fleet = PretendFleet(1)
+    fleet = SimulatedFleet(1)
     listings, lists = fleet.lister.listings(ZONE, "ehpc-0"), fleet.lister.account.lists
     lists.get(ZONE)
     assert listings.newest() is None
@@ -158,7 +158,7 @@ def test_a_forced_look_comes_within_the_audit_interval(audit: float) -> None:
 
 
 def test_a_quiet_fleet_costs_what_changes_and_its_counts_are_as_fresh_as_its_list() -> None:
-    fleet, rng = PretendFleet(10), Random(1)
+    fleet, rng = SimulatedFleet(10), Random(1)
     fleet.run(1200, fleet.churn(20, 0.1, rng))
     assert fleet.following() == 10
     before = fleet.calls
@@ -174,7 +174,7 @@ def test_a_quiet_fleet_costs_what_changes_and_its_counts_are_as_fresh_as_its_lis
 
 
 def test_a_change_is_shown_at_the_next_listing() -> None:
-    fleet, rng = PretendFleet(3), Random(1)
+    fleet, rng = SimulatedFleet(3), Random(1)
     fleet.run(600, fleet.churn(10, 0.5, rng))
     fleet.run(150)
     assert fleet.following() == 3
@@ -185,7 +185,7 @@ def test_a_change_is_shown_at_the_next_listing() -> None:
 
 
 def test_where_the_list_fails_each_cluster_is_asked_every_interval() -> None:
-    fleet, rng = PretendFleet(5), Random(1)
+    fleet, rng = SimulatedFleet(5), Random(1)
     fleet.run(900, fleet.churn(15, 0.3, rng))
     fleet.run(90)
     assert fleet.following() == 5
@@ -199,7 +199,7 @@ def test_where_the_list_fails_each_cluster_is_asked_every_interval() -> None:
 
 @pytest.mark.parametrize("counting", ["lagging", "still"])
 def test_counters_that_lag_or_stand_still_are_dropped(counting: Any) -> None:
-    fleet, rng = PretendFleet(4, counting=counting), Random(2)
+    fleet, rng = SimulatedFleet(4, counting=counting), Random(2)
     fleet.run(3600, fleet.churn(60, 0.2, rng))
     traits = [each.state.profile.counters for each in fleet.clusters.values()]
     assert all(trait.contradictions > 1 for trait in traits)
@@ -209,7 +209,7 @@ def test_counters_that_lag_or_stand_still_are_dropped(counting: Any) -> None:
 
 
 def test_a_single_cluster_is_not_listed() -> None:
-    fleet = PretendFleet(1)
+    fleet = SimulatedFleet(1)
     fleet.run(600)
     assert fleet.listings == 0
 
@@ -224,7 +224,7 @@ def test_whatever_counters_do_counts_are_right_once_the_list_rests(
     seed: int, lies: list[str], counting: Any
 ) -> None:
     rng = Random(seed)
-    fleet = PretendFleet(3, counting=counting, jobs=20, active=6)
+    fleet = SimulatedFleet(3, counting=counting, jobs=20, active=6)
     told: dict[str, list[ListedCluster]] = {name: [] for name in fleet.clusters}
 
     def lie_now() -> str:

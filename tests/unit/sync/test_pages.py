@@ -23,7 +23,7 @@ from exporter.sync.context import (
 )
 from exporter.sync.pages import ask
 from tests.unit.sync.answers import AT, a_sync, converse, numbered
-from tests.unit.sync.pretend import PretendCluster, plenty
+from tests.unit.sync.simulated import SimulatedCluster, plenty
 
 WHOLE = Listing(BY_CHANGE)
 KNOWN = Profile(
@@ -144,7 +144,7 @@ def replaced(profile: Profile, **values: str) -> Profile:
 def test_what_is_known_up_to(
     newest_at: int | None, last_success_at: float | None, known: int | None
 ) -> None:
-    cluster = PretendCluster()
+    cluster = SimulatedCluster()
     with cluster.ledger.transaction():
         cluster.ledger.progress = Progress(newest_at=newest_at, last_success_at=last_success_at)
     assert cluster.replica._sync(AT + 70.0, plenty).intake.known_up_to_at == known

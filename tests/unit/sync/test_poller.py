@@ -16,14 +16,14 @@ from exporter.sync.context import SyncSettings
 from exporter.sync.keeping import DISK_RETRY_SECONDS
 from exporter.sync.poller import STUCK_SECONDS
 from tests.unit.sync.polling import IDENTITY, TIMEOUT, PolledCluster
-from tests.unit.sync.pretend import CLUSTER_ID, START_AT, PretendCluster
 from tests.unit.sync.settled import Traffic, settled
+from tests.unit.sync.simulated import CLUSTER_ID, START_AT, SimulatedCluster
 
 
 def polled(jobs: int = 300, **how: object) -> PolledCluster:
     listed = JobList()
     fill(listed, jobs, active=min(40, jobs), now_at=START_AT - 5)
-    return PolledCluster(PretendCluster(DOCUMENTED, jobs=listed), **how)  # type: ignore[arg-type]
+    return PolledCluster(SimulatedCluster(DOCUMENTED, jobs=listed), **how)  # type: ignore[arg-type]
 
 
 class TestGoingWell:
@@ -354,7 +354,7 @@ class TestBudget:
     def test_a_scan_longer_than_a_window_comes_to_its_end(self) -> None:
         listed = JobList()
         fill(listed, 8_000, active=10, now_at=START_AT - 5)
-        cluster = PretendCluster(DIALECTS["nothing-honoured"], jobs=listed)
+        cluster = SimulatedCluster(DIALECTS["nothing-honoured"], jobs=listed)
         cloud = PolledCluster(cluster, allowed=60)
         cloud.run(3 * 3600)
         assert cloud.state.up

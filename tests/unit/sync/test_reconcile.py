@@ -11,8 +11,8 @@ from exporter.errors import SyncError
 from exporter.simulator import DIALECTS, JobList
 from exporter.sync.asking import CollapseUnconfirmed
 from exporter.sync.replica import Refreshed
-from tests.unit.sync.pretend import START_AT, PretendCluster
 from tests.unit.sync.settled import SETTINGS, calls_of_a_turn, settled
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 
 def goal(count: int) -> int:
@@ -20,7 +20,7 @@ def goal(count: int) -> int:
     return int(2 * log2(count / 100) + 4)
 
 
-def in_order(cluster: PretendCluster, by: str) -> list[str]:
+def in_order(cluster: SimulatedCluster, by: str) -> list[str]:
     """Identities, oldest first."""
     jobs = sorted(cluster.jobs.jobs(), key=lambda job: (getattr(job, by), job.job_id))
     return [job.uuid for job in jobs]
@@ -62,7 +62,7 @@ class TestOneRun:
             cluster.jobs.submit(cluster.now_at + 30, queue="q", user="u")
         self._found_at_once(cluster, 2_000)
 
-    def _found_at_once(self, cluster: PretendCluster, count: int) -> Refreshed:
+    def _found_at_once(self, cluster: SimulatedCluster, count: int) -> Refreshed:
         before = cluster.calls
         cluster.now_at += 60
         refreshed = cluster.refresh()
@@ -138,7 +138,7 @@ class TestTies:
             listed.start(uuid, at)
             listed.end(uuid, at)
             uuids.append(uuid)
-        cluster = PretendCluster(DIALECTS[dialect], SETTINGS, jobs=listed)
+        cluster = SimulatedCluster(DIALECTS[dialect], SETTINGS, jobs=listed)
         for _ in range(12):
             with suppress(SyncError):  # a history in an order that changes may be hard to read
                 cluster.turn()
@@ -161,7 +161,7 @@ class TestTies:
             listed.start(uuid, at)
             listed.end(uuid, at)
             uuids.append(uuid)
-        cluster = PretendCluster(DIALECTS["documented"], SETTINGS, jobs=listed)
+        cluster = SimulatedCluster(DIALECTS["documented"], SETTINGS, jobs=listed)
         cluster.turn()
         cluster.jobs.delete(uuids[310 : 310 + 199 - left])
         cluster.turn()

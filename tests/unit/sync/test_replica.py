@@ -13,8 +13,8 @@ from exporter.simulator import DOCUMENTED, Dialect, JobList, fill
 from exporter.sync.asking import CollapseUnconfirmed
 from exporter.sync.context import SyncSettings
 from tests.unit.sync.living import Living, account_of
-from tests.unit.sync.pretend import START_AT, PretendCluster
 from tests.unit.sync.settled import SERVERS, Traffic, calls_of_a_turn, settled
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 COUNT = 1_500
 
@@ -115,12 +115,12 @@ class TestCollapse:
 
 def live_with(
     dialect: Dialect, interval_seconds: float, seed: int
-) -> tuple[PretendCluster, Living]:
+) -> tuple[SimulatedCluster, Living]:
     """Jobs live while they are looked at by answers that may be from the past."""
     listed = JobList()
     fill(listed, 300, active=40, now_at=START_AT - 100)
     settings = SyncSettings(interval_seconds=interval_seconds, audit_interval_seconds=600)
-    cluster = PretendCluster(dialect, settings, jobs=listed, seed=seed)
+    cluster = SimulatedCluster(dialect, settings, jobs=listed, seed=seed)
     for _ in range(5):
         with suppress(SyncError):
             cluster.turn()

@@ -14,13 +14,13 @@ from exporter.profile import Profile, Trait
 from exporter.sync.verify import COVER, PROBE, checks_of, due_checks
 from tests.unit.ledger.made import job
 from tests.unit.sync.answers import a_sync
-from tests.unit.sync.pretend import PretendCluster
 from tests.unit.sync.settled import (
     SETTINGS,
     TURNS_OF_AN_AUDIT_INTERVAL,
     rest_for_one_audit_interval,
     settled,
 )
+from tests.unit.sync.simulated import SimulatedCluster
 
 
 class TestDue:
@@ -88,7 +88,7 @@ class TestDue:
             assert checks_of(sync) == names
 
 
-def change_without_a_trace(cluster: PretendCluster, kind: str, dice: Random) -> None:
+def change_without_a_trace(cluster: SimulatedCluster, kind: str, dice: Random) -> None:
     """A change of status that leaves ``modified_time``, and the length of the list, as they were."""
     at = cluster.now_at
     statuses = {

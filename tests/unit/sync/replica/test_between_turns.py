@@ -10,7 +10,6 @@ from exporter.model import JobListQuery, Page
 from exporter.simulator import DIALECTS, JobList, fill
 from exporter.sync.asking import Ask, Asking, Contradiction, Finished, Purpose, advance
 from exporter.sync.context import SyncSettings
-from tests.unit.sync.pretend import START_AT, PretendCluster, plenty
 from tests.unit.sync.settled import (
     SETTINGS,
     TURNS_OF_AN_AUDIT_INTERVAL,
@@ -18,6 +17,7 @@ from tests.unit.sync.settled import (
     newest_change_first,
     settled,
 )
+from tests.unit.sync.simulated import START_AT, SimulatedCluster, plenty
 
 DAY = 86400.0
 WHOLE = SETTINGS
@@ -34,7 +34,7 @@ every_way_of_counting = pytest.mark.parametrize(
 class UnhurriedBackground:
     """A background that goes on from one sync to the next, as a budget makes the poller's do."""
 
-    def __init__(self, cluster: PretendCluster) -> None:
+    def __init__(self, cluster: SimulatedCluster) -> None:
         self.cluster = cluster
         self.going_on: tuple[Asking[None], Ask] | None = None
 
@@ -71,14 +71,14 @@ class UnhurriedBackground:
         self.going_on = (asking, step) if isinstance(step, Ask) else None
 
 
-def unread(dialect: str = "documented", settings: SyncSettings = WHOLE) -> PretendCluster:
+def unread(dialect: str = "documented", settings: SyncSettings = WHOLE) -> SimulatedCluster:
     """A cluster of which nothing is known yet."""
     listed = JobList()
     fill(listed, 3_000, active=5, now_at=START_AT - 5)
-    return PretendCluster(DIALECTS[dialect], settings, jobs=listed)
+    return SimulatedCluster(DIALECTS[dialect], settings, jobs=listed)
 
 
-def come_and_go(cluster: PretendCluster, jobs: int, *, seconds: float) -> None:
+def come_and_go(cluster: SimulatedCluster, jobs: int, *, seconds: float) -> None:
     """New jobs, each of which ends at once."""
     for _ in range(jobs):
         cluster.now_at += seconds
@@ -87,7 +87,7 @@ def come_and_go(cluster: PretendCluster, jobs: int, *, seconds: float) -> None:
         cluster.jobs.end(uuid, cluster.now_at)
 
 
-def is_right(cluster: PretendCluster) -> bool:
+def is_right(cluster: SimulatedCluster) -> bool:
     return cluster.counted() == cluster.true_counts()
 
 

@@ -11,7 +11,6 @@ from dataclasses import replace
 import pytest
 
 from exporter.simulator import DIALECTS, JobList, fill
-from tests.unit.sync.pretend import START_AT, PretendCluster
 from tests.unit.sync.settled import (
     SETTINGS,
     TURNS_OF_AN_AUDIT_INTERVAL,
@@ -20,6 +19,7 @@ from tests.unit.sync.settled import (
     settled,
     wait_for,
 )
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 DAY = 86400.0
 WHOLE_HISTORY = float("inf")
@@ -35,18 +35,18 @@ def unread(
     history_seconds: float = WHOLE_HISTORY,
     active: int = 6,
     newest_at: float = START_AT - 5,
-) -> PretendCluster:
+) -> SimulatedCluster:
     """A cluster of which nothing is known yet; its jobs are of the last ninety days."""
     listed = JobList()
     fill(listed, jobs, active=active, now_at=newest_at)
-    return PretendCluster(
+    return SimulatedCluster(
         replace(DIALECTS[dialect], page_cap=page_cap),
         replace(SETTINGS, history_seconds=history_seconds),
         jobs=listed,
     )
 
 
-def turns(cluster: PretendCluster, number: int) -> Counter[str]:
+def turns(cluster: SimulatedCluster, number: int) -> Counter[str]:
     """So many syncs, each with its background. Returns what they had to correct."""
     corrections: Counter[str] = Counter()
     for _ in range(number):
@@ -54,7 +54,7 @@ def turns(cluster: PretendCluster, number: int) -> Counter[str]:
     return corrections
 
 
-def most_calls(cluster: PretendCluster, number: int) -> int:
+def most_calls(cluster: SimulatedCluster, number: int) -> int:
     """Of any of so many turns."""
     return max(calls_of_a_turn(cluster) for _ in range(number))
 
@@ -65,7 +65,7 @@ def ended_newest_first(jobs: JobList) -> list[str]:
     return [uuid for uuid in newest_change_first(jobs) if uuid not in active]
 
 
-def assert_only_deleted(cluster: PretendCluster, deleted: Sequence[str]) -> None:
+def assert_only_deleted(cluster: SimulatedCluster, deleted: Sequence[str]) -> None:
     """Within an audit interval all are found, and nobody doubts the order for their sake."""
     cluster.jobs.delete(deleted)
     corrections = turns(cluster, TURNS_OF_AN_AUDIT_INTERVAL)
@@ -81,7 +81,7 @@ def assert_only_deleted(cluster: PretendCluster, deleted: Sequence[str]) -> None
 class TestAJobIsSubmittedAtEveryCall:
     """The list of waiting jobs is several pages long, and longer at every call."""
 
-    def busy(self, dialect: str) -> PretendCluster:
+    def busy(self, dialect: str) -> SimulatedCluster:
         cluster = unread(300, dialect, page_cap=20)
         for n in range(80):
             cluster.jobs.submit(START_AT - 5_000 + n, queue="q", user="u")
@@ -183,7 +183,7 @@ class TestDeletionsDoNotCostTheTrustInTheOrder:
         assert cluster.counted() == cluster.true_counts()
 
 
-def delete_once(cluster: PretendCluster, uuid: str) -> Callable[[], None]:
+def delete_once(cluster: SimulatedCluster, uuid: str) -> Callable[[], None]:
     def delete() -> None:
         cluster.jobs.delete([uuid])
         cluster.between_calls = lambda: None
@@ -199,7 +199,7 @@ class TestManyStrewnJobsWaitWhereNoFilterTells:
     """To look one up and see that it stands there. The search starts where the last one ended: one
     from the edge for each of them would take twice as many."""
 
-    def strewn(self) -> tuple[PretendCluster, list[str]]:
+    def strewn(self) -> tuple[SimulatedCluster, list[str]]:
         cluster = unread(1_500, "filters-ignored", page_cap=10, history_seconds=DAY)
         jobs = [wait_for(3 + 80 * n / self.JOBS, cluster) for n in range(self.JOBS)]
         turns(cluster, TURNS_OF_AN_AUDIT_INTERVAL)
@@ -245,7 +245,7 @@ class TestDeletionsGoOnWhileTheyAreSearched:
     """Somebody deletes a thousand jobs, one after the other. What has been found stays found, the
     next sync goes on, and in the end all is right."""
 
-    def followed(self, cluster: PretendCluster, doomed: Sequence[str]) -> None:
+    def followed(self, cluster: SimulatedCluster, doomed: Sequence[str]) -> None:
         left = list(doomed)
 
         def delete_at_every_second_call() -> None:

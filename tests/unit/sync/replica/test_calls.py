@@ -7,7 +7,6 @@ import pytest
 from exporter.ledger.records import Progress
 from exporter.simulator import JobList, fill
 from exporter.sync.replica import Replica
-from tests.unit.sync.pretend import START_AT, PretendCluster
 from tests.unit.sync.settled import (
     SERVERS,
     SETTINGS,
@@ -15,6 +14,7 @@ from tests.unit.sync.settled import (
     calls_of_a_turn,
     settled,
 )
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 CALIBRATED = (
     "documented",
@@ -104,8 +104,8 @@ class TestCost:
         assert known.calls <= 3 + -(-active // 99) + proofs
 
 
-def first_start(active: int, server: str) -> PretendCluster:
+def first_start(active: int, server: str) -> SimulatedCluster:
     """Nothing is known of it."""
     listed = JobList()
     fill(listed, 4_000, active=active, now_at=START_AT - 5)
-    return PretendCluster(SERVERS[server], SETTINGS, jobs=listed)
+    return SimulatedCluster(SERVERS[server], SETTINGS, jobs=listed)

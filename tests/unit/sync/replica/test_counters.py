@@ -17,8 +17,8 @@ from exporter.sync.asking import CollapseUnconfirmed
 from exporter.sync.context import SyncSettings
 from exporter.sync.replica import Replica
 from tests.unit.sync.living import Living, account_of
-from tests.unit.sync.pretend import CLUSTER_ID, START_AT, PretendCluster
 from tests.unit.sync.settled import TURNS_OF_AN_AUDIT_INTERVAL
+from tests.unit.sync.simulated import CLUSTER_ID, START_AT, SimulatedCluster
 
 SETTINGS = SyncSettings(interval_seconds=60, audit_interval_seconds=600)
 
@@ -30,11 +30,11 @@ def cluster_with(
     path: Path | None = None,
     settings: SyncSettings = SETTINGS,
     seed: int = 0,
-) -> PretendCluster:
+) -> SimulatedCluster:
     """A list with a past, and a replica that has just begun to follow it."""
     listed = JobList()
     fill(listed, jobs, active=jobs // 8, now_at=START_AT - 5, seed=seed)
-    cluster = PretendCluster(
+    cluster = SimulatedCluster(
         dialect, settings, jobs=listed, seed=seed, ledger=open_ledger(path, CLUSTER_ID)
     )
     cluster.refresh()
@@ -42,14 +42,14 @@ def cluster_with(
     return cluster
 
 
-def restart(cluster: PretendCluster, path: Path) -> None:
+def restart(cluster: SimulatedCluster, path: Path) -> None:
     """The process ends and begins again with what is on disk."""
     cluster.ledger.close()
     cluster.ledger = open_ledger(path, CLUSTER_ID)
     cluster.replica = Replica(cluster.ledger, cluster.settings, Random(1))
 
 
-def rest(cluster: PretendCluster) -> None:
+def rest(cluster: SimulatedCluster) -> None:
     for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
         cluster.turn()
     assert cluster.counted() == cluster.true_counts()
@@ -212,7 +212,7 @@ def test_one_absurd_time_does_not_stop_the_counters(years: int) -> None:
     listed = JobList()
     fill(listed, 150, active=20, now_at=START_AT - 5)
     listed.submit(START_AT + years * 365 * 86400, queue="absurd", user="u")
-    cluster = PretendCluster(DOCUMENTED, SETTINGS, jobs=listed)
+    cluster = SimulatedCluster(DOCUMENTED, SETTINGS, jobs=listed)
     cluster.turn()
     cluster.now_at += 2
     living = Living(cluster, Random(3))
@@ -227,7 +227,7 @@ def test_a_list_in_another_time_zone_counts_what_is_new() -> None:
     """Times without a zone, taken for UTC, that are eight hours ahead."""
     listed = JobList()
     fill(listed, 150, active=20, now_at=START_AT - 5)
-    cluster = PretendCluster(DIALECTS["times-local"], SETTINGS, jobs=listed)
+    cluster = SimulatedCluster(DIALECTS["times-local"], SETTINGS, jobs=listed)
     cluster.turn()
     cluster.now_at += 2
     living = Living(cluster, Random(3))

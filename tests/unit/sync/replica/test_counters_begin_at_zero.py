@@ -8,7 +8,7 @@ import pytest
 from exporter.simulator import DIALECTS, JobList, fill
 from exporter.snapshot import ClusterSnapshot
 from tests.unit.sync.polling import PolledCluster
-from tests.unit.sync.pretend import START_AT, PretendCluster
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 Series = tuple[str, str, str]
 
@@ -29,7 +29,7 @@ def counters(snapshot: ClusterSnapshot) -> dict[Series, int]:
 def test_of_queues_that_come_with_their_first_jobs_too(dialect: str, tmp_path: Path) -> None:
     listed = JobList()
     fill(listed, 150, active=20, now_at=START_AT - 5)
-    cluster = PretendCluster(DIALECTS[dialect], jobs=listed)
+    cluster = SimulatedCluster(DIALECTS[dialect], jobs=listed)
     cloud = PolledCluster(cluster, path=tmp_path / "one.ledger")
     statuses = ("finished", "exited", "cancelled")
     for turn in range(12):

@@ -9,7 +9,6 @@ from exporter.errors import SyncError
 from exporter.model import JobListQuery, Page
 from exporter.simulator import DIALECTS, JobList, JobRow, fill
 from exporter.sync.asking import CollapseUnconfirmed
-from tests.unit.sync.pretend import START_AT, PretendCluster
 from tests.unit.sync.settled import (
     SETTINGS,
     TURNS_OF_AN_AUDIT_INTERVAL,
@@ -17,11 +16,12 @@ from tests.unit.sync.settled import (
     rest_for_one_audit_interval,
     settled,
 )
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 EMPTY = tuple(name for name, dialect in DIALECTS.items() if dialect.unmatched_statuses)
 
 
-def match_nothing(cluster: PretendCluster, until_at: float = float("inf")) -> None:
+def match_nothing(cluster: SimulatedCluster, until_at: float = float("inf")) -> None:
     """From now on, up to a moment, no filter matches any job."""
     list_jobs = cluster.list_jobs
 
@@ -38,7 +38,7 @@ def match_nothing(cluster: PretendCluster, until_at: float = float("inf")) -> No
 def test_it_is_told_by_what_the_head_shows(dialect: str, calls_between: int | None) -> None:
     listed = JobList()
     fill(listed, 1_500, active=40, now_at=START_AT - 5)
-    cluster = PretendCluster(DIALECTS[dialect], SETTINGS, jobs=listed)
+    cluster = SimulatedCluster(DIALECTS[dialect], SETTINGS, jobs=listed)
     cluster.calls_between = calls_between
     traffic = Traffic(cluster)
     for turn in range(20):
@@ -66,7 +66,7 @@ def test_or_by_the_first_such_job_of_the_history(dialect: str, history_seconds: 
                 JobRow(status, "q", "u", 1, at, at if status == "running" else None, at)
             )
     settings = replace(SETTINGS, history_seconds=history_seconds)
-    cluster = PretendCluster(DIALECTS[dialect], settings, jobs=listed)
+    cluster = SimulatedCluster(DIALECTS[dialect], settings, jobs=listed)
     rest_for_one_audit_interval(cluster, doubts=2)
     rest_for_one_audit_interval(cluster)
     assert cluster.counted() == cluster.true_counts()
@@ -80,7 +80,7 @@ def test_what_it_has_hidden_behind_the_edge_of_a_part_of_the_history_is_looked_f
     for status in ("pending", "running"):
         listed.load_one(JobRow(status, "q", "u", 1, at, at if status == "running" else None, at))
     settings = replace(SETTINGS, history_seconds=0.0)
-    cluster = PretendCluster(DIALECTS["filters-empty-running"], settings, jobs=listed)
+    cluster = SimulatedCluster(DIALECTS["filters-empty-running"], settings, jobs=listed)
     for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
         cluster.turn()
     uuid = cluster.jobs.submit(cluster.now_at, queue="q", user="u")
@@ -158,7 +158,7 @@ def test_one_that_never_has_is_found_out_where_the_head_cannot_tell() -> None:
     listed = JobList()
     fill(listed, 1_500, active=0, now_at=START_AT - 5)
     dialect = replace(DIALECTS["sort-ignored-by-id"], unmatched_statuses=frozenset({"running"}))
-    cluster = PretendCluster(dialect, SETTINGS, jobs=listed)
+    cluster = SimulatedCluster(dialect, SETTINGS, jobs=listed)
     cluster.turn()
     for number in range(8):
         uuid = cluster.jobs.submit(cluster.now_at, queue="q", user="u")

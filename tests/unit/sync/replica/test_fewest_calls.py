@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from exporter.simulator import JobList, ListedJob, fill
 from exporter.sync.replica import Replica
 from tests.unit.sync.fewest import calls_to_begin, calls_to_see_changes, in_order
-from tests.unit.sync.pretend import START_AT, PretendCluster
 from tests.unit.sync.settled import Traffic, settled
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 COUNT = 2_000
 EXTRA_OF_A_DELTA = 1
@@ -22,7 +22,7 @@ OF_A_SEARCH = 2 * log2(COUNT / 100) + 4
 """For one run of deleted jobs (the project's figure)."""
 
 
-def quiet() -> PretendCluster:
+def quiet() -> SimulatedCluster:
     """A settled cluster whose audits are not due for long."""
     cluster = settled(COUNT)
     cluster.replica.settings = replace(cluster.settings, audit_interval_seconds=1e9)
@@ -30,7 +30,7 @@ def quiet() -> PretendCluster:
     return cluster
 
 
-def refresh(cluster: PretendCluster) -> int:
+def refresh(cluster: SimulatedCluster) -> int:
     """The calls of one sync. Its counts are right."""
     before = cluster.calls
     cluster.now_at += 60
@@ -39,7 +39,7 @@ def refresh(cluster: PretendCluster) -> int:
     return cluster.calls - before
 
 
-def delete_run(cluster: PretendCluster, first: float, length: int) -> None:
+def delete_run(cluster: SimulatedCluster, first: float, length: int) -> None:
     """Jobs that changed one after the other; ``first`` is a part of the list."""
     jobs = in_order(cluster.jobs)
     at = int(first * (len(jobs) - length))
@@ -102,7 +102,7 @@ def test_after_a_restart_too(triples: int) -> None:
 def test_the_first_counts_cost_what_is_active(active: int, seed: int) -> None:
     listed = JobList()
     fill(listed, COUNT, active=active, now_at=START_AT - 5, seed=seed)
-    cluster = PretendCluster(jobs=listed, seed=seed)
+    cluster = SimulatedCluster(jobs=listed, seed=seed)
     cluster.refresh()
     fewest = calls_to_begin(listed)
     assert cluster.active_is_right()

@@ -13,7 +13,6 @@ import pytest
 from exporter.model import hidden
 from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, Order, fill
 from exporter.sync.context import SyncSettings
-from tests.unit.sync.pretend import START_AT, PretendCluster
 from tests.unit.sync.settled import (
     DAY,
     SETTINGS,
@@ -22,16 +21,17 @@ from tests.unit.sync.settled import (
     rest_for_one_audit_interval,
     wait_for,
 )
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 
 def unread(
     count: int, history_seconds: float, *, dialect: Dialect = DOCUMENTED, seed: int = 0
-) -> PretendCluster:
+) -> SimulatedCluster:
     """A cluster of which nothing is known yet; its jobs are of the last ninety days."""
     listed = JobList()
     fill(listed, count, active=6, now_at=START_AT - 5)
     settings = replace(SETTINGS, history_seconds=history_seconds)
-    return PretendCluster(dialect, settings, jobs=listed, seed=seed)
+    return SimulatedCluster(dialect, settings, jobs=listed, seed=seed)
 
 
 @pytest.mark.parametrize("dialect", ["documented", "total-whole"])
@@ -60,7 +60,7 @@ class TestOneJobFarDown:
 
     def with_it(
         self, history_seconds: float, dialect_name: str = "documented"
-    ) -> tuple[PretendCluster, str]:
+    ) -> tuple[SimulatedCluster, str]:
         dialect = replace(DIALECTS[dialect_name], page_cap=20)
         cluster = unread(2_000, history_seconds, dialect=dialect)
         return cluster, wait_for(200, cluster)
@@ -100,12 +100,12 @@ class TestOneJobFarDown:
         assert counted_active(cluster) == true_active(cluster)
 
 
-def calls_of_a_search(cluster: PretendCluster) -> float:
+def calls_of_a_search(cluster: SimulatedCluster) -> float:
     """By leaps that grow, then by halving; and the few of the other audits of that turn."""
     return 2 * log2(len(cluster.jobs) / cluster.cluster.dialect.page_cap) + 20
 
 
-def most_calls(cluster: PretendCluster, turn: Callable[[], object]) -> int:
+def most_calls(cluster: SimulatedCluster, turn: Callable[[], object]) -> int:
     """Of any turn in more than an audit interval."""
     calls = []
     for _ in range(TURNS_OF_AN_AUDIT_INTERVAL + 2):
@@ -115,11 +115,11 @@ def most_calls(cluster: PretendCluster, turn: Callable[[], object]) -> int:
     return max(calls)
 
 
-def counted_active(cluster: PretendCluster) -> Counter[str]:
+def counted_active(cluster: SimulatedCluster) -> Counter[str]:
     return by_active_status(cluster.counted())
 
 
-def true_active(cluster: PretendCluster) -> Counter[str]:
+def true_active(cluster: SimulatedCluster) -> Counter[str]:
     return by_active_status(cluster.true_counts())
 
 
@@ -196,7 +196,7 @@ class TestWindow:
         settings = replace(SETTINGS, history_seconds=history_seconds)
         listed = JobList()
         fill(listed, 1_500, active=60, now_at=START_AT - 5)
-        cluster = PretendCluster(DIALECTS[dialect], settings, jobs=listed)
+        cluster = SimulatedCluster(DIALECTS[dialect], settings, jobs=listed)
         traffic = Traffic(cluster)
         for _ in range(8):
             traffic.pass_by(10)
@@ -245,13 +245,13 @@ class TestWindow:
         assert cluster.ledger.known([uuid])[uuid].status == "finished"
 
 
-def shown(cluster: PretendCluster) -> set[str]:
+def shown(cluster: SimulatedCluster) -> set[str]:
     """The identities of the jobs that are counted."""
     known = cluster.ledger.known([job.uuid for job in cluster.jobs.jobs()])
     return {uuid for uuid, job in known.items() if not hidden(job.status)}
 
 
-def wanted_of(cluster: PretendCluster, history_seconds: float) -> set[str]:
+def wanted_of(cluster: SimulatedCluster, history_seconds: float) -> set[str]:
     """The identities of the jobs that are to be counted; a change of the last hour always is."""
     oldest_at = cluster.now_at - max(history_seconds, 3600)
     return {
@@ -261,10 +261,10 @@ def wanted_of(cluster: PretendCluster, history_seconds: float) -> set[str]:
     }
 
 
-def settled_in_window(settings: SyncSettings) -> PretendCluster:
+def settled_in_window(settings: SyncSettings) -> SimulatedCluster:
     listed = JobList()
     fill(listed, 3_000, active=60, now_at=START_AT - 5)
-    cluster = PretendCluster(DOCUMENTED, settings, jobs=listed)
+    cluster = SimulatedCluster(DOCUMENTED, settings, jobs=listed)
     for _ in range(5):
         cluster.turn()
     assert cluster.ledger.progress.complete

@@ -11,7 +11,6 @@ from exporter.model import JobListQuery, Page
 from exporter.simulator import DIALECTS, JobList, fill
 from exporter.sync.asking import CollapseUnconfirmed, Contradiction
 from exporter.sync.replica import Replica
-from tests.unit.sync.pretend import START_AT, PretendCluster
 from tests.unit.sync.settled import (
     SETTINGS,
     Traffic,
@@ -19,6 +18,7 @@ from tests.unit.sync.settled import (
     rest_for_one_audit_interval,
     settled,
 )
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 
 class TestAGapWithoutAFilter:
@@ -53,7 +53,7 @@ class TestAGapWithoutAFilter:
 class TestAJobFromTheFuture:
     """Its stamp is the newest of all, for weeks."""
 
-    def settled(self) -> PretendCluster:
+    def settled(self) -> SimulatedCluster:
         cluster = settled(3_000)
         cluster.jobs.submit(cluster.now_at + 30 * 86400, queue="q", user="u")
         cluster.turn()
@@ -110,7 +110,7 @@ def test_a_list_that_was_sorted_by_chance(changed: int) -> None:
     listed = JobList()
     uuids = [listed.submit(START_AT - 900 + n, queue="q", user="u") for n in range(34)]
     dialect = replace(DIALECTS["sort-ignored-total-whole"], page_cap=8)
-    cluster = PretendCluster(dialect, SETTINGS, jobs=listed)
+    cluster = SimulatedCluster(dialect, SETTINGS, jobs=listed)
     assert [cluster.turn().strategy for _ in range(2)][-1] == "delta"
     listed.submit(cluster.now_at, queue="gpu", user="u")
     listed.delete([uuids[20]])
@@ -137,7 +137,7 @@ def test_a_scan_that_shows_disorder_is_believed() -> None:
     uuids = [listed.submit(START_AT - 900 + n, queue="q", user="u") for n in range(51)]
     listed.edit(uuids[25], START_AT - 100, cores=2, moves_modified=True)
     dialect = replace(DIALECTS["nothing-honoured"], page_cap=8)
-    cluster = PretendCluster(dialect, SETTINGS, jobs=listed)
+    cluster = SimulatedCluster(dialect, SETTINGS, jobs=listed)
     cluster.replica = Replica(cluster.ledger, SETTINGS, LooksAtTheHead())
     rest_for_one_audit_interval(cluster, doubts=4)  # all wait, as if a filter had shown only such
     for _ in range(12):
@@ -153,7 +153,7 @@ def refuse_filters(query: JobListQuery) -> None:
 
 class TestAFilterThatIsRefused:
     def test_from_the_beginning(self) -> None:
-        cluster = PretendCluster(settings=SETTINGS, jobs=settled(3_000).jobs)
+        cluster = SimulatedCluster(settings=SETTINGS, jobs=settled(3_000).jobs)
         cluster.before_call = refuse_filters
         for _ in range(4):
             cluster.turn()
@@ -175,7 +175,7 @@ class TestAFilterThatIsRefused:
         assert cluster.counted() == cluster.true_counts()
 
     def test_another_refusal_fails_the_sync(self) -> None:
-        cluster = PretendCluster(settings=SETTINGS, jobs=settled(3_000).jobs)
+        cluster = SimulatedCluster(settings=SETTINGS, jobs=settled(3_000).jobs)
 
         def forbid(query: JobListQuery) -> None:
             if query.status is not None:
@@ -197,7 +197,7 @@ def test_probes_stay_within_the_part_of_the_history_that_is_kept() -> None:
         if age % 4:
             listed.end(uuid, submitted_at + 2)
     short = replace(SETTINGS, history_seconds=3600.0)
-    cluster = PretendCluster(settings=short, jobs=listed)
+    cluster = SimulatedCluster(settings=short, jobs=listed)
     for _ in range(20):
         cluster.turn()
     before = cluster.calls
@@ -210,7 +210,7 @@ def test_probes_stay_within_the_part_of_the_history_that_is_kept() -> None:
 def test_a_list_that_outgrows_a_page_again_and_again_keeps_its_order() -> None:
     listed = JobList()
     fill(listed, 110, active=10, now_at=START_AT - 5)
-    cluster = PretendCluster(DIALECTS["documented"], SETTINGS, jobs=listed)
+    cluster = SimulatedCluster(DIALECTS["documented"], SETTINGS, jobs=listed)
     cluster.turn()
     for _ in range(3):
         cluster.jobs.delete([job.uuid for job in cluster.jobs.jobs()][:20])
@@ -245,7 +245,7 @@ def test_a_scan_of_a_shuffled_list_misses_nothing_though_no_total_is_told(seed: 
             listed.start(uuid, START_AT - number)
     shuffled = DIALECTS["sort-ignored-ties-shuffled"]
     dialect = replace(shuffled, filters="ignored", total_count="missing")
-    cluster = PretendCluster(dialect, SETTINGS, jobs=listed, seed=seed)
+    cluster = SimulatedCluster(dialect, SETTINGS, jobs=listed, seed=seed)
     for _ in range(20):
         cluster.turn()
         assert cluster.counted() == cluster.true_counts()
@@ -261,7 +261,7 @@ def test_a_job_that_has_left_a_crowded_second_is_forgotten(dialect: str) -> None
         if not 400 <= number < 700:
             listed.start(uuid, at)
             listed.end(uuid, at)
-    cluster = PretendCluster(DIALECTS[dialect], SETTINGS, jobs=listed)
+    cluster = SimulatedCluster(DIALECTS[dialect], SETTINGS, jobs=listed)
     for _ in range(12):
         cluster.turn()
     waiting = [job.uuid for job in cluster.jobs.jobs() if job.status == "pending"]

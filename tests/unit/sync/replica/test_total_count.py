@@ -12,8 +12,8 @@ from exporter.model import JobListQuery, Page
 from exporter.simulator import DIALECTS, JobList, JobRow, fill
 from exporter.sync.replica import Replica
 from tests.unit.sync.adversary import some_jobs
-from tests.unit.sync.pretend import START_AT, PretendCluster
 from tests.unit.sync.settled import SETTINGS, Traffic, rest_for_one_audit_interval, settled
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 TOTALS: dict[str, Callable[[Page, int], int]] = {
     "up to a limit": lambda page, total: min(total, 200),
@@ -25,10 +25,10 @@ TOTALS: dict[str, Callable[[Page, int], int]] = {
 THERE = ("documented", "sort-ignored", "filters-ignored", "nothing-honoured", "total-whole")
 
 
-def counting(there: str, counted: str, count: int) -> PretendCluster:
+def counting(there: str, counted: str, count: int) -> SimulatedCluster:
     listed = JobList()
     some_jobs(listed, count, Random(count))
-    cluster = PretendCluster(DIALECTS[there], SETTINGS, jobs=listed)
+    cluster = SimulatedCluster(DIALECTS[there], SETTINGS, jobs=listed)
 
     def miscount(page: Page) -> Page:
         total = page.total_count
@@ -38,7 +38,7 @@ def counting(there: str, counted: str, count: int) -> PretendCluster:
     return cluster
 
 
-def shown_is_right(cluster: PretendCluster) -> bool:
+def shown_is_right(cluster: SimulatedCluster) -> bool:
     """What would be published of a list at rest: all, or the active jobs, or nothing."""
     if cluster.ledger.progress.complete:
         return cluster.counted() == cluster.true_counts()
@@ -72,7 +72,7 @@ def test_it_is_right_once_a_list_rests(there: str, counted: str) -> None:
 def test_a_list_of_exactly_one_page_costs_one_call_once_it_is_known() -> None:
     listed = JobList()
     some_jobs(listed, 100, Random(1))
-    cluster = PretendCluster(DIALECTS["documented"], SETTINGS, jobs=listed)
+    cluster = SimulatedCluster(DIALECTS["documented"], SETTINGS, jobs=listed)
     cluster.turn()
     assert cluster.calls == 2
     cluster.turn()
@@ -90,7 +90,7 @@ def test_a_total_of_filtered_answers_alone_may_be_wrong_from_the_first_or_some_d
     listed = JobList()
     some_jobs(listed, 600, Random(3))
     dialect = replace(DIALECTS[there], page_cap=20)
-    cluster = PretendCluster(dialect, SETTINGS, jobs=listed)
+    cluster = SimulatedCluster(dialect, SETTINGS, jobs=listed)
     list_jobs, traffic = cluster.list_jobs, Traffic(cluster)
 
     def miscount(query: JobListQuery) -> Page:
@@ -123,7 +123,7 @@ def test_a_total_of_filtered_answers_that_hides_deletions_is_found_out_by_the_en
         listed.load_one(JobRow("pending", "q", "u", 1, at + n, None, at + n)) for n in range(30)
     ]
     settings = replace(SETTINGS, history_seconds=0.0)
-    cluster = PretendCluster(DIALECTS["documented"], settings, jobs=listed)
+    cluster = SimulatedCluster(DIALECTS["documented"], settings, jobs=listed)
     for _ in range(12):
         cluster.turn()
     list_jobs = cluster.list_jobs
@@ -220,10 +220,10 @@ class TestATotalThatCountsSomethingElse:
         assert cluster.counted() == cluster.true_counts()
 
 
-def counting_something_else(dialect: str, beyond: int, count: int) -> PretendCluster:
+def counting_something_else(dialect: str, beyond: int, count: int) -> SimulatedCluster:
     listed = JobList()
     fill(listed, count, active=count // 10, now_at=START_AT - 5)
-    cluster = PretendCluster(DIALECTS[dialect], SETTINGS, jobs=listed)
+    cluster = SimulatedCluster(DIALECTS[dialect], SETTINGS, jobs=listed)
 
     def distorted(page: Page) -> Page:
         total = page.total_count

@@ -7,7 +7,7 @@ import pytest
 
 from exporter.simulator import DOCUMENTED, JobList
 from exporter.sync.context import SyncSettings
-from tests.unit.sync.pretend import START_AT, PretendCluster
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 HOUR = 3600
 AUTO = SyncSettings(zone_configured=False)
@@ -15,7 +15,7 @@ AUTO = SyncSettings(zone_configured=False)
 
 def cluster_in(
     hours: float, times: Any, *, newest_at: float = START_AT - 7_000, waiting: int = 2
-) -> PretendCluster:
+) -> SimulatedCluster:
     """Three pages of jobs, the last of which wait; every second one's times carry their zone
     where they are ``mixed``."""
     listed = JobList()
@@ -26,10 +26,10 @@ def cluster_in(
             listed.start(uuid, at + 10)
             listed.end(uuid, at + 20)
     dialect = replace(DOCUMENTED, times=times, zone_offset_seconds=int(hours * HOUR))
-    return PretendCluster(dialect, AUTO, jobs=listed)
+    return SimulatedCluster(dialect, AUTO, jobs=listed)
 
 
-def waiting(cluster: PretendCluster, *, zoned: bool) -> str:
+def waiting(cluster: SimulatedCluster, *, zoned: bool) -> str:
     """The job that waits whose times carry their zone, or do not."""
     return next(
         job.uuid for job in cluster.jobs.jobs()
@@ -37,7 +37,7 @@ def waiting(cluster: PretendCluster, *, zoned: bool) -> str:
     )  # fmt: skip
 
 
-def zone(cluster: PretendCluster) -> str:
+def zone(cluster: SimulatedCluster) -> str:
     """What is found of it."""
     return cluster.profile.zone.value
 

@@ -1,4 +1,4 @@
-"""A cluster of the pretend cloud, in process, at the other end of a replica's conversations."""
+"""A cluster of the simulated cloud, in process, at the other end of a replica's conversations."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def plenty(_: Purpose) -> int:
     return 10**9
 
 
-class PretendCluster:
+class SimulatedCluster:
     """One remote list, its clock, and a replica that is kept equal to it."""
 
     def __init__(
