@@ -6,7 +6,7 @@ whether as many jobs are in each active status, and whether a page at a random r
 
 from collections.abc import Callable, Mapping, Sequence
 
-from exporter.errors import BudgetExhausted
+from exporter.errors import BudgetExhausted, SyncError
 from exporter.model import END_STATUSES, OUT_OF_WINDOW
 from exporter.sync.asking import Asking, Contradiction
 from exporter.sync.context import (
@@ -212,6 +212,10 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
             if sync.ledger.count_status(""):
                 raise
             return
+        except SyncError as error:
+            if error.reason != "depth":
+                raise
+            sync.ledger.restore_suspects()  # what the server does not show cannot be checked
         sync.update(checked_at={**sync.progress.checked_at, name: sync.now_at})
 
 

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from math import log2
+from typing import Literal
 
 import pytest
 
 from exporter.model import hidden
 from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, Order, fill
-from exporter.sync.context import SyncSettings
+from exporter.sync.context import INFINITE, SyncSettings
 from tests.unit.sync.settled import (
     DAY,
     SETTINGS,
@@ -269,3 +270,27 @@ def settled_in_window(settings: SyncSettings) -> SimulatedCluster:
         cluster.turn()
     assert cluster.ledger.progress.complete
     return cluster
+
+
+class TestOutOfReach:
+    """The list is longer than a server shows from both of its ends."""
+
+    @pytest.mark.parametrize("beyond", ["empty", "5000"])
+    def test_a_suspended_job_that_can_no_longer_be_looked_at_fails_no_sync(
+        self, beyond: Literal["empty", "5000"]
+    ) -> None:
+        cluster = unread(
+            3_000, INFINITE, dialect=replace(DOCUMENTED, depth_limit=1_000, beyond_depth=beyond)
+        )
+        traffic = Traffic(cluster)
+        suspended = cluster.jobs.submit(cluster.now_at, queue="q", user="u")
+        cluster.jobs.start(suspended, cluster.now_at)
+        cluster.jobs.suspend(suspended, cluster.now_at)
+        traffic.turns(TURNS_OF_AN_AUDIT_INTERVAL, 3)
+        assert cluster.profile.depth.value == "1000"
+        for _ in range(1_000):
+            cluster.jobs.cancel(cluster.jobs.submit(cluster.now_at, queue="q", user="u"), START_AT)
+        for _ in range(2 * TURNS_OF_AN_AUDIT_INTERVAL):
+            cluster.now_at += SETTINGS.interval_seconds
+            cluster.refresh()
+            assert cluster.active_is_right()
