@@ -200,12 +200,7 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
             return
         try:
             yield from _run(sync, order, name)
-            if sync.ledger.suspects and sync.reaches_edge:
-                yield from settle(sync, order)  # they may stand elsewhere, and others be missing
-            elif sync.ledger.suspects:  # have they moved to the head meanwhile?
-                head = yield from close_head(sync, order)
-                if not _shows_all_since(sync, order, head):
-                    sync.ledger.restore_suspects()
+            yield from _resolve_suspects(sync, order)
         except BudgetExhausted:
             # What the sync has found out stands without it, if it has left nothing half done.
             sync.ledger.restore_suspects()
@@ -217,6 +212,15 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
                 raise
             sync.ledger.restore_suspects()  # what the server does not show cannot be checked
         sync.update(checked_at={**sync.progress.checked_at, name: sync.now_at})
+
+
+def _resolve_suspects(sync: Sync, order: Order) -> Asking[None]:
+    if sync.ledger.suspects and sync.reaches_edge:
+        yield from settle(sync, order)  # they may stand elsewhere, and others be missing
+    elif sync.ledger.suspects:  # have they moved to the head meanwhile?
+        head = yield from close_head(sync, order)
+        if not _shows_all_since(sync, order, head):
+            sync.ledger.restore_suspects()
 
 
 def _run(sync: Sync, order: Order, name: str) -> Asking[None]:
