@@ -27,6 +27,7 @@ simulator   the simulated cloud; imports nothing else of ours
 logs        log set-up (logfmt, json), redaction
 collector   current snapshots -> metric families
 sync        keeping the ledgers equal to the remote lists
+publishing  ledger -> snapshot, under the names that are shown
 capacity    asking what clusters could run
 ledger      one cluster's jobs and counters in SQLite
 api         talking to the cloud

@@ -18,6 +18,9 @@ LEAST_STALENESS_SECONDS = 300.0
 STALENESS_INTERVALS = 3
 """Where the configuration does not say how long counts are served: so long, and so many intervals."""
 
+RECENT_SECONDS = 3600.0
+"""How long a (queue, user) without active jobs keeps its zeros (the metrics' contract)."""
+
 WAIT_BUCKETS_SECONDS: tuple[float, ...] = (
     30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800,
 )  # fmt: skip

@@ -24,10 +24,10 @@ from exporter.config import (
 from exporter.errors import ApiError, ConfigError
 from exporter.labels import Groups
 from exporter.ledger.directory import StateDirectory
+from exporter.publishing.naming import LabelRules
+from exporter.publishing.publisher import Publisher
 from exporter.redaction import Redactor
 from exporter.sync.context import SyncSettings
-from exporter.sync.naming import LabelRules
-from exporter.sync.publishing import Publisher
 from exporter.telemetry import Telemetry
 
 Say = Callable[..., None]

@@ -14,6 +14,7 @@ from exporter.clock import Clock
 from exporter.errors import ApiError, SyncError
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import PAGE_LIMIT, JobListQuery, Page
+from exporter.publishing.publisher import Publisher
 from exporter.snapshot import ClusterSnapshot
 from exporter.sync.asking import (
     Ask,
@@ -26,7 +27,6 @@ from exporter.sync.asking import (
     advance,
 )
 from exporter.sync.context import CONFIRMING_SECONDS, SyncSettings
-from exporter.sync.publishing import Publisher
 from exporter.sync.replica import Refreshed, Replica
 
 MOST_TRIES = 5

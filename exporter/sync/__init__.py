@@ -5,6 +5,5 @@ between two syncs) and ``keeping`` (the ledger on disk or in memory). ``replica`
 that the profile of the server allows: ``by_change``, ``by_submission`` or ``by_scan``. ``calibration``
 finds the profile, ``reader`` reads lists that move, ``verify`` proves that the ledger is right, and
 ``reconcile`` mends it where it is not. ``pages`` is the door of all calls, ``context`` what they share,
-with ``asking`` between a sync and its calls. ``intake`` takes records into the ledger, ``publishing``
-makes snapshots of it.
+with ``asking`` between a sync and its calls. ``intake`` takes records into the ledger.
 """

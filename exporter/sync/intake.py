@@ -14,10 +14,7 @@ from exporter.ledger.records import Change, TallyKey
 from exporter.ledger.store import Ledger, Marks
 from exporter.ledger.usage import UsageKey
 from exporter.model import END_STATUSES, OUT_OF_WINDOW, Job
-from exporter.snapshot import WAIT_BUCKETS_SECONDS
-
-RECENT_SECONDS = 3600.0
-"""How long a (queue, user) without active jobs keeps its zeros (the metrics' contract)."""
+from exporter.snapshot import RECENT_SECONDS, WAIT_BUCKETS_SECONDS
 
 LATE_SECONDS = 10
 """How much older than the newest known change a change may be stamped and still come next: the

@@ -9,6 +9,7 @@ from exporter.errors import RefusedError, SyncError
 from exporter.ledger.store import Ledger, Marks
 from exporter.model import END_STATUSES, PAGE_LIMIT
 from exporter.profile import UNKNOWN, Profile
+from exporter.snapshot import RECENT_SECONDS
 from exporter.sync import (
     by_change,
     by_scan,
@@ -41,7 +42,7 @@ from exporter.sync.context import (
     SyncSettings,
 )
 from exporter.sync.detector import Finding
-from exporter.sync.intake import LATE_SECONDS, PATIENCE_SECONDS, RECENT_SECONDS, Intake
+from exporter.sync.intake import LATE_SECONDS, PATIENCE_SECONDS, Intake
 from exporter.sync.pages import ask, is_refusal
 
 

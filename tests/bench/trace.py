@@ -5,12 +5,12 @@ from math import ceil
 from pathlib import Path
 
 from exporter.ledger.store import Ledger
+from exporter.publishing.naming import LabelRules
+from exporter.publishing.publisher import Publisher
 from exporter.simulator import JobList
 from exporter.simulator.command import read_trace
 from exporter.simulator.trace import queue_capacities, replay
 from exporter.snapshot import ClusterSnapshot, JobCount
-from exporter.sync.naming import LabelRules
-from exporter.sync.publishing import Publisher
 from tests.bench.figures import WRONG, Curve, Figure, Findings, Part
 from tests.bench.followed import ALLOWED_CALLS, START_AT, Followed, Turn
 from tests.bench.workshop import ROOT, Bench

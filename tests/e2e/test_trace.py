@@ -21,12 +21,12 @@ import pytest
 
 from exporter.ledger.store import open_ledger
 from exporter.model import JobListQuery
+from exporter.publishing.naming import LabelRules
+from exporter.publishing.publisher import Publisher
 from exporter.simulator import JobList
 from exporter.simulator.command import TRACE_CLUSTER_ID, read_trace
 from exporter.simulator.trace import outcome, queue_capacities, replay
 from exporter.sync.context import SyncSettings
-from exporter.sync.naming import LabelRules
-from exporter.sync.publishing import Publisher
 from exporter.sync.replica import Replica
 from tests.e2e.running import (
     KEY_ID,

@@ -15,9 +15,9 @@ from exporter.model import END_STATUSES, JobListQuery, Page, hidden
 from exporter.profile import Profile
 from exporter.simulator import Cloud, Dialect, JobList
 from exporter.simulator.dialect import DOCUMENTED
+from exporter.snapshot import RECENT_SECONDS
 from exporter.sync.asking import Allowance, Ask, Asking, Contradiction, Purpose, advance
 from exporter.sync.context import SyncSettings
-from exporter.sync.intake import RECENT_SECONDS
 from exporter.sync.replica import Refreshed, Replica
 
 CLUSTER_ID = "ehpc-test"

@@ -7,10 +7,10 @@ import pytest
 from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import OUT_OF_WINDOW, Job, hidden
+from exporter.snapshot import RECENT_SECONDS
 from exporter.sync.intake import (
     LATE_SECONDS,
     PATIENCE_SECONDS,
-    RECENT_SECONDS,
     Doubted,
     Intake,
     older,

@@ -9,7 +9,11 @@ from exporter.ledger.store import Ledger
 from exporter.ledger.totals import NONE, Log
 from exporter.model import END_STATUSES, LEFT_OUT_REASONS, hidden
 from exporter.profile import UNKNOWN
+from exporter.publishing.counting import Changed, Counts, Weights
+from exporter.publishing.naming import Asked, LabelRules, Names, choose_shown
+from exporter.publishing.used import ShownRows, UsedRows
 from exporter.snapshot import (
+    RECENT_SECONDS,
     WAIT_BUCKETS_SECONDS,
     ClusterSnapshot,
     DurationTally,
@@ -19,10 +23,6 @@ from exporter.snapshot import (
     UserGroup,
 )
 from exporter.snapshot import Tally as ShownTally
-from exporter.sync.counting import Changed, Counts, Weights
-from exporter.sync.intake import RECENT_SECONDS
-from exporter.sync.naming import Asked, LabelRules, Names, choose_shown
-from exporter.sync.used import ShownRows, UsedRows
 
 COUNTED = "counted"
 """Under this word the ledger keeps the queues whose counters have been shown."""

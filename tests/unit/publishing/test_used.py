@@ -7,12 +7,11 @@ import pytest
 
 from exporter.labels import Wanted
 from exporter.ledger.usage import UsageKey
-from exporter.snapshot import OTHER, ClusterSnapshot, Usage
-from exporter.sync.intake import RECENT_SECONDS
-from exporter.sync.naming import LabelRules, pseudonym
-from exporter.sync.publishing import Publisher
+from exporter.publishing.naming import LabelRules, pseudonym
+from exporter.publishing.publisher import Publisher
+from exporter.snapshot import OTHER, RECENT_SECONDS, ClusterSnapshot, Usage
 from tests.unit.ledger.made import AT, job
-from tests.unit.sync.shown import ledger_of, shown, use
+from tests.unit.publishing.shown import ledger_of, shown, use
 
 
 def used(snapshot: ClusterSnapshot) -> dict[str, int]:

@@ -5,9 +5,9 @@ import msgspec
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.ledger.usage import UsageKey
 from exporter.model import Job
+from exporter.publishing.naming import LabelRules
+from exporter.publishing.publisher import Publisher
 from exporter.snapshot import ClusterSnapshot
-from exporter.sync.naming import LabelRules
-from exporter.sync.publishing import Publisher
 from tests.unit.ledger.made import AT
 
 

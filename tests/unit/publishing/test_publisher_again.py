@@ -9,8 +9,8 @@ from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.ledger.usage import UsageKey
 from exporter.model import Job
-from exporter.sync.naming import LabelRules
-from exporter.sync.publishing import Publisher
+from exporter.publishing.naming import LabelRules
+from exporter.publishing.publisher import Publisher
 
 AT = 1_700_000_000
 STATUSES = ("pending", "running", "finished", "exited", "suspended")

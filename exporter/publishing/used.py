@@ -5,11 +5,11 @@ from functools import partial, reduce
 
 from exporter.ledger.totals import Pair
 from exporter.ledger.usage import USAGE_KINDS, Amount, Amounts, Usage, UsageKey
+from exporter.publishing.counting import Counts
+from exporter.publishing.naming import Names
+from exporter.publishing.rows import Rows
 from exporter.snapshot import Grouped
 from exporter.snapshot import Usage as ShownUsage
-from exporter.sync.counting import Counts
-from exporter.sync.naming import Names
-from exporter.sync.rows import Rows
 
 ShownRows = Mapping[str, tuple[ShownUsage, ...]]
 """By kind, in the order of queue and user."""

@@ -8,10 +8,10 @@ from exporter.labels import Groups, Wanted
 from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger
 from exporter.ledger.usage import UsageKey
+from exporter.publishing.naming import LabelRules, pseudonym
 from exporter.snapshot import OTHER, ClusterSnapshot, UserGroup
-from exporter.sync.naming import LabelRules, pseudonym
 from tests.unit.ledger.made import job
-from tests.unit.sync.shown import ledger_of, shown, use
+from tests.unit.publishing.shown import ledger_of, shown, use
 
 NO_DEBUG = LabelRules(queues=Wanted(exclude=(re.compile("debug|x"),)))
 NO_ROOT = LabelRules(users=Wanted(exclude=(re.compile("root"),)))

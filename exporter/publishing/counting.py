@@ -8,8 +8,8 @@ from typing import NamedTuple
 from exporter.ledger.records import JobTotals
 from exporter.ledger.totals import GroupKey, Pair
 from exporter.model import END_STATUSES
+from exporter.publishing.rows import Rows
 from exporter.snapshot import Grouped, JobCount
-from exporter.sync.rows import Rows
 
 ALWAYS_SHOWN = ("pending", "running")
 

@@ -5,7 +5,7 @@ from itertools import groupby
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.sync.rows import Group, Rows
+from exporter.publishing.rows import Group, Rows
 
 STEPS = st.lists(
     st.tuples(

@@ -17,6 +17,8 @@ from exporter.ledger.store import Ledger, open_ledger
 from exporter.ledger.usage import UsageKey
 from exporter.model import END_STATUSES, NO_IDENTITY, NO_STATUS, OUT_OF_WINDOW, Job
 from exporter.profile import Profile, Trait
+from exporter.publishing.naming import LabelRules, choose_shown, pseudonym
+from exporter.publishing.publisher import COUNTED, Publisher
 from exporter.snapshot import (
     OTHER,
     WAIT_BUCKETS_SECONDS,
@@ -26,8 +28,6 @@ from exporter.snapshot import (
     QueueMoment,
     Tally,
 )
-from exporter.sync.naming import LabelRules, choose_shown, pseudonym
-from exporter.sync.publishing import COUNTED, Publisher
 from tests.unit.ledger.made import AT, job
 
 HOUR = 3600
