@@ -70,7 +70,8 @@ test: lint
 
 # Without those that play whole lives of a cluster or of a ledger, and with few examples of each property.
 LONG_LIVES = daemon/test_cluster_log.py ledger/test_damage.py ledger/test_edges.py ledger/test_store_model.py \
-  sync/replica $(patsubst %,sync/test_%.py,background by_change by_scan by_submission calibration detector poller reconcile replica)
+  polling/test_detector.py polling/test_poller.py \
+  sync/replica $(patsubst %,sync/test_%.py,by_change by_scan by_submission calibration reconcile reconcile_history replica)
 test-fast: $(STAMP)
 	$(BIN)/pytest --quiet --numprocesses=$(WORKERS) --dist=worksteal tests/unit \
 	  --hypothesis-profile=quick $(LONG_LIVES:%=--ignore=tests/unit/%) $(PYTEST_ARGS)

@@ -26,7 +26,8 @@ web         routes, landing page, the documentation, TLS and basic auth
 simulator   the simulated cloud; imports nothing else of ours
 logs        log set-up (logfmt, json), redaction
 collector   current snapshots -> metric families
-sync        keeping the ledgers equal to the remote lists
+polling     when clusters are asked, and by whose calls: the loops
+sync        keeping a ledger equal to the remote list: one sync
 publishing  ledger -> snapshot, under the names that are shown
 capacity    asking what clusters could run
 ledger      one cluster's jobs and counters in SQLite

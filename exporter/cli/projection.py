@@ -16,8 +16,8 @@ from exporter.daemon.listing import WORTH_CLUSTERS
 from exporter.daemon.sightings import Outcome, Sighting, together
 from exporter.logs import one_line
 from exporter.model import PAGE_LIMIT
+from exporter.polling.sparing import forced_seconds
 from exporter.sync.context import SyncSettings
-from exporter.sync.sparing import forced_seconds
 
 _HOUR_SECONDS = 3600.0
 

@@ -10,7 +10,7 @@ from exporter.api.lists import ZoneLists
 from exporter.clock import Loop, SystemClock
 from exporter.daemon.accounts import Account, ListTrouble
 from exporter.errors import ApiError, BudgetExhausted, Stopped
-from exporter.sync.detector import Counters
+from exporter.polling.detector import Counters
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class ZoneWatch:
 
 
 class ClusterListings:
-    """A zone's list as one of its clusters sees it: see ``sync.calling.Listings``."""
+    """A zone's list as one of its clusters sees it: see ``polling.calling.Listings``."""
 
     def __init__(self, lists: ZoneLists, zone: str, watch: ZoneWatch, cluster_id: str) -> None:
         self._lists, self._zone, self._watch = lists, zone, watch

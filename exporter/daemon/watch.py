@@ -30,9 +30,9 @@ from exporter.errors import Stopped
 from exporter.ledger.directory import StateDirectory
 from exporter.ledger.found import Found, keep_found, purge, read_found
 from exporter.ledger.store import Ledger
+from exporter.polling.poller import Poller, PollerParts
 from exporter.redaction import Redactor
 from exporter.snapshot import ClusterState, SnapshotBoard, dated
-from exporter.sync.poller import Poller, PollerParts
 from exporter.telemetry import Telemetry
 
 _LOG = logging.getLogger(__name__)

@@ -1,9 +1,8 @@
-"""Keeping the ledgers equal to the remote lists.
+"""Keeping a ledger equal to the remote list: one sync, as a conversation. Nothing here sends or waits.
 
-``poller`` is the loop, one for each cluster, of ``schedule``, ``calling``, ``background`` (what goes on
-between two syncs) and ``keeping`` (the ledger on disk or in memory). ``replica`` is one sync, by the way
-that the profile of the server allows: ``by_change``, ``by_submission`` or ``by_scan``. ``calibration``
-finds the profile, ``reader`` reads lists that move, ``verify`` proves that the ledger is right, and
-``reconcile`` mends it where it is not. ``pages`` is the door of all calls, ``context`` what they share,
-with ``asking`` between a sync and its calls. ``intake`` takes records into the ledger.
+``replica`` is one sync, by the way that the profile of the server allows: ``by_change``,
+``by_submission`` or ``by_scan``. ``calibration`` finds the profile, ``reader`` reads lists that move,
+``verify`` proves that the ledger is right, and ``reconcile`` mends it where it is not. ``pages`` is the
+door of all calls, ``context`` what they share, with ``asking`` between a sync and its calls. ``intake``
+takes records into the ledger.
 """

@@ -41,7 +41,6 @@ from exporter.sync.context import (
     Sync,
     SyncSettings,
 )
-from exporter.sync.detector import Finding
 from exporter.sync.intake import LATE_SECONDS, PATIENCE_SECONDS, Intake
 from exporter.sync.pages import ask, is_refusal
 
@@ -90,17 +89,17 @@ class Replica:
 
     # -- what the counters of cluster/list say -----------------------------------------------------
 
-    def note_counters(self, finding: Finding, now_at: float) -> bool:
-        """Take into the profile what was found of them; False if that was known, or is tried again
-        later."""
-        profile, evidence = self.profile, finding.evidence
+    def note_counters(self, evidence: str, now_at: float, *, follow: bool) -> bool:
+        """Take into the profile whether they follow the list; False if that was known, or is tried
+        again later."""
+        profile = self.profile
         known = profile.counters.value == "follow"
-        if (known and finding.follow) or not (known or profile.due("counters", now_at)):
+        if (known and follow) or not (known or profile.due("counters", now_at)):
             return False
         pause_seconds = self.settings.audit_interval_seconds
         self._memory.profile = (
             profile.found("counters", "follow", evidence, now_at)
-            if finding.follow
+            if follow
             else profile.contradicted("counters", evidence, now_at, pause_seconds)
         )
         return True

@@ -4,7 +4,7 @@ from random import Random
 
 from tests.bench.figures import SECONDS, WRONG, Figure, Findings, Part
 from tests.bench.workshop import Bench
-from tests.unit.sync.fleet import SimulatedFleet
+from tests.unit.polling.fleet import SimulatedFleet
 
 CLUSTERS = 50
 FEW, ALL = 0.05, 1.0

@@ -21,12 +21,12 @@ from exporter.clock import SystemClock
 from exporter.ledger.spending import MemorySpendingLog
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import ClusterIdentity, JobListQuery, Page
+from exporter.polling.poller import Poller, PollerParts
 from exporter.publishing.naming import LabelRules
 from exporter.publishing.publisher import Publisher
 from exporter.simulator import DOCUMENTED, Cloud, Dialect, JobList
 from exporter.snapshot import ClusterSnapshot, ClusterState
 from exporter.sync.context import SyncSettings
-from exporter.sync.poller import Poller, PollerParts
 from exporter.telemetry import Telemetry
 
 START_AT = 1_700_000_000.0

@@ -35,13 +35,13 @@ from exporter.labels import Groups
 from exporter.ledger.spending import MemorySpendingLog
 from exporter.ledger.store import open_ledger
 from exporter.model import ClusterIdentity
+from exporter.polling.poller import Poller, PollerParts
 from exporter.publishing.naming import LabelRules
 from exporter.publishing.publisher import Publisher
 from exporter.simulator.command import add_arguments, build_simulation
 from exporter.simulator.simulation import Simulation
 from exporter.snapshot import SnapshotBoard
 from exporter.sync.context import SyncSettings
-from exporter.sync.poller import Poller, PollerParts
 from exporter.telemetry import Telemetry
 from exporter.web.negotiation import Format
 from exporter.web.rendering import OPENMETRICS_END, render_header, render_samples

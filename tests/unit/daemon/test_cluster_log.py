@@ -12,7 +12,7 @@ from exporter.profile import TRAITS, Profile, Trait
 from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, fill
 from exporter.snapshot import ClusterState, SyncFailure
 from tests.unit.board_states import AS_DOCUMENTED, good_state, identity, snapshot
-from tests.unit.sync.polling import PolledCluster
+from tests.unit.polling.polled import PolledCluster
 from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 FRESH = ClusterState(identity(), effective_interval_seconds=60.0)

@@ -16,8 +16,8 @@ from exporter.ledger.directory import StateDirectory
 from exporter.simulator import DOCUMENTED, JobList, fill
 from exporter.snapshot import ClusterState
 from exporter.sync.context import SyncSettings
+from tests.unit.polling.polled import IDENTITY, PolledCluster
 from tests.unit.sync.living import Living
-from tests.unit.sync.polling import IDENTITY, PolledCluster
 from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 ENDPOINT = "https://cloud"

@@ -7,7 +7,7 @@ import pytest
 
 from exporter.simulator import DIALECTS, JobList, fill
 from exporter.snapshot import ClusterSnapshot
-from tests.unit.sync.polling import PolledCluster
+from tests.unit.polling.polled import PolledCluster
 from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 Series = tuple[str, str, str]

@@ -11,11 +11,11 @@ from exporter.clock import SystemClock
 from exporter.errors import ApiError, BudgetExhausted, RefusedError, Stopped
 from exporter.ledger.store import Ledger
 from exporter.model import ClusterIdentity, JobListQuery, Page
+from exporter.polling.detector import Counters
 from exporter.publishing.publisher import Publisher
 from exporter.snapshot import ClusterState
 from exporter.sync.asking import Ask, Asking, Finished, Purpose, T, advance
 from exporter.sync.context import SyncSettings
-from exporter.sync.detector import Counters
 from exporter.telemetry import Telemetry
 
 LONG_READ_CALLS = 50

@@ -12,12 +12,12 @@ from exporter.daemon.listing import Lister
 from exporter.errors import TransportError
 from exporter.ledger.spending import MemorySpendingLog
 from exporter.model import ClusterIdentity, ListedCluster
+from exporter.polling.schedule import first_wait_seconds
 from exporter.simulator import JobList, fill
 from exporter.simulator.plant import Counting
 from exporter.sync.context import SyncSettings
-from exporter.sync.schedule import first_wait_seconds
 from tests.unit.manual_clock import StoppableClock
-from tests.unit.sync.polling import PolledCluster
+from tests.unit.polling.polled import PolledCluster
 from tests.unit.sync.simulated import CLUSTER_ID, START_AT, SimulatedCluster
 
 ZONE = "jinan1a"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from exporter.errors import LedgerUnreadable, LedgerUnwritable, StateError
 from exporter.ledger.store import Ledger
-from exporter.sync.calling import PollerParts
+from exporter.polling.calling import PollerParts
 from exporter.sync.replica import Replica
 
 _LOG = logging.getLogger(__name__)

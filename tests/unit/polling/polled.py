@@ -11,12 +11,12 @@ from exporter.errors import ApiError, TransportError
 from exporter.ledger.spending import MemorySpendingLog
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import ClusterIdentity, JobListQuery, Page
+from exporter.polling.calling import Listings
+from exporter.polling.poller import Poller, PollerParts
 from exporter.publishing.naming import LabelRules
 from exporter.publishing.publisher import Publisher
 from exporter.snapshot import ClusterState, SnapshotBoard
-from exporter.sync.calling import Listings
 from exporter.sync.context import SyncSettings
-from exporter.sync.poller import Poller, PollerParts
 from tests.unit.manual_clock import StoppableClock
 from tests.unit.sync.simulated import CLUSTER_ID, SimulatedCluster
 

@@ -10,15 +10,15 @@ from exporter.api.budget import Demand
 from exporter.clock import Instant, Loop
 from exporter.errors import ApiError, BudgetExhausted, StateError, Stopped, SyncError
 from exporter.ledger.store import Ledger
+from exporter.polling.background import Background
+from exporter.polling.calling import Caller, PollerParts
+from exporter.polling.detector import Verdict
+from exporter.polling.keeping import Keeping
+from exporter.polling.schedule import first_wait_seconds, next_due_at, retry_wait_seconds
+from exporter.polling.sparing import SMOOTHING, Sparing
 from exporter.profile import UNKNOWN
 from exporter.snapshot import ClusterSnapshot, ClusterState, SyncFailure
-from exporter.sync.background import Background
-from exporter.sync.calling import Caller, PollerParts
-from exporter.sync.detector import Verdict
-from exporter.sync.keeping import Keeping
 from exporter.sync.replica import Refreshed, Replica
-from exporter.sync.schedule import first_wait_seconds, next_due_at, retry_wait_seconds
-from exporter.sync.sparing import SMOOTHING, Sparing
 from exporter.sync.verify import check_calls_per_second
 
 __all__ = ["Poller", "PollerParts"]

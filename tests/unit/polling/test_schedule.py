@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.sync.schedule import (
+from exporter.polling.schedule import (
     first_wait_seconds,
     next_due_at,
     offset_part,

@@ -6,9 +6,9 @@ from contextlib import AbstractContextManager
 
 from exporter.errors import ApiError, RefusedError, StateError, SyncError
 from exporter.model import Page
+from exporter.polling.calling import Caller, PollerParts
 from exporter.snapshot import SyncFailure
 from exporter.sync.asking import Ask, Asking, Finished, advance
-from exporter.sync.calling import Caller, PollerParts
 from exporter.sync.context import FEW_TRIES
 from exporter.sync.replica import Replica
 

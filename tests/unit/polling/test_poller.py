@@ -11,11 +11,11 @@ from exporter.clock import SystemClock
 from exporter.errors import PayloadError, RefusedError, Stopped, SyncError
 from exporter.ledger.store import Ledger, LedgerUnreadable, LedgerUnwritable, open_ledger
 from exporter.model import JobListQuery
+from exporter.polling.keeping import DISK_RETRY_SECONDS
+from exporter.polling.poller import STUCK_SECONDS
 from exporter.simulator import DIALECTS, DOCUMENTED, JobList, fill
 from exporter.sync.context import SyncSettings
-from exporter.sync.keeping import DISK_RETRY_SECONDS
-from exporter.sync.poller import STUCK_SECONDS
-from tests.unit.sync.polling import IDENTITY, TIMEOUT, PolledCluster
+from tests.unit.polling.polled import IDENTITY, TIMEOUT, PolledCluster
 from tests.unit.sync.settled import Traffic, settled
 from tests.unit.sync.simulated import CLUSTER_ID, START_AT, SimulatedCluster
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from exporter.clock import Instant
 from exporter.model import ListedCluster
+from exporter.polling.detector import Counters, Detector, Look, Verdict, right, right_about_ended
+from exporter.polling.sparing import forced_seconds
 from exporter.sync.context import SyncSettings
-from exporter.sync.detector import Counters, Detector, Look, Verdict, right, right_about_ended
-from exporter.sync.sparing import forced_seconds
-from tests.unit.sync.fleet import ZONE, SimulatedFleet
+from tests.unit.polling.fleet import ZONE, SimulatedFleet
 
 QUIET, BUSY = {"pending": 1, "running": 2}, {"pending": 2, "running": 2}
 FORCED, INTERVAL = 530.0, 60.0

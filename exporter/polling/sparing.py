@@ -2,9 +2,8 @@
 
 from exporter.clock import Clock, Instant
 from exporter.ledger.store import Ledger
-from exporter.sync.calling import Listings
-from exporter.sync.context import SyncSettings
-from exporter.sync.detector import (
+from exporter.polling.calling import Listings
+from exporter.polling.detector import (
     COUNTED,
     Detector,
     Finding,
@@ -13,6 +12,7 @@ from exporter.sync.detector import (
     right,
     right_about_ended,
 )
+from exporter.sync.context import SyncSettings
 from exporter.sync.intake import LATE_SECONDS
 from exporter.sync.replica import Refreshed, Replica
 
@@ -105,8 +105,9 @@ class Sparing:
     def _take(self, replica: Replica, finding: Finding | None) -> None:
         if finding is None or self._listings is None:
             return
-        if replica.note_counters(finding, self._clock.now_at()):
-            self._listings.neighbours_follow = finding.follow
+        follow, evidence = finding
+        if replica.note_counters(evidence, self._clock.now_at(), follow=follow):
+            self._listings.neighbours_follow = follow
 
     def _note_asked(self, asked: float, intervals: float = 1.0) -> None:
         """``intervals``: how many of the cluster's intervals that is about."""
