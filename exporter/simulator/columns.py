@@ -52,8 +52,12 @@ class Columns:
 
     def row(self, number: int) -> JobRow:
         """The row of that number, whose job is in the list."""
+        return JobRow(*self.values(number))
+
+    def values(self, number: int) -> tuple[str, str, str, int, int, int | None, int]:
+        """The same as a plain tuple, which is quicker to make: pages are made of them."""
         started = self.started[number]
-        return JobRow(
+        return (
             self.statuses.names[self.status[number]],
             self.queues.names[self.queue[number]],
             self.users.names[self.user[number]],

@@ -5,7 +5,7 @@ Sorted indices are built when first asked for and kept up to date from then on.
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -174,6 +174,16 @@ class JobList:
             if status != GONE:
                 yield self._listed(number)
 
+    def uuids(self, statuses: Container[str] | None = None) -> list[str]:
+        """The identities of all jobs, or of those in some statuses, in the order of submission."""
+        names, salt = self._columns.statuses.names, self._salt
+        wanted = {
+            code for code, name in enumerate(names)
+            if code != GONE and (statuses is None or name in statuses)
+        }  # fmt: skip
+        listed = enumerate(self._columns.status)
+        return [identity(number, salt) for number, status in listed if status in wanted]
+
     def counts(self) -> Counter[JobKey]:
         """Jobs by status, queue and user; a plain loop, independent of the indices."""
         columns = self._columns
@@ -257,8 +267,8 @@ class JobList:
             self.log.append(Change(at, number, row))
 
     def _listed(self, number: int) -> ListedJob:
-        row = self._columns.row(number)
-        return ListedJob(identity(number, self._salt), self._first_job_id + number, *row)
+        values = self._columns.values(number)
+        return ListedJob(identity(number, self._salt), self._first_job_id + number, *values)
 
     def _number(self, uuid: str) -> int:
         number = number_of(uuid, self._salt)

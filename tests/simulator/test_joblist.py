@@ -152,6 +152,15 @@ def test_transitions_that_are_still_leave_modified_time() -> None:
     assert jobs.get(uuid)[5:] == (1, 1000, None, 1040)
 
 
+def test_identities_are_told_of_all_jobs_or_of_those_in_some_statuses() -> None:
+    jobs = JobList()
+    first, second, third = [jobs.submit(1000, queue="q", user="u") for _ in range(3)]
+    jobs.start(second, 1010)
+    jobs.delete([third])
+    assert jobs.uuids() == [first, second]
+    assert jobs.uuids({"running", "no such word"}) == [second]
+
+
 def test_what_is_not_in_the_list_is_a_key_error() -> None:
     jobs = JobList()
     uuid = jobs.submit(1000, queue="q", user="u")

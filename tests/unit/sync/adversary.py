@@ -117,10 +117,10 @@ class Adversary:
         return self.cluster.now_at - self.rng.choice((0, 0, 0, 0, 1, 2))
 
     def _uuids(self) -> list[str]:
-        return [job.uuid for job in self.jobs.jobs()]
+        return self.jobs.uuids()
 
     def _pick(self, statuses: set[str]) -> str | None:
-        fitting = [job.uuid for job in self.jobs.jobs() if job.status in statuses]
+        fitting = self.jobs.uuids(statuses)
         return self.rng.choice(fitting) if fitting else None
 
 

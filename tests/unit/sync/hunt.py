@@ -1,8 +1,9 @@
 """A long hunt for a counterexample: ``python -m tests.unit.sync.hunt SECONDS [FIRST_SEED]``.
 
 The same play as in ``test_adversary``, thrown by plain dice: no shrinking, but a hundred times as
-many cases. Ledgers are on disk, syncs are killed, calls fail, and now and then an answer lies.
-``python -m tests.unit.sync.hunt case DIALECT SEED`` plays one case again and tells of each sync.
+many cases. Ledgers are on disk (with TMPDIR=/dev/shm a tenth is saved), syncs are killed, calls
+fail, and now and then an answer lies. ``python -m tests.unit.sync.hunt case DIALECT SEED`` plays one
+case again and tells of each sync.
 """
 
 import sys

@@ -135,11 +135,9 @@ class Living:
 
     def _pick(self, *statuses: str, seen: bool = False) -> str | None:
         fitting = [
-            job.uuid
-            for job in self.cluster.jobs.jobs()
-            if job.status in statuses
-            and job.uuid not in self._resting
-            and not (seen and job.uuid in self._unseen)
+            uuid
+            for uuid in self.cluster.jobs.uuids(statuses)
+            if uuid not in self._resting and not (seen and uuid in self._unseen)
         ]
         if not fitting:
             return None
