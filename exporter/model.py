@@ -108,7 +108,7 @@ class Page:
     zoned: bool = False
     """Whether a time on it carries its zone."""
     bare: frozenset[str] = frozenset()
-    """The jobs that have times, none of which carries a zone."""
+    """The jobs whose last change carries no zone; or whose submission, where that is not told."""
     left_out: tuple[LeftOut, ...] = ()
     names_cut: int = 0
     """Names (of users, queues, statuses) that were too long for a label."""

@@ -41,7 +41,7 @@ class Times(NamedTuple):
     zoned: bool
     """Whether any carries one."""
     bare: list[bool]
-    """Of each record, whether it has times and none carries a zone."""
+    """Of each record, whether its last change carries no zone; its submission where that is not told."""
 
 
 def read_times(records: Sequence[Stamped], timezone: tzinfo) -> Times:
@@ -79,7 +79,7 @@ def read_times(records: Sequence[Stamped], timezone: tzinfo) -> Times:
             read = [_moment(value, timezone) for value in (submitted, started, modified)]
             moments.append((read[0][0], read[1][0], read[2][0]))
             kinds = {without for at, without in read if at is not None}
-            bare[len(moments) - 1] = kinds == {True}
+            bare[len(moments) - 1] = read[0][1] if read[2][0] is None else read[2][1]
             zoneless, zoned = zoneless or True in kinds, zoned or False in kinds
     short = long < len(records)
     return Times(moments, zoneless or (short and not utc), zoned or (short and utc), bare)

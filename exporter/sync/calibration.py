@@ -252,11 +252,9 @@ def learn_zone_of(sync: Sync, head: Placed) -> None:
             sync.found("zone", "stamped", "all times that were seen carry their zone")
     elif page.zoneless and sync.profile.zone.value in (UNKNOWN, "stamped"):
         sync.found("zone", UNKNOWN, "nothing has proven yet in which zone times are")
-        stamps = [
-            at for job in page.jobs if job.uuid in page.bare
-            for at in (job.modified_at, job.submitted_at) if at
-        ]  # fmt: skip
-        age_seconds = sync.now_at - max(stamps, default=0)
+        bare = (job for job in page.jobs if job.uuid in page.bare)
+        newest_at = max((job.modified_at or job.submitted_at or 0 for job in bare), default=0)
+        age_seconds = sync.now_at - newest_at
         assumed = sync.profile.zone_seconds
         for zone_seconds in (assumed, 0):
             since_seconds = age_seconds - (assumed - zone_seconds)

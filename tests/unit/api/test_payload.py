@@ -77,6 +77,20 @@ def test_a_page() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("submitted", "modified", "bare"),
+    [("Z", "", True), ("", "Z", False), ("", None, True), ("Z", None, False)],
+)
+def test_a_job_whose_times_differ_in_form_is_bare_as_its_last_one(
+    submitted: str, modified: str | None, bare: bool
+) -> None:
+    at = "2021-08-19T14:06:10"
+    body = answer(record(
+        submitted_time=at + submitted, modified_time=None if modified is None else at + modified,
+    ))  # fmt: skip
+    assert bool(decode(body).bare) is bare
+
+
 @pytest.mark.parametrize("ret_code", [0, "0", " 0 ", 0.0, "0.0"])
 @pytest.mark.parametrize(
     ("total_count", "expected"),

@@ -84,6 +84,27 @@ def test_one_job_that_starts_between_two_looks_proves_it(times: str, hours: int,
     assert {job.uuid: job.submitted_at for job in known} == submitted
 
 
+def test_a_job_s_last_change_proves_it_though_its_other_times_carry_theirs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = cluster_in(0, "plain")
+    answer = cluster.cloud.list_jobs
+
+    def partly_stamped(*asked: Any) -> dict[str, Any]:
+        answered = answer(*asked)
+        for job in answered["hpc_job_set"]:
+            job["submitted_time"] += "Z"
+        return answered
+
+    monkeypatch.setattr(cluster.cloud, "list_jobs", partly_stamped)
+    cluster.turn()
+    cluster.turn()
+    assert zone(cluster) == "unknown"
+    cluster.jobs.start(waiting(cluster, zoned=False), cluster.now_at + 30)
+    cluster.turn(100)
+    assert zone(cluster) == "utc"
+
+
 @pytest.mark.parametrize(
     ("hours", "jobs", "found"),
     [(11.5, 1, "unknown"), (11.5, 3, "+11:30"), (33, 3, "unknown"), (-13, 3, "unknown")],
