@@ -49,8 +49,8 @@ class Metric:
 # Jobs. Withdrawn when the last good sync is older than the cluster's ``staleness``.
 JOBS = Metric(
     "ehpc_jobs", "gauge", ("cluster_name", "status", "queue", "user"),
-    "Jobs in the cluster's list by status, queue and user. Jobs in an end status (finished, exited,"
-    f" cancelled) appear once the history is complete. {_POLLED}",
+    "Jobs in the cluster's list by status, queue and user. Jobs in other statuses than pending and"
+    f" running appear once the history is complete. {_POLLED}",
 )  # fmt: skip
 JOBS_CORES = Metric(
     "ehpc_jobs_cores", "gauge", ("cluster_name", "status", "queue", "user"),

@@ -3,6 +3,7 @@ has is added up anew. Pure."""
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Set
+from enum import Enum
 from typing import NamedTuple
 
 from exporter.ledger.records import JobTotals
@@ -12,6 +13,20 @@ from exporter.publishing.rows import Rows
 from exporter.snapshot import Grouped, JobCount
 
 ALWAYS_SHOWN = ("pending", "running")
+
+
+class Extent(Enum):
+    """Which statuses are shown."""
+
+    ASKED = "those of which all jobs are known before the list was read"
+    ACTIVE = "all but the end statuses"
+    ALL = "all"
+
+    def shows(self, status: str) -> bool:
+        """Whether one of them is."""
+        if self is Extent.ASKED:
+            return status in ALWAYS_SHOWN
+        return self is Extent.ALL or status not in END_STATUSES
 
 
 class Changed(NamedTuple):
@@ -54,7 +69,7 @@ class Counts:
         self._newly_live: set[Pair] = set()
         self._shown_live: Counter[Pair] = Counter()  # by how many of them
         self._parts: Rows[JobCount] = Rows()
-        self._hidden: Container[str] = ()
+        self._extent = Extent.ALL
         self._rows: Grouped[JobCount] | None = None
 
     @property
@@ -83,12 +98,12 @@ class Counts:
                     touched.setdefault((status, *shown), (0, 0))
         self._write(touched)
 
-    def rows(self, hidden: Container[str]) -> Grouped[JobCount]:
-        """In order, without those of the statuses that are ``hidden``; the same object as before if
-        nothing has changed."""
-        if self._rows is None or hidden != self._hidden:
-            self._hidden = hidden
-            self._rows = Grouped.of(g for g in self._parts.groups() if g[0].status not in hidden)
+    def rows(self, extent: Extent) -> Grouped[JobCount]:
+        """In order, of the statuses that are shown; the same object as before if nothing has
+        changed."""
+        if self._rows is None or extent is not self._extent:
+            self._extent = extent
+            self._rows = Grouped.of(g for g in self._parts.groups() if extent.shows(g[0].status))
         return self._rows
 
     def _sums(self, changes: Iterable[Changed]) -> dict[GroupKey, tuple[int, int]]:

@@ -9,7 +9,7 @@ from exporter.ledger.store import Ledger
 from exporter.ledger.totals import NONE, Log
 from exporter.model import END_STATUSES, LEFT_OUT_REASONS, hidden
 from exporter.profile import UNKNOWN
-from exporter.publishing.counting import Changed, Counts, Weights
+from exporter.publishing.counting import Changed, Counts, Extent, Weights
 from exporter.publishing.naming import Asked, LabelRules, Names, choose_shown
 from exporter.publishing.used import ShownRows, UsedRows
 from exporter.snapshot import (
@@ -75,8 +75,7 @@ class Publisher:
             self._counts = Counts(queue_names, user_names)
             changes = self._wanted(_all(ledger))
         self._counts.take(changes, ledger.groups.active_pairs(), recent)
-        ended_shown = progress.complete and self._history_wanted
-        counts = self._counts.rows(frozenset() if ended_shown else END_STATUSES)
+        counts = self._counts.rows(self._extent(complete=progress.complete))
         used = self._used.show(ledger.usage, self._counts, queue_names, user_names)
         snapshot = ClusterSnapshot(
             taken_at=taken_at,
@@ -105,6 +104,11 @@ class Publisher:
         log.clear()
         self._log = log
         return snapshot
+
+    def _extent(self, *, complete: bool) -> Extent:
+        if not complete:
+            return Extent.ASKED
+        return Extent.ALL if self._history_wanted else Extent.ACTIVE
 
     def _fold_counters(self, ledger: Ledger, recent: frozenset[tuple[str, str]]) -> "_Shown":
         """The counters of the queues that are shown; gives those."""
