@@ -2,11 +2,10 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-
-import pytest
+from typing import Any
 
 HOUSE = Path(__file__).resolve().parents[2] / "exporter"
 FILES = {path.relative_to(HOUSE).as_posix(): path for path in sorted(HOUSE.rglob("*.py"))}
@@ -73,6 +72,12 @@ def parsed(path: Path) -> ast.Module:
 
 def tree_of(name: str) -> ast.Module:
     return parsed(FILES[name])
+
+
+def offences(found: Mapping[Any, Collection[Any]]) -> dict[str, Collection[Any]]:
+    """The files in which something was found, for the message of a test: one test looks at all of
+    them, as each test costs more than a look at a file."""
+    return {str(name): each for name, each in found.items() if each}
 
 
 def imported(tree: ast.Module) -> set[str]:
@@ -144,10 +149,9 @@ def learners(tree: ast.AST) -> Iterator[int]:
                 yield node.lineno
 
 
-@pytest.mark.parametrize("name", [n for n in FILES if not n.startswith(MAY_READ_TIME)])
-def test_only_the_clock_reads_real_time(name: str) -> None:
-    tree = tree_of(name)
-    assert set(time_readers(tree)) <= yields_only(tree)
+def test_only_the_clock_reads_real_time() -> None:
+    trees = {name: tree_of(name) for name in FILES if not name.startswith(MAY_READ_TIME)}
+    assert not offences({n: set(time_readers(t)) - yields_only(t) for n, t in trees.items()})
 
 
 def test_modules_are_pure_but_for_those_that_are_listed() -> None:
@@ -155,13 +159,9 @@ def test_modules_are_pure_but_for_those_that_are_listed() -> None:
     assert sorted(name for name in FILES if imported(tree_of(name)) & INPUT_OUTPUT) == listed
 
 
-@pytest.mark.parametrize(
-    "path",
-    [path for path in TESTS.rglob("*.py") if path.stat().st_size],
-    ids=lambda path: path.name,
-)
-def test_the_first_line_of_a_test_file_says_what_it_promises(path: Path) -> None:
-    assert ast.get_docstring(parsed(path))
+def test_the_first_line_of_a_test_file_says_what_it_promises() -> None:
+    files = [path for path in TESTS.rglob("*.py") if path.stat().st_size]
+    assert not [path for path in files if not ast.get_docstring(parsed(path))]
 
 
 def own_test(module: str) -> Path:
@@ -202,40 +202,41 @@ def test_every_test_file_is_named_after_a_module_or_is_on_the_map() -> None:
     assert others == set(re.findall(r"`(?:tests/[\w/]+/)?(test_\w+\.py)`", MAP_OF_THE_OTHERS))
 
 
-@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.name)
-def test_what_tests_share_is_in_no_test_file(path: Path) -> None:
-    imports = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.ImportFrom)]
-    from_tests = [each.module for each in imports if re.search(r"\btest_\w+$", each.module or "")]
-    assert not from_tests
+def test_what_tests_share_is_in_no_test_file() -> None:
+    assert not offences({path: taken_from_tests(parsed(path)) for path in TEST_FILES})
 
 
-@pytest.mark.parametrize("path", WAITING, ids=lambda path: path.name)
-def test_no_test_waits_for_seconds(path: Path) -> None:
-    found = set(deadlines(parsed(path)))
-    assert not found or path.name in MEASURE_THE_MACHINE
+def taken_from_tests(tree: ast.Module) -> list[str]:
+    modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return [each for each in modules if re.search(r"\btest_\w+$", each)]
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_every_thread_has_a_name(name: str) -> None:
-    assert not list(unnamed_threads(tree_of(name)))
+def test_no_test_waits_for_seconds() -> None:
+    files = [path for path in WAITING if path.name not in MEASURE_THE_MACHINE]
+    assert not offences({path: set(deadlines(parsed(path))) for path in files})
 
 
-@pytest.mark.parametrize("name", [n for n in FILES if not n.startswith(READ_IN_ONE_THREAD)])
-def test_decoders_are_made_when_modules_are_loaded(name: str) -> None:
+def test_every_thread_has_a_name() -> None:
+    assert not offences({name: list(unnamed_threads(tree_of(name))) for name in FILES})
+
+
+def test_decoders_are_made_when_modules_are_loaded() -> None:
     """msgspec learns a type at its first use, and two threads that do so at once crash the process."""
-    assert not list(learners(tree_of(name)))
+    names = [name for name in FILES if not name.startswith(READ_IN_ONE_THREAD)]
+    assert not offences({name: list(learners(tree_of(name))) for name in names})
 
 
-@pytest.mark.parametrize("name", [n for n in FILES if n.startswith("simulator/")])
-def test_the_simulated_cloud_imports_nothing_of_ours(name: str) -> None:
-    own = {
-        node.module
-        for node in ast.walk(tree_of(name))
-        if isinstance(node, ast.ImportFrom)
-        and node.module
-        and node.module.partition(".")[0] == "exporter"
-    }
-    assert all(module.startswith("exporter.simulator") for module in own)
+def test_the_simulated_cloud_imports_nothing_of_ours() -> None:
+    names = [name for name in FILES if name.startswith("simulator/")]
+    assert names
+    assert not offences({name: imports_of_ours(tree_of(name)) for name in names})
+
+
+def imports_of_ours(tree: ast.Module) -> list[str]:
+    """What a module takes from the exporter, but for the simulated cloud."""
+    modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    ours = [each for each in modules if each.partition(".")[0] == "exporter"]
+    return [each for each in ours if not each.startswith("exporter.simulator")]
 
 
 def test_no_file_has_a_shapeless_name() -> None:
@@ -263,3 +264,8 @@ def test_the_rules_can_be_broken() -> None:
         "msgspec.json.decode(x)\nmsgspec.json.decode(x, type=T)\nmsgspec.convert(x, T)"
     )
     assert list(learners(late)) == [2, 3]
+    assert imports_of_ours(
+        ast.parse("from exporter.model import Job\nfrom exporter.simulator import x")
+    ) == ["exporter.model"]
+    assert taken_from_tests(ast.parse("from tests.unit.test_x import y")) == ["tests.unit.test_x"]
+    assert offences({"a.py": [1], "b.py": []}) == {"a.py": [1]}
