@@ -14,6 +14,14 @@ Document = dict[str, Any]
 Render = Callable[..., list[Document]]
 
 
+def kubernetes_takes(document: Document) -> None:
+    """Hold it to Kubernetes' own schemas; raises ``kubernetes_validate.ValidationError``."""
+    # Loading it takes seconds, as it makes the parsers of many grammars: not in every process of a run.
+    import kubernetes_validate  # noqa: PLC0415
+
+    kubernetes_validate.validate(document, KUBERNETES, strict=True)
+
+
 def only(documents: list[Document], kind: str, name: str | None = None) -> Document:
     (found,) = (
         each
