@@ -1,6 +1,6 @@
 # make demo        the whole program against a simulated cloud: no account, no configuration
 # make test        everything that must hold before a change lands
-# make test-fast   the unit tests that take no time
+# make test-fast   the unit tests that need no simulated cloud: under a minute
 # make test-floor  some of it with the oldest libraries that pyproject.toml allows
 # make test-roots  all of it on fresh Debians, from the oldest Python to the newest
 # make lint        ruff, mypy --strict, import-linter
@@ -23,6 +23,7 @@ PROGRAM := $(VENV)/.program
 PORT   ?= 10046
 CONFIG ?= config.yaml
 PYTEST_ARGS ?=
+CORES  ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count())')
 # Many tests wait for something most of the time.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(3 * os.cpu_count())')
 
@@ -34,7 +35,7 @@ UV ?=
 install = $(if $(UV),$(UV) pip install --quiet --no-config --python $(1)/bin/python $(2) ||) \
   $(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2)
 
-.PHONY: help demo run test test-fast test-floor test-roots lint format bench schema docs rules dashboards lock dist chart image version notes check-tag clean
+.PHONY: help demo run test test-fast test-floor test-roots collect lint format bench schema docs rules dashboards lock dist chart image version notes check-tag clean
 
 help:
 	@sed -n '1,/^$$/s/^# \(make\)/\1/p' Makefile
@@ -64,17 +65,18 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Compiles the tests, which each worker would otherwise do for itself.
+collect: $(STAMP)
+	$(BIN)/pytest --collect-only -qq
+
 # Cheap checks first, so that a slip shows in seconds; pytest last, so that its summary closes.
 test: lint
 	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=worksteal $(PYTEST_ARGS)
 
-# Without those that play whole lives of a cluster or of a ledger, and with few examples of each property.
-LONG_LIVES = daemon/test_cluster_log.py ledger/test_damage.py ledger/test_edges.py ledger/test_store_model.py \
-  polling/test_detector.py polling/test_poller.py \
-  sync/replica $(patsubst %,sync/test_%.py,by_change by_scan by_submission calibration reconcile reconcile_history replica)
+# The unit tests that need no simulated cloud, with few examples of each property. They wait for nothing.
 test-fast: $(STAMP)
-	$(BIN)/pytest --quiet --numprocesses=$(WORKERS) --dist=worksteal tests/unit \
-	  --hypothesis-profile=quick $(LONG_LIVES:%=--ignore=tests/unit/%) $(PYTEST_ARGS)
+	$(BIN)/pytest --quiet --numprocesses=$(CORES) --dist=worksteal tests/unit \
+	  --hypothesis-profile=quick -m 'not simulated_cloud' $(PYTEST_ARGS)
 
 # The oldest versions that pyproject.toml allows; `test` has the newest. The lean part of the tests:
 # what the libraries do for us, by itself and through the real program.
