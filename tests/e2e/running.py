@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,6 +27,7 @@ from exporter.simulator.hosted import HostedCluster
 from exporter.simulator.quota import Quota
 from exporter.simulator.server import SimulatorServer
 from exporter.simulator.simulation import Simulation
+from tests.e2e.loaded import loaded
 from tests.waiting import PATIENCE_SECONDS, Turns, pause_after_look, until
 
 ROOT = Path(__file__).parents[2]
@@ -181,6 +182,22 @@ def write_config(directory: Path, config: Mapping[str, Any] | str) -> Path:
 # What it shows
 
 
+_known: dict[str, Sample] = {}
+"""Lines that were parsed before: from one scrape to the next most stay as they are."""
+_MOST_KNOWN = 100_000
+
+
+def parsed(lines: Sequence[str]) -> list[Sample]:
+    """The samples of these lines."""
+    if len(_known) > _MOST_KNOWN:
+        _known.clear()
+    new = [line for line in dict.fromkeys(lines) if line not in _known]
+    found = text_string_to_metric_families("".join(f"{line}\n" for line in new))
+    samples = [sample for family in found for sample in family.samples]
+    _known.update(zip(new, samples, strict=True))
+    return [_known[line] for line in lines]
+
+
 class Metrics:
     """One scrape."""
 
@@ -196,12 +213,8 @@ class Metrics:
     def samples(self, name: str, **labels: str) -> list[Sample]:
         """The samples of one name that have these labels."""
         if name not in self._parsed:
-            lines = (x for x in self._lines if x.startswith((f"{name}{{", f"{name} ")))
-            self._parsed[name] = [
-                sample
-                for family in text_string_to_metric_families("\n".join(lines) + "\n")
-                for sample in family.samples
-            ]
+            lines = [x for x in self._lines if x.startswith((f"{name}{{", f"{name} "))]
+            self._parsed[name] = parsed(lines)
         return [each for each in self._parsed[name] if labels.items() <= each.labels.items()]
 
     def value(self, name: str, **labels: str) -> float | None:
@@ -455,21 +468,25 @@ class Exporter:
 
 
 def run_command(
-    *arguments: str, environ: Mapping[str, str] | None = None
+    *arguments: str, environ: Mapping[str, str] | None = None, anew: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Another command, to its end."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "exporter", *arguments],
-        cwd=ROOT,
-        env={**os.environ, **(environ or {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
+    """Another command, to its end. ``anew``: with a Python of its own, as people start it; otherwise
+    forked from one that has loaded the program."""
+    if anew:
+        ended = subprocess.run(
+            [sys.executable, "-m", "exporter", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **(environ or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        code, out, err = ended.returncode, ended.stdout, ended.stderr
+    else:
+        code, out, err = loaded().run(arguments, environ or {})
     # Not in text mode: that would change the line ends within names.
-    out, err = ended.stdout.decode(), ended.stderr.decode()
-    return subprocess.CompletedProcess(ended.args, ended.returncode, out, err)
+    return subprocess.CompletedProcess(arguments, code, out.decode(), err.decode())
 
 
 @contextlib.contextmanager

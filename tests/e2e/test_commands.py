@@ -33,7 +33,7 @@ clusters:
 
 def test_version() -> None:
     for arguments in (["--version"], ["serve", "--version"]):
-        ended = run_command(*arguments)
+        ended = run_command(*arguments, anew=True)
         assert (ended.returncode, ended.stdout) == (0, f"ehpc-exporter {__version__}\n")
 
 
@@ -149,7 +149,8 @@ def test_check_config_knows_the_example() -> None:
 
 def test_time_zones_are_known_where_the_machine_has_none(tmp_path: Path) -> None:
     path = write_config(tmp_path, GOOD.replace("jinan1a", "jinan1a, timezone: Asia/Shanghai"))
-    ended = run_command("check-config", f"--config.file={path}", environ={"PYTHONTZPATH": ""})
+    no_zones = {"PYTHONTZPATH": ""}
+    ended = run_command("check-config", f"--config.file={path}", environ=no_zones, anew=True)
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
