@@ -14,7 +14,6 @@ import exporter.ledger.jobs
 import exporter.ledger.suspects
 from exporter.errors import LedgerUnreadable, LedgerUnwritable
 from exporter.ledger.directory import StateDirectory
-from exporter.ledger.jobs import MOST_RECENT
 from exporter.ledger.places import MOST_ROW_NUMBER
 from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger, open_ledger, read_ledger
@@ -111,14 +110,17 @@ def test_a_hint_to_the_row_of_another_job_is_not_believed(
 # -- memory ------------------------------------------------------------------------------------
 
 
-def test_few_jobs_are_kept_in_memory_however_many_come_at_once(ledger: Ledger) -> None:
-    many = 3 * MOST_RECENT
+def test_few_jobs_are_kept_in_memory_however_many_come_at_once(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most, many = 1_000, 3_000
+    monkeypatch.setattr(exporter.ledger.jobs, "MOST_RECENT", most)
     with ledger.transaction():
         ledger.apply(run_of(many))
-        assert len(ledger._jobs._recent) <= MOST_RECENT
+        assert len(ledger._jobs._recent) <= most
         ledger.suspect_between(INFINITE, -INFINITE, keep=[])
         assert ledger.restore_suspects() == many
-        assert len(ledger._jobs._recent) <= MOST_RECENT
+        assert len(ledger._jobs._recent) <= most
         assert ledger.apply(run_of(many)) == []
 
 

@@ -285,10 +285,10 @@ class TestALongGap:
     )
     def test_it_closes(self, dialect: str, with_deletions: bool) -> None:
         cluster = settled(2_000, dialect)
-        cluster.allowance = lambda _: 100
+        cluster.allowance = lambda _: 40
         dice = Random(8)
         uuids = [job.uuid for job in cluster.jobs.jobs()]
-        for _ in range(6_400):
+        for _ in range(2_500):
             cluster.now_at += 5
             uuid = cluster.jobs.submit(cluster.now_at, queue="q", user="u")
             cluster.jobs.start(uuid, cluster.now_at)
