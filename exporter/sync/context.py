@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from operator import attrgetter
 from random import Random
 from typing import Any
 
@@ -70,9 +70,14 @@ class Order:
         at: int | None = getattr(job, self.column)
         return at or 0
 
+    def moments(self, jobs: Sequence[Job]) -> list[int]:
+        """Those of jobs."""
+        return [at or 0 for at in map(attrgetter(self.column), jobs)]
+
     def sorts(self, jobs: Sequence[Job]) -> bool:
         """Whether these could be the answer of a server that sorts so."""
-        return all(self.moment(newer) >= self.moment(older) for newer, older in pairwise(jobs))
+        moments = self.moments(jobs)
+        return moments == sorted(moments, reverse=True)
 
 
 BY_CHANGE = Order("modified_time", "modified_at")

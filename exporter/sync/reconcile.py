@@ -12,6 +12,8 @@ the head, and none from the end. In the order of submission only a deletion move
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
 
 from exporter.errors import SyncError
 from exporter.model import PAGE_LIMIT, Job
@@ -31,8 +33,7 @@ from exporter.sync.pages import ask
 CALLS_A_HALVING = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Boundary:
+class Boundary(NamedTuple):
     """All jobs of the moment ``at`` or later stand in front of it."""
 
     at: float
@@ -74,15 +75,14 @@ def whole(sync: Sync) -> Stretch:
 
 def boundaries(placed: Placed, order: Order) -> list[Boundary]:
     """The boundaries on a page, newest first."""
-    total, moment = placed.total or 0, order.moment
+    total, moments = placed.total or 0, order.moments(placed.jobs)
     found = [Boundary(INFINITE, -total)] if placed.offset == 0 else []
-    for index in range(1, len(placed.jobs)):
-        above = moment(placed.jobs[index - 1])
-        if above > moment(placed.jobs[index]):
-            found.append(Boundary(above, placed.offset + index - total))
+    for rank, (above, below) in enumerate(pairwise(moments), start=placed.offset + 1 - total):
+        if above > below:
+            found.append(Boundary(above, rank))
     # A page as long as was asked for may be followed by others: a server may count up to a limit.
     if placed.end == total and len(placed.jobs) != PAGE_LIMIT:
-        found += [Boundary(moment(job), 0) for job in placed.jobs[-1:]]
+        found += [Boundary(at, 0) for at in moments[-1:]]
         found.append(Boundary(-INFINITE, 0))
     return found
 
