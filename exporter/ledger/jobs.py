@@ -47,8 +47,9 @@ _ENDED = f"status <= {schema.LAST_END_STATUS_ID}"
 _ACTIVE = f"status > {schema.LAST_END_STATUS_ID}"
 
 
+_STATUS: Final = 1
 _PROOF: Final = 8
-"""The place of a row's proof."""
+"""The places of a row's status and proof."""
 
 Kept = tuple[Job, int, int]
 """A job, the number of the row in which it is, and the row's proof."""
@@ -90,6 +91,8 @@ class JobTable:
         self._kept_sum = self.proofs = 0
         """The sum of all rows' proofs: none is lost, and none is of another moment."""
         self._groups: dict[tuple[int, int, int], list[int]] = {}
+        self._active_from_at: float | None = None
+        """No active job has changed before this; None if that is to be found out."""
         self._refill_places(self._read_all)
         self._kept_sum = self.proofs
 
@@ -105,6 +108,7 @@ class JobTable:
         for words in (self._statuses, self._queues, self._users):
             words.reload()
         self._recent.clear()
+        self._active_from_at = None
         self.proofs = self._kept_sum
         if self._refilled:  # perhaps without rows that are back now
             self._refill_places()
@@ -126,7 +130,7 @@ class JobTable:
         self._next_row_number += len(jobs)
         if self._next_row_number > MOST_ROW_NUMBER:
             raise LedgerUnreadable("its row numbers are used up")
-        rows = self.rows(jobs)
+        rows = self._rows_to_write(jobs)
         numbers = range(first, self._next_row_number)
         self._connection.executemany(
             _INSERT, [(*row, number) for row, number in zip(rows, numbers, strict=True)]
@@ -144,7 +148,7 @@ class JobTable:
 
     def rewrite(self, changed: Sequence[tuple[Kept, Job]]) -> None:
         """Rows that are in the table, and what is in them from now on."""
-        rows = self.rows([job for _, job in changed])
+        rows = self._rows_to_write([job for _, job in changed])
         rewritten = [
             (job, number, row[_PROOF])
             for ((_, number, _), job), row in zip(changed, rows, strict=True)
@@ -200,7 +204,7 @@ class JobTable:
         wheres = [span]
         if by == "modified_at" and oldest_at != float("-inf"):
             # By the indexes, each of which has a part: every sync asks for the newest few.
-            wheres = [f"{part} AND {span}" for part in (_ENDED, _ACTIVE)]
+            wheres = [f"{part} AND {span}" for part in self._parts(newest_at)]
         # Most that are left out have just been taken in: their rows need not be read.
         known = {self._recent[uuid][1] for uuid in but if uuid in self._recent}
         for batch in self._batches(wheres, *bounds, but=known):
@@ -227,11 +231,11 @@ class JobTable:
 
     def count_between(self, newest_at: float, oldest_at: float, by: TimeColumn) -> int:
         """How many jobs are of a span of time, its bounds included; they may be infinite."""
-        parts: tuple[str, ...] = (_ENDED, _ACTIVE)
-        if by == "submitted_at":
-            # A list that is followed by submission asks at each look; for others it is not kept.
+        parts: Iterable[str] = ("TRUE",)
+        if by == "modified_at":
+            parts = self._parts(newest_at)
+        else:  # a list that is followed by submission asks at each look; for others it is not kept
             self._connection.execute(_BY_SUBMISSION)
-            parts = ("TRUE",)
         bounds = (_integral(oldest_at), _integral(newest_at))
         counts = (
             self._connection.execute(
@@ -240,6 +244,16 @@ class JobTable:
             for part in parts
         )
         return sum(counts)
+
+    def _parts(self, newest_at: float) -> list[str]:
+        """Where the jobs are that changed at a moment or before. The index of the active ones, which is
+        not by change, is left out if none of them is so old: the history is counted at every page of
+        it."""
+        if self._active_from_at is None:
+            found = self._connection.execute(f"SELECT MIN(modified_at) FROM jobs WHERE {_ACTIVE}")
+            (oldest_at,) = found.fetchone()
+            self._active_from_at = float("inf") if oldest_at is None else oldest_at
+        return [_ENDED, _ACTIVE] if newest_at >= self._active_from_at else [_ENDED]
 
     def oldest_pending(self) -> dict[str, int]:
         """By queue, the submit time of the pending job that waits longest."""
@@ -274,6 +288,13 @@ class JobTable:
             ))
             for uuid, status, queue, user, cores, submitted_at, started_at, modified_at in jobs
         ]  # fmt: skip
+
+    def _rows_to_write(self, jobs: Iterable[Job]) -> list[Row]:
+        """Jobs that are about to be written."""
+        rows = self.rows(jobs)
+        if any(row[_STATUS] > schema.LAST_END_STATUS_ID for row in rows):
+            self._active_from_at = None
+        return rows
 
     def jobs(self, rows: Iterable[Row]) -> Iterator[Job]:
         """Jobs as they were written. Raises ``LedgerUnreadable`` for one that was not."""

@@ -17,7 +17,7 @@ _MOST_IN_USE = 0.6
 _GROWTH = 1.25
 _ROW_BITS = 32
 _ROW_MASK = (1 << _ROW_BITS) - 1
-_WORD_MASK = (1 << 64) - 1
+_TAG_MASK = _ROW_MASK << _ROW_BITS
 
 MOST_ROW_NUMBER = _ROW_MASK
 """A hint has room for row numbers from 1 to this."""
@@ -48,14 +48,15 @@ class Places:
 
     def add(self, entries: Iterable[tuple[str, int]]) -> None:
         """Note where jobs are."""
-        slots, mask = self._slots, self._mask
+        slots, mask, tag_mask, added = self._slots, self._mask, _TAG_MASK, 0
         for uuid, row_number in entries:
             hashed = hash(uuid)
             slot = hashed & mask
             while slots[slot]:
                 slot = (slot + 1) & mask
-            slots[slot] = (hashed & ~_ROW_MASK | row_number) & _WORD_MASK
-            self._in_use += 1
+            slots[slot] = hashed & tag_mask | row_number
+            added += 1
+        self._in_use += added
 
     def hints(self, uuids: Iterable[str]) -> list[int]:
         """The numbers of the rows in which the jobs are, if they are known; some lead nowhere."""
