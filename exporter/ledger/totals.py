@@ -21,12 +21,25 @@ class Log(dict[GroupKey, JobTotals]):
     who clears it."""
 
 
+class _Group:
+    """What is counted of one group. Changed in place: each job of each page changes one."""
+
+    __slots__ = ("cores", "jobs")
+
+    def __init__(self) -> None:
+        self.jobs = self.cores = 0
+
+    def now(self) -> JobTotals:
+        """As it is."""
+        return JobTotals(self.jobs, self.cores)
+
+
 class Totals:
     """Jobs and cores of every group that has a job. Remembers how to undo a transaction."""
 
     def __init__(self, groups: Iterable[tuple[GroupKey, int, int]]) -> None:
         """Start from what was counted: (group, jobs, cores) of each."""
-        self._groups: dict[GroupKey, JobTotals] = {}
+        self._groups: dict[GroupKey, _Group] = {}
         self._by_status: dict[str, int] = defaultdict(int)
         self._active: dict[Pair, int] = {}  # in how many groups
         self._left: set[Pair] = set()
@@ -44,19 +57,21 @@ class Totals:
             if new is not None:
                 key = new[1:4]  # status, queue, user
                 group = groups.get(key) or self._begin(key)
-                before.setdefault(key, group)
-                log.setdefault(key, group)
-                groups[key] = JobTotals(group[0] + 1, group[1] + new.cores)
+                if key not in before or key not in log:
+                    self._note(key, group)
+                group.jobs += 1
+                group.cores += new.cores
                 by_status[key[0]] += 1
                 self.size += 1
             if old is not None:
                 key = old[1:4]
                 group = groups[key]
-                before.setdefault(key, group)
-                log.setdefault(key, group)
-                groups[key] = JobTotals(group[0] - 1, group[1] - old.cores)
+                if key not in before or key not in log:
+                    self._note(key, group)
+                group.jobs -= 1
+                group.cores -= old.cores
                 by_status[key[0]] -= 1
-                if group[0] == 1:
+                if not group.jobs:
                     self._end(key)
                 self.size -= 1
 
@@ -87,11 +102,12 @@ class Totals:
 
     def group(self, key: GroupKey) -> JobTotals:
         """One group, without jobs if it has none."""
-        return self._groups.get(key, NONE)
+        group = self._groups.get(key)
+        return NONE if group is None else group.now()
 
     def by_group(self) -> dict[GroupKey, JobTotals]:
         """Only groups in which there is a job."""
-        return dict(self._groups)
+        return {key: group.now() for key, group in self._groups.items()}
 
     def in_status(self, status: str) -> int:
         """How many jobs are in a status."""
@@ -115,16 +131,22 @@ class Totals:
     def _set(self, key: GroupKey, jobs: int, cores: int) -> None:
         group = self._groups.get(key) or self._begin(key)
         self._by_status[key[0]] += jobs - group.jobs
-        self._groups[key] = JobTotals(jobs, cores)
+        group.jobs, group.cores = jobs, cores
         if not jobs:
             self._end(key)
 
-    def _begin(self, key: GroupKey) -> JobTotals:
+    def _note(self, key: GroupKey, group: _Group) -> None:
+        """It is about to change."""
+        now = group.now()
+        self._before.setdefault(key, now)
+        self._log.setdefault(key, now)
+
+    def _begin(self, key: GroupKey) -> _Group:
         if _is_active(key[0]):
             pair = key[1:]
             self._active[pair] = self._active.get(pair, 0) + 1
-        self._groups[key] = NONE
-        return NONE
+        group = self._groups[key] = _Group()
+        return group
 
     def _end(self, key: GroupKey) -> None:
         del self._groups[key]
