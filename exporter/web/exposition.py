@@ -13,8 +13,8 @@ waits for a publisher.
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 from typing import Any
 
@@ -27,7 +27,7 @@ from exporter.collector import AccountQuota, BuildInfo, Part, ReloadStatus, Run
 from exporter.snapshot import ClusterState, SnapshotBoard
 from exporter.telemetry import Owner, Telemetry
 from exporter.web.negotiation import Format
-from exporter.web.packing import packed, plain, stream, together
+from exporter.web.packing import Bunch, Lines, bunched, packed, plain, stream, together
 from exporter.web.rendering import (
     OPENMETRICS_END,
     encode,
@@ -38,13 +38,10 @@ from exporter.web.rendering import (
 )
 
 LIVE_SECONDS = 1.0
-"""How old the process and quota families can be; everything else is never old."""
+"""How old the process' families can be; everything else is never old."""
 
 LINES_AT_A_TIME = 1000
 """Lines rendered before others are let in; less than a millisecond."""
-
-Lines = tuple[bytes, ...]
-"""Of a cluster or an account, its lines of each family."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +96,9 @@ class _Published:
 
     states: Mapping[str, ClusterState]
     shares: Mapping[str, _Share]
+    """In the order of their names."""
+    bunches: Sequence[Bunch]
+    """Of all their lines, none withdrawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,7 @@ class _Counted:
     changes: Mapping[Owner, int]
     lines: Mapping[Owner, Lines]
     """Of each of ``catalog.TELEMETRY``."""
+    bunches: Sequence[Bunch]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +116,11 @@ class _Live:
     """The other families as of one moment."""
 
     counted: _Counted
-    rendered_at_monotonic: float
-    families: list[Family]
+    own: Sequence[Family]
+    """Of the exporter itself."""
+    process: Sequence[Family]
+    looked_at_monotonic: float
+    """When the process was looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +175,9 @@ class Exposition:
         self._process_families = process_families
         self._publishers = threading.Lock()
         self._outdated: Mapping[str, ClusterState] | None = None
-        self._published = _Published({}, {})
-        self._counted = _Counted({}, {})
-        self._live = self._render_live()
+        self._published = _Published({}, {}, ())
+        self._counted = _Counted({}, {}, ())
+        self._live = self._look()
         self._answers = _answers(self._published, self._live, instant(clock))
         self._families: dict[bytes, tuple[Lines, bytes]] = {}
         """By the lines above it, what each was last made of, and what came of it."""
@@ -230,9 +234,10 @@ class Exposition:
             name: before.shares[name]
             if before.states.get(name) is state
             else _share(state, before.shares.get(name))
-            for name, state in states.items()
+            for name, state in sorted(states.items())
         }
-        self._published = _Published(states, shares)
+        bunches = bunched([share.lines for share in shares.values()], before.bunches)
+        self._published = _Published(states, shares, bunches)
         self._counted = self._current_counted()
 
     def _current_counted(self) -> _Counted:
@@ -246,7 +251,7 @@ class Exposition:
             else self._counted_lines(owner)
             for owner, number in changes.items()
         }
-        return _Counted(changes, lines)
+        return _Counted(changes, lines, bunched(list(lines.values()), before.bunches))
 
     def _counted_lines(self, owner: Owner) -> Lines:
         samples = self._telemetry.samples(owner)
@@ -256,12 +261,13 @@ class Exposition:
 
     def _current_live(self) -> _Live:
         live = self._live
-        now = self._clock.monotonic_seconds()
-        if now - live.rendered_at_monotonic >= LIVE_SECONDS:
+        if self._clock.monotonic_seconds() - live.looked_at_monotonic >= LIVE_SECONDS:
             self._catch_up()
-        elif self._telemetry.changes() == live.counted.changes:
+            return self._look()
+        if self._telemetry.changes() == live.counted.changes:
             return live
-        return self._render_live()
+        counted = self._counted = self._current_counted()
+        return replace(live, counted=counted, own=self._own_families())
 
     def _catch_up(self) -> None:
         """Refresh for a publisher that has not, between two looks, or that died over it."""
@@ -276,14 +282,14 @@ class Exposition:
             finally:
                 self._publishers.release()
 
-    def _render_live(self) -> _Live:
+    def _look(self) -> _Live:
         counted = self._counted = self._current_counted()
+        process = list(self._process_families())
+        return _Live(counted, self._own_families(), process, self._clock.monotonic_seconds())
+
+    def _own_families(self) -> list[Family]:
         facts = self._facts
-        families = [
-            *collector.exporter_families(facts.quotas(), facts.build, facts.reload()),
-            *self._process_families(),
-        ]
-        return _Live(counted, self._clock.monotonic_seconds(), families)
+        return collector.exporter_families(facts.quotas(), facts.build, facts.reload())
 
 
 def _share(state: ClusterState, before: _Share | None) -> _Share:
@@ -340,22 +346,23 @@ def _families(
 ) -> Iterator[Lines]:
     """The text: of each family, or of each that is named, what stands above it, then its lines of
     each owner."""
-    live, shares = answers.live, sorted(answers.published.shares.items())
-    of_clusters = [share.shown(answers.composed) for _, share in shares]
+    live, published = answers.live, answers.published
+    shown = [share.shown(answers.composed) for share in published.shares.values()]
+    of_clusters = bunched(shown, published.bunches)
     yield from _by_family(_CLUSTER_FAMILIES, of_clusters, wanted, names)
-    yield from _by_family(_TELEMETRY_FAMILIES, live.counted.lines.values(), wanted, names)
+    yield from _by_family(_TELEMETRY_FAMILIES, live.counted.bunches, wanted, names)
     end = OPENMETRICS_END if wanted is Format.OPENMETRICS else ""
-    others = [family for family in live.families if _is_named(family, names)]
+    others = [family for family in (*live.own, *live.process) if _is_named(family, names)]
     yield b"", encode(render(others, wanted) + end)
 
 
 def _by_family(
-    families: Sequence[Family], lines: Collection[Lines], wanted: Format, names: frozenset[str]
+    families: Sequence[Family], bunches: Sequence[Bunch], wanted: Format, names: frozenset[str]
 ) -> Iterator[Lines]:
-    of_each = zip(*lines, strict=True) if lines else repeat(())
+    of_each = zip(*(bunch.lines for bunch in bunches), strict=True) if bunches else repeat(())
     for family, of_owners in zip(families, of_each, strict=False):
         if _is_named(family, names):
-            yield (encode(render_header(family, wanted)), *of_owners)
+            yield (_HEADERS[family.name, wanted], *of_owners)
 
 
 def _is_named(family: Family, names: frozenset[str]) -> bool:
@@ -370,3 +377,9 @@ _ENDINGS = {"counter": ("", "_total"), "histogram": ("", "_bucket", "_sum", "_co
 
 _CLUSTER_FAMILIES = tuple(collector.new_family(metric) for metric in collector.CLUSTER_METRICS)
 _TELEMETRY_FAMILIES = tuple(collector.new_family(metric) for metric in catalog.TELEMETRY)
+_HEADERS = {
+    (family.name, wanted): encode(render_header(family, wanted))
+    for family in (*_CLUSTER_FAMILIES, *_TELEMETRY_FAMILIES)
+    for wanted in Format
+}
+"""What stands above their lines."""

@@ -7,11 +7,19 @@ it is compressed together with its neighbours.
 """
 
 import gzip
-from collections.abc import Iterable
-from itertools import groupby
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby, repeat
 
 LEAST_PACKED_BYTES = 1000
 """A shorter text compressed by itself is hardly shorter."""
+
+LINES_TOGETHER = 16
+"""The lines of so many neighbours are one piece: of hundreds, only those of a few are joined anew when
+one has changed."""
+
+Lines = tuple[bytes, ...]
+"""Of a cluster or an account, its lines of each family."""
 
 _GZIP_LEVEL = 1
 """The fastest; it shrinks this text ten times, and the best one does little better."""
@@ -21,6 +29,40 @@ class Packed(bytes):
     """Gzip members."""
 
     __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bunch:
+    """Neighbours, and their lines as one piece of each family."""
+
+    members: tuple[Lines, ...]
+    lines: Lines
+
+
+def bunched(lines: Sequence[Lines], known: Iterable[Bunch]) -> list[Bunch]:
+    """Neighbours put together. What has not changed is taken from those that are known."""
+    groups = (
+        tuple(lines[first : first + LINES_TOGETHER])
+        for first in range(0, len(lines), LINES_TOGETHER)
+    )
+    before = chain(known, repeat(Bunch((), ())))
+    return [_bunch(members, was) for members, was in zip(groups, before, strict=False)]
+
+
+def _bunch(members: tuple[Lines, ...], before: Bunch) -> Bunch:
+    if members == before.members:
+        return before
+    families = zip(*members, strict=True)
+    of_each = chain(
+        zip(zip(*before.members, strict=True), before.lines, strict=True), repeat(((), b""))
+    )
+    return Bunch(
+        members,
+        tuple(
+            piece if now == then else together(now)
+            for now, (then, piece) in zip(families, of_each, strict=False)
+        ),
+    )
 
 
 def packed(text: bytes) -> bytes:

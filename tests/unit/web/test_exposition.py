@@ -7,6 +7,7 @@ import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +22,7 @@ from exporter.clock import instant
 from exporter.collector import AccountQuota, BuildInfo, ReloadStatus
 from exporter.snapshot import ClusterState, JobCount, SnapshotBoard, Usage, dated
 from exporter.telemetry import Telemetry
+from exporter.web import packing
 from exporter.web.exposition import ExporterFacts, Exposition, ProcessFamilies
 from exporter.web.negotiation import Format
 from tests.unit.board_states import NOON_AT, capacity, good_state, hostile_state, new_state
@@ -191,6 +193,7 @@ def many_jobs(name: str, jobs: int, taken_at: float) -> ClusterState:
     return dataclasses.replace(state, snapshot=snapshot)
 
 
+@patch.object(packing, "LINES_TOGETHER", 2)  # fewer than there are names
 @settings(max_examples=60, deadline=None)
 @given(steps=STEPS)
 def test_whatever_happens_it_is_what_is_rendered_from_nothing(
@@ -253,6 +256,7 @@ def test_the_process_is_looked_at_once_a_second_at_most(world: World) -> None:
     world.text()
     looks = world.process_looks
     for _ in range(5):
+        world.telemetry.sync_succeeded("cfd", 0.3)
         world.text()
     assert world.process_looks == looks
     world.clock.advance(1.0)

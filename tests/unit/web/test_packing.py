@@ -1,0 +1,25 @@
+"""Of the lines of many, only those of a few are joined anew when one changes."""
+
+from exporter.web.packing import LINES_TOGETHER, bunched, plain
+
+MANY = 2 * LINES_TOGETHER + 1
+
+
+def test_only_what_stands_beside_a_change_is_joined_anew() -> None:
+    lines = [(b"up %d\n" % number, b"jobs %d\n" % number) for number in range(MANY)]
+    before = bunched(lines, ())
+    lines[LINES_TOGETHER] = (lines[LINES_TOGETHER][0], b"jobs 1000\n")
+    after = bunched(lines, before)
+    assert [now is was for now, was in zip(after, before, strict=True)] == [True, False, True]
+    assert after[1].lines[0] is before[1].lines[0]
+    for family in (0, 1):
+        text = b"".join(each[family] for each in lines)
+        assert plain(bunch.lines[family] for bunch in after) == text
+
+
+def test_one_more_and_one_less() -> None:
+    lines = [(b"up %d\n" % number,) for number in range(LINES_TOGETHER)]
+    bunches = bunched(lines, ())
+    for now in ([*lines, (b"up 99\n",)], lines, lines[1:], []):
+        bunches = bunched(now, bunches)
+        assert plain(bunch.lines[0] for bunch in bunches) == b"".join(each for (each,) in now)
