@@ -18,7 +18,7 @@ from exporter.model import ClusterIdentity
 from exporter.snapshot import ClusterState
 from tests.bench.figures import MEGABYTES, MILLISECONDS, SECONDS, Figure, Findings, Part
 from tests.bench.followed import Followed
-from tests.bench.memory import adopt, config_of, scrape_of
+from tests.bench.memory import SCRAPE_HEADERS, adopt, config_of, scrape_of
 from tests.bench.naive import memory_megabytes
 from tests.bench.series import Spent
 from tests.bench.stock import Churn
@@ -120,17 +120,13 @@ def _scrapes(bench: Bench, clusters: int) -> Iterator[Figure]:
     yield Figure("its p99 in times of its median", tail, unit="", at_most=P99_GOAL)
 
 
-_HEADERS = {"Accept-Encoding": "gzip", "X-Prometheus-Scrape-Timeout-Seconds": "10"}
-"""Such as Prometheus sends."""
-
-
 def _delays(port: int, scrapes: int) -> list[float]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
     found = []
     for _ in range(scrapes + 2):
         time.sleep(SECONDS_BETWEEN_SCRAPES)
         began = time.perf_counter()
-        connection.request("GET", "/metrics", headers=_HEADERS)
+        connection.request("GET", "/metrics", headers=SCRAPE_HEADERS)
         answer = connection.getresponse()
         answer.read()
         found.append(time.perf_counter() - began)

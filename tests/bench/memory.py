@@ -1,5 +1,6 @@
 """Resident memory of the real daemon, following a long list over HTTP."""
 
+import gzip
 import json
 import re
 import sqlite3
@@ -20,6 +21,8 @@ from tests.bench.workshop import CHANGES_A_MINUTE, ROOT, Bench, cloud_process
 from tests.waiting import PATIENCE_SECONDS, until
 
 GOAL = 100.0
+SCRAPE_HEADERS = {"Accept-Encoding": "gzip", "X-Prometheus-Scrape-Timeout-Seconds": "10"}
+"""Such as Prometheus sends."""
 IDENTITY = ClusterIdentity("bench", CLUSTER_ID, "jinan1a", "default")
 
 
@@ -127,8 +130,10 @@ def _synced(scrape: str, syncs: int) -> str | None:
 
 
 def _get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as answer:
-        return str(answer.read().decode())
+    """As Prometheus asks: compressed."""
+    request = urllib.request.Request(url, headers=SCRAPE_HEADERS)
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
+        return gzip.decompress(answer.read()).decode()
 
 
 def _value(scrape: str, name: str) -> float:
