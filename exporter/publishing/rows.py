@@ -16,6 +16,8 @@ class Rows(Generic[_Row]):
         self._groups: dict[Group, tuple[_Row, ...]] = {}
         """The same, all in order, but for those that have been touched."""
         self._touched: set[Group] = set()
+        self._grown: set[Group] = set()
+        """Those whose last rows are perhaps not in order."""
 
     def row(self, group: Group, user: str) -> _Row | None:
         """None where there is none."""
@@ -24,7 +26,10 @@ class Rows(Generic[_Row]):
     def put(self, group: Group, user: str, row: _Row) -> None:
         """Add a row, or replace one."""
         self._touched.add(group)
-        self._rows.setdefault(group, {})[user] = row
+        rows = self._rows.setdefault(group, {})
+        if user not in rows:
+            self._grown.add(group)
+        rows[user] = row
 
     def drop(self, group: Group, user: str) -> None:
         """Take a row away, if it is there."""
@@ -34,12 +39,16 @@ class Rows(Generic[_Row]):
 
     def groups(self) -> Collection[tuple[_Row, ...]]:
         """Those that have rows, in order, and the rows of each by user."""
+        new = self._touched - self._groups.keys()
         for group in self._touched:
             rows = self._rows[group]
-            self._groups[group] = tuple(rows[user] for user in sorted(rows))
+            if group in self._grown:
+                rows = self._rows[group] = dict(sorted(rows.items()))
+            self._groups[group] = tuple(rows.values())
             if not rows:
                 del self._rows[group], self._groups[group]
-        if self._touched:
+        if new:
             self._groups = dict(sorted(self._groups.items()))
-            self._touched.clear()
+        self._touched.clear()
+        self._grown.clear()
         return self._groups.values()
