@@ -32,6 +32,7 @@ publishing  ledger -> snapshot, under the names that are shown
 capacity    asking what clusters could run
 ledger      one cluster's jobs and counters in SQLite
 api         talking to the cloud
+samples     samples as they are rendered: in runs, and by histogram
 snapshot    frozen ClusterSnapshot; SnapshotBoard.publish() / current()
 telemetry   the exporter's own counters
 catalog     every metric: name, type, labels, help

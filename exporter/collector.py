@@ -7,9 +7,9 @@ the counters of ``exporter.telemetry`` are families already.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, groupby
+from itertools import chain, groupby
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
 from prometheus_client.core import Metric as Family
 from prometheus_client.core import Sample
@@ -18,8 +18,8 @@ from exporter import catalog
 from exporter.clock import Instant
 from exporter.model import Amount
 from exporter.profile import TRAITS
+from exporter.samples import Histogram, Part, Run
 from exporter.snapshot import (
-    WAIT_BUCKETS_SECONDS,
     ClusterSnapshot,
     ClusterState,
     DurationTally,
@@ -68,39 +68,6 @@ class ReloadStatus:
     """Whether the groups in use are those of their file; None where there is none."""
 
 
-class Run(NamedTuple):
-    """Samples that differ in one label only, or several for each of its values. Two runs of equal
-    ``items`` are the same."""
-
-    names: Mapping[str, int]
-    """Of the samples of an item, each with the place at which the item has its number."""
-    labels: Mapping[str, str]
-    """Those that are the same for all."""
-    label: str
-    """The one that is not."""
-    items: Sequence[tuple[Any, ...]]
-    """What the samples are made of."""
-    value: int
-    """At which place of an item the label's value is."""
-
-    def samples(self) -> Iterator[Sample]:
-        """One by one."""
-        for item in self.items:
-            labels = {**self.labels, self.label: item[self.value]}
-            for name, place in self.names.items():
-                yield Sample(name, labels, float(item[place]))
-
-    def pieces(self) -> "Iterator[Run]":
-        """The same in short runs: of a long one, little changes from one time to the next."""
-        for begin in range(0, len(self.items), _PIECE):
-            yield self._replace(items=self.items[begin : begin + _PIECE])
-
-
-_PIECE = 32
-
-Part = Sample | Run
-
-
 def collect(
     states: Mapping[str, ClusterState],
     accounts: Sequence[AccountQuota],
@@ -129,7 +96,7 @@ def cluster_families(state: ClusterState) -> list[Family]:
 
 
 def _samples_of(part: Part) -> Iterable[Sample]:
-    return part.samples() if isinstance(part, Run) else (part,)
+    return (part,) if isinstance(part, Sample) else part.samples()
 
 
 def cluster_parts(state: ClusterState) -> Iterator[Iterator[Part]]:
@@ -160,21 +127,6 @@ def new_family(metric: catalog.Metric, samples: Iterable[Sample] = ()) -> Family
     family = empty_family(metric)
     family.samples.extend(samples)
     return family
-
-
-def format_value(value: float) -> str:
-    """A number as prometheus-client writes it: shortest form, exponents from 1e6 on, as Go does."""
-    text = repr(value)
-    point = text.find(".")
-    if value > 0 and point > 6:  # seven digits before the point
-        return f"{text[0]}.{text[1:point]}{text[point + 1 :]}".rstrip("0.") + f"e+{point - 1:02d}"
-    return _NOT_FINITE.get(text, text)
-
-
-_NOT_FINITE = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
-
-
-_BOUNDS = [format_value(float(bound)) for bound in (*WAIT_BUCKETS_SECONDS, float("inf"))]
 
 
 _Samples = Callable[[catalog.Metric, ClusterState], Iterator[Part]]
@@ -223,28 +175,34 @@ def _oldest_pending(metric: catalog.Metric, state: ClusterState) -> Iterator[Sam
 
 
 def _tallies(tallies_of: Callable[[ClusterSnapshot], Sequence[Tally]]) -> _Samples:
-    """A counter of each queue, and status if there is one."""
+    """A counter of each queue, and of each of its statuses if the metric has some."""
 
-    def samples(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
-        for queue, status, count in sorted(tallies_of(state.snapshot)) if state.snapshot else ():
-            labels = _transition_labels(metric, state, queue, status)
-            yield Sample(metric.name, labels, float(count))
+    def runs(metric: catalog.Metric, state: ClusterState) -> Iterator[Run]:
+        tallies = tuple(sorted(tallies_of(state.snapshot))) if state.snapshot else ()
+        names, cluster = {metric.name: _TOTAL}, {"cluster_name": state.identity.name}
+        if "status" not in metric.labels:
+            yield Run(names, cluster, "queue", tallies, _QUEUE)
+            return
+        for queue, of_queue in groupby(tallies, itemgetter(_QUEUE)):
+            yield Run(names, {**cluster, "queue": queue}, "status", tuple(of_queue), _STATUS)
 
-    return samples
+    return runs
+
+
+_QUEUE, _STATUS, _TOTAL = (Tally._fields.index(name) for name in ("queue", "status", "total"))
 
 
 def _durations(tallies_of: Callable[[ClusterSnapshot], Sequence[DurationTally]]) -> _Samples:
     """A histogram of each queue, and status if there is one."""
 
-    def samples(metric: catalog.Metric, state: ClusterState) -> Iterator[Part]:
+    def histograms(metric: catalog.Metric, state: ClusterState) -> Iterator[Histogram]:
         for tally in sorted(tallies_of(state.snapshot)) if state.snapshot else ():
-            labels = _transition_labels(metric, state, tally.queue, tally.status)
-            buckets = tuple(zip(_BOUNDS, accumulate(tally.bucket_counts), strict=True))
-            yield Run({metric.name + "_bucket": 1}, labels, "le", buckets, 0)
-            yield Sample(metric.name + "_count", labels, float(buckets[-1][1]))
-            yield Sample(metric.name + "_sum", labels, float(tally.sum_seconds))
+            labels = {"cluster_name": state.identity.name, "queue": tally.queue}
+            if "status" in metric.labels:
+                labels["status"] = tally.status
+            yield Histogram(metric.name, labels, tally)
 
-    return samples
+    return histograms
 
 
 def _usage(
@@ -263,13 +221,6 @@ def _usage(
 
 
 _USAGE_USER, _TIMES, _SECONDS = (Usage._fields.index(name) for name in ("user", "times", "seconds"))
-
-
-def _transition_labels(
-    metric: catalog.Metric, state: ClusterState, queue: str, status: str
-) -> dict[str, str]:
-    labels = {"cluster_name": state.identity.name, "queue": queue}
-    return {**labels, "status": status} if "status" in metric.labels else labels
 
 
 def _info(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:

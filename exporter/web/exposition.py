@@ -20,10 +20,12 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import Metric as Family
+from prometheus_client.core import Sample
 
 from exporter import catalog, collector
 from exporter.clock import Clock, Instant, instant
-from exporter.collector import AccountQuota, BuildInfo, Part, ReloadStatus, Run
+from exporter.collector import AccountQuota, BuildInfo, ReloadStatus
+from exporter.samples import Histogram, Part, Run
 from exporter.snapshot import ClusterState, SnapshotBoard
 from exporter.telemetry import Owner, Telemetry
 from exporter.web.negotiation import Format
@@ -33,6 +35,7 @@ from exporter.web.rendering import (
     encode,
     render,
     render_header,
+    render_histogram,
     render_run,
     render_samples,
 )
@@ -55,7 +58,7 @@ class ExporterFacts:
 
 @dataclass(frozen=True, slots=True)
 class _Rendered:
-    """The lines of a run of samples."""
+    """The lines of a run of samples, or of a histogram."""
 
     items: Sequence[Any]
     """What it is made of."""
@@ -300,9 +303,9 @@ def _share(state: ClusterState, before: _Share | None) -> _Share:
 
     def lines(part: Part) -> bytes:
         nonlocal rendered
-        if not isinstance(part, Run):
+        if isinstance(part, Sample):
             return encode(render_samples((part,)))
-        key = (*part.names, *part.labels.values())
+        key = part.key
         run = known.get(key)
         if run is None or (run.items is not part.items and run.items != part.items):
             run = _rendered(part, run)
@@ -317,18 +320,20 @@ def _share(state: ClusterState, before: _Share | None) -> _Share:
     return _Share(state, families, collector.expiries(state), runs)
 
 
-def _rendered(run: Run, before: _Rendered | None) -> _Rendered:
-    """A run that is not what it was; of its pieces, those are taken that are."""
+def _rendered(part: Run | Histogram, before: _Rendered | None) -> _Rendered:
+    """What is not what it was; of the pieces of a run, those are taken that are."""
+    if isinstance(part, Histogram):
+        return _Rendered(part.items, packed(encode(render_histogram(part))), ())
     known: Iterable[_Rendered | None] = before.pieces if before else ()
     pieces = [
         was
-        if was is not None and was.items == piece.items
-        else _Rendered(piece.items, packed(encode(render_run(piece))), ())
-        for piece, was in zip(run.pieces(), chain(known, repeat(None)), strict=False)
+        if was is not None and was.items == items
+        else _Rendered(items, packed(encode(render_run(part._replace(items=items)))), ())
+        for items, was in zip(part.pieces(), chain(known, repeat(None)), strict=False)
     ]
     if len(pieces) == 1:
         return pieces[0]
-    return _Rendered(run.items, together(piece.lines for piece in pieces), pieces)
+    return _Rendered(part.items, together(piece.lines for piece in pieces), pieces)
 
 
 def _answers(published: _Published, live: _Live, now: Instant) -> _Answers:

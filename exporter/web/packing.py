@@ -7,6 +7,7 @@ it is compressed together with its neighbours.
 """
 
 import gzip
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby, repeat
@@ -23,6 +24,11 @@ Lines = tuple[bytes, ...]
 
 _GZIP_LEVEL = 1
 """The fastest; it shrinks this text ten times, and the best one does little better."""
+
+
+_GZIP_BITS = 16
+"""Added to those of the window, for gzip's own header."""
+_LEAST_BITS = 9
 
 
 class Packed(bytes):
@@ -92,4 +98,8 @@ def plain(pieces: Iterable[bytes]) -> bytes:
 
 
 def _pack(text: bytes) -> Packed:
-    return Packed(gzip.compress(text, _GZIP_LEVEL, mtime=0))
+    # The tables of a compressor are cleared first. For a short text that would take longer than all
+    # the rest, if they were larger than the text.
+    bits = min(zlib.MAX_WBITS, max(_LEAST_BITS, len(text).bit_length()))
+    compressor = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_BITS + bits, memLevel=bits - 7)
+    return Packed(compressor.compress(text) + compressor.flush())

@@ -11,7 +11,7 @@ from functools import lru_cache
 from prometheus_client.core import Metric as Family
 from prometheus_client.core import Sample
 
-from exporter.collector import Run, format_value
+from exporter.samples import Histogram, Run, format_value
 from exporter.web.negotiation import Format
 
 OPENMETRICS_END = "# EOF\n"
@@ -51,7 +51,7 @@ def render_run(run: Run) -> str:
     heads = [f'{name}{{{before}{run.label}="' for name in run.names]
     tail = f'"{behind}}} '
     values = [_escape(item[run.value]) for item in run.items]
-    numbers = [[_format(item[place]) for item in run.items] for place in run.names.values()]
+    numbers = [_formatted(item[place] for item in run.items) for place in run.names.values()]
     if len(heads) == 1:
         (head,), (of_all,) = heads, numbers
         return "".join([f"{head}{v}{tail}{n}\n" for v, n in zip(values, of_all, strict=True)])
@@ -64,11 +64,19 @@ def render_run(run: Run) -> str:
     )
 
 
-def _format(number: float) -> str:
-    """Most are small whole numbers, of which there are few."""
-    if type(number) is int and 0 <= number < _SEVEN_DIGITS:
-        return f"{number}.0"
-    return format_value(float(number))
+def _formatted(numbers: Iterable[float]) -> list[str]:
+    """Most are small whole numbers, whose text is plain."""
+    return [
+        f"{number}.0"
+        if type(number) is int and 0 <= number < _SEVEN_DIGITS
+        else format_value(float(number))
+        for number in numbers
+    ]
+
+
+def render_histogram(histogram: Histogram) -> str:
+    """One line for each of its samples."""
+    return render_run(histogram.buckets) + render_samples(histogram.totals)
 
 
 def render_samples(samples: Iterable[Sample]) -> str:

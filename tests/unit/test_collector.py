@@ -12,6 +12,7 @@ from prometheus_client.utils import floatToGoString
 from exporter import catalog, collector
 from exporter.clock import Instant
 from exporter.profile import TRAITS
+from exporter.samples import Run, format_value
 from exporter.snapshot import Grouped
 from tests.unit.board_states import NOON_AT, good_state, new_state
 from tests.unit.collected import collect, values
@@ -203,7 +204,7 @@ def test_groups_that_are_known_need_not_be_found() -> None:
         part.items
         for parts in collector.cluster_parts(grouped)
         for part in parts
-        if isinstance(part, collector.Run) and part.items[0] in plain
+        if isinstance(part, Run) and part.items[0] in plain
     ]
     assert all(any(items is group for group in counts.groups) for items in known)
     assert len(known) > len(counts.groups)  # jobs, and cores of some
@@ -218,4 +219,4 @@ def test_groups_that_are_known_need_not_be_found() -> None:
 @example(math.inf)
 def test_numbers_are_written_as_prometheus_client_does(value: float) -> None:
     assume(not is_misprinted(value))
-    assert collector.format_value(value) == floatToGoString(value)
+    assert format_value(value) == floatToGoString(value)

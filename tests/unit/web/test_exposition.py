@@ -20,6 +20,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from exporter import collector
 from exporter.clock import instant
 from exporter.collector import AccountQuota, BuildInfo, ReloadStatus
+from exporter.samples import format_value
 from exporter.snapshot import ClusterState, JobCount, SnapshotBoard, Usage, dated
 from exporter.telemetry import Telemetry
 from exporter.web import packing
@@ -390,7 +391,7 @@ def test_publishers_at_once_lose_nothing() -> None:
     text = world.text()
     for number in range(4):
         line = f'ehpc_snapshot_timestamp_seconds{{cluster_name="c{number}"}}'
-        assert f"{line} {collector.format_value(NOON_AT + 19)}" in text
+        assert f"{line} {format_value(NOON_AT + 19)}" in text
 
 
 def test_process_families_are_there() -> None:

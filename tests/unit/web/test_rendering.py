@@ -14,7 +14,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter import collector
-from exporter.collector import Run
+from exporter.samples import Run
 from exporter.web.negotiation import Format
 from exporter.web.rendering import (
     OPENMETRICS_END,

@@ -1,0 +1,100 @@
+"""Samples as they are rendered: those that differ in one label as a run, those of a histogram together.
+Pure.
+
+From one publication to the next, most of a cluster's samples stay as they are. What they are made of
+shows which do, without making them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from prometheus_client.core import Sample
+
+from exporter.snapshot import WAIT_BUCKETS_SECONDS, DurationTally
+
+
+def format_value(value: float) -> str:
+    """A number as prometheus-client writes it: shortest form, exponents from 1e6 on, as Go does."""
+    text = repr(value)
+    point = text.find(".")
+    if value > 0 and point > 6:  # seven digits before the point
+        return f"{text[0]}.{text[1:point]}{text[point + 1 :]}".rstrip("0.") + f"e+{point - 1:02d}"
+    return _NOT_FINITE.get(text, text)
+
+
+_NOT_FINITE = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
+_BOUNDS = [format_value(float(bound)) for bound in (*WAIT_BUCKETS_SECONDS, float("inf"))]
+
+
+class Run(NamedTuple):
+    """Samples that differ in one label only, or several for each of its values. Two runs of equal
+    ``items`` are the same."""
+
+    names: Mapping[str, int]
+    """Of the samples of an item, each with the place at which the item has its number."""
+    labels: Mapping[str, str]
+    """Those that are the same for all."""
+    label: str
+    """The one that is not."""
+    items: Sequence[tuple[Any, ...]]
+    """What the samples are made of."""
+    value: int
+    """At which place of an item the label's value is."""
+
+    def samples(self) -> Iterator[Sample]:
+        """One by one."""
+        for item in self.items:
+            labels = {**self.labels, self.label: item[self.value]}
+            for name, place in self.names.items():
+                yield Sample(name, labels, float(item[place]))
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Which run of a cluster it is."""
+        return (*self.names, *self.labels.values())
+
+    def pieces(self) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """Its items, a few at a time: of a long run, little changes from one time to the next."""
+        for begin in range(0, len(self.items), _PIECE):
+            yield self.items[begin : begin + _PIECE]
+
+
+_PIECE = 32
+
+
+class Histogram(NamedTuple):
+    """The samples of one histogram. Two of equal ``items`` are the same."""
+
+    name: str
+    labels: Mapping[str, str]
+    items: DurationTally
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Which histogram of a cluster it is."""
+        return (self.name, *self.labels.values())
+
+    @property
+    def buckets(self) -> Run:
+        """The samples of its buckets."""
+        counts = tuple(zip(_BOUNDS, accumulate(self.items.bucket_counts), strict=True))
+        return Run({f"{self.name}_bucket": 1}, self.labels, "le", counts, 0)
+
+    @property
+    def totals(self) -> tuple[Sample, Sample]:
+        """How many there are, and their sum."""
+        count, seconds = sum(self.items.bucket_counts), self.items.sum_seconds
+        labels = dict(self.labels)
+        return (
+            Sample(f"{self.name}_count", labels, float(count)),
+            Sample(f"{self.name}_sum", labels, float(seconds)),
+        )
+
+    def samples(self) -> Iterator[Sample]:
+        """One by one."""
+        yield from self.buckets.samples()
+        yield from self.totals
+
+
+Part = Sample | Run | Histogram
