@@ -1,4 +1,4 @@
-"""A pretend cloud with one long list, in a process of its own:
+"""A simulated cloud with one long list, in a process of its own:
 ``python -m tests.bench.cloud_process JOBS ACTIVE CHANGES_A_MINUTE CLUSTERS``. So many
 further clusters have the same list.
 

@@ -43,7 +43,7 @@ def measure(bench: Bench) -> Findings:
         f"Beside {few} clusters, or a body of the same size that is always the same; clusters of"
         f" {JOBS:,} jobs, {ACTIVE:,} of them active, all of one list. CPU time is that of"
         f" {SYNCS_A_SCRAPE} syncs with {CHANGES_A_MINUTE:.0f} changes each, and of a scrape, in one"
-        " process, without what the pretend cloud costs. Scraped, gzip, by one scraper every"
+        " process, without what the simulated cloud costs. Scraped, gzip, by one scraper every"
         f" {SECONDS_BETWEEN_SCRAPES} s while one cluster after the other is published, five a second."
         " Memory and the end are those of ``serve``, with its ledgers on disk, after all have synced"
         " twice. The goal of the first is in times of the few clusters', that of the median in times"

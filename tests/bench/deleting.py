@@ -7,7 +7,7 @@ from math import log2
 from exporter.simulator import JobList, Order
 from tests.bench.figures import WRONG, Figure, Findings, Part
 from tests.bench.followed import IN_UTC, Followed, Turn
-from tests.bench.workshop import Bench
+from tests.bench.workshop import PLENTY, Bench
 
 NO_AUDITS_SECONDS = 100 * 86400.0
 PLACES = ("oldest", "middle", "newest")
@@ -81,7 +81,7 @@ def measure(bench: Bench) -> Findings:
             jobs,
             bench.stock.ledger(jobs, size, active),
             settings=replace(IN_UTC, audit_interval_seconds=NO_AUDITS_SECONDS),
-            allowed=10**6,
+            allowed=PLENTY,
         )
         followed.before_turn, followed.after_turn = deleter.before, deleter.after
         followed.run((len(runs) + 10) * 60)
@@ -91,7 +91,7 @@ def measure(bench: Bench) -> Findings:
                 worst = max(calls for run, calls in of_order.items() if run.length == length)
                 findings.figures.append(
                     Figure(
-                        f"calls, {length:,} of {size:,} jobs {word} together",
+                        f"calls, {length:,} of {size:,} jobs, {word} together",
                         worst,
                         naive,
                         at_most=goal(size),
@@ -100,14 +100,14 @@ def measure(bench: Bench) -> Findings:
                 )
         wrong += followed.wrong()
     findings.figures.append(
-        Figure("wrong when all were found", wrong, unit=WRONG, at_most=0, exact=True)
+        Figure("when all runs were found", wrong, unit=WRONG, at_most=0, exact=True)
     )
     findings.remarks.append(
-        "All calls of the refresh that finds a run, its own look included; the worst of three"
-        " places: the oldest end of the list, its middle, its newest end. The goal is"
-        " 2 log2(N/100) + 4."
+        "All calls of the refresh that finds the run, also those it would have made anyway. Each row"
+        " is the worst of three runs: at the oldest end of the list, in its middle, and at its newest"
+        " end. The goal is 2 log2(N/100) + 4 for a list of N jobs."
     )
     return findings
 
 
-PART = Part("deleting", "Calls to find one run of deleted jobs", "naive exporter", measure)
+PART = Part("deleting", "Calls to find deleted jobs", "naive exporter", measure)

@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
@@ -42,14 +42,14 @@ World = Callable[[float], None]
 
 
 IN_UTC = SyncSettings(zone_configured=True, zone_name="UTC")
-"""The pretend clouds' times are, and the ledgers' that are made without them."""
+"""The times of the simulated clouds are in UTC, and so are those of ledgers that are made directly."""
 
 
 def still(_: float) -> None:
     """A world in which nothing happens."""
 
 
-class PretendTime(SystemClock):
+class SimulatedTime(SystemClock):
     """Time passes when somebody sleeps, until its end: that stops the sleeper."""
 
     def __init__(self, now_at: float, until_at: float, world: World) -> None:
@@ -95,7 +95,7 @@ class Turn:
 
 @dataclass(slots=True)
 class Followed:
-    """One cluster of a pretend cloud and what is needed to follow it.
+    """One cluster of a simulated cloud and what is needed to follow it.
 
     Each ``run`` is a life of the process: the next one begins with the ledger that it left.
     """
@@ -119,9 +119,9 @@ class Followed:
     """What was published last."""
     failures: list[str] = field(default_factory=list)
     call_times: list[float] = field(default_factory=list)
-    pretending_seconds: float = 0.0
-    """CPU time that went into the pretend cloud's answers."""
-    clock: PretendTime = field(init=False)
+    simulating_seconds: float = 0.0
+    """CPU time that the simulated cloud needed for its answers."""
+    clock: SimulatedTime = field(init=False)
     poller: Poller = field(init=False)
     _cloud: Cloud = field(init=False)
     _budget: AccountBudget = field(init=False)
@@ -129,7 +129,7 @@ class Followed:
     def __post_init__(self) -> None:
         self._cloud = Cloud(journal_limit=1)
         self._cloud.add_cluster(CLUSTER_ID, dialect=self.dialect, jobs=self.jobs)
-        self.clock = PretendTime(self.now_at, self.now_at, self.world)
+        self.clock = SimulatedTime(self.now_at, self.now_at, self.world)
         self._budget = AccountBudget(
             allowed=self.allowed,
             period_seconds=PERIOD_SECONDS,
@@ -186,8 +186,20 @@ class Followed:
             known = Counter({key: totals.jobs for key, totals in ledger.totals().items()})
         finally:
             ledger.close()
-        true = Counter({(*key,): jobs for key, jobs in self.jobs.counts().items()})
-        return ((known - true) + (true - known)).total()
+        return _differing(known, self._true_counts())
+
+    def shown_wrong(self, *, but: Container[str] = ()) -> int:
+        """The same of what was published last, in all statuses ``but`` these."""
+        if self.shown is None:
+            raise RuntimeError("nothing was published")
+        shown = Counter(
+            {(each.status, each.queue, each.user): each.jobs for each in self.shown.counts}
+        )
+        true = self._true_counts()
+        return _differing(shown, Counter({key: true[key] for key in true if key[0] not in but}))
+
+    def _true_counts(self) -> Counter[tuple[str, str, str]]:
+        return Counter({(*key,): jobs for key, jobs in self.jobs.counts().items()})
 
     # -- what a poller asks of the client -------------------------------------------------------
 
@@ -215,7 +227,7 @@ class Followed:
         began = time.thread_time()
         answer = self._cloud.list_jobs(CLUSTER_ID, params, now_at)
         body = json.dumps(answer, ensure_ascii=False).encode()
-        self.pretending_seconds += time.thread_time() - began
+        self.simulating_seconds += time.thread_time() - began
         return decode_page(body, timezone=query.zone(UTC), server_time_at=now_at)
 
     # -- and of those that watch it -------------------------------------------------------------
@@ -233,3 +245,7 @@ class Followed:
         turn.interval_seconds = state.effective_interval_seconds
         self.shown = state.snapshot
         self.after_turn(self, turn)
+
+
+def _differing(some: Counter[tuple[str, str, str]], others: Counter[tuple[str, str, str]]) -> int:
+    return ((some - others) + (others - some)).total()

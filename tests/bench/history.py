@@ -30,7 +30,7 @@ def measure(bench: Bench) -> Findings:
     findings.figures.append(Figure("wrong in the end", wrong, unit=WRONG, at_most=0))
     findings.remarks.append(
         "All of it, decoding included, with as many calls as it wants, onto disk; without what the"
-        " pretend cloud costs. Beside it a tenth of the jobs."
+        " simulated cloud costs. Beside it a tenth of the jobs."
     )
     return findings
 
@@ -45,10 +45,10 @@ def _read(bench: Bench, size: int) -> tuple[float, int]:
             followed.end()
 
     followed.after_turn = end_when_complete
-    jobs.page()  # the pretend cloud's indices
+    jobs.page()  # the simulated cloud's indices
     began = time.process_time()
     followed.run(LONGEST_SECONDS)
-    spent = time.process_time() - began - followed.pretending_seconds
+    spent = time.process_time() - began - followed.simulating_seconds
     return spent, followed.wrong()
 
 

@@ -71,12 +71,12 @@ def measure(bench: Bench) -> Findings:
                 )
             )
     findings.remarks.append(
-        f"Means of {pages} different pages of {PAGE_LIMIT} jobs, about 75 kB each; CPU time of the"
-        " thread, what SQLite's checkpoints cost included; on disk. Known: nothing has changed. Busy:"
-        " at the head of the list, 60 of them have changed or are new. Both a page a transaction."
-        " Changed: all of them are active jobs that have, as a restart catches up. New: as a first"
-        f" start reads the history. Both {CALLS_WRITTEN_TOGETHER} pages a transaction."
-        " The goal, 3, is for the time in units of json.loads."
+        f"CPU time of the thread for one page of {PAGE_LIMIT} jobs, about 75 kB; means of {pages} pages."
+        " The ledger is on disk, and SQLite's checkpoints are included. Known: nothing has changed."
+        " Busy: the head of the list, where 60 jobs have changed or are new. Changed: all are active"
+        " jobs that have changed, as after a restart. New: all are new, as when the history is read."
+        " Known and busy pages are written one in a transaction, changed and new ones"
+        f" {CALLS_WRITTEN_TOGETHER}. The goal is 3 times what json.loads alone needs for the same bytes."
     )
     return findings
 

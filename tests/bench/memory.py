@@ -51,9 +51,9 @@ def measure(bench: Bench) -> Findings:
             Figure("at its highest", highest, naive["VmHWM"], unit=MEGABYTES, at_most=GOAL),
         ]
     findings.remarks.append(
-        "``serve`` with its web server and its ledger on disk, an interval of 1 s and an audit"
-        " every 5 s, scraped all the while. The naive exporter counts page by page and keeps no job:"
-        " it has less to remember, and knows less."
+        "``serve`` with its web server and its ledger on disk, an interval of 1 s and an audit every"
+        " 5 s, scraped all the time. The naive exporter counts page by page and keeps no job, so it"
+        " has less to remember."
     )
     return findings
 

@@ -2,6 +2,7 @@
 
 from tests.bench import (
     clusters,
+    contact,
     deleting,
     fleet,
     history,
@@ -10,8 +11,10 @@ from tests.bench import (
     restarting,
     scraping,
     series,
+    short,
     starting,
     steady,
+    submission,
     trace,
 )
 from tests.bench.figures import Part
@@ -20,8 +23,11 @@ PARTS: dict[str, Part] = {
     module.PART.name: module.PART
     for module in (
         steady,
+        short,
+        submission,
         fleet,
         starting,
+        contact,
         restarting,
         deleting,
         history,

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from exporter import __version__
-from tests.bench.figures import Figure, Findings, Part
+from tests.bench.figures import CALLS, Figure, Findings, Part
 from tests.bench.plot import Axis, draw
 from tests.bench.workshop import ROOT
 
@@ -86,7 +86,10 @@ def cells(figure: Figure) -> tuple[str, str, str, str, str, str]:
     reached = {None: "", True: "yes", False: "NO"}[figure.reached]
     ratio = "" if figure.ratio is None else _number(figure.ratio)
     goal = _goal(figure)
-    ours = f"{_number(figure.ours)} {figure.unit}".strip()
+    unit = (
+        figure.unit.removesuffix("s") if figure.ours == 1 and figure.unit == CALLS else figure.unit
+    )
+    ours = f"{_number(figure.ours)} {unit}".strip()
     naive = "" if figure.naive is None else _number(figure.naive)
     return (figure.name, naive, ours, ratio, goal, reached)
 

@@ -39,10 +39,9 @@ def measure(bench: Bench) -> Findings:
                 Figure("of these, until the active counts were right", first, naive)
             )
     findings.remarks.append(
-        "The process is away for so long that so many jobs change, at"
-        f" {CHANGES_A_MINUTE:.0f} changes a minute; its ledger was kept on disk. Counted until its"
-        " numbers are right, status by status, queue by queue and user by user. The goal is"
-        " 2 + ceil(changed/99)."
+        f"While the exporter is stopped, jobs change at {CHANGES_A_MINUTE:.0f} a minute. It starts again"
+        " with its ledger on disk. Calls are counted until all its numbers are right, for each"
+        " status, queue and user. The goal is 2 + ceil(changed/99)."
     )
     return findings
 
@@ -69,4 +68,6 @@ def _until_right(followed: Followed, turn: Turn) -> None:
         followed.end()
 
 
-PART = Part("restarting", "Calls after a restart until current", "naive exporter", measure)
+PART = Part(
+    "restarting", "Calls after a restart until all counts are right", "naive exporter", measure
+)

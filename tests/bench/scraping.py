@@ -24,8 +24,9 @@ def measure(bench: Bench) -> Findings:
                 of_target.append(scrapes.measure(target, encoding, series, seconds))
         findings.figures += _figures(encoding, series, seen)
     findings.remarks.append(
-        f"{scrapes.SCRAPERS} scrapers at once, best of {rounds} rounds of {seconds} s in turns;"
-        " ours publishes anew every second. The goal is in times of the other's."
+        f"{scrapes.SCRAPERS} scrapers at once; the best of {rounds} rounds of {seconds} s, in turns. Ours"
+        " publishes new numbers every second. The other is prometheus-client's own server with the same"
+        " families; for the fixed body, our web server with an answer that never changes."
     )
     return findings
 
@@ -54,7 +55,7 @@ def _figures(encoding: str, series: int, seen: dict[str, list[scrapes.Round]]) -
             judged=ours / fixed,
             at_least=PART_OF_FIXED,
         ),
-        Figure(f"{word}, p99 in times of p50", tail, unit="", at_most=P99_OF_P50),
+        Figure(f"{word}, p99 in multiples of p50", tail, unit="", at_most=P99_OF_P50),
     ]
 
 

@@ -47,7 +47,7 @@ def measure(bench: Bench) -> Findings:
     findings.remarks.append(
         "CPU time from the beginning of a sync until its numbers are in the answer to a scrape, with"
         f" gzip; means of {syncs} syncs with {CHANGES_A_MINUTE:.0f} changes each, without what the"
-        f" pretend cloud costs; the ledger is on disk. Beside them {_series(small):,} series."
+        f" simulated cloud costs; the ledger is on disk. Beside them {_series(small):,} series."
     )
     return findings
 
@@ -116,7 +116,7 @@ class Spent:
         self._began = self._now()
 
     def _now(self) -> float:
-        return time.thread_time() - self.followed.pretending_seconds
+        return time.thread_time() - self.followed.simulating_seconds
 
 
 PART = Part("series", "CPU time of a sync, many series", "1,000 series", measure)

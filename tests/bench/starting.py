@@ -1,10 +1,9 @@
-"""Calls on a first start, until the active counts are published: of a server of which nothing is
-known, and of one whose profile is."""
+"""Calls on a first start until the active counts are published, with a server about which nothing is
+known and with one whose profile is known."""
 
 from itertools import product
 from math import ceil
 
-from exporter.ledger.records import Progress
 from exporter.model import END_STATUSES
 from tests.bench.figures import WRONG, Figure, Findings, Part
 from tests.bench.followed import Followed, Turn
@@ -26,15 +25,15 @@ def measure(bench: Bench) -> Findings:
     for profile_known, active in product((False, True), every):
         bench.tell(f"a first start with {active:,} active jobs of {size:,}")
         jobs = bench.stock.jobs(size, active)
-        followed = Followed(jobs, bench.stock.new_path())
-        if profile_known:
-            _know_profile(bench, followed)
+        stock = bench.stock
+        path = stock.ledger_with_profile() if profile_known else stock.new_path()
+        followed = Followed(jobs, path)
         followed.after_turn = _end
         (turn,) = followed.run(3600)
-        server = "known" if profile_known else "unknown"
+        known = "profile known" if profile_known else "nothing known"
         findings.figures.append(
             Figure(
-                f"calls, {active:,} active of {size:,} jobs, {server} server",
+                f"calls, {active:,} active of {size:,} jobs, {known}",
                 turn.calls,
                 naive,
                 at_most=goal(active, profile_known=profile_known),
@@ -45,20 +44,13 @@ def measure(bench: Bench) -> Findings:
         shown = sum(each.jobs for each in followed.shown.counts if each.status not in END_STATUSES)
         wrong += abs(shown - active)
     findings.figures.append(
-        Figure("wrong, of all that were published", wrong, unit=WRONG, at_most=0, exact=True)
+        Figure("active jobs in the published counts", wrong, unit=WRONG, at_most=0, exact=True)
     )
     findings.remarks.append(
-        "The goal is 8 + ceil(A/99), A the number of active jobs, as long as nothing is known of the"
-        " server, and 3 + ceil(A/99) once its profile is."
+        "The goal is 8 + ceil(A/99) for A active jobs as long as nothing is known about the server,"
+        " and 3 + ceil(A/99) once its profile is known."
     )
     return findings
-
-
-def _know_profile(bench: Bench, followed: Followed) -> None:
-    ledger = followed.open_ledger()
-    with ledger.transaction():
-        ledger.progress = Progress(profile=bench.stock.learned().profile)
-    ledger.close()
 
 
 def _end(followed: Followed, turn: Turn) -> None:
@@ -68,7 +60,7 @@ def _end(followed: Followed, turn: Turn) -> None:
 
 PART = Part(
     "starting",
-    "Calls until the active counts are published, first start",
+    "Calls until the first counts of active jobs",
     "naive exporter",
     measure,
 )

@@ -40,27 +40,31 @@ def measure(bench: Bench) -> Findings:
         swept.append((size, foreground))
         starved += len(followed.failures)
         unsorted.append(
-            Figure(f"sorting ignored ({turns[-1].strategy}), {size:,} jobs", foreground, calls)
+            Figure(
+                f"the server ignores sorting ({turns[-1].strategy}), {size:,} jobs",
+                foreground,
+                calls,
+            )
         )
     findings.figures += [
         Figure(
-            "wrong, one audit interval after the last change",
+            "one audit interval after the last change",
             wrong, unit=WRONG, at_most=0, exact=True,
         ),
         *unsorted,
-        Figure("refreshes that failed for want of budget", starved, unit="", at_most=0),
+        Figure("such refreshes that failed for lack of budget", starved, unit="", at_most=0),
     ]  # fmt: skip
     findings.curves = [
         Curve(PLOT, "naive exporter", naive),
-        Curve(PLOT, "sorting not honoured", swept),
+        Curve(PLOT, "sorting ignored", swept),
         Curve(PLOT, "ehpc-exporter", ours),
     ]
     findings.remarks.append(
-        f"{hours:g} simulated hours of {CHANGES_A_MINUTE:.0f} changes a minute at random moments"
-        " (submitted, started, ended in turn), interval 60 s, audit_interval 10 m, 1000 calls an"
-        " hour allowed; the first 20 minutes after the start are left out. Where sorting is"
-        " ignored, calls for fresh numbers only: the history is read beside them, as far as the"
-        " budget lets it."
+        f"{hours:g} simulated hours with {CHANGES_A_MINUTE:.0f} changes a minute, at random moments: a"
+        " job is submitted, one starts, one ends, in turn. The interval is 60 s, audit_interval is"
+        " 10 m, and 1,000 calls an hour are allowed. The first 20 minutes after the start are left"
+        " out. Audits are counted. Where the server ignores sorting, only the calls for fresh numbers"
+        " are counted: the history is read with what the budget leaves."
     )
     return findings
 

@@ -66,6 +66,15 @@ class Stock:
         shutil.copy(kept, path)
         return path
 
+    def ledger_with_profile(self, dialect: Dialect = DOCUMENTED) -> Path:
+        """A ledger that knows a server's profile and none of its jobs."""
+        path = self.new_path()
+        ledger = open_ledger(path, CLUSTER_ID)
+        with ledger.transaction():
+            ledger.progress = Progress(profile=self.learned(dialect).profile)
+        ledger.close()
+        return path
+
     def learned(self, dialect: Dialect = DOCUMENTED) -> Progress:
         """What a poller knows about a server after it has followed a short list for a while."""
         if dialect not in self._learned:

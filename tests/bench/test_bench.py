@@ -12,7 +12,10 @@ from tests.bench.plot import Axis, draw
 from tests.bench.report import Result
 from tests.bench.workshop import Bench
 
-COUNTING = ("steady", "fleet", "starting", "restarting", "deleting", "trace")
+COUNTING = (
+    *("steady", "short", "submission", "fleet", "starting", "contact", "restarting", "deleting"),
+    "trace",
+)
 
 
 @pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)

@@ -120,9 +120,9 @@ def measure(bench: Bench) -> Findings:
             at_most=ALLOWED_CALLS,
             exact=True,
         ),
-        Figure("seconds behind at most", watcher.behind_seconds, unit="s"),
+        Figure("published numbers were behind the list at most", watcher.behind_seconds, unit="s"),
         Figure(
-            f"wrong at {watcher.checkpoints} checkpoints",
+            f"at {watcher.checkpoints} checkpoints",
             watcher.wrong,
             unit=WRONG,
             at_most=0,
@@ -136,10 +136,10 @@ def measure(bench: Bench) -> Findings:
         Curve(PLOT, "ehpc-exporter", _by_day(ours)),
     ]
     findings.remarks.append(
-        "The naive exporter's calls are ceil(N/100) of the list as it was at each refresh. Behind:"
-        " how old the newest numbers of pending, running and all jobs were that were quite right,"
-        " just after a refresh. At a checkpoint every count is compared with a plain"
-        " loop over the list."
+        "The naive exporter would need ceil(N/100) calls for a list of N jobs; this is computed for"
+        " each refresh. Behind: just after a refresh, how long ago it was that the published numbers"
+        " of pending, running and all jobs were exactly those of the list. At a checkpoint, every"
+        " count is compared with a plain loop over the list."
     )
     return findings
 

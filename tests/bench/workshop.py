@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 ACTIVE = 2_000
 """Active jobs in a list, where it is long enough."""
 CHANGES_A_MINUTE = 60.0
+PLENTY = 10**6
+"""Calls an hour where their number is not to be limited."""
 
 
 @dataclass(slots=True)
@@ -56,7 +58,7 @@ def _look(address: str) -> dict[str, Any]:
 
 @contextmanager
 def cloud_process(jobs: int, active: int, per_minute: float, *, clusters: int = 0) -> Iterator[str]:
-    """A pretend cloud in a process of its own; gives its address. Its ``clusters``, beside that of
+    """A simulated cloud in a process of its own; gives its address. Its ``clusters``, beside that of
     ``CLUSTER_ID``, have the same list."""
     command = [sys.executable, "-m", "tests.bench.cloud_process"]
     command += [str(jobs), str(active), str(per_minute), str(clusters)]

@@ -8,15 +8,8 @@ import pytest
 from exporter.errors import RefusedError, SyncError, TransportError
 from exporter.model import JobListQuery, Page
 from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, JobRow, Order
-from exporter.sync.asking import Ask, Asking, T, advance
-from exporter.sync.calibration import (
-    calibrate_depth,
-    calibrate_filter,
-    calibrate_order,
-    learn_lag,
-)
-from exporter.sync.context import Listing, Placed, Sync
-from exporter.sync.pages import ask
+from exporter.sync.calibration import learn_lag
+from tests.unit.sync.contact import Contact
 from tests.unit.sync.settled import (
     SERVERS,
     SETTINGS,
@@ -25,43 +18,11 @@ from tests.unit.sync.settled import (
     fresh,
     rest_for_one_audit_interval,
 )
-from tests.unit.sync.simulated import START_AT, SimulatedCluster, plenty
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 FIRST_CONTACT_CALLS = 12
 ONE_TRAIT_CALLS = 4
 COUNT = 1_003
-
-
-class Contact:
-    """One sync's talk with a server of which nothing is known, in a transaction."""
-
-    def __init__(self, cluster: SimulatedCluster) -> None:
-        self.cluster = cluster
-        self.sync: Sync = cluster.replica._sync(cluster.now_at, plenty)
-        cluster.ledger.begin()
-        self.head: Placed = self.hold(ask(self.sync, Listing(None)))
-
-    def hold(self, asking: Asking[T]) -> T:
-        """Be the other end of a conversation."""
-        step = advance(asking, None)
-        while isinstance(step, Ask):
-            step = advance(asking, self.cluster._answer(step))
-        return step.value
-
-    def calls_of(self, asking: Asking[object]) -> int:
-        """How many calls a conversation takes."""
-        before = self.cluster.calls
-        self.hold(asking)
-        return self.cluster.calls - before
-
-    def find_filter(self) -> int:
-        return self.calls_of(calibrate_filter(self.sync, self.head))
-
-    def find_order(self) -> int:
-        return self.calls_of(calibrate_order(self.sync))
-
-    def find_depth(self) -> int:
-        return self.calls_of(calibrate_depth(self.sync, self.head))
 
 
 @pytest.mark.parametrize("name", sorted(SERVERS))
@@ -211,8 +172,7 @@ class TestOrder:
     def test_found_again_it_takes_less(self, name: str) -> None:
         contact = Contact(fresh(COUNT, SERVERS[name]))
         contact.find_order()
-        memory = contact.cluster.replica._memory
-        memory.profile = memory.profile.contradicted("order", "", START_AT, 0.0)
+        contact.contradict("order")
         assert contact.find_order() <= ONE_TRAIT_CALLS
 
     def test_one_answer_that_fails_is_no_proof_against_it(self) -> None:
