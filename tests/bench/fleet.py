@@ -46,9 +46,9 @@ def measure(bench: Bench) -> Findings:
             )  # fmt: skip
     findings.remarks.append(
         f"{CLUSTERS} clusters of {JOBS} jobs. The interval is 60 s, audit_interval is 10 m, and 1,000"
-        " calls an hour are allowed. In each minute, a job is submitted, starts or ends in this part of"
-        " the clusters, drawn anew each time. All calls are counted, but for the first hour and a"
-        " quarter, in which profiles are found and histories are read."
+        f" calls an hour are allowed. In each minute, a job is submitted, starts or ends in {FEW:.0%} of"
+        " the clusters, or in all of them, drawn anew each time. All calls are counted, but for the"
+        " first hour and a quarter, in which profiles are found and histories are read."
     )
     return findings
 
