@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.unit.conftest import needs_the_cloud
+
 HOUSE = Path(__file__).resolve().parents[2] / "exporter"
 FILES = {path.relative_to(HOUSE).as_posix(): path for path in sorted(HOUSE.rglob("*.py"))}
 
@@ -237,6 +239,15 @@ def imports_of_ours(tree: ast.Module) -> list[str]:
     modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     ours = [each for each in modules if each.partition(".")[0] == "exporter"]
     return [each for each in ours if not each.startswith("exporter.simulator")]
+
+
+def test_the_tests_that_need_the_simulated_cloud_are_found() -> None:
+    """The others are what ``make test-fast`` runs."""
+    unit = TESTS / "unit"
+    files = {path.relative_to(unit).as_posix(): path for path in unit.rglob("test_*.py")}
+    slow = {name for name, path in files.items() if needs_the_cloud(path)}
+    assert {"cli/test_demo.py", "sync/test_reconcile.py", "ledger/test_damage.py"} <= slow
+    assert not {"test_house.py", "api/test_budget.py", "ledger/test_store.py"} & slow
 
 
 def test_no_file_has_a_shapeless_name() -> None:

@@ -5,7 +5,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -191,6 +193,11 @@ def test_sigterm_ends_a_start(
         raise AssertionError("not noticed")
 
     monkeypatch.setattr("exporter.daemon.serve", start)
+    # To make the world of the demo, with its past, takes seconds.
+    world, server = SimpleNamespace(cloud=SimpleNamespace(clusters={})), SimpleNamespace(address="")
+    monkeypatch.setattr("exporter.cli.demo.build_simulation", lambda *_: world)
+    monkeypatch.setattr("exporter.cli.demo.SimulatorServer", lambda _: nullcontext(server))
+    monkeypatch.setattr("exporter.cli.demo.guide", lambda *_: "")
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as ended:
         main([command])
