@@ -51,7 +51,7 @@ def test_a_sync_costs_a_few_calls(name: str) -> None:
 
 @pytest.mark.parametrize("name", BY_SUBMISSION)
 def test_end_statuses_are_right_within_a_minute(name: str) -> None:
-    cluster = settled(3_000, name)
+    cluster = settled(1_500, name)
     traffic = Traffic(cluster)
     for _ in range(20):
         traffic.pass_by(10)
@@ -61,7 +61,7 @@ def test_end_statuses_are_right_within_a_minute(name: str) -> None:
 
 @pytest.mark.parametrize("name", BY_SUBMISSION)
 def test_whatever_happens_to_an_active_job_is_seen(name: str) -> None:
-    cluster = settled(3_000, name)
+    cluster = settled(1_500, name)
     jobs = cluster.jobs
     running = [job.uuid for job in jobs.jobs() if job.status == "running"]
     pending = [job.uuid for job in jobs.jobs() if job.status == "pending"]
@@ -82,7 +82,7 @@ def test_whatever_happens_to_an_active_job_is_seen(name: str) -> None:
 @pytest.mark.parametrize("name", BY_SUBMISSION)
 @pytest.mark.parametrize("run", ["oldest", "middle", "newest"])
 def test_a_run_of_deleted_jobs_is_found_at_once_and_in_few_calls(run: str, name: str) -> None:
-    cluster = settled(3_000, name)
+    cluster = settled(1_500, name)
     ended = [
         job.uuid
         for job in sorted(cluster.jobs.jobs(), key=lambda job: job.submitted_at)
@@ -98,7 +98,7 @@ def test_a_run_of_deleted_jobs_is_found_at_once_and_in_few_calls(run: str, name:
 @pytest.mark.parametrize("name", BY_SUBMISSION)
 def test_a_job_that_is_queued_again_after_its_end_is_found(name: str) -> None:
     """Its status shows it; it stands where it stood."""
-    cluster = settled(3_000, name)
+    cluster = settled(1_500, name)
     ended = [job.uuid for job in cluster.jobs.jobs() if job.status == "finished"]
     for uuid in Random(1).sample(ended, 5):
         cluster.jobs.requeue(uuid, cluster.now_at + 30)
@@ -119,7 +119,7 @@ def test_a_job_of_the_history_that_is_changed_is_found_in_time() -> None:
 
 
 def test_where_no_filter_helps_the_active_jobs_are_looked_at_where_they_stand() -> None:
-    cluster = settled(3_000, "nothing-honoured")
+    cluster = settled(1_500, "nothing-honoured")
     traffic = Traffic(cluster)
     assert cluster.profile.order.value in ("submission", "default")
     calls = []

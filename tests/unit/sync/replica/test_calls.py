@@ -107,5 +107,5 @@ class TestCost:
 def first_start(active: int, server: str) -> SimulatedCluster:
     """Nothing is known of it."""
     listed = JobList()
-    fill(listed, 4_000, active=active, now_at=START_AT - 5)
+    fill(listed, max(1_500, 4 * active), active=active, now_at=START_AT - 5)
     return SimulatedCluster(SERVERS[server], SETTINGS, jobs=listed)

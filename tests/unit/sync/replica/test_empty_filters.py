@@ -75,7 +75,7 @@ def test_or_by_the_first_such_job_of_the_history(dialect: str, history_seconds: 
 def test_what_it_has_hidden_behind_the_edge_of_a_part_of_the_history_is_looked_for() -> None:
     """Nothing contradicts it until a job starts in front of that edge."""
     listed = JobList()
-    fill(listed, 3_000, active=0, now_at=START_AT - 5)
+    fill(listed, 1_500, active=0, now_at=START_AT - 5)
     at = int(START_AT - 40 * 86400)
     for status in ("pending", "running"):
         listed.load_one(JobRow(status, "q", "u", 1, at, at if status == "running" else None, at))
@@ -95,7 +95,7 @@ def test_what_it_has_hidden_behind_the_edge_of_a_part_of_the_history_is_looked_f
 
 @pytest.mark.parametrize("dialect", ["documented", "sort-ignored"])
 def test_a_filter_that_worked_may_match_nothing_some_day(dialect: str) -> None:
-    cluster = settled(3_000, dialect)
+    cluster = settled(1_500, dialect)
     match_nothing(cluster)
     rest_for_one_audit_interval(cluster, doubts=2)
     assert cluster.counted() == cluster.true_counts()
@@ -105,7 +105,7 @@ def test_a_filter_that_worked_may_match_nothing_some_day(dialect: str) -> None:
 
 @pytest.mark.parametrize("dialect", ["documented", "sort-ignored", "total-missing"])
 def test_that_the_last_ones_are_gone_is_believed(dialect: str) -> None:
-    cluster = settled(3_000, dialect)
+    cluster = settled(1_500, dialect)
     for job in list(cluster.jobs.jobs()):
         if job.status == "pending":
             cluster.jobs.cancel(job.uuid, cluster.now_at + 1)
@@ -119,7 +119,7 @@ def test_that_the_last_ones_are_gone_is_believed(dialect: str) -> None:
 
 @pytest.mark.parametrize("dialect", ["documented", "sort-ignored"])
 def test_one_wrong_answer_costs_no_more_than_its_repetition(dialect: str) -> None:
-    cluster = settled(3_000, dialect)
+    cluster = settled(1_500, dialect)
     list_jobs, wrong = cluster.list_jobs, 0
 
     def fail_once(query: JobListQuery) -> Page:
@@ -140,7 +140,7 @@ def test_one_wrong_answer_costs_no_more_than_its_repetition(dialect: str) -> Non
 
 def test_a_filter_that_has_shown_such_jobs_before_may_show_none_when_it_is_tried_again() -> None:
     """The last pending ones have just started, and stand where no head shows them."""
-    cluster = settled(3_000, "sort-ignored-by-id")
+    cluster = settled(1_500, "sort-ignored-by-id")
     memory = cluster.replica._memory
     memory.profile = memory.profile.found("status_filter", "none", "", cluster.now_at - 3570)
     for job in list(cluster.jobs.jobs()):
@@ -170,7 +170,7 @@ def test_one_that_never_has_is_found_out_where_the_head_cannot_tell() -> None:
 
 
 def test_an_outage_of_filters_changes_nothing_that_is_right() -> None:
-    cluster = settled(3_000, settings=replace(SETTINGS, history_seconds=86400.0))
+    cluster = settled(1_500, settings=replace(SETTINGS, history_seconds=86400.0))
     match_nothing(cluster, until_at=cluster.now_at + 600)
     withheld = 0
     for _ in range(90):
