@@ -29,7 +29,7 @@ from exporter.samples import Histogram, Part, Run
 from exporter.snapshot import ClusterState, SnapshotBoard
 from exporter.telemetry import Owner, Telemetry
 from exporter.web.negotiation import Format
-from exporter.web.packing import Bunch, Lines, bunched, packed, plain, stream, together
+from exporter.web.packing import Bunch, Lines, bunched, packed, plain, stream, together, whole
 from exporter.web.rendering import (
     OPENMETRICS_END,
     encode,
@@ -102,6 +102,8 @@ class _Published:
     """In the order of their names."""
     bunches: Sequence[Bunch]
     """Of all their lines, none withdrawn."""
+    expiries: Sequence[Instant]
+    """Of all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ class Exposition:
         self._process_families = process_families
         self._publishers = threading.Lock()
         self._outdated: Mapping[str, ClusterState] | None = None
-        self._published = _Published({}, {}, ())
+        self._published = _Published({}, {}, (), ())
         self._counted = _Counted({}, {}, ())
         self._live = self._look()
         self._answers = _answers(self._published, self._live, instant(clock))
@@ -216,7 +218,7 @@ class Exposition:
                 body = stream(map(together if names else self._together, families))
             else:
                 body = b"".join(map(plain, families))
-                body = stream([body]) if compressed else body
+                body = whole(body) if compressed else body
             if not names:  # of which there are many
                 answers.made[form] = body
         return body
@@ -240,7 +242,8 @@ class Exposition:
             for name, state in sorted(states.items())
         }
         bunches = bunched([share.lines for share in shares.values()], before.bunches)
-        self._published = _Published(states, shares, bunches)
+        expiries = [each for share in shares.values() for each in share.expiries]
+        self._published = _Published(states, shares, bunches, expiries)
         self._counted = self._current_counted()
 
     def _current_counted(self) -> _Counted:
@@ -267,9 +270,9 @@ class Exposition:
         if self._clock.monotonic_seconds() - live.looked_at_monotonic >= LIVE_SECONDS:
             self._catch_up()
             return self._look()
-        if self._telemetry.changes() == live.counted.changes:
-            return live
         counted = self._counted = self._current_counted()
+        if counted is live.counted:
+            return live
         return replace(live, counted=counted, own=self._own_families())
 
     def _catch_up(self) -> None:
@@ -337,8 +340,9 @@ def _rendered(part: Run | Histogram, before: _Rendered | None) -> _Rendered:
 
 
 def _answers(published: _Published, live: _Live, now: Instant) -> _Answers:
-    until = [each for share in published.shares.values() for each in share.expiries]
-    left = [each for each in until if now.at <= each.at and now.seconds <= each.seconds]
+    left = [
+        each for each in published.expiries if now.at <= each.at and now.seconds <= each.seconds
+    ]
     expires = Instant(
         min((each.at for each in left), default=math.inf),
         min((each.seconds for each in left), default=math.inf),
@@ -364,10 +368,11 @@ def _families(
 def _by_family(
     families: Sequence[Family], bunches: Sequence[Bunch], wanted: Format, names: frozenset[str]
 ) -> Iterator[Lines]:
+    headers = _HEADERS[wanted]
     of_each = zip(*(bunch.lines for bunch in bunches), strict=True) if bunches else repeat(())
     for family, of_owners in zip(families, of_each, strict=False):
         if _is_named(family, names):
-            yield (_HEADERS[family.name, wanted], *of_owners)
+            yield (headers[family.name], *of_owners)
 
 
 def _is_named(family: Family, names: frozenset[str]) -> bool:
@@ -383,8 +388,10 @@ _ENDINGS = {"counter": ("", "_total"), "histogram": ("", "_bucket", "_sum", "_co
 _CLUSTER_FAMILIES = tuple(collector.new_family(metric) for metric in collector.CLUSTER_METRICS)
 _TELEMETRY_FAMILIES = tuple(collector.new_family(metric) for metric in catalog.TELEMETRY)
 _HEADERS = {
-    (family.name, wanted): encode(render_header(family, wanted))
-    for family in (*_CLUSTER_FAMILIES, *_TELEMETRY_FAMILIES)
+    wanted: {
+        family.name: encode(render_header(family, wanted))
+        for family in (*_CLUSTER_FAMILIES, *_TELEMETRY_FAMILIES)
+    }
     for wanted in Format
 }
 """What stands above their lines."""

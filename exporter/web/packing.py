@@ -8,8 +8,9 @@ it is compressed together with its neighbours.
 
 import gzip
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, groupby, repeat
 
 LEAST_PACKED_BYTES = 1000
@@ -26,6 +27,7 @@ _GZIP_LEVEL = 1
 """The fastest; it shrinks this text ten times, and the best one does little better."""
 
 
+_KEPT_TEXTS = 20
 _GZIP_BITS = 16
 """Added to those of the window, for gzip's own header."""
 _LEAST_BITS = 9
@@ -57,16 +59,14 @@ def bunched(lines: Sequence[Lines], known: Iterable[Bunch]) -> list[Bunch]:
 
 def _bunch(members: tuple[Lines, ...], before: Bunch) -> Bunch:
     if members == before.members:
-        return before
+        return Bunch(members, before.lines)
     families = zip(*members, strict=True)
-    of_each = chain(
-        zip(zip(*before.members, strict=True), before.lines, strict=True), repeat(((), b""))
-    )
+    of_each = zip(zip(*before.members, strict=True), before.lines, strict=True)
     return Bunch(
         members,
         tuple(
             piece if now == then else together(now)
-            for now, (then, piece) in zip(families, of_each, strict=False)
+            for now, (then, piece) in zip(families, chain(of_each, repeat(((), b""))), strict=False)
         ),
     )
 
@@ -88,8 +88,20 @@ def together(pieces: Iterable[bytes]) -> bytes:
 
 def stream(pieces: Iterable[bytes]) -> bytes:
     """One gzip stream of them all."""
-    runs = ((kind, b"".join(run)) for kind, run in groupby(pieces, type))
-    return b"".join(run if kind is Packed else _pack(run) for kind, run in runs)
+    return b"".join(_members(pieces))
+
+
+def _members(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    for kind, run in groupby(pieces, type):
+        if kind is Packed:
+            yield from run
+        else:
+            yield _pack_again(b"".join(run))
+
+
+def whole(text: bytes) -> bytes:
+    """One gzip member."""
+    return _pack(text)
 
 
 def plain(pieces: Iterable[bytes]) -> bytes:
@@ -103,3 +115,7 @@ def _pack(text: bytes) -> Packed:
     bits = min(zlib.MAX_WBITS, max(_LEAST_BITS, len(text).bit_length()))
     compressor = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_BITS + bits, memLevel=bits - 7)
     return Packed(compressor.compress(text) + compressor.flush())
+
+
+_pack_again = lru_cache(_KEPT_TEXTS)(_pack)
+"""Most of what stands between the members of a stream is the same each time."""

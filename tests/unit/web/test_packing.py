@@ -10,7 +10,8 @@ def test_only_what_stands_beside_a_change_is_joined_anew() -> None:
     before = bunched(lines, ())
     lines[LINES_TOGETHER] = (lines[LINES_TOGETHER][0], b"jobs 1000\n")
     after = bunched(lines, before)
-    assert [now is was for now, was in zip(after, before, strict=True)] == [True, False, True]
+    same = [now.lines is was.lines for now, was in zip(after, before, strict=True)]
+    assert same == [True, False, True]
     assert after[1].lines[0] is before[1].lines[0]
     for family in (0, 1):
         text = b"".join(each[family] for each in lines)
