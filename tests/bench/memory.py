@@ -116,12 +116,12 @@ def config_of(
     }
 
 
-def scrape_of(process: subprocess.Popen[bytes], log: Path) -> str:
+def scrape_of(process: subprocess.Popen[bytes], log: Path, query: str = "") -> str:
     """A scrape of a daemon; empty until it listens. Raises RuntimeError if it has ended."""
     if process.poll() is not None:
         raise RuntimeError(f"the daemon has ended:\n{log.read_text()}")
     found = re.search(r"msg=listening .*port=(\d+)", log.read_text())
-    return _get(f"http://127.0.0.1:{found[1]}/metrics") if found else ""
+    return _get(f"http://127.0.0.1:{found[1]}/metrics{query}") if found else ""
 
 
 def _synced(scrape: str, syncs: int) -> str | None:
