@@ -47,11 +47,15 @@ class Counters:
             tally.buckets[bucket] += 1
         self._touched.add(key)
 
+    def put(self, key: TallyKey, tally: Tally) -> None:
+        """Keep what a counter is."""
+        self._tallies[key] = tally
+        self._touched.add(key)
+
     def catch_up(self) -> None:
         """All that happened has been counted again: what is lower still has lost its jobs."""
         for key, tally in self._floors.reach(self._tallies):
-            self._tallies[key] = tally
-            self._touched.add(key)
+            self.put(key, tally)
 
     def write(self) -> None:
         """Into the running transaction."""

@@ -1,6 +1,7 @@
 """The values that go into a ledger and come out of it."""
 
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -25,7 +26,8 @@ class JobTotals(NamedTuple):
 
 
 class TallyKey(NamedTuple):
-    """A counter of transitions: ``kind`` is submitted, started, ended, wait or run."""
+    """A counter of transitions: ``kind`` is submitted, started, ended, wait or run, or that of a part of
+    such a counter."""
 
     kind: str
     queue: str
@@ -39,6 +41,15 @@ class Tally:
     count: int = 0
     sum_seconds: float = 0.0
     buckets: list[int] = field(default_factory=list)
+
+    def minus(self, part: "Tally | None") -> "Tally":
+        """What is left of it without a part; None takes nothing away."""
+        part = part or Tally()
+        return Tally(
+            self.count - part.count,
+            self.sum_seconds - part.sum_seconds,
+            [a - b for a, b in zip_longest(self.buckets, part.buckets, fillvalue=0)],
+        )
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):

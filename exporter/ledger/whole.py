@@ -324,6 +324,10 @@ class Ledger:
         """Count one transition, and its duration where it has one, in the running transaction."""
         self._counters.count(key, seconds=seconds, bucket=bucket)
 
+    def put_tally(self, key: TallyKey, tally: Tally) -> None:
+        """Keep, in the running transaction, a counter that is derived from others."""
+        self._counters.put(key, tally)
+
     def tallies(self) -> Mapping[TallyKey, Tally]:
         """All counters, none lower than it was published."""
         return self._counters.tallies

@@ -11,8 +11,10 @@ from exporter.model import END_STATUSES, LEFT_OUT_REASONS, hidden
 from exporter.profile import UNKNOWN
 from exporter.publishing.counting import Changed, Counts, Extent, Weights
 from exporter.publishing.naming import Asked, LabelRules, Names, choose_shown
+from exporter.publishing.parts import KINDS, Parts, divide, other_part, own_part
 from exporter.publishing.used import ShownRows, UsedRows
 from exporter.snapshot import (
+    OTHER,
     RECENT_SECONDS,
     WAIT_BUCKETS_SECONDS,
     ClusterSnapshot,
@@ -112,9 +114,9 @@ class Publisher:
 
     def _fold_counters(self, ledger: Ledger, recent: frozenset[tuple[str, str]]) -> "_Shown":
         """The counters of the queues that are shown; gives those."""
-        counted, tallies = _counted(ledger), ledger.tallies()
+        counted, named = _counted(ledger), ledger.shown("queue")
         # Also of queues that are not wanted: should they be one day, they go on from what they are.
-        countable = counted | {key.queue for key in tallies}
+        countable = counted | {key.queue for key in ledger.tallies()}
         kept = {queue for queue, _ in recent}.union(
             filter(self._queue_wanted.__getitem__, countable)
         )
@@ -122,7 +124,7 @@ class Publisher:
         names = self._named("queue", shown, self._queue_wanted)
         ledger.remember_shown(COUNTED, present | countable)
         # Nobody sees the first events of a counter that is born with them: it is shown at 0 first.
-        self._folded.fold(tallies, present, counted & present, names)
+        self._folded.fold(ledger, present, counted, named, names)
         return _Shown(names, len(present - shown))
 
     def _users(self, ledger: Ledger, recent: frozenset[tuple[str, str]]) -> "_Shown":
@@ -214,6 +216,13 @@ def _oldest(oldest: Mapping[str, int], queues: Names, wanted: Asked) -> tuple[Qu
     return tuple(QueueMoment(queue, float(at)) for queue, at in sorted(found.items()))
 
 
+def _keep(ledger: Ledger, key: TallyKey, parts: Parts) -> None:
+    """In the ledger, so that a restart shows the same."""
+    for place, part in ((own_part(key), parts.own), (other_part(key), parts.other)):
+        if part is not None:
+            ledger.put_tally(place, part)
+
+
 class _FoldedTallies:
     """The counters under the names that are shown. Only what has been counted is folded anew."""
 
@@ -226,20 +235,22 @@ class _FoldedTallies:
         self._begun: frozenset[str] = frozenset()
         """The queues that have all their counters."""
         self._counted: dict[TallyKey, tuple[int, float]] = {}
-        self._sources: dict[TallyKey, list[TallyKey]] = {}
+        self._sources: dict[TallyKey, dict[TallyKey, Tally]] = {}
+        """By shown name, what is added up."""
         self._folded: dict[TallyKey, ShownTally | DurationTally] = {}
         """By shown name, in the order of the keys."""
 
     def fold(
         self,
-        tallies: Mapping[TallyKey, Tally],
+        ledger: Ledger,
         queues: frozenset[str],
-        shown_before: frozenset[str],
+        counted_before: frozenset[str],
+        named_before: frozenset[str],
         names: Names,
     ) -> None:
-        """Add up all counters of these ``queues``, without the events of those that were not shown
-        before. ``tallies`` may be the same mapping as before, with more counted in it; one that was
-        read anew is another."""
+        """Add up all counters of these ``queues``, and what any queue has ever added to the sum of the
+        others; without the events of those whose counters were not shown before."""
+        tallies = ledger.tallies()  # the same mapping as before, unless it was read anew
         gone = self._begun - queues  # what an undone sync has shown, for instance
         if tallies is not self._tallies or names is not self._names or gone:
             self._tallies, self._names = tallies, names
@@ -250,18 +261,24 @@ class _FoldedTallies:
             for kind, status in COUNTERS
         }
         self._begun |= queues
-        for key, tally in tallies.items():
-            if key.queue not in shown_before:
+        for key, tally in list(tallies.items()):
+            if key.queue not in counted_before or key.kind not in KINDS:
                 continue
             counted = (tally.count, tally.sum_seconds)
-            known = self._counted.get(key)
-            if counted == known:
+            if counted == self._counted.get(key):
                 continue
-            into = key._replace(queue=names[key.queue])
-            if known is None:
-                self._sources.setdefault(into, []).append(key)
-            self._counted[key] = counted
-            touched[into] = None
+            named = key.queue in named_before
+            parts = divide(key, tallies, names, named=named)
+            _keep(ledger, key, parts)
+            if key.queue in names.shown:
+                self._sources.setdefault(key, {})[key] = parts.own or tally
+                touched[key] = None
+            if parts.other:
+                into = key._replace(queue=OTHER)
+                self._sources.setdefault(into, {})[other_part(key)] = parts.other
+                touched[into] = None
+            if named or key.queue not in names.shown:  # else the rest of it is shown the next time
+                self._counted[key] = counted
         anew = {into: self._sum(into) for into in touched}
         known_all = anew.keys() <= self._folded.keys()
         self._folded.update(anew)
@@ -280,7 +297,7 @@ class _FoldedTallies:
         return (each for key, each in self._folded.items() if key.kind == kind)
 
     def _sum(self, into: TallyKey) -> ShownTally | DurationTally:
-        tallies = [self._tallies[key] for key in sorted(self._sources.get(into, ()))]
+        tallies = [tally for _, tally in sorted(self._sources.get(into, {}).items())]
         if into.kind not in TIMED:
             return ShownTally(into.queue, into.status, sum(tally.count for tally in tallies))
         buckets = [0] * (len(WAIT_BUCKETS_SECONDS) + 1)

@@ -1,9 +1,11 @@
 """A ledger -> what is shown: folding, hashing, zeros, and sums that are always the ledger's."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields
+from random import Random
 from typing import Any
 from unittest.mock import patch
 
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from exporter.labels import Wanted
 from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.ledger.usage import UsageKey
@@ -386,6 +389,81 @@ class TestBirth:
             ledger.remember_shown(COUNTED, frozenset())
         found = counters(shown(ledger))
         assert (found["ended", "q", "exited"], found["ended", "q", "finished"]) == (1, 0)
+
+
+class TestFoldedCounters:
+    """No counter falls, and ``_other`` does not jump, whichever queues get, lose and find their name: for
+    Prometheus, a counter that falls has begun anew at 0."""
+
+    ONE = LabelRules(queue_limit=1)
+
+    def folded(self) -> Ledger:
+        """Of three queues, ``a`` has a name; each has an event."""
+        ledger = ledger_with(*(job(number, queue=queue) for number, queue in enumerate("aabc")))
+        shown(ledger, self.ONE)
+        for queue in "abc":
+            end_a_job(ledger, queue)
+        assert submitted(shown(ledger, self.ONE)) == {"a": 1, OTHER: 2}
+        return ledger
+
+    def test_a_queue_that_gets_its_name_back_begins_at_0_and_leaves_what_it_has_added(self) -> None:
+        ledger = self.folded()
+        end_a_job(ledger, "b")
+        assert submitted(shown(ledger)) == {"a": 1, "b": 0, "c": 0, OTHER: 2}
+        for _ in range(2):
+            assert submitted(shown(ledger.copied_to(None))) == {"a": 1, "b": 1, "c": 0, OTHER: 2}
+
+    def test_a_queue_that_loses_its_name_takes_nothing_along_and_finds_it_again(self) -> None:
+        ledger = self.folded()
+        with ledger.transaction():  # now b is far busier
+            ledger.apply([job(number, queue="b") for number in range(10, 40)])
+        assert submitted(shown(ledger, self.ONE)) == {"b": 0, OTHER: 2}
+        for queue in "abc":
+            end_a_job(ledger, queue)
+        assert submitted(shown(ledger, self.ONE)) == {"b": 1, OTHER: 4}
+        assert submitted(shown(ledger)) == {"a": 1, "b": 1, "c": 0, OTHER: 4}
+
+    def test_a_folded_queue_that_is_left_out_leaves_what_it_has_added(self) -> None:
+        ledger = self.folded()
+        without_b = LabelRules(queue_limit=1, queues=Wanted(exclude=(re.compile("b"),)))
+        assert submitted(shown(ledger, without_b)) == {"a": 1, OTHER: 2}
+        for queue in "abc":
+            end_a_job(ledger, queue)
+        assert submitted(shown(ledger, without_b)) == {"a": 2, OTHER: 3}
+        assert submitted(shown(ledger, self.ONE)) == {"a": 2, OTHER: 4}
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_no_counter_falls_and_none_is_lost(self, seed: int) -> None:
+        """Patterns, limits and names that come and go, restarts."""
+        dice, ledger = Random(seed), ledger_with()
+        highest: dict[tuple[str, str, str], int] = {}
+        events = 0
+        for _ in range(80):
+            left_out = Wanted(exclude=(re.compile(f"[{dice.choice(('a-c', 'b-e', 'z'))}]"),))
+            with ledger.transaction():
+                ledger.clear()
+                ledger.apply(
+                    [job(n, queue=dice.choice("abcdef")) for n in range(dice.randrange(30))]
+                )
+            end_a_job(ledger, dice.choice("abcdefg"))
+            events += 1
+            rules = LabelRules(queue_limit=dice.randrange(1, 6), queues=left_out)
+            for key, count in counters(shown(ledger, rules)).items():
+                assert count >= highest.get(key, 0), key
+                highest[key] = count
+            ledger = ledger.copied_to(None) if dice.random() < 0.2 else ledger
+        for _ in range(2):
+            everything = counters(shown(ledger))
+        for kind, status in {
+            (kind, status) for kind, _, status in highest if highest[kind, _, status]
+        }:
+            assert events == sum(
+                count for (k, _, s), count in everything.items() if (k, s) == (kind, status)
+            )
+
+
+def submitted(snapshot: ClusterSnapshot) -> dict[str, int]:
+    return {tally.queue: tally.total for tally in snapshot.submitted}
 
 
 def test_records_that_cannot_be_counted_are_counted_as_such() -> None:
