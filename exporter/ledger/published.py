@@ -7,6 +7,7 @@ they have been: for Prometheus that is a restart from 0, and all of them counted
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +35,8 @@ class _Content(msgspec.Struct, array_like=True):
 
 _LINE = msgspec.json.Decoder(tuple[msgspec.Raw, int])
 _CONTENT = msgspec.json.Decoder(_Content)
+_DAMAGE = (msgspec.MsgspecError, LedgerUnreadable, ValueError)
+"""What reading a damaged line raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +105,12 @@ def read_published(ledger: Path) -> Published:
         raise LedgerUnreadable(f"{beside.name} is not a regular file")
     try:
         found = beside.read_bytes()
-        lines = [_read(line) for line in _whole_lines(found)]
+        lines = _lines(found)
     except FileNotFoundError:
         return NOTHING
     except OSError as error:
         raise LedgerUnreadable(f"{beside.name} cannot be read ({error.strerror})") from error
-    except (msgspec.MsgspecError, LedgerUnreadable, ValueError) as error:
+    except _DAMAGE as error:
         raise LedgerUnreadable(f"{beside.name} is damaged") from error
     return Published(
         {key: tally for line in lines for key, tally in line.tallies.items()},
@@ -116,10 +119,20 @@ def read_published(ledger: Path) -> Published:
     )
 
 
-def _whole_lines(found: bytes) -> list[bytes]:
-    """Without the last, if it has been cut short while it was added: nothing of it was published."""
-    first, *added = found.split(b"\n")
-    return [first, *added[:-1]]
+def _lines(found: bytes) -> list[Published]:
+    """What the lines say. Raises one of ``_DAMAGE``.
+
+    A power cut may leave the line that was being added cut short, or as long as it should be with
+    something else in it. Nothing of it was published: that waits until the line is on the disk. If it
+    was damaged later, the ledger itself still has what it said.
+    """
+    first, *added, end = found.split(b"\n") if b"\n" in found else (found, b"")
+    last = added.pop() if added and not end else None
+    lines = [_read(line) for line in (first, *added)]
+    if last is not None:
+        with suppress(*_DAMAGE):
+            lines.append(_read(last))
+    return lines
 
 
 def _read(line: bytes) -> Published:

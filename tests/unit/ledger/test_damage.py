@@ -410,6 +410,9 @@ def test_a_line_that_was_not_written_to_its_end_was_not_published(
     for cut in range(len(added)):
         beside.write_bytes(whole + added[:cut])
         assert read_published(path).tallies[ENDED] == Tally(10)
+    for cut in range(len(added) - 1):  # as long as it should be, but not all of it was written
+        beside.write_bytes(whole + added[:cut].ljust(len(added) - 1, b"\0") + b"\n")
+        assert read_published(path).tallies[ENDED] == Tally(10)
     ledger.close()
     ledger = opened(state)
     with ledger.transaction():
@@ -417,3 +420,23 @@ def test_a_line_that_was_not_written_to_its_end_was_not_published(
     ledger.close()
     assert read_published(path).tallies[ENDED] == Tally(12)
     assert not caplog.records
+
+
+def test_a_bad_line_that_is_not_the_last_one_is_damage(state: StateDirectory, path: Path) -> None:
+    """It was published, as others were added behind it."""
+    beside = path.with_name(f"{path.name}.published")
+    ledger = opened(state)
+    with ledger.transaction():
+        for number in range(20):
+            ledger.tally(ENDED._replace(queue=f"queue-{number}"))
+    for _ in range(2):
+        with ledger.transaction():
+            ledger.tally(ENDED)
+    ledger.close()
+    lines = beside.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 3
+    assert read_published(path).tallies[ENDED] == Tally(2)
+    for bad in range(2):
+        beside.write_bytes(b"".join([*lines[:bad], b"garbled\n", *lines[bad + 1 :]]))
+        with pytest.raises(LedgerUnreadable):
+            read_published(path)
