@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from exporter.api.lists import SHARED_SECONDS
 from exporter.clock import Instant, Loop, SystemClock
-from exporter.config import Config, DiscoveryConfig
+from exporter.config import Config, DiscoveryConfig, Shard, shard_of
 from exporter.daemon.accounts import Account, ListTrouble, open_account
 from exporter.daemon.sightings import Sighting, called, with_found
 from exporter.errors import ApiError, Stopped
@@ -179,14 +179,15 @@ class Finders:
         """What has been found, before the start, too."""
         return {**self._kept, **{name: finder.found for name, finder in self._running.items()}}
 
-    def gone(self, config: Config) -> Iterator[Sighting]:
-        """What was watched because it was found since the start, and is listed no more; its ledger is
-        kept for a while."""
+    def gone(self, config: Config, shard: Shard) -> Iterator[Sighting]:
+        """What this shard watched because it was found since the start, and is listed no more; its ledger
+        is kept for a while."""
         configured = {(each.account, each.zone, each.cluster_id) for each in config.clusters}
         for name, finder in self._running.items():
             for (zone, cluster_id), each in finder.gone.items():
+                mine = shard_of(cluster_id, shard.count) == shard.index
                 wanted = finder.discovery.wants(cluster_id, each.cluster.name)
-                if wanted and (name, zone, cluster_id) not in configured:
+                if mine and wanted and (name, zone, cluster_id) not in configured:
                     yield Sighting(name, zone, "gone", called(each.cluster))
 
     def failures(self) -> dict[tuple[str, str], str]:

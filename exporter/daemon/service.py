@@ -184,7 +184,7 @@ class Daemon:
         """What discovery has found, for the page."""
         config, found, failures = self._config, self._watch.found(), self._watch.list_failures()
         sightings = of_shard(survey(config, found), self._shard)
-        zones = together((*sightings, *self._watch.gone(config)))
+        zones = together((*sightings, *self._watch.gone(config, self._shard)))
         return [
             FoundZone(
                 account.name,

@@ -11,7 +11,7 @@ from exporter.api.client import FAILURE_REASONS
 from exporter.capacity import CapacityPoller
 from exporter.clock import SystemClock, instant
 from exporter.collector import AccountQuota
-from exporter.config import AccountConfig, ClusterConfig, Config, LabelsConfig
+from exporter.config import AccountConfig, ClusterConfig, Config, LabelsConfig, Shard
 from exporter.daemon.accounts import (
     Account,
     cluster_calls,
@@ -84,9 +84,10 @@ class Watch:
         """The clusters that have been found, beside those of the configuration."""
         return self._finders.found()
 
-    def gone(self, config: Config) -> Iterator[Sighting]:
-        """Clusters that were found since the start and are listed no more; not those of ``config``."""
-        return self._finders.gone(config)
+    def gone(self, config: Config, shard: Shard) -> Iterator[Sighting]:
+        """Clusters of this shard that were found since the start and are listed no more; not those of
+        ``config``."""
+        return self._finders.gone(config, shard)
 
     def list_failures(self) -> Mapping[tuple[str, str], str]:
         """By account and zone that discovery could not list, the reason."""

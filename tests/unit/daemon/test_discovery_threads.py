@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from exporter.api.lists import ZoneLists
+from exporter.config import Config, Shard
 from exporter.daemon.discovery import Finder, Finders
 from exporter.daemon.sightings import Sighting
 from exporter.errors import RefusedError
@@ -56,6 +57,12 @@ def account(client: Client, **discovery: Any) -> Any:
 def with_lists(wanted: Any, client: Client, clock: ManualClock) -> Any:
     lists = ZoneLists(client.list_clusters, clock)
     return SimpleNamespace(config=wanted, client=client, lists=lists)
+
+
+def gone(
+    finders: Finders, known: Config | None = None, shard: Shard | None = None
+) -> list[Sighting]:
+    return list(finders.gone(known or config(), shard or Shard()))
 
 
 @pytest.fixture
@@ -137,29 +144,52 @@ def test_what_is_gone_is_told_for_as_long_as_its_ledger_is_kept(
     clock = finder._clock = Ended(0.0)  # type: ignore[assignment]
     client.zones = {ZONE: listed("ehpc-2"), "jn1a": REFUSED}
     finder.look()
-    assert (list(finders.gone(config())), finders.failures()) == (
+    assert (gone(finders), finders.failures()) == (
         [],
         {("default", "jn1a"): "denied"},
     )
     finder.look()
     client.zones["jn1a"] = ()
     finder.look()
-    assert list(finders.gone(config())) == [Sighting("default", ZONE, "gone", "ehpc-1")]
+    assert gone(finders) == [Sighting("default", ZONE, "gone", "ehpc-1")]
     of_the_configuration = config(None, {"name": "one", "cluster_id": "ehpc-1", "zone": ZONE})
-    assert list(finders.gone(of_the_configuration)) == []
+    assert gone(finders, of_the_configuration) == []
     assert finders.failures() == {}
     client.zones[ZONE] = listed("ehpc-1", "ehpc-2")
     finder.look()
-    assert list(finders.gone(config())) == []
+    assert gone(finders) == []
     client.zones[ZONE] = ()
     for _ in range(2):
         finder.look()
-    assert [each.name for each in finders.gone(config())] == ["ehpc-1", "ehpc-2"]
+    assert [each.name for each in gone(finders)] == ["ehpc-1", "ehpc-2"]
     finder.discovery = replace(finder.discovery, exclude=(re.compile("ehpc-1"),))
-    assert [each.name for each in finders.gone(config())] == ["ehpc-2"]
+    assert [each.name for each in gone(finders)] == ["ehpc-2"]
     clock.advance(8 * 86400)
     finder.look()
-    assert list(finders.gone(config())) == []
+    assert gone(finders) == []
+
+
+def test_what_is_gone_is_told_by_the_shard_that_watched_it(
+    finders: Finders, client: Client
+) -> None:
+    ids = [f"ehpc-{number}" for number in range(8)]
+    client.zones[ZONE] = listed(*ids)
+    one = account(client)
+    finders.apply({"default": one})
+    until(lambda: not finders.waiting(for_all=True), "both zones to be listed")
+    (finder,) = finders._running.values()
+    finder.stop()
+    assert finder.join(10.0)
+    finder._clock = Ended(0.0)  # type: ignore[assignment]
+    client.zones[ZONE] = ()
+    for _ in range(2):
+        finder.look()
+    first, second = (
+        {each.name for each in gone(finders, shard=Shard(number, 2))} for number in range(2)
+    )
+    assert first
+    assert second
+    assert sorted((*first, *second)) == ids
 
 
 def test_not_ready_while_a_zone_has_never_been_listed(finder: Finder, client: Client) -> None:
