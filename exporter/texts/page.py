@@ -90,6 +90,7 @@ PAGE: Mapping[str, tuple[str, str]] = {
     "page.health": ("Health", "健康状态"),
     "page.ready": ("Readiness", "就绪状态"),
     "page.docs": ("Documentation", "文档"),
+    "page.typing": ("This page does not refresh itself while you type.", "输入筛选条件时，本页不自动刷新。"),
     "page.refreshes": ("This page refreshes itself every {seconds} s.", "本页每 {seconds} 秒自动刷新。"),
     "page.every": ("every {interval}", "每 {interval}"),
     "unit.day": (" d", " 天"),

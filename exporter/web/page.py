@@ -55,12 +55,17 @@ class Wanted:
     """Only those that need attention."""
     found: bool = False
     """Every name that discovery has left out."""
+    typing: bool = False
+    """A name is being typed, which a refresh would lose."""
 
     @classmethod
     def of_query(cls, query: Mapping[str, str]) -> "Wanted":
-        """What ``?cluster=NAME&show=failing`` asks for, or ``?show=found``."""
+        """What ``?cluster=NAME&show=failing`` asks for, or ``?show=found``; ``&filter`` for the field in
+        which a name is typed."""
         show = query.get("show", "")
-        return cls(query.get("cluster", ""), show == "failing", show == "found")
+        return cls(
+            query.get("cluster", ""), show == "failing", show == "found", typing="filter" in query
+        )
 
     def has(self, summary: ClusterSummary) -> bool:
         """Whether this cluster is to be shown."""
@@ -78,6 +83,11 @@ class Wanted:
     def failing_link(self) -> str:
         """The address of the page with those only that need attention."""
         return self._link({"show": "failing"})
+
+    @property
+    def filter_link(self) -> str:
+        """The address of the same page with a field to type a name into."""
+        return self._link(({"show": "failing"} if self.failing else {}) | {"filter": ""})
 
     @property
     def found_link(self) -> str:

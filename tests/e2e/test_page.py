@@ -113,9 +113,15 @@ def test_a_hundred_clusters_in_both_languages(
             assert advice in browser.evaluate("document.body.innerText")
         assert facts[0] == facts[1]
         assert len(facts[0]) > 100
-        browser.evaluate("document.querySelector('input[type=search]').value = 'CLUSTER-00'")
+        refreshes = "document.querySelectorAll('meta[http-equiv=refresh]').length"
+        assert browser.evaluate(refreshes) == 1
+        browser.follow("a.field")
+        assert browser.evaluate(refreshes) == 0
+        assert browser.evaluate("document.activeElement.name") == "cluster"
+        browser.evaluate("document.activeElement.value = 'CLUSTER-00'")
         browser.follow("form button")
         assert browser.evaluate("location.search") == "?cluster=CLUSTER-00"
+        assert browser.evaluate(refreshes) == 1
         assert browser.evaluate("document.querySelectorAll('tbody th').length") == 10 + 1
         browser.follow("form a[href$='show=failing']")
         assert browser.evaluate("document.querySelectorAll('tbody th').length") == 0 + 1

@@ -302,6 +302,19 @@ class TestManyClusters:
         assert "bio-2" not in both.text
         assert "No cluster matches." in render(*self.STATES, cluster="<b>").text
 
+    @pytest.mark.parametrize("show", ["", "failing"])
+    def test_what_is_being_typed_is_not_lost_by_a_refresh(self, show: str) -> None:
+        page = render(*self.STATES, show=show, cluster="cfd 1")
+        assert "search" not in [each.get("type") for _, each in page.tags]
+        assert ("meta", {"http-equiv": "refresh", "content": "15"}) in page.tags
+        (link,) = [attrs["href"] for tag, attrs in page.tags if attrs.get("class") == "field"]
+        assert link == f"./?cluster=cfd+1{'&show=failing' if show else ''}&filter="
+        typing = render(*self.STATES, show=show, cluster="cfd 1", filter="")
+        assert ("meta", {"http-equiv": "refresh", "content": "15"}) not in typing.tags
+        (field,) = [each for tag, each in typing.tags if each.get("type") == "search"]
+        assert (field["name"], field["value"], "autofocus" in field) == ("cluster", "cfd 1", True)
+        assert typing.text.count("cfd-1") == page.text.count("cfd-1")
+
     def test_by_zone_and_account(self) -> None:
         assert "Clusters 42 of 42" in render(*self.STATES, cluster="jinan").text
         assert "Clusters 42 of 42" in render(*self.STATES, cluster="default").text
