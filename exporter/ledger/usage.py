@@ -53,9 +53,12 @@ class Usage:
         self._before: dict[tuple[bool, UsageKey], Amount | None] = {}
         """Of each that has changed since ``keep``, what it was."""
         self._log: set[UsageKey] = set()
+        self._due: set[UsageKey] = set()
+        """Those of which is owed something that may be shown; the others wait for ``reconsider``."""
         self._kept_sum = self.proofs = self._load()
         """The sum of the proofs of all that is written."""
         self._floors = Floors(published, self._shown, _higher)
+        self.reconsider()
 
     @property
     def shown(self) -> Amounts:
@@ -87,17 +90,23 @@ class Usage:
         before = self._owed.get(key)
         self._before.setdefault((False, key), before)
         self._owed[key] = (before or Amount()).plus(Amount(1, seconds))
+        self._due.add(key)
+
+    def reconsider(self) -> None:
+        """What was not wanted until now may be wanted from now on."""
+        self._due = set(self._owed)
 
     @property
-    def owed_pairs(self) -> frozenset[Pair]:
-        """The queues and users to which something is owed."""
-        return frozenset((key.queue, key.user) for key in self._owed)
+    def due_pairs(self) -> frozenset[Pair]:
+        """The queues and users to which something is owed, but for those of which ``show`` was told that
+        they are not wanted."""
+        return frozenset((key.queue, key.user) for key in self._due)
 
     def show(
         self, live: Iterable[tuple[str, str]], named: Callable[[str, str], tuple[str, str] | None]
     ) -> None:
         """Add what is owed to the series that ``named`` gives for a queue and a user. Where it gives
-        none, it stays owed: it is not wanted now, and may be one day.
+        none, it stays owed: it is not wanted now, and is asked for again after ``reconsider``.
 
         One that is new, also of a ``live`` pair to which nothing is owed, is shown at 0 first: nobody
         sees the first events of a counter that is born with them.
@@ -105,12 +114,13 @@ class Usage:
         pairs = {pair for each in live if (pair := named(*each)) is not None}
         into = {
             key: UsageKey(key.kind, *pair)
-            for key in self._owed
+            for key in self._due
             if (pair := named(key.queue, key.user)) is not None
         }
         new = {UsageKey(kind, *pair) for pair in pairs for kind in USAGE_KINDS}
         shown = self.shown
         new = {series for series in new.union(into.values()) if series not in shown}
+        self._due = {key for key, series in into.items() if series in new}
         for key, series in into.items():
             if series not in new:
                 owed = self._owed.pop(key)
@@ -120,7 +130,7 @@ class Usage:
             self._show(series, Amount())
 
     def catch_up(self) -> None:
-        """All that happened has been counted again: what is lower still has lost its jobs."""
+        """All that happened has been counted again. A counter that is still lower has lost its jobs."""
         for key, amount in self._floors.reach(self._shown):
             self._show(key, amount)
 
@@ -160,6 +170,7 @@ class Usage:
                 amounts.pop(key, None)
             else:
                 amounts[key] = before
+        self.reconsider()
         self._before.clear()
         self.proofs = self._kept_sum
 

@@ -64,11 +64,12 @@ class Publisher:
             log = ledger.groups.follow()
             self._weights = (Weights(1), Weights(2))
             self._counts = Counts({}, {})
+            ledger.usage.reconsider()
         changes = self._wanted(_changes(ledger, log))
         for weights in self._weights:
             weights.add(changes)
         # A user whose jobs have ended and left the list between two syncs is shown for a while, too.
-        for pair in filter(self._wants, ledger.usage.owed_pairs):
+        for pair in filter(self._wants, ledger.usage.due_pairs):
             ledger.note_activity(*pair, taken_at)
         recent = frozenset(filter(self._wants, _recent_pairs(ledger, taken_at)))
         queues, users = self._fold_counters(ledger, recent), self._users(ledger, recent)

@@ -90,6 +90,32 @@ def test_who_has_no_job_left_in_the_list_is_not_taken_for_one_of_the_others() ->
     assert later == [{"b": 0, "new": 0}, *[{"b": 0, "new": 3}] * 2]
 
 
+def test_what_is_owed_to_somebody_who_is_left_out_is_not_looked_at_by_each_snapshot() -> None:
+    ledger = ledger_of(job(1, user="a"), job(2, user="b"))
+    asked: list[str] = []
+
+    def named(queue: str, user: str) -> tuple[str, str] | None:
+        asked.append(user)
+        return (queue, user) if user == "b" else None
+
+    def asked_for() -> list[str]:
+        with ledger.transaction():
+            ledger.usage.show((), named)
+        told = sorted(asked)
+        asked.clear()
+        return told
+
+    use(ledger, "a", 1)
+    use(ledger, "b", 1)
+    assert [asked_for() for _ in range(3)] == [["a", "b"], ["b"], []]  # b is shown at 0 first
+    use(ledger, "a", 1)
+    assert [asked_for() for _ in range(2)] == [["a"], []]
+    ledger.usage.reconsider()
+    assert [asked_for() for _ in range(2)] == [["a"], []]
+    assert used(shown(ledger)) == {"a": 0, "b": 1}
+    assert used(shown(ledger)) == {"a": 2, "b": 1}
+
+
 def test_who_is_left_out_of_the_sum_of_all_stays_in_it_with_what_was_there() -> None:
     """A sum that falls is taken for a restart, and counted a second time as a whole."""
     all_users = LabelRules(user_mode="off")
