@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from exporter.errors import ApiError, RefusedError, StateError, SyncError
 from exporter.model import Page
 from exporter.polling.calling import Caller, PollerParts
-from exporter.snapshot import SyncFailure
 from exporter.sync.asking import Ask, Asking, Finished, advance
 from exporter.sync.context import FEW_TRIES
 from exporter.sync.replica import Replica
@@ -29,15 +28,11 @@ class Background:
         self._caller = caller
         self._going_on: tuple[Replica, Asking[None], Ask] | None = None
         self._failures = 0
-        self.obstacle: SyncFailure | None = None
-        """Why the history cannot be read to its end; None if nothing is known to be in the way."""
 
     def work(self, replica: Replica, until_seconds: float) -> bool:
         """Spend what calls are left, until a moment of the monotonic clock. Whether something was
         brought to its end."""
         made_before = self._caller.made
-        if replica.ledger.progress.complete:
-            self.obstacle = None
         if self._going_on is not None and self._going_on[0] is not replica:
             self._going_on = None  # the ledger has moved
         try:
@@ -102,7 +97,4 @@ class Background:
         if lasting or self._failures >= FEW_TRIES:
             self._going_on = None
             self._failures = 0
-        if error.reason == "depth" and self.obstacle is None:
-            now_at = self._parts.clock.now_at()
-            self.obstacle = SyncFailure(error.reason, str(error), error.advice, now_at)
         _LOG.debug("the history could not be read on", extra=self._parts.fields(cause=str(error)))

@@ -176,7 +176,7 @@ class Poller(Loop):
             replica = self._keeping.replica
             worked = replica is not None and self._background.work(replica, due_seconds)
             self._worked = worked
-            if worked or self._background.obstacle is not self._state.history_obstacle:
+            if worked or self._obstacle is not self._state.history_obstacle:
                 self._publish_background()
         except Stopped:
             raise
@@ -298,10 +298,16 @@ class Poller(Loop):
         return replace(
             self._state,
             profile=self._state.profile if replica is None else replica.profile,
-            history_obstacle=self._background.obstacle,
+            history_obstacle=self._obstacle,
             ledger_on_disk=self._keeping.on_disk,
             **changes,
         )
+
+    @property
+    def _obstacle(self) -> SyncFailure | None:
+        """Why the history cannot be read to its end; None if nothing is known to be in the way."""
+        replica = self._keeping.replica
+        return None if replica is None or replica.ledger.progress.complete else replica.obstacle
 
     # -- what was kept ---------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from exporter.errors import RefusedError, SyncError
 from exporter.ledger.store import Ledger, Marks
 from exporter.model import END_STATUSES, PAGE_LIMIT
 from exporter.profile import UNKNOWN, Profile
-from exporter.snapshot import RECENT_SECONDS
+from exporter.snapshot import RECENT_SECONDS, SyncFailure
 from exporter.sync import (
     by_change,
     by_scan,
@@ -70,8 +70,8 @@ class Replica:
         self._rng = rng
         self._memory = Memory(ledger.progress.profile)
         self._scan_at = 0.0
-        self._out_of_reach = False
-        """Whether the last scan has found the list to be longer than the server shows."""
+        self.obstacle: SyncFailure | None = None
+        """Why the history could not be read to its end when that was last tried."""
         self._refreshed = False
         self._marks: Marks | None = None
 
@@ -173,8 +173,8 @@ class Replica:
         if by_scan.sweeps(sync):
             sync.take(head)
             yield from reader.sweep_active(sync, head)
-            if self._out_of_reach and not sync.fits():
-                sync.update(known="active")
+            if self.obstacle is not None and not sync.fits():
+                sync.update(known="active")  # the list has grown longer than the server shows
             return "sweep"
         yield from by_scan.scan(sync, self.ledger.marks())
         return "scan"
@@ -221,9 +221,9 @@ class Replica:
             if sync.allowance(Purpose.FRESH) >= calibration.ORDER_CALLS:
                 worth = self._calibrate_order(sync)
         elif sync.order is not None and progress.newest_at is not None and not sync.reaches_edge:
-            worth = reconcile.fill(sync, sync.order)
+            worth = self._meeting_obstacles(sync, reconcile.fill(sync, sync.order))
         elif by_scan.worth_it(sync) and self._scan_is_due(sync):
-            worth = self._scan(sync)
+            worth = self._meeting_obstacles(sync, self._scan(sync))
         return None if worth is None else self._remembering(sync, worth)
 
     def _scan_is_due(self, sync: Sync) -> bool:
@@ -257,12 +257,19 @@ class Replica:
         self._scan_at = sync.now_at
         try:
             yield from by_scan.scan(sync, self._marks)
-            self._out_of_reach = False
-        except SyncError as error:
-            self._out_of_reach = error.reason == "depth"
-            raise
         finally:
             self._marks = None
+
+    def _meeting_obstacles(self, sync: Sync, history: Asking[None]) -> Asking[None]:
+        """Read on the history, and remember what is in the way."""
+        try:
+            yield from history
+        except SyncError as error:
+            if error.reason == "depth" and self.obstacle is None:
+                self.obstacle = SyncFailure("depth", str(error), error.advice, sync.now_at)
+            raise
+        if sync.reaches_edge or sync.progress.complete:
+            self.obstacle = None
 
     # -- around it -------------------------------------------------------------------------------
 
