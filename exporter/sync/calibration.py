@@ -3,18 +3,17 @@ contradicted.
 
 Three traits are asked for: the name of the status filter (once a list is longer than its head), the
 order (between two syncs, once the active jobs are known), and how deep offsets reach (when a page was
-empty). The others show by themselves: the length of pages and what totals count on any page, the zone
-and the lag when something changes.
+empty). The others show by themselves: the length of pages and what totals count on any page, the lag
+when something changes, and the zone as ``zone`` says.
 """
 
-import math
 from dataclasses import replace
 
 import msgspec
 
 from exporter.errors import RefusedError
 from exporter.model import Job, hidden
-from exporter.profile import NONE, UNKNOWN, WINDOWS, Trait, TraitName, zone_name
+from exporter.profile import NONE, UNKNOWN, WINDOWS, Trait, TraitName
 from exporter.sync.asking import Asking, Contradiction, T
 from exporter.sync.context import (
     BY_CHANGE,
@@ -27,16 +26,10 @@ from exporter.sync.context import (
     Placed,
     Sync,
 )
-from exporter.sync.intake import LATE_SECONDS
 from exporter.sync.pages import ask, is_refusal, send
 
 ORDER_CALLS = 4
 """What the proof of an order costs: begun with fewer, it would take the next sync's."""
-QUARTER_SECONDS = 900
-ZONES = range(-12 * 3600, 14 * 3600 + 1)
-"""How far zones are ahead of UTC, in seconds; there are no others."""
-FRESH_SECONDS = 60.0
-SEVERAL = 3
 LAGS = (5, 10, 20, 30, 60, 120, 300)
 
 
@@ -239,60 +232,7 @@ def _shows(sync: Sync, listing: Listing, place: int) -> Asking[bool]:
     return bool(placed.jobs) or (placed.told is not None and placed.told <= place)
 
 
-# -- what shows by itself --------------------------------------------------------------------------
-
-
-def learn_zone_of(sync: Sync, head: Placed) -> None:
-    """The zone of times that carry none, by the newest stamp on a page and the server's clock."""
-    page = head.page
-    if sync.settings.zone_configured:
-        sync.found("zone", "configured", f"{sync.settings.zone_name}, by the configuration")
-    elif page.zoned and not page.zoneless:
-        if sync.profile.zone.value == UNKNOWN:
-            sync.found("zone", "stamped", "all times that were seen carry their zone")
-    elif page.zoneless and sync.profile.zone.value in (UNKNOWN, "stamped"):
-        sync.found("zone", UNKNOWN, "nothing has proven yet in which zone times are")
-        bare = (job for job in page.jobs if job.uuid in page.bare)
-        newest_at = max((job.modified_at or job.submitted_at or 0 for job in bare), default=0)
-        age_seconds = sync.now_at - newest_at
-        assumed = sync.profile.zone_seconds
-        for zone_seconds in (assumed, 0):
-            since_seconds = age_seconds - (assumed - zone_seconds)
-            if -LATE_SECONDS <= since_seconds <= FRESH_SECONDS:
-                evidence = f"then the newest of them is {since_seconds:.0f} s old"
-                sync.found("zone", zone_name(zone_seconds), evidence)
-                return
-
-
-def learn_zone(sync: Sync, last_look_at: float | None) -> None:
-    """The same, by jobs that have changed between two looks: then, and at no other quarter of an
-    hour. Several must say so where something else was found before, and of a zone that is not whole
-    hours from UTC: one job may be stamped late."""
-    if last_look_at is None:
-        return
-    early_at, late_at = last_look_at - LATE_SECONDS - sync.lag_seconds, sync.now_at + LATE_SECONDS
-    shifts = set[int]()
-    for at in sync.intake.moved_at:
-        first = math.ceil((at - late_at) / QUARTER_SECONDS)
-        last = math.floor((at - early_at) / QUARTER_SECONDS)
-        if last != first:
-            return  # it was too long ago, or between two
-        shifts.add(first * QUARTER_SECONDS)
-    if len(shifts) != 1:
-        return
-    (shift,) = shifts
-    zone_seconds = sync.profile.zone_seconds + shift
-    if zone_seconds not in ZONES and not sync.settings.zone_configured:
-        return
-    known = sync.profile.zone.value != UNKNOWN
-    if shift and (known or zone_seconds % 3600) and len(sync.intake.moved_at) < SEVERAL:
-        return
-    evidence = f"then {len(sync.intake.moved_at)} jobs have changed when they were seen to"
-    if not sync.settings.zone_configured:
-        sync.found("zone", zone_name(zone_seconds), evidence)
-    elif shift:
-        off = f"jobs change {zone_name(shift)} off the zone of the configuration"
-        sync.found("zone", "contradicted", off)
+# -- how far answers may be behind -----------------------------------------------------------------
 
 
 def learn_lag(sync: Sync) -> None:

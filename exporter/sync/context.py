@@ -12,6 +12,7 @@ from exporter.ledger.records import Change, Progress
 from exporter.ledger.store import Ledger, TimeColumn
 from exporter.model import PAGE_LIMIT, Job, Page
 from exporter.profile import NONE, Profile, Trait, TraitName
+from exporter.snapshot import RECENT_SECONDS
 from exporter.sync.asking import Allowance, Purpose
 from exporter.sync.intake import Doubted, Intake
 
@@ -178,6 +179,14 @@ class Sync:
     def __post_init__(self) -> None:
         expected = self.progress.expected
         self.known_at_begin = self.ledger.size if expected is None else expected
+        self.tell_time(self.now_at)
+
+    def tell_time(self, now_at: float) -> None:
+        """The server's time is known better: so is how far back the history is wanted."""
+        self.now_at = self.intake.now_at = now_at
+        # Not less, lest one that is still at the head be taken for new.
+        kept_seconds = max(self.settings.history_seconds, RECENT_SECONDS)
+        self.intake.window_from_at = now_at - kept_seconds
 
     @property
     def progress(self) -> Progress:

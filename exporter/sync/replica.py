@@ -5,9 +5,9 @@ from random import Random
 
 import msgspec
 
-from exporter.errors import RefusedError, SyncError
+from exporter.errors import SyncError
 from exporter.ledger.store import Ledger, Marks
-from exporter.model import END_STATUSES, PAGE_LIMIT
+from exporter.model import END_STATUSES
 from exporter.profile import UNKNOWN, Profile
 from exporter.snapshot import RECENT_SECONDS, SyncFailure
 from exporter.sync import (
@@ -18,6 +18,7 @@ from exporter.sync import (
     reader,
     reconcile,
     verify,
+    zone,
 )
 from exporter.sync.asking import (
     Allowance,
@@ -29,20 +30,18 @@ from exporter.sync.asking import (
 )
 from exporter.sync.context import (
     BY_CHANGE,
-    BY_SUBMISSION,
     FEW_TRIES,
     INFINITE,
     MANY_TRIES,
     SWEPT_STATUSES,
-    Listing,
     Memory,
     Order,
     Placed,
     Sync,
     SyncSettings,
 )
+from exporter.sync.head import is_whole, read_head, take_whole
 from exporter.sync.intake import LATE_SECONDS, PATIENCE_SECONDS, Intake
-from exporter.sync.pages import ask, is_refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,22 +121,19 @@ class Replica:
         sync = self._sync(now_at, allowance)
         if sync.order is None or sync.profile.order.value != sync.progress.profile.order.value:
             sync.update(newest_at=None, frontier_at=None)  # which were of another order
-        if self._zone_name_has_changed(sync):
-            sync.forget("zone")
-            self._begin_anew(sync)
-        self._follow_zone(sync)
+        zone.follow_configuration(sync)
         return (yield from self._remembering(sync, self._refresh(sync)))
 
     def _refresh(self, sync: Sync) -> Asking[Refreshed]:
         last_look_at = sync.progress.last_success_at
-        head = yield from self._read_head(sync)
-        if (yield from _is_whole(sync, head)):
-            strategy = _take_whole(sync, head)
+        head = yield from read_head(sync)
+        if (yield from is_whole(sync, head)):
+            strategy = take_whole(sync, head)
         else:
             strategy = yield from self._longer_list(sync, head)
         calibration.learn_lag(sync)
-        calibration.learn_zone(sync, last_look_at)
-        self._follow_zone(sync)
+        zone.learn_from_changes(sync, last_look_at)
+        zone.follow(sync)
         sync.intake.correct("deleted", self.ledger.forget_suspects(sync.now_at))
         self._finish(sync)
         if sync.intake.corrections.keys() & {"changed", "missing"} and sync.order is BY_CHANGE:
@@ -199,9 +195,9 @@ class Replica:
         return (yield from self._remembering(sync, self._full_look(sync)))
 
     def _full_look(self, sync: Sync) -> Asking[Refreshed]:
-        head = yield from self._read_head(sync)
-        if (yield from _is_whole(sync, head)):
-            _take_whole(sync, head)
+        head = yield from read_head(sync)
+        if (yield from is_whole(sync, head)):
+            take_whole(sync, head)
         else:
             yield from by_scan.scan(sync, self.ledger.marks())
         sync.update(last_success_at=sync.now_at)
@@ -292,79 +288,7 @@ class Replica:
             known_up_to_at=up_to_at,
             also_mark=self._marks,
         )
-        self._open_window(intake)
         return Sync(self.ledger, self._memory, intake, self.settings, allowance, self._rng, now_at)
-
-    def _open_window(self, intake: Intake) -> None:
-        kept_seconds = self.settings.history_seconds
-        if kept_seconds != INFINITE:
-            # Not less, lest one that is still at the head be taken for new.
-            intake.window_from_at = intake.now_at - max(kept_seconds, RECENT_SECONDS)
-
-    def _read_head(self, sync: Sync) -> Asking[Placed]:
-        """The first page of the whole list, in the best order that may be had."""
-        profile = sync.profile
-        if profile.total_count.value == "none" and 0 <= profile.total_count.retry_at <= sync.now_at:
-            sync.found("total_count", "unknown", profile.total_count.evidence)
-            sync.forget("order")  # whose proof looks at the list's end, as the total tells it
-        order = sync.order
-        if order is None and sync.profile.due("order", sync.now_at):
-            order = BY_CHANGE
-        try:
-            head = yield from ask(sync, Listing(order))
-        except (RefusedError, Contradiction) as error:
-            if not is_refusal(error) or order is None or sync.order is not None:
-                raise
-            head = yield from ask(sync, Listing(None))
-        self._tell_time(sync, head)
-        calibration.learn_zone_of(sync, head)
-        if self._follow_zone(sync):
-            head = yield from ask(sync, head.listing)
-            self._tell_time(sync, head)
-        if sync.profile.depth.contradictions and sync.profile.due("depth", sync.now_at):
-            yield from calibration.calibrate_depth(sync, head)
-        return head
-
-    def _zone_name_has_changed(self, sync: Sync) -> bool:
-        """Whether the configuration says another zone than it did, or no longer says one."""
-        kept, name = sync.progress.profile.zone, self.settings.zone_name
-        if not self.settings.zone_configured:
-            return kept.value in ("configured", "contradicted")
-        return (
-            kept.value == "configured" and bool(name) and not kept.evidence.startswith(f"{name},")
-        )
-
-    def _follow_zone(self, sync: Sync) -> bool:
-        """Whether the ledger's moments were read in another zone than those to come: then it begins
-        anew."""
-        kept, found = sync.progress.profile, sync.profile
-        changed = not self.settings.zone_configured and kept.zone_seconds != found.zone_seconds
-        if changed:
-            self._begin_anew(sync)
-        return changed
-
-    def _begin_anew(self, sync: Sync) -> None:
-        """No moment that is known is right."""
-        self.ledger.clear()
-        sync.forget("order")
-        sync.update(
-            began_at=None, newest_at=None, frontier_at=None, unread=0, known="",
-            checked_at={}, profile=sync.profile,
-        )  # fmt: skip
-
-    def _tell_time(self, sync: Sync, head: Placed) -> None:
-        sync.now_at = sync.intake.now_at = head.page.server_time_at or sync.now_at
-        self._open_window(sync.intake)
-        sync.intake.age()
-        if sync.progress.began_at is None:
-            tomorrow_at = sync.now_at + 86400  # what is later is no zone's time, but nonsense
-            stamps = (
-                at for job in head.jobs for at in (BY_CHANGE.moment(job), BY_SUBMISSION.moment(job))
-            )
-            newest_at = max((at for at in stamps if at <= tomorrow_at), default=0)
-            # What happened in the very second in which the ledger began, happened before.
-            sync.intake.began_at = float(max(int(sync.now_at), newest_at) + 1)
-            sync.update(began_at=sync.intake.began_at)
 
     def _finish(self, sync: Sync) -> None:
         sync.intake.age()
@@ -388,30 +312,3 @@ def _changed_from_at(sync: Sync, last_look_at: float | None) -> float | None:
     # What has come in without a new stamp is a change, unless it is history that is read.
     changed = intake.settled and (intake.changes or intake.corrections)
     return sync.now_at if changed else None
-
-
-def _is_whole(sync: Sync, head: Placed) -> Asking[bool]:
-    """Whether the head is the whole list: as its total says, if the page is not full; or as nothing
-    follows its last job."""
-    size = len(head.jobs)
-    if head.total is not None:
-        if head.total != size:
-            return False
-        known = len(sync.ledger.known(head.uuids)) == size == sync.ledger.size
-        if size < PAGE_LIMIT or known:
-            return True
-    elif size >= sync.page_size > 1 and sync.progress.complete and sync.ledger.size > size:
-        return False
-    if not size:
-        return True
-    more = yield from ask(sync, Listing(sync.order), size - 1)
-    return more.uuids == head.uuids[-1:]  # a page that does not show it proves nothing
-
-
-def _take_whole(sync: Sync, head: Placed) -> str:
-    """The head is all there is: what is not on it is gone."""
-    sync.take(head)
-    sync.ledger.suspect_between(INFINITE, -INFINITE, keep=head.uuids)
-    sync.update(known="all", frontier_at=None, unread=0, newest_at=None)
-    sorted_by_change = bool(head.jobs) and BY_CHANGE.sorts(head.jobs)
-    return "delta" if sorted_by_change else "scan"

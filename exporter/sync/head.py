@@ -1,0 +1,75 @@
+"""The head of the list: the first page that a sync reads. It tells the time, and is perhaps all there is."""
+
+from exporter.errors import RefusedError
+from exporter.model import PAGE_LIMIT
+from exporter.sync import zone
+from exporter.sync.asking import Asking, Contradiction
+from exporter.sync.calibration import calibrate_depth
+from exporter.sync.context import BY_CHANGE, BY_SUBMISSION, INFINITE, Listing, Placed, Sync
+from exporter.sync.pages import ask, is_refusal
+
+
+def read_head(sync: Sync) -> Asking[Placed]:
+    """The first page of the whole list, in the best order that may be had."""
+    profile = sync.profile
+    if profile.total_count.value == "none" and 0 <= profile.total_count.retry_at <= sync.now_at:
+        sync.found("total_count", "unknown", profile.total_count.evidence)
+        sync.forget("order")  # whose proof looks at the list's end, as the total tells it
+    order = sync.order
+    if order is None and sync.profile.due("order", sync.now_at):
+        order = BY_CHANGE
+    try:
+        head = yield from ask(sync, Listing(order))
+    except (RefusedError, Contradiction) as error:
+        if not is_refusal(error) or order is None or sync.order is not None:
+            raise
+        head = yield from ask(sync, Listing(None))
+    _tell_time(sync, head)
+    zone.learn_from_head(sync, head)
+    if zone.follow(sync):
+        head = yield from ask(sync, head.listing)
+        _tell_time(sync, head)
+    if sync.profile.depth.contradictions and sync.profile.due("depth", sync.now_at):
+        yield from calibrate_depth(sync, head)
+    return head
+
+
+def _tell_time(sync: Sync, head: Placed) -> None:
+    sync.tell_time(head.page.server_time_at or sync.now_at)
+    sync.intake.age()
+    if sync.progress.began_at is None:
+        tomorrow_at = sync.now_at + 86400  # what is later is no zone's time, but nonsense
+        stamps = (
+            at for job in head.jobs for at in (BY_CHANGE.moment(job), BY_SUBMISSION.moment(job))
+        )
+        newest_at = max((at for at in stamps if at <= tomorrow_at), default=0)
+        # What happened in the very second in which the ledger began, happened before.
+        sync.intake.began_at = float(max(int(sync.now_at), newest_at) + 1)
+        sync.update(began_at=sync.intake.began_at)
+
+
+def is_whole(sync: Sync, head: Placed) -> Asking[bool]:
+    """Whether the head is the whole list: as its total says, if the page is not full; or as nothing
+    follows its last job."""
+    size = len(head.jobs)
+    if head.total is not None:
+        if head.total != size:
+            return False
+        known = len(sync.ledger.known(head.uuids)) == size == sync.ledger.size
+        if size < PAGE_LIMIT or known:
+            return True
+    elif size >= sync.page_size > 1 and sync.progress.complete and sync.ledger.size > size:
+        return False
+    if not size:
+        return True
+    more = yield from ask(sync, Listing(sync.order), size - 1)
+    return more.uuids == head.uuids[-1:]  # a page that does not show it proves nothing
+
+
+def take_whole(sync: Sync, head: Placed) -> str:
+    """The head is all there is: what is not on it is gone."""
+    sync.take(head)
+    sync.ledger.suspect_between(INFINITE, -INFINITE, keep=head.uuids)
+    sync.update(known="all", frontier_at=None, unread=0, newest_at=None)
+    sorted_by_change = bool(head.jobs) and BY_CHANGE.sorts(head.jobs)
+    return "delta" if sorted_by_change else "scan"
