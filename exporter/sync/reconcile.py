@@ -239,24 +239,21 @@ def begin(sync: Sync, order: Order, head: Placed) -> None:
 def fill(sync: Sync, order: Order) -> Asking[None]:
     """The history, from the frontier down: to its end, to where the history that is wanted ends, or
     to where as many jobs are known behind it as the list has."""
-    shift, back = -1, 1
+    further: int | None = None
     while (at := sync.progress.frontier_at) is not None and sync.order is order:
         if sync.reaches_edge:
             return
         # From the end, where few are known: what is known in front grows with every page.
         known_behind = sync.ledger.count_between(at - 1, -INFINITE, by=order.column)
-        offset = max(0, sync.ledger.size - known_behind + shift)
-        placed = yield from ask(sync, Listing(order), offset)
+        offset = sync.ledger.size - known_behind - 1 if further is None else further
+        placed = yield from _in_front(sync, order, at - 1, offset)
         if sync.progress.frontier_at != at or sync.order is not order:
             return  # a sync in between has left another one
-        if placed.offset and not (placed.jobs and order.moment(placed.jobs[0]) >= at):
-            shift, back = shift - back, 2 * back  # so many are gone that stood in front
-            continue
         if placed.jobs and order.moment(placed.jobs[-1]) >= at and placed.end < (placed.total or 0):
             sync.take(placed)
-            shift += max(1, len(placed.jobs) - 1)  # more stand in front than are known
+            further = max(placed.end - 1, placed.offset + 1)  # more stand in front than are known
             continue
-        shift, back = -1, 1
+        further = None
         if placed.jobs and not any(each.at < at for each in boundaries(placed, order)):
             moment = order.moment(placed.jobs[-1])
             placed = (yield from whole_second(sync, order, placed, moment)) or placed
@@ -264,6 +261,17 @@ def fill(sync: Sync, order: Order) -> Asking[None]:
         if lowest is None or lowest.at >= at:
             raise SyncError("moving", "the history cannot be read on: it moves too fast")
         _advance(sync, order, lowest)
+
+
+def _in_front(sync: Sync, order: Order, at: float, offset: int) -> Asking[Placed]:
+    """The page at a place, if it begins in front of a moment; else further in front, ever faster: so
+    many are gone that stood there."""
+    back = 1
+    while True:
+        placed = yield from ask(sync, Listing(order), offset)
+        if placed.offset <= 0 or (placed.jobs and order.moment(placed.jobs[0]) > at):
+            return placed
+        offset, back = placed.offset - back, 2 * back
 
 
 def _advance(sync: Sync, order: Order, lowest: Boundary) -> None:
@@ -314,14 +322,8 @@ def _find(sync: Sync, order: Order, at: int, above: int) -> Asking[int]:
 def _look_from(sync: Sync, order: Order, at: int, offset: int) -> Asking[float]:
     """Look at the jobs of a moment, which stand at a place or near it; returns down to which moment
     all has been seen."""
-    back, in_front = 1, False
+    placed = yield from _in_front(sync, order, at, offset)
     while True:
-        placed = yield from ask(sync, Listing(order), offset)
-        top = order.moment(placed.jobs[0]) if placed.jobs else -INFINITE
-        in_front = in_front or placed.offset == 0 or top > at
-        if not in_front:
-            offset, back = max(0, placed.offset - back), 2 * back
-            continue
         found = boundaries(placed, order)
         bottom = order.moment(placed.jobs[-1]) if placed.jobs else -INFINITE
         if bottom == at and not (found and found[-1].at <= at):
@@ -332,3 +334,4 @@ def _look_from(sync: Sync, order: Order, at: int, offset: int) -> Asking[float]:
         if placed.total is None or placed.end >= placed.total:
             return at
         offset = max(placed.end - 2, placed.offset + 1)
+        placed = yield from ask(sync, Listing(order), offset)
