@@ -166,8 +166,6 @@ class Sync:
     """What the calls are for that it makes now."""
     head: Placed | None = None
     """The head of the list, as this sync has seen it last."""
-    still: bool = False
-    """Whether it was the same when it was looked at once more."""
     left: dict[str, Job] = field(default_factory=dict)
     """Jobs that were set aside, as they were before they left their status."""
     longest_page: int = 0

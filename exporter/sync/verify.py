@@ -17,7 +17,6 @@ from exporter.sync.context import (
     SWEPT_STATUSES,
     Listing,
     Order,
-    Placed,
     Sync,
     SyncSettings,
 )
@@ -45,12 +44,18 @@ COVER, PROBE, DOUBTED = "active", "probe", "doubted"
 # -- the total -----------------------------------------------------------------------------------
 
 
-def close_head(sync: Sync, order: Order) -> Asking[Placed]:
-    """Look at the head once more: what has changed since the sync began stands there."""
+def close_head(sync: Sync, order: Order) -> Asking[bool]:
+    """Look at the head once more: what has changed since the sync began stands there. Whether it shows
+    all of that."""
     placed = yield from ask(sync, Listing(order))
-    sync.still = sync.head is not None and sync.head.jobs == placed.jobs
+    still = sync.head is not None and sync.head.jobs == placed.jobs
     sync.take_head(order, placed)
-    return placed
+    newest_at = sync.progress.newest_at
+    if order is not BY_CHANGE or still:
+        return True
+    if not placed.jobs or newest_at is None:
+        return False
+    return BY_CHANGE.moment(placed.jobs[-1]) < newest_at - LATE_SECONDS
 
 
 def settle(sync: Sync, order: Order) -> Asking[bool]:
@@ -81,11 +86,11 @@ def _mend(sync: Sync, order: Order) -> Asking[bool]:
         yield from _reconcile_to_edge(sync, order)
     if sync.fits() and not sync.ledger.suspects:
         return _fits(sync)
-    head = yield from close_head(sync, order)
+    shows_all = yield from close_head(sync, order)
     if sync.fits():
         return _fits(sync)
     surplus = _surplus(sync)
-    if surplus > 0 and sync.ledger.suspects and _shows_all_since(sync, order, head):
+    if surplus > 0 and sync.ledger.suspects and shows_all:
         # What is found gone is gone, though there is more: the next sync goes on.
         sync.intake.correct("deleted", sync.ledger.forget_suspects(sync.now_at))
         return True
@@ -102,16 +107,6 @@ def _fits(sync: Sync) -> bool:
 
 def _surplus(sync: Sync) -> int:
     return sync.ledger.size + (sync.progress.unread or 0) - (sync.progress.expected or 0)
-
-
-def _shows_all_since(sync: Sync, order: Order, head: Placed) -> bool:
-    """Whether a head, read once more, shows everything that has changed since the first one."""
-    newest_at = sync.progress.newest_at
-    if order is not BY_CHANGE or sync.still:
-        return True
-    if not head.jobs or newest_at is None:
-        return False
-    return BY_CHANGE.moment(head.jobs[-1]) < newest_at - LATE_SECONDS
 
 
 def _reconcile_to_edge(sync: Sync, order: Order) -> Asking[None]:
@@ -218,8 +213,8 @@ def _resolve_suspects(sync: Sync, order: Order) -> Asking[None]:
     if sync.ledger.suspects and sync.reaches_edge:
         yield from settle(sync, order)  # they may stand elsewhere, and others be missing
     elif sync.ledger.suspects:  # have they moved to the head meanwhile?
-        head = yield from close_head(sync, order)
-        if not _shows_all_since(sync, order, head):
+        shows_all = yield from close_head(sync, order)
+        if not shows_all:
             sync.ledger.restore_suspects()
 
 
