@@ -30,6 +30,8 @@ from exporter.sync.pages import ask, is_refusal, send
 
 ORDER_CALLS = 4
 """What the proof of an order costs: begun with fewer, it would take the next sync's."""
+SOUGHT = ((BY_CHANGE, "change"), (BY_SUBMISSION, "submission"), (BY_DEFAULT, "default"))
+"""The orders that are tried, the best first, and what the profile calls them."""
 LAGS = (5, 10, 20, 30, 60, 120, 300)
 
 
@@ -105,14 +107,15 @@ def _tells_of_some(sync: Sync, head: Placed, placed: Placed) -> Asking[bool]:
 # -- the order -----------------------------------------------------------------------------------
 
 
+def order_pays(sync: Sync) -> bool:
+    """Whether to read the whole list takes more calls than to find an order of it, at the worst."""
+    return sync.pages_for(sync.progress.expected or 0) > ORDER_CALLS * len(SOUGHT)
+
+
 def calibrate_order(sync: Sync) -> Asking[Placed | None]:
     """Which order the list can be had in; returns its head in that order, None where there is none."""
     evidence = "no order could be proven"
-    for order, value in (
-        (BY_CHANGE, "change"),
-        (BY_SUBMISSION, "submission"),
-        (BY_DEFAULT, "default"),
-    ):
+    for order, value in SOUGHT:
         try:
             head = yield from _prove(sync, order)
         except RefusedError as error:

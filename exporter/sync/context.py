@@ -18,7 +18,7 @@ from exporter.sync.intake import Doubted, Intake
 
 MANY_TRIES = 12
 FEW_TRIES = 3
-"""After so many a conversation gives up, or tries another way: many where what it reads moves, few
+"""After so many in vain something is given up, or tried another way: many where what is read moves, few
 where the same has come to nothing again and again."""
 
 SWEPT_STATUSES = ("pending", "running")

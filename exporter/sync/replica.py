@@ -32,7 +32,6 @@ from exporter.sync.context import (
     BY_CHANGE,
     FEW_TRIES,
     INFINITE,
-    MANY_TRIES,
     SWEPT_STATUSES,
     Memory,
     Order,
@@ -149,8 +148,8 @@ class Replica:
     def _longer_list(self, sync: Sync, head: Placed) -> Asking[str]:
         if sync.profile.due("status_filter", sync.now_at):
             yield from calibration.calibrate_filter(sync, head)
-        long = sync.pages_for(sync.progress.expected or 0) > MANY_TRIES  # else it is rather scanned
-        if long and not sync.filters and sync.profile.due("order", sync.now_at):
+        due = not sync.filters and sync.profile.due("order", sync.now_at)
+        if due and calibration.order_pays(sync):
             yield from self._calibrate_order(sync)
             head = sync.head or head  # in the order that was found
         if not sync.filters and sync.progress.frontier_at is not None:
