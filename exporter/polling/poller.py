@@ -6,20 +6,19 @@ from typing import Any
 
 import msgspec
 
-from exporter.api.budget import Demand
 from exporter.clock import Instant, Loop
 from exporter.errors import ApiError, BudgetExhausted, StateError, Stopped, SyncError
 from exporter.ledger.store import Ledger
 from exporter.polling.background import Background
 from exporter.polling.calling import Caller, PollerParts
 from exporter.polling.detector import Verdict
+from exporter.polling.expense import Expense
 from exporter.polling.keeping import Keeping
 from exporter.polling.schedule import first_wait_seconds, next_due_at, retry_wait_seconds
-from exporter.polling.sparing import SMOOTHING, Sparing
+from exporter.polling.sparing import Sparing
 from exporter.profile import UNKNOWN
 from exporter.snapshot import ClusterSnapshot, ClusterState, SyncFailure
 from exporter.sync.replica import Refreshed, Replica
-from exporter.sync.verify import check_calls_per_second
 
 __all__ = ["Poller", "PollerParts"]
 
@@ -43,6 +42,7 @@ class Poller(Loop):
         self._caller = Caller(parts, self._turning)
         self._keeping = Keeping(parts)
         self._background = Background(parts, self._keeping.transaction, self._caller)
+        self._expense = Expense(parts.settings)
         self._sparing = Sparing(parts.listings, parts.settings, parts.clock)
         self._worked = False
         """Whether the background has brought something to its end that the next sync shows."""
@@ -51,10 +51,6 @@ class Poller(Loop):
         """Whether it is as late as it is because the counters stand still."""
         self._soonest_seconds = 0.0
         """Before this moment there is no other sync, whatever has moved."""
-        self._cost = 1.0
-        self._worth = 0.0
-        self._started_seconds = float("-inf")
-        """When the last sync began that succeeded."""
         self._failures = 0
         self._expected_turn_by = 0.0
 
@@ -197,8 +193,13 @@ class Poller(Loop):
             ledger = replica.ledger
             ledger.progress = msgspec.structs.replace(ledger.progress, synced_at=started_at)
         self._sparing.after_sync(replica, refreshed, started)
-        self._learn_worth(refreshed.changes, started.seconds)
-        self._learn_cost(caller.made_fresh - calls_before, refreshed.strategy)
+        self._expense.learn(
+            refreshed,
+            caller.made_fresh - calls_before,
+            started.seconds,
+            order_known=replica.ledger.progress.profile.order.value != UNKNOWN,
+        )
+        self._declare()
         self._succeeded(refreshed, snapshot, started)
 
     # -- what came of it -------------------------------------------------------------------------
@@ -246,38 +247,11 @@ class Poller(Loop):
             raise Stopped("the poller is to stop")
         self._parts.publish(self._state)
 
-    def _learn_cost(self, calls: int, strategy: str) -> None:
-        """What a sync costs: known at once when the way changes or grows dearer, else smoothed."""
-        before = self._state.strategy
-        replica = self._keeping.replica
-        unknown = replica is None or replica.ledger.progress.profile.order.value == UNKNOWN
-        if before is None and strategy == "sweep" and unknown:
-            calls = min(calls, 3)  # the first sync is dearer than those that follow by delta
-        if strategy != before or (strategy != "delta" and calls > self._cost):
-            self._cost = float(calls)
-        else:
-            self._cost += SMOOTHING * (calls - self._cost)
-        self._cost = max(self._cost, 1.0)
-        self._declare()
-
-    def _learn_worth(self, changes: int, started_seconds: float) -> None:
-        """How much happens in a second; what the first sync finds has happened at any time."""
-        since_seconds = started_seconds - self._started_seconds
-        if 0 < since_seconds < float("inf"):
-            self._worth += SMOOTHING * (changes / since_seconds - self._worth)
-        self._started_seconds = started_seconds
-
     def _declare(self) -> None:
         settings, replica = self._parts.settings, self._keeping.replica
-        demand = Demand(
-            settings.interval_seconds,
-            self._cost * self._sparing.asked_part,
-            check_calls_per_second(settings),
-            history=replica is None or not replica.ledger.progress.complete,
-            worth=self._worth,
-        )
+        history = replica is None or not replica.ledger.progress.complete
         budget = self._parts.budget
-        budget.declare(self._name, demand)
+        budget.declare(self._name, self._expense.demand(self._sparing.asked_part, history=history))
         effective = max(settings.interval_seconds, budget.effective_interval_seconds(self._name))
         self._state = replace(self._state, effective_interval_seconds=effective)
 

@@ -12,14 +12,13 @@ from exporter.polling.detector import (
     right,
     right_about_ended,
 )
+from exporter.polling.expense import SMOOTHING
 from exporter.sync.context import SyncSettings
 from exporter.sync.intake import LATE_SECONDS
 from exporter.sync.replica import Refreshed, Replica
 
 LONGEST_APART_SECONDS = 1200.0
 """However rare audits are, a cluster is looked at so often: one that is not for half an hour is stuck."""
-SMOOTHING = 0.2
-"""What the newest value weighs in a mean of those that came lately."""
 _WHEN_DUE = Verdict("when due")
 _LEAD_SECONDS = 10.0
 """In which a sync that is due has been made."""
