@@ -149,6 +149,11 @@ class Memory:
     odd_words: set[str] = field(default_factory=set)
     """Words of the status filter whose count is not what it seems."""
 
+    @property
+    def refreshed(self) -> bool:
+        """Whether a sync has succeeded."""
+        return self.moved_at != INFINITE
+
 
 @dataclass(slots=True)
 class Sync:

@@ -70,7 +70,6 @@ class Replica:
         self._scan_at = 0.0
         self.obstacle: SyncFailure | None = None
         """Why the history could not be read to its end when that was last tried."""
-        self._refreshed = False
         self._marks: Marks | None = None
 
     @property
@@ -83,7 +82,7 @@ class Replica:
         """Whether the last sync has left nothing to be looked up by the next."""
         memory = self._memory
         waiting = (memory.doubted.since, self.ledger.suspects, self.ledger.count_status(""))
-        return self._refreshed and not any(waiting) and memory.collapse_at is None
+        return memory.refreshed and not any(waiting) and memory.collapse_at is None
 
     # -- what the counters of cluster/list say -----------------------------------------------------
 
@@ -181,7 +180,7 @@ class Replica:
             # Not at every sync: together they share pages.
             yield from verify.resolve_aside(sync, order)
         fits = yield from verify.settle(sync, order)
-        if fits and self._refreshed and sync.progress.active_known:
+        if fits and self._memory.refreshed and sync.progress.active_known:
             yield from verify.run_due(sync, order)
         self._memory.unexplained = 0 if fits else self._memory.unexplained + 1
         if self._memory.unexplained >= FEW_TRIES:
@@ -294,12 +293,11 @@ class Replica:
         for queue, user in self.ledger.groups.take_left_pairs():
             self.ledger.note_activity(queue, user, sync.now_at)
         self.ledger.forget_activity(sync.now_at - RECENT_SECONDS)
-        if sync.intake.changes or self._memory.moved_at == INFINITE:
+        if sync.intake.changes or not self._memory.refreshed:
             self._memory.moved_at = sync.now_at
         if sync.thorough:
             self._memory.thorough_at = sync.now_at
         sync.update(last_success_at=sync.now_at)
-        self._refreshed = True
 
 
 def _changed_from_at(sync: Sync, last_look_at: float | None) -> float | None:
