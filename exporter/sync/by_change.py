@@ -21,7 +21,9 @@ def follow(sync: Sync, head: Placed) -> Asking[None]:
     purpose = Purpose.HISTORY if sync.filters else Purpose.FRESH
     most_pages = max(sync.sweep_pages + 1, sync.allowance(purpose) // 2)
     joined = yield from read_down(sync, BY_CHANGE, head, _known_at(sync), most_pages)
-    newest_at = _newest_at(sync, head)
+    newest_at = sync.newest_on(BY_CHANGE, head)
+    if newest_at is not None:
+        newest_at = max(newest_at, sync.progress.newest_at or 0)
     if sync.filters and not (joined and sync.progress.active_known):
         yield from sweep_active(sync, head)
     sync.update(newest_at=newest_at)
@@ -34,12 +36,3 @@ def _known_at(sync: Sync) -> int:
     if looked_at > known_at + LATE_SECONDS + sync.lag_seconds:
         return known_at + 1  # whatever was stamped until then had come by the last look
     return known_at - LATE_SECONDS if sync.thorough else known_at
-
-
-def _newest_at(sync: Sync, head: Placed) -> int | None:
-    """The newest change that is known; one in the future is no knowledge of what comes until then."""
-    moments = map(BY_CHANGE.moment, head.jobs)
-    newest = [at for at in moments if at <= sync.now_at + LATE_SECONDS]
-    known_at = sync.progress.newest_at
-    at = max(newest, default=int(sync.now_at) if head.jobs else None)
-    return at if known_at is None or at is None or at > known_at else known_at

@@ -18,7 +18,7 @@ def follow(sync: Sync, order: Order, head: Placed) -> Asking[None]:
     """Bring the ledger up to date."""
     known_at = sync.progress.newest_at or 0
     yield from read_down(sync, order, head, known_at)
-    sync.update(newest_at=max(known_at, *(order.moment(job) for job in head.jobs[:1]), 0))
+    sync.update(newest_at=max(known_at, sync.newest_on(order, head) or 0))
     all_placed = sync.progress.frontier_at is None
     if all_placed and (not sync.filters or _windows(sync, order) <= sync.sweep_pages):
         yield from look_at(sync, order, sync.active_jobs())

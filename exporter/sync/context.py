@@ -14,7 +14,7 @@ from exporter.model import PAGE_LIMIT, Job, Page
 from exporter.profile import NONE, Profile, Trait, TraitName
 from exporter.snapshot import RECENT_SECONDS
 from exporter.sync.asking import Allowance, Purpose
-from exporter.sync.intake import Doubted, Intake
+from exporter.sync.intake import LATE_SECONDS, Doubted, Intake
 
 MANY_TRIES = 12
 FEW_TRIES = 3
@@ -296,6 +296,13 @@ class Sync:
     def may(self) -> bool:
         """Whether the budget leaves a call for what is being done."""
         return self.allowance(self.purpose) >= 1
+
+    def newest_on(self, order: Order, head: Placed) -> int | None:
+        """The newest moment on the head of a list; one in the future is no knowledge of what comes
+        until then. None if no job is on it."""
+        moments = [order.moment(job) for job in head.jobs]
+        past = [at for at in moments if at <= self.now_at + LATE_SECONDS]
+        return max(past, default=int(self.now_at) if moments else None)
 
     # -- jobs, and pages of them ---------------------------------------------------------------------
 

@@ -27,7 +27,6 @@ from exporter.sync.context import (
     Placed,
     Sync,
 )
-from exporter.sync.intake import LATE_SECONDS
 from exporter.sync.pages import ask
 
 CALLS_A_HALVING = 4
@@ -223,12 +222,10 @@ def begin(sync: Sync, order: Order, head: Placed) -> None:
     sync.take(head)
     top = Boundary(order.moment(head.jobs[0]) + 1, -(head.total or 0))
     lowest = next((each for each in reversed(boundaries(head, order)) if each.at < top.at), top)
-    moments = [order.moment(job) for job in head.jobs]
-    newest_at = max((at for at in moments if at <= sync.now_at + LATE_SECONDS), default=moments[-1])
     known = sync.progress.known
     # What was met here and there may be gone: its number proves nothing of the history behind it.
     unread = 0 if known == "all" else None
-    sync.update(newest_at=newest_at, frontier_at=int(sync.now_at), unread=unread)
+    sync.update(newest_at=sync.newest_on(order, head), frontier_at=int(sync.now_at), unread=unread)
     if known == "all":
         sync.update(known="active")
     _advance(sync, order, lowest)
