@@ -15,10 +15,11 @@ SCAN = "scan"
 
 def sweeps(sync: Sync) -> bool:
     """Whether the active jobs are fewer calls than the whole list."""
-    expected = sync.progress.expected
-    if expected is None:
-        expected = sync.ledger.size if sync.progress.complete else 10**9
-    return sync.filters and sync.pages_for(expected) > sync.sweep_pages + 1
+    jobs = sync.progress.expected
+    if jobs is None and sync.progress.complete:
+        jobs = sync.ledger.size
+    longer = jobs is None or sync.pages_for(jobs) > sync.sweep_pages + 1
+    return sync.filters and longer
 
 
 def worth_it(sync: Sync) -> bool:
