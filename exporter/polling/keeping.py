@@ -12,6 +12,7 @@ from exporter.sync.replica import Replica
 _LOG = logging.getLogger(__name__)
 
 DISK_RETRY_SECONDS = 300.0
+"""How often a disk that could not be written is tried again."""
 
 
 class Keeping:

@@ -4,8 +4,10 @@ import hashlib
 import math
 
 LONGEST_FIRST_WAIT_SECONDS = 5.0
+"""Over which the first syncs of all clusters are spread."""
 LEAST_RETRY_LIMIT_SECONDS = 30.0
 RETRY_LIMIT_INTERVALS = 3
+"""A failed sync is followed by another within so long, or within so many intervals if that is longer."""
 
 
 def offset_part(cluster_name: str) -> float:

@@ -11,6 +11,8 @@ from exporter.snapshot import OTHER, UserGroup
 
 _TAKE_OVER_FACTOR = 2
 _TAKE_OVER_MARGIN = 10
+"""Another name takes the place of one that is shown if it has more than so many times its active jobs,
+and so many on top."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ def scan(sync: Sync, marks: Marks) -> Asking[None]:
     known_up_to_at = sync.now_at
     hidden: list[str] = []
     between_syncs = sync.purpose is Purpose.HISTORY and sync.filters and sync.progress.active_known
+    # A job that has changed just before the last sync began may not have been there to be shown.
     long_ago_at = (sync.progress.last_success_at or 0.0) - 60.0 - sync.lag_seconds
 
     def take(placed: Placed) -> None:

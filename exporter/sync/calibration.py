@@ -33,6 +33,8 @@ ORDER_CALLS = 4
 SOUGHT = ((BY_CHANGE, "change"), (BY_SUBMISSION, "submission"), (BY_DEFAULT, "default"))
 """The orders that are tried, the best first, and what the profile calls them."""
 LAGS = (5, 10, 20, 30, 60, 120, 300)
+"""As which a lag is noted, in seconds: so that it is not another one each time. What is farther behind than
+the last is no lag."""
 
 
 # -- the status filter ---------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from exporter.sync.context import (
 from exporter.sync.pages import ask
 
 FIRST_STEP_BACK = 10
+"""So many places, and twice as many each time that it was not enough."""
 SHORTEST_WINDOW = 5_000
 """A list that ends with so many jobs or more, just where servers stop to show them, may go on."""
 

@@ -30,6 +30,7 @@ from exporter.sync.context import (
 from exporter.sync.pages import ask
 
 CALLS_A_HALVING = 4
+"""What a search may take each time that it halves the list: it may differ in more than one place."""
 
 
 class Boundary(NamedTuple):

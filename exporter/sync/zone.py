@@ -11,10 +11,13 @@ from exporter.sync.context import Placed, Sync
 from exporter.sync.intake import LATE_SECONDS
 
 QUARTER_SECONDS = 900
+"""Zones are whole quarters of an hour apart."""
 ZONES = range(-12 * 3600, 14 * 3600 + 1)
 """How far zones are ahead of UTC, in seconds; there are no others."""
 FRESH_SECONDS = 60.0
+"""A newest stamp is taken to be of just now if it is no older."""
 SEVERAL = 3
+"""So many jobs must agree where one alone, stamped late, would mislead."""
 
 
 def follow(sync: Sync) -> bool:
