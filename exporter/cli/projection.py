@@ -1,7 +1,7 @@
 """What a configuration will cost: calls an hour, compared with each account's share of its quota."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from exporter.config import (
@@ -13,11 +13,12 @@ from exporter.config import (
     format_duration,
 )
 from exporter.daemon.listing import WORTH_CLUSTERS
-from exporter.daemon.sightings import Outcome, Sighting, together
+from exporter.daemon.sightings import Sighting, together
 from exporter.logs import one_line
 from exporter.model import PAGE_LIMIT
 from exporter.polling.sparing import forced_seconds
 from exporter.sync.context import SyncSettings
+from exporter.texts import Words
 
 _HOUR_SECONDS = 3600.0
 
@@ -210,25 +211,14 @@ def _discovery_lines(cost: AccountCost, config: Config) -> list[str]:
     return [f"  discovers clusters in {zones}: {per_cluster}; {enough}"]
 
 
-_OUTCOMES: Mapping[Outcome, str] = {
-    "watched": "watched",
-    "rarely": "rarely synced, because not active",
-    "elsewhere": "polled by another shard",
-    "configured": "in the configuration, which takes precedence",
-    "unlisted": "in the configuration, but not in the zone's list",
-    "twice": "watched with the keys of another account",
-    "excluded": "left out by discovery.exclude",
-    "not_included": "left out, because no pattern of discovery.include matches",
-}
-
-
 def found_report(sightings: Iterable[Sighting]) -> str:
     """What the last daemon has found, and what becomes of it; empty, if that is not known."""
-    lines = []
+    lines, say = [], Words("en")
     for (account, zone), outcomes in together(sightings).items():
         lines.append(f"account {one_line(account)} has found in {one_line(zone)}")
         for outcome, names in outcomes.items():
-            lines.append(f"  {len(names)} {_OUTCOMES[outcome]}: {', '.join(names)}")
+            becomes = say(f"page.found.{outcome}")
+            lines.append(f"  {len(names)} {becomes}: {', '.join(names)}")
     return "\n".join([*lines, "", ""]) if lines else ""
 
 

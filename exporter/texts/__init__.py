@@ -2,8 +2,8 @@
 ``collect``, the demo, and the advice of failures. Pure.
 
 Each text has a key, ``GROUP.NAME``, and stands in one of the modules beside this one, both languages
-side by side, so that who changes one sees the other. What is in braces is filled in. The log, messages
-of errors and the metrics are English only: people search for them.
+side by side, so that whoever changes one sees the other. What is in braces is filled in. The log,
+messages of errors and the metrics are in English only, as people search for them.
 """
 
 import re

@@ -15,7 +15,7 @@ COLLECT: Mapping[str, tuple[str, str]] = {
     "collect.longest_wait": ("longest\nwait", "最长\n等待"),
     "collect.failed": ("failed", "失败"),
     "collect.not_looked_at": ("not queried", "未查询"),
-    "collect.do": ("    what to do: {text}", "    怎么办：{text}"),
+    "collect.do": ("    what to do: {text}", "    处理建议：{text}"),
     "collect.clusters_of": ("account {name}, {number} clusters", "账户 {name}，{number} 个集群"),
     "collect.whole": (
         "To count ended jobs, the whole list has to be read, with --full:",
@@ -26,7 +26,7 @@ COLLECT: Mapping[str, tuple[str, str]] = {
     "collect.cost": ("{jobs} jobs, about {calls} calls", "{jobs} 个作业，约需 {calls} 次调用"),
     "collect.cost_unknown": (
         "number of calls unknown: the server does not report the length of its list",
-        "无法得知需要多少次调用：服务器没有给出列表的长度"),
+        "无法得知需要多少次调用：服务端没有给出列表的长度"),
     "collect.jobs": ("jobs", "个作业"),
 }
 # fmt: on

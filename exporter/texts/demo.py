@@ -39,11 +39,11 @@ Ctrl-C stops everything; nothing is kept.
 """,
         """
 模拟云有 {clusters} 个集群，作业变化频繁，地址是 {endpoint}。
-exporter 每 {interval} 同步一次每个集群。几秒钟后可以打开：
+exporter 每 {interval} 同步一次各个集群。几秒钟后可以打开：
 
   {base}/            所有集群一览
   {metrics}     Prometheus 抓取的指标
-  {base}/docs/       文档（英文）
+  {base}/docs/       文档
 
 从现在开始可以观察到（每 {minutes} 分钟重复一次）：
 

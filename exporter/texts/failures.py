@@ -30,18 +30,18 @@ ADVICE: Mapping[str, str] = {
     "The cloud is expected to recover by itself; if it goes on for hours, ask its support.":
         "云端应会自行恢复；如果持续数小时，请联系云的技术支持。",
     "The server does not understand this program's request: please report it as a bug.":
-        "服务器不理解本程序的请求：请作为缺陷反馈。",
+        "服务端不理解本程序的请求：请作为缺陷反馈。",
     "Check the account's access_key_id and secret access key, and that the key is still enabled in the cloud's console.":
         "检查账户的 access_key_id 和 secret access key，并在云控制台确认密钥仍处于启用状态。",
     "Check the account's keys, and that the file with the secret is readable.":
         "检查账户的密钥，以及存放密钥的文件是否可读。",
     "Set this machine's clock, for instance with chrony or ntpd. It is {} s behind the server's.":
-        "请校准本机时钟，例如用 chrony 或 ntpd。本机时钟比服务器慢 {} 秒。",
+        "请校准本机时钟，例如用 chrony 或 ntpd。本机时钟比服务端慢 {} 秒。",
     "Set this machine's clock, for instance with chrony or ntpd. It is {} s ahead of the server's.":
-        "请校准本机时钟，例如用 chrony 或 ntpd。本机时钟比服务器快 {} 秒。",
+        "请校准本机时钟，例如用 chrony 或 ntpd。本机时钟比服务端快 {} 秒。",
     "Set this machine's clock, for instance with chrony or ntpd.": "请校准本机时钟，例如用 chrony 或 ntpd。",
     "The cloud's own clocks disagree: show this message to its support.":
-        "云端各服务器的时钟不一致：请把这条消息交给云的技术支持。",
+        "云端各主机的时钟不一致：请把这条消息交给云的技术支持。",
     "Ask the cloud's administrator about its licence.": "请与云平台管理员确认许可证。",
     "Show the code to the cloud's administrator.": "请把错误码交给云平台管理员。",
     "Look the code up in the cloud's API documentation.": "请在云的 API 文档中查找该错误码。",

@@ -60,7 +60,7 @@ SERVERS: Mapping[str, tuple[str, str]] = {
     "value.counters.follow": ("follow the list", "与列表一致"),
     "value.depth.unlimited": ("the whole list", "可到列表末尾"),
     "value.depth": ("{value} jobs", "{value} 个作业"),
-    "value.zone.stamped": ("part of every time", "所有时间都带时区"),
+    "value.zone.stamped": ("given with every time", "所有时间都带时区"),
     "value.zone.utc": ("UTC", "UTC"),
     "value.zone.configured": ("as configured", "按配置"),
     "value.zone.contradicted": ("not as configured", "与配置不符"),
@@ -92,7 +92,7 @@ SERVERS: Mapping[str, tuple[str, str]] = {
         "如果开销过大，请加长间隔：每次同步都要读取活动作业或整个列表。"),
     "differs.short_pages": ("A page has at most {value} jobs, not 100.", "每页最多 {value} 个作业，而不是 100 个。"),
     "do.short_pages": ("Nothing, but everything that needs several pages takes more calls.", "不必处理；只是需要多页时调用更多。"),
-    "differs.depth": ("The server shows only {value} jobs from either end of a list.", "服务器只显示列表两端各 {value} 个作业。"),
+    "differs.depth": ("The server shows only {value} jobs from either end of a list.", "服务端只显示列表两端各 {value} 个作业。"),
     "do.depth": (
         "Shorten collection.history until it fits, for instance to 30d: the jobs in between cannot be counted.",
         "请把 collection.history 缩短到能容纳的时长，例如 30d：中间的作业无法计数。"),
@@ -102,7 +102,7 @@ SERVERS: Mapping[str, tuple[str, str]] = {
     "do.counters": (
         "Nothing: the cluster is queried at every interval, even if nothing changes.",
         "不必处理：即使没有变化，也会按间隔查询该集群。"),
-    "differs.trait_unknown": ("The server's behaviour is unknown, or is being detected again: {trait}.", "服务器的行为未知，或正在重新检测：{trait}。"),
+    "differs.trait_unknown": ("The server's behaviour is unknown, or is being detected again: {trait}.", "服务端的行为未知，或正在重新检测：{trait}。"),
     "do.trait_unknown": ("Nothing, but until it is known, a sync may take more calls.", "不必处理；查明之前，每次同步可能要多用些调用。"),
     "differs.zone_unknown": ("Times have no zone, and it is not yet known which one is meant.", "时间不带时区，还不知道是哪个时区。"),
     "do.zone_unknown": (

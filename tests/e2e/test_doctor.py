@@ -53,7 +53,7 @@ def test_a_server_and_that_of_its_report(tmp_path: Path, dialect: str) -> None:
     with simulating(f"--profile={first}", *keys) as endpoint:
         code, out, err = asked(endpoint, second, "--lang=zh")
     assert (code, err) == (0, "")
-    assert "怎么办" in out
+    assert "处理建议" in out
     ((before,), (after,)) = traits_of(first), traits_of(second)
     assert before["status_filter"] == "both"
     assert {name: after[name] for name, value in before.items() if value != "unknown"} == {
@@ -122,7 +122,7 @@ def test_a_cloud_in_trouble(tmp_path: Path, fault: str) -> None:
         assert len(world.calls()) <= MOST_CALLS
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
-    assert ended.stderr.count("怎么办：") == 1
+    assert ended.stderr.count("处理建议：") == 1
 
 
 def test_a_quota_that_others_have_used_up(tmp_path: Path) -> None:

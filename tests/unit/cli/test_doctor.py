@@ -241,7 +241,7 @@ def test_a_page_in_a_pipe(found: Findings, language: str) -> None:
     assert "{" not in shown
     wanted = {
         "en": ("12 s behind the server's", "by last change", "by submission", "delta: the head"),
-        "zh": ("比服务器慢 12 秒", "按最近变更", "按提交时间", "delta：列表开头"),
+        "zh": ("比服务端慢 12 秒", "按最近变更", "按提交时间", "delta：列表开头"),
     }[language]
     assert not [word for word in wanted if word not in shown]
     for name in ("ehpc-0", "ehpc-1", "ehpc-2", "gpu_limit", "submitted_time"):
@@ -312,7 +312,7 @@ def test_names_cannot_steer_the_terminal(found: Findings) -> None:
 
 def test_a_failure_in_chinese(found: Findings) -> None:
     assert failure_lines(found, Words("zh"))[1] == (
-        "    怎么办：检查集群的 cluster_id 和 zone，以及账户的密钥是否属于集群的所有者。"
+        "    处理建议：检查集群的 cluster_id 和 zone，以及账户的密钥是否属于集群的所有者。"
     )
 
 

@@ -44,7 +44,7 @@ def test_what_was_found_and_what_becomes_of_it() -> None:
     listed = tuple(ListedCluster(*each, "active", {}) for each in names.items())
     assert found_report(survey(config_of(FINDING), {"default": {"jinan1a": listed}})) == (
         "account default has found in jinan1a\n"
-        "  2 watched: ehpc-1, ehpc-9\n"
+        "  2 polled: ehpc-1, ehpc-9\n"
         "  1 left out by discovery.exclude: ehpc-2 (old test)\n"
         "  1 left out, because no pattern of discovery.include matches: hpc-3\n\n"
     )

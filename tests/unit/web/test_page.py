@@ -344,10 +344,10 @@ ZONES = (
 @pytest.mark.parametrize(
     ("language", "words"),
     [
-        ("en", ("40 watched", "101 left out by discovery.exclude: hpc-000,", "hpc-004 and 96 more", "1 in the configuration, which takes precedence: cfd",
-                "2 gone; a ledger is kept for a week: hpc-000, hpc-001", "(denied)", "none",
+        ("en", ("40 polled", "101 left out by discovery.exclude: hpc-000,", "hpc-004 and 96 more", "1 in the configuration, which takes precedence: cfd",
+                "2 no longer listed; the ledger is kept for a week: hpc-000, hpc-001", "(denied)", "none",
                 "not listed yet", "The zone could not be listed (request).")),
-        ("zh", ("40 个监视中", "101 个被 discovery.exclude 排除", "另有 96 个", "以配置为准",
+        ("zh", ("40 个轮询中", "101 个被 discovery.exclude 排除", "另有 96 个", "以配置为准",
                 "（denied）", "尚未列出", "无法列出该区域（request）。")),
     ],
 )  # fmt: skip
