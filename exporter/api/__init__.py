@@ -7,7 +7,7 @@
                 server's clock
     transport   [I/O] one HTTPS exchange with a deadline; the only importer of requests
     trust       [I/O] whose certificates are trusted
-    budget      what an account may still spend
+    budget      which calls an account may still make
     signature   pure: parameters and a secret -> a signed query string
     payload     pure: an answer's bytes -> a Page of jobs, or why not
     siblings    pure: the same for clusters, queues and nodes

@@ -322,7 +322,7 @@ class AccountBudget:
         if now.seconds < pause.until_seconds or (pause.times and waiting):
             raise BudgetExhausted(
                 "quota",
-                "the cloud says that the account's quota is used up; no calls are made meanwhile",
+                "the cloud says that the account's quota is used up; no calls are made for now",
                 until_at=now.at + max(pause.until_seconds - now.seconds, 1.0),
                 advice="Find out which other tool uses the account's quota of calls, and lower"
                 " quota.share. After the pause, one call is made as a test.",

@@ -1,9 +1,9 @@
 """Connections with a deadline: no wait is longer than the time that is left.
 
 urllib3 takes a ``Timeout`` for each request and turns it into ``connection.timeout`` before each
-step. With ``Deadline`` in its place, that is always what is left. The connections here use it where
-urllib3 would wait for longer: for the name's look-up, for each address of several, and for each
-read, of which a dripping peer can cause any number.
+step. With ``Deadline`` in its place, that is always the time that is left. The connections here use it
+where urllib3 would wait for longer: for looking up the name, for each of several addresses, and for
+each read, as a peer that sends a byte at a time can cause any number of reads.
 """
 
 import http.client

@@ -1,7 +1,7 @@
 """The calls other than job/list: an account's clusters, a cluster's queues and nodes.
 
-Where the sources of the API disagree about how a call is made, each way is a form of its question; the
-first that the server understands is remembered for the account.
+Where the sources of the API disagree about how a call is made, each way is tried; the first that the
+server understands is remembered for the account.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 PATH = "/api/job/list"
 
 _MOST_NAMED = 100
-"""So many records of one cluster that cannot be counted are named in the log."""
+"""How many records of one cluster that cannot be counted are named in the log."""
 
 
 class ClusterJobs(Asker):

@@ -1,4 +1,4 @@
-"""cluster/list of one account, called once for everybody who needs the answer."""
+"""cluster/list of one account: called once for all threads that need the answer."""
 
 import threading
 from collections import defaultdict
@@ -10,7 +10,7 @@ from exporter.errors import ApiError
 from exporter.model import ListedCluster
 
 SHARED_SECONDS = 60.0
-"""An answer so old will do for whoever asks every few minutes."""
+"""An answer of this age is good enough for whoever asks every few minutes."""
 
 
 class ZoneList(NamedTuple):
@@ -18,7 +18,7 @@ class ZoneList(NamedTuple):
 
     clusters: tuple[ListedCluster, ...]
     asked: Instant
-    """Just before it was asked for."""
+    """The moment just before the call."""
 
 
 class ZoneLists:
@@ -26,7 +26,7 @@ class ZoneLists:
 
     def __init__(self, ask: Callable[[str], tuple[ListedCluster, ...]], clock: Clock) -> None:
         self.on_told: Callable[[str], None] = lambda zone: None
-        """Called, by whoever asked, when a zone's list has come or could not be had."""
+        """Called by the thread that asked, when a zone's list has come or could not be queried."""
         self._ask = ask
         self._clock = clock
         self._told: dict[str, ZoneList | None] = {}

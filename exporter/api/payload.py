@@ -4,17 +4,16 @@ Tolerant of how a value is written, intolerant of what would make a wrong count:
 
 - No record is dropped: that would leave a page that is shorter than the part of the list it stands
   for, and whoever pages by offsets would miscount. One without an identity or a status is a job in a
-  hidden status (see ``model.hidden``), known again by its ``job_id``, else by what is written of it,
-  whatever that is. An identity that comes twice in one page makes the page bad, even with equal
+  hidden status (see ``model.hidden``), recognised by its ``job_id``, or else by its content. An identity that comes twice in one page makes the page bad, even with equal
   contents.
 - ``hpc_job_set: null`` is an empty page; a page without the field is bad unless ``total_count``
   says that there is nothing to list.
-- Wrong is worse than absent: a number of cores that is no whole number from 0 to ``_MOST_CORES`` is
-  0, which is what a list that does not say it gives; for times, see ``times``.
+- Wrong is worse than absent: a number of cores that is no whole number from 0 to ``_MOST_CORES``
+  counts as 0, as if it were missing; for times, see ``times``.
 - Queue and user are passed on as they are, blanks within and around them included: they are names.
   What becomes a label, the status too, is cut to ``LONGEST_NAME`` here, before anybody keeps it.
-- What a strict reader of JSON refuses is read leniently, see ``lenient``; to answers that are cut off
-  or no JSON at all that makes no difference.
+- What a strict parser of JSON refuses is read leniently, see ``lenient``, unless it is cut off or no
+  JSON at all.
 
 No error message quotes the answer: it holds people's command lines. Positions and field names only.
 """
@@ -60,7 +59,7 @@ class _Record(msgspec.Struct, gc=False):
 
 
 class _Rest(msgspec.Struct, gc=False):
-    """What is asked of a record that lacks something; most do not."""
+    """What is looked for in a record that lacks something; most records lack nothing."""
 
     job_id: Any = None
     name: Any = None
@@ -70,7 +69,7 @@ class _Rest(msgspec.Struct, gc=False):
 
 
 _NoRecord = list[Any] | str | float | bool | None
-"""What may stand in the place of a record and has nothing to tell."""
+"""What may stand in place of a record and contains nothing."""
 
 
 class _Written(msgspec.Struct):
@@ -86,7 +85,7 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 _WRITTEN = msgspec.json.Decoder(_Written)
 _REST = msgspec.json.Decoder(_Rest | _NoRecord)
 _UNDERSCORES = re.compile(r"^[\s_]+")
-"""Of the API's own, they would hide a status."""
+"""Taken off the API's statuses, as one with an underscore in front would be hidden."""
 
 
 def decode_page(
@@ -201,7 +200,7 @@ def _job_id(rest: _Rest) -> str:
 
 
 def _written(record: bytes) -> str:
-    """An identity from all that is written of a record, which does not tell what that is."""
+    """An identity made from a record's whole content, without revealing it."""
     return f"written:{blake2b(record, digest_size=16).hexdigest()}"
 
 

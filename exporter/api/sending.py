@@ -41,7 +41,7 @@ class Credentials:
 
 
 class CallTelemetry(Protocol):
-    """Where calls are counted."""
+    """What is told about each call, to be counted."""
 
     def api_call_sent(self, account: str) -> None:
         """A call is about to be sent."""
@@ -83,12 +83,12 @@ class Seal:
 
 Answer = TypeVar("Answer")
 Scrub = Callable[[str], str]
-"""Takes secrets out of the server's own words."""
+"""Removes secrets from texts of the server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question(Generic[Answer]):
-    """What one call asks, beside what every call says."""
+    """What one call sends, beside what every call sends."""
 
     path: str
     parameters: Mapping[str, str]
@@ -102,7 +102,7 @@ class _ClockError(RefusedError):
     """Code 1300, with what the answer says about the server's clock."""
 
     skew_seconds: float | None = None
-    """The server's clock less ours; None if the answer does not tell."""
+    """The server's clock minus ours; None if the answer does not say."""
 
 
 class Sender:
@@ -144,7 +144,7 @@ class Sender:
         self._plain_slash = False
 
     def seal(self, *, after_refusal: bool = False) -> Seal:
-        """What to sign the next call with. Raises ApiError if the keys cannot be had."""
+        """What to sign the next call with. Raises ApiError if the keys cannot be read."""
         ask = self._credentials_after_refusal if after_refusal else self._credentials
         try:
             return Seal(ask(), self._skew_seconds, self._plain_slash)
@@ -153,7 +153,7 @@ class Sender:
         except ExporterError as error:
             raise ApiError(
                 "authentication",
-                f"the account's keys cannot be had: {error}",
+                f"the account's keys cannot be read: {error}",
                 retryable=False,
                 advice="Check the account's keys, and that the file with the secret is readable.",
             ) from error
@@ -204,7 +204,7 @@ class Sender:
         return read
 
     def note_names_cut(self, target: Target, names: int) -> None:
-        """So many names of an answer were too long to become labels."""
+        """Count the names of an answer that were too long to become labels."""
         if names:
             self._telemetry.label_values_cut(target.name, names)
 
@@ -273,7 +273,7 @@ class Asker:
 
 
 def _scrub_of(credentials: Credentials, signed: str) -> Callable[[str], str]:
-    """Takes what must not be shown out of the server's words, should it repeat a request."""
+    """Removes what must not be shown from the server's texts, in case it repeats a request."""
 
     def scrub(words: str) -> str:
         signature = unquote(unquote(signed.rpartition("=")[2]))

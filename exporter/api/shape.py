@@ -1,7 +1,7 @@
 """The shape of an answer: names of fields and JSON types, never a value. Pure.
 
 The one exception are the statuses of jobs, which are words of the API and label values on
-``/metrics``. For diagnosing a server that nobody here has met.
+``/metrics``. It helps to diagnose a server that nobody here has seen.
 """
 
 import re
@@ -52,9 +52,9 @@ class Shape:
 
     answer: Fields
     record: Fields
-    """Of the items of its list."""
+    """The fields of the items of its list."""
     statuses: frozenset[str] = frozenset()
-    """Of jobs: trimmed, in lower case."""
+    """The statuses of jobs: trimmed, in lower case."""
     lax: bool = False
     """Whether a strict reader of JSON refuses it."""
 
@@ -119,5 +119,5 @@ def _type(name: str, value: Any) -> str:
 
 
 def _known(text: str, pattern: re.Pattern[str]) -> str:
-    """The text if it looks like a word of the API: else it may be somebody's content."""
+    """The text if it looks like a word of the API; anything else may be somebody's content."""
     return text if pattern.fullmatch(text) else "?"

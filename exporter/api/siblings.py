@@ -28,7 +28,7 @@ from exporter.model import Amount, ListedCluster, ListedNode, ListedQueue, ListP
 
 _GIB = 2**30
 _MOST = 2**53
-"""Beyond it, a number is none that anything was counted with."""
+"""A larger number cannot be a real quantity."""
 _COUNTED = ("pending", "running", "finished", "stopped")
 """Statuses of which cluster/list counts the jobs."""
 _QUEUE_NAMES = (
@@ -184,7 +184,7 @@ def _nodes(node_info: Any) -> Mapping[str, int]:
 
 
 def _queue_of_node(info: Any) -> str:
-    """The queue of a node, whose form nobody has seen: its name, its record, or a list of these."""
+    """The queue of a node: its name, its record, or a list of these, as its form is not documented."""
     if isinstance(info, list):
         info = info[0] if info else None
     if isinstance(info, dict):
@@ -199,7 +199,7 @@ def _word(value: Any) -> str:
 
 
 def _node_status(value: Any) -> str:
-    """``unknown`` where it is not told: a node without a state is no alert."""
+    """``unknown`` where it is missing: a node without a state is no reason for an alert."""
     return _word(value) or "unknown"
 
 

@@ -1,7 +1,7 @@
 """Reading the times of a page (API reference, section 3). Pure.
 
-Wrong is worse than absent: a time that cannot be read, or is no plausible one (the zero times of
-databases and languages, 1970, after 2100), is None.
+Wrong is worse than absent: a time that cannot be read or is not plausible (the zero times of databases
+and languages, 1970, after 2100) is None.
 """
 
 import math
@@ -32,7 +32,7 @@ class Stamped(Protocol):
 
 
 class Times(NamedTuple):
-    """Those of a page."""
+    """The times of a page."""
 
     moments: list[Moments]
     """Of each record."""

@@ -93,11 +93,11 @@ class RawAnswer:
     """The server's clock, from the ``Date`` header; None where it has none."""
     elapsed_seconds: float
     quota_headers: tuple[tuple[str, str], ...] = ()
-    """Those of a rate limit or quota, where they tell numbers."""
+    """The headers of a rate limit or quota that contain numbers."""
 
 
 class Transport(Protocol):
-    """Whatever can make an exchange."""
+    """Anything that can make an exchange."""
 
     def exchange(self, url: str, method: str = "GET") -> RawAnswer:
         """Ask for a signed URL, without a body, and return the whole answer, whatever its status
@@ -159,7 +159,7 @@ class RequestsTransport:
         raise failure
 
     def close(self) -> None:
-        """End exchanges under way with an error, and close all connections. Calls no more."""
+        """End running exchanges with an error, and close all connections. No more can be made."""
         self._closed = True
         self._network.break_off()
         self._session.close()

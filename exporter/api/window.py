@@ -1,6 +1,6 @@
-"""Room in a window of calls for those of a steady rate. Pure.
+"""Whether calls at a steady rate find room in a window of calls. Pure.
 
-A window may be long. Of its calls only so many are looked at as steady ones can come while it lasts.
+A window may hold many calls. Only as many are looked at as there can be steady calls while it lasts.
 """
 
 import math
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import overload
 
 MARGIN_SECONDS = 0.01
-"""A call that comes on the dot may come a little earlier than the one a period before."""
+"""A call that is on time may come a little earlier than the one a period before."""
 
 
 class Waits(Sequence[float]):

@@ -2,8 +2,8 @@
 
 ::
 
-    told      pure: what was told of one cluster, part by part -> Capacity
-    asking    one call after the other, as the budget leaves them; what may not be asked is asked no more
+    told      pure: what was reported of one cluster, part by part -> Capacity
+    asking    one call after the other, with the calls that nothing else needs; refused ones are tried again rarely
     poller    [I/O] one thread for each account: all its clusters, round by round
 """
 

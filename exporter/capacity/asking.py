@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class Room(Protocol):
-    """What can be asked about one cluster; see ``exporter.api.fleet``."""
+    """The queries about one cluster; see ``exporter.api.fleet``."""
 
     def queues(self, kind: str, between: Callable[[], None]) -> tuple[ListedQueue, ...]: ...
     def queue(self, queue_id: str) -> ListedQueue | None: ...
@@ -43,13 +43,13 @@ class Room(Protocol):
 
 
 class Client(Protocol):
-    """What can be asked of an account."""
+    """The queries that an account can make."""
 
     def room(self, cluster: ClusterIdentity) -> Room: ...
 
 
 class Budget(Protocol):
-    """What an account may still spend."""
+    """Which calls an account may still make."""
 
     allowed: int
     period_seconds: float
@@ -66,7 +66,7 @@ class _Dropped(NamedTuple):
 
 
 class Asking:
-    """Asks for one account, and remembers what it may not ask. For one thread."""
+    """Makes the queries of one account, and remembers which are refused. For one thread."""
 
     def __init__(
         self, account: str, client: Client, lists: ZoneLists, budget: Budget, clock: Clock
@@ -82,10 +82,10 @@ class Asking:
         self.unreached = False
         """Whether a call of this look was not answered; then it makes no more."""
         self.answered = False
-        """Whether one was: well, or so that it is not asked again soon."""
+        """Whether one was answered: successfully, or so that it is not made again soon."""
 
     def clusters(self, zone: str) -> Dated[Mapping[str, ListedCluster]] | None:
-        """The clusters of a zone by id; None if they are not told."""
+        """The clusters of a zone by id; None if they could not be listed."""
         self.unreached = self.answered = False
 
         def ask() -> ZoneList:
@@ -99,7 +99,7 @@ class Asking:
         return Dated({each.cluster_id: each for each in told.value.clusters}, told.value.asked)
 
     def look(self, cluster: ClusterIdentity, told: Told) -> Told:
-        """What is told of one cluster now, with what of ``told`` it is not told again."""
+        """What is reported about one cluster now, and the parts of ``told`` that were not reported again."""
         self.unreached = self.answered = False
         room = self._client.room(cluster)
         listed = told.listed.value if told.listed else None
@@ -226,9 +226,9 @@ class Asking:
         last_seconds = self._told_seconds.get(what)
         if last_seconds is None or now_seconds - last_seconds >= FAILURE_SECONDS:
             self._told_seconds[what] = now_seconds
-            _LOG.warning("capacity could not be asked for", extra=fields)
+            _LOG.warning("capacity could not be queried", extra=fields)
 
 
 def calls_of(told: Told) -> int:
-    """How many calls a look at a cluster makes."""
+    """How many calls one round makes for a cluster."""
     return 2 + (len(told.queues.value) if told.queues else 0)

@@ -1,4 +1,4 @@
-"""The loop: one for each account, in its own thread, because none of it is urgent."""
+"""The loop that queries capacity: one thread for each account, as none of it is urgent."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -43,14 +43,14 @@ class CapacityParts:
     budget: DeclaredBudget
     interval_seconds: float
     tried: Callable[[str], bool]
-    """Whether a cluster has been synced, or tried to be: what jobs there are is asked first."""
+    """Whether a cluster has been synced, or a sync was tried: its jobs are queried first."""
     publish: Callable[[ClusterIdentity, Capacity | None], None]
     clock: SystemClock
     """Of this poller alone: stopping it stops only this one."""
 
 
 class CapacityPoller(Loop):
-    """Asks what the clusters of one account could run, and publishes it."""
+    """Queries the capacity of one account's clusters, and publishes it."""
 
     def __init__(self, parts: CapacityParts, clusters: Sequence[WatchedCluster]) -> None:
         super().__init__(f"capacity {parts.account}", parts.clock)
@@ -58,14 +58,14 @@ class CapacityPoller(Loop):
         self._clusters = clusters
         self._asking = Asking(parts.account, parts.client, parts.lists, parts.budget, parts.clock)
         self._told: dict[tuple[str, str, str], Told] = {}
-        """By the cluster that it is, since names may change hands."""
+        """By the remote cluster, since a name may be given to another one."""
         self._round_seconds = 0.0
         """What the last round took."""
 
     # -- from other threads ------------------------------------------------------------------
 
     def watch(self, clusters: Sequence[WatchedCluster]) -> None:
-        """Ask about these from the next round on."""
+        """Query these clusters from the next round on."""
         self._clusters = clusters
 
     def health(self) -> str | None:

@@ -1,7 +1,7 @@
 """What the cloud reported about one cluster, each part with its time, and what is published of it.
 Pure.
 
-Calls fail one by one: a part that was not told this time stands until it is too old.
+Calls fail one by one. A part that was not reported this time stays as it was until it is too old.
 """
 
 from collections import Counter
@@ -35,7 +35,7 @@ class ConfiguredQueue:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The parts, one for each call. None: not told, or no longer to be believed."""
+    """The parts, one for each call. None: not reported, or too old."""
 
     listed: Dated[ListedCluster] | None = None
     queues: Dated[tuple[ListedQueue, ...]] | None = None
@@ -45,12 +45,12 @@ class Told:
 
     @property
     def moments(self) -> list[Instant]:
-        """Of the parts that there are."""
+        """The moments of the parts that there are."""
         parts = (getattr(self, field.name) for field in fields(self))
         return [part.taken for part in parts if part is not None]
 
     def without_the_old(self, now: Instant, served_seconds: float) -> "Told":
-        """Only the parts that may still be served."""
+        """The parts that are not too old to be served."""
 
         def is_old(part: Dated[object] | None) -> bool:
             return part is not None and (
@@ -66,7 +66,7 @@ class Told:
 def capacity_of(
     told: Told, configured: Sequence[ConfiguredQueue], served_seconds: float
 ) -> Capacity | None:
-    """What is to be published; None where nothing is told."""
+    """What is to be published; None where nothing was reported."""
     if not told.moments and not configured:
         return None
     moments = told.moments

@@ -3,13 +3,14 @@
 accounts  what the clusters of one account share
 watch     the pollers of all clusters
 capacity  the pollers of capacity, one for each account
-discovery clusters that are found, and the threads that look for them
+discovery the threads that look for clusters; sightings: what becomes of those that are found
+listing   the threads that query cluster/list for the change detectors
 service   ``serve``: the web side, reloads
 signals   those that the program heeds, and waiting for them
 once      ``collect``: one look at the clusters, no daemon
 looking   one look at one cluster
-doctor    ``doctor``: few calls that tell what a server does (contact: with one cluster; overhearing:
-          what answers are like; findings, differences: what follows)
+doctor    ``doctor``: a few calls that show how a server behaves (contact: one cluster; overhearing:
+          what answers look like; findings, differences: what follows from it)
 """
 
 from exporter.daemon.doctor import diagnose

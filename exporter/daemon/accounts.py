@@ -36,14 +36,14 @@ Versions = tuple[tuple[int, int], ...]
 
 
 class ListTrouble:
-    """That an account's clusters cannot be listed: said once, until they can be again."""
+    """Logs that an account's clusters cannot be listed: once, until they can be listed again."""
 
     def __init__(self, account: str, clock: Clock, say: Say, what: str) -> None:
         self._account, self._clock, self._say, self._what = account, clock, say, what
         self._said = False
 
     def met(self, zone: str, error: ApiError) -> None:
-        """A zone could not be listed. Says nothing while the program stops, which breaks calls off."""
+        """A zone could not be listed. Nothing is logged while the program stops, as that breaks calls off."""
         if self._said or self._clock.sleep(0.0):
             return
         self._said = True
@@ -70,14 +70,14 @@ class Keys:
         self._lock = threading.Lock()
 
     def __call__(self) -> Credentials:
-        """The credentials to sign with. The ones before, while the files cannot be read."""
+        """The credentials to sign with; the previous ones while the files cannot be read."""
         try:
             return self._renewed(refused=False)
         except ConfigError:
             return self._credentials
 
     def after_refusal(self) -> Credentials:
-        """What the files hold, whole pair or not. Raises ``ConfigError`` if they cannot be read."""
+        """What the files contain, even if it is not a complete pair. Raises ``ConfigError`` if they cannot be read."""
         return self._renewed(refused=True)
 
     def _renewed(self, *, refused: bool) -> Credentials:
@@ -187,7 +187,7 @@ def sync_settings(config: Config, cluster: ClusterConfig) -> SyncSettings:
 
 
 def publisher_of(config: Config, groups: Callable[[], Groups] | None = None) -> Publisher:
-    """What makes the snapshots, by the configuration's rules; ``groups`` are asked anew each time."""
+    """What makes the snapshots by the configuration's rules; ``groups`` is called for each of them."""
     labels = config.labels
     read = labels.groups
     if groups is None and read is not None:

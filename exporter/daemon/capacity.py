@@ -23,7 +23,7 @@ from exporter.snapshot import Capacity, SnapshotBoard
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What one poller is for; as long as it stays the same, the poller goes on."""
+    """What one poller works on; while this stays the same, the poller keeps running."""
 
     account: Account
     interval_seconds: float
@@ -45,7 +45,7 @@ class CapacityWatch:
         return next((problem for problem in problems if problem), None)
 
     def stop_unwanted(self, config: Config, accounts: Mapping[str, Account]) -> None:
-        """Stop the pollers that do not go on as they are."""
+        """Stop the pollers whose work has changed."""
         wanted = _wanted(config, accounts)
         self._stop(
             [name for name, (known, _) in self._running.items() if known != wanted.get(name)]

@@ -1,4 +1,4 @@
-"""Which of the calls about capacity answer, and what they tell: for a doctor, with the calls it has left."""
+"""Which capacity calls work, and what they report: for ``doctor``, with the calls that it has left."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,7 +31,7 @@ class _Patient:
 
 
 class CapacityLook:
-    """Asks of all clusters first their queues, then their nodes, then what is free in each queue."""
+    """Queries first the queues of all clusters, then their nodes, then what is free in each queue."""
 
     def __init__(
         self, client: AccountClient, limit: CallLimit, clock: Clock, telling: Callable[[str], None]
@@ -43,7 +43,7 @@ class CapacityLook:
     def look(
         self, clusters: Sequence[tuple[ClusterConfig, ListedCluster | None]]
     ) -> list[CapacityFindings]:
-        """At each of these, in their order."""
+        """Look at each of these clusters, in this order."""
         patients = [self._patient(*each) for each in clusters]
         for each in patients:
             room = self._client.room(each.config.identity)
@@ -69,7 +69,7 @@ class CapacityLook:
         return _Patient(config, kind, told, {"status": status})
 
     def _ask(self, patient: _Patient, call: Call, ask: Callable[[], T]) -> T | None:
-        """What is told; None if nothing is. A call that did not go well is not made again."""
+        """What the cloud reports; None if nothing. A call that failed is not made again."""
         if patient.answers.get(call, Answer("answered")).outcome != "answered":
             return None
         if self._in_vain:
@@ -108,7 +108,7 @@ def _answer(error: ApiError) -> Answer:
 
 
 def _in_turn(patients: Sequence[_Patient]) -> list[tuple[_Patient, str]]:
-    """The first queue of each, then the second: should the calls not reach, each has had some."""
+    """The first queue of each cluster, then the second: if the calls run out, each has had some."""
     queues = [
         [(each, queue.queue_id) for queue in each.told.queues.value if queue.queue_id]
         for each in patients

@@ -1,6 +1,6 @@
 """What the log says about one cluster, derived from what is published. Time is passed in.
 
-What goes on as before is not said at all, and what comes and goes not each time.
+What stays as it was is not logged, and what comes and goes is not logged each time.
 """
 
 import logging
@@ -32,7 +32,7 @@ class ClusterLog:
         self._before: ClusterState | None = None
         self._now_seconds = 0.0
         self._told_seconds: dict[Hashable, float] = {}
-        """When what was last told; at most once in a while."""
+        """When each thing was last logged, so that it is logged only now and then."""
         self._profile: Profile | None = None
         """As it was last seen; None before the first contact."""
         self._failures = 0
@@ -43,7 +43,7 @@ class ClusterLog:
         """Failures since the last line about one."""
 
     def note(self, state: ClusterState, now_seconds: float) -> None:
-        """Say what is new in a state that is being published."""
+        """Log what is new in a state that is being published."""
         before = self._before or ClusterState(state.identity)
         self._before, self._now_seconds = state, now_seconds
         if state.failure is None:
@@ -82,7 +82,7 @@ class ClusterLog:
         if before.strategy is None:
             _LOG.info("the first sync is done", extra=fields)
         elif self._may_tell("strategy", CHANGE_SECONDS):
-            _LOG.info("how the cluster is synced has changed", extra=fields)
+            _LOG.info("the sync strategy has changed", extra=fields)
 
     def _tell_profile(self, state: ClusterState) -> None:
         before, known = self._profile, state.profile
@@ -141,7 +141,7 @@ class ClusterLog:
             _LOG.info("reading the history", extra=fields)
 
     def _may_tell(self, what: Hashable, every_seconds: float) -> bool:
-        """Whether it may be told now; then it counts as told."""
+        """Whether it may be logged now; if so, it counts as logged."""
         last_seconds = self._told_seconds.get(what)
         if last_seconds is not None and self._now_seconds - last_seconds < every_seconds:
             return False

@@ -27,7 +27,7 @@ CALLS_FOR_ORDER = 10
 
 
 class Contact:
-    """Speaks with one cluster for as many calls as a limit lets through."""
+    """Queries one cluster, with as many calls as a limit allows."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Contact:
     # -- conversations -----------------------------------------------------------------------------
 
     def _sync(self) -> Refreshed | None:
-        """One sync; None if the calls do not reach. What was read until then is kept."""
+        """One sync; None if the calls run out. What was read until then is kept."""
         tries = 0
         while True:
             tries += 1

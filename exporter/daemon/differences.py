@@ -31,13 +31,13 @@ class Difference:
 
     key: str
     parts: Mapping[str, str | int | float] = field(default_factory=dict)
-    """What its words are filled in with."""
+    """What is filled into its text."""
     clusters: tuple[str, ...] = ()
     """The names of those that it concerns; none for the account."""
 
 
 def differences(found: Findings) -> list[Difference]:
-    """All of them; one that concerns several clusters once."""
+    """All differences; one that concerns several clusters appears once."""
     together: dict[tuple[str, str], Difference] = {}
     for each in found.clusters:
         for one in _of_cluster(each, found):

@@ -26,7 +26,7 @@ there may be nothing to watch, and what may never be asked must not cost calls f
 def after_listing(
     before: Sequence[ListedCluster], now: Iterable[ListedCluster], missing: set[str]
 ) -> tuple[ListedCluster, ...]:
-    """What is taken for the clusters of a zone after one more listing. Pure, but for ``missing``.
+    """The clusters that a zone is taken to have after one more listing. Pure, but for ``missing``.
 
     One answer without a cluster may be wrong: it has left when it is missing twice. ``missing`` has the
     ids of those that the last listing missed.
@@ -72,7 +72,7 @@ class Finder(Loop):
         self._on_found = on_found
         self._missing: dict[str, set[str]] = {zone: set() for zone in discovery.zones}
         self._asked: dict[str, Instant] = {}
-        """By zone, when the listing was asked for that was last looked at."""
+        """By zone, when the listing that was last looked at was requested."""
         self._trouble = ListTrouble(
             account.config.name,
             self._clock,
@@ -176,7 +176,7 @@ class Finders:
             finder.stop()
 
     def found(self) -> Found:
-        """What has been found, before the start, too."""
+        """What has been found, including before the start."""
         return {**self._kept, **{name: finder.found for name, finder in self._running.items()}}
 
     def gone(self, config: Config, shard: Shard) -> Iterator[Sighting]:

@@ -106,7 +106,7 @@ class Doctor:
         )
         self._failures: list[Failure] = []
         self._in_vain = False
-        """Whether more calls would fail as one did."""
+        """Whether further calls would fail for the same reason."""
 
     def diagnose(self, clusters: Sequence[ClusterConfig], like: ClusterConfig) -> Findings:
         """See the function of this name."""
@@ -194,7 +194,7 @@ class Doctor:
         return min(CALLS_FOR_CAPACITY * clusters, self._limit.most // 4)
 
     def _with_capacity(self, found: Sequence[ClusterFindings]) -> list[ClusterFindings]:
-        """With what the calls about capacity tell of those that could be read."""
+        """Add what the capacity calls report about the clusters that could be read."""
         if self._config.collection.capacity_interval_seconds is None or self._in_vain:
             return list(found)
         read = [each for each in found if each.calls and each.failure is None]
@@ -260,7 +260,7 @@ class Doctor:
 
 
 def failure_of(clusters: tuple[str, ...], error: ApiError | SyncError) -> Failure:
-    """An error as it is told."""
+    """How an error is reported."""
     return Failure(
         clusters,
         error.reason,
@@ -272,7 +272,7 @@ def failure_of(clusters: tuple[str, ...], error: ApiError | SyncError) -> Failur
 
 
 def none_listed(zone: str) -> Failure:
-    """There is nothing to look at."""
+    """The error if there is no cluster to look at."""
     return Failure(
         (),
         "no_cluster",

@@ -1,4 +1,4 @@
-"""What a doctor has found out about an account's server, and what follows from it. Pure."""
+"""What ``doctor`` has found out about an account's server, and what follows from it. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One page: what for, and what came."""
+    """One page: what was asked for, and what came."""
 
     status: str | None
     """The status that was asked for."""
@@ -80,7 +80,7 @@ class Answer:
 
     outcome: Outcome
     reason: str = ""
-    """Of one that failed."""
+    """The outcome of a call that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class CapacityFindings:
 
     answers: Mapping[Call, Answer]
     capacity: Capacity | None
-    """None where nothing is told."""
+    """None where the cloud reports nothing."""
     calls: int = 0
     kind: str = ""
     """Of the cluster: the queues of an HPC cluster are asked for by another call."""
@@ -116,7 +116,7 @@ class ClusterFindings:
     profile: Profile = field(default_factory=Profile)
     calls: int = 0
     finished: bool = False
-    """Whether all was asked that can be; else the calls did not reach."""
+    """Whether everything was examined; if not, the calls ran out."""
     one_page: bool = False
     """Whether its list is one page: then nothing hangs on the other traits, and they are not
     asked for."""
@@ -186,20 +186,20 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class ClusterCost:
-    """What following one cluster will cost, where its server goes on as it was found."""
+    """What syncing one cluster will cost, if its server keeps behaving as it did."""
 
     strategy: Strategy
     calls_a_sync: int
     calls_an_hour: float
     at_least: bool
-    """Whether it may be more: not all that decides it is known."""
+    """Whether it may be more, because not everything that decides it is known."""
     history_calls: int | None
     """To read the history, once; None where its length is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountCost:
-    """What following all of an account's clusters will cost."""
+    """What syncing all of an account's clusters will cost."""
 
     calls_an_hour: float
     allowed_an_hour: float

@@ -30,7 +30,7 @@ class GroupsFile:
         return self._good
 
     def current(self) -> Groups:
-        """As the file has them now; as before, if it cannot be read or has a fault."""
+        """The groups that the file has now; the previous ones if it cannot be read or is wrong."""
         with self._lock:
             version = _version(self.path)
             if version != self._seen or version is None:

@@ -24,7 +24,7 @@ WORTH_CLUSTERS = 2
 
 @dataclass(slots=True)
 class ZoneWatch:
-    """One zone and what its list is good for."""
+    """One zone, and how useful its list has been."""
 
     interval_seconds: float
     polled: bool = False
@@ -83,7 +83,7 @@ class Lister(Loop):
             account.config.name,
             self._clock,
             _LOG.info,
-            "clusters are asked every interval: their list cannot be had",
+            "the list of clusters cannot be queried: each cluster is synced at every interval",
         )
 
     # -- from other threads ------------------------------------------------------------------
@@ -102,7 +102,7 @@ class Lister(Loop):
         self._clock.rouse()
 
     def stop(self) -> None:
-        """Let it end, and want nothing of the budget."""
+        """Let it end, and plan no more calls."""
         super().stop()
         self._want({})
 
@@ -180,7 +180,7 @@ class Listers:
     """The listers of all accounts."""
 
     def __init__(self, on_told: Callable[[str, str], None]) -> None:
-        """``on_told`` is given an account and a zone whose list has come, or could not be had."""
+        """``on_told`` is called with an account and a zone whose list has come or could not be queried."""
         self._on_told = on_told
         self._running: dict[str, Lister] = {}
 
@@ -199,7 +199,7 @@ class Listers:
         return lister
 
     def keep(self, names: Iterable[str]) -> None:
-        """Stop those of other accounts."""
+        """Stop the listers of all other accounts."""
         kept = set(names)
         for name, lister in self._running.items():
             if name not in kept:
@@ -218,5 +218,5 @@ class Listers:
 
 
 def _name(zone: str) -> str:
-    """As which the budget knows it, beside the clusters."""
+    """Its name in the budget, beside those of the clusters."""
     return f"cluster/list {zone}"

@@ -30,13 +30,13 @@ from exporter.sync.context import CONFIRMING_SECONDS, SyncSettings
 from exporter.sync.replica import Refreshed, Replica
 
 MOST_TRIES = 5
-"""A server that does not do what it did is found out anew, but not for ever."""
+"""How often the profile of a server that contradicts it is detected anew."""
 MOST_ROUNDS = 10
-"""A history is complete after a few syncs with what goes on between them; else it never is."""
+"""A history is complete after a few syncs and the work between them, or never."""
 CHEAP_CALLS = 25
-"""What a cheap look may spend beside those for active jobs: more than a first contact needs."""
+"""What a quick look may spend besides the calls for active jobs: more than a first contact needs."""
 CONTACT_CALLS = 15
-"""What it costs, beside the pages, to find out what a server does and to prove that all is known."""
+"""What it costs, besides the pages, to find the profile and to prove that all jobs are known."""
 CALLS_KEPT_TOGETHER = 20
 
 Progressing = Callable[[int, int | None], None]
@@ -50,12 +50,12 @@ def calls_for(jobs: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a look has shown."""
+    """What a query of a cluster has shown."""
 
     strategy: str
     snapshot: ClusterSnapshot | None
     jobs: int | None
-    """How many there are in the list; None where that is not told."""
+    """How many jobs are in the list; None if the server does not say."""
 
 
 class Look:
@@ -79,7 +79,7 @@ class Look:
         self._progressing = progressing
 
     def length(self) -> int | None:
-        """How many jobs are in the list; None where that is not told. One call."""
+        """How many jobs are in the list; None if the server does not say. One call."""
         self._calls.begin_sync()
         return self._calls.list_jobs(JobListQuery(limit=1)).total_count
 

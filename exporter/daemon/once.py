@@ -49,7 +49,7 @@ class Collected:
     states: Mapping[str, ClusterState]
     """With the failure, where there is one; not ``tried`` where another one made it pointless."""
     whole_calls: Mapping[str, int | None]
-    """What the whole list of a cluster would cost, where it was not read; None: nobody can tell."""
+    """What reading the whole list of a cluster would cost, where it was not read; None: unknown."""
     quotas: Sequence[AccountQuota]
 
 
@@ -148,7 +148,7 @@ class _Collection:
     def collected(
         self, outcomes: Mapping[str, Seen | _Failed], whole_calls: Mapping[str, int | None]
     ) -> Collected:
-        """What it came to, in the order of the configuration."""
+        """The results, in the order of the configuration."""
         used = {cluster.account for cluster in self.clusters}
         return Collected(
             {cluster.name: _state_of(cluster, outcomes[cluster.name]) for cluster in self.clusters},
@@ -161,7 +161,7 @@ class _Collection:
         )
 
     def _ledgers(self, stack: ExitStack) -> dict[str, Ledger]:
-        """Those that are kept; none where nothing is, or a daemon keeps them."""
+        """The ledgers on disk; none where none are kept, or where a daemon uses them."""
         if self._state.path is None:
             return {}
         try:
@@ -190,7 +190,7 @@ class _Collection:
         wait = f"wait up to {period}, " if needed <= budget.allowed else ""
         return SyncFailure(
             "budget",
-            f"the whole would take some {needed:,} calls, and of the {budget.allowed:,} that are"
+            f"reading the whole list would take about {needed:,} calls; of the {budget.allowed:,} that are"
             f" allowed in {period}, {left:,} are left for it",
             f"Query fewer clusters with --cluster, {wait}or raise quota.share. The daemon can read a"
             " list of any length, with the calls that it has left over.",
@@ -207,7 +207,7 @@ def _cost(jobs: int, ledger: Ledger | None) -> int:
 
 
 def _costs(outcomes: Mapping[str, Seen | _Failed]) -> dict[str, int | None]:
-    """What is left to be read of each cluster that was seen."""
+    """How much of each cluster that was seen has still to be read."""
     return {
         name: None if seen.jobs is None else calls_for(seen.jobs)
         for name, seen in outcomes.items()

@@ -31,7 +31,7 @@ class CallLimit:
 
     @contextmanager
     def at_most(self, calls: int) -> Iterator[None]:
-        """Let no more than so many through meanwhile."""
+        """Within the block, let no more than so many calls through."""
         before, self._until = self._until, min(self._until, self.made + calls)
         try:
             yield
@@ -58,7 +58,7 @@ class CallLimit:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What one answer was like; nothing of its content."""
+    """What one answer looked like, without its content."""
 
     path: str
     status: int
@@ -72,7 +72,7 @@ class Exchange:
 
 
 class Overheard:
-    """A ``Transport`` around another one, which notes what answers are like."""
+    """A ``Transport`` around another one; it records what answers look like."""
 
     def __init__(self, transport: Transport, clock: Clock) -> None:
         self._transport = transport

@@ -78,7 +78,7 @@ def revision() -> str:
 
 
 class Daemon:
-    """The running program: the watch, the web, and what the operator asks of them."""
+    """The running program: the pollers, the web side, and what the operator asks of them."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class Daemon:
         return 0
 
     def reload(self) -> str | None:
-        """Take the file's new content into use, if it is good. What is wrong with it, or None."""
+        """Use the file's new content, if it is valid. Gives what is wrong with it, or None."""
         with self._reloading:
             try:
                 config = load_config(self._config_path, os.environ)
@@ -241,7 +241,7 @@ class Daemon:
 
 
 def _some(names: set[str]) -> str:
-    """Names for a line of the log, and not too many."""
+    """Names for a line of the log, but not too many."""
     shown = sorted(names)[:_MOST_NAMED]
     return " ".join(shown) + (
         f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
@@ -259,7 +259,7 @@ def build_app(
     reload: Callable[[], str | None],
     options: ServeOptions,
 ) -> WebApp:
-    """The routes, of what the program is made of."""
+    """The routes, made of the parts of the program."""
     parts = WebParts(exposition, watch.health, watch.ready, reload, page, Manual(__version__).leaf)
     return WebApp(
         parts,

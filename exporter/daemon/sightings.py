@@ -1,4 +1,4 @@
-"""What becomes of the clusters that cluster/list shows: which are watched, which are left out, and why. Pure."""
+"""What becomes of the clusters that cluster/list shows: which are polled, which are left out, and why. Pure."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ class Sighting:
     zone: str
     outcome: Outcome
     name: str
-    """As it is called: where it is not watched, by its id, with its own name behind."""
+    """How it is called; one that is not polled by its id, with its own name behind it."""
     cluster: ClusterConfig | None = None
     """Where it is watched because it was found."""
 
@@ -111,7 +111,7 @@ def together(sightings: Iterable[Sighting]) -> dict[tuple[str, str], dict[Outcom
 
 
 def called(listed: ListedCluster) -> str:
-    """Its id, and its own name where that tells more."""
+    """Its id, with its own name if that is another."""
     own = listed.name if listed.name != listed.cluster_id else ""
     return f"{listed.cluster_id} ({own})" if own else listed.cluster_id
 

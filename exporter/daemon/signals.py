@@ -34,7 +34,7 @@ class Wait:
 
 @contextmanager
 def heeded(numbers: Iterable[signal.Signals]) -> Iterator[Wait]:
-    """Within the block these signals are kept; what it gives waits for them. Only the main thread
+    """Within the block these signals are caught; the value waits for them. Only the main thread
     may.
 
     The system gives a signal to whichever thread it likes, at any moment, and Python's handlers run

@@ -1,6 +1,6 @@
 """The one line an hour for each account that says how it is doing. Pure; time is passed in.
 
-In a quiet steady state it is all that there is at level info.
+While nothing happens, it is all that is logged at level info.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -70,7 +70,7 @@ class Watch:
         )
         self._pollers: dict[str, Poller] = {}
         self._left: list[Poller] = []
-        """Told to stop, and still in a call."""
+        """Pollers that were told to stop and are still in a call."""
 
     # -- what the web shows ------------------------------------------------------------------
 
@@ -140,7 +140,7 @@ class Watch:
     # -- starting, changing, stopping ----------------------------------------------------------
 
     def apply(self, config: Config) -> None:
-        """Watch what this configuration says; what it leaves as it was goes on undisturbed.
+        """Follow this configuration; pollers to which nothing has changed keep running.
 
         Raises ``StateError`` before anything is changed.
         """
@@ -294,5 +294,5 @@ class Watch:
 
 
 def _for_sync(cluster: ClusterConfig) -> ClusterConfig:
-    """All but what only capacity is about."""
+    """A cluster without what concerns only its capacity."""
     return replace(cluster, queues=())

@@ -1,8 +1,9 @@
 """One cluster's jobs and counters on disk, and the directory that holds them.
 
-``store`` opens a ledger; ``whole`` is it, the front of its parts: ``jobs`` (the table, found by identity through
-``places``; names replaced by ``words``), ``totals``, ``suspects``, ``counters`` and ``marks``.
-``schema`` has the tables, ``connection`` the file, ``proof`` what proves its rows, ``published`` what
-must not be undone, ``records`` the values it takes and gives.
-``directory`` holds the ledgers of all clusters, ``spending`` the calls that accounts have made.
+``store`` opens a ledger, and ``whole`` is the ledger itself. Its parts are ``jobs`` (the table; ``places``
+finds a job's row, ``words`` replaces names by numbers), ``totals``, ``suspects``, ``counters``, ``usage`` and
+``marks``. ``schema`` has the tables, ``connection`` the file, ``proof`` the checksums of rows, ``records``
+the values that go in and out. ``published`` keeps the counters as last published, and ``floors`` holds
+the ledger's own to them. ``directory`` has the ledgers of all clusters, ``spending`` the calls that
+accounts have made, ``found`` the clusters that were discovered.
 """

@@ -1,4 +1,5 @@
-"""Files of the state directory: which cluster they belong to, and setting aside unusable ones."""
+"""Files of the state directory: who may read them, which belong to a ledger, and how one that cannot be
+used is set aside."""
 
 import os
 from contextlib import suppress

@@ -81,7 +81,7 @@ def lay_out(connection: sqlite3.Connection, identity: str) -> None:
 
 
 def check(connection: sqlite3.Connection, identity: str) -> None:
-    """Make sure that a file is a ledger, whose it is, and that it is whole; bring one of the format
+    """Make sure that a file is a ledger, of the right cluster, and whole; bring one of the format
     before to this one. Raises ``LedgerUnreadable``, ``sqlite3.Error`` or ``ValueError``."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -122,7 +122,7 @@ def require_integrity(connection: sqlite3.Connection) -> None:
 
 
 def read_about(connection: sqlite3.Connection, key: str) -> str | None:
-    """One of the notes about the whole; None if there is none. Raises ``LedgerUnreadable``."""
+    """A value of the table ``about``; None if there is none. Raises ``LedgerUnreadable``."""
     rows = connection.execute("SELECT key, value, proof FROM about WHERE key = ?", (key,))
     return next((value for _, value, _ in checked(rows)), None)
 
@@ -139,7 +139,7 @@ def read_proofs(connection: sqlite3.Connection) -> list[int]:
 
 
 def write_proofs(connection: sqlite3.Connection, *sums: int) -> None:
-    """By these it is seen that no row is missing, and none is of an earlier moment."""
+    """They show whether a row is missing, or is of an earlier moment."""
     write_about(connection, "proofs", " ".join(map(str, sums)))
 
 

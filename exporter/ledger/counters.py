@@ -14,7 +14,7 @@ class Counters:
     """Counters of transitions. Kept in memory, written at the end of a transaction."""
 
     def __init__(self, connection: sqlite3.Connection, published: Mapping[TallyKey, Tally]) -> None:
-        """None is ever lower than in ``published``; see there."""
+        """No counter is shown lower than in ``published``; see there."""
         self._connection = connection
         self._touched: set[TallyKey] = set()
         self._tallies, self.proofs = self._load()
@@ -48,12 +48,12 @@ class Counters:
         self._touched.add(key)
 
     def put(self, key: TallyKey, tally: Tally) -> None:
-        """Keep what a counter is."""
+        """Set a counter."""
         self._tallies[key] = tally
         self._touched.add(key)
 
     def catch_up(self) -> None:
-        """All that happened has been counted again: what is lower still has lost its jobs."""
+        """All that happened has been counted again. A counter that is still lower has lost its jobs."""
         for key, tally in self._floors.reach(self._tallies):
             self.put(key, tally)
 

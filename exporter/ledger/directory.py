@@ -29,7 +29,7 @@ _LOCK = "lock"
 
 
 class StateDirectory:
-    """Where ledgers and budgets are kept; None keeps them in memory, for as long as it runs."""
+    """Where ledgers and budgets are kept; None keeps them in memory, until the program ends."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
@@ -39,7 +39,7 @@ class StateDirectory:
         """Why a ledger that was in use, and cannot be used any longer, is to be set aside."""
 
     def acquire(self) -> None:
-        """Make the directory ours. Raises ``StateError`` if it cannot be, ``StateInUse`` if it is
+        """Take the directory for this process. Raises ``StateError`` if it cannot be used, ``StateInUse`` if it is
         another's."""
         if self.path is None:
             return
@@ -64,7 +64,7 @@ class StateDirectory:
             ) from error
 
     def release(self) -> None:
-        """Let others have it."""
+        """Let other processes use it."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -77,7 +77,7 @@ class StateDirectory:
         try:
             make_directory(self.path)
         except OSError as error:
-            raise StateError(f"{self.path}: cannot be made: {error.strerror}") from error
+            raise StateError(f"{self.path}: cannot be created: {error.strerror}") from error
         return FileSpendingLog(self.path / f"{_file_name(account)}.calls", now, most_calls)
 
     def ledger(self, identity: ClusterIdentity, endpoint: str, now_at: float) -> Ledger:
@@ -102,8 +102,8 @@ class StateDirectory:
                     "cluster": identity.name,
                     "file": str(aside),
                     "reason": str(error),
-                    "advice": "Nothing need be done; its counters begin anew. If it comes again,"
-                    " look at the disk of state.path.",
+                    "advice": "Nothing needs to be done; its counters begin anew. If this happens"
+                    " again, check the disk of state.path.",
                 },
             )
         except LedgerUnwritable as error:
@@ -158,7 +158,7 @@ class StateDirectory:
         return open_ledger(path, whose, published, self._room)
 
     def _watched(self, ledger: Ledger, identity: ClusterIdentity, path: Path) -> Ledger:
-        """The same: if it is damaged while in use, it is not opened again."""
+        """The same ledger; if it turns out to be damaged while in use, it will not be opened again."""
         ledger.on_damage = partial(self._damaged.__setitem__, path)
         if ledger.behind:
             _LOG.warning(
@@ -174,7 +174,7 @@ class StateDirectory:
             return read_published(path)
         except LedgerUnreadable as error:
             _LOG.warning(
-                "what was last published of the counters is not known; the ledger is believed",
+                "the counters as last published are not known; those of the ledger are used",
                 extra={"cluster": identity.name, "reason": str(error)},
             )
             return NOTHING

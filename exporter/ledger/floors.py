@@ -1,4 +1,4 @@
-"""Published values of counters of which a ledger knows less; no counter is shown lower. Pure."""
+"""Counters that were published higher than the ledger has them: none is shown lower than that. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, TypeVar
@@ -8,7 +8,7 @@ Counter = TypeVar("Counter")
 
 
 class Floors(Generic[Key, Counter]):
-    """Of the counters of one kind. They go once all that happened has been counted again."""
+    """Of the counters of one kind. They are dropped once all that happened has been counted again."""
 
     def __init__(
         self,
@@ -30,23 +30,23 @@ class Floors(Generic[Key, Counter]):
         return bool(self._floors)
 
     def over(self, known: Mapping[Key, Counter]) -> Mapping[Key, Counter]:
-        """Counters as they are known, none lower than it was published; the same if none was."""
+        """Counters as they are known, but none lower than it was published."""
         if not self._floors:
             return known
         return {**known, **self._raised(known)}
 
     def reach(self, known: Mapping[Key, Counter]) -> Iterable[tuple[Key, Counter]]:
-        """What is lower still has lost its jobs: those counters, as high as they were published."""
+        """The counters that are still lower, because their jobs are gone, raised to what was published."""
         self._reached = bool(self._floors)
         return self._raised(known).items()
 
     def keep(self) -> None:
-        """What was reached stands."""
+        """What ``reach`` has given stands."""
         if self._reached:
             self._floors, self._reached = {}, False
 
     def undo(self) -> None:
-        """What was reached since ``keep`` is not."""
+        """What ``reach`` has given since ``keep`` does not."""
         self._reached = False
 
     def _raised(self, known: Mapping[Key, Counter]) -> dict[Key, Counter]:

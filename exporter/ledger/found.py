@@ -1,5 +1,5 @@
-"""The record of discovered clusters, for a restart while they cannot be listed; and their ledgers,
-kept for a while in case they come back."""
+"""The record of discovered clusters, for a restart during which they cannot be listed; and their
+ledgers, which are kept for a while in case they come back."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ Found = Mapping[str, Mapping[str, tuple[ListedCluster, ...]]]
 """By account and zone, as last listed."""
 
 KEPT_SECONDS = 7 * 86400.0
-"""How long the ledger of a cluster that is watched no more is kept, from its last use."""
+"""How long the ledger of a cluster that is no longer polled is kept, from its last use."""
 _NAME = "found.json"
 _Record = tuple[str, str, str, str]
 """Id, name, status and kind."""
@@ -25,7 +25,7 @@ _FOUND = msgspec.json.Decoder(dict[str, dict[str, list[_Record]]])
 
 
 def read_found(directory: Path | None) -> Found:
-    """What was kept; nothing, where nothing can be read."""
+    """What was recorded; nothing if it cannot be read."""
     if directory is None:
         return {}
     try:
@@ -47,7 +47,7 @@ def read_found(directory: Path | None) -> Found:
 
 
 def keep_found(directory: Path | None, found: Found) -> None:
-    """Write down what is found now; where that cannot be done, the next restart has to find it anew."""
+    """Record what is found now. If that fails, the next restart has to discover the clusters again."""
     if directory is None:
         return
     kept = {

@@ -28,7 +28,7 @@ _NumberedRow = tuple[str, int, int, int, int, int, int | None, int, int, int]
 MOST_RECENT = 10_000
 """How many jobs are kept in memory because they have just changed, of all ledgers: about 6 MB."""
 LEAST_RECENT = 2 * PAGE_LIMIT
-"""So many of each ledger, however many there are."""
+"""Each ledger may keep this many, however many ledgers there are."""
 BATCH = 10_000
 """How many jobs are taken out, or put back, at a time."""
 MOST_STALE_HINTS = 5_000
@@ -56,19 +56,19 @@ Kept = tuple[Job, int, int]
 
 
 class Room:
-    """What the ledgers of a process share of its memory."""
+    """The memory that the ledgers of a process share."""
 
     def __init__(self) -> None:
         self._tables: WeakSet[JobTable] = WeakSet()
         self._lock = threading.Lock()
 
     def enter(self, table: "JobTable") -> None:
-        """One more that has its part."""
+        """One more ledger shares it."""
         with self._lock:
             self._tables.add(table)
 
     def most_recent(self) -> int:
-        """How many jobs each may keep because they have just changed."""
+        """How many recently changed jobs each ledger may keep in memory."""
         with self._lock:
             part = MOST_RECENT // len(self._tables)
         return min(MOST_RECENT, max(LEAST_RECENT, part))
@@ -211,7 +211,7 @@ class JobTable:
             yield [kept for kept in batch if kept[0].uuid not in but]
 
     def not_in(self, table: str) -> Iterator[list[Kept]]:
-        """In batches, jobs that a table of identities has not."""
+        """In batches, the jobs that are not in a table of identities."""
         return self._batches([f"uuid NOT IN (SELECT uuid FROM {table})"])
 
     def in_status(self, status: str) -> list[Kept]:
@@ -297,7 +297,7 @@ class JobTable:
         return rows
 
     def jobs(self, rows: Iterable[Row]) -> Iterator[Job]:
-        """Jobs as they were written. Raises ``LedgerUnreadable`` for one that was not."""
+        """Jobs as they were written. Raises ``LedgerUnreadable`` if one is damaged."""
         return (job for job, _, _ in self._kept((*row, 0) for row in rows))
 
     def _kept(self, rows: Iterable[_NumberedRow]) -> Iterator[Kept]:

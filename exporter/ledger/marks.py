@@ -1,4 +1,4 @@
-"""Which jobs a long pass through the list has met."""
+"""Which jobs a scan of the whole list has met."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -20,10 +20,10 @@ class Marks:
             " WITHOUT ROWID"
         )
         self.count = 0
-        """How many there are, met anywhere."""
+        """How many jobs it has, wherever they were met."""
 
     def add(self, uuids: Iterable[str]) -> None:
-        """The walk has met these jobs."""
+        """The scan has met these jobs."""
         names = list(uuids)
         self._insert(names, walked=True)
         self._connection.executemany(
@@ -32,7 +32,7 @@ class Marks:
         )
 
     def add_met_elsewhere(self, uuids: Iterable[str]) -> None:
-        """These jobs are in the list, as another look at it has shown."""
+        """These jobs are in the list, as another query has shown."""
         self._insert(uuids, walked=False)
 
     def _insert(self, uuids: Iterable[str], *, walked: bool) -> None:
@@ -43,7 +43,7 @@ class Marks:
         self.count += max(0, cursor.rowcount)
 
     def has(self, uuid: str) -> bool:
-        """Whether the walk has met the job."""
+        """Whether the scan has met the job."""
         row = self._connection.execute(
             f"SELECT 1 FROM {self.table} WHERE uuid = ? AND walked",
             (uuid,),

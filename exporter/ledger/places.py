@@ -1,12 +1,12 @@
 """The row of each job in the table: identity -> row number, in memory.
 
-Identities are random, so that an index of them in the file would cost the reading, and the writing,
-of a page of it for nearly every job that is looked up or added. This takes 8 bytes a slot, of which
-at most six in ten are in use: 16 MB for a million jobs.
+Identities are random. With an index of them in the file, nearly every job that is looked up or added
+would cost reading and writing another page of it. This table takes 8 bytes a slot, of which at most six
+in ten are in use: 16 MB for a million jobs.
 
-An entry is only a hint: half a hash, and a row number, which suffices for four billion jobs.
-Whoever follows it compares the identity in the row. So an entry is never taken back: that of a row which is gone, or whose insertion was undone,
-leads nowhere.
+An entry is only a hint: half a hash and a row number, which suffices for four billion jobs. Whoever
+follows it compares the identity in the row. So no entry is ever removed: that of a row which is gone,
+or whose insertion was undone, leads to no job.
 """
 
 from array import array
@@ -32,7 +32,7 @@ class Places:
         self._in_use = 0
 
     def has_room(self, jobs: int) -> bool:
-        """Whether so many can be added; else it is time to ``refill``."""
+        """Whether that many can be added; if not, call ``refill``."""
         return self._in_use + jobs <= _MOST_IN_USE * len(self._slots)
 
     def refill(self, jobs: int, entries: Iterable[tuple[str, int]]) -> None:
@@ -59,7 +59,7 @@ class Places:
         self._in_use += added
 
     def hints(self, uuids: Iterable[str]) -> list[int]:
-        """The numbers of the rows in which the jobs are, if they are known; some lead nowhere."""
+        """The numbers of the rows in which the jobs may be; some of these rows have other jobs, or are gone."""
         slots, mask = self._slots, self._mask
         found = []
         for uuid in uuids:

@@ -1,6 +1,6 @@
 """The proof of a row: a checksum stored with it, which shows damage that SQLite does not notice.
 
-SQLite proves the structure of a file, not the values in it: a changed digit of a count is a count.
+SQLite checks the structure of a file, not the values in it: a count with a wrong digit is still a count.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ _encoded = msgspec.msgpack.Encoder().encode
 
 
 def proof_of(values: Values) -> int:
-    """Of the values of a row, in their order."""
+    """The proof of a row's values, in their order."""
     return crc32(_encoded(values))
 
 

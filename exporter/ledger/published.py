@@ -1,8 +1,8 @@
-"""A ledger's file in its place, and beside it the counters as they were last published.
+"""A ledger's file, and a file beside it with the counters as they were last published.
 
-What cuts a ledger's log short, as a power cut does, leaves it whole but as it was some time ago. What
-happened since is then read and counted anew; until that is done, the counters must not be lower than
-they have been: for Prometheus that is a restart from 0, and all of them counted a second time.
+If a power cut shortens a ledger's log, the ledger is whole, but as it was some time ago. What happened
+since is read and counted again. Until that is done, no counter may be lower than it was published:
+Prometheus would take that for a restart from 0, and count all of it a second time.
 """
 
 import os
@@ -41,7 +41,7 @@ _DAMAGE = (msgspec.MsgspecError, LedgerUnreadable, ValueError)
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What must not be undone."""
+    """What was published, and must not be lower again."""
 
     tallies: Mapping[TallyKey, Tally] = field(default_factory=dict)
     shown: Shown = field(default_factory=dict)
@@ -66,7 +66,7 @@ class LedgerFile:
         """How many bytes may be added to the file beside it; 0 while it is not known to be whole."""
 
     def require(self) -> None:
-        """SQLite goes on writing a file that has been removed, and nobody would ever read it. Raises
+        """SQLite continues to write to a file that has been removed, which nobody will ever read. Raises
         ``LedgerUnwritable``."""
         if self._look() != self._state:
             raise LedgerUnwritable("its file has been replaced")

@@ -1,11 +1,11 @@
 """The record of an account's calls, on disk and in memory.
 
-In memory the moment of a call is that of the clock that nobody sets: so no jump of the machine's
-clock makes a process forget a call. That clock begins anew with the machine, so on disk moments are
-the machine clock's. A line on top, ``clock BOOT AHEAD``, says since which start of the machine they
-were written, and how far the machine's clock was ahead of the other one. By it a process that starts
-later knows them as well as the one that wrote them; only after a restart of the machine is there
-nothing to go by but the machine's clock. If that is set, all is written anew by it.
+In memory, the moment of a call is that of the monotonic clock, so that a process forgets no call when
+somebody sets the machine's clock. The monotonic clock begins anew when the machine starts, so moments on
+disk are those of the machine's clock. The first line, ``clock BOOT AHEAD``, says during which run of the
+machine they were written, and how far its clock was ahead of the monotonic one. With it, a process that
+starts later knows the moments as exactly as the one that wrote them. Only after a restart of the machine
+it has to trust the machine's clock. When that clock is set, the whole file is written anew.
 
 One line for each call, appended before it is sent; a line ``pause UNTIL TIMES`` for each change of
 the pause. Appending is enough against a killed process: what has been written stays written. Other
@@ -46,7 +46,7 @@ _HALF = re.compile(rb"-?\d{0,12}\.?\d{0,5}|p|pa|pau|paus|pause( -?\d{0,12}\.?\d{
 
 
 def boot_id() -> str:
-    """The same until the machine is started anew."""
+    """A value that stays the same until the machine is restarted."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip() or UNKNOWN_BOOT
     except OSError:
@@ -54,7 +54,7 @@ def boot_id() -> str:
 
 
 class MemorySpendingLog:
-    """A log that ends with the process."""
+    """A log in memory; it ends with the process."""
 
     def __init__(self, most_calls: int = 0) -> None:
         """At least ``most_calls`` are remembered: so many as the account allows in its window."""
@@ -93,7 +93,7 @@ class MemorySpendingLog:
 
 
 class FileSpendingLog(MemorySpendingLog):
-    """A log that a kill and a restart leave as it is.
+    """A log on disk; it survives a kill and a restart.
 
     If the file cannot be written, calls are still counted in memory. One that cannot be read is set
     aside, and taken for a window full of calls that ends when the file was last written.
@@ -106,7 +106,7 @@ class FileSpendingLog(MemorySpendingLog):
         self._path = path
         self._boot = boot_id()
         self._written_since, self._ahead_seconds = UNKNOWN_BOOT, 0.0
-        """By which clock the file is written: the start of the machine, and how far ahead it was."""
+        """The clock of the file: during which run of the machine, and how far ahead it was."""
         self._descriptor: int | None = None
         self._read_to = 0
         self._lines = 0
@@ -164,7 +164,7 @@ class FileSpendingLog(MemorySpendingLog):
         return abs(self._ahead_seconds - (now.at - now.seconds)) <= CLOCK_TOLERANCE_SECONDS
 
     def _seconds_of(self, at: float, now: Instant) -> float:
-        """The moment of something in the file, by the clock that nobody sets."""
+        """The moment of an entry of the file, by the monotonic clock."""
         if self._written_since == self._boot != UNKNOWN_BOOT or self._is_by_clock(now):
             return at - self._ahead_seconds
         return now.seconds + at - now.at
@@ -193,7 +193,7 @@ class FileSpendingLog(MemorySpendingLog):
         self._lines += 1
 
     def _rewrite(self, now: Instant) -> None:
-        """Write all that is known anew, by the machine's clock as it is."""
+        """Write the whole file anew, by the machine's clock as it is now."""
         self._written_since, self._ahead_seconds = self._boot, round(now.at - now.seconds, 6)
         lines = [
             f"clock {self._written_since} {self._ahead_seconds:.6f}\n",
@@ -239,7 +239,7 @@ class FileSpendingLog(MemorySpendingLog):
     # -- reading ---------------------------------------------------------------------------------
 
     def _read_others(self, now: Instant) -> None:
-        """Read on from where we are; a file that another process has written anew, from the start."""
+        """Read what was added; from the start, if another process has written the file anew."""
         try:
             data = self._unread()
         except FileNotFoundError:
@@ -275,7 +275,7 @@ class FileSpendingLog(MemorySpendingLog):
         return data
 
     def _take_line(self, line: bytes, now: Instant) -> bool:
-        """False for a line that is none."""
+        """False for a line that is not valid."""
         if _CALL.fullmatch(line):
             super().add_call(min(self._seconds_of(float(line), now), now.seconds))
         elif match := _PAUSE.fullmatch(line):
@@ -301,8 +301,8 @@ class FileSpendingLog(MemorySpendingLog):
             self._complain(error)
         else:
             _LOG.error(
-                "the record of calls cannot be used and is set aside; the share counts as used up"
-                " when it was last written",
+                "the record of calls cannot be used and is set aside; the share is taken to have"
+                " been used up when it was last written",
                 extra={"file": str(aside), "reason": why},
             )
         for _ in range(self._most_calls):

@@ -1,7 +1,7 @@
 """Jobs that seem to be gone: taken out of the list until this is confirmed or refuted.
 
-An answer that leaves jobs out may be followed by one that has them again: those that changed within
-the last day are remembered for as long after they are gone, so that they are not new then.
+An answer that leaves jobs out may be followed by one that has them again. So those that changed within
+the last day are remembered for a day after they are gone: if they come back, they are not counted as new.
 """
 
 import json
@@ -20,7 +20,7 @@ _SOME = "uuid IN (SELECT value FROM json_each(?))"
 
 
 class Suspects:
-    """Beside the table of jobs. Suspicion does not outlive the process, nor an undone transaction."""
+    """Kept beside the table of jobs. Suspects are forgotten with the process, and with an undone transaction."""
 
     def __init__(self, connection: sqlite3.Connection, table: JobTable) -> None:
         self._connection = connection
@@ -48,7 +48,7 @@ class Suspects:
         return found
 
     def take_all(self) -> Iterator[list[Job]]:
-        """None is a suspect any longer. Gives those that were, in batches."""
+        """Clear all suspects. Gives their jobs, in batches."""
         while self.count:
             rows = self._connection.execute(
                 f"SELECT {_COLUMNS} FROM suspects ORDER BY rowid LIMIT {BATCH}"
@@ -61,7 +61,7 @@ class Suspects:
             yield list(self._table.jobs(rows))
 
     def forget(self, now_at: float) -> int:
-        """They are gone. Returns how many they were."""
+        """The suspects are gone. Returns how many there were."""
         gone, self.count = self.count, 0
         if gone:
             kept_from_at = int(now_at - GONE_KEPT_SECONDS)

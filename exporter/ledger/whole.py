@@ -80,7 +80,7 @@ class Ledger:
         self.progress = self._saved_progress
         self._saved_proofs = self._proofs()
         if read_proofs(connection) != self._saved_proofs:
-            raise LedgerUnreadable("its parts are of different moments")
+            raise LedgerUnreadable("its parts do not belong together")
         connection.execute("PRAGMA shrink_memory")  # all of the file has just been read
         self._marks_made = 0
         self._marks: WeakSet[Marks] = WeakSet()

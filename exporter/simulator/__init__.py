@@ -1,6 +1,6 @@
 """The simulated cloud: speaks the real protocol, in process or over HTTP.
 
-It imports nothing of ours: a mistake in the client must not be able to agree with itself.
+It imports nothing else of this program: a mistake that both shared would not be noticed.
 
 In process, for tests of syncing
 --------------------------------
@@ -31,7 +31,7 @@ In process, for tests of syncing
     open, and what else a first deployment may turn out to be. ``cluster.speak(dialect)`` changes
     it while the world goes on.
 ``draw_dialect``, ``in_small`` (``drawing.py``), ``parse_dialect``, ``spell_dialect`` (``spelling.py``)
-    ``draw_dialect(rng)`` throws the switches by lot, ``curiosities=2`` with up to two values that
+    ``draw_dialect(rng)`` sets the switches at random, ``curiosities=2`` with up to two values that
     are only conceivable; ``in_small(dialect, page_cap)`` is the same server for short lists;
     ``parse_dialect("filter=job_status,sort=submitted_time,zone=+08:00")`` reads what
     ``spell_dialect(dialect)`` writes.
@@ -43,7 +43,7 @@ In process, for tests of syncing
     ``fill(jobs, 1_000_000, active=2000, now_at=...)``: a large list in a few seconds.
     ``host_fleet(cloud, 300, now_at=...)``: so many small clusters.
 ``Plant`` (``plant.py``), ``FleetDialect`` (``fleet_dialect.py``)
-    What the calls beside job/list tell of: ``cluster.plant.add_queue("gpu", cores=64, gpus=8)``,
+    What the calls other than job/list report: ``cluster.plant.add_queue("gpu", cores=64, gpus=8)``,
     ``.build_for(jobs)``, ``.status = "stopped"``, ``.queues["gpu"].nodes[0].status``;
     ``cloud.remove_cluster(cluster_id)``. ``cloud.fleet = parse_fleet("owner=required")`` says how.
 

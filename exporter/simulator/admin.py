@@ -22,7 +22,7 @@ POST    /-/cluster          ``{"cluster_id":, "zone":, "status":}``: changes one
 DELETE  /-/cluster          ``?cluster_id=``: deletes it
 ======  ==================  =====================================================================
 
-Answers are JSON; what cannot be understood is answered 400 with ``error``.
+Answers are JSON. A request that cannot be understood is answered with 400 and an ``error``.
 """
 
 import json

@@ -43,7 +43,7 @@ def fill(
 def host_fleet(
     cloud: Cloud, clusters: int, *, now_at: float, zone: str = "jinan1a", jobs: int = 40
 ) -> list[HostedCluster]:
-    """Host so many more small clusters, whose jobs stand still until somebody touches them."""
+    """Add small clusters, whose jobs do not change until somebody changes them."""
     fleet = []
     for number in range(clusters):
         hosted = cloud.add_cluster(f"ehpc-fleet{number:03d}", zone=zone)

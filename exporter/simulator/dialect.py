@@ -53,7 +53,7 @@ class Dialect:
     lagging: Literal["alternate", "random"] = "alternate"
     """Which answers the replica gives: every second one, or half of them by chance."""
     cache_seconds: int = 0
-    """So long the same question is given the same answer."""
+    """How long the same question gets the same answer, from a cache."""
     signed_slash: Literal["either", "encoded", "plain"] = "either"
     """How a ``/`` in a parameter's value is signed: as ``%2F`` (documentation) or as it is (the
     vendor's own client)."""
@@ -73,13 +73,13 @@ class Dialect:
     text: Literal["utf8", "escaped"] = "utf8"
     """Whether the JSON has characters beyond ASCII as they are."""
     extra_fields: bool = False
-    """Fields that nobody has heard of, in the answer and in every record."""
+    """Undocumented fields in the answer and in every record."""
     still_transitions: frozenset[Transition] = frozenset()
     """The transitions that leave ``modified_time`` where it was."""
 
 
 DOCUMENTED = Dialect()
-"""What one would hope for after reading the documentation."""
+"""What one expects after reading the documentation."""
 
 _UNSORTED = replace(DOCUMENTED, sort_keys=frozenset(), unknown_sort_key="ignored")
 _SCAN = replace(_UNSORTED, filters="ignored")

@@ -49,7 +49,7 @@ PLAUSIBLE: Mapping[str, tuple[Any, ...]] = {
     "extra_fields": (False, True),
     "still_transitions": (frozenset(),),
 }
-"""By name of the switch, what a real server may well do: to be got right with few calls."""
+"""By name of the switch, what a real server may well do. The counts must be right, with few calls."""
 
 CURIOSITIES: Mapping[str, tuple[Any, ...]] = {
     "unknown_param": ("1101", "5000"),
@@ -73,11 +73,11 @@ CURIOSITIES: Mapping[str, tuple[Any, ...]] = {
         frozenset(Transition),
     ),
 }
-"""The rest, which is only conceivable: to be got right, or withheld, at any price."""
+"""The rest, which is only conceivable. The counts must be right or withheld, with any number of calls."""
 
 
 def draw_dialect(rng: random.Random, *, curiosities: int = 0) -> Dialect:
-    """A server by lot: of each switch the documented value or, as often, any plausible one.
+    """A random server: for each switch the documented value or, as often, any plausible one.
 
     So many of the switches, at most, have a curious value instead.
     """

@@ -10,7 +10,7 @@ from exporter.simulator.joblist import JobList
 
 @dataclass(slots=True)
 class Plan:
-    """One job and what is in store for it."""
+    """One job and what will happen to it."""
 
     uuid: str
     queue: str
@@ -114,7 +114,7 @@ class Engine:
         self.schedule(at + seconds, self._resumer(plan))
 
     def cancel_waiting(self, queue: str, at: int) -> int:
-        """Cancel all that waits in a queue; how many that were."""
+        """Cancel all jobs that wait in a queue. Returns how many."""
         plans = list(self.queues[queue].waiting)
         self.queues[queue].waiting.clear()
         for plan in plans:
@@ -215,6 +215,6 @@ class World:
         return len(fifo.waiting)
 
     def cancel_backlog(self, cluster_id: str, queue: str) -> int:
-        """Cancel everything that waits in a queue; how many that were."""
+        """Cancel all jobs that wait in a queue. Returns how many."""
         engine = self.engines[cluster_id]
         return engine.cancel_waiting(queue, int(engine.now_at)) if queue in engine.queues else 0

@@ -5,15 +5,15 @@
 ``http-STATUS``
     A gateway's HTML page with that HTTP status.
 lists
-    Those of ``list_faults.py``: the answer is right, but the list is not.
+    Those of ``list_faults.py``: the answer fits the list, but the list is wrong.
 objects
-    Those of ``_OBJECT_FAULTS``: JSON that looks right and is absurd within.
+    Those of ``_OBJECT_FAULTS``: JSON that looks right but has absurd contents.
 bodies
-    Those of ``_BODY_FAULTS``: what is no JSON, or JSON of another kind.
+    Those of ``_BODY_FAULTS``: what is not JSON, or JSON of another kind.
 wires
     Those of ``_WIRE_FAULTS``: resets, stalls, drips, floods, redirects, lengths that lie.
 
-The first, and those of lists and objects, are played to callers in process, too.
+Refusals by code and the faults of lists and objects also happen to callers in process.
 """
 
 import json

@@ -1,7 +1,7 @@
 """What the API leaves open about clusters, queues and nodes, as switches, and how records are
 written then.
 
-Beside ``dialect.py``, which is about one cluster's jobs: these hold for the whole cloud.
+They hold for the whole cloud, while ``dialect.py`` is about one cluster's jobs.
 """
 
 from collections.abc import Mapping

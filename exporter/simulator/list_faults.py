@@ -1,6 +1,6 @@
-"""Lists that are wrong while an answer is made from them, by the name of the fault.
+"""Faults that change the list itself while an answer is made from it, by name.
 
-Other than a wrong answer, such a list is consistent: pages, filters and totals agree about it.
+Unlike a wrong answer, such a list is consistent: pages, filters and totals agree with each other.
 """
 
 import zlib

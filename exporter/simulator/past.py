@@ -1,4 +1,4 @@
-"""Answers from the past: a read replica that lags, a cache of pages."""
+"""Outdated answers: those of a read replica that lags, or of a cache of pages."""
 
 from collections import deque
 from collections.abc import Mapping

@@ -9,7 +9,7 @@ from exporter.simulator.dialect import Dialect
 from exporter.simulator.listed import ListedJob
 
 CONTENT_MARK = "private-7f3a9c"
-"""Is in every field of a record that must never be exported, logged or stored."""
+"""This text is in every field of a record that must never be exported, logged or stored."""
 
 _JOB_NAMES = (
     "作业-cwOOs",

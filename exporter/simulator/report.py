@@ -7,7 +7,7 @@ What is read of it::
                    "traits": {"status_filter": "job_status", "order": "submission"},
                    "jobs": {"pending": 12, "running": 5, "finished": 2000}}]}
 
-``zone`` may be missing, and so may any trait: it is as documented then, as one that is ``unknown``.
+``zone`` may be missing, and so may any trait: one that is missing or ``unknown`` is as documented.
 """
 
 import random
@@ -22,7 +22,7 @@ from exporter.simulator.listed import END_STATUSES, JobRow
 from exporter.simulator.spelling import parse_dialect
 
 _SPAN_SECONDS = 30 * 86400
-"""All jobs were submitted within so long before now."""
+"""How long ago the first job was submitted."""
 _QUEUES = ("默认队列", "gpu-a100", "debug")
 _USERS = ("admin", "usr-vceaHsJu", "zhangwei", "李娜", "wang.fang")
 

@@ -69,7 +69,7 @@ class SimulatorServer:
         return f"{scheme}://{host}:{self._port}"
 
     def start(self) -> None:
-        """Listen; returns once requests are answered. ``OSError`` if the address cannot be had."""
+        """Listen; returns once requests are answered. ``OSError`` if the address cannot be used."""
         self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
         self._thread.start()
         if not self._started.wait(_START_SECONDS):

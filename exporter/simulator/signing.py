@@ -1,6 +1,7 @@
 """The signature as the cloud checks it (API reference, section 2).
 
-This is on purpose not the client's code: two readings of one text can disagree, one cannot.
+It deliberately shares no code with the client: two independent readings of a text can disagree, and
+then a test fails.
 """
 
 import base64

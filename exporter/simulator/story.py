@@ -1,8 +1,8 @@
 """What happens on purpose in a demonstration, in addition to the ordinary workload. Pure.
 
 Within a minute there is something of everything to see: a backlog, an empty queue, a user who floods
-another, a cluster that fails and recovers. After ``PERIOD_SECONDS`` it begins anew, so that who comes
-later sees it, too.
+another, a cluster that fails and recovers. After ``PERIOD_SECONDS`` it begins anew, for whoever starts
+watching later.
 """
 
 from collections.abc import Callable, Mapping

@@ -22,7 +22,7 @@ _BURST_CHANCE, _BURST_MOST = 0.04, 40
 _PEAK = 2.2
 """Above the wave's highest rate, as a multiple of the mean."""
 _FAILS, _IMPATIENT, _REGRETTED = 0.08, 0.04, 0.01
-"""Shares of jobs that fail, whose owner may cancel them, for which an ended one is deleted."""
+"""The shares of jobs that fail, that their owner cancels, and for which an ended job is deleted."""
 _NODE_FAILS, _HELD = 0.01, 0.01
 """Shares of starts after which the job is requeued, or suspended."""
 
@@ -90,7 +90,7 @@ _MOST_JOBS_A_DAY = 16_000
 
 
 def demo_profiles(clusters: int, pace: float = 1.0) -> list[ClusterProfile]:
-    """So many different clusters, always the same ones.
+    """Different clusters, always the same for the same number.
 
     With a ``pace`` other than 1 there are so many times as many jobs, each so many times shorter:
     more happens, in real time, and as many cores are busy.

@@ -132,7 +132,7 @@ def test_the_whole_is_refused_before_it_is_begun(world: World, tmp_path: Path, s
     refused = run_command("collect", flag, "--full")
     assert refused.returncode == 1
     assert re.fullmatch(
-        r"cfd, fea: budget: the whole would take some \d+ calls, and of the 30 that are allowed in"
+        r"cfd, fea: budget: reading the whole list would take about \d+ calls; of the 30 that are allowed in"
         r" 1h, 28 are left for it\n    what to do: Query fewer clusters with --cluster, or raise"
         r" quota\.share\. The daemon .*\n",
         refused.stderr,
@@ -152,7 +152,9 @@ def test_the_whole_leaves_a_daemon_its_calls(world: World, tmp_path: Path) -> No
         calls = len(world.calls())
         refused = run_command("collect", flag, "--full")
         assert refused.returncode == 1
-        assert refused.stderr.startswith("cfd, fea: budget: the whole would take some 39 calls")
+        assert refused.stderr.startswith(
+            "cfd, fea: budget: reading the whole list would take about 39 calls"
+        )
         assert len(world.calls()) - calls <= 2 + 8, "and those of the daemon meanwhile"
         exporter.until_ready()
         assert kept == {

@@ -217,7 +217,7 @@ def test_a_part_that_fails_stands_until_it_is_too_old(caplog: pytest.LogCaptureF
     assert (later.status, later.nodes) == ("active", {})
     assert later.taken is not None
     assert later.taken.at > second.taken.at + INTERVAL
-    failures = [r for r in caplog.records if r.message == "capacity could not be asked for"]
+    failures = [r for r in caplog.records if r.message == "capacity could not be queried"]
     calls = [record.__dict__["call"] for record in failures]
     assert sorted(calls) == ["describeQueue", "nodes", "queues"], "each once an hour"
     world.cloud.faults.rules.clear()

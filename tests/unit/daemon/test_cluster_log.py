@@ -148,7 +148,7 @@ class TestTheProfile:
 def test_how_it_is_synced(told: Told) -> None:
     state = dataclasses.replace(FRESH, tried=True, up=True)
     assert told.note(dataclasses.replace(state, strategy="sweep"), 0) == ["the first sync is done"]
-    changed = ["how the cluster is synced has changed"]
+    changed = ["the sync strategy has changed"]
     assert told.note(dataclasses.replace(state, strategy="delta"), 60) == changed
     assert told.note(dataclasses.replace(state, strategy="sweep"), 120) == []
     assert told.note(dataclasses.replace(state, strategy="delta"), 1860) == changed

@@ -119,11 +119,11 @@ class TestBadFiles:
             ),
             (
                 lambda self, path: self._pragma(path, "DELETE FROM jobs WHERE rowid = 7"),
-                "different moments",
+                "do not belong together",
             ),
             (
                 lambda self, path: self._pragma(path, "DELETE FROM tallies"),
-                "different moments",
+                "do not belong together",
             ),
             (lambda self, path: self._pragma(path, "DELETE FROM about WHERE key = 'proofs'"), ""),
             (lambda self, path: path.write_bytes(b""), "it is empty"),
