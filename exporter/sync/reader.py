@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from exporter.errors import SyncError
 from exporter.ledger.store import Marks
 from exporter.model import PAGE_LIMIT, Job
-from exporter.profile import WINDOWS, TraitName
+from exporter.profile import UNKNOWN, WINDOWS, TraitName
 from exporter.sync.asking import Asking, CollapseUnconfirmed, Contradiction
 from exporter.sync.context import (
     FEW_TRIES,
@@ -90,7 +90,10 @@ def read(
         fruitless = fruitless + 1 if nothing_new else 0
         met.add(placed.uuids)
         if fruitless > MANY_TRIES + 2 * met.count // max(1, sync.page_size):
-            raise SyncError("moving", "the list repeats itself without coming to an end")
+            repeats = "the list repeats itself without coming to an end"
+            if listing.status is not None:  # it is cut into pages before it is filtered
+                raise Contradiction("status_filter", repeats)
+            raise SyncError("moving", repeats)
         if on_page(placed):
             return None
         if until_known and (nothing_new or met.count >= (placed.total or INFINITE)):
@@ -197,6 +200,8 @@ def read_whole(
     # A list that ends where as many have been met as stand before it is whole: its total is wrong.
     whole = listing.status is None or met.count >= lowest.end
     trait: TraitName = "total_count" if whole else "status_filter"
+    if lowest.end in WINDOWS and sync.profile.depth.value == UNKNOWN:
+        trait = "depth"  # which tells of the total, too
     raise Contradiction(trait, f"of {jobs} jobs that it tells of, {met.count} can be read")
 
 

@@ -310,11 +310,13 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
     def differs() -> bool:
         return bool(found) and Stretch(whole(sync).newer, found[0]).differs(sync, order)
 
-    if not (yield from _stands(sync, order, differs)):
-        return
-    most_calls = most_search_calls(sync, strewn=True)
-    parts = [Stretch(whole(sync).newer, found[0])]
-    if frontier_at is None:
-        parts.append(Stretch(found[-1], whole(sync).older))
-    for part in parts:
-        yield from search(sync, order, part, most_calls)
+    if (yield from _stands(sync, order, differs)):
+        most_calls = most_search_calls(sync, strewn=True)
+        parts = [Stretch(whole(sync).newer, found[0])]
+        if frontier_at is None:
+            parts.append(Stretch(found[-1], whole(sync).older))
+        for part in parts:
+            yield from search(sync, order, part, most_calls)
+    if frontier_at is not None and sync.reaches_edge:
+        # One job too much in front of the edge, and one too few taken for unread, and the total fits.
+        yield from _reconcile_to_edge(sync, order)

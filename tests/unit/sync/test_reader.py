@@ -237,6 +237,14 @@ class TestLies:
         with pytest.raises(SyncError, match="repeats itself"):
             reader.run()
 
+    def test_if_it_was_asked_for_a_status_that_speaks_against_the_filter(self) -> None:
+        reader = Reader(MovingList([]), "missing")
+        reader.listing = Listing(BY_CHANGE, "running")
+        reader.answer = lambda _: Page(tuple(numbered(4)), None)
+        with pytest.raises(Contradiction, match="repeats itself") as raised:
+            reader.run()
+        assert raised.value.trait == "status_filter"
+
     @pytest.mark.parametrize("total", TOTALS)
     def test_an_empty_page_in_the_middle_is_not_the_end(self, total: str) -> None:
         moving = MovingList(numbered(24))
@@ -324,6 +332,18 @@ class TestWhole:
             reader.run_whole()
         assert raised.value.trait == "total_count"
         assert len(reader.moving.asked) < 500
+
+    @pytest.mark.parametrize(("depth", "trait"), [("unknown", "depth"), ("unlimited", "total_count")])
+    def test_one_that_ends_where_servers_stop_may_be_longer_than_they_show(
+        self, depth: str, trait: str
+    ) -> None:
+        reader = Reader(MovingList(numbered(200), cap=100))
+        reader.profile = msgspec.structs.replace(reader.profile, depth=Trait(depth))
+        reader.listing = Listing(BY_CHANGE, "running")
+        reader.moving.total = lambda length: length + 100
+        with pytest.raises(Contradiction) as raised:
+            reader.run_whole()
+        assert raised.value.trait == trait
 
     @pytest.mark.parametrize("length", [100, 200, 500, 1_000, 2_000])
     @pytest.mark.parametrize("total", ["of the whole list", "of this list"])

@@ -71,6 +71,9 @@ def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None
         ("plausible", 91200772),
         ("plausible", 91300378),
         ("curious", 91600807),
+        ("plausible", 81500476),
+        ("curious", 82500535),
+        ("plausible", 82510102),
     ],
 )
 def test_it_is_right_with_a_part_of_the_history_and_few_calls(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from math import log2
 from typing import Literal
 
+import msgspec
 import pytest
 
 from exporter.model import hidden
@@ -233,6 +234,20 @@ class TestWindow:
             if not cluster.ledger.known(uuids[-200:-150]):
                 break
         assert not cluster.ledger.known(uuids[-200:-150])
+
+    def test_also_if_the_total_fits_because_one_is_missing_behind_its_edge(self) -> None:
+        """By the next check, wherever the job stood."""
+        cluster = settled_in_window(replace(SETTINGS, history_seconds=30 * DAY))
+        oldest_at = cluster.now_at - 29 * DAY
+        ended = [job for job in cluster.jobs.jobs() if job.status == "finished"]
+        _, uuid = min((job.modified_at, job.uuid) for job in ended if job.modified_at > oldest_at)
+        cluster.jobs.delete([uuid])
+        progress = cluster.ledger.progress
+        assert progress.unread
+        with cluster.ledger.transaction():
+            cluster.ledger.progress = msgspec.structs.replace(progress, unread=progress.unread - 1)
+        rest_for_one_audit_interval(cluster)
+        assert cluster.counted() == cluster.true_counts()
 
     def test_a_running_job_is_known_however_long_it_has_run(self) -> None:
         settings = replace(SETTINGS, history_seconds=0.0)
