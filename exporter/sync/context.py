@@ -100,6 +100,8 @@ class Listing:
 
     order: Order | None = None
     status: str | None = None
+    from_end: bool = False
+    """Whether it is counted from its end, where the server shows only a part of it from each."""
 
 
 @dataclass(frozen=True, slots=True)

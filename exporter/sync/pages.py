@@ -72,12 +72,12 @@ def _query(sync: Sync, listing: Listing, offset: int, limit: int) -> JobListQuer
         limit = min(limit, sync.page_size if sync.page_size > 1 else limit, left)
     least = min(2, limit)  # pages overlap by a job: one alone shows nothing new
     sort_key = listing.order.sort_key if listing.order else None
-    if offset + limit > depth:
+    if offset + limit > depth or listing.from_end:
         ahead = max(0, (total or 0) - offset - limit)
         if sort_key and ahead + limit <= depth:
             mirrored, place = True, ahead
         else:
-            limit = int(max(0, depth - offset))
+            limit = int(min(limit, max(0, depth - offset)))
     if limit < least:
         raise SyncError(
             "depth",

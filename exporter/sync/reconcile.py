@@ -178,8 +178,9 @@ def whole_second(sync: Sync, order: Order, placed: Placed, at: int) -> Asking[Pl
     from call to call: so they are read until as many were met as there are places; None if that
     cannot be."""
     met: dict[str, Job] = {}
+    listing = Listing(order)
     for _ in range(MANY_TRIES):
-        pages = yield from _pages_of_second(sync, order, placed, at)
+        pages = yield from _pages_of_second(sync, order, listing, placed, at)
         places = [
             (place, job) for page in pages for place, job in enumerate(page.jobs, page.offset)
         ]
@@ -196,20 +197,24 @@ def whole_second(sync: Sync, order: Order, placed: Placed, at: int) -> Asking[Pl
             below = [job for place, job in places if place == behind][-1:]
             jobs = (*above, *met.values(), *below)
             return replace(pages[-1], jobs=jobs, offset=first - len(above))
-        placed = yield from ask(sync, Listing(order), placed.offset)
+        # Seen from the two ends of a list, jobs of one second need not stand in the same order.
+        listing = Listing(order, from_end=sync.profile.most_offset < INFINITE)
+        placed = yield from ask(sync, listing, placed.offset)
     return None
 
 
-def _pages_of_second(sync: Sync, order: Order, placed: Placed, at: int) -> Asking[list[Placed]]:
+def _pages_of_second(
+    sync: Sync, order: Order, listing: Listing, placed: Placed, at: int
+) -> Asking[list[Placed]]:
     top, step = placed, max(1, sync.page_size - 1)
     while top.offset > 0 and (not top.jobs or order.moment(top.jobs[0]) <= at):
-        top = yield from ask(sync, Listing(order), top.offset - step)
+        top = yield from ask(sync, listing, top.offset - step)
     pages = [top]
     while pages[-1].jobs and order.moment(pages[-1].jobs[-1]) >= at:
         last = pages[-1]
         if last.total is not None and last.end >= last.total:
             break
-        following = yield from ask(sync, Listing(order), last.end - 1)
+        following = yield from ask(sync, listing, last.end - 1)
         if following.end <= last.end:
             break
         pages.append(following)
