@@ -278,8 +278,13 @@ class Sync:
         frontier_at = self.progress.frontier_at
         if frontier_at is None:
             return self.progress.newest_at is not None
-        edge = self.order is BY_CHANGE and frontier_at <= self.intake.window_from_at
-        return edge and self.filters  # else active jobs may stand anywhere behind it
+        return self.has_edge and frontier_at <= self.intake.window_from_at
+
+    @property
+    def has_edge(self) -> bool:
+        """Whether the history need be read no further than it is wanted: where active jobs cannot be
+        asked for, they may stand anywhere behind that."""
+        return self.order is BY_CHANGE and self.filters
 
     def fits(self) -> bool:
         """Whether the ledger has as many jobs as the list."""

@@ -90,10 +90,7 @@ def read(
         fruitless = fruitless + 1 if nothing_new else 0
         met.add(placed.uuids)
         if fruitless > MANY_TRIES + 2 * met.count // max(1, sync.page_size):
-            repeats = "the list repeats itself without coming to an end"
-            if listing.status is not None:  # it is cut into pages before it is filtered
-                raise Contradiction("status_filter", repeats)
-            raise SyncError("moving", repeats)
+            raise _endless(listing)
         if on_page(placed):
             return None
         if until_known and (nothing_new or met.count >= (placed.total or INFINITE)):
@@ -102,6 +99,13 @@ def read(
             return _length(placed)
         previous = placed
         offset = max(placed.end - 1, placed.offset + 1 if len(placed.jobs) == 1 else 0)
+
+
+def _endless(listing: Listing) -> SyncError:
+    words = "the list repeats itself without coming to an end"
+    if listing.status is not None:  # it is cut into pages before it is filtered
+        return Contradiction("status_filter", words)
+    return SyncError("moving", words)
 
 
 def _length(last: Placed) -> int:

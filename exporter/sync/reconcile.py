@@ -283,7 +283,7 @@ def _advance(sync: Sync, order: Order, lowest: Boundary) -> None:
     unread = -lowest.rank - known_behind
     if lowest.at == -INFINITE or unread == sync.progress.unread == 0:
         sync.update(frontier_at=None, unread=0)
-    elif unread == sync.progress.unread:  # behind a gap, what was known goes on
+    elif unread == sync.progress.unread and sync.has_edge:  # behind a gap, what was known goes on
         sync.update(frontier_at=int(sync.intake.window_from_at))
     else:
         sync.update(frontier_at=int(lowest.at))

@@ -333,7 +333,9 @@ class TestWhole:
         assert raised.value.trait == "total_count"
         assert len(reader.moving.asked) < 500
 
-    @pytest.mark.parametrize(("depth", "trait"), [("unknown", "depth"), ("unlimited", "total_count")])
+    @pytest.mark.parametrize(
+        ("depth", "trait"), [("unknown", "depth"), ("unlimited", "total_count")]
+    )
     def test_one_that_ends_where_servers_stop_may_be_longer_than_they_show(
         self, depth: str, trait: str
     ) -> None:
