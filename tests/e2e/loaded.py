@@ -7,10 +7,10 @@ start it, and so are the commands whose start is what a test is about.
 import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from tests.waiting import PATIENCE_SECONDS
 
 _ROOT = Path(__file__).parents[2]
 _FORKING = """\
-import json, os, runpy, sys
+import json, os, runpy, signal, sys
 import exporter.cli.collecting, exporter.cli.doctor.command, exporter.daemon
 for line in sys.stdin:
     order = json.loads(line)
@@ -33,7 +33,9 @@ for number, (name, flags) in enumerate(order["streams"]):
     opened = os.open(name, flags)
     os.dup2(opened, number)
     os.close(opened)
+os.environ.clear()
 os.environ.update(order["environ"])
+signal.alarm(order["seconds"])
 sys.argv = ["exporter", *order["arguments"]]
 runpy.run_module("exporter", run_name="__main__", alter_sys=True)
 """
@@ -53,19 +55,18 @@ class Loaded:
         """One command, to its end; gives its exit code, and what it wrote to either stream."""
         with tempfile.NamedTemporaryFile() as out, tempfile.NamedTemporaryFile() as err:
             streams = [(os.devnull, os.O_RDONLY), (out.name, os.O_WRONLY), (err.name, os.O_WRONLY)]
-            order = {"arguments": arguments, "environ": {**environ}, "streams": streams}
+            order = {
+                "arguments": arguments, "streams": streams,
+                "environ": {**os.environ, **environ},  # as they are now
+                "seconds": int(PATIENCE_SECONDS),
+            }  # fmt: skip
             assert self._process.stdin is not None
             assert self._process.stdout is not None
-            # Whatever hangs is told of.
-            timer = threading.Timer(PATIENCE_SECONDS, self._process.kill)
-            timer.start()
             self._process.stdin.write(f"{json.dumps(order)}\n")
             self._process.stdin.flush()
-            code = self._process.stdout.readline()
-            timer.cancel()
-            timer.join()
-            assert code, f"it does not end: {arguments}"
-            return int(code), out.read(), err.read()
+            code = int(self._process.stdout.readline())
+            assert code != -signal.SIGALRM, f"it does not end: {arguments}"
+            return code, out.read(), err.read()
 
 
 @cache
