@@ -77,6 +77,7 @@ def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None
         ("plausible", 81510440),
         ("curious", 82520331),
         ("plausible", 81530128),
+        ("plausible", 81561312),
     ],
 )
 def test_it_is_right_with_a_part_of_the_history_and_few_calls(
