@@ -400,10 +400,10 @@ class Ledger:
         self.usage.catch_up()
 
     def _go_on_from(self, published: Published) -> None:
-        """It is older than what was published of it."""
+        """It is older than what was published of it, and so are the names that it has as shown."""
         with self.transaction():
             for label, values in published.shown.items():
-                self._shown.remember(label, self._shown.values(label) | values)
+                self._shown.remember(label, values)
             if self.progress.began_at is None:  # nothing of what was counted will be again
                 self._catch_up()
 

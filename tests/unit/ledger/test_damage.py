@@ -16,6 +16,8 @@ from exporter.ledger.published import NOTHING, Published, read_published
 from exporter.ledger.records import Progress, Tally, TallyKey
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import ClusterIdentity
+from exporter.publishing.naming import LabelRules
+from exporter.publishing.publisher import Publisher
 from tests.unit.ledger.damaging import WAYS, Original, play
 from tests.unit.ledger.made import AT, WHOSE, run_of
 
@@ -123,6 +125,38 @@ def test_what_can_no_longer_be_counted_again_stays_counted(
     count(ledger, 1, AT + 4.0)
     assert ledger.tallies()[ENDED] == Tally(16)
     assert ledger.tallies()[RUN] == Tally(16, 16 * 31.5, [0, 16])
+    ledger.close()
+
+
+def test_what_a_queue_has_added_to_the_others_stays_there(
+    state: StateDirectory, path: Path
+) -> None:
+    """The ledger that is left is of a time when the queue had its name."""
+
+    def published(queue_limit: int) -> dict[str, int]:
+        publisher = Publisher(LabelRules(queue_limit=queue_limit))
+        with ledger.transaction():
+            snapshot = publisher.snapshot(ledger, AT)
+        assert snapshot is not None
+        return {tally.queue: tally.total for tally in snapshot.ended if tally.status == "finished"}
+
+    ledger = opened(state)
+    count(ledger, 0, AT + 1.0, complete=False)
+    with ledger.transaction():
+        ledger.remember_shown("counted", frozenset({"a", "q"}))
+    assert published(2) == {"a": 0, "q": 0}
+    ledger.close()
+    shutil.copy(path, path.with_name("kept"))
+    ledger = opened(state)
+    assert published(1) == {"_other": 0, "a": 0}
+    with ledger.transaction():
+        ledger.tally(ENDED)
+    assert published(1) == {"_other": 1, "a": 0}
+    ledger.close()
+    path.with_name("kept").replace(path)
+    ledger = opened(state)
+    assert ledger.behind
+    assert published(1) == {"_other": 1, "a": 0}
     ledger.close()
 
 
