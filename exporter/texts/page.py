@@ -28,7 +28,7 @@ PAGE: Mapping[str, tuple[str, str]] = {
     "page.cores_free": ("{free} of {cores} free", "共 {cores} 核，空闲 {free}"),
     "page.cores_in_all": ("of {cores}", "共 {cores} 核"),
     "page.oldest_wait": ("Longest wait", "最长等待"),
-    "page.age": ("Age of data", "数据已过"),
+    "page.age": ("Age of data", "数据时效"),
     "page.strategy": ("Strategy", "同步策略"),
     "page.strategies.delta": ("what changed", "只读变化的作业"),
     "page.strategies.sweep": ("active jobs by status", "按状态查活动作业"),
