@@ -86,6 +86,8 @@ class Ledger:
         self._marks: WeakSet[Marks] = WeakSet()
         if self.behind:
             self._go_on_from(published)
+        elif self._published() != published:  # it was killed before that was written down
+            self._remember(self._published())
 
     # -- transactions --------------------------------------------------------------------------
 

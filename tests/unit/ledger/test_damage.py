@@ -128,6 +128,24 @@ def test_what_can_no_longer_be_counted_again_stays_counted(
     ledger.close()
 
 
+def test_what_a_kill_kept_from_being_written_beside_it_is_written_before_it_is_published(
+    state: StateDirectory, path: Path
+) -> None:
+    """Else a power cut after the next start could take it back."""
+    beside = path.with_name(path.name + ".published")
+    ledger = opened(state)
+    count(ledger, 10, AT + 1.0)
+    before = beside.read_bytes()
+    count(ledger, 5, AT + 2.0)
+    ledger.close()
+    beside.write_bytes(before)  # the kill came between the two
+    opened(state).close()
+    assert read_published(path).tallies[ENDED] == Tally(15)
+    written = beside.stat().st_mtime_ns
+    opened(state).close()
+    assert beside.stat().st_mtime_ns == written
+
+
 def test_what_a_queue_has_added_to_the_others_stays_there(
     state: StateDirectory, path: Path
 ) -> None:
