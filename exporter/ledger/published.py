@@ -85,6 +85,7 @@ class LedgerFile:
             new, line = beside.with_name(beside.name + ".new"), _line(whole())
             _write(new, line, os.O_CREAT | os.O_TRUNC)
             os.replace(new, beside)
+            _sync_directory(beside.parent)
             self._room = len(line)
         except OSError as error:
             raise LedgerUnwritable(f"{beside.name} cannot be written ({error.strerror})") from error
@@ -164,6 +165,16 @@ def _write(path: Path, line: bytes, flags: int) -> None:
         file.write(line)
         file.flush()
         os.fsync(file.fileno())  # it is for power cuts that it is there
+
+
+def _sync_directory(path: Path) -> None:
+    """After a power cut, the new file is in it, and not the old one."""
+    with suppress(OSError):  # not every file system can do that
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _beside(ledger: Path) -> Path:

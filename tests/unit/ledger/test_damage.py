@@ -1,5 +1,6 @@
 """A damaged state: what is published is right or withheld, and nothing that is lost is silent."""
 
+import errno
 import logging
 import os
 import shutil
@@ -445,6 +446,31 @@ def test_of_what_is_published_only_what_has_changed_is_written(
     assert sizes[1] - sizes[0] < sizes[0] / 10
     assert sizes != sorted(sizes)
     assert max(sizes) < 2 * sizes[-1] < 4 * sizes[0]
+    ledger.close()
+
+
+def test_a_new_file_is_in_its_directory_before_anything_is_published(
+    state: StateDirectory, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut could leave the old one, or none."""
+    done: list[str] = []
+    replace = os.replace
+
+    def note_sync(descriptor: int) -> None:
+        done.append("directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        if done[-1] == "directory":
+            raise OSError(errno.EINVAL, "not on this file system")
+
+    def note_replace(old: Path, new: Path) -> None:
+        done.append("replaced")
+        replace(old, new)
+
+    ledger = opened(state)
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    count(ledger, 1, AT + 1.0)
+    assert done == ["file", "replaced", "directory"]
+    assert read_published(path).tallies[ENDED] == Tally(1)
     ledger.close()
 
 
