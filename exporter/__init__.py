@@ -37,10 +37,14 @@ snapshot    frozen ClusterSnapshot; SnapshotBoard.publish() / current()
 telemetry   the exporter's own counters
 catalog     every metric: name, type, labels, help
 clock       the only reader of real time
+files       reading files that an operator names
+yaml_tree   YAML text -> nodes that know their lines
 errors      the exception tree
 model       domain types
+redaction   removing secrets from texts
 labels      which queues and users are shown, and the groups of users
 texts       what people read, in English and Chinese
+profile     what is known of a server: traits with their evidence
 """
 
 __version__ = "0.2.0"

@@ -7,7 +7,9 @@
                 server's clock
     transport   [I/O] one HTTPS exchange with a deadline; the only importer of requests
     trust       [I/O] whose certificates are trusted
+    lists       cluster/list of one account, called once for all threads that need it
     budget      which calls an account may still make
+    window      pure: whether calls at a steady rate find room beside those that were made
     signature   pure: parameters and a secret -> a signed query string
     payload     pure: an answer's bytes -> a Page of jobs, or why not
     siblings    pure: the same for clusters, queues and nodes

@@ -2,14 +2,17 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import exporter
 from tests.unit.conftest import needs_the_cloud
 
 HOUSE = Path(__file__).resolve().parents[2] / "exporter"
+ARCHITECTURE = (HOUSE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
 FILES = {path.relative_to(HOUSE).as_posix(): path for path in sorted(HOUSE.rglob("*.py"))}
 
 REAL_TIME = {
@@ -216,6 +219,23 @@ def taken_from_tests(tree: ast.Module) -> list[str]:
 def test_no_test_waits_for_seconds() -> None:
     files = [path for path in WAITING if path.name not in MEASURE_THE_MACHINE]
     assert not offences({path: set(deadlines(parsed(path))) for path in files})
+
+
+def test_both_maps_of_the_house_name_all_that_stands_in_it() -> None:
+    house = {path.split("/")[0].removesuffix(".py") for path in FILES} - {"__init__", "__main__"}
+    in_the_program = re.findall(r"^([a-z_]+)  +", exporter.__doc__ or "", re.MULTILINE)
+    plan = (line[:20] for line in ARCHITECTURE.split("```")[1].splitlines()[2:])
+    on_the_page = [name for names in plan for name in re.findall(r"[a-z_]+(?=/|\.py)", names)]
+    assert house <= set(in_the_program)
+    assert sorted(house) == sorted(on_the_page)
+
+
+def test_the_page_tells_the_order_of_imports_that_is_kept() -> None:
+    contracts = tomllib.loads((HOUSE.parent / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = next(each["layers"] for each in contracts["contracts"] if each["id"] == "floors")
+    kept = [set(re.findall(r"\w+", layer)) for layer in layers if layer != "__main__"]
+    (told,) = re.findall(r"in this order:\n\n```\n(.*?)```", ARCHITECTURE, re.DOTALL)
+    assert [set(re.findall(r"\w+", layer)) for layer in told.split(">")] == kept
 
 
 def test_every_thread_has_a_name() -> None:
