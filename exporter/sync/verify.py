@@ -128,7 +128,7 @@ def _reconcile_to_edge(sync: Sync, order: Order) -> Asking[None]:
         yield from search(sync, order, top, most_search_calls(sync, strewn=True))
     if not top.differs(sync, order):
         unread = (sync.progress.expected or 0) - sync.ledger.size
-        if unread != sync.progress.unread:  # active jobs stand there, too
+        if unread != sync.progress.unread and sync.memory.refreshed:  # active jobs stand there, too
             sync.memory.moved_at = sync.now_at
         sync.update(unread=unread)
 

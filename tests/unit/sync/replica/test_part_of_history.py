@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from math import log2
+from random import Random
 from typing import Literal
 
 import msgspec
@@ -15,6 +16,7 @@ import pytest
 from exporter.model import hidden
 from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, Order, fill
 from exporter.sync.context import INFINITE, SyncSettings
+from exporter.sync.replica import Replica
 from tests.unit.sync.settled import (
     DAY,
     SETTINGS,
@@ -149,6 +151,22 @@ def test_deletions_at_the_far_end_of_what_is_kept_are_found_by_the_next_audit(se
         cluster.turn()
     assert cluster.ledger.known(ranks).keys() & {*deleted} == set()
     assert cluster.counted() == cluster.true_counts()
+
+
+def test_what_was_deleted_behind_the_edge_brings_no_audits_after_a_restart() -> None:
+    """The head, once more, and the page with the edge: what is left was behind it."""
+    cluster = unread(1_000, 10 * DAY)
+    for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+        cluster.turn()
+    listed = [each.uuid for each in cluster.jobs.jobs()]
+    unknown = {*listed} - cluster.ledger.known(listed).keys()
+    cluster.replica = Replica(cluster.ledger, cluster.settings, Random(0))
+    cluster.jobs.delete([max(unknown)])
+    cluster.now_at += 3600
+    before = cluster.calls
+    cluster.refresh()
+    assert cluster.calls - before == 3
+    assert cluster.ledger.progress.complete
 
 
 def test_nobody_scans_a_list_for_the_few_jobs_that_are_kept_of_it() -> None:
