@@ -50,6 +50,20 @@ def test_a_sync_costs_a_few_calls(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BY_SUBMISSION)
+def test_active_jobs_that_all_stand_on_the_head_are_not_asked_for_again(name: str) -> None:
+    cluster = long_list(name, 500, 0)
+    for number in range(8):
+        uuid = cluster.jobs.submit(cluster.now_at, queue="q", user="u")
+        if number % 2:
+            cluster.jobs.start(uuid, cluster.now_at)
+        before = cluster.calls
+        cluster.now_at += 60
+        cluster.refresh()
+        assert cluster.active_is_right()
+    assert cluster.calls - before == 1
+
+
+@pytest.mark.parametrize("name", BY_SUBMISSION)
 def test_end_statuses_are_right_within_a_minute(name: str) -> None:
     cluster = settled(1_500, name)
     traffic = Traffic(cluster)

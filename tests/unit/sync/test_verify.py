@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from exporter.errors import BudgetExhausted
 from exporter.model import JobListQuery
 from exporter.profile import Profile, Trait
+from exporter.simulator import JobRow
 from exporter.sync.verify import COVER, PROBE, checks_of, due_checks
 from tests.unit.ledger.made import job
 from tests.unit.sync.answers import a_sync
 from tests.unit.sync.settled import (
     SETTINGS,
     TURNS_OF_AN_AUDIT_INTERVAL,
+    newest_change_first,
     rest_for_one_audit_interval,
     settled,
 )
@@ -176,3 +178,17 @@ class TestUnmovedChanges:
             if cluster.counted() == cluster.true_counts():
                 break
         assert cluster.counted() == cluster.true_counts()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_job_too_few_and_one_too_many_are_found_though_the_total_fits(seed: int) -> None:
+    """They stand near one another, where few probes look: how many have ended in each way shows it."""
+    cluster = settled(2_000, seed=seed)
+    jobs = {job.uuid: job for job in cluster.jobs.jobs()}
+    order = [jobs[uuid] for uuid in newest_change_first(cluster.jobs)]
+    gone = next(job for job in order[1_000:] if job.status == "finished")
+    at = int(order[1_200].modified_at)
+    cluster.jobs.delete([gone.uuid])
+    cluster.jobs.load_one(JobRow("exited", "q", "u", 1, at, at, at))
+    rest_for_one_audit_interval(cluster)
+    assert cluster.counted() == cluster.true_counts()
