@@ -259,7 +259,7 @@ def fill(sync: Sync, order: Order) -> Asking[None]:
                 raise SyncError("moving", "the history cannot be read on: its pages do not fit")
             further = max(placed.end - 1, placed.offset + 1)  # more stand in front than are known
             continue
-        further = None
+        further, fruitless = None, 0
         if placed.jobs and not any(each.at < at for each in boundaries(placed, order)):
             moment = order.moment(placed.jobs[-1])
             placed = (yield from whole_second(sync, order, placed, moment)) or placed
