@@ -222,6 +222,14 @@ class JobTable:
         part = _ACTIVE if number > schema.LAST_END_STATUS_ID else _ENDED
         return list(self._select(f"{part} AND status = ? ORDER BY modified_at DESC", number))
 
+    def newest_in(self, status: str, by: TimeColumn) -> int | None:
+        """The newest moment of the jobs in a status; None if there are none."""
+        found = self._connection.execute(
+            f"SELECT MAX({by}) FROM jobs WHERE status = ?", (self._statuses.get(status),)
+        )
+        newest_at: int | None = found.fetchone()[0]
+        return newest_at
+
     def active(self, by: TimeColumn) -> list[Job]:
         """Every active job, that with the newest moment first."""
         found = self._select(f"{_ACTIVE} ORDER BY +{by} DESC")  # +: sorted, they are few

@@ -276,6 +276,10 @@ class Ledger:
         """All jobs in a status, newest change first."""
         return [job for job, _, _ in self._jobs.in_status(status)]
 
+    def newest_in(self, status: str, by: TimeColumn = "modified_at") -> int | None:
+        """The newest moment of the jobs in a status; None if there are none."""
+        return self._jobs.newest_in(status, by)
+
     def marks(self) -> Marks:
         """A new, empty set of seen jobs."""
         self._marks_made += 1

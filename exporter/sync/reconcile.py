@@ -16,7 +16,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from exporter.errors import SyncError
-from exporter.model import PAGE_LIMIT, Job
+from exporter.model import OUT_OF_WINDOW, PAGE_LIMIT, Job
+from exporter.snapshot import RECENT_SECONDS
 from exporter.sync.asking import Asking, Purpose
 from exporter.sync.context import (
     BY_SUBMISSION,
@@ -237,6 +238,22 @@ def begin(sync: Sync, order: Order, head: Placed) -> None:
     _advance(sync, order, lowest)
     if sync.progress.frontier_at is None:
         sync.update(known=known)
+
+
+def widen(sync: Sync) -> None:
+    """Where more of the history is wanted than before: the jobs that were left out are known, but not
+    how they ended. So it is read again from the newest of them down."""
+    left_out = sync.ledger.count_status(OUT_OF_WINDOW)
+    newest_at = sync.ledger.newest_in(OUT_OF_WINDOW) if left_out else None
+    # A clock that was set back has not made the window wider.
+    if newest_at is None or newest_at <= sync.intake.window_from_at + RECENT_SECONDS:
+        return
+    progress, order = sync.progress, sync.order
+    if order is not None:
+        from_at = (sync.ledger.newest_in(OUT_OF_WINDOW, order.column) or 0) + 1
+        sync.update(frontier_at=max(from_at, progress.frontier_at or 0), unread=None)
+    if progress.complete:
+        sync.update(known="active")
 
 
 def fill(sync: Sync, order: Order) -> Asking[None]:

@@ -125,6 +125,8 @@ class Replica:
     def _refresh(self, sync: Sync) -> Asking[Refreshed]:
         last_look_at = sync.progress.last_success_at
         head = yield from read_head(sync)
+        if not self._memory.refreshed:
+            reconcile.widen(sync)
         if (yield from is_whole(sync, head)):
             strategy = take_whole(sync, head)
         else:

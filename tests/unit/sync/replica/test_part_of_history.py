@@ -5,6 +5,7 @@ A job's rank in the ledger is not its place in the list then, and no total tells
 
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from math import log2
 from random import Random
@@ -13,7 +14,7 @@ from typing import Literal
 import msgspec
 import pytest
 
-from exporter.model import hidden
+from exporter.model import OUT_OF_WINDOW, hidden
 from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, Order, fill
 from exporter.sync.context import INFINITE, SyncSettings
 from exporter.sync.replica import Replica
@@ -151,6 +152,50 @@ def test_deletions_at_the_far_end_of_what_is_kept_are_found_by_the_next_audit(se
         cluster.turn()
     assert cluster.ledger.known(ranks).keys() & {*deleted} == set()
     assert cluster.counted() == cluster.true_counts()
+
+
+class TestAnotherConfiguration:
+    """The ledger knows of the jobs that were left out, but not how they ended."""
+
+    def restarted(self, dialect: str, history_seconds: float) -> SimulatedCluster:
+        cluster = unread(600, 30 * DAY, dialect=DIALECTS[dialect])
+        for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+            cluster.turn()
+        cluster.now_at += 5 * DAY
+        for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+            cluster.turn()
+        assert cluster.ledger.count_status(OUT_OF_WINDOW)
+        cluster.settings = replace(cluster.settings, history_seconds=history_seconds)
+        cluster.replica = Replica(cluster.ledger, cluster.settings, Random(0))
+        return cluster
+
+    @pytest.mark.parametrize("history_seconds", [60 * DAY, INFINITE])
+    @pytest.mark.parametrize(
+        "dialect", ["documented", "sort-by-submitted-only", "sort-ignored", "filters-ignored"]
+    )
+    def test_a_longer_history_is_read(self, dialect: str, history_seconds: float) -> None:
+        cluster = self.restarted(dialect, history_seconds)
+        counted = deepcopy(cluster.ledger.tallies())
+        cluster.now_at += 60
+        cluster.refresh()
+        assert not cluster.ledger.progress.complete
+        corrections: Counter[str] = Counter()
+        for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+            corrections.update(cluster.turn().corrections)
+        assert cluster.ledger.progress.complete
+        assert cluster.counted() == cluster.true_counts()
+        assert cluster.ledger.tallies() == counted
+        assert not corrections
+
+    @pytest.mark.parametrize("days", [20, 30])
+    def test_one_that_is_not_longer_is_known(self, days: float) -> None:
+        cluster = self.restarted("documented", days * DAY)
+        before = cluster.calls
+        cluster.now_at += 60
+        cluster.refresh()
+        assert cluster.calls - before == 1
+        assert cluster.ledger.progress.complete
+        assert cluster.counted() == cluster.true_counts()
 
 
 def test_what_was_deleted_behind_the_edge_brings_no_audits_after_a_restart() -> None:
