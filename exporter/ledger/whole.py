@@ -123,7 +123,8 @@ class Ledger:
         self._connection.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
-        """Keep what was written since ``begin``. Raises ``LedgerUnwritable`` and undoes it."""
+        """Keep what was written since ``begin``. If it raises ``LedgerUnwritable``, the ledger goes on
+        elsewhere: nothing was kept, or all of it but the counters as published beside it."""
         progress, saved = self.progress, self._saved_progress
         try:
             if progress.complete and progress.synced_at != saved.synced_at:

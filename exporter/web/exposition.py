@@ -41,7 +41,7 @@ from exporter.web.rendering import (
 )
 
 LIVE_SECONDS = 1.0
-"""How old the process' families can be; everything else is never old."""
+"""How old the families of the process and of the exporter itself can be; a cluster's are never old."""
 
 LINES_AT_A_TIME = 1000
 """Lines rendered before others are let in; less than a millisecond."""
