@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import none
 
 # A busy machine is no defect.
 usual = settings()
@@ -20,12 +21,19 @@ settings.register_profile("quick", settings.get_profile("patient"), max_examples
 settings.load_profile("patient")
 
 
+@given(none())
+def _first_example(_: None) -> None:
+    """With its first example Hypothesis notes which generators of random numbers it seeds, and warns if
+    nothing refers to one of them: what is frozen does not count."""
+
+
 def pytest_collection_finish() -> None:
     """Keep the garbage collector from what stays for good, and from looking for more all the time.
 
     Thousands of tests and what they import are there until the end of the process. It took a fifth
     of the time to look through them again and again.
     """
+    _first_example()
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
