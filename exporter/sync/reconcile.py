@@ -260,7 +260,7 @@ def fill(sync: Sync, order: Order) -> Asking[None]:
     """The history, from the frontier down: to its end, to where the history that is wanted ends, or
     to where as many jobs are known behind it as the list has."""
     further: int | None = None
-    fruitless = 0
+    steps_back = 0
     while (at := sync.progress.frontier_at) is not None and sync.order is order:
         if sync.reaches_edge:
             return
@@ -271,12 +271,12 @@ def fill(sync: Sync, order: Order) -> Asking[None]:
         if sync.progress.frontier_at != at or sync.order is not order:
             return  # a sync in between has left another one
         if placed.jobs and order.moment(placed.jobs[-1]) >= at and placed.end < (placed.total or 0):
-            fruitless = 0 if sync.take(placed) else fruitless + 1
-            if fruitless > MANY_TRIES:  # pages of a cache, say, of different moments
+            steps_back = 0 if sync.take(placed) else steps_back + (placed.offset < offset)
+            if steps_back > MANY_TRIES:  # pages of a cache, say, of different moments
                 raise SyncError("moving", "the history cannot be read on: its pages do not fit")
             further = max(placed.end - 1, placed.offset + 1)  # more stand in front than are known
             continue
-        further, fruitless = None, 0
+        further, steps_back = None, 0
         if placed.jobs and not any(each.at < at for each in boundaries(placed, order)):
             moment = order.moment(placed.jobs[-1])
             placed = (yield from whole_second(sync, order, placed, moment)) or placed
