@@ -1,5 +1,5 @@
-"""Files of the state directory: who may read them, which belong to a ledger, and how one that cannot be
-used is set aside."""
+"""Files of the state directory: who may read them, how they are written, which belong to a ledger, and how
+one that cannot be used is set aside."""
 
 import os
 from contextlib import suppress
@@ -23,6 +23,27 @@ def open_private(path: Path, flags: int) -> int:
     with suppress(OSError):  # of another owner, who has let us
         os.fchmod(descriptor, _MODE)
     return descriptor
+
+
+def write_private(path: Path, data: bytes, flags: int) -> None:
+    """Write to a file so that a power cut does not undo it. Raises OSError."""
+    with open(open_private(path, os.O_WRONLY | flags), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace_private(path: Path, data: bytes) -> None:
+    """Write a file anew. After a kill or a power cut, it is the old one or the new one. Raises OSError."""
+    new = path.with_name(path.name + ".new")
+    write_private(new, data, os.O_CREAT | os.O_TRUNC)
+    os.replace(new, path)
+    with suppress(OSError):  # not every file system can do that
+        directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
 
 def make_private(path: Path) -> None:

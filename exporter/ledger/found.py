@@ -2,13 +2,12 @@
 ledgers, which are kept for a while in case they come back."""
 
 import logging
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import msgspec
 
-from exporter.ledger.aside import make_directory, open_private
+from exporter.ledger.aside import make_directory, replace_private
 from exporter.model import ListedCluster
 
 _LOG = logging.getLogger(__name__)
@@ -57,13 +56,9 @@ def keep_found(directory: Path | None, found: Found) -> None:
         }
         for account, zones in found.items()
     }
-    path = directory / _NAME
-    new = path.with_name(path.name + ".new")
     try:
         make_directory(directory)
-        with open(open_private(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
-            file.write(msgspec.json.encode(kept))
-        os.replace(new, path)
+        replace_private(directory / _NAME, msgspec.json.encode(kept))
     except OSError as error:
         cause = {"reason": str(error.strerror)}
         _LOG.info("the discovered clusters cannot be recorded", extra=cause)

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from exporter.errors import LedgerUnreadable, LedgerUnwritable
-from exporter.ledger.aside import PARTS, open_private
+from exporter.ledger.aside import PARTS, replace_private, write_private
 from exporter.ledger.proof import proof_of, require_proof
 from exporter.ledger.records import Tally, TallyKey
 from exporter.ledger.usage import Amount, Amounts, UsageKey
@@ -79,13 +79,11 @@ class LedgerFile:
             line = _line(changed)
             room, self._room = self._room, 0  # if this fails, it may be cut short
             if len(line) < room and beside.is_file():
-                _write(beside, line, os.O_APPEND)
+                write_private(beside, line, os.O_APPEND)
                 self._room = room - len(line)
                 return
-            new, line = beside.with_name(beside.name + ".new"), _line(whole())
-            _write(new, line, os.O_CREAT | os.O_TRUNC)
-            os.replace(new, beside)
-            _sync_directory(beside.parent)
+            line = _line(whole())
+            replace_private(beside, line)
             self._room = len(line)
         except OSError as error:
             raise LedgerUnwritable(f"{beside.name} cannot be written ({error.strerror})") from error
@@ -158,23 +156,6 @@ def _line(published: Published) -> bytes:
     usage = [(*key, *amount) for key, amount in published.usage.items()]
     content = (rows, shown, usage)
     return msgspec.json.encode((content, proof_of(content))) + b"\n"
-
-
-def _write(path: Path, line: bytes, flags: int) -> None:
-    with open(open_private(path, os.O_WRONLY | flags), "wb") as file:
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())  # it is for power cuts that it is there
-
-
-def _sync_directory(path: Path) -> None:
-    """After a power cut, the new file is in it, and not the old one."""
-    with suppress(OSError):  # not every file system can do that
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _beside(ledger: Path) -> Path:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from exporter.clock import Instant
 from exporter.errors import StateError
-from exporter.ledger.aside import open_private, set_aside
+from exporter.ledger.aside import open_private, replace_private, set_aside
 from exporter.model import Pause
 
 _LOG = logging.getLogger(__name__)
@@ -36,7 +36,6 @@ CLOCK_TOLERANCE_SECONDS = 1.0
 
 UNKNOWN_BOOT = "-"
 _APPENDING = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 _AT = rb"-?\d{1,12}\.\d{6}"
 _CALL = re.compile(_AT)
 _PAUSE = re.compile(rb"pause (" + _AT + rb") (\d{1,12})")
@@ -200,13 +199,8 @@ class FileSpendingLog(MemorySpendingLog):
             *map(self._call_line, self._calls[-self._kept :]),
             self._pause_line(self._pause),
         ]
-        new = self._path.with_suffix(".new")
         try:
-            with os.fdopen(open_private(new, _NEW_FILE), "w") as file:
-                file.writelines(lines)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(new, self._path)
+            replace_private(self._path, "".join(lines).encode())
             self._use(os.open(self._path, _APPENDING))
         except OSError as error:
             self._unwritten = True
