@@ -20,11 +20,11 @@ def follow(sync: Sync, head: Placed) -> Asking[None]:
     # syncs, their counts are wanted first. With no filter nothing can be shown until all is read.
     purpose = Purpose.HISTORY if sync.filters else Purpose.FRESH
     most_pages = max(sync.sweep_pages + 1, sync.allowance(purpose) // 2)
-    joined = yield from read_down(sync, BY_CHANGE, head, _known_at(sync), most_pages)
+    yield from read_down(sync, BY_CHANGE, head, _known_at(sync), most_pages)
     newest_at = sync.newest_on(BY_CHANGE, head)
     if newest_at is not None:
         newest_at = max(newest_at, sync.progress.newest_at or 0)
-    if sync.filters and not (joined and sync.progress.active_known):
+    if sync.filters and not sync.progress.active_known:
         yield from sweep_active(sync, head)
     sync.update(newest_at=newest_at)
 

@@ -149,9 +149,9 @@ def _joins(
 
 def read_down(
     sync: Sync, order: Order, head: Placed, known_at: float, most_pages: float = INFINITE
-) -> Asking[bool]:
-    """Read a sorted list from its head down to below a moment, and take it in; whether that was
-    reached. Else the frontier is where the reading ended."""
+) -> Asking[None]:
+    """Read a sorted list from its head down to below a moment, and take it in. If that is not reached,
+    the frontier is where the reading ended, and not all active jobs are known."""
     pages, lowest_at = 0, INFINITE
 
     def on_page(placed: Placed) -> bool:
@@ -172,7 +172,6 @@ def read_down(
                 raise
     if lowest_at >= known_at:
         sync.update(frontier_at=int(lowest_at) + 1, known="")
-    return lowest_at < known_at
 
 
 def read_whole(
