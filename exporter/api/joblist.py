@@ -29,7 +29,7 @@ class ClusterJobs(Asker):
         def decode(body: bytes, server_time_at: float, scrub: Scrub) -> Page:
             return decode_page(body, timezone=timezone, server_time_at=server_time_at, scrub=scrub)
 
-        page = self.ask(Question(PATH, _job_parameters(self._target, query), decode))
+        page = self.ask(Question(PATH, job_parameters(self._target.cluster_id, query), decode))
         self._sender.note_names_cut(self._target, page.names_cut)
         self._name(page.left_out)
         return page
@@ -46,9 +46,10 @@ class ClusterJobs(Asker):
                 _log.warning(what, extra={**fields, "job_ids": " ".join(ids)})
 
 
-def _job_parameters(target: Target, query: JobListQuery) -> dict[str, str]:
+def job_parameters(cluster_id: str, query: JobListQuery) -> dict[str, str]:
+    """What job/list is asked for one page."""
     parameters = {
-        "cluster_id": target.cluster_id,
+        "cluster_id": cluster_id,
         "limit": str(query.limit),
         "offset": str(query.offset),
     }

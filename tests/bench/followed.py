@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 
 from exporter.api.budget import AccountBudget
+from exporter.api.joblist import job_parameters
 from exporter.api.payload import decode_page
 from exporter.clock import SystemClock
 from exporter.ledger.spending import MemorySpendingLog
@@ -219,11 +220,7 @@ class Followed:
             turn.calls += 1
         else:
             turn.background += 1
-        params = {"offset": str(query.offset), "limit": str(query.limit)}
-        if query.status:
-            params |= dict.fromkeys(query.filter_names, query.status)
-        if query.sort_key:
-            params |= {"sort_key": query.sort_key, "reverse": "1" if query.descending else "0"}
+        params = job_parameters(CLUSTER_ID, query)
         began = time.thread_time()
         answer = self._cloud.list_jobs(CLUSTER_ID, params, now_at)
         body = json.dumps(answer, ensure_ascii=False).encode()

@@ -10,6 +10,7 @@ from random import Random
 
 import msgspec
 
+from exporter.api.joblist import job_parameters
 from exporter.api.payload import decode_page
 from exporter.errors import ApiError, SyncError
 from exporter.ledger.store import Ledger, open_ledger
@@ -79,11 +80,7 @@ class SimulatedCluster:
         """One call, as the real client would decode it."""
         self.before_call(query)
         self.calls += 1
-        params = {"offset": str(query.offset), "limit": str(query.limit)}
-        if query.status:
-            params |= dict.fromkeys(query.filter_names, query.status)
-        if query.sort_key:
-            params |= {"sort_key": query.sort_key, "reverse": "1" if query.descending else "0"}
+        params = job_parameters(CLUSTER_ID, query)
         answer = self.cloud.list_jobs(CLUSTER_ID, params, self.now_at)
         page = _decoded(msgspec.json.encode(answer), query.zone(UTC))
         page = replace(page, server_time_at=self.now_at)
