@@ -88,9 +88,12 @@ class TestChooseShown:
 
     VALUES = st.sampled_from("abcdefgh")
     ACTIVE = st.dictionaries(VALUES, st.integers(0, 100))
+    CHOICES = given(
+        active=ACTIVE, present=st.frozensets(VALUES), before=st.frozensets(VALUES),
+        limit=st.integers(1, 6),
+    )  # fmt: skip
 
-    @given(active=ACTIVE, present=st.frozensets(VALUES), before=st.frozensets(VALUES),
-           limit=st.integers(1, 6))  # fmt: skip
+    @CHOICES
     def test_it_fills_the_limit_and_no_more(
         self, active: dict[str, int], present: frozenset[str], before: frozenset[str], limit: int
     ) -> None:
@@ -98,8 +101,7 @@ class TestChooseShown:
         assert found <= present
         assert len(found) == min(limit, len(present))
 
-    @given(active=ACTIVE, present=st.frozensets(VALUES), before=st.frozensets(VALUES),
-           limit=st.integers(1, 6))  # fmt: skip
+    @CHOICES
     def test_nobody_folded_is_far_busier_than_somebody_shown(
         self, active: dict[str, int], present: frozenset[str], before: frozenset[str], limit: int
     ) -> None:
@@ -108,8 +110,7 @@ class TestChooseShown:
             for other in found:
                 assert active.get(value, 0) <= 2 * active.get(other, 0) + 10
 
-    @given(active=ACTIVE, present=st.frozensets(VALUES), before=st.frozensets(VALUES),
-           limit=st.integers(1, 6))  # fmt: skip
+    @CHOICES
     def test_asked_again_nothing_changes(
         self, active: dict[str, int], present: frozenset[str], before: frozenset[str], limit: int
     ) -> None:
