@@ -27,7 +27,7 @@ from exporter.simulator.hosted import HostedCluster
 from exporter.simulator.quota import Quota
 from exporter.simulator.server import SimulatorServer
 from exporter.simulator.simulation import Simulation
-from tests.e2e.loaded import loaded
+from tests.e2e.loaded import run_loaded
 from tests.waiting import PATIENCE_SECONDS, Turns, pause_after_look, until
 
 ROOT = Path(__file__).parents[2]
@@ -484,7 +484,7 @@ def run_command(
         )
         code, out, err = ended.returncode, ended.stdout, ended.stderr
     else:
-        code, out, err = loaded().run(arguments, environ or {})
+        code, out, err = run_loaded(arguments, environ or {})
     # Not in text mode: that would change the line ends within names.
     return subprocess.CompletedProcess(arguments, code, out.decode(), err.decode())
 
