@@ -83,10 +83,15 @@ class Names(dict[str, str]):
         self._wanted = wanted
         self._mode = mode
 
+    def leave_out(self, value: str) -> bool:
+        """Whether this value is not wanted."""
+        return not self._wanted[value]
+
     def series(self, value: str) -> str | None:
-        """The value to whose counters something of this one is added; None while it is not wanted."""
-        if not self._wanted[value]:
-            return None
+        """The value to whose counters something of this one is added. While it is not wanted its own,
+        where nobody sees it, or, where all are one sum, None."""
+        if self.leave_out(value):
+            return None if self._mode == "off" else value
         return value if value in self.shown else OTHER
 
     def has(self, value: str) -> bool:

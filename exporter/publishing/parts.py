@@ -2,7 +2,8 @@
 
 For Prometheus, a counter that falls has begun anew at 0. So a queue that gets or loses its name, or is
 left out, takes nothing along: what was added to the others stays there, and its own counters go on
-from where they were. The ledger keeps both parts of each counter of such a queue.
+from where they were. What happens while it is left out is its own: nobody sees it, and the sum of the
+others does not jump when it is wanted again. The ledger keeps both parts of each counter of such a queue.
 """
 
 from collections.abc import Mapping
@@ -40,12 +41,10 @@ def divide(key: TallyKey, tallies: Mapping[TallyKey, Tally], names: Names, *, na
     """
     whole = tallies[key]
     own, other = tallies.get(own_part(key)), tallies.get(other_part(key))
-    if key.queue in names.shown:
-        if own is None:
-            return Parts(None if other is None else Tally(), other)
+    if key.queue in names.shown and own is None:
+        return Parts(None if other is None else Tally(), other)
+    if key.queue in names.shown or names.leave_out(key.queue):
         return Parts(whole.minus(other), other)
     if named and own is None:
         own = whole.minus(None)
-    if names.series(key.queue) is None:  # it is left out
-        return Parts(own, other)
     return Parts(own, whole.minus(own))

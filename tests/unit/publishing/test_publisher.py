@@ -431,7 +431,24 @@ class TestFoldedCounters:
         for queue in "abc":
             end_a_job(ledger, queue)
         assert submitted(shown(ledger, without_b)) == {"a": 2, OTHER: 3}
-        assert submitted(shown(ledger, self.ONE)) == {"a": 2, OTHER: 4}
+        assert submitted(shown(ledger, self.ONE)) == {"a": 2, OTHER: 3}
+        for queue in "abc":
+            end_a_job(ledger, queue)
+        assert submitted(shown(ledger, self.ONE)) == {"a": 3, OTHER: 5}
+        for _ in range(2):
+            everything = submitted(shown(ledger))
+        assert everything == {"a": 3, "b": 1, "c": 0, OTHER: 5}
+
+    def test_what_happened_before_a_queue_was_wanted_is_not_added_to_the_others(self) -> None:
+        without_b = LabelRules(queue_limit=1, queues=Wanted(exclude=(re.compile("b"),)))
+        ledger = ledger_with(*(job(number, queue=queue) for number, queue in enumerate("aab")))
+        for _ in range(2):
+            shown(ledger, without_b)
+            end_a_job(ledger, "b")
+        assert submitted(shown(ledger, without_b)) == {"a": 0}
+        assert submitted(shown(ledger, self.ONE)) == {"a": 0, OTHER: 0}
+        end_a_job(ledger, "b")
+        assert submitted(shown(ledger, self.ONE)) == {"a": 0, OTHER: 1}
 
     @pytest.mark.parametrize("seed", range(3))
     def test_no_counter_falls_and_none_is_lost(self, seed: int) -> None:

@@ -116,6 +116,19 @@ def test_what_is_owed_to_somebody_who_is_left_out_is_not_looked_at_by_each_snaps
     assert used(shown(ledger)) == {"a": 2, "b": 1}
 
 
+def test_what_somebody_used_while_left_out_is_not_added_to_the_others() -> None:
+    """They would jump by all of it at once."""
+    rules = LabelRules(user_limit=1)
+    without_b = LabelRules(user_limit=1, users=Wanted(exclude=(re.compile("b"),)))
+    ledger = ledger_of(job(1, user="a"), job(2, user="a"), job(3, user="b"))
+    shown(ledger, rules)
+    for each in (rules, without_b, without_b, rules):
+        use(ledger, "b", 10)
+        shown(ledger, each)
+    assert [used(shown(ledger, rules)) for _ in range(2)] == [{"a": 0, OTHER: 20}] * 2
+    assert used(shown(ledger)) == {"a": 0, "b": 20, OTHER: 20}
+
+
 def test_who_is_left_out_of_the_sum_of_all_stays_in_it_with_what_was_there() -> None:
     """A sum that falls is taken for a restart, and counted a second time as a whole."""
     all_users = LabelRules(user_mode="off")
