@@ -7,10 +7,10 @@ from pathlib import Path
 from exporter.errors import LedgerUnreadable, LedgerUnwritable, StateError
 from exporter.ledger.connection import check, closed_on_failure, connect, lay_out
 from exporter.ledger.jobs import Room, TimeColumn
+from exporter.ledger.ledger import Ledger
 from exporter.ledger.marks import Marks
 from exporter.ledger.published import NOTHING, Published
 from exporter.ledger.suspects import GONE_KEPT_SECONDS
-from exporter.ledger.whole import Ledger
 
 __all__ = [
     "GONE_KEPT_SECONDS", "Ledger", "LedgerUnreadable", "LedgerUnwritable", "Marks", "Room", "TimeColumn",
