@@ -13,8 +13,8 @@ from exporter.errors import LedgerUnreadable
 from exporter.ledger import schema
 from exporter.ledger.places import MOST_ROW_NUMBER, Places
 from exporter.ledger.proof import checked, proven
+from exporter.ledger.text_ids import TextIds
 from exporter.ledger.totals import GroupKey
-from exporter.ledger.words import Words
 from exporter.model import PAGE_LIMIT, Job, hidden
 
 TimeColumn = Literal["modified_at", "submitted_at"]
@@ -81,9 +81,9 @@ class JobTable:
         self._connection = connection
         self._room = room
         room.enter(self)
-        self._statuses = Words(connection, "statuses")
-        self._queues = Words(connection, "queues")
-        self._users = Words(connection, "users")
+        self._statuses = TextIds(connection, "statuses")
+        self._queues = TextIds(connection, "queues")
+        self._users = TextIds(connection, "users")
         self._recent: dict[str, Kept] = {}
         self._places = Places()
         self._refilled = False

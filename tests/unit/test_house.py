@@ -46,7 +46,7 @@ IMPURE = {
     "the database": (
         "ledger/connection.py", "ledger/counters.py", "ledger/jobs.py", "ledger/marks.py",
         "ledger/schema.py", "ledger/store.py", "ledger/suspects.py", "ledger/usage.py",
-        "ledger/ledger.py", "ledger/words.py",
+        "ledger/ledger.py", "ledger/text_ids.py",
     ),
     "the process: its signals, streams and environment": (
         "cli/demo.py", "cli/doctor/page.py", "cli/entry.py", "daemon/accounts.py",

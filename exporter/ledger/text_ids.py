@@ -14,7 +14,7 @@ class _Texts(dict[int, str]):
         raise LedgerUnreadable("it is damaged")
 
 
-class Words(dict[str, int]):
+class TextIds(dict[str, int]):
     """The number of each label text; asked for one that has none, it gives and writes it.
 
     ``texts`` is the way back. A dictionary, as every record of every page asks three of them.
