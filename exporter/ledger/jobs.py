@@ -11,8 +11,8 @@ from weakref import WeakSet
 
 from exporter.errors import LedgerUnreadable
 from exporter.ledger import schema
-from exporter.ledger.places import MOST_ROW_NUMBER, Places
 from exporter.ledger.proof import checked, proven
+from exporter.ledger.row_hints import MOST_ROW_NUMBER, RowHints
 from exporter.ledger.text_ids import TextIds
 from exporter.ledger.totals import GroupKey
 from exporter.model import PAGE_LIMIT, Job, hidden
@@ -85,7 +85,7 @@ class JobTable:
         self._queues = TextIds(connection, "queues")
         self._users = TextIds(connection, "users")
         self._recent: dict[str, Kept] = {}
-        self._places = Places()
+        self._row_hints = RowHints()
         self._refilled = False
         self._next_row_number = 1
         self._kept_sum = self.proofs = 0
@@ -93,7 +93,7 @@ class JobTable:
         self._groups: dict[tuple[int, int, int], list[int]] = {}
         self._active_from_at: float | None = None
         """No active job has changed before this; None if that is to be found out."""
-        self._refill_places(self._read_all)
+        self._refill_hints(self._read_all)
         self._kept_sum = self.proofs
 
     # -- transactions --------------------------------------------------------------------------
@@ -111,7 +111,7 @@ class JobTable:
         self._active_from_at = None
         self.proofs = self._kept_sum
         if self._refilled:  # perhaps without rows that are back now
-            self._refill_places()
+            self._refill_hints()
             self._refilled = False
 
     def require_whole(self) -> None:
@@ -139,11 +139,11 @@ class JobTable:
             (job, number, row[_PROOF]) for job, row, number in zip(jobs, rows, numbers, strict=True)
         ]
         self.proofs += sum(proof for _, _, proof in added)
-        if self._places.has_room(len(jobs)):
-            self._places.add((job.uuid, number) for job, number, _ in added)
+        if self._row_hints.has_room(len(jobs)):
+            self._row_hints.add((job.uuid, number) for job, number, _ in added)
         else:
             self._refilled = True
-            self._refill_places()
+            self._refill_hints()
         self._remember(added)
 
     def rewrite(self, changed: Sequence[tuple[Kept, Job]]) -> None:
@@ -177,11 +177,11 @@ class JobTable:
         found = {uuid: recent[uuid] for uuid in uuids if uuid in recent}
         if len(found) < len(uuids):
             wanted = {uuid for uuid in uuids if uuid not in found}
-            hints = self._places.hints(wanted)
+            hints = self._row_hints.hints(wanted)
             if len(hints) > len(wanted) + MOST_STALE_HINTS:
                 self._refilled = True
-                self._refill_places()
-                hints = self._places.hints(wanted)
+                self._refill_hints()
+                hints = self._row_hints.hints(wanted)
             if hints:
                 for kept in self._select(_SOME, json.dumps(hints)):
                     uuid = kept[0][0]
@@ -348,13 +348,13 @@ class JobTable:
             for uuid in list(islice(recent, too_many)):  # those that came first
                 del recent[uuid]
 
-    def _refill_places(self, read: Callable[[], Iterable[tuple[str, int]]] | None = None) -> None:
+    def _refill_hints(self, read: Callable[[], Iterable[tuple[str, int]]] | None = None) -> None:
         ask = self._connection.execute
         jobs, first, last = ask("SELECT COUNT(*), MIN(rowid), MAX(rowid) FROM jobs").fetchone()
         if jobs and not 1 <= first <= last <= MOST_ROW_NUMBER:
             raise LedgerUnreadable("its row numbers are used up")
         self._next_row_number = max(self._next_row_number, (last or 0) + 1)
-        self._places.refill(jobs, read() if read else ask("SELECT uuid, rowid FROM jobs"))
+        self._row_hints.refill(jobs, read() if read else ask("SELECT uuid, rowid FROM jobs"))
 
     def _read_all(self) -> Iterator[tuple[str, int]]:
         """Where each job is; on the way, every row is proven, counted and added up."""

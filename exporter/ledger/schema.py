@@ -30,7 +30,7 @@ _KEYED = "STRICT, WITHOUT ROWID" if _STRICT else "WITHOUT ROWID"
 
 # By row, not clustered by uuid nor with an index of it: identities are random, and jobs that are
 # young together change together, so that a page of changes dirties few pages of the file. Where a
-# job is, ``places`` knows. Ended jobs are ranked by an index to which new ones are added at one end;
+# job is, ``row_hints`` knows. Ended jobs are ranked by an index to which new ones are added at one end;
 # active ones, which change, have a small one of their own, so that a change need not look for its
 # old place in the large one.
 _JOBS = """

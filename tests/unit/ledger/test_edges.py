@@ -14,8 +14,8 @@ import exporter.ledger.jobs
 import exporter.ledger.suspects
 from exporter.errors import LedgerUnreadable, LedgerUnwritable
 from exporter.ledger.directory import StateDirectory
-from exporter.ledger.places import MOST_ROW_NUMBER
 from exporter.ledger.records import TallyKey
+from exporter.ledger.row_hints import MOST_ROW_NUMBER
 from exporter.ledger.store import Ledger, open_ledger, read_ledger
 from exporter.ledger.suspects import GONE_KEPT_SECONDS
 from exporter.model import OUT_OF_WINDOW, ClusterIdentity
@@ -100,7 +100,7 @@ def test_a_hint_to_the_row_of_another_job_is_not_believed(
     with ledger.transaction():
         ledger.apply(run_of(5))
     ledger._jobs._recent.clear()
-    monkeypatch.setattr(ledger._jobs._places, "hints", lambda _: [1, 2, 3, 4, 5, 99])
+    monkeypatch.setattr(ledger._jobs._row_hints, "hints", lambda _: [1, 2, 3, 4, 5, 99])
     assert ledger.known([job(1).uuid, "other"]).keys() == {job(1).uuid}
     with ledger.transaction():
         ledger.suspect([job(1).uuid, "other"])
@@ -243,7 +243,7 @@ def test_a_job_that_comes_and_goes_leaves_few_traces(
                 ledger.suspect_between(INFINITE, -INFINITE, keep=[])
                 ledger.apply(run_of(10))
                 raise KeyError
-    assert len(ledger._jobs._places.hints([job(3).uuid, job(4).uuid])) <= 20
+    assert len(ledger._jobs._row_hints.hints([job(3).uuid, job(4).uuid])) <= 20
     with ledger.transaction():
         assert ledger.apply(run_of(10)) == []
 

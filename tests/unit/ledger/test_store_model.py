@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 import exporter.ledger.jobs
-import exporter.ledger.places
+import exporter.ledger.row_hints
 import exporter.ledger.suspects
 from exporter.ledger.jobs import TimeColumn
 from exporter.ledger.records import Change, JobTotals
@@ -236,7 +236,7 @@ class CrampedLedgerMachine(LedgerMachine):
             patch.object(exporter.ledger.jobs, "MOST_RECENT", 2),
             patch.object(exporter.ledger.jobs, "BATCH", 2),
             patch.object(exporter.ledger.suspects, "BATCH", 2),
-            patch.object(exporter.ledger.places, "_SMALLEST", 4),
+            patch.object(exporter.ledger.row_hints, "_SMALLEST", 4),
         ]
         for each in self.patches:
             each.start()

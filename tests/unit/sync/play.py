@@ -12,7 +12,7 @@ from random import Random
 from unittest.mock import patch
 
 import exporter.ledger.jobs
-import exporter.ledger.places
+import exporter.ledger.row_hints
 from exporter.errors import SyncError, TransportError
 from exporter.ledger.store import open_ledger
 from exporter.model import PAGE_LIMIT, JobListQuery, Page
@@ -269,6 +269,6 @@ def short_of_memory() -> Iterator[None]:
     """The lists are short, so let the ledger's memory be shorter: some jobs at hand, others not."""
     with (
         patch.object(exporter.ledger.jobs, "MOST_RECENT", 40),
-        patch.object(exporter.ledger.places, "_SMALLEST", 4),
+        patch.object(exporter.ledger.row_hints, "_SMALLEST", 4),
     ):
         yield

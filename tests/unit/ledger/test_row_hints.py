@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.ledger.places import Places
+from exporter.ledger.row_hints import RowHints
 
 
 class Colliding(str):
@@ -38,49 +38,49 @@ def identities(hashes: list[int]) -> list[str]:
 
 @given(st.lists(HASHES, max_size=60))
 def test_what_was_added_is_among_the_hints(hashes: list[int]) -> None:
-    places = Places()
+    row_hints = RowHints()
     uuids = identities(hashes)
-    places.add((uuid, row_number) for row_number, uuid in enumerate(uuids, 1))
+    row_hints.add((uuid, row_number) for row_number, uuid in enumerate(uuids, 1))
     for row_number, uuid in enumerate(uuids, 1):
-        assert row_number in places.hints([uuid])
-    assert set(places.hints(uuids)) == set(range(1, len(uuids) + 1))
+        assert row_number in row_hints.hints([uuid])
+    assert set(row_hints.hints(uuids)) == set(range(1, len(uuids) + 1))
 
 
 @given(st.lists(HASHES, min_size=1, max_size=60))
 def test_the_same_job_in_another_row_has_both_hints(hashes: list[int]) -> None:
-    places = Places()
+    row_hints = RowHints()
     uuids = identities(hashes)
-    places.add((uuid, 7) for uuid in uuids)
-    places.add((uuid, 2**32 - 1) for uuid in uuids)
+    row_hints.add((uuid, 7) for uuid in uuids)
+    row_hints.add((uuid, 2**32 - 1) for uuid in uuids)
     for uuid in uuids:
-        assert {7, 2**32 - 1} <= set(places.hints([uuid]))
+        assert {7, 2**32 - 1} <= set(row_hints.hints([uuid]))
 
 
 def test_jobs_that_were_not_added_have_hardly_a_hint() -> None:
-    places = Places()
-    places.add((f"job-{number}", number) for number in range(1, 601))
-    assert len(places.hints(f"other-{number}" for number in range(10_000))) < 10
+    row_hints = RowHints()
+    row_hints.add((f"job-{number}", number) for number in range(1, 601))
+    assert len(row_hints.hints(f"other-{number}" for number in range(10_000))) < 10
 
 
 def test_a_full_table_says_so_and_a_new_one_has_room_for_more() -> None:
-    places = Places()
+    row_hints = RowHints()
     entries = [(f"job-{number}", number) for number in range(1, 5001)]
-    assert not places.has_room(len(entries))
+    assert not row_hints.has_room(len(entries))
 
     def once() -> Iterator[tuple[str, int]]:
         yield from entries
 
-    places.refill(len(entries), once())
-    assert places.has_room(len(entries) // 5)
-    assert set(places.hints(uuid for uuid, _ in entries)) >= set(range(1, 5001))
-    places.refill(0, [])
-    assert places.hints(uuid for uuid, _ in entries) == []
+    row_hints.refill(len(entries), once())
+    assert row_hints.has_room(len(entries) // 5)
+    assert set(row_hints.hints(uuid for uuid, _ in entries)) >= set(range(1, 5001))
+    row_hints.refill(0, [])
+    assert row_hints.hints(uuid for uuid, _ in entries) == []
 
 
 @pytest.mark.parametrize("jobs", [0, 1, 491, 492, 614, 615, 1228, 1229, 5000])
 def test_after_a_new_start_there_is_room_for_a_fifth_more_however_often(jobs: int) -> None:
-    places = Places()
+    row_hints = RowHints()
     for _ in range(4):
-        places.refill(jobs, ((f"job-{number}", number) for number in range(1, jobs + 1)))
-        assert places.has_room(jobs // 5)
-        assert not places.has_room(4 * jobs + 1000)
+        row_hints.refill(jobs, ((f"job-{number}", number) for number in range(1, jobs + 1)))
+        assert row_hints.has_room(jobs // 5)
+        assert not row_hints.has_room(4 * jobs + 1000)

@@ -23,7 +23,7 @@ MOST_ROW_NUMBER = _ROW_MASK
 """A hint has room for row numbers from 1 to this."""
 
 
-class Places:
+class RowHints:
     """Hints by the hash of an identity: open addressing, linear probing."""
 
     def __init__(self) -> None:
