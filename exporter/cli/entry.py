@@ -86,7 +86,7 @@ def _leave(code: int) -> NoReturn:
 def _check_config(namespace: argparse.Namespace) -> int:
     from exporter.cli.projection import found_report, report, warnings
     from exporter.daemon.sightings import of_shard, survey, with_found
-    from exporter.ledger.found import read_found
+    from exporter.ledger.discovered import read_discovered
 
     valid = [namespace.config_file]
     if namespace.web_config_file is not None:
@@ -95,7 +95,7 @@ def _check_config(namespace: argparse.Namespace) -> int:
         load_web_config(namespace.web_config_file)
         valid.append(namespace.web_config_file)
     config = load_config(namespace.config_file, os.environ)
-    before = read_found(config.state.path)
+    before = read_discovered(config.state.path)
     told = found_report(of_shard(survey(config, before), namespace.shard))
     config = select(with_found(config, before), namespace.shard)
     sys.stdout.writelines(f"{path} is valid\n" for path in valid)

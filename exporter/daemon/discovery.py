@@ -11,7 +11,7 @@ from exporter.daemon.accounts import Account, ListTrouble, open_account
 from exporter.daemon.sightings import Sighting, called, with_found
 from exporter.errors import ApiError, Stopped
 from exporter.ledger.directory import StateDirectory
-from exporter.ledger.found import KEPT_SECONDS, Found, read_found
+from exporter.ledger.discovered import KEPT_SECONDS, Discovered, read_discovered
 from exporter.model import ListedCluster
 from exporter.redaction import Redactor
 from exporter.telemetry import Telemetry
@@ -152,7 +152,7 @@ class Finder(Loop):
 class Finders:
     """The finders of all accounts that have a discovery."""
 
-    def __init__(self, on_found: Callable[[], None], kept: Found) -> None:
+    def __init__(self, on_found: Callable[[], None], kept: Discovered) -> None:
         """``kept``: what was found before."""
         self._on_found = on_found
         self._kept = kept
@@ -175,7 +175,7 @@ class Finders:
         for finder in before.values():
             finder.stop()
 
-    def found(self) -> Found:
+    def found(self) -> Discovered:
         """What has been found, including before the start."""
         return {**self._kept, **{name: finder.found for name, finder in self._running.items()}}
 
@@ -228,7 +228,7 @@ def found_now(config: Config, redactor: Redactor) -> Config:
     where they cannot be listed, those that were found before. Raises ``ApiError`` if there is none, or
     ``StateError``."""
     clock, state = SystemClock(), StateDirectory(config.state.path)
-    found = {name: dict(zones) for name, zones in read_found(state.path).items()}
+    found = {name: dict(zones) for name, zones in read_discovered(state.path).items()}
     failure: ApiError | None = None
     for each in config.accounts:
         if each.discovery is None:

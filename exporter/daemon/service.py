@@ -206,7 +206,7 @@ class Daemon:
         """Watch the clusters that there are now."""
         with self._reloading:
             before = set(self._watch.board.current())
-            self._watch.keep_found(with_found(self._config, self._watch.found()))
+            self._watch.write_discovered(with_found(self._config, self._watch.found()))
             try:
                 self._watch.apply(self._watched(self._config))
             except ExporterError as error:
@@ -231,7 +231,7 @@ class Daemon:
             for fields in summary.lines(clock.monotonic_seconds()):
                 _LOG.info("the last hour", extra=fields)
                 with self._reloading:
-                    self._watch.keep_found(with_found(self._config, self._watch.found()))
+                    self._watch.write_discovered(with_found(self._config, self._watch.found()))
             if come - {signal.SIGHUP, WOKEN}:
                 return
             if WOKEN in come:

@@ -12,7 +12,7 @@ from exporter.config import (
     Shard,
     shard_of,
 )
-from exporter.ledger.found import Found
+from exporter.ledger.discovered import Discovered
 from exporter.logs import one_line
 from exporter.model import ListedCluster
 
@@ -40,7 +40,7 @@ class Sighting:
     """Where it is watched because it was found."""
 
 
-def survey(config: Config, found: Found) -> Iterator[Sighting]:
+def survey(config: Config, found: Discovered) -> Iterator[Sighting]:
     """What becomes of each cluster that was found, and of those of the configuration in such a zone.
 
     One that the configuration has is as it says. The others are called by their ids, and those that are
@@ -76,7 +76,7 @@ def survey(config: Config, found: Found) -> Iterator[Sighting]:
 
 
 def _listings(
-    config: Config, found: Found
+    config: Config, found: Discovered
 ) -> Iterator[tuple[AccountConfig, str, tuple[ListedCluster, ...]]]:
     """Each zone that is looked at and has been listed."""
     for account in config.accounts:
@@ -93,7 +93,7 @@ def of_shard(sightings: Iterable[Sighting], shard: Shard) -> Iterator[Sighting]:
         yield each if mine else replace(each, outcome="elsewhere")
 
 
-def with_found(config: Config, found: Found) -> Config:
+def with_found(config: Config, found: Discovered) -> Config:
     """The configuration with the clusters that were found and are wanted: see ``survey``."""
     come = (each.cluster for each in survey(config, found) if each.cluster is not None)
     return replace(config, clusters=(*config.clusters, *come))

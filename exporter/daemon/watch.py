@@ -28,7 +28,7 @@ from exporter.daemon.sightings import Sighting
 from exporter.daemon.summary import Standing, standings
 from exporter.errors import Stopped
 from exporter.ledger.directory import StateDirectory
-from exporter.ledger.found import Found, keep_found, purge, read_found
+from exporter.ledger.discovered import Discovered, purge, read_discovered, write_discovered
 from exporter.ledger.store import Ledger
 from exporter.polling.poller import Poller, PollerParts
 from exporter.redaction import Redactor
@@ -66,7 +66,7 @@ class Watch:
         self._listers = Listers(self._rouse)
         self._finders = Finders(
             lambda: self.on_found(),  # noqa: PLW0108 - it is set later
-            read_found(state.path),
+            read_discovered(state.path),
         )
         self._pollers: dict[str, Poller] = {}
         self._left: list[Poller] = []
@@ -80,7 +80,7 @@ class Watch:
         others = self._capacity.health() or self._finders.health() or self._listers.health()
         return next((problem for problem in problems if problem), others)
 
-    def found(self) -> Found:
+    def found(self) -> Discovered:
         """The clusters that have been found, beside those of the configuration."""
         return self._finders.found()
 
@@ -118,12 +118,12 @@ class Watch:
         samples = [each for family in self.telemetry.families() for each in family.samples]
         return standings(self.board.current().values(), self.quotas(), samples)
 
-    def keep_found(self, config: Config) -> None:
+    def write_discovered(self, config: Config) -> None:
         """Write down what has been found, and remove the ledgers that nobody has needed for long.
         ``config`` has every cluster that is watched here or elsewhere."""
         if not self._finders.found():
             return
-        keep_found(self._state.path, self._finders.found())
+        write_discovered(self._state.path, self._finders.found())
         if self._state.path is None or not self._finders.ready:
             return
         endpoints = {each.name: each.endpoint for each in config.accounts}

@@ -39,7 +39,7 @@ IMPURE = {
     ),
     "files": (
         "config/groups.py", "config/load.py", "daemon/groups.py", "files.py", "ledger/aside.py",
-        "ledger/directory.py", "ledger/found.py",
+        "ledger/directory.py", "ledger/discovered.py",
         "ledger/published.py", "ledger/spending.py", "web/look.py", "web/manual.py",
         "web/web_config.py",
     ),

@@ -12,7 +12,7 @@ from exporter.model import ListedCluster
 
 _LOG = logging.getLogger(__name__)
 
-Found = Mapping[str, Mapping[str, tuple[ListedCluster, ...]]]
+Discovered = Mapping[str, Mapping[str, tuple[ListedCluster, ...]]]
 """By account and zone, as last listed."""
 
 KEPT_SECONDS = 7 * 86400.0
@@ -23,7 +23,7 @@ _Record = tuple[str, str, str, str]
 _FOUND = msgspec.json.Decoder(dict[str, dict[str, list[_Record]]])
 
 
-def read_found(directory: Path | None) -> Found:
+def read_discovered(directory: Path | None) -> Discovered:
     """What was recorded; nothing if it cannot be read."""
     if directory is None:
         return {}
@@ -45,7 +45,7 @@ def read_found(directory: Path | None) -> Found:
     }
 
 
-def keep_found(directory: Path | None, found: Found) -> None:
+def write_discovered(directory: Path | None, found: Discovered) -> None:
     """Record what is found now. If that fails, the next restart has to discover the clusters again."""
     if directory is None:
         return

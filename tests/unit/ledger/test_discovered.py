@@ -5,10 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from exporter.ledger.found import KEPT_SECONDS, Found, keep_found, purge, read_found
+from exporter.ledger.discovered import (
+    KEPT_SECONDS,
+    Discovered,
+    purge,
+    read_discovered,
+    write_discovered,
+)
 from exporter.model import ListedCluster
 
-FOUND: Found = {
+FOUND: Discovered = {
     "default": {"jn1a": (ListedCluster("ehpc-1", "cfd", "active", {}, "ehpc"),), "jn1b": ()}
 }
 NOW = 1_700_000_000.0
@@ -16,30 +22,30 @@ NOW = 1_700_000_000.0
 
 def test_what_is_kept_is_read(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    assert read_found(state) == {}
-    keep_found(state, FOUND)
-    assert read_found(state) == FOUND
+    assert read_discovered(state) == {}
+    write_discovered(state, FOUND)
+    assert read_discovered(state) == FOUND
     assert (state / "found.json").stat().st_mode & 0o077 == 0
-    keep_found(state, {})
-    assert read_found(state) == {}
+    write_discovered(state, {})
+    assert read_discovered(state) == {}
 
 
 def test_nothing_is_kept_in_memory() -> None:
-    keep_found(None, FOUND)
-    assert read_found(None) == {}
+    write_discovered(None, FOUND)
+    assert read_discovered(None) == {}
     assert purge(None, (), NOW) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"a": {"z": [["id"]]}}', b"\xff"])
 def test_what_cannot_be_read_is_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "found.json").write_bytes(content)
-    assert read_found(tmp_path) == {}
+    assert read_discovered(tmp_path) == {}
 
 
 def test_what_cannot_be_written_is_found_anew(tmp_path: Path) -> None:
     (tmp_path / "found.json.new").mkdir()
-    keep_found(tmp_path, FOUND)
-    assert read_found(tmp_path) == {}
+    write_discovered(tmp_path, FOUND)
+    assert read_discovered(tmp_path) == {}
 
 
 def test_only_ledgers_go_that_nobody_has_needed_for_a_week(tmp_path: Path) -> None:
