@@ -8,8 +8,8 @@ from pathlib import Path
 
 from exporter.errors import LedgerUnreadable, LedgerUnwritable, StateError
 from exporter.ledger import schema
-from exporter.ledger.aside import open_private
 from exporter.ledger.proof import checked, proven
+from exporter.ledger.state_files import open_private
 
 _MOST_BYTES = 64 << 20
 """What SQLite takes in all, if it can do with it."""

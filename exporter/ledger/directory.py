@@ -11,9 +11,9 @@ from pathlib import Path
 
 from exporter.clock import Instant
 from exporter.errors import StateError, StateInUse
-from exporter.ledger.aside import make_directory, make_private, open_private, set_aside
 from exporter.ledger.published import NOTHING, Published, read_published
 from exporter.ledger.spending import FileSpendingLog, MemorySpendingLog
+from exporter.ledger.state_files import make_directory, make_private, open_private, set_aside
 from exporter.ledger.store import (
     Ledger,
     LedgerUnreadable,

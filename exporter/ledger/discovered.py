@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from exporter.ledger.aside import make_directory, replace_private
+from exporter.ledger.state_files import make_directory, replace_private
 from exporter.model import ListedCluster
 
 _LOG = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from exporter.errors import LedgerUnreadable, LedgerUnwritable
-from exporter.ledger.aside import PARTS, replace_private, write_private
 from exporter.ledger.proof import proof_of, require_proof
 from exporter.ledger.records import Tally, TallyKey
+from exporter.ledger.state_files import LEDGER_SUFFIXES, replace_private, write_private
 from exporter.ledger.usage import Amount, Amounts, UsageKey
 
 Shown = Mapping[str, frozenset[str]]
@@ -159,4 +159,4 @@ def _line(published: Published) -> bytes:
 
 
 def _beside(ledger: Path) -> Path:
-    return ledger.with_name(ledger.name + PARTS[-1])
+    return ledger.with_name(ledger.name + LEDGER_SUFFIXES[-1])

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from exporter.clock import Instant
 from exporter.errors import StateError
-from exporter.ledger.aside import open_private, replace_private, set_aside
+from exporter.ledger.state_files import open_private, replace_private, set_aside
 from exporter.model import Pause
 
 _LOG = logging.getLogger(__name__)

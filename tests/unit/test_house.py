@@ -38,7 +38,7 @@ IMPURE = {
         "web/server.py", "web/tls.py",
     ),
     "files": (
-        "config/groups.py", "config/load.py", "daemon/groups.py", "files.py", "ledger/aside.py",
+        "config/groups.py", "config/load.py", "daemon/groups.py", "files.py", "ledger/state_files.py",
         "ledger/directory.py", "ledger/discovered.py",
         "ledger/published.py", "ledger/spending.py", "web/look.py", "web/manual.py",
         "web/web_config.py",

@@ -10,10 +10,10 @@ import pytest
 
 from exporter.clock import Instant
 from exporter.errors import StateError
-from exporter.ledger.aside import set_aside
 from exporter.ledger.connection import write_about
 from exporter.ledger.directory import StateDirectory
 from exporter.ledger.spending import FileSpendingLog
+from exporter.ledger.state_files import set_aside
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import ClusterIdentity
 from tests.unit.ledger.made import in_child, run_of, write_some_of_everything

@@ -5,7 +5,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-PARTS = ("", "-wal", "-shm", "-journal", ".published")
+LEDGER_SUFFIXES = ("", "-wal", "-shm", "-journal", ".published")
 """What belongs to a ledger: itself, SQLite's logs, the counters as last published."""
 _MODE = 0o600
 
@@ -58,7 +58,7 @@ def set_aside(path: Path, now_at: float) -> Path:
     aside = path.with_name(f"{path.name}.set-aside-{int(now_at)}")
     while aside.exists():
         aside = aside.with_name(aside.name + "-again")
-    for suffix in PARTS:
+    for suffix in LEDGER_SUFFIXES:
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))
