@@ -51,7 +51,7 @@ _STATUS: Final = 1
 _PROOF: Final = 8
 """The places of a row's status and proof."""
 
-Kept = tuple[Job, int, int]
+StoredJob = tuple[Job, int, int]
 """A job, the number of the row in which it is, and the row's proof."""
 
 
@@ -84,7 +84,7 @@ class JobTable:
         self._statuses = TextIds(connection, "statuses")
         self._queues = TextIds(connection, "queues")
         self._users = TextIds(connection, "users")
-        self._recent: dict[str, Kept] = {}
+        self._recent: dict[str, StoredJob] = {}
         self._row_hints = RowHints()
         self._refilled = False
         self._next_row_number = 1
@@ -146,7 +146,7 @@ class JobTable:
             self._refill_hints()
         self._remember(added)
 
-    def rewrite(self, changed: Sequence[tuple[Kept, Job]]) -> None:
+    def rewrite(self, changed: Sequence[tuple[StoredJob, Job]]) -> None:
         """Rows that are in the table, and what is in them from now on."""
         rows = self._rows_to_write([job for _, job in changed])
         rewritten = [
@@ -161,7 +161,7 @@ class JobTable:
         )
         self._remember(rewritten)
 
-    def take_out(self, kept: Collection[Kept]) -> None:
+    def take_out(self, kept: Collection[StoredJob]) -> None:
         """Delete jobs."""
         numbers = [number for _, number, _ in kept]
         self._connection.execute(f"DELETE FROM jobs WHERE {_SOME}", (json.dumps(numbers),))
@@ -171,7 +171,7 @@ class JobTable:
 
     # -- finding -------------------------------------------------------------------------------
 
-    def find(self, uuids: Collection[str]) -> dict[str, Kept]:
+    def find(self, uuids: Collection[str]) -> dict[str, StoredJob]:
         """Those of the jobs that are known."""
         recent = self._recent
         found = {uuid: recent[uuid] for uuid in uuids if uuid in recent}
@@ -189,14 +189,14 @@ class JobTable:
                         found[uuid] = kept
         return found
 
-    def ended_before(self, at: float) -> Iterator[list[Kept]]:
+    def ended_before(self, at: float) -> Iterator[list[StoredJob]]:
         """Jobs whose end has been seen and whose last change lies before a moment, in batches."""
         shown = f"{_ENDED} AND status > {schema.SET_ASIDE_ID}"
         return self._batches([f"{shown} AND modified_at < ?"], at)
 
     def between(
         self, newest_at: float, oldest_at: float, by: TimeColumn, but: Collection[str] = ()
-    ) -> Iterator[list[Kept]]:
+    ) -> Iterator[list[StoredJob]]:
         """In batches, all jobs of a span of time, its bounds included, which may be infinite; without
         some."""
         span = f"{by} BETWEEN ? AND ?"
@@ -210,11 +210,11 @@ class JobTable:
         for batch in self._batches(wheres, *bounds, but=known):
             yield [kept for kept in batch if kept[0].uuid not in but]
 
-    def not_in(self, table: str) -> Iterator[list[Kept]]:
+    def not_in(self, table: str) -> Iterator[list[StoredJob]]:
         """In batches, the jobs that are not in a table of identities."""
         return self._batches([f"uuid NOT IN (SELECT uuid FROM {table})"])
 
-    def in_status(self, status: str) -> list[Kept]:
+    def in_status(self, status: str) -> list[StoredJob]:
         """All jobs in a status, newest change first."""
         number = self._statuses.get(status)
         if number is None:
@@ -306,9 +306,9 @@ class JobTable:
 
     def jobs(self, rows: Iterable[Row]) -> Iterator[Job]:
         """Jobs as they were written. Raises ``LedgerUnreadable`` if one is damaged."""
-        return (job for job, _, _ in self._kept((*row, 0) for row in rows))
+        return (job for job, _, _ in self._stored((*row, 0) for row in rows))
 
-    def _kept(self, rows: Iterable[_NumberedRow]) -> Iterator[Kept]:
+    def _stored(self, rows: Iterable[_NumberedRow]) -> Iterator[StoredJob]:
         statuses, queues, users = self._statuses.texts, self._queues.texts, self._users.texts
         # fmt: off
         for (
@@ -321,14 +321,14 @@ class JobTable:
             yield job, number, proof
         # fmt: on
 
-    def _select(self, where: str, *values: float | str) -> Iterator[Kept]:
-        return self._kept(
+    def _select(self, where: str, *values: float | str) -> Iterator[StoredJob]:
+        return self._stored(
             self._connection.execute(f"SELECT {_COLUMNS}, rowid FROM jobs WHERE {where}", values)
         )
 
     def _batches(
         self, wheres: Iterable[str], *values: float, but: Container[int] = ()
-    ) -> Iterator[list[Kept]]:
+    ) -> Iterator[list[StoredJob]]:
         """Jobs found before the first of them is given, so that they can be changed meanwhile."""
         numbers = array("Q")  # a million jobs would take half a gigabyte
         for where in wheres:
@@ -338,7 +338,7 @@ class JobTable:
             batch = numbers[first : first + BATCH].tolist()
             yield list(self._select(_SOME, json.dumps(batch)))
 
-    def _remember(self, kept: Sequence[Kept]) -> None:
+    def _remember(self, kept: Sequence[StoredJob]) -> None:
         recent, most = self._recent, self._room.most_recent()
         for each in kept[-most:]:  # of others, what came first goes below
             recent.pop(each[0].uuid, None)  # so that it comes last

@@ -25,7 +25,7 @@ from exporter.ledger.connection import (
     write_proofs,
 )
 from exporter.ledger.counters import Activity, Counters, Shown
-from exporter.ledger.jobs import JobTable, Kept, Room, TimeColumn
+from exporter.ledger.jobs import JobTable, Room, StoredJob, TimeColumn
 from exporter.ledger.marks import Marks
 from exporter.ledger.published import NOTHING, LedgerFile, Published
 from exporter.ledger.records import (
@@ -193,7 +193,7 @@ class Ledger:
         new = [job for uuid, job in by_uuid.items() if uuid not in known]
         returned = self._suspects.take_back([job.uuid for job in new]) if new else {}
         changes: list[Change] = []
-        rewritten: list[tuple[Kept, Job]] = []
+        rewritten: list[tuple[StoredJob, Job]] = []
         moves: list[Move] = []
         for uuid, job in by_uuid.items():
             if uuid in known:
@@ -366,12 +366,12 @@ class Ledger:
 
     # -- inside --------------------------------------------------------------------------------
 
-    def _suspect(self, kept: Collection[Kept]) -> int:
+    def _suspect(self, kept: Collection[StoredJob]) -> int:
         if kept:
             self._suspects.add([job for job, _, _ in kept])
         return self._take_out(kept)
 
-    def _take_out(self, kept: Collection[Kept]) -> int:
+    def _take_out(self, kept: Collection[StoredJob]) -> int:
         if kept:
             self._jobs.take_out(kept)
             self.groups.move([(job, None) for job, _, _ in kept])
