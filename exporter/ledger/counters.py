@@ -31,7 +31,7 @@ class Counters:
         return bool(self._floors)
 
     def changed(self) -> Mapping[TallyKey, Tally]:
-        """Those that have counted since ``keep``."""
+        """Those that have counted since ``committed``."""
         return {key: self._tallies[key] for key in self._touched}
 
     def count(self, key: TallyKey, *, seconds: float, bucket: int | None) -> None:
@@ -69,14 +69,14 @@ class Counters:
             )
             self.proofs[key] = row[-1]
 
-    def keep(self) -> None:
-        """What was written stands."""
+    def committed(self) -> None:
+        """The transaction was committed."""
         self._touched.clear()
-        self._floors.keep()
+        self._floors.committed()
 
-    def undo(self) -> None:
-        """What was counted since ``keep`` does not."""
-        self._floors.undo()
+    def rolled_back(self) -> None:
+        """What was counted since ``committed`` does not."""
+        self._floors.rolled_back()
         if self._touched:
             self._tallies, self.proofs = self._load()
             self._touched.clear()
@@ -144,12 +144,12 @@ class Activity:
                     proven((queue, user, float(at))),
                 )
 
-    def keep(self) -> None:
-        """What was written stands."""
+    def committed(self) -> None:
+        """The transaction was committed."""
         self._touched.clear()
 
-    def undo(self) -> None:
-        """What was noted since ``keep`` does not."""
+    def rolled_back(self) -> None:
+        """What was noted since ``committed`` does not."""
         if self._touched:
             self._last_active_at = self._load()
             self._touched.clear()
@@ -198,14 +198,14 @@ class Shown:
         self._touched.add(label)
 
     def changed(self) -> Mapping[str, frozenset[str]]:
-        """The labels of which something was remembered since ``keep``."""
+        """The labels of which something was remembered since ``committed``."""
         return {label: self.values(label) for label in self._touched}
 
-    def keep(self) -> None:
-        """What was written stands."""
+    def committed(self) -> None:
+        """The transaction was committed."""
         self._touched.clear()
 
-    def undo(self) -> None:
-        """What was remembered since ``keep`` is not."""
+    def rolled_back(self) -> None:
+        """What was remembered since ``committed`` is not."""
         self._values = None
         self._touched.clear()

@@ -40,13 +40,13 @@ class Floors(Generic[Key, Counter]):
         self._reached = bool(self._floors)
         return self._raised(known).items()
 
-    def keep(self) -> None:
+    def committed(self) -> None:
         """What ``reach`` has given stands."""
         if self._reached:
             self._floors, self._reached = {}, False
 
-    def undo(self) -> None:
-        """What ``reach`` has given since ``keep`` does not."""
+    def rolled_back(self) -> None:
+        """What ``reach`` has given since ``committed`` does not."""
         self._reached = False
 
     def _raised(self, known: Mapping[Key, Counter]) -> dict[Key, Counter]:

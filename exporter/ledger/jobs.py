@@ -98,12 +98,12 @@ class JobTable:
 
     # -- transactions --------------------------------------------------------------------------
 
-    def keep(self) -> None:
-        """What was written stands."""
+    def committed(self) -> None:
+        """The transaction was committed."""
         self._kept_sum = self.proofs
         self._refilled = False
 
-    def undo(self) -> None:
+    def rolled_back(self) -> None:
         """The transaction was undone."""
         for words in (self._statuses, self._queues, self._users):
             words.reload()

@@ -146,7 +146,7 @@ class Ledger:
             self.rollback()
             raise
         for part in self._parts:
-            part.keep()
+            part.committed()
         self._saved_progress, self._saved_proofs = progress, proofs
         if changed != NOTHING:
             self._remember(changed)
@@ -159,7 +159,7 @@ class Ledger:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
             for part in self._parts:
-                part.undo()
+                part.rolled_back()
             for marks in self._marks:
                 marks.recount()
         except (sqlite3.Error, ValueError) as error:
@@ -226,7 +226,7 @@ class Ledger:
         keep: Iterable[str],
         by: TimeColumn = "modified_at",
     ) -> int:
-        """Suspect all jobs changed in [``oldest_at``, ``newest_at``] but those to ``keep``.
+        """Suspect all jobs changed in [``oldest_at``, ``newest_at``] but those to ``committed``.
 
         Returns how many. The bounds may be infinite.
         """

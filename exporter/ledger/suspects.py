@@ -80,10 +80,10 @@ class Suspects:
         self._connection.execute("DELETE FROM gone")
         self.count = 0
 
-    def keep(self) -> None:
+    def committed(self) -> None:
         """What was written stands, suspicions included."""
 
-    def undo(self) -> None:
+    def rolled_back(self) -> None:
         """The transaction was undone; those of an earlier one are suspects still."""
         self.count = self._connection.execute("SELECT COUNT(*) FROM suspects").fetchone()[0]
 

@@ -75,14 +75,14 @@ class Totals:
                     self._end(key)
                 self.size -= 1
 
-    def keep(self) -> None:
+    def committed(self) -> None:
         """What was counted since stands."""
         self._kept_size = self.size
         self._kept_left = frozenset(self._left)
         self._before.clear()
 
-    def undo(self) -> None:
-        """What was counted since ``keep`` does not."""
+    def rolled_back(self) -> None:
+        """What was counted since ``committed`` does not."""
         for key, group in self._before.items():
             self._log.setdefault(key, self.group(key))
             self._set(key, *group)

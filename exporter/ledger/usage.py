@@ -51,7 +51,7 @@ class Usage:
         self._shown: dict[UsageKey, Amount] = {}
         self._owed: dict[UsageKey, Amount] = {}
         self._before: dict[tuple[bool, UsageKey], Amount | None] = {}
-        """Of each that has changed since ``keep``, what it was."""
+        """Of each that has changed since ``committed``, what it was."""
         self._log: set[UsageKey] = set()
         self._due: set[UsageKey] = set()
         """Those of which is owed something that may be shown; the others wait for ``reconsider``."""
@@ -71,7 +71,7 @@ class Usage:
         return bool(self._floors)
 
     def changed(self) -> Amounts:
-        """What is shown of those that have changed since ``keep``."""
+        """What is shown of those that have changed since ``committed``."""
         return {key: self._shown[key] for is_shown, key in self._before if is_shown}
 
     def follow(self) -> set[UsageKey]:
@@ -153,15 +153,15 @@ class Usage:
             )
             self.proofs += row[-1]
 
-    def keep(self) -> None:
-        """What was written stands."""
+    def committed(self) -> None:
+        """The transaction was committed."""
         self._before.clear()
         self._kept_sum = self.proofs
-        self._floors.keep()
+        self._floors.committed()
 
-    def undo(self) -> None:
-        """What was counted since ``keep`` does not."""
-        self._floors.undo()
+    def rolled_back(self) -> None:
+        """What was counted since ``committed`` does not."""
+        self._floors.rolled_back()
         if self._before:
             self._log = set()
         for (is_shown, key), before in self._before.items():

@@ -28,10 +28,10 @@ def test_what_was_reached_stands_once_it_is_kept() -> None:
     known = {"a": 4, "b": 3, "gone": 2}
     floors = Floors(PUBLISHED, known, higher)
     assert dict(floors.reach(known)) == {"a": 5}
-    floors.undo()
-    floors.keep()
+    floors.rolled_back()
+    floors.committed()
     assert floors
     assert dict(floors.reach(known)) == {"a": 5}
-    floors.keep()
+    floors.committed()
     assert not floors
     assert floors.over(known) is known

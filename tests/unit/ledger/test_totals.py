@@ -40,10 +40,10 @@ def test_what_is_added_up_is_what_there_is(steps: list[Job | str]) -> None:
                 jobs[step.uuid] = step
             were_active |= _active_pairs(jobs)
         elif step == "keep":
-            totals.keep()
+            totals.committed()
             kept = dict(jobs)
         elif step == "undo":
-            totals.undo()
+            totals.rolled_back()
             jobs = dict(kept)
         elif step == "follow":
             old, log, seen = log, totals.follow(), {}
@@ -64,7 +64,7 @@ def test_a_pair_that_lost_its_last_active_job_is_told_once() -> None:
     totals.move([(running._replace(status="pending"), None)])
     assert totals.take_left_pairs() == {("q", "u")}
     assert not totals.take_left_pairs()
-    totals.undo()
+    totals.rolled_back()
     assert ("q", "u") in totals.active_pairs()
 
 
