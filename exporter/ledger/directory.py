@@ -15,10 +15,10 @@ from exporter.ledger.published import NOTHING, Published, read_published
 from exporter.ledger.spending import FileSpendingLog, MemorySpendingLog
 from exporter.ledger.state_files import make_directory, make_private, open_private, set_aside
 from exporter.ledger.store import (
+    CacheLimit,
     Ledger,
     LedgerUnreadable,
     LedgerUnwritable,
-    Room,
     open_ledger,
     read_ledger,
 )
@@ -34,7 +34,7 @@ class StateDirectory:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._lock: int | None = None
-        self._room = Room()
+        self._cache_limit = CacheLimit()
         self._damaged: dict[Path, str] = {}
         """Why a ledger that was in use, and cannot be used any longer, is to be set aside."""
 
@@ -85,7 +85,7 @@ class StateDirectory:
         none can be written, the ledger is kept in memory."""
         whose = f"{endpoint} {identity.zone} {identity.cluster_id}"
         if self.path is None:
-            return open_ledger(None, whose, room=self._room)
+            return open_ledger(None, whose, cache_limit=self._cache_limit)
         path = self.ledger_path(identity, endpoint)
         published = self._published(identity, path)
         try:
@@ -111,7 +111,9 @@ class StateDirectory:
         else:
             return self._watched(ledger, identity, path)
         try:
-            return self._watched(open_ledger(path, whose, room=self._room), identity, path)
+            return self._watched(
+                open_ledger(path, whose, cache_limit=self._cache_limit), identity, path
+            )
         except StateError as error:
             return self._in_memory(identity, whose, error)
 
@@ -155,7 +157,7 @@ class StateDirectory:
             raise LedgerUnreadable("its file is gone")
         if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would block
             raise LedgerUnreadable("it is not a regular file")
-        return open_ledger(path, whose, published, self._room)
+        return open_ledger(path, whose, published, self._cache_limit)
 
     def _watched(self, ledger: Ledger, identity: ClusterIdentity, path: Path) -> Ledger:
         """The same ledger; if it turns out to be damaged while in use, it will not be opened again."""
@@ -197,13 +199,13 @@ class StateDirectory:
         )
         if path is not None and path.exists():
             try:
-                return read_ledger(path, whose, published, self._room)
+                return read_ledger(path, whose, published, self._cache_limit)
             except StateError as unreadable:
                 _LOG.warning(
                     "the ledger on disk cannot be read either, and is begun anew",
                     extra={"cluster": identity.name, "reason": str(unreadable)},
                 )
-        return open_ledger(None, whose, room=self._room)
+        return open_ledger(None, whose, cache_limit=self._cache_limit)
 
 
 def _file_name(text: str) -> str:

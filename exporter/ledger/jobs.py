@@ -55,7 +55,7 @@ StoredJob = tuple[Job, int, int]
 """A job, the number of the row in which it is, and the row's proof."""
 
 
-class Room:
+class CacheLimit:
     """The memory that the ledgers of a process share."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Room:
         with self._lock:
             self._tables.add(table)
 
-    def most_recent(self) -> int:
+    def jobs_each(self) -> int:
         """How many recently changed jobs each ledger may keep in memory."""
         with self._lock:
             part = MOST_RECENT // len(self._tables)
@@ -77,10 +77,10 @@ class Room:
 class JobTable:
     """The jobs that are known, in the file; those that changed last, in memory as well."""
 
-    def __init__(self, connection: sqlite3.Connection, room: Room) -> None:
+    def __init__(self, connection: sqlite3.Connection, cache_limit: CacheLimit) -> None:
         self._connection = connection
-        self._room = room
-        room.enter(self)
+        self._cache_limit = cache_limit
+        cache_limit.enter(self)
         self._statuses = TextIds(connection, "statuses")
         self._queues = TextIds(connection, "queues")
         self._users = TextIds(connection, "users")
@@ -339,7 +339,7 @@ class JobTable:
             yield list(self._select(_SOME, json.dumps(batch)))
 
     def _remember(self, kept: Sequence[StoredJob]) -> None:
-        recent, most = self._recent, self._room.most_recent()
+        recent, most = self._recent, self._cache_limit.jobs_each()
         for each in kept[-most:]:  # of others, what came first goes below
             recent.pop(each[0].uuid, None)  # so that it comes last
             recent[each[0].uuid] = each

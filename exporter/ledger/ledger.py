@@ -25,7 +25,7 @@ from exporter.ledger.connection import (
     write_proofs,
 )
 from exporter.ledger.counters import Activity, Counters, Shown
-from exporter.ledger.jobs import JobTable, Room, StoredJob, TimeColumn
+from exporter.ledger.jobs import CacheLimit, JobTable, StoredJob, TimeColumn
 from exporter.ledger.marks import Marks
 from exporter.ledger.published import NOTHING, LedgerFile, Published
 from exporter.ledger.records import (
@@ -46,7 +46,11 @@ class Ledger:
     """The jobs of one cluster. See the module's docstring."""
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path | None, published: Published, room: Room
+        self,
+        connection: sqlite3.Connection,
+        path: Path | None,
+        published: Published,
+        cache_limit: CacheLimit,
     ) -> None:
         """Take over an open, laid-out connection; use ``open_ledger``."""
         self.in_memory = path is None
@@ -58,8 +62,8 @@ class Ledger:
         # Not at the process's end, where a poller that hangs may still be using it.
         self._close = finalize(self, connection.close)
         self._close.atexit = False
-        self._room = room
-        self._jobs = JobTable(connection, room)
+        self._cache_limit = cache_limit
+        self._jobs = JobTable(connection, cache_limit)
         self.groups = Totals(self._jobs.groups())
         self._suspects = Suspects(connection, self._jobs)
         self._counters = Counters(connection, published.tallies)
@@ -176,7 +180,7 @@ class Ledger:
         with closed_on_failure(connection):
             self._connection.backup(connection)
             tune(connection)
-            copy = Ledger(connection, path, self._published(), self._room)
+            copy = Ledger(connection, path, self._published(), self._cache_limit)
             copy._remember(copy._published())
         return copy
 

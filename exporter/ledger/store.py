@@ -6,25 +6,35 @@ from pathlib import Path
 
 from exporter.errors import LedgerUnreadable, LedgerUnwritable, StateError
 from exporter.ledger.connection import check, closed_on_failure, connect, lay_out
-from exporter.ledger.jobs import Room, TimeColumn
+from exporter.ledger.jobs import CacheLimit, TimeColumn
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.marks import Marks
 from exporter.ledger.published import NOTHING, Published
 from exporter.ledger.suspects import GONE_KEPT_SECONDS
 
 __all__ = [
-    "GONE_KEPT_SECONDS", "Ledger", "LedgerUnreadable", "LedgerUnwritable", "Marks", "Room", "TimeColumn",
-    "open_ledger", "read_ledger",
+    "GONE_KEPT_SECONDS",
+    "CacheLimit",
+    "Ledger",
+    "LedgerUnreadable",
+    "LedgerUnwritable",
+    "Marks",
+    "TimeColumn",
+    "open_ledger",
+    "read_ledger",
 ]  # fmt: skip
 
 
 def open_ledger(
-    path: Path | None, identity: str, published: Published = NOTHING, room: Room | None = None
+    path: Path | None,
+    identity: str,
+    published: Published = NOTHING,
+    cache_limit: CacheLimit | None = None,
 ) -> Ledger:
     """Open, or lay out, the ledger in a file; None keeps it in memory.
 
     ``identity`` names the remote list that it is of; no counter of it is lower than it was
-    ``published``; it shares ``room`` with other ledgers. Raises ``LedgerUnreadable`` if the file is not such a ledger, ``LedgerUnwritable``
+    ``published``; it shares ``cache_limit`` with other ledgers. Raises ``LedgerUnreadable`` if the file is not such a ledger, ``LedgerUnwritable``
     if it cannot be written.
     """
     new = path is None or not path.exists()
@@ -32,7 +42,7 @@ def open_ledger(
     try:
         with closed_on_failure(connection):
             (lay_out if new else check)(connection, identity)
-            return Ledger(connection, path, published, room or Room())
+            return Ledger(connection, path, published, cache_limit or CacheLimit())
     except BaseException:
         if new and path is not None:
             path.unlink(missing_ok=True)
@@ -40,19 +50,21 @@ def open_ledger(
 
 
 def read_ledger(
-    path: Path, identity: str, published: Published = NOTHING, room: Room | None = None
+    path: Path, identity: str, published: Published = NOTHING, cache_limit: CacheLimit | None = None
 ) -> Ledger:
     """The ledger of a file on a disk that cannot be written, in memory. Raises ``StateError``."""
     try:
         # With the log of the last transactions, if the files beside it let that be read.
-        return _read_ledger(path, identity, published, room or Room(), "mode=ro")
+        return _read_ledger(path, identity, published, cache_limit or CacheLimit(), "mode=ro")
     except StateError:
         # Immutable: not even the files beside it, which a reader would make, are asked for.
-        return _read_ledger(path, identity, published, room or Room(), "mode=ro&immutable=1")
+        return _read_ledger(
+            path, identity, published, cache_limit or CacheLimit(), "mode=ro&immutable=1"
+        )
 
 
 def _read_ledger(
-    path: Path, identity: str, published: Published, room: Room, options: str
+    path: Path, identity: str, published: Published, cache_limit: CacheLimit, options: str
 ) -> Ledger:
     connection = connect(None)
     with closed_on_failure(connection):
@@ -60,4 +72,4 @@ def _read_ledger(
         with closing(source):
             source.backup(connection)
         check(connection, identity)
-        return Ledger(connection, None, published, room)
+        return Ledger(connection, None, published, cache_limit)

@@ -14,7 +14,7 @@ import pytest
 
 from exporter.errors import LedgerUnreadable, LedgerUnwritable
 from exporter.ledger.connection import connect
-from exporter.ledger.jobs import MOST_RECENT, Room
+from exporter.ledger.jobs import MOST_RECENT, CacheLimit
 from exporter.ledger.published import NOTHING
 from exporter.ledger.records import Change, JobTotals, TallyKey
 from exporter.ledger.store import Ledger, open_ledger
@@ -390,7 +390,7 @@ class TestTransaction:
 def test_one_that_is_forgotten_closes_its_file(path: Path) -> None:
     open_ledger(path, WHOSE).close()
     connection = connect(path)
-    forgotten = Ledger(connection, path, NOTHING, Room())
+    forgotten = Ledger(connection, path, NOTHING, CacheLimit())
     forgotten.begin()
     del forgotten
     gc.collect()
