@@ -90,13 +90,13 @@ class Totals:
         self._left = set(self._kept_left)
         self._before.clear()
 
-    def follow(self) -> Log:
+    def start_log(self) -> Log:
         """A log of what changes from now on, in which all is new that there is. It has only one
         follower: whoever followed before is not told any more."""
         self._log = Log(dict.fromkeys(self._groups, NONE))
         return self._log
 
-    def is_told_to(self, log: Log) -> bool:
+    def is_logging_to(self, log: Log) -> bool:
         """Whether changes go to this log."""
         return log is self._log
 

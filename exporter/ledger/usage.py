@@ -74,14 +74,14 @@ class Usage:
         """What is shown of those that have changed since ``committed``."""
         return {key: self._shown[key] for is_shown, key in self._before if is_shown}
 
-    def follow(self) -> set[UsageKey]:
+    def start_log(self) -> set[UsageKey]:
         """A log of what changes from now on of what is shown, in which all is new that there is. Its one
         follower clears it. Whoever followed before is not told any more, nor is anybody once a
         transaction was undone."""
         self._log = set(self.shown)
         return self._log
 
-    def is_told_to(self, log: set[UsageKey]) -> bool:
+    def is_logging_to(self, log: set[UsageKey]) -> bool:
         """Whether changes go to this log."""
         return log is self._log
 

@@ -60,8 +60,8 @@ class Publisher:
         if not progress.active_known:
             return None
         log, self._log = self._log, Log()  # if this fails, the next time begins anew
-        if not ledger.groups.is_told_to(log):
-            log = ledger.groups.follow()
+        if not ledger.groups.is_logging_to(log):
+            log = ledger.groups.start_log()
             self._weights = (Weights(1), Weights(2))
             self._counts = Counts({}, {})
             ledger.usage.reconsider()

@@ -35,8 +35,8 @@ class UsedRows:
         log, self._log = self._log, set()  # if this fails, the next time begins anew
         live = counts.newly_live
         same = self._queues is queues and self._users is users
-        if not same or usage.behind or not usage.is_told_to(log):
-            self._queues, self._users, log = queues, users, usage.follow()
+        if not same or usage.behind or not usage.is_logging_to(log):
+            self._queues, self._users, log = queues, users, usage.start_log()
             self._begin()
             live = counts.live
         usage.show(live, partial(_series, queues, users))
