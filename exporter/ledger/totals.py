@@ -42,13 +42,13 @@ class Totals:
         self._groups: dict[GroupKey, _Group] = {}
         self._by_status: dict[str, int] = defaultdict(int)
         self._active: dict[Pair, int] = {}  # in how many groups
-        self._left: set[Pair] = set()
+        self._idle: set[Pair] = set()
         self._before: dict[GroupKey, JobTotals] = {}  # of each group that was touched since
         self._log = Log()
         for key, jobs, cores in groups:
             self._set(key, jobs, cores)
         self.size = self._kept_size = sum(self._by_status.values())
-        self._kept_left: frozenset[Pair] = frozenset()
+        self._kept_idle: frozenset[Pair] = frozenset()
 
     def move(self, moves: Sequence[Move]) -> None:
         """Count jobs where they are now, and no longer where they were."""
@@ -78,7 +78,7 @@ class Totals:
     def committed(self) -> None:
         """What was counted since stands."""
         self._kept_size = self.size
-        self._kept_left = frozenset(self._left)
+        self._kept_idle = frozenset(self._idle)
         self._before.clear()
 
     def rolled_back(self) -> None:
@@ -87,7 +87,7 @@ class Totals:
             self._log.setdefault(key, self.group(key))
             self._set(key, *group)
         self.size = self._kept_size
-        self._left = set(self._kept_left)
+        self._idle = set(self._kept_idle)
         self._before.clear()
 
     def start_log(self) -> Log:
@@ -123,10 +123,10 @@ class Totals:
         """Those that have an active job."""
         return self._active.keys()
 
-    def take_left_pairs(self) -> frozenset[Pair]:
+    def take_idle_pairs(self) -> frozenset[Pair]:
         """Those that had an active job since this was last asked, and have none now."""
-        left, self._left = self._left, set()
-        return frozenset(left - self._active.keys())
+        idle, self._idle = self._idle, set()
+        return frozenset(idle - self._active.keys())
 
     def _set(self, key: GroupKey, jobs: int, cores: int) -> None:
         group = self._groups.get(key) or self._begin(key)
@@ -155,7 +155,7 @@ class Totals:
             self._active[pair] -= 1
             if not self._active[pair]:
                 del self._active[pair]
-                self._left.add(pair)
+                self._idle.add(pair)
 
 
 def _is_active(status: str) -> bool:

@@ -292,7 +292,7 @@ class Replica:
 
     def _finish(self, sync: Sync) -> None:
         sync.intake.age()
-        for queue, user in self.ledger.groups.take_left_pairs():
+        for queue, user in self.ledger.groups.take_idle_pairs():
             self.ledger.note_activity(queue, user, sync.now_at)
         self.ledger.forget_activity(sync.now_at - RECENT_SECONDS)
         if sync.intake.changes or not self._memory.refreshed:

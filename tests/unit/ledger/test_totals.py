@@ -49,7 +49,7 @@ def test_what_is_added_up_is_what_there_is(steps: list[Job | str]) -> None:
             old, log, seen = log, totals.start_log(), {}
             assert not totals.is_logging_to(old)
         elif step == "pairs":
-            assert totals.take_left_pairs() <= were_active - _active_pairs(jobs)
+            assert totals.take_idle_pairs() <= were_active - _active_pairs(jobs)
         else:
             seen = _look(totals, log, seen)
             assert seen == _by_group(jobs)
@@ -60,10 +60,10 @@ def test_a_pair_that_lost_its_last_active_job_is_told_once() -> None:
     running = Job("a", "running", "q", "u", 1, None, None, None)
     totals = Totals([(("pending", "q", "u"), 1, 1), (("running", "q", "u"), 1, 1)])
     totals.move([(running, running._replace(status="finished"))])
-    assert not totals.take_left_pairs()
+    assert not totals.take_idle_pairs()
     totals.move([(running._replace(status="pending"), None)])
-    assert totals.take_left_pairs() == {("q", "u")}
-    assert not totals.take_left_pairs()
+    assert totals.take_idle_pairs() == {("q", "u")}
+    assert not totals.take_idle_pairs()
     totals.rolled_back()
     assert ("q", "u") in totals.active_pairs()
 

@@ -629,7 +629,7 @@ def test_whatever_has_changed_it_is_what_is_made_from_nothing(
                 ledger.suspect([job(what).uuid])
             elif step in ("apply", "undone", "fails"):
                 use(ledger, what)
-            for queue, user in ledger.groups.take_left_pairs():
+            for queue, user in ledger.groups.take_idle_pairs():
                 ledger.note_activity(queue, user, at)
             if step == "fails":
                 with patch.object(ledger, "remember_shown", side_effect=RuntimeError):
