@@ -13,7 +13,7 @@ Pair = tuple[str, str]
 Move = tuple[Job | None, Job | None]
 """What a job was, None for one that was not there, and what it is, None for one that is gone."""
 
-NONE = JobTotals(0, 0)
+EMPTY = JobTotals(0, 0)
 
 
 class Log(dict[GroupKey, JobTotals]):
@@ -93,7 +93,7 @@ class Totals:
     def start_log(self) -> Log:
         """A log of what changes from now on, in which all is new that there is. It has only one
         follower: whoever followed before is not told any more."""
-        self._log = Log(dict.fromkeys(self._groups, NONE))
+        self._log = Log(dict.fromkeys(self._groups, EMPTY))
         return self._log
 
     def is_logging_to(self, log: Log) -> bool:
@@ -103,7 +103,7 @@ class Totals:
     def group(self, key: GroupKey) -> JobTotals:
         """One group, without jobs if it has none."""
         group = self._groups.get(key)
-        return NONE if group is None else group.now()
+        return EMPTY if group is None else group.now()
 
     def by_group(self) -> dict[GroupKey, JobTotals]:
         """Only groups in which there is a job."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from exporter.ledger.records import Tally, TallyKey
 from exporter.ledger.store import Ledger
-from exporter.ledger.totals import NONE, Log
+from exporter.ledger.totals import EMPTY, Log
 from exporter.model import END_STATUSES, LEFT_OUT_REASONS, hidden
 from exporter.profile import UNKNOWN
 from exporter.publishing.counting import Changed, Counts, Extent, Weights
@@ -166,7 +166,7 @@ def _changes(ledger: Ledger, log: Log) -> list[Changed]:
 
 def _all(ledger: Ledger) -> list[Changed]:
     """The same, as if nothing had been known."""
-    return [Changed(key, NONE, now) for key, now in ledger.totals().items() if not hidden(key[0])]
+    return [Changed(key, EMPTY, now) for key, now in ledger.totals().items() if not hidden(key[0])]
 
 
 @dataclass(frozen=True, slots=True)
