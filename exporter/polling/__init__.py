@@ -1,7 +1,7 @@
 """When a cluster is asked, and by whose calls.
 
 ``poller`` is the loop, one for each cluster. It holds the other end of the conversations of ``sync``:
-``calling`` sends what they ask for, ``background`` goes on with one between two syncs, ``keeping`` has the
+``calling`` sends what they ask for, ``background`` goes on with one between two syncs, ``ledger_keeper`` has the
 ledger on disk or in memory. ``schedule`` says when the next sync is due, and ``detector``, shown the
 listings by ``sparing``, whether there is anything to ask. ``expense`` is what all this takes.
 """

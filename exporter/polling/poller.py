@@ -13,7 +13,7 @@ from exporter.polling.background import Background
 from exporter.polling.calling import Caller, PollerParts
 from exporter.polling.detector import Verdict
 from exporter.polling.expense import Expense
-from exporter.polling.keeping import Keeping
+from exporter.polling.ledger_keeper import LedgerKeeper
 from exporter.polling.schedule import first_wait_seconds, next_due_at, retry_wait_seconds
 from exporter.polling.sparing import Sparing
 from exporter.profile import UNKNOWN
@@ -40,8 +40,8 @@ class Poller(Loop):
             identity=parts.identity, effective_interval_seconds=parts.settings.interval_seconds
         )
         self._caller = Caller(parts, self._turning)
-        self._keeping = Keeping(parts)
-        self._background = Background(parts, self._keeping.transaction, self._caller)
+        self._keeper = LedgerKeeper(parts)
+        self._background = Background(parts, self._keeper.transaction, self._caller)
         self._expense = Expense(parts.settings)
         self._sparing = Sparing(parts.listings, parts.settings, parts.clock)
         self._worked = False
@@ -89,7 +89,7 @@ class Poller(Loop):
         except Stopped:
             return
         finally:
-            self._keeping.close()
+            self._keeper.close()
 
     def step(self) -> float:
         """A sync, if one is due: by the interval, or sooner, because the counters of the cluster have
@@ -116,7 +116,7 @@ class Poller(Loop):
         if self._failures or self._worked:
             return Verdict("when due")
         try:
-            return self._sparing.verdict(self._keeping.replica)
+            return self._sparing.verdict(self._keeper.replica)
         except StateError:  # the sync will meet it, too, and tell of it
             return Verdict("when due")
 
@@ -169,7 +169,7 @@ class Poller(Loop):
 
     def _work(self, due_seconds: float) -> None:
         try:
-            replica = self._keeping.replica
+            replica = self._keeper.replica
             worked = replica is not None and self._background.work(replica, due_seconds)
             self._worked = worked
             if worked or self._obstacle is not self._state.history_obstacle:
@@ -186,7 +186,7 @@ class Poller(Loop):
         replica, caller, started_at = self._ready(), self._caller, started.at
         calls_before = caller.made_fresh
         self._sparing.verdict(replica)  # so that it knows the newest listing from before this sync
-        with self._keeping.transaction(replica):
+        with self._keeper.transaction(replica):
             self._sparing.before_sync(replica)
             refreshed = caller.converse(replica.refresh(started_at, caller.allowance))
             snapshot = self._parts.publisher.snapshot(replica.ledger, started_at)
@@ -248,7 +248,7 @@ class Poller(Loop):
         self._parts.publish(self._state)
 
     def _declare(self) -> None:
-        settings, replica = self._parts.settings, self._keeping.replica
+        settings, replica = self._parts.settings, self._keeper.replica
         history = replica is None or not replica.ledger.progress.complete
         budget = self._parts.budget
         budget.declare(self._name, self._expense.demand(self._sparing.asked_part, history=history))
@@ -257,7 +257,7 @@ class Poller(Loop):
 
     def _publish_background(self) -> None:
         """Show how far the history is. Its jobs are shown by the sync that proves it complete."""
-        replica, shown = self._keeping.replica, self._state.snapshot
+        replica, shown = self._keeper.replica, self._state.snapshot
         if replica is None:
             return
         if shown is not None:
@@ -268,26 +268,26 @@ class Poller(Loop):
 
     def _renewed(self, **changes: Any) -> ClusterState:
         """The state with what may have changed at any turn, and these changes."""
-        replica = self._keeping.replica
+        replica = self._keeper.replica
         return replace(
             self._state,
             profile=self._state.profile if replica is None else replica.profile,
             history_obstacle=self._obstacle,
-            ledger_on_disk=self._keeping.on_disk,
+            ledger_on_disk=self._keeper.on_disk,
             **changes,
         )
 
     @property
     def _obstacle(self) -> SyncFailure | None:
         """Why the history cannot be read to its end; None if nothing is known to be in the way."""
-        replica = self._keeping.replica
+        replica = self._keeper.replica
         return None if replica is None or replica.ledger.progress.complete else replica.obstacle
 
     # -- what was kept ---------------------------------------------------------------------------
 
     def _ready(self) -> Replica:
-        opened = self._keeping.replica is None
-        replica = self._keeping.ready()
+        opened = self._keeper.replica is None
+        replica = self._keeper.ready()
         if opened:
             self._show_kept(replica.ledger)
         return replica
@@ -299,7 +299,7 @@ class Poller(Loop):
             raise
         except Exception as error:  # the first sync will meet it, too, and tell of it
             _LOG.debug("the ledger is not yet there", extra=self._parts.fields(cause=str(error)))
-            self._keeping.close()
+            self._keeper.close()
 
     def _show_kept(self, ledger: Ledger) -> None:
         """After a restart, what was true a moment ago is shown until the first sync."""

@@ -138,7 +138,7 @@ class PolledCluster:
     @property
     def ledger(self) -> Ledger:
         """The poller's."""
-        replica = self.poller._keeping.replica
+        replica = self.poller._keeper.replica
         assert replica is not None
         return replica.ledger
 

@@ -11,7 +11,7 @@ from exporter.clock import SystemClock
 from exporter.errors import PayloadError, RefusedError, Stopped, SyncError
 from exporter.ledger.store import Ledger, LedgerUnreadable, LedgerUnwritable, open_ledger
 from exporter.model import JobListQuery
-from exporter.polling.keeping import DISK_RETRY_SECONDS
+from exporter.polling.ledger_keeper import DISK_RETRY_SECONDS
 from exporter.polling.poller import STUCK_SECONDS
 from exporter.simulator import DIALECTS, DOCUMENTED, JobList, fill
 from exporter.sync.context import SyncSettings
@@ -114,7 +114,7 @@ class TestGoingWell:
             cloud.turn()
         assert cloud.telemetry.syncs == {"ok": 1}
         cloud.poller._run()  # ends, and closes the ledger
-        assert cloud.poller._keeping.replica is None
+        assert cloud.poller._keeper.replica is None
         assert cloud.telemetry.syncs == {"ok": 1}
 
 
@@ -430,7 +430,7 @@ class TestDisk:
         assert not cloud.ledger.in_memory
         assert cloud.state.ledger_on_disk is True
         assert cloud.ledger.tallies() == counted
-        cloud.poller._keeping.close()
+        cloud.poller._keeper.close()
         kept = open_ledger(tmp_path / "one.ledger", CLUSTER_ID)
         assert kept.size == len(cloud.cluster.jobs)
         assert kept.tallies() == counted

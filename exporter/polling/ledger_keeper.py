@@ -15,7 +15,7 @@ DISK_RETRY_SECONDS = 300.0
 """How often a disk that could not be written is tried again."""
 
 
-class Keeping:
+class LedgerKeeper:
     """Opens the ledger of one cluster, moves it to memory and back, and closes it."""
 
     def __init__(self, parts: PollerParts) -> None:
