@@ -12,10 +12,10 @@ from exporter.ledger.store import Ledger
 from exporter.polling.background import Background
 from exporter.polling.calling import Caller, PollerParts
 from exporter.polling.detector import Verdict
-from exporter.polling.expense import Expense
 from exporter.polling.ledger_keeper import LedgerKeeper
 from exporter.polling.schedule import first_wait_seconds, next_due_at, retry_wait_seconds
 from exporter.polling.sparing import Sparing
+from exporter.polling.sync_cost import SyncCost
 from exporter.profile import UNKNOWN
 from exporter.snapshot import ClusterSnapshot, ClusterState, SyncFailure
 from exporter.sync.replica import Refreshed, Replica
@@ -42,7 +42,7 @@ class Poller(Loop):
         self._caller = Caller(parts, self._turning)
         self._keeper = LedgerKeeper(parts)
         self._background = Background(parts, self._keeper.transaction, self._caller)
-        self._expense = Expense(parts.settings)
+        self._sync_cost = SyncCost(parts.settings)
         self._sparing = Sparing(parts.listings, parts.settings, parts.clock)
         self._worked = False
         """Whether the background has brought something to its end that the next sync shows."""
@@ -193,7 +193,7 @@ class Poller(Loop):
             ledger = replica.ledger
             ledger.progress = msgspec.structs.replace(ledger.progress, synced_at=started_at)
         self._sparing.after_sync(replica, refreshed, started)
-        self._expense.learn(
+        self._sync_cost.learn(
             refreshed,
             caller.made_fresh - calls_before,
             started.seconds,
@@ -251,7 +251,9 @@ class Poller(Loop):
         settings, replica = self._parts.settings, self._keeper.replica
         history = replica is None or not replica.ledger.progress.complete
         budget = self._parts.budget
-        budget.declare(self._name, self._expense.demand(self._sparing.asked_part, history=history))
+        budget.declare(
+            self._name, self._sync_cost.demand(self._sparing.asked_part, history=history)
+        )
         effective = max(settings.interval_seconds, budget.effective_interval_seconds(self._name))
         self._state = replace(self._state, effective_interval_seconds=effective)
 

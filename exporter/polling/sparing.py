@@ -12,7 +12,7 @@ from exporter.polling.detector import (
     right,
     right_about_ended,
 )
-from exporter.polling.expense import SMOOTHING
+from exporter.polling.sync_cost import SMOOTHING
 from exporter.sync.context import SyncSettings
 from exporter.sync.intake import LATE_SECONDS
 from exporter.sync.replica import Refreshed, Replica

@@ -9,7 +9,7 @@ SMOOTHING = 0.2
 """What the newest value weighs in a mean of those that came lately."""
 
 
-class Expense:
+class SyncCost:
     """Means over the syncs of one cluster."""
 
     def __init__(self, settings: SyncSettings) -> None:
