@@ -11,10 +11,10 @@ from exporter.errors import ApiError, BudgetExhausted, StateError, Stopped, Sync
 from exporter.ledger.store import Ledger
 from exporter.polling.background import Background
 from exporter.polling.calling import Caller, PollerParts
+from exporter.polling.change_detection import ChangeDetection
 from exporter.polling.detector import Verdict
 from exporter.polling.ledger_keeper import LedgerKeeper
 from exporter.polling.schedule import first_wait_seconds, next_due_at, retry_wait_seconds
-from exporter.polling.sparing import Sparing
 from exporter.polling.sync_cost import SyncCost
 from exporter.profile import UNKNOWN
 from exporter.snapshot import ClusterSnapshot, ClusterState, SyncFailure
@@ -43,7 +43,7 @@ class Poller(Loop):
         self._keeper = LedgerKeeper(parts)
         self._background = Background(parts, self._keeper.transaction, self._caller)
         self._sync_cost = SyncCost(parts.settings)
-        self._sparing = Sparing(parts.listings, parts.settings, parts.clock)
+        self._detection = ChangeDetection(parts.listings, parts.settings, parts.clock)
         self._worked = False
         """Whether the background has brought something to its end that the next sync shows."""
         self._due_seconds = float("-inf")
@@ -116,7 +116,7 @@ class Poller(Loop):
         if self._failures or self._worked:
             return Verdict("when due")
         try:
-            return self._sparing.verdict(self._keeper.replica)
+            return self._detection.verdict(self._keeper.replica)
         except StateError:  # the sync will meet it, too, and tell of it
             return Verdict("when due")
 
@@ -185,14 +185,16 @@ class Poller(Loop):
     def _sync(self, started: Instant) -> None:
         replica, caller, started_at = self._ready(), self._caller, started.at
         calls_before = caller.made_fresh
-        self._sparing.verdict(replica)  # so that it knows the newest listing from before this sync
+        self._detection.verdict(
+            replica
+        )  # so that it knows the newest listing from before this sync
         with self._keeper.transaction(replica):
-            self._sparing.before_sync(replica)
+            self._detection.before_sync(replica)
             refreshed = caller.converse(replica.refresh(started_at, caller.allowance))
             snapshot = self._parts.publisher.snapshot(replica.ledger, started_at)
             ledger = replica.ledger
             ledger.progress = msgspec.structs.replace(ledger.progress, synced_at=started_at)
-        self._sparing.after_sync(replica, refreshed, started)
+        self._detection.after_sync(replica, refreshed, started)
         self._sync_cost.learn(
             refreshed,
             caller.made_fresh - calls_before,
@@ -252,7 +254,7 @@ class Poller(Loop):
         history = replica is None or not replica.ledger.progress.complete
         budget = self._parts.budget
         budget.declare(
-            self._name, self._sync_cost.demand(self._sparing.asked_part, history=history)
+            self._name, self._sync_cost.demand(self._detection.synced_part, history=history)
         )
         effective = max(settings.interval_seconds, budget.effective_interval_seconds(self._name))
         self._state = replace(self._state, effective_interval_seconds=effective)

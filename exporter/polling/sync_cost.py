@@ -40,12 +40,12 @@ class SyncCost:
             )
         self._strategy, self._began_seconds = strategy, began_seconds
 
-    def demand(self, asked_part: float, *, history: bool) -> Demand:
-        """For the syncs to come. ``asked_part``: how many of the intervals come to one; ``history``:
+    def demand(self, synced_part: float, *, history: bool) -> Demand:
+        """For the syncs to come. ``synced_part``: how many of the intervals come to one; ``history``:
         whether some of it has yet to be read."""
         return Demand(
             self._settings.interval_seconds,
-            self._calls * asked_part,
+            self._calls * synced_part,
             check_calls_per_second(self._settings),
             history=history,
             worth=self._changes_per_second,

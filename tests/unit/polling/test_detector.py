@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from exporter.clock import Instant
 from exporter.model import ListedCluster
+from exporter.polling.change_detection import forced_seconds
 from exporter.polling.detector import Counters, Detector, Look, Verdict, right, right_about_ended
-from exporter.polling.sparing import forced_seconds
 from exporter.sync.context import SyncSettings
 from tests.unit.polling.fleet import ZONE, SimulatedFleet
 

@@ -32,7 +32,7 @@ def forced_seconds(settings: SyncSettings) -> float:
     return max(settings.interval_seconds, apart)
 
 
-class Sparing:
+class ChangeDetection:
     """Spares a cluster the syncs that would find nothing."""
 
     def __init__(self, listings: Listings | None, settings: SyncSettings, clock: Clock) -> None:
@@ -41,16 +41,16 @@ class Sparing:
         self._settings = settings
         self._clock = clock
         self._detector = Detector()
-        self._asked_part = 1.0
+        self._synced_part = 1.0
         self._proven: Instant | None = None
         self._synced: Instant | None = None
         self._right: Instant | None = None
 
     @property
-    def asked_part(self) -> float:
+    def synced_part(self) -> float:
         """The part of the intervals that comes to a sync, as it has lately been."""
         least = self._settings.interval_seconds / forced_seconds(self._settings)
-        return max(self._asked_part, min(1.0, least))
+        return max(self._synced_part, min(1.0, least))
 
     def verdict(self, replica: Replica | None) -> Verdict:
         """When the cluster is to be asked, by the newest listing."""
@@ -73,7 +73,7 @@ class Sparing:
         )
         if verdict.proven is not None and verdict.proven != self._proven:
             self._proven = verdict.proven
-            self._note_asked(0.0, listings.interval_seconds / self._settings.interval_seconds)
+            self._note_synced(0.0, listings.interval_seconds / self._settings.interval_seconds)
             listings.note_use()
         if newest is not None and verdict.proven is not None:
             counts = _counts(replica.ledger)
@@ -91,7 +91,7 @@ class Sparing:
         """What a sync has found, and so whether the counters ought to have moved."""
         if self._listings is None:
             return
-        self._note_asked(1.0)
+        self._note_synced(1.0)
         self._synced, ended_seconds = began, self._clock.monotonic_seconds()
         ahead_seconds = (replica.ledger.progress.last_success_at or began.at) - began.at
         changed_by_seconds = None
@@ -108,9 +108,9 @@ class Sparing:
         if replica.note_counters(evidence, self._clock.now_at(), follow=follow):
             self._listings.neighbours_follow = follow
 
-    def _note_asked(self, asked: float, intervals: float = 1.0) -> None:
+    def _note_synced(self, asked: float, intervals: float = 1.0) -> None:
         """``intervals``: how many of the cluster's intervals that is about."""
-        self._asked_part += SMOOTHING * min(1.0, intervals) * (asked - self._asked_part)
+        self._synced_part += SMOOTHING * min(1.0, intervals) * (asked - self._synced_part)
 
 
 def _counts(ledger: Ledger) -> dict[str, int]:
