@@ -9,8 +9,8 @@ from exporter.polling.detector import (
     Finding,
     Look,
     Verdict,
-    right,
-    right_about_ended,
+    active_counts_match,
+    ended_counts_match,
 )
 from exporter.polling.sync_cost import SMOOTHING
 from exporter.sync.context import SyncSettings
@@ -44,7 +44,7 @@ class ChangeDetection:
         self._synced_part = 1.0
         self._proven: Instant | None = None
         self._synced: Instant | None = None
-        self._right: Instant | None = None
+        self._matched: Instant | None = None
 
     @property
     def synced_part(self) -> float:
@@ -77,15 +77,15 @@ class ChangeDetection:
             listings.note_use()
         if newest is not None and verdict.proven is not None:
             counts = _counts(replica.ledger)
-            if right(newest.jobs, counts) and right_about_ended(newest.jobs, counts):
-                self._right = newest.asked
+            if active_counts_match(newest.jobs, counts) and ended_counts_match(newest.jobs, counts):
+                self._matched = newest.asked
         return verdict
 
     def before_sync(self, replica: Replica) -> None:
         """What the counters have proven need not be checked by the sync that begins."""
-        if self._right is not None and self._synced is not None:
-            replica.counted_right(self._right.at - self._synced.at)
-            self._right = None
+        if self._matched is not None and self._synced is not None:
+            replica.counted_right(self._matched.at - self._synced.at)
+            self._matched = None
 
     def after_sync(self, replica: Replica, refreshed: Refreshed, began: Instant) -> None:
         """What a sync has found, and so whether the counters ought to have moved."""

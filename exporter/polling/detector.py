@@ -108,7 +108,7 @@ class Detector:
         self, look: Look, counters: Counters, *, neighbours_follow: bool
     ) -> Finding | None:
         at_rest = self._base is not None and self._base.jobs == counters.jobs
-        if not right(counters.jobs, look.jobs):
+        if not active_counts_match(counters.jobs, look.jobs):
             longer = self._before is not None and self._before.jobs == counters.jobs
             if at_rest and longer:
                 return Finding(follow=False, evidence="at rest they differ from the list")
@@ -160,12 +160,14 @@ class Detector:
         of_later = newest.asked.seconds > look.ended_seconds
         if now_seconds >= forced_at_seconds or self._moved:
             return Verdict("now")
-        if now_seconds >= until_seconds or (of_later and not right(newest.jobs, look.jobs)):
+        if now_seconds >= until_seconds or (
+            of_later and not active_counts_match(newest.jobs, look.jobs)
+        ):
             return Verdict("when due")
         return Verdict("later", newest.asked if of_later else None, until_seconds)
 
 
-def right(counted: Mapping[str, int], jobs: Mapping[str, int]) -> bool:
+def active_counts_match(counted: Mapping[str, int], jobs: Mapping[str, int]) -> bool:
     """Whether counters equal a ledger's active jobs: those that wait, and those that run, suspended ones
     among them or not. Pure."""
     running = jobs.get("running", 0)
@@ -176,7 +178,7 @@ def right(counted: Mapping[str, int], jobs: Mapping[str, int]) -> bool:
     )
 
 
-def right_about_ended(counted: Mapping[str, int], jobs: Mapping[str, int]) -> bool:
+def ended_counts_match(counted: Mapping[str, int], jobs: Mapping[str, int]) -> bool:
     """The same of jobs that have ended, failed and cancelled ones among the finished or not. Pure."""
     ended = sum(jobs.get(each, 0) for each in END_STATUSES)
     return counted.get("finished") in (jobs.get("finished", 0), ended)

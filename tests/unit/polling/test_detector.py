@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from exporter.clock import Instant
 from exporter.model import ListedCluster
 from exporter.polling.change_detection import forced_seconds
-from exporter.polling.detector import Counters, Detector, Look, Verdict, right, right_about_ended
+from exporter.polling.detector import (
+    Counters,
+    Detector,
+    Look,
+    Verdict,
+    active_counts_match,
+    ended_counts_match,
+)
 from exporter.sync.context import SyncSettings
 from tests.unit.polling.fleet import ZONE, SimulatedFleet
 
@@ -145,7 +152,7 @@ def test_what_equals_at_rest_follows_where_its_neighbours_do() -> None:
 )
 def test_counters_are_read_either_way(counted: dict[str, int], equal: tuple[bool, bool]) -> None:
     jobs = {"pending": 1, "running": 2, "suspended": 1, "finished": 3, "exited": 4}
-    assert (right(counted, jobs), right_about_ended(counted, jobs)) == equal
+    assert (active_counts_match(counted, jobs), ended_counts_match(counted, jobs)) == equal
 
 
 @pytest.mark.parametrize("audit", [10.0, 60.0, 600.0, 7200.0])
