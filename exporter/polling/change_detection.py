@@ -7,7 +7,7 @@ from exporter.polling.detector import (
     COUNTED,
     Detector,
     Finding,
-    Look,
+    SyncResult,
     Verdict,
     active_counts_match,
     ended_counts_match,
@@ -98,8 +98,10 @@ class ChangeDetection:
         if refreshed.changed_from_at is not None:
             since_seconds = refreshed.changed_from_at - ahead_seconds - began.at
             changed_by_seconds = min(ended_seconds, began.seconds + since_seconds + LATE_SECONDS)
-        look = Look(began.seconds, ended_seconds, _counts(replica.ledger), changed_by_seconds)
-        self._take(replica, self._detector.synced(look))
+        last_sync = SyncResult(
+            began.seconds, ended_seconds, _counts(replica.ledger), changed_by_seconds
+        )
+        self._take(replica, self._detector.synced(last_sync))
 
     def _take(self, replica: Replica, finding: Finding | None) -> None:
         if finding is None or self._listings is None:

@@ -34,7 +34,7 @@ class Counters(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class SyncResult:
     """One sync that went well. Moments are those of the clock that nobody sets."""
 
     began_seconds: float
@@ -75,7 +75,7 @@ class Detector:
         """The same of the look before."""
         self._still_seconds = float("-inf")
         """Until when the counters have been seen as they are in ``_base``."""
-        self._look: Look | None = None
+        self._last_sync: SyncResult | None = None
         self._unshown: Mapping[str, int] | None = None
         """Counters that a change must have moved by the next listing."""
         self._equalled: Counters | None = None
@@ -91,24 +91,24 @@ class Detector:
         if counters is None or counters == self._newest:
             self._newest = counters
             return None
-        self._newest, look, base = counters, self._look, self._base
-        of_later = look is not None and counters.asked.seconds > look.ended_seconds
+        self._newest, last_sync, base = counters, self._last_sync, self._base
+        of_later = last_sync is not None and counters.asked.seconds > last_sync.ended_seconds
         if base is not None and counters.jobs != base.jobs:
             self._moved = self._moved or of_later
         elif base is not None and not self._moved:
             self._still_seconds = counters.asked.seconds
-        if look is None or not of_later:
+        if last_sync is None or not of_later:
             return None
         unshown, self._unshown = self._unshown, None
         if unshown is not None and counters.jobs == unshown:
             return Finding(follow=False, evidence="a change has not moved them")
-        return self._held_against(look, counters, neighbours_follow=neighbours_follow)
+        return self._held_against(last_sync, counters, neighbours_follow=neighbours_follow)
 
     def _held_against(
-        self, look: Look, counters: Counters, *, neighbours_follow: bool
+        self, last_sync: SyncResult, counters: Counters, *, neighbours_follow: bool
     ) -> Finding | None:
         at_rest = self._base is not None and self._base.jobs == counters.jobs
-        if not active_counts_match(counters.jobs, look.jobs):
+        if not active_counts_match(counters.jobs, last_sync.jobs):
             longer = self._before is not None and self._before.jobs == counters.jobs
             if at_rest and longer:
                 return Finding(follow=False, evidence="at rest they differ from the list")
@@ -120,22 +120,22 @@ class Detector:
             return Finding(follow=True, evidence="they equal the list, and its neighbours' move")
         return None
 
-    def synced(self, look: Look) -> Finding | None:
+    def synced(self, last_sync: SyncResult) -> Finding | None:
         """Take what a look has found."""
         before, newest = self._base, self._newest
         still_seconds = self._still_seconds
-        if newest is not None and newest.asked.seconds <= look.began_seconds:
+        if newest is not None and newest.asked.seconds <= last_sync.began_seconds:
             if before is None or newest.jobs != before.jobs:
                 self._still_seconds = newest.asked.seconds
             self._base = newest
-        self._before, self._look, self._moved = before, look, False
+        self._before, self._last_sync, self._moved = before, last_sync, False
         if before is None or self._base is None:
             return None
         if self._base.jobs != before.jobs:
             self._unshown = None
-        if look.changed_by_seconds is None:
+        if last_sync.changed_by_seconds is None:
             return None
-        if look.changed_by_seconds < still_seconds:
+        if last_sync.changed_by_seconds < still_seconds:
             return Finding(follow=False, evidence="they stood still after a change")
         if self._base.jobs == before.jobs:
             self._unshown = before.jobs
@@ -151,17 +151,17 @@ class Detector:
     ) -> Verdict:
         """When to ask. ``follow``: whether the counters are known to follow the list;
         ``forced_seconds``: how long after a look the next one is made, whatever they say."""
-        newest, look, base = self._newest, self._look, self._base
-        if not follow or newest is None or look is None or base is None:
+        newest, last_sync, base = self._newest, self._last_sync, self._base
+        if not follow or newest is None or last_sync is None or base is None:
             return Verdict("when due")
-        forced_at_seconds = look.began_seconds + forced_seconds
+        forced_at_seconds = last_sync.began_seconds + forced_seconds
         fresh_until_seconds = newest.asked.seconds + FRESH_INTERVALS * listing_interval_seconds
         until_seconds = min(fresh_until_seconds, forced_at_seconds)
-        of_later = newest.asked.seconds > look.ended_seconds
+        of_later = newest.asked.seconds > last_sync.ended_seconds
         if now_seconds >= forced_at_seconds or self._moved:
             return Verdict("now")
         if now_seconds >= until_seconds or (
-            of_later and not active_counts_match(newest.jobs, look.jobs)
+            of_later and not active_counts_match(newest.jobs, last_sync.jobs)
         ):
             return Verdict("when due")
         return Verdict("later", newest.asked if of_later else None, until_seconds)

@@ -14,7 +14,7 @@ from exporter.polling.change_detection import forced_seconds
 from exporter.polling.detector import (
     Counters,
     Detector,
-    Look,
+    SyncResult,
     Verdict,
     active_counts_match,
     ended_counts_match,
@@ -30,15 +30,17 @@ def listed(at: float, jobs: Mapping[str, int]) -> Counters:
     return Counters(jobs, Instant(at, at))
 
 
-def looked(at: float, jobs: Mapping[str, int], changed_by: float | None = None) -> Look:
-    return Look(at, at + 1, jobs, changed_by)
+def looked(at: float, jobs: Mapping[str, int], changed_by: float | None = None) -> SyncResult:
+    return SyncResult(at, at + 1, jobs, changed_by)
 
 
-def played(*events: Counters | Look | None) -> tuple[Detector, list[bool]]:
+def played(*events: Counters | SyncResult | None) -> tuple[Detector, list[bool]]:
     """A detector that was told all this, and what it has found: whether counters follow."""
     detector, found = Detector(), []
     for event in events:
-        finding = detector.synced(event) if isinstance(event, Look) else detector.listed(event)
+        finding = (
+            detector.synced(event) if isinstance(event, SyncResult) else detector.listed(event)
+        )
         found += [finding.follow] if finding else []
     return detector, found
 
@@ -72,7 +74,7 @@ LATER = Verdict("later", Instant(60, 60), 150)
     ],
 )  # fmt: skip
 def test_when_a_cluster_is_asked(
-    events: tuple[Counters | Look | None, ...], now: float, verdict: Verdict
+    events: tuple[Counters | SyncResult | None, ...], now: float, verdict: Verdict
 ) -> None:
     detector, _ = played(*events)
     how: dict[str, float] = {"listing_interval_seconds": INTERVAL, "forced_seconds": FORCED}
@@ -127,7 +129,7 @@ MOVED = (*AT_REST, listed(60, QUIET), looked(70, BUSY, 71), listed(120, BUSY))
     ],
 )  # fmt: skip
 def test_what_shows_whether_counters_follow(
-    events: tuple[Counters | Look | None, ...], found: list[bool]
+    events: tuple[Counters | SyncResult | None, ...], found: list[bool]
 ) -> None:
     assert played(*events)[1] == found
 
