@@ -26,26 +26,26 @@ class Background:
         self._parts = parts
         self._transaction = transaction
         self._caller = caller
-        self._going_on: tuple[Replica, Asking[None], Ask] | None = None
+        self._current: tuple[Replica, Asking[None], Ask] | None = None
         self._failures = 0
 
     def work(self, replica: Replica, until_seconds: float) -> bool:
         """Spend what calls are left, until a moment of the monotonic clock. Whether something was
         brought to its end."""
         made_before = self._caller.made
-        if self._going_on is not None and self._going_on[0] is not replica:
-            self._going_on = None  # the ledger has moved
+        if self._current is not None and self._current[0] is not replica:
+            self._current = None  # the ledger has moved
         try:
             while self._batch(replica, until_seconds):
                 pass
         except StateError:
-            self._going_on = None
+            self._current = None
             return False
-        return self._caller.made > made_before and self._going_on is None
+        return self._caller.made > made_before and self._current is None
 
     def give_up(self) -> None:
         """Begin anew the next time."""
-        self._going_on = None
+        self._current = None
 
     def _batch(self, replica: Replica, until_seconds: float) -> bool:
         """Some calls, written down together: that costs a third of writing each. False at the end."""
@@ -59,10 +59,10 @@ class Background:
     def _step(self, replica: Replica) -> bool:
         """One call; False if there is nothing to do, no call left to do it with, or it fails."""
         try:
-            if self._going_on is None and not self._begin(replica):
+            if self._current is None and not self._begin(replica):
                 return False
-            assert self._going_on is not None  # noqa: S101 - it has begun
-            _, asking, ask = self._going_on
+            assert self._current is not None  # noqa: S101 - it has begun
+            _, asking, ask = self._current
             if self._caller.allowance(ask.purpose) < 1:
                 return False
             answer: Page | ApiError
@@ -86,15 +86,15 @@ class Background:
             asking.close()  # by the time there is a call for it, it would begin elsewhere
             return False
         self._next(replica, asking, step)
-        return self._going_on is not None
+        return self._current is not None
 
     def _next(self, replica: Replica, asking: Asking[None], step: Ask | Finished[None]) -> None:
-        self._going_on = (replica, asking, step) if isinstance(step, Ask) else None
+        self._current = (replica, asking, step) if isinstance(step, Ask) else None
 
     def _failed(self, error: ApiError | SyncError) -> None:
         self._failures += 1
         lasting = not isinstance(error, ApiError) or isinstance(error, RefusedError)
         if lasting or self._failures >= FEW_TRIES:
-            self._going_on = None
+            self._current = None
             self._failures = 0
         _LOG.debug("the history could not be read on", extra=self._parts.fields(cause=str(error)))

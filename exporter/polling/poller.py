@@ -39,12 +39,12 @@ class Poller(Loop):
         self._state = ClusterState(
             identity=parts.identity, effective_interval_seconds=parts.settings.interval_seconds
         )
-        self._caller = Caller(parts, self._turning)
+        self._caller = Caller(parts, self._note_alive)
         self._keeper = LedgerKeeper(parts)
         self._background = Background(parts, self._keeper.transaction, self._caller)
         self._sync_cost = SyncCost(parts.settings)
         self._detection = ChangeDetection(parts.listings, parts.settings, parts.clock)
-        self._worked = False
+        self._background_ended = False
         """Whether the background has brought something to its end that the next sync shows."""
         self._due_seconds = float("-inf")
         self._spared = False
@@ -59,7 +59,7 @@ class Poller(Loop):
     def start(self) -> None:
         """Begin to poll, in a thread of its own."""
         self._parts.publish(self._state)
-        self._turning(0.0)
+        self._note_alive(0.0)
         super().start()
 
     def rouse(self) -> None:
@@ -80,7 +80,7 @@ class Poller(Loop):
     def _run(self) -> None:
         parts = self._parts
         try:
-            self._declare()
+            self._declare_demand()
             self._show_kept_at_once()
             if self._caller.rest(first_wait_seconds(self._name, parts.settings.interval_seconds)):
                 return
@@ -109,11 +109,11 @@ class Poller(Loop):
             wait_seconds = self._turn()
             self._due_seconds = clock.monotonic_seconds() + wait_seconds
         wait_seconds = max(0.0, self._due_seconds - clock.monotonic_seconds())
-        self._turning(wait_seconds)
+        self._note_alive(wait_seconds)
         return wait_seconds
 
     def _verdict(self) -> Verdict:
-        if self._failures or self._worked:
+        if self._failures or self._background_ended:
             return Verdict("when due")
         try:
             return self._detection.verdict(self._keeper.replica)
@@ -125,10 +125,10 @@ class Poller(Loop):
         shown = self._state.snapshot
         if proven is None or shown is None or proven.at == shown.taken_at:
             return
-        self._declare()
+        self._declare_demand()
         self._state = self._renewed(snapshot=replace(shown, taken_at=proven.at))
         self._publish()
-        self._work(until_seconds)
+        self._run_background(until_seconds)
 
     def _turn(self) -> float:
         """One sync, and the background until the next is due; returns in how many seconds that is."""
@@ -151,7 +151,7 @@ class Poller(Loop):
         least = interval_seconds / 2 if effective_seconds <= interval_seconds else effective_seconds
         self._soonest_seconds = started_seconds + least
         due_seconds = self._next_due_seconds(stretched_seconds=effective_seconds)
-        self._work(due_seconds)
+        self._run_background(due_seconds)
         return due_seconds - parts.clock.monotonic_seconds()
 
     def _next_due_seconds(self, *, stretched_seconds: float = 0.0, at_once: bool = False) -> float:
@@ -167,11 +167,11 @@ class Poller(Loop):
         )
         return clock.monotonic_seconds() + due_at - now_at
 
-    def _work(self, due_seconds: float) -> None:
+    def _run_background(self, due_seconds: float) -> None:
         try:
             replica = self._keeper.replica
             worked = replica is not None and self._background.work(replica, due_seconds)
-            self._worked = worked
+            self._background_ended = worked
             if worked or self._obstacle is not self._state.history_obstacle:
                 self._publish_background()
         except Stopped:
@@ -201,7 +201,7 @@ class Poller(Loop):
             started.seconds,
             order_known=replica.ledger.progress.profile.order.value != UNKNOWN,
         )
-        self._declare()
+        self._declare_demand()
         self._succeeded(refreshed, snapshot, started)
 
     # -- what came of it -------------------------------------------------------------------------
@@ -249,7 +249,7 @@ class Poller(Loop):
             raise Stopped("the poller is to stop")
         self._parts.publish(self._state)
 
-    def _declare(self) -> None:
+    def _declare_demand(self) -> None:
         settings, replica = self._parts.settings, self._keeper.replica
         history = replica is None or not replica.ledger.progress.complete
         budget = self._parts.budget
@@ -316,7 +316,7 @@ class Poller(Loop):
         self._state = self._renewed()
         self._publish()
 
-    def _turning(self, resting_seconds: float) -> None:
+    def _note_alive(self, resting_seconds: float) -> None:
         """Say that the loop is alive, and will be silent for so long."""
         self._expected_turn_by = self._parts.clock.monotonic_seconds() + resting_seconds
 
