@@ -12,7 +12,7 @@ from exporter.profile import UNKNOWN
 from exporter.publishing.counting import Changed, Counts, Extent, Weights
 from exporter.publishing.naming import Asked, LabelRules, Names, choose_shown
 from exporter.publishing.parts import KINDS, Parts, divide, other_part, own_part
-from exporter.publishing.used import ShownRows, UsedRows
+from exporter.publishing.usage_rows import ShownRows, UsageRows
 from exporter.snapshot import (
     OTHER,
     RECENT_SECONDS,
@@ -48,7 +48,7 @@ class Publisher:
         self._weights = (Weights(1), Weights(2))
         self._counts = Counts({}, {})
         self._folded = _FoldedTallies()
-        self._used = UsedRows()
+        self._usage = UsageRows()
         self._queue_wanted, self._user_wanted = Asked(rules.queues), Asked(rules.users)
 
     def snapshot(self, ledger: Ledger, taken_at: float) -> ClusterSnapshot | None:
@@ -79,7 +79,7 @@ class Publisher:
             changes = self._wanted(_all(ledger))
         self._counts.take(changes, ledger.groups.active_pairs(), recent)
         counts = self._counts.rows(self._extent(complete=progress.complete))
-        used = self._used.show(ledger.usage, self._counts, queue_names, user_names)
+        used = self._usage.show(ledger.usage, self._counts, queue_names, user_names)
         snapshot = ClusterSnapshot(
             taken_at=taken_at,
             counts=counts,

@@ -15,7 +15,7 @@ ShownRows = Mapping[str, tuple[ShownUsage, ...]]
 """By kind, in the order of queue and user."""
 
 
-class UsedRows:
+class UsageRows:
     """Of one ledger. From one snapshot to the next little changes: only what has is added up anew."""
 
     def __init__(self) -> None:
