@@ -10,8 +10,8 @@ from exporter.ledger.totals import EMPTY, Log
 from exporter.model import END_STATUSES, LEFT_OUT_REASONS, hidden
 from exporter.profile import UNKNOWN
 from exporter.publishing.counting import Changed, Counts, Extent, Weights
+from exporter.publishing.folding import KINDS, Parts, divide, other_part, own_part
 from exporter.publishing.naming import Asked, LabelRules, Names, choose_shown
-from exporter.publishing.parts import KINDS, Parts, divide, other_part, own_part
 from exporter.publishing.usage_rows import ShownRows, UsageRows
 from exporter.snapshot import (
     OTHER,
