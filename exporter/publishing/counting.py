@@ -18,13 +18,13 @@ ALWAYS_SHOWN = ("pending", "running")
 class Extent(Enum):
     """Which statuses are shown."""
 
-    ASKED = "those of which all jobs are known before the list was read"
+    PENDING_AND_RUNNING = "those of which all jobs are known before the list was read"
     ACTIVE = "all but the end statuses"
     ALL = "all"
 
     def shows(self, status: str) -> bool:
         """Whether one of them is."""
-        if self is Extent.ASKED:
+        if self is Extent.PENDING_AND_RUNNING:
             return status in ALWAYS_SHOWN
         return self is Extent.ALL or status not in END_STATUSES
 

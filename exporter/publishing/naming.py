@@ -29,7 +29,7 @@ class LabelRules:
     """Those of users, as they are now; None for none."""
 
 
-class Asked(dict[str, bool]):
+class WantedCache(dict[str, bool]):
     """Which values of one label are wanted; each is asked for once."""
 
     def __init__(self, wanted: Wanted) -> None:
@@ -77,7 +77,7 @@ def pseudonym(user: str) -> str:
 class Names(dict[str, str]):
     """How the values of one label are written; found out once for each."""
 
-    def __init__(self, shown: frozenset[str], wanted: Asked, mode: str = "name") -> None:
+    def __init__(self, shown: frozenset[str], wanted: WantedCache, mode: str = "name") -> None:
         super().__init__()
         self.shown = shown
         self._wanted = wanted

@@ -11,7 +11,7 @@ from exporter.model import END_STATUSES, LEFT_OUT_REASONS, hidden
 from exporter.profile import UNKNOWN
 from exporter.publishing.counting import Changed, Counts, Extent, Weights
 from exporter.publishing.folding import KINDS, Parts, divide, other_part, own_part
-from exporter.publishing.naming import Asked, LabelRules, Names, choose_shown
+from exporter.publishing.naming import LabelRules, Names, WantedCache, choose_shown
 from exporter.publishing.usage_rows import ShownRows, UsageRows
 from exporter.snapshot import (
     OTHER,
@@ -49,7 +49,7 @@ class Publisher:
         self._counts = Counts({}, {})
         self._folded = _FoldedTallies()
         self._usage = UsageRows()
-        self._queue_wanted, self._user_wanted = Asked(rules.queues), Asked(rules.users)
+        self._queue_wanted, self._user_wanted = WantedCache(rules.queues), WantedCache(rules.users)
 
     def snapshot(self, ledger: Ledger, taken_at: float) -> ClusterSnapshot | None:
         """What is to be shown of a ledger; None while the active jobs are not known.
@@ -110,7 +110,7 @@ class Publisher:
 
     def _extent(self, *, complete: bool) -> Extent:
         if not complete:
-            return Extent.ASKED
+            return Extent.PENDING_AND_RUNNING
         return Extent.ALL if self._history_wanted else Extent.ACTIVE
 
     def _fold_counters(self, ledger: Ledger, recent: frozenset[tuple[str, str]]) -> "_Shown":
@@ -148,7 +148,9 @@ class Publisher:
         names = {row.user for row in counts} | {row.user for rows in used.values() for row in rows}
         return users.groups(self._rules.groups(), frozenset(names))
 
-    def _named(self, label: str, shown: frozenset[str], wanted: Asked, mode: str = "name") -> Names:
+    def _named(
+        self, label: str, shown: frozenset[str], wanted: WantedCache, mode: str = "name"
+    ) -> Names:
         names = self._names.get(label)
         if names is None or names.shown != shown:
             names = self._names[label] = Names(shown, wanted, mode)
@@ -207,7 +209,9 @@ def _counted(ledger: Ledger) -> frozenset[str]:
     return counted
 
 
-def _oldest(oldest: Mapping[str, int], queues: Names, wanted: Asked) -> tuple[QueueMoment, ...]:
+def _oldest(
+    oldest: Mapping[str, int], queues: Names, wanted: WantedCache
+) -> tuple[QueueMoment, ...]:
     found: dict[str, int] = {}
     for queue, at in oldest.items():
         if not wanted[queue]:
