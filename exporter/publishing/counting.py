@@ -40,9 +40,9 @@ class Changed(NamedTuple):
 class Weights:
     """How much there is under each value of a label."""
 
-    def __init__(self, place: int) -> None:
-        """``place`` is that of the label in a group's key."""
-        self._place = place
+    def __init__(self, field: int) -> None:
+        """``field`` is that of the label in a group's key."""
+        self._field = field
         self.groups: Counter[str] = Counter()
         """In how many groups it has jobs; values without are not in it."""
         self.active: Counter[str] = Counter()
@@ -51,7 +51,7 @@ class Weights:
     def add(self, changes: Iterable[Changed]) -> None:
         """Take in what has changed."""
         for key, before, now in changes:
-            value = key[self._place]
+            value = key[self._field]
             self.groups[value] += bool(now.jobs) - bool(before.jobs)
             if key[0] not in END_STATUSES:
                 self.active[value] += now.jobs - before.jobs
@@ -68,7 +68,7 @@ class Counts:
         self._live: set[Pair] = set()
         self._newly_live: set[Pair] = set()
         self._shown_live: Counter[Pair] = Counter()  # by how many of them
-        self._parts: Rows[JobCount] = Rows()
+        self._job_rows: Rows[JobCount] = Rows()
         self._extent = Extent.ALL
         self._rows: Grouped[JobCount] | None = None
 
@@ -93,7 +93,7 @@ class Counts:
         for pair in pairs:
             lives = pair in active or pair in recent
             if lives is not (pair in self._live):
-                shown = self._turn(pair, lives=lives)
+                shown = self._set_live(pair, lives=lives)
                 for status in ALWAYS_SHOWN:
                     touched.setdefault((status, *shown), (0, 0))
         self._write(touched)
@@ -103,7 +103,7 @@ class Counts:
         changed."""
         if self._rows is None or extent is not self._extent:
             self._extent = extent
-            self._rows = Grouped.of(g for g in self._parts.groups() if extent.shows(g[0].status))
+            self._rows = Grouped.of(g for g in self._job_rows.groups() if extent.shows(g[0].status))
         return self._rows
 
     def _sums(self, changes: Iterable[Changed]) -> dict[GroupKey, tuple[int, int]]:
@@ -116,7 +116,7 @@ class Counts:
             sums[row] = (jobs + now.jobs - before.jobs, cores + now.cores - before.cores)
         return sums
 
-    def _turn(self, pair: Pair, *, lives: bool) -> Pair:
+    def _set_live(self, pair: Pair, *, lives: bool) -> Pair:
         queues, users = self.names
         shown = (queues[pair[0]], users[pair[1]])
         if lives:
@@ -131,13 +131,13 @@ class Counts:
 
     def _write(self, touched: Mapping[GroupKey, tuple[int, int]]) -> None:
         for (status, queue, user), (more_jobs, more_cores) in touched.items():
-            known = self._parts.row((status, queue), user)
+            known = self._job_rows.row((status, queue), user)
             jobs = more_jobs + (known.jobs if known else 0)
             cores = more_cores + (known.cores if known else 0)
             if jobs or (status in ALWAYS_SHOWN and (queue, user) in self._shown_live):
                 row = JobCount(status, queue, user, jobs, cores)
-                self._parts.put((status, queue), user, row)
+                self._job_rows.put((status, queue), user, row)
             else:
-                self._parts.drop((status, queue), user)
+                self._job_rows.drop((status, queue), user)
         if touched:
             self._rows = None

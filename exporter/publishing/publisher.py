@@ -221,7 +221,7 @@ def _oldest(
     return tuple(QueueMoment(queue, float(at)) for queue, at in sorted(found.items()))
 
 
-def _keep(ledger: Ledger, key: TallyKey, parts: Parts) -> None:
+def _store_parts(ledger: Ledger, key: TallyKey, parts: Parts) -> None:
     """In the ledger, so that a restart shows the same."""
     for place, part in ((own_part(key), parts.own), (other_part(key), parts.other)):
         if part is not None:
@@ -274,7 +274,7 @@ class _FoldedTallies:
                 continue
             named = key.queue in named_before
             parts = divide(key, tallies, names, named=named)
-            _keep(ledger, key, parts)
+            _store_parts(ledger, key, parts)
             if key.queue in names.shown:
                 self._sources.setdefault(key, {})[key] = parts.own or tally
                 touched[key] = None
