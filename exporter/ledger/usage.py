@@ -98,11 +98,11 @@ class Usage:
 
     @property
     def due_pairs(self) -> frozenset[Pair]:
-        """The queues and users to which something is owed, but for those of which ``show`` was told that
+        """The queues and users to which something is owed, but for those of which ``credit`` was told that
         they are not wanted."""
         return frozenset((key.queue, key.user) for key in self._due)
 
-    def show(
+    def credit(
         self, live: Iterable[tuple[str, str]], named: Callable[[str, str], tuple[str, str] | None]
     ) -> None:
         """Add what is owed to the series that ``named`` gives for a queue and a user. Where it gives

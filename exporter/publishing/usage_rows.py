@@ -39,7 +39,7 @@ class UsageRows:
             self._queues, self._users, log = queues, users, usage.start_log()
             self._begin()
             live = counts.live
-        usage.show(live, partial(_series, queues, users))
+        usage.credit(live, partial(_series, queues, users))
         self._add_up(usage.shown, log, queues, users)
         log.clear()
         self._log = log

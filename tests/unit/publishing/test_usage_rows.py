@@ -100,7 +100,7 @@ def test_what_is_owed_to_somebody_who_is_left_out_is_not_looked_at_by_each_snaps
 
     def asked_for() -> list[str]:
         with ledger.transaction():
-            ledger.usage.show((), named)
+            ledger.usage.credit((), named)
         told = sorted(asked)
         asked.clear()
         return told
