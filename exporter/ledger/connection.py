@@ -112,7 +112,9 @@ def _carry_proofs(connection: sqlite3.Connection, version: int) -> None:
         # Not TOTAL, which is a float: of some million jobs it would be another number.
         queries = (f"SELECT COALESCE(SUM(proof), 0) FROM {table}" for table in ("jobs", "tallies"))
         sums = [connection.execute(each).fetchone()[0] for each in queries]
-    write_proofs(connection, *sums, 0)
+    if version < 4:
+        sums.append(0)  # of what users have used
+    write_proofs(connection, *sums)
 
 
 def require_integrity(connection: sqlite3.Connection) -> None:

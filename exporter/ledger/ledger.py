@@ -38,7 +38,7 @@ from exporter.ledger.records import (
 )
 from exporter.ledger.suspects import Suspects
 from exporter.ledger.totals import Move, Totals
-from exporter.ledger.usage import Usage
+from exporter.ledger.usage import PUBLISHED, Usage
 from exporter.model import OUT_OF_WINDOW, Job
 
 
@@ -67,7 +67,7 @@ class Ledger:
         self.groups = Totals(self._jobs.groups())
         self._suspects = Suspects(connection, self._jobs)
         self._counters = Counters(connection, published.tallies)
-        self.usage = Usage(connection, published.usage)
+        self.usage = Usage(connection)
         """What users have used; counted in the running transaction."""
         self._activity = Activity(connection)
         self._shown = Shown(connection)
@@ -88,7 +88,7 @@ class Ledger:
         connection.execute("PRAGMA shrink_memory")  # all of the file has just been read
         self._marks_made = 0
         self._marks: WeakSet[Marks] = WeakSet()
-        if self.behind:
+        if self._counters.behind or self.usage.lacks(published.usage):
             self._go_on_from(published)
         elif self._published() != published:  # it was killed before that was written down
             self._remember(self._published())
@@ -400,11 +400,13 @@ class Ledger:
 
     def _changed(self) -> Published:
         """What has been counted in the running transaction, as it is going to be published."""
-        changed = Published(self._counters.changed(), self._shown.changed(), self.usage.changed())
-        return self._published() if self.behind and changed != NOTHING else changed
+        usage = {account: self.usage.changed(account) for account in PUBLISHED}
+        changed = Published(self._counters.changed(), self._shown.changed(), usage)
+        return self._published() if self._counters.behind and changed != NOTHING else changed
 
     def _published(self) -> Published:
-        return Published(self.tallies(), self._shown.all(), self.usage.shown)
+        usage = {account: self.usage[account] for account in PUBLISHED}
+        return Published(self.tallies(), self._shown.all(), usage)
 
     def _catch_up(self) -> None:
         self._counters.catch_up()
@@ -415,6 +417,7 @@ class Ledger:
         with self.transaction():
             for label, values in published.shown.items():
                 self._shown.remember(label, values)
+            self.usage.take_over(published.usage)
             if self.progress.began_at is None:  # nothing of what was counted will be again
                 self._catch_up()
 

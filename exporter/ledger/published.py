@@ -17,7 +17,7 @@ from exporter.errors import LedgerUnreadable, LedgerUnwritable
 from exporter.ledger.proof import proof_of, require_proof
 from exporter.ledger.records import Tally, TallyKey
 from exporter.ledger.state_files import LEDGER_SUFFIXES, replace_private, write_private
-from exporter.ledger.usage import Amount, Amounts, UsageKey
+from exporter.ledger.usage import PUBLISHED, Account, Amount, Amounts, UsageKey
 
 Shown = Mapping[str, frozenset[str]]
 """By label, the values that have been shown under their own name."""
@@ -30,7 +30,8 @@ class _Content(msgspec.Struct, array_like=True):
     rows: list[_Row]
     shown: dict[str, list[str]]
     usage: list[_UsageRow] = []
-    """An earlier version has none."""
+    elsewhere: list[_UsageRow] = []
+    """Earlier versions have none of either."""
 
 
 _LINE = msgspec.json.Decoder(tuple[msgspec.Raw, int])
@@ -45,7 +46,7 @@ class Published:
 
     tallies: Mapping[TallyKey, Tally] = field(default_factory=dict)
     shown: Shown = field(default_factory=dict)
-    usage: Amounts = field(default_factory=dict)
+    usage: Mapping[Account, Amounts] = field(default_factory=lambda: {key: {} for key in PUBLISHED})
 
 
 NOTHING = Published()
@@ -114,7 +115,10 @@ def read_published(ledger: Path) -> Published:
     return Published(
         {key: tally for line in lines for key, tally in line.tallies.items()},
         {label: values for line in lines for label, values in line.shown.items()},
-        {key: amount for line in lines for key, amount in line.usage.items()},
+        {
+            account: {key: amount for line in lines for key, amount in line.usage[account].items()}
+            for account in PUBLISHED
+        },
     )
 
 
@@ -143,7 +147,10 @@ def _read(line: bytes) -> Published:
         for kind, queue, status, count, seconds, buckets in content.rows
     }
     shown = {label: frozenset(values) for label, values in content.shown.items()}
-    usage = {UsageKey(*row[:3]): Amount(*row[3:]) for row in content.usage}
+    usage = {
+        account: {UsageKey(*row[:3]): Amount(*row[3:]) for row in rows}
+        for account, rows in zip(PUBLISHED, (content.usage, content.elsewhere), strict=True)
+    }
     return Published(tallies, shown, usage)
 
 
@@ -153,8 +160,11 @@ def _line(published: Published) -> bytes:
         for key, tally in published.tallies.items()
     ]
     shown = {label: sorted(values) for label, values in published.shown.items()}
-    usage = [(*key, *amount) for key, amount in published.usage.items()]
-    content = (rows, shown, usage)
+    usage = [
+        [(*key, *amount) for key, amount in published.usage[account].items()]
+        for account in PUBLISHED
+    ]
+    content = (rows, shown, *usage)
     return msgspec.json.encode((content, proof_of(content))) + b"\n"
 
 

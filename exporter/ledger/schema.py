@@ -7,8 +7,8 @@ from exporter.ledger.proof import proof_of, proven
 from exporter.model import OUT_OF_WINDOW
 
 APPLICATION_ID = 0x45485043  # "EHPC"
-SCHEMA_VERSION = 4
-FORMER_VERSIONS = (2, 3)
+SCHEMA_VERSION = 5
+FORMER_VERSIONS = (2, 3, 4)
 
 FIXED_STATUSES = ("", "finished", "exited", "cancelled", "pending", "running")
 """Statuses whose ids are their places here, so that indexes and queries can name them.
@@ -54,7 +54,7 @@ CREATE TABLE usage (
     PRIMARY KEY (shown, kind, queue, user)
 ) {_KEYED};
 """
-"""New in format 4."""
+"""New in format 4; ``shown`` is the number of an account, of which format 4 had the first two."""
 
 _TABLES = f"""
 CREATE TABLE about (
@@ -103,7 +103,8 @@ _FORMAT_2 = {
 
 def create(connection: sqlite3.Connection) -> None:
     """Lay out an empty ledger, within a transaction."""
-    _make_tables(connection)
+    _execute(connection, _TABLES)
+    _set_version(connection)
     _name_statuses(connection, enumerate(FIXED_STATUSES))
     _know_hidden(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -113,11 +114,12 @@ def migrate(connection: sqlite3.Connection) -> None:
     """Make a ledger of a former format one of this one, within a transaction. It knows all that it
     knew. Raises ``sqlite3.Error``, also for a value of another type than its column's.
     """
-    if connection.execute("PRAGMA user_version").fetchone() == (2,):
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == 2:
         _rewrite(connection)
-    else:
+    elif version == 3:
         _execute(connection, _USAGE)
-        _set_version(connection)
+    _set_version(connection)
     _know_hidden(connection)
 
 
@@ -128,18 +130,13 @@ def _rewrite(connection: sqlite3.Connection) -> None:
         connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
     for index in ("jobs_ended", "jobs_active"):
         connection.execute(f"DROP INDEX {index}")
-    _make_tables(connection)
+    _execute(connection, _TABLES)
     for table, columns in _FORMAT_2.items():
         connection.execute(
             f"INSERT INTO {table} ({columns}, proof)"
             f" SELECT {columns}, proof_of({columns}) FROM old_{table}"
         )
         connection.execute(f"DROP TABLE old_{table}")
-
-
-def _make_tables(connection: sqlite3.Connection) -> None:
-    _execute(connection, _TABLES)
-    _set_version(connection)
 
 
 def _execute(connection: sqlite3.Connection, statements: str) -> None:

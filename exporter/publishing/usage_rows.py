@@ -35,7 +35,7 @@ class UsageRows:
         log, self._log = self._log, set()  # if this fails, the next time begins anew
         live = counts.newly_live
         same = self._queues is queues and self._users is users
-        if not same or usage.behind or not usage.is_logging_to(log):
+        if not same or not usage.is_logging_to(log):
             self._queues, self._users, log = queues, users, usage.start_log()
             self._begin()
             live = counts.live

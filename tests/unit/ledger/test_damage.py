@@ -16,11 +16,12 @@ from exporter.ledger.directory import StateDirectory
 from exporter.ledger.published import NOTHING, Published, read_published
 from exporter.ledger.records import Progress, Tally, TallyKey
 from exporter.ledger.store import Ledger, open_ledger
+from exporter.ledger.usage import UsageKey
 from exporter.model import ClusterIdentity
 from exporter.publishing.naming import LabelRules
 from exporter.publishing.publisher import Publisher
 from tests.unit.ledger.damaging import WAYS, Original, play
-from tests.unit.ledger.made import AT, WHOSE, run_of
+from tests.unit.ledger.made import AT, WHOSE, job, run_of
 
 IDENTITY = ClusterIdentity("cfd", "ehpc-1", "jn1a", "default")
 ENDPOINT = "https://cloud"
@@ -176,6 +177,57 @@ def test_what_a_queue_has_added_to_the_others_stays_there(
     ledger = opened(state)
     assert ledger.behind
     assert published(1) == {"_other": 1, "a": 0}
+    ledger.close()
+
+
+def test_what_users_used_is_not_shown_twice_whatever_names_they_had_meanwhile(
+    state: StateDirectory, path: Path
+) -> None:
+    """In the ledger that is left, another user has the name than when it was last published."""
+
+    def used(rules: LabelRules) -> dict[str, int]:
+        for _ in range(2):  # a new series is at 0 first
+            with ledger.transaction():
+                snapshot = Publisher(rules).snapshot(ledger, AT)
+        assert snapshot is not None
+        return {usage.user: usage.seconds for usage in snapshot.core_seconds}
+
+    def use(**seconds: int) -> None:
+        with ledger.transaction():
+            for user, each in seconds.items():
+                ledger.usage.add(UsageKey("cores", "q", user), each)
+
+    one, both = LabelRules(user_limit=1), LabelRules()
+    ledger = opened(state)
+    with ledger.transaction():
+        ledger.apply([job(n, user="ab"[n % 2]) for n in range(3)])
+        ledger.progress = Progress(began_at=AT, synced_at=AT + 1.0, known="active")
+    assert used(one) == {"a": 0, "_other": 0}
+    use(a=1, b=2)
+    ledger.close()
+    shutil.copy(path, path.with_name("kept"))
+    ledger = opened(state)
+    assert used(one) == {"a": 1, "_other": 2}
+    use(a=10, b=20)
+    assert used(one) == {"a": 11, "_other": 22}
+    with ledger.transaction():  # now b is far busier
+        ledger.apply([job(n, user="b") for n in range(10, 40)])
+    assert used(one) == {"b": 0, "_other": 22}
+    use(a=100, b=200)
+    assert used(one) == {"b": 200, "_other": 122}
+    assert used(both) == {"a": 11, "b": 200, "_other": 122}
+    ledger.close()
+    path.with_name("kept").replace(path)
+    for again in ({"a": 10, "b": 20}, {"b": 200}, {"a": 100 + 1000}):
+        ledger = opened(state)
+        assert ledger.behind
+        assert used(both) == {"a": 11, "b": 200, "_other": 122}
+        use(**again)
+        ledger.close()
+    ledger = opened(state)
+    assert used(both) == {"a": 1011, "b": 200, "_other": 122}
+    count(ledger, 0, AT + 2.0)
+    assert not ledger.behind
     ledger.close()
 
 

@@ -100,7 +100,7 @@ class TestBadFiles:
             (lambda self, path: self._truncate(path), ""),
             (lambda self, path: self._zero_the_middle(path), ""),
             (lambda self, path: self._foreign(path), "not a ledger"),
-            (lambda self, path: self._pragma(path, "PRAGMA user_version = 5"), "version 5"),
+            (lambda self, path: self._pragma(path, "PRAGMA user_version = 99"), "version 99"),
             (lambda self, path: self._pragma(path, "PRAGMA user_version = 1"), "version 1"),
             (lambda self, path: self._pragma(path, "PRAGMA application_id = 7"), "not a ledger"),
             (lambda self, path: self._pragma(path, "DROP TABLE tallies"), ""),

@@ -197,5 +197,5 @@ def test_nothing_is_ever_lost_doubled_or_moved(seed: int) -> None:
         ledger = ledger.copied_to(None) if dice.random() < 0.2 else ledger
     shown(ledger)
     shown(ledger)
-    assert not ledger.usage._owed
+    assert not ledger.usage["owed"]
     assert sum(amount.seconds for amount in ledger.usage.shown.values()) == total

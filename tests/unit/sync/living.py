@@ -149,7 +149,7 @@ class Living:
 def account_of(ledger: Ledger) -> Account:
     """What the ledger's counters are; buckets to their full length."""
     length = len(WAIT_BUCKETS_SECONDS) + 1
-    used: Account = {key: (*amount, ()) for key, amount in ledger.usage._owed.items()}
+    used: Account = {key: (*amount, ()) for key, amount in ledger.usage["owed"].items()}
     return used | {
         key: (
             tally.count,
