@@ -8,7 +8,6 @@ import msgspec
 
 from exporter.clock import Instant, Loop
 from exporter.errors import ApiError, BudgetExhausted, StateError, Stopped, SyncError
-from exporter.ledger.store import Ledger
 from exporter.polling.background import Background
 from exporter.polling.calling import Caller, PollerParts
 from exporter.polling.change_detection import ChangeDetection
@@ -293,7 +292,7 @@ class Poller(Loop):
         opened = self._keeper.replica is None
         replica = self._keeper.ready()
         if opened:
-            self._show_kept(replica.ledger)
+            self._show_kept(replica)
         return replica
 
     def _show_kept_at_once(self) -> None:
@@ -305,12 +304,13 @@ class Poller(Loop):
             _LOG.debug("the ledger is not yet there", extra=self._parts.fields(cause=str(error)))
             self._keeper.close()
 
-    def _show_kept(self, ledger: Ledger) -> None:
+    def _show_kept(self, replica: Replica) -> None:
         """After a restart, what was true a moment ago is shown until the first sync."""
-        parts = self._parts
+        parts, ledger = self._parts, replica.ledger
         last_at = ledger.progress.synced_at
         if last_at is not None and parts.clock.now_at() - last_at <= parts.staleness_seconds:
             with ledger.transaction():
+                replica.widen()
                 snapshot = parts.publisher.snapshot(ledger, last_at)
             self._state = replace(self._state, snapshot=snapshot, last_success_at=last_at)
         self._state = self._renewed()

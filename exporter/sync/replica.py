@@ -112,6 +112,12 @@ class Replica:
             progress, checked_at={**progress.checked_at, **counted}
         )
 
+    def widen(self) -> None:
+        """If more of the history is wanted than at the last sync, it is not complete any longer."""
+        last_success_at = self.ledger.progress.last_success_at
+        if last_success_at is not None:
+            reconcile.widen(self._sync(last_success_at, lambda _: 0))
+
     # -- one sync --------------------------------------------------------------------------------
 
     def refresh(self, now_at: float, allowance: Allowance) -> Asking[Refreshed]:
@@ -126,7 +132,7 @@ class Replica:
         last_look_at = sync.progress.last_success_at
         head = yield from read_head(sync)
         if not self._memory.refreshed:
-            reconcile.widen(sync)
+            self.widen()
         if (yield from is_whole(sync, head)):
             strategy = take_whole(sync, head)
         else:

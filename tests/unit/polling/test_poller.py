@@ -1,6 +1,7 @@
 """The loop of one cluster: when it asks, what it publishes, and what it survives."""
 
 import logging
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from threading import Event, current_thread
@@ -10,7 +11,7 @@ import pytest
 from exporter.clock import SystemClock
 from exporter.errors import PayloadError, RefusedError, Stopped, SyncError
 from exporter.ledger.store import Ledger, LedgerUnreadable, LedgerUnwritable, open_ledger
-from exporter.model import JobListQuery
+from exporter.model import END_STATUSES, JobListQuery
 from exporter.polling.ledger_keeper import DISK_RETRY_SECONDS
 from exporter.polling.poller import STUCK_SECONDS
 from exporter.simulator import DIALECTS, DOCUMENTED, JobList, fill
@@ -495,6 +496,20 @@ class TestDisk:
             assert cloud.state.snapshot.taken_at == last_at
         else:
             assert all(state.snapshot is None for state in cloud.board.current().values())
+
+    def test_a_longer_history_is_not_complete_from_the_restart_on(self, tmp_path: Path) -> None:
+        cloud = polled(path=tmp_path / "one.ledger")
+        longer, cloud.settings = cloud.settings, replace(cloud.settings, history_seconds=86400.0)
+        cloud.poller = cloud.new_poller()
+        cloud.run(300)
+        assert {status for status, _, _ in cloud.shown} & END_STATUSES
+        cloud.settings = longer
+        cloud.poller = cloud.new_poller()
+        cloud.fail()
+        cloud.run(1)
+        assert cloud.state.snapshot is not None
+        assert not cloud.state.snapshot.history_complete
+        assert not {status for status, _, _ in cloud.shown} & END_STATUSES
 
     def test_what_was_kept_is_judged_by_this_machines_clock(self, tmp_path: Path) -> None:
         cloud = polled(path=tmp_path / "one.ledger")
