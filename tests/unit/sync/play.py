@@ -4,7 +4,7 @@
 down what came of it, and does it again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -35,11 +35,15 @@ from tests.unit.sync.simulated import CLUSTER_ID, SimulatedCluster
 
 MOST_FAILURES = 25
 ENOUGH_CALLS = 1000
-TIMEOUT = TransportError("timeout", "no answer", retryable=True, advice="")
 
 
 class Killed(BaseException):
     """The process ends here."""
+
+
+def _timeout() -> TransportError:
+    """A new one each time: one that is raised again and again holds on to all that it went through."""
+    return TransportError("timeout", "no answer", retryable=True, advice="")
 
 
 def is_curious(dialect: Dialect) -> bool:
@@ -140,13 +144,13 @@ class Play:
 
     def look_and_fail(self, after: int | None = None) -> None:
         """Some call fails."""
-        self._after_some_calls(TIMEOUT, after)
+        self._after_some_calls(_timeout, after)
         self.look()
         self.cluster.before_call = lambda query: None
 
     def look_and_die(self, after: int | None = None) -> None:
         """The process is killed, and starts again."""
-        self._after_some_calls(Killed(), after)
+        self._after_some_calls(Killed, after)
         try:
             self.look()
         except Killed:
@@ -227,14 +231,14 @@ class Play:
             return TURNS_OF_LUCK["still-all"]
         return TURNS_OF_LUCK["ties-shuffled"] if dialect.ties is TieOrder.SHUFFLED else 0
 
-    def _after_some_calls(self, error: BaseException, after: int | None) -> None:
+    def _after_some_calls(self, error: Callable[[], BaseException], after: int | None) -> None:
         left = self.rng.randrange(7) if after is None else after
 
         def before(_: JobListQuery) -> None:
             nonlocal left
             left -= 1
             if left < 0:
-                raise error
+                raise error()
 
         self.cluster.before_call = before
 

@@ -25,6 +25,8 @@ from exporter.sync.replica import Refreshed, Replica
 
 CLUSTER_ID = "ehpc-test"
 START_AT = 1_700_000_000.0
+MOST_CALLS = 100_000
+"""A replica that makes so many in its life has lost its way."""
 
 
 @lru_cache(maxsize=256)
@@ -80,6 +82,7 @@ class SimulatedCluster:
         """One call, as the real client would decode it."""
         self.before_call(query)
         self.calls += 1
+        assert self.calls < MOST_CALLS, "it asks without an end"
         params = job_parameters(CLUSTER_ID, query)
         answer = self.cloud.list_jobs(CLUSTER_ID, params, self.now_at)
         page = _decoded(msgspec.json.encode(answer), query.zone(UTC))
