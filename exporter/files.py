@@ -10,6 +10,8 @@ import select
 import stat
 from pathlib import Path
 
+from exporter.errors import ConfigError, ConfigProblem
+
 PATIENCE_MILLISECONDS = 5000
 """For the next piece of what comes through a pipe."""
 _PIECE_BYTES = 1 << 16
@@ -30,6 +32,18 @@ def read_file(path: Path, most_bytes: int) -> bytes:
                 break
             data += piece
         return data
+
+
+def read_config_text(path: Path, most_bytes: int) -> str:
+    """The content of a configuration file, or a little more than ``most_bytes`` of it. Raises
+    ``ConfigError`` if it cannot be read, or is not UTF-8."""
+    try:
+        return read_file(path, most_bytes).decode("utf-8-sig")
+    except OSError as error:
+        message = f"cannot read {path}: {error.strerror}"
+        raise ConfigError([ConfigProblem("", message)]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([ConfigProblem("", f"{path} is not UTF-8 text")]) from error
 
 
 def require_regular(path: Path) -> os.stat_result:

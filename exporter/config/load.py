@@ -35,7 +35,7 @@ from exporter.config.values import (
     StateConfig,
 )
 from exporter.errors import ConfigError, ConfigProblem
-from exporter.files import read_file, require_regular
+from exporter.files import read_config_text, read_file, require_regular
 from exporter.labels import Groups, Wanted
 from exporter.yaml_tree import LARGEST_BYTES, compose
 
@@ -51,12 +51,7 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
 
     Raises ``ConfigError`` with every problem of the file.
     """
-    try:
-        text = read_file(path, LARGEST_BYTES).decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError([_whole(f"cannot read {path}: {error.strerror}")]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError([_whole(f"{path} is not UTF-8 text")]) from error
+    text = read_config_text(path, LARGEST_BYTES)
     return parse_config(text, environ, path.parent)
 
 

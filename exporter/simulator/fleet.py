@@ -8,10 +8,9 @@ from exporter.simulator.fleet_dialect import FleetDialect
 from exporter.simulator.hosted import HostedCluster
 from exporter.simulator.plant import NODE_CORES, Node, Queue, cores_busy
 from exporter.simulator.records import CONTENT_MARK, queue_fields
-from exporter.simulator.refusal import RefusalError, refusal
+from exporter.simulator.refusal import DEFAULT_LIMIT, RefusalError, refusal, whole_number
 
-_DEFAULT_LIMIT, _MOST_LIMIT = 10, 100
-_MOST_DIGITS = 9
+_MOST_LIMIT = 100
 _HPC = "hpc"
 _MB_PER_CORE = 4096
 _LISTING = ("limit", "offset", "search_word", "sort_key", "reverse")
@@ -292,13 +291,6 @@ def _answer(path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cut(items: Sequence[Any], params: Mapping[str, str]) -> Sequence[Any]:
-    limit = min(_whole_number(params, "limit", _DEFAULT_LIMIT), _MOST_LIMIT)
-    offset = _whole_number(params, "offset", 0)
+    limit = min(whole_number(params, "limit", DEFAULT_LIMIT), _MOST_LIMIT)
+    offset = whole_number(params, "offset", 0)
     return items[offset : offset + limit]
-
-
-def _whole_number(params: Mapping[str, str], name: str, default: int) -> int:
-    text = params.get(name) or str(default)
-    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
-        raise RefusalError(1100, f"InvalidRequestFormat, [{name}] should be an integer")
-    return int(text)

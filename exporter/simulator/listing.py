@@ -10,7 +10,7 @@ from exporter.simulator.joblist import JobList
 from exporter.simulator.list_faults import LIST_FAULTS
 from exporter.simulator.listed import ListedJob, Listing, Order
 from exporter.simulator.records import record
-from exporter.simulator.refusal import RefusalError, refusal
+from exporter.simulator.refusal import DEFAULT_LIMIT, refusal, whole_number
 
 JOB_LIST_ACTION = "HpcJobListJobsResponse"
 STATUS_FILTERS: Mapping[str, tuple[str, ...]] = {
@@ -28,8 +28,6 @@ _KNOWN_PARAMS = frozenset(
         *("iamuser_name", "submit_type", "verbose"),
     }
 )
-_DEFAULT_LIMIT = 10
-_MOST_DIGITS = 9
 _NO_STATUS = "no such status"
 
 
@@ -132,8 +130,8 @@ def _question(params: Mapping[str, str], dialect: Dialect) -> _Question:
     filters = _filters(params, dialect)
     word = params.get("search_word", "") if dialect.filters == "honoured" else ""
     filtered = bool(word) or any(wanted is not None for wanted in filters.values())
-    offset = _whole_number(params, "offset", 0)
-    limit = min(_whole_number(params, "limit", _DEFAULT_LIMIT), dialect.page_cap)
+    offset = whole_number(params, "offset", 0)
+    limit = min(whole_number(params, "limit", DEFAULT_LIMIT), dialect.page_cap)
     if filtered and dialect.filtered_page_cap:
         limit = min(limit, dialect.filtered_page_cap)
     if dialect.depth_limit and offset + limit > dialect.depth_limit:
@@ -153,15 +151,6 @@ def _check_names(params: Mapping[str, str], dialect: Dialect) -> None:
         raise refusal(dialect.unknown_param, f"InvalidRequestFormat, unknown parameter [{names}]")
 
 
-def _whole_number(params: Mapping[str, str], name: str, default: int) -> int:
-    text = params.get(name)
-    if text is None or text == "":
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
-        raise RefusalError(1100, f"InvalidRequestFormat, [{name}] should be an integer")
-    return int(text)
-
-
 def _sorting(params: Mapping[str, str], dialect: Dialect) -> tuple[Order, bool]:
     wanted = params.get("sort_key")
     known = {order.value: order for order in dialect.sort_keys}
@@ -171,7 +160,7 @@ def _sorting(params: Mapping[str, str], dialect: Dialect) -> tuple[Order, bool]:
         return dialect.default_order, dialect.default_descending
     if dialect.reverse != "honoured":
         return known[wanted], dialect.reverse == "descending"
-    return known[wanted], _whole_number(params, "reverse", 0) == 1
+    return known[wanted], whole_number(params, "reverse", 0) == 1
 
 
 def _filters(params: Mapping[str, str], dialect: Dialect) -> dict[str, str | None]:

@@ -1,6 +1,10 @@
-"""A request that the API refuses."""
+"""Requests that the API refuses."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
+
+DEFAULT_LIMIT = 10
+_MOST_DIGITS = 9
 
 Refused = Literal["1100", "1101", "5000", "problem"]
 """How a server refuses a request whose parameters it does not like: by a ``ret_code``, or by a
@@ -53,3 +57,11 @@ class ProblemError(RefusalError):
 def refusal(how: Refused, message: str) -> RefusalError:
     """The error to be raised."""
     return ProblemError(message) if how == "problem" else RefusalError(int(how), message)
+
+
+def whole_number(params: Mapping[str, str], name: str, default: int) -> int:
+    """A parameter that has to be a whole number. Raises ``RefusalError``."""
+    text = params.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        raise RefusalError(1100, f"InvalidRequestFormat, [{name}] should be an integer")
+    return int(text)

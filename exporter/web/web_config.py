@@ -15,7 +15,7 @@ from types import MappingProxyType
 import yaml
 
 from exporter.errors import ConfigError, ConfigProblem
-from exporter.files import read_file, require_regular
+from exporter.files import read_config_text, require_regular
 from exporter.web.access import bcrypt_cost
 from exporter.web.tls import CLIENT_AUTH_TYPES, VERSIONS, TlsConfig, asks_less, build_context
 from exporter.yaml_tree import LARGEST_BYTES, MERGE_KEY, NO_MERGE_KEYS, compose, line_of
@@ -60,12 +60,7 @@ class WebConfig:
 
 def load_web_config(path: Path) -> WebConfig:
     """Read the file; paths in it are relative to its directory. Raises ``ConfigError``."""
-    try:
-        text = read_file(path, LARGEST_BYTES).decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError([_whole(f"cannot read {path}: {error.strerror}")]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError([_whole(f"{path} is not UTF-8 text")]) from error
+    text = read_config_text(path, LARGEST_BYTES)
     return parse_web_config(text, path.parent)
 
 
@@ -261,7 +256,3 @@ def _shown(text: str) -> str:
 def _hint(text: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(text, known, n=1)
     return f'; did you mean "{close[0]}"?' if close else ""
-
-
-def _whole(message: str) -> ConfigProblem:
-    return ConfigProblem("", message)
