@@ -1,7 +1,8 @@
-"""When a cluster is asked, and by whose calls.
+"""When each cluster is synced, and with which calls.
 
-``poller`` is the loop, one for each cluster. It holds the other end of the conversations of ``sync``:
-``calling`` sends what they ask for, ``background`` goes on with one between two syncs, ``ledger_keeper`` has the
-ledger on disk or in memory. ``schedule`` says when the next sync is due, and ``detector``, shown the
-listings by ``change_detection``, whether there is anything to ask. ``sync_cost`` is what all this takes.
+``poller`` is the loop; each cluster has one. It runs the conversations of ``sync``: ``calling`` sends
+the queries, ``background`` continues a conversation between two syncs, and ``ledger_keeper`` keeps the
+ledger on disk or in memory. ``schedule`` says when the next sync is due. ``detector`` decides whether it
+can wait because nothing has changed; ``change_detection`` shows it the answers of cluster/list.
+``sync_cost`` tells the budget what the cluster needs.
 """

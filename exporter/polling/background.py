@@ -1,4 +1,4 @@
-"""What is done between two syncs with the calls that the budget leaves: the history, above all."""
+"""Work between two syncs, with the calls that the budget leaves: above all, reading the history."""
 
 import logging
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from exporter.sync.replica import Replica
 _LOG = logging.getLogger(__name__)
 
 CALLS_WRITTEN_TOGETHER = 20
-"""In one transaction: a kill loses no more than these."""
+"""This many calls share a transaction, so a kill loses no more than their results."""
 
 Transaction = Callable[[Replica], AbstractContextManager[None]]
 
 
 class Background:
-    """The conversation of one cluster that goes on between its syncs, a few calls each time."""
+    """Continues one conversation between the syncs of a cluster, a few calls each time."""
 
     def __init__(self, parts: PollerParts, transaction: Transaction, caller: Caller) -> None:
         self._parts = parts
@@ -30,11 +30,11 @@ class Background:
         self._failures = 0
 
     def work(self, replica: Replica, until_seconds: float) -> bool:
-        """Spend what calls are left, until a moment of the monotonic clock. Whether something was
-        brought to its end."""
+        """Spend the calls that are left, until a moment of the monotonic clock. Returns whether a
+        conversation has ended."""
         made_before = self._caller.made
         if self._current is not None and self._current[0] is not replica:
-            self._current = None  # the ledger has moved
+            self._current = None  # the ledger has been replaced
         try:
             while self._batch(replica, until_seconds):
                 pass
@@ -44,11 +44,12 @@ class Background:
         return self._caller.made > made_before and self._current is None
 
     def give_up(self) -> None:
-        """Begin anew the next time."""
+        """Drop the current conversation; ``work`` begins another."""
         self._current = None
 
     def _batch(self, replica: Replica, until_seconds: float) -> bool:
-        """Some calls, written down together: that costs a third of writing each. False at the end."""
+        """Make some calls in one transaction, which takes a third of the time of one for each. Returns
+        False if there is nothing more to do now."""
         with self._transaction(replica):
             for _ in range(CALLS_WRITTEN_TOGETHER):
                 late = self._parts.clock.monotonic_seconds() >= until_seconds
@@ -57,7 +58,7 @@ class Background:
         return True
 
     def _step(self, replica: Replica) -> bool:
-        """One call; False if there is nothing to do, no call left to do it with, or it fails."""
+        """Make one call. Returns False if there is nothing to do, if no call is left, or if it fails."""
         try:
             if self._current is None and not self._begin(replica):
                 return False
@@ -69,7 +70,7 @@ class Background:
             try:
                 answer = self._caller.call(ask)
             except RefusedError as error:
-                answer = error  # it may know another way, or do without
+                answer = error  # the conversation may try another way
             self._next(replica, asking, advance(asking, answer))
         except (ApiError, SyncError) as error:
             self._failed(error)
@@ -83,7 +84,7 @@ class Background:
             return False
         step = advance(asking, None)
         if isinstance(step, Ask) and self._caller.allowance(step.purpose) < 1:
-            asking.close()  # by the time there is a call for it, it would begin elsewhere
+            asking.close()  # when there is a call for it, it has to begin with fresh data
             return False
         self._next(replica, asking, step)
         return self._current is not None

@@ -1,5 +1,4 @@
-"""The other end of the conversations: what a poller is made of, and sending what they ask, as the
-budget allows."""
+"""Sends the queries of conversations as the budget allows; and what a poller is made of."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,32 +18,32 @@ from exporter.sync.context import SyncSettings
 from exporter.telemetry import Telemetry
 
 LONG_READ_CALLS = 50
-"""A sync that has made so many calls, or all of a window, waits for the budget rather than begin
-anew."""
+"""A sync that has made this many calls, or a whole window of them, waits for the budget instead of
+failing and beginning again."""
 
 
 class Listings(Protocol):
-    """cluster/list, as far as it is about one cluster; asked again and again by somebody else."""
+    """What cluster/list tells about one cluster. Somebody else asks for it regularly."""
 
     @property
     def interval_seconds(self) -> float:
-        """In which it is asked."""
+        """How often it is asked for."""
         ...
 
     neighbours_follow: bool
-    """Whether counters in it have been seen to follow a list, and none since not to."""
+    """Whether counters of a cluster in it were last found to follow their list."""
 
     def newest(self) -> Counters | None:
-        """What it told last; None if it failed, or does not have the cluster."""
+        """The newest counters; None if the last call failed, or did not list the cluster."""
         ...
 
     def note_use(self) -> None:
-        """It has spared a sync."""
+        """Note that it has spared a sync."""
         ...
 
 
 class Calls(Protocol):
-    """The remote list of one cluster, with retries allowed anew for every sync."""
+    """The remote list of one cluster, with a number of retries for every sync."""
 
     def begin_sync(self) -> None:
         """Allow the retries of one sync."""
@@ -65,7 +64,7 @@ class PollerParts:
     keeps_on_disk: bool
     """Whether the ledger is to be in a file, if it can be."""
     reopen_on_disk: Callable[[Ledger], Ledger]
-    """The ledger, kept in memory for want of a disk, back in its file. Raises ``StateError``."""
+    """Writes a ledger that was moved to memory back to its file, and opens that. Raises ``StateError``."""
     settings: SyncSettings
     publisher: Publisher
     staleness_seconds: float
@@ -73,13 +72,13 @@ class PollerParts:
     publish: Callable[[ClusterState], None]
     telemetry: Telemetry
     clock: SystemClock
-    """Of this poller alone: stopping it stops only this one."""
+    """This poller's own: stopping it stops no other poller."""
     rng: Random
     listings: Listings | None = None
-    """cluster/list, if it is to tell when there is something to ask."""
+    """The answers of cluster/list, if there is a change detector."""
 
     def fields(self, **more: object) -> dict[str, object]:
-        """Those of a line of log about the cluster."""
+        """The fields of a log line about the cluster."""
         return {"cluster": self.identity.name, "account": self.identity.account, **more}
 
 
@@ -87,16 +86,16 @@ class Caller:
     """Makes the calls of one cluster and tells the budget what they were for."""
 
     def __init__(self, parts: PollerParts, resting: Callable[[float], None]) -> None:
-        """``resting`` is told, in seconds, how long nothing will be heard."""
+        """``resting`` is called with the seconds for which the caller is about to sleep."""
         self._parts = parts
         self._resting = resting
         self.made = 0
-        """Calls that were answered, for whatever purpose."""
+        """How many calls were answered, for any purpose."""
         self.made_fresh = 0
-        """Those of them that were a refresh's own."""
+        """How many of these were ``Purpose.FRESH``."""
 
     def converse(self, asking: Asking[T]) -> T:
-        """Hold the other end of a conversation, to its end."""
+        """Run a conversation to its end, and return its result."""
         made_before = self.made
         step: Ask | Finished[T] = advance(asking, None)
         while isinstance(step, Ask):
@@ -104,13 +103,13 @@ class Caller:
             try:
                 answer = self.call(step, made_for_it=self.made - made_before)
             except (RefusedError, BudgetExhausted) as error:
-                answer = error  # a conversation may know another way, or do without
+                answer = error  # the conversation may try another way
             step = advance(asking, answer)
         return step.value
 
     def call(self, ask: Ask, *, made_for_it: int = 0) -> Page:
-        """Make one call of a conversation for which so many were made before. Raises ``ApiError``
-        or ``Stopped``."""
+        """Make one call of a conversation that has made ``made_for_it`` calls before. Raises
+        ``ApiError`` or ``Stopped``."""
         while True:
             self._resting(0.0)
             try:
@@ -123,17 +122,19 @@ class Caller:
                     raise Stopped("the program is stopping") from error
             else:
                 self._count(ask.purpose)
-                if self._parts.clock.sleep(0.0):  # else its cluster would be shown again
+                if self._parts.clock.sleep(
+                    0.0
+                ):  # else a cluster that is gone would be published again
                     raise Stopped("the program is stopping")
                 return page
 
     def rest(self, seconds: float) -> bool:
-        """Sleep for so long; True if the program is stopping."""
+        """Sleep; returns True if the program is stopping."""
         self._resting(max(0.0, seconds))
         return self._parts.clock.sleep(seconds)
 
     def allowance(self, purpose: Purpose) -> int:
-        """How many calls the budget leaves for a purpose just now."""
+        """How many calls the budget leaves for a purpose at the moment."""
         budget = self._parts.budget
         if purpose is Purpose.FRESH:
             return budget.left()

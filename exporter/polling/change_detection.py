@@ -1,4 +1,4 @@
-"""One cluster's change detector at work: which listings it is shown, and what becomes of its findings."""
+"""Feeds one cluster's change detector with listings and syncs, and uses its findings."""
 
 from exporter.clock import Clock, Instant
 from exporter.ledger.store import Ledger
@@ -18,25 +18,26 @@ from exporter.sync.intake import LATE_SECONDS
 from exporter.sync.replica import Refreshed, Replica
 
 LONGEST_APART_SECONDS = 1200.0
-"""However rare audits are, a cluster is looked at so often: one that is not for half an hour is stuck."""
+"""A cluster gets a sync at least this often, however rare audits are: one without a sync for half an hour
+is taken for stuck."""
 _WHEN_DUE = Verdict("when due")
 _LEAD_SECONDS = 10.0
-"""In which a sync that is due has been made."""
+"""The time that a sync may take once it is due."""
 
 
 def forced_seconds(settings: SyncSettings) -> float:
-    """How long after a sync the next one is made, whatever the counters say: so that all is proven
-    within one audit interval of any change, also if it was found an interval later. Pure."""
+    """How long after a sync the next one is forced, whatever the counters say: soon enough that every
+    change is found within one audit interval. Pure."""
     beside = settings.interval_seconds + _LEAD_SECONDS
     apart = min(settings.audit_interval_seconds - beside, LONGEST_APART_SECONDS)
     return max(settings.interval_seconds, apart)
 
 
 class ChangeDetection:
-    """Spares a cluster the syncs that would find nothing."""
+    """Spares one cluster the syncs that would find no change."""
 
     def __init__(self, listings: Listings | None, settings: SyncSettings, clock: Clock) -> None:
-        """``listings``: None where there is no detector."""
+        """``listings`` is None if there is no change detector."""
         self._listings = listings
         self._settings = settings
         self._clock = clock
@@ -48,12 +49,12 @@ class ChangeDetection:
 
     @property
     def synced_part(self) -> float:
-        """The part of the intervals that comes to a sync, as it has lately been."""
+        """The part of the intervals that lately got a sync."""
         least = self._settings.interval_seconds / forced_seconds(self._settings)
         return max(self._synced_part, min(1.0, least))
 
     def verdict(self, replica: Replica | None) -> Verdict:
-        """When the cluster is to be asked, by the newest listing."""
+        """When to sync the cluster, by the newest listing."""
         listings = self._listings
         if listings is None or replica is None:
             return _WHEN_DUE
@@ -82,13 +83,13 @@ class ChangeDetection:
         return verdict
 
     def before_sync(self, replica: Replica) -> None:
-        """What the counters have proven need not be checked by the sync that begins."""
+        """Tell the replica which counts the counters have confirmed, so that the sync need not check them."""
         if self._matched is not None and self._synced is not None:
             replica.counted_right(self._matched.at - self._synced.at)
             self._matched = None
 
     def after_sync(self, replica: Replica, refreshed: Refreshed, began: Instant) -> None:
-        """What a sync has found, and so whether the counters ought to have moved."""
+        """Tell the detector what a sync has found, and so whether the counters had to move."""
         if self._listings is None:
             return
         self._note_synced(1.0)
@@ -111,7 +112,7 @@ class ChangeDetection:
             self._listings.neighbours_follow = follow
 
     def _note_synced(self, asked: float, intervals: float = 1.0) -> None:
-        """``intervals``: how many of the cluster's intervals that is about."""
+        """Take into the moving mean whether there was a sync (1) or not (0), in this many intervals."""
         self._synced_part += SMOOTHING * min(1.0, intervals) * (asked - self._synced_part)
 
 

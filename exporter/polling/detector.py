@@ -1,10 +1,10 @@
-"""Whether a cluster has to be asked for its jobs, or its counters in cluster/list show that nothing has
-changed. Pure: listings and looks come in, a verdict goes out.
+"""Decides from a cluster's counters in cluster/list whether it needs a sync. Pure.
 
-A listing tells what was true when it was asked for, or later: so one that was asked for before a look
-began has nothing that the look has not, and whatever happens afterwards must move the counters away
-from it. Opposite moves may cancel; what they hide is found by a look that is made although the
-counters stand still, once in an audit interval.
+A *listing* is what one answer of cluster/list tells about the cluster. What it tells was true when it was
+asked for, or later. So a sync that began after that has seen everything that the listing has seen, and
+whatever happens afterwards must move the counters away from that listing. Moves in opposite directions
+may cancel each other. What they hide is found by a sync that is forced once in an audit interval,
+although the counters have not moved.
 """
 
 from collections.abc import Mapping
@@ -15,79 +15,79 @@ from exporter.clock import Instant
 from exporter.model import END_STATUSES
 
 SUSPENDED = frozenset({"stopped", "suspended"})
-"""The words for jobs that wait in the middle; servers may count them as running."""
+"""Statuses of jobs that were stopped half-way; servers may count these as running."""
 
 COUNTED = frozenset({"pending", "running"}) | SUSPENDED | END_STATUSES
-"""The statuses of a ledger that counters are held against."""
+"""The statuses of a ledger that are compared with the counters."""
 
 FRESH_INTERVALS = 1.5
-"""A listing is used for so many of the intervals in which listings come."""
+"""A listing is used for this many listing intervals."""
 
 
 class Counters(NamedTuple):
-    """What one listing tells of a cluster's jobs."""
+    """The job counters of one cluster in one listing."""
 
     jobs: Mapping[str, int]
-    """By status, as far as it is told."""
+    """By status, for those that the listing has."""
     asked: Instant
-    """Just before the listing was asked for."""
+    """The moment just before the call of cluster/list."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """One sync that went well. Moments are those of the clock that nobody sets."""
+    """One successful sync. Moments are those of the monotonic clock."""
 
     began_seconds: float
     ended_seconds: float
     jobs: Mapping[str, int]
-    """By status, those of ``COUNTED``, as the ledger has them after it."""
+    """Jobs in the ledger after it, by status, for those of ``COUNTED``."""
     changed_by_seconds: float | None
-    """When the oldest change that it found had happened, at the latest; None if it found none."""
+    """The latest moment at which the oldest change that it found can have happened; None if it found no
+    change."""
 
 
 class Finding(NamedTuple):
-    """What has been seen of the counters."""
+    """Whether the counters were found to follow the list of jobs."""
 
     follow: bool
-    """Whether they follow the list; else they do not."""
     evidence: str
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """When a cluster is to be asked for its jobs."""
+    """When to sync a cluster."""
 
     ask: Literal["now", "when due", "later"]
     proven: Instant | None = None
-    """With ``later``: the moment up to which nothing has changed, if that is known."""
+    """With ``later``: the moment up to which nothing has changed, if known."""
     until_seconds: float = 0.0
-    """With ``later``: when there is to be another verdict at the latest."""
+    """With ``later``: when to decide again, at the latest."""
 
 
 class Detector:
-    """What is known of one cluster's counters."""
+    """Compares one cluster's listings with each other and with its syncs."""
 
     def __init__(self) -> None:
         self._newest: Counters | None = None
         self._base: Counters | None = None
-        """The newest that was asked for before the last look began."""
+        """The newest listing that was asked for before the last sync began."""
         self._before: Counters | None = None
-        """The same of the look before."""
+        """The same for the sync before that."""
         self._still_seconds = float("-inf")
-        """Until when the counters have been seen as they are in ``_base``."""
+        """Up to this moment the counters were seen to be as in ``_base``."""
         self._last_sync: SyncResult | None = None
         self._unshown: Mapping[str, int] | None = None
-        """Counters that a change must have moved by the next listing."""
+        """The counters before a change; the next listing must have others."""
         self._equalled: Counters | None = None
-        """When they were right the last time."""
+        """The last listing that was equal to the ledger."""
         self._moved = False
-        """Whether a listing after the last look has shown a move, whatever the next one shows."""
+        """Whether a listing after the last sync had other counters, even if a later one has not."""
 
     def listed(
         self, counters: Counters | None, *, neighbours_follow: bool = False
     ) -> Finding | None:
-        """Take what the newest listing tells; None if it failed or has nothing about the cluster.
-        ``neighbours_follow``: the counters of another cluster in it have been seen to follow."""
+        """Take in the newest listing; None if the call failed or did not list the cluster.
+        ``neighbours_follow``: whether counters of another cluster in it were found to follow."""
         if counters is None or counters == self._newest:
             self._newest = counters
             return None
@@ -102,9 +102,9 @@ class Detector:
         unshown, self._unshown = self._unshown, None
         if unshown is not None and counters.jobs == unshown:
             return Finding(follow=False, evidence="a change has not moved them")
-        return self._held_against(last_sync, counters, neighbours_follow=neighbours_follow)
+        return self._compare(last_sync, counters, neighbours_follow=neighbours_follow)
 
-    def _held_against(
+    def _compare(
         self, last_sync: SyncResult, counters: Counters, *, neighbours_follow: bool
     ) -> Finding | None:
         at_rest = self._base is not None and self._base.jobs == counters.jobs
@@ -121,7 +121,7 @@ class Detector:
         return None
 
     def synced(self, last_sync: SyncResult) -> Finding | None:
-        """Take what a look has found."""
+        """Take in the result of a sync."""
         before, newest = self._base, self._newest
         still_seconds = self._still_seconds
         if newest is not None and newest.asked.seconds <= last_sync.began_seconds:
@@ -149,8 +149,8 @@ class Detector:
         listing_interval_seconds: float,
         forced_seconds: float,
     ) -> Verdict:
-        """When to ask. ``follow``: whether the counters are known to follow the list;
-        ``forced_seconds``: how long after a look the next one is made, whatever they say."""
+        """When to sync. ``follow``: whether the counters are known to follow the list;
+        ``forced_seconds``: how long after a sync the next one is forced."""
         newest, last_sync, base = self._newest, self._last_sync, self._base
         if not follow or newest is None or last_sync is None or base is None:
             return Verdict("when due")
@@ -168,8 +168,8 @@ class Detector:
 
 
 def active_counts_match(counted: Mapping[str, int], jobs: Mapping[str, int]) -> bool:
-    """Whether counters equal a ledger's active jobs: those that wait, and those that run, suspended ones
-    among them or not. Pure."""
+    """Whether the counters of pending and running jobs equal a ledger's, where suspended jobs may be
+    counted as running or not. Pure."""
     running = jobs.get("running", 0)
     suspended = sum(jobs.get(each, 0) for each in SUSPENDED)
     return counted.get("pending") == jobs.get("pending", 0) and counted.get("running") in (
@@ -179,7 +179,8 @@ def active_counts_match(counted: Mapping[str, int], jobs: Mapping[str, int]) -> 
 
 
 def ended_counts_match(counted: Mapping[str, int], jobs: Mapping[str, int]) -> bool:
-    """The same of jobs that have ended, failed and cancelled ones among the finished or not. Pure."""
+    """The same for finished jobs, where failed and cancelled ones may be counted as finished or not.
+    Pure."""
     ended = sum(jobs.get(each, 0) for each in END_STATUSES)
     return counted.get("finished") in (jobs.get("finished", 0), ended)
 

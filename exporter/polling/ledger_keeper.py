@@ -1,4 +1,4 @@
-"""Where a replica's ledger is: on disk, or in memory until the disk can be written again."""
+"""Keeps a replica's ledger on disk, or in memory while the disk cannot be written."""
 
 import logging
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from exporter.sync.replica import Replica
 _LOG = logging.getLogger(__name__)
 
 DISK_RETRY_SECONDS = 300.0
-"""How often a disk that could not be written is tried again."""
+"""How often a disk that cannot be written is tried again."""
 
 
 class LedgerKeeper:
-    """Opens the ledger of one cluster, moves it to memory and back, and closes it."""
+    """Opens the ledger of one cluster, moves it to memory and back to disk, and closes it."""
 
     def __init__(self, parts: PollerParts) -> None:
         self._parts = parts
@@ -25,7 +25,8 @@ class LedgerKeeper:
         self._disk_retry_at = 0.0
 
     def ready(self) -> Replica:
-        """The replica, opened if need be, and back on disk if that can be. Raises ``StateError``."""
+        """The replica. Opens the ledger if necessary, and moves it back to disk if it is time to try.
+        Raises ``StateError``."""
         parts = self._parts
         if self.replica is None:
             ledger = parts.open_ledger()
@@ -39,8 +40,8 @@ class LedgerKeeper:
 
     @contextmanager
     def transaction(self, replica: Replica) -> Iterator[None]:
-        """Of the ledger; if its file will not have it, the ledger goes on in memory, or is closed to
-        be opened anew. Raises what the file says all the same."""
+        """A transaction of the ledger. If the file cannot be written, the ledger continues in memory;
+        if it cannot be read, it is closed, and opened again later. The error is raised in any case."""
         try:
             with replica.ledger.transaction():
                 yield
@@ -53,7 +54,7 @@ class LedgerKeeper:
 
     @property
     def on_disk(self) -> bool | None:
-        """Whether the ledger is where it belongs; None where it belongs to memory, or is not open."""
+        """Whether the ledger is on disk; None if it is not meant to be, or if it is not open."""
         if not self._parts.keeps_on_disk or self.replica is None:
             return None
         return not self.replica.ledger.in_memory

@@ -1,4 +1,4 @@
-"""The loop: one for each cluster, in a thread of its own, so that none waits for another."""
+"""The loop that keeps one cluster up to date; each cluster has its own thread, so none waits for another."""
 
 import logging
 from dataclasses import replace
@@ -24,11 +24,11 @@ __all__ = ["Poller", "PollerParts"]
 _LOG = logging.getLogger(__name__)
 
 STUCK_SECONDS = 600.0
-"""A poller that has not turned for so long beyond its time is not healthy."""
+"""A poller that is this late for its next turn is not healthy."""
 
 
 class Poller(Loop):
-    """Keeps one cluster's ledger equal to the remote list, and publishes what it says."""
+    """Keeps one cluster's ledger equal to the remote list, and publishes snapshots of it."""
 
     def __init__(self, parts: PollerParts) -> None:
         super().__init__(f"poll {parts.identity.name}", parts.clock)
@@ -44,29 +44,29 @@ class Poller(Loop):
         self._sync_cost = SyncCost(parts.settings)
         self._detection = ChangeDetection(parts.listings, parts.settings, parts.clock)
         self._background_ended = False
-        """Whether the background has brought something to its end that the next sync shows."""
+        """Whether the background has just finished something that the next sync will publish."""
         self._due_seconds = float("-inf")
         self._spared = False
-        """Whether it is as late as it is because the counters stand still."""
+        """Whether the next sync was put off because the counters have not moved."""
         self._soonest_seconds = 0.0
-        """Before this moment there is no other sync, whatever has moved."""
+        """No sync begins before this moment, even if the counters move."""
         self._failures = 0
         self._expected_turn_by = 0.0
 
     # -- from other threads ------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to poll, in a thread of its own."""
+        """Start polling in a new thread."""
         self._parts.publish(self._state)
         self._note_alive(0.0)
         super().start()
 
     def rouse(self) -> None:
-        """The list of the clusters has come, or could not be had."""
+        """Wake the loop: a new answer of cluster/list has come, or the call has failed."""
         self._parts.clock.rouse()
 
     def health(self) -> str | None:
-        """Why this poller is not healthy; None if it is."""
+        """Why this poller is not healthy; None if it is healthy."""
         if not self.alive:
             return f"the poller of cluster {self._name} has died"
         late_seconds = self._parts.clock.monotonic_seconds() - self._expected_turn_by
@@ -91,16 +91,16 @@ class Poller(Loop):
             self._keeper.close()
 
     def step(self) -> float:
-        """A sync, if one is due: by the interval, or sooner, because the counters of the cluster have
-        moved, or later, because they stand still. Returns after how many seconds to come again, if
-        nothing rouses the loop before. Raises Stopped if the program stops."""
+        """Run a sync if one is due. It is due when the interval is over, earlier if the cluster's
+        counters have moved, and later if they have not. Returns the seconds until the next step, unless
+        something rouses the loop before. Raises Stopped if the program stops."""
         clock, verdict = self._parts.clock, self._verdict()
         if verdict.ask == "later":
             self._due_seconds = verdict.until_seconds
             self._unchanged(verdict.proven, verdict.until_seconds)
         elif verdict.ask == "now":
             self._due_seconds = self._soonest_seconds
-        elif self._spared:  # back to its own beat, lest all come at once
+        elif self._spared:  # back to its own schedule, so that clusters do not sync all at once
             beat_seconds = self._next_due_seconds(at_once=True)
             self._due_seconds = max(beat_seconds, self._soonest_seconds)
         self._spared = verdict.ask == "later"
@@ -116,11 +116,11 @@ class Poller(Loop):
             return Verdict("when due")
         try:
             return self._detection.verdict(self._keeper.replica)
-        except StateError:  # the sync will meet it, too, and tell of it
+        except StateError:  # the sync will fail in the same way, and report it
             return Verdict("when due")
 
     def _unchanged(self, proven: Instant | None, until_seconds: float) -> None:
-        """The counts are as they were; so they are as fresh as what has proven it."""
+        """Nothing has changed up to the ``proven`` moment, so the published counts are true for it."""
         shown = self._state.snapshot
         if proven is None or shown is None or proven.at == shown.taken_at:
             return
@@ -130,7 +130,7 @@ class Poller(Loop):
         self._run_background(until_seconds)
 
     def _turn(self) -> float:
-        """One sync, and the background until the next is due; returns in how many seconds that is."""
+        """Run one sync, then the background until the next sync is due. Returns the seconds until then."""
         parts = self._parts
         parts.calls.begin_sync()
         started_at = parts.clock.now_at()
@@ -146,7 +146,8 @@ class Poller(Loop):
             return self._failed(_as_failure(error), started_seconds)
         effective_seconds = self._state.effective_interval_seconds
         interval_seconds = parts.settings.interval_seconds
-        # Listings come about as often: one that shows a move need not wait for the very next beat.
+        # Listings come about once an interval. One that shows a change should not have to wait for a
+        # whole one.
         least = interval_seconds / 2 if effective_seconds <= interval_seconds else effective_seconds
         self._soonest_seconds = started_seconds + least
         due_seconds = self._next_due_seconds(stretched_seconds=effective_seconds)
@@ -154,7 +155,7 @@ class Poller(Loop):
         return due_seconds - parts.clock.monotonic_seconds()
 
     def _next_due_seconds(self, *, stretched_seconds: float = 0.0, at_once: bool = False) -> float:
-        """When the next sync is due, by the monotonic clock: the other one may be set."""
+        """When the next sync is due, by the monotonic clock, which nobody can set."""
         interval_seconds, clock = self._parts.settings.interval_seconds, self._parts.clock
         now_at = clock.now_at()
         due_at = next_due_at(
@@ -184,9 +185,7 @@ class Poller(Loop):
     def _sync(self, started: Instant) -> None:
         replica, caller, started_at = self._ready(), self._caller, started.at
         calls_before = caller.made_fresh
-        self._detection.verdict(
-            replica
-        )  # so that it knows the newest listing from before this sync
+        self._detection.verdict(replica)  # so that it knows the newest listing before this sync
         with self._keeper.transaction(replica):
             self._detection.before_sync(replica)
             refreshed = caller.converse(replica.refresh(started_at, caller.allowance))
@@ -214,7 +213,7 @@ class Poller(Loop):
         for kind, jobs in refreshed.corrections.items():
             parts.telemetry.corrected(self._name, kind, jobs)
         self._failures = 0
-        if snapshot is None and shown is not None:  # shown until it is too old
+        if snapshot is None and shown is not None:  # keep the old counts until they are too old
             snapshot = replace(shown, history_complete=False)
         self._state = self._renewed(
             tried=True,
@@ -243,7 +242,8 @@ class Poller(Loop):
         return wait_seconds
 
     def _publish(self) -> None:
-        """Unless it was told to stop meanwhile: then another may publish, or the cluster is gone."""
+        """Raises Stopped if this poller is to stop: another may be publishing by now, or the cluster is
+        no longer wanted."""
         if self._parts.clock.sleep(0.0):
             raise Stopped("the poller is to stop")
         self._parts.publish(self._state)
@@ -259,7 +259,7 @@ class Poller(Loop):
         self._state = replace(self._state, effective_interval_seconds=effective)
 
     def _publish_background(self) -> None:
-        """Show how far the history is. Its jobs are shown by the sync that proves it complete."""
+        """Publish how far the history has been read. The sync that finds it complete publishes its jobs."""
         replica, shown = self._keeper.replica, self._state.snapshot
         if replica is None:
             return
@@ -270,7 +270,7 @@ class Poller(Loop):
         self._publish()
 
     def _renewed(self, **changes: Any) -> ClusterState:
-        """The state with what may have changed at any turn, and these changes."""
+        """The state with these changes, and with what any turn may have changed."""
         replica = self._keeper.replica
         return replace(
             self._state,
@@ -282,11 +282,11 @@ class Poller(Loop):
 
     @property
     def _obstacle(self) -> SyncFailure | None:
-        """Why the history cannot be read to its end; None if nothing is known to be in the way."""
+        """Why the history cannot be read to its end; None if nothing is known to prevent it."""
         replica = self._keeper.replica
         return None if replica is None or replica.ledger.progress.complete else replica.obstacle
 
-    # -- what was kept ---------------------------------------------------------------------------
+    # -- the ledger ---------------------------------------------------------------------------
 
     def _ready(self) -> Replica:
         opened = self._keeper.replica is None
@@ -300,12 +300,12 @@ class Poller(Loop):
             self._ready()
         except Stopped:
             raise
-        except Exception as error:  # the first sync will meet it, too, and tell of it
+        except Exception as error:  # the first sync will fail in the same way, and report it
             _LOG.debug("the ledger is not yet there", extra=self._parts.fields(cause=str(error)))
             self._keeper.close()
 
     def _show_kept(self, replica: Replica) -> None:
-        """After a restart, what was true a moment ago is shown until the first sync."""
+        """After a restart, publish the counts of the last sync until there are new ones."""
         parts, ledger = self._parts, replica.ledger
         last_at = ledger.progress.synced_at
         if last_at is not None and parts.clock.now_at() - last_at <= parts.staleness_seconds:
@@ -317,7 +317,7 @@ class Poller(Loop):
         self._publish()
 
     def _note_alive(self, resting_seconds: float) -> None:
-        """Say that the loop is alive, and will be silent for so long."""
+        """Note that the loop is alive, and that its next sign of life may take this long."""
         self._expected_turn_by = self._parts.clock.monotonic_seconds() + resting_seconds
 
 

@@ -1,4 +1,4 @@
-"""What a cluster asks of the budget of its account: what its syncs cost, and how much happens in it."""
+"""What one cluster needs of its account's budget: the calls of a sync, and how much changes."""
 
 from exporter.api.budget import Demand
 from exporter.sync.context import SyncSettings
@@ -6,11 +6,11 @@ from exporter.sync.replica import Refreshed
 from exporter.sync.verify import check_calls_per_second
 
 SMOOTHING = 0.2
-"""What the newest value weighs in a mean of those that came lately."""
+"""The weight of the newest value in a moving mean."""
 
 
 class SyncCost:
-    """Means over the syncs of one cluster."""
+    """Moving means over the syncs of one cluster."""
 
     def __init__(self, settings: SyncSettings) -> None:
         self._settings = settings
@@ -22,8 +22,9 @@ class SyncCost:
     def learn(
         self, refreshed: Refreshed, calls: int, began_seconds: float, *, order_known: bool
     ) -> None:
-        """What a sync that succeeded has cost and found. Its cost is known at once when the way changes
-        or grows dearer, else smoothed. What the first sync finds has happened at any time."""
+        """Take in what a successful sync has cost and found. The cost is replaced at once if the strategy
+        has changed or a sweep or scan has become dearer, and smoothed otherwise. The changes of the
+        first sync do not count: nobody knows when they happened."""
         strategy, changes = refreshed.strategy, refreshed.changes
         if self._strategy is None and strategy == "sweep" and not order_known:
             calls = min(calls, 3)  # the first sync is dearer than those that follow by delta
@@ -41,8 +42,8 @@ class SyncCost:
         self._strategy, self._began_seconds = strategy, began_seconds
 
     def demand(self, synced_part: float, *, history: bool) -> Demand:
-        """For the syncs to come. ``synced_part``: how many of the intervals come to one; ``history``:
-        whether some of it has yet to be read."""
+        """What the coming syncs need. ``synced_part``: the part of the intervals that get a sync;
+        ``history``: whether some of it has not been read yet."""
         return Demand(
             self._settings.interval_seconds,
             self._calls * synced_part,
