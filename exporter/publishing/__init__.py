@@ -1,7 +1,7 @@
-"""What is shown of a ledger.
+"""Making snapshots of a ledger, which are what is published.
 
-``publisher`` makes a frozen snapshot of it. ``naming`` says under which names queues and users are shown,
-``counting`` adds up the jobs under these names, and ``usage_rows`` what users have used and waited. ``rows``
-keeps the rows of both, of which only those that have changed are made anew. ``folding`` divides counters
-between a queue and the sum of the others.
+``publisher`` makes a frozen snapshot. ``naming`` decides under which names queues and users are shown.
+``counting`` adds up the jobs under these names, ``usage_rows`` what users have used and how long they
+waited; both keep their rows in ``rows``, which makes only those anew that have changed. ``folding`` divides
+the counters of a queue between its own name and ``_other``.
 """

@@ -1,5 +1,5 @@
-"""Jobs and cores by the names that are shown. From one snapshot to the next little changes: only what
-has is added up anew. Pure."""
+"""Jobs and cores by the names that are shown. Little changes from one snapshot to the next, and only
+that is added up again. Pure."""
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Set
@@ -18,19 +18,19 @@ ALWAYS_SHOWN = ("pending", "running")
 class Extent(Enum):
     """Which statuses are shown."""
 
-    PENDING_AND_RUNNING = "those of which all jobs are known before the list was read"
+    PENDING_AND_RUNNING = "those that are known completely before the whole list is"
     ACTIVE = "all but the end statuses"
     ALL = "all"
 
     def shows(self, status: str) -> bool:
-        """Whether one of them is."""
+        """Whether a status is shown."""
         if self is Extent.PENDING_AND_RUNNING:
             return status in ALWAYS_SHOWN
         return self is Extent.ALL or status not in END_STATUSES
 
 
 class Changed(NamedTuple):
-    """A (status, queue, user) of a ledger, and its jobs and cores as they were and as they are."""
+    """A (status, queue, user) of a ledger, with its jobs and cores before and now."""
 
     key: GroupKey
     before: JobTotals
@@ -38,15 +38,15 @@ class Changed(NamedTuple):
 
 
 class Weights:
-    """How much there is under each value of a label."""
+    """How many jobs each value of a label has."""
 
     def __init__(self, field: int) -> None:
-        """``field`` is that of the label in a group's key."""
+        """``field`` is the index of the label in a group's key."""
         self._field = field
         self.groups: Counter[str] = Counter()
-        """In how many groups it has jobs; values without are not in it."""
+        """In how many groups each value has jobs; values without jobs are not in it."""
         self.active: Counter[str] = Counter()
-        """How many active jobs it has."""
+        """How many active jobs each value has."""
 
     def add(self, changes: Iterable[Changed]) -> None:
         """Take in what has changed."""
@@ -60,7 +60,7 @@ class Weights:
 
 
 class Counts:
-    """The rows, under names that stay the same."""
+    """The rows of job counts; made anew when the names change."""
 
     def __init__(self, queues: Mapping[str, str], users: Mapping[str, str]) -> None:
         self.names = (queues, users)
@@ -74,18 +74,19 @@ class Counts:
 
     @property
     def live(self) -> Set[Pair]:
-        """Each (queue, user) of the ledger that has an active job, or had one lately."""
+        """Each (queue, user) of the ledger that has an active job, or had one within the last hour."""
         return self._live
 
     @property
     def newly_live(self) -> Set[Pair]:
-        """Those of them that were not before the last changes."""
+        """Those that have become so by the last ``take``."""
         return self._newly_live
 
     def take(
         self, changes: Iterable[Changed], active: Container[Pair], recent: frozenset[Pair]
     ) -> None:
-        """Take in what has changed; which pairs have an active job, and which had one lately."""
+        """Take in what has changed. ``active`` are the pairs that have an active job, ``recent`` those that
+        had one within the last hour."""
         touched = self._sums(changes)
         pairs = {change.key[1:] for change in changes} | (recent ^ self._recent)
         self._recent = recent
@@ -99,15 +100,15 @@ class Counts:
         self._write(touched)
 
     def rows(self, extent: Extent) -> Grouped[JobCount]:
-        """In order, of the statuses that are shown; the same object as before if nothing has
-        changed."""
+        """The rows of the statuses that are shown, in order. If nothing has changed, it is the same
+        object as before."""
         if self._rows is None or extent is not self._extent:
             self._extent = extent
             self._rows = Grouped.of(g for g in self._job_rows.groups() if extent.shows(g[0].status))
         return self._rows
 
     def _sums(self, changes: Iterable[Changed]) -> dict[GroupKey, tuple[int, int]]:
-        """By row, how many jobs and cores have come."""
+        """For each row, how many jobs and cores have been added to it."""
         queues, users = self.names
         sums: dict[GroupKey, tuple[int, int]] = {}
         for (status, queue, user), before, now in changes:

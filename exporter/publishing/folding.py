@@ -1,9 +1,10 @@
-"""How a queue's counters are divided between its own name and the sum of the others. Pure.
+"""How the counters of a queue are divided between its own name and ``_other``. Pure.
 
-For Prometheus, a counter that falls has begun anew at 0. So a queue that gets or loses its name, or is
-left out, takes nothing along: what was added to the others stays there, and its own counters go on
-from where they were. What happens while it is left out is its own: nobody sees it, and the sum of the
-others does not jump when it is wanted again. The ledger keeps both parts of each counter of such a queue.
+Prometheus takes a counter that falls for one that has restarted at 0. So when a queue is folded, gets its
+name back, or is left out, nothing moves: what was added to ``_other`` stays there, and the queue's own
+counters continue from where they were. What happens while a queue is left out is added to its own
+counters, which are not shown then. So ``_other`` does not jump when the queue is wanted again. The ledger
+keeps both parts of each counter of such a queue.
 """
 
 from collections.abc import Mapping
@@ -13,31 +14,32 @@ from exporter.ledger.records import Tally, TallyKey
 from exporter.publishing.naming import Names
 
 KINDS = frozenset({"submitted", "started", "wait", "ended", "run"})
-"""Those of whole counters; the parts have other ones."""
+"""The kinds of whole counters; their parts have other ones."""
 
 
 def own_part(key: TallyKey) -> TallyKey:
-    """Where the ledger keeps what of a counter belongs to the queue's own name."""
+    """The key of the part that is shown under the queue's own name."""
     return key._replace(kind=f"own {key.kind}")
 
 
 def other_part(key: TallyKey) -> TallyKey:
-    """Where it keeps what has been added to the sum of the others."""
+    """The key of the part that was added to ``_other``."""
     return key._replace(kind=f"other {key.kind}")
 
 
 class Parts(NamedTuple):
-    """Of one counter. Without parts, all of it belongs to the queue's own name."""
+    """The parts of one counter. Without parts, all of it is shown under the queue's own name."""
 
     own: Tally | None = None
     other: Tally | None = None
 
 
 def divide(key: TallyKey, tallies: Mapping[TallyKey, Tally], names: Names, *, named: bool) -> Parts:
-    """The parts of a counter as it is now, where the queue was or was not ``named`` the last time.
+    """The current parts of a counter. ``named``: whether the queue was shown under its own name the
+    last time.
 
-    Of a queue that gets its name for the first time, the own part is shown at 0 first: nobody sees the
-    first events of a counter that is born with them.
+    When a queue gets its name for the first time, its own part is shown as 0 first: Prometheus would not
+    see the events that a counter already has when it first appears.
     """
     whole = tallies[key]
     own, other = tallies.get(own_part(key)), tallies.get(other_part(key))

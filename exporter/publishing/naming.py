@@ -1,5 +1,4 @@
-"""Under which names users and queues are shown: their own, a pseudonym, none, or that of all others.
-Pure."""
+"""Under which names users and queues are shown: their own name, a pseudonym, none, or ``_other``. Pure."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -11,8 +10,8 @@ from exporter.snapshot import OTHER, UserGroup
 
 _TAKE_OVER_FACTOR = 2
 _TAKE_OVER_MARGIN = 10
-"""Another name takes the place of one that is shown if it has more than so many times its active jobs,
-and so many on top."""
+"""A name takes the place of a shown one if it has more active jobs than this factor times those of the
+other, plus this margin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +22,14 @@ class LabelRules:
     user_limit: int = 500
     queue_limit: int = 200
     users: Wanted = ALL
-    """Who is shown at all."""
+    """Which users are shown at all."""
     queues: Wanted = ALL
     groups: Callable[[], Groups] | None = None
-    """Those of users, as they are now; None for none."""
+    """Gives the current groups of users; None if there are none."""
 
 
 class WantedCache(dict[str, bool]):
-    """Which values of one label are wanted; each is asked for once."""
+    """Remembers which values of one label are wanted, so that each is matched only once."""
 
     def __init__(self, wanted: Wanted) -> None:
         super().__init__()
@@ -44,11 +43,11 @@ class WantedCache(dict[str, bool]):
 def choose_shown(
     active: Mapping[str, int], present: frozenset[str], before: frozenset[str], limit: int
 ) -> frozenset[str]:
-    """Which values of a label keep a name of their own. Pure.
+    """Which values of a label are shown under their own name. Pure.
 
-    ``active`` has the active jobs of each, ``present`` those that have any job. What was shown
-    stays shown while it has jobs, unless another has far more active ones: names must not come and
-    go with every scrape.
+    ``active`` has the active jobs of each value, ``present`` the values that have any job, ``before``
+    those that were shown. A value stays shown while it has jobs, unless another has far more active
+    ones: names must not come and go with every scrape.
     """
 
     def weight(value: str) -> tuple[int, str]:
@@ -69,13 +68,13 @@ def choose_shown(
 
 
 def pseudonym(user: str) -> str:
-    """A name that stays the same and does not show who it is at a glance. Whoever knows all the
-    names can still find out: it is no anonymity."""
+    """A name that is always the same for a user, and does not show at a glance who it is. This is no
+    anonymity: somebody who knows all names can find out."""
     return hashlib.blake2s(user.encode(), digest_size=6).hexdigest()
 
 
 class Names(dict[str, str]):
-    """How the values of one label are written; found out once for each."""
+    """The names under which the values of one label are shown."""
 
     def __init__(self, shown: frozenset[str], wanted: WantedCache, mode: str = "name") -> None:
         super().__init__()
@@ -88,18 +87,19 @@ class Names(dict[str, str]):
         return not self._wanted[value]
 
     def series(self, value: str) -> str | None:
-        """The value to whose counters something of this one is added. While it is not wanted its own,
-        where nobody sees it, or, where all are one sum, None."""
+        """The value whose counters those of this value are added to: itself or ``_other``. While it is not
+        wanted, its own, which are not shown; or None, where all users are added up in one sum."""
         if self.leave_out(value):
             return None if self._mode == "off" else value
         return value if value in self.shown else OTHER
 
     def has(self, value: str) -> bool:
-        """Whether counters of this value are shown. In the sum of all, whatever was in it stays."""
+        """Whether counters of this value are shown. Where users are off, all are: they are added up."""
         return value in self.shown or value == OTHER or self._mode == "off"
 
     def groups(self, groups: Groups, names: frozenset[str]) -> tuple[UserGroup, ...]:
-        """In which group each user is that is shown under one of the names; the others are a group."""
+        """The group of each user that is shown under one of the ``names``. ``_other`` is a group of its
+        own."""
         if self._mode == "off":
             return ()
         found = {

@@ -1,4 +1,4 @@
-"""A ledger -> the frozen snapshot that is shown: labels folded, hashed or left out. Pure."""
+"""Makes the frozen snapshot of a ledger, with its labels folded, hashed or left out. Pure."""
 
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
@@ -27,14 +27,14 @@ from exporter.snapshot import (
 from exporter.snapshot import Tally as ShownTally
 
 COUNTED = "counted"
-"""Under this word the ledger keeps the queues whose counters have been shown."""
+"""The label under which the ledger keeps the queues whose counters have been shown."""
 COUNTERS = (
     ("submitted", ""), ("started", ""), ("wait", ""),
     *((kind, status) for kind in ("ended", "run") for status in sorted(END_STATUSES)),
 )  # fmt: skip
-"""Those that every queue has: kind and status."""
+"""The counters that every queue has: kind and status."""
 TIMED = frozenset({"wait", "run"})
-"""Those that are histograms."""
+"""The kinds of counters that are histograms."""
 
 
 class Publisher:
@@ -52,14 +52,14 @@ class Publisher:
         self._queue_wanted, self._user_wanted = WantedCache(rules.queues), WantedCache(rules.users)
 
     def snapshot(self, ledger: Ledger, taken_at: float) -> ClusterSnapshot | None:
-        """What is to be shown of a ledger; None while the active jobs are not known.
+        """The snapshot of a ledger; None while not all active jobs are known.
 
-        Remembers in the ledger which names are shown: call it within a transaction.
+        It writes to the ledger which names are shown, so call it within a transaction.
         """
         progress = ledger.progress
         if not progress.active_known:
             return None
-        log, self._log = self._log, Log()  # if this fails, the next time begins anew
+        log, self._log = self._log, Log()  # if this fails, the next call starts anew
         if not ledger.groups.is_logging_to(log):
             log = ledger.groups.start_log()
             self._weights = (Weights(1), Weights(2))
@@ -68,7 +68,7 @@ class Publisher:
         changes = self._wanted(_changes(ledger, log))
         for weights in self._weights:
             weights.add(changes)
-        # A user whose jobs have ended and left the list between two syncs is shown for a while, too.
+        # This also shows users whose jobs were submitted, ended and deleted between two syncs.
         for pair in filter(self._wants, ledger.usage.due_pairs):
             ledger.note_activity(*pair, taken_at)
         recent = frozenset(filter(self._wants, _recent_pairs(ledger, taken_at)))
@@ -114,9 +114,9 @@ class Publisher:
         return Extent.ALL if self._history_wanted else Extent.ACTIVE
 
     def _fold_counters(self, ledger: Ledger, recent: frozenset[tuple[str, str]]) -> "_Shown":
-        """The counters of the queues that are shown; gives those."""
+        """Fold the counters of queues, and return how queues are shown."""
         counted, named = _counted(ledger), ledger.shown("queue")
-        # Also of queues that are not wanted: should they be one day, they go on from what they are.
+        # This includes queues that are not wanted: if they are one day, their counters continue.
         countable = counted | {key.queue for key in ledger.tallies()}
         kept = {queue for queue, _ in recent}.union(
             filter(self._queue_wanted.__getitem__, countable)
@@ -124,7 +124,7 @@ class Publisher:
         shown, present = _shown(ledger, "queue", self._weights[0], kept, self._rules.queue_limit)
         names = self._named("queue", shown, self._queue_wanted)
         ledger.remember_shown(COUNTED, present | countable)
-        # Nobody sees the first events of a counter that is born with them: it is shown at 0 first.
+        # Prometheus does not see the events that a counter has when it first appears: so it is 0 first.
         self._folded.fold(ledger, present, counted, named, names)
         return _Shown(names, len(present - shown))
 
@@ -158,7 +158,7 @@ class Publisher:
 
 
 def _changes(ledger: Ledger, log: Log) -> list[Changed]:
-    """What has changed of what is shown."""
+    """What has changed, without hidden statuses."""
     return [
         Changed(key, before, ledger.groups.group(key))
         for key, before in log.items()
@@ -167,13 +167,13 @@ def _changes(ledger: Ledger, log: Log) -> list[Changed]:
 
 
 def _all(ledger: Ledger) -> list[Changed]:
-    """The same, as if nothing had been known."""
+    """All groups, as changes from nothing."""
     return [Changed(key, EMPTY, now) for key, now in ledger.totals().items() if not hidden(key[0])]
 
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """How the values of a label are written, and how many have no name of their own."""
+    """The names of a label's values, and how many values are folded into ``_other``."""
 
     names: Names
     folded: int
@@ -186,8 +186,8 @@ def _shown(
     kept: Set[str],
     limit: int,
 ) -> tuple[frozenset[str], frozenset[str]]:
-    """Which values of a label have a name of their own, of those with jobs and the ``kept`` ones; and
-    all of these."""
+    """The values of a label that get a name of their own, and all that are present: those with jobs and
+    the ``kept`` ones."""
     present = frozenset(weights.groups) | kept
     shown = choose_shown(weights.active, present, ledger.shown(label), limit)
     ledger.remember_shown(label, shown)
@@ -204,7 +204,7 @@ def _recent_pairs(ledger: Ledger, taken_at: float) -> frozenset[tuple[str, str]]
 def _counted(ledger: Ledger) -> frozenset[str]:
     """The queues whose counters have been shown before."""
     counted = ledger.shown(COUNTED)
-    if not counted and ledger.shown("queue"):  # an earlier version has shown all that it counted
+    if not counted and ledger.shown("queue"):  # an earlier version showed all that it counted
         return frozenset(key.queue for key in ledger.tallies())
     return counted
 
@@ -222,14 +222,14 @@ def _oldest(
 
 
 def _store_parts(ledger: Ledger, key: TallyKey, parts: Parts) -> None:
-    """In the ledger, so that a restart shows the same."""
+    """Write the parts to the ledger, so that a restart shows the same."""
     for place, part in ((own_part(key), parts.own), (other_part(key), parts.other)):
         if part is not None:
             ledger.put_tally(place, part)
 
 
 class _FoldedTallies:
-    """The counters under the names that are shown. Only what has been counted is folded anew."""
+    """The counters by the names that are shown. Only those that have counted are folded again."""
 
     def __init__(self) -> None:
         self._tallies: Mapping[TallyKey, Tally] = {}
@@ -238,12 +238,12 @@ class _FoldedTallies:
 
     def _begin(self) -> None:
         self._begun: frozenset[str] = frozenset()
-        """The queues that have all their counters."""
+        """The queues whose counters are all there."""
         self._counted: dict[TallyKey, tuple[int, float]] = {}
         self._sources: dict[TallyKey, dict[TallyKey, Tally]] = {}
-        """By shown name, what is added up."""
+        """For each shown counter, the counters and parts that are added up in it."""
         self._folded: dict[TallyKey, ShownTally | DurationTally] = {}
-        """By shown name, in the order of the keys."""
+        """The shown counters, in the order of their keys."""
 
     def fold(
         self,
@@ -253,10 +253,10 @@ class _FoldedTallies:
         named_before: frozenset[str],
         names: Names,
     ) -> None:
-        """Add up all counters of these ``queues``, and what any queue has ever added to the sum of the
-        others; without the events of those whose counters were not shown before."""
+        """Add up all counters of these ``queues``, and what any queue has ever added to ``_other``.
+        Counters that were not shown before are 0 this time."""
         tallies = ledger.tallies()  # the same mapping as before, unless it was read anew
-        gone = self._begun - queues  # what an undone sync has shown, for instance
+        gone = self._begun - queues  # for instance by a sync that was rolled back
         if tallies is not self._tallies or names is not self._names or gone:
             self._tallies, self._names = tallies, names
             self._begin()
@@ -282,7 +282,7 @@ class _FoldedTallies:
                 into = key._replace(queue=OTHER)
                 self._sources.setdefault(into, {})[other_part(key)] = parts.other
                 touched[into] = None
-            if named or key.queue not in names.shown:  # else the rest of it is shown the next time
+            if named or key.queue not in names.shown:  # else its own part is shown the next time
                 self._counted[key] = counted
         anew = {into: self._sum(into) for into in touched}
         known_all = anew.keys() <= self._folded.keys()
@@ -291,11 +291,11 @@ class _FoldedTallies:
             self._folded = {key: self._folded[key] for key in sorted(self._folded)}
 
     def totals(self, kind: str) -> tuple[ShownTally, ...]:
-        """Of one kind of counter."""
+        """The counters of one kind."""
         return tuple(each for each in self._of(kind) if isinstance(each, ShownTally))
 
     def durations(self, kind: str) -> tuple[DurationTally, ...]:
-        """Of one kind of histogram."""
+        """The histograms of one kind."""
         return tuple(each for each in self._of(kind) if isinstance(each, DurationTally))
 
     def _of(self, kind: str) -> Iterable[ShownTally | DurationTally]:

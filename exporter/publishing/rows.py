@@ -1,30 +1,30 @@
-"""Rows that are shown, by group and user, of which little changes from one snapshot to the next. Pure."""
+"""The rows of a metric, by group and user; keeps those that have not changed. Pure."""
 
 from collections.abc import Collection
 from typing import Generic, TypeVar
 
 _Row = TypeVar("_Row")
 Group = tuple[str, ...]
-"""What its rows have in common: status and queue, or queue."""
+"""What the rows of a group have in common: their status and queue, or only their queue."""
 
 
 class Rows(Generic[_Row]):
-    """Of those that have not been touched since, the groups stay the same objects."""
+    """Groups whose rows have not changed stay the same objects from one snapshot to the next."""
 
     def __init__(self) -> None:
         self._rows: dict[Group, dict[str, _Row]] = {}
         self._groups: dict[Group, tuple[_Row, ...]] = {}
-        """The same, all in order, but for those that have been touched."""
+        """The same in order, as of the last call of ``groups``."""
         self._touched: set[Group] = set()
         self._grown: set[Group] = set()
-        """Those whose last rows are perhaps not in order."""
+        """Groups with new rows, which may not be in order."""
 
     def row(self, group: Group, user: str) -> _Row | None:
-        """None where there is none."""
+        """The row of a user; None if there is none."""
         return self._rows.get(group, {}).get(user)
 
     def put(self, group: Group, user: str, row: _Row) -> None:
-        """Add a row, or replace one."""
+        """Add or replace a row."""
         self._touched.add(group)
         rows = self._rows.setdefault(group, {})
         if user not in rows:
@@ -32,13 +32,13 @@ class Rows(Generic[_Row]):
         rows[user] = row
 
     def drop(self, group: Group, user: str) -> None:
-        """Take a row away, if it is there."""
+        """Remove a row, if it is there."""
         if self.row(group, user) is not None:
             self._touched.add(group)
             del self._rows[group][user]
 
     def groups(self) -> Collection[tuple[_Row, ...]]:
-        """Those that have rows, in order, and the rows of each by user."""
+        """The rows of each group that has any, in the order of groups and users."""
         new = self._touched - self._groups.keys()
         for group in self._touched:
             rows = self._rows[group]

@@ -1,4 +1,4 @@
-"""What users have used and waited, under the names that are shown."""
+"""What users have used and how long they waited, by the names that are shown."""
 
 from collections.abc import Iterable, Mapping
 from functools import partial, reduce
@@ -12,11 +12,11 @@ from exporter.snapshot import Grouped
 from exporter.snapshot import Usage as ShownUsage
 
 ShownRows = Mapping[str, tuple[ShownUsage, ...]]
-"""By kind, in the order of queue and user."""
+"""By kind; in the order of queue and user."""
 
 
 class UsageRows:
-    """Of one ledger. From one snapshot to the next little changes: only what has is added up anew."""
+    """The rows of one ledger. Only what has changed since the last snapshot is added up again."""
 
     def __init__(self) -> None:
         self._log: set[UsageKey] = set()
@@ -26,13 +26,13 @@ class UsageRows:
 
     def _begin(self) -> None:
         self._sources: dict[UsageKey, tuple[UsageKey, ...]] = {}
-        """By row, what is added up in it."""
+        """For each row, the series of the ledger that are added up in it."""
         self._rows: dict[str, Rows[ShownUsage]] = {kind: Rows() for kind in USAGE_KINDS}
         self._shown: ShownRows = dict.fromkeys(USAGE_KINDS, ())
 
     def show(self, usage: Usage, counts: Counts, queues: Names, users: Names) -> ShownRows:
-        """Add what has happened to the series of those whose it is, and give all that are shown."""
-        log, self._log = self._log, set()  # if this fails, the next time begins anew
+        """Credit the series of users with what is owed to them, and return all rows."""
+        log, self._log = self._log, set()  # if this fails, the next call starts anew
         live = counts.newly_live
         same = self._queues is queues and self._users is users
         if not same or not usage.is_logging_to(log):
@@ -63,6 +63,6 @@ class UsageRows:
 
 
 def _series(queues: Names, users: Names, queue: str, user: str) -> Pair | None:
-    """To what something of a queue and a user is added, or None."""
+    """The series that the usage of a queue and a user is added to; None while there is none."""
     into_queue, into_user = queues.series(queue), users.series(user)
     return None if into_queue is None or into_user is None else (into_queue, into_user)
