@@ -1,4 +1,4 @@
-"""A connection to a ledger's file, and what its failures mean."""
+"""Opens and checks a ledger's file, and translates SQLite's errors."""
 
 import os
 import sqlite3
@@ -12,7 +12,7 @@ from exporter.ledger.proof import checked, proven
 from exporter.ledger.state_files import open_private
 
 _MOST_BYTES = 64 << 20
-"""What SQLite takes in all, if it can do with it."""
+"""SQLite tries to stay within this much memory."""
 
 _UNWRITABLE_CODES = frozenset(
     {
@@ -28,9 +28,9 @@ _UNWRITABLE_CODES = frozenset(
 
 
 def connect(path: Path | None) -> sqlite3.Connection:
-    """To a file, or, with None, to memory. Raises ``StateError``."""
+    """Connect to a file, or to memory for None. Raises ``StateError``."""
     if path is not None:
-        try:  # SQLite would make it, and the files beside it, readable for others
+        try:  # created by SQLite, it would be readable for others
             os.close(open_private(path, os.O_RDWR | os.O_CREAT))
         except OSError as error:
             raise LedgerUnwritable(f"it cannot be opened ({error.strerror})") from error
@@ -47,7 +47,7 @@ def connect(path: Path | None) -> sqlite3.Connection:
 
 @contextmanager
 def closed_on_failure(connection: sqlite3.Connection) -> Iterator[None]:
-    """Close it again if what is done with it fails. Raises ``StateError`` for SQLite's errors."""
+    """Close the connection if the block fails. Raises ``StateError`` for SQLite's errors."""
     try:
         yield
     except BaseException as error:
@@ -58,31 +58,31 @@ def closed_on_failure(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def tune(connection: sqlite3.Connection) -> None:
-    """Settings of one connection: small memory, and safe against a killed process."""
+    """Settings of a connection: little memory, and no loss if the process is killed."""
     connection.execute("PRAGMA journal_mode = WAL")
-    # A power cut may take the last transactions, whole; jobs and counters go back together.
+    # A power cut may undo the last transactions, but only as a whole: jobs and counters still fit.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA wal_autocheckpoint = 4000")
     connection.execute("PRAGMA cache_size = -8192")
-    # Of the whole process: with hundreds of ledgers, each keeps less of its file in memory.
+    # For the whole process: with hundreds of ledgers, each keeps less of its file in memory.
     connection.execute(f"PRAGMA soft_heap_limit = {_MOST_BYTES}")
     connection.execute("PRAGMA temp_store = FILE")
     connection.execute(schema.TEMPORARY_TABLES)
 
 
 def lay_out(connection: sqlite3.Connection, identity: str) -> None:
-    """Make an empty file a ledger. Raises ``sqlite3.Error``."""
+    """Create the tables of an empty ledger. Raises ``sqlite3.Error``."""
     connection.execute("BEGIN IMMEDIATE")
     schema.create(connection)
     write_about(connection, "identity", identity)
     write_proofs(connection, 0, 0, 0)
-    connection.execute("COMMIT")  # before there is a log that could be lost
+    connection.execute("COMMIT")  # before there is a write-ahead log that could be lost
     tune(connection)
 
 
 def check(connection: sqlite3.Connection, identity: str) -> None:
-    """Make sure that a file is a ledger, of the right cluster, and whole; bring one of the format
-    before to this one. Raises ``LedgerUnreadable``, ``sqlite3.Error`` or ``ValueError``."""
+    """Check that a file is an undamaged ledger of the right cluster, and convert an older format.
+    Raises ``LedgerUnreadable``, ``sqlite3.Error`` or ``ValueError``."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != schema.APPLICATION_ID:
@@ -106,10 +106,10 @@ def check(connection: sqlite3.Connection, identity: str) -> None:
 
 
 def _carry_proofs(connection: sqlite3.Connection, version: int) -> None:
-    """Write the sums of the proofs of a ledger that was of a former format: those that it had."""
+    """Write the sums of the proofs of a converted ledger."""
     sums = read_proofs(connection)
-    if version == 2:  # which had none
-        # Not TOTAL, which is a float: of some million jobs it would be another number.
+    if version == 2:  # it had no sums
+        # Not TOTAL: that is a float, which is not exact for a million jobs.
         queries = (f"SELECT COALESCE(SUM(proof), 0) FROM {table}" for table in ("jobs", "tallies"))
         sums = [connection.execute(each).fetchone()[0] for each in queries]
     if version < 4:
@@ -118,7 +118,7 @@ def _carry_proofs(connection: sqlite3.Connection, version: int) -> None:
 
 
 def require_integrity(connection: sqlite3.Connection) -> None:
-    """Raises ``LedgerUnreadable`` for what SQLite itself finds amiss."""
+    """Raises ``LedgerUnreadable`` if SQLite finds damage."""
     if connection.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
         raise LedgerUnreadable("it is damaged")
 
@@ -130,23 +130,23 @@ def read_about(connection: sqlite3.Connection, key: str) -> str | None:
 
 
 def write_about(connection: sqlite3.Connection, key: str, value: str) -> None:
-    """Into the running transaction."""
+    """Write a value of the table ``about``, in the running transaction."""
     connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?, ?)", proven((key, value)))
 
 
 def read_proofs(connection: sqlite3.Connection) -> list[int]:
-    """The sums of the proofs of all jobs, of all counters and of all that was used, as last written."""
+    """The sums of the proofs of all jobs, of all counters and of all usage, as last written."""
     text = read_about(connection, "proofs")
     return [] if text is None else [int(part) for part in text.split()]
 
 
 def write_proofs(connection: sqlite3.Connection, *sums: int) -> None:
-    """They show whether a row is missing, or is of an earlier moment."""
+    """Write the sums of the proofs. They show whether a row is missing, or comes from an earlier state."""
     write_about(connection, "proofs", " ".join(map(str, sums)))
 
 
 def translated(error: sqlite3.Error | ValueError) -> StateError:
-    """The error of ours for one of SQLite's."""
+    """The ``StateError`` for an error of SQLite."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _UNWRITABLE_CODES:
         return LedgerUnwritable(f"it cannot be written ({error})")

@@ -1,4 +1,4 @@
-"""What a ledger counts and notes besides its jobs: transitions, activity, shown label values."""
+"""What a ledger keeps besides its jobs: counters of transitions, activity, shown label values."""
 
 import json
 import sqlite3
@@ -14,7 +14,7 @@ class Counters:
     """Counters of transitions. Kept in memory, written at the end of a transaction."""
 
     def __init__(self, connection: sqlite3.Connection, published: Mapping[TallyKey, Tally]) -> None:
-        """No counter is shown lower than in ``published``; see there."""
+        """No counter is shown lower than in ``published``."""
         self._connection = connection
         self._touched: set[TallyKey] = set()
         self._tallies, self.proofs = self._load()
@@ -22,7 +22,7 @@ class Counters:
 
     @property
     def tallies(self) -> Mapping[TallyKey, Tally]:
-        """All of them, none lower than it was published."""
+        """All counters, none lower than it was published."""
         return self._floors.over(self._tallies)
 
     @property
@@ -31,7 +31,7 @@ class Counters:
         return bool(self._floors)
 
     def changed(self) -> Mapping[TallyKey, Tally]:
-        """Those that have counted since ``committed``."""
+        """The counters that have changed in this transaction."""
         return {key: self._tallies[key] for key in self._touched}
 
     def count(self, key: TallyKey, *, seconds: float, bucket: int | None) -> None:
@@ -53,12 +53,13 @@ class Counters:
         self._touched.add(key)
 
     def catch_up(self) -> None:
-        """All that happened has been counted again. A counter that is still lower has lost its jobs."""
+        """Everything has been counted again; raise the counters that are still lower, as their jobs are
+        gone."""
         for key, tally in self._floors.reach(self._tallies):
             self.put(key, tally)
 
     def write(self) -> None:
-        """Into the running transaction."""
+        """Write what has changed, in the running transaction."""
         if not self._touched:
             return
         for key in self._touched:
@@ -75,7 +76,7 @@ class Counters:
         self._floors.committed()
 
     def rolled_back(self) -> None:
-        """What was counted since ``committed`` does not."""
+        """The transaction was rolled back."""
         self._floors.rolled_back()
         if self._touched:
             self._tallies, self.proofs = self._load()
@@ -104,7 +105,8 @@ def _higher(known: Tally | None, floor: Tally) -> Tally:
 
 
 class Activity:
-    """When somebody was last known to have an active job. Kept in memory, written as above."""
+    """When each user last had an active job in each queue. Kept in memory, written at the end of a
+    transaction."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -124,14 +126,14 @@ class Activity:
             self._touched.add(key)
 
     def forget(self, before_at: float) -> None:
-        """Drop what lies before a moment."""
+        """Drop the activity before a moment."""
         gone = [key for key, at in self._last_active_at.items() if at < before_at]
         for key in gone:
             del self._last_active_at[key]
             self._touched.add(key)
 
     def write(self) -> None:
-        """Into the running transaction."""
+        """Write what has changed, in the running transaction."""
         for queue, user in self._touched:
             at = self._last_active_at.get((queue, user))
             if at is None:
@@ -149,7 +151,7 @@ class Activity:
         self._touched.clear()
 
     def rolled_back(self) -> None:
-        """What was noted since ``committed`` does not."""
+        """The transaction was rolled back."""
         if self._touched:
             self._last_active_at = self._load()
             self._touched.clear()
@@ -160,7 +162,7 @@ class Activity:
 
 
 class Shown:
-    """Which values of each label have been shown under their own name. Kept in memory as well."""
+    """Which values of each label have been shown under their own name. Kept in memory, too."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -168,11 +170,11 @@ class Shown:
         self._touched: set[str] = set()
 
     def values(self, label: str) -> frozenset[str]:
-        """Those of a label."""
+        """The shown values of a label."""
         return self.all().get(label, frozenset())
 
     def all(self) -> Mapping[str, frozenset[str]]:
-        """By label."""
+        """All shown values, by label."""
         if self._values is None:
             found: dict[str, set[str]] = {}
             rows = self._connection.execute("SELECT label, value, proof FROM shown")
@@ -182,7 +184,7 @@ class Shown:
         return self._values
 
     def remember(self, label: str, values: frozenset[str]) -> None:
-        """In the running transaction."""
+        """Set the shown values of a label, in the running transaction."""
         before = self.values(label)
         if values == before:
             return
@@ -198,7 +200,7 @@ class Shown:
         self._touched.add(label)
 
     def changed(self) -> Mapping[str, frozenset[str]]:
-        """The labels of which something was remembered since ``committed``."""
+        """The labels whose shown values have changed in this transaction."""
         return {label: self.values(label) for label in self._touched}
 
     def committed(self) -> None:
@@ -206,6 +208,6 @@ class Shown:
         self._touched.clear()
 
     def rolled_back(self) -> None:
-        """What was remembered since ``committed`` is not."""
+        """The transaction was rolled back."""
         self._values = None
         self._touched.clear()

@@ -1,5 +1,5 @@
-"""The state directory: who may use it, which file belongs to which cluster, and what happens to a
-bad one."""
+"""The state directory: who may use it, which file belongs to which cluster, and what happens to files
+that cannot be used."""
 
 import fcntl
 import hashlib
@@ -29,18 +29,19 @@ _LOCK = "lock"
 
 
 class StateDirectory:
-    """Where ledgers and budgets are kept; None keeps them in memory, until the program ends."""
+    """The directory of ledgers and records of calls. Without a path, they are kept in memory."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._lock: int | None = None
         self._cache_limit = CacheLimit()
         self._damaged: dict[Path, str] = {}
-        """Why a ledger that was in use, and cannot be used any longer, is to be set aside."""
+        """Ledgers that turned out to be damaged while in use, and why. They are set aside when opened
+        again."""
 
     def acquire(self) -> None:
-        """Take the directory for this process. Raises ``StateError`` if it cannot be used, ``StateInUse`` if it is
-        another's."""
+        """Lock the directory for this process. Raises ``StateError`` if it cannot be used, ``StateInUse``
+        if another process has it."""
         if self.path is None:
             return
         try:
@@ -64,13 +65,13 @@ class StateDirectory:
             ) from error
 
     def release(self) -> None:
-        """Let other processes use it."""
+        """Unlock the directory for other processes."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def spending(self, account: str, now: Instant, most_calls: int) -> MemorySpendingLog:
-        """The log of an account's calls, which remembers at least ``most_calls``: so many as are
+        """The log of an account's calls. It remembers at least ``most_calls``, the number that is
         allowed. Several processes may share it. Raises ``StateError``."""
         if self.path is None:
             return MemorySpendingLog(most_calls)
@@ -81,8 +82,8 @@ class StateDirectory:
         return FileSpendingLog(self.path / f"{_file_name(account)}.calls", now, most_calls)
 
     def ledger(self, identity: ClusterIdentity, endpoint: str, now_at: float) -> Ledger:
-        """The ledger of one cluster. A file that cannot be used is set aside and begun anew; where
-        none can be written, the ledger is kept in memory."""
+        """The ledger of one cluster. A file that cannot be used is set aside, and a new one begun. If no
+        file can be written, the ledger is kept in memory."""
         whose = f"{endpoint} {identity.zone} {identity.cluster_id}"
         if self.path is None:
             return open_ledger(None, whose, cache_limit=self._cache_limit)
@@ -118,7 +119,7 @@ class StateDirectory:
             return self._in_memory(identity, whose, error)
 
     def put_back(self, ledger: Ledger, identity: ClusterIdentity, endpoint: str) -> Ledger:
-        """A ledger that was kept in memory for want of a disk, in its file. Raises ``StateError``."""
+        """Write a ledger that was moved to memory back to its file, and open that. Raises ``StateError``."""
         if self.path is None:
             return ledger.copied_to(None)
         if self._lock is not None and not self._holds_lock(self.path):  # it has been removed
@@ -136,15 +137,15 @@ class StateDirectory:
         return self._watched(copy, identity, path)
 
     def ledger_path(self, identity: ClusterIdentity, endpoint: str) -> Path:
-        """The file of one cluster's ledger; it does not depend on the name that it is given."""
-        assert self.path is not None  # noqa: S101 - asked only where there is a directory
+        """The file of a cluster's ledger. It does not depend on the cluster's name in the configuration."""
+        assert self.path is not None  # noqa: S101 - called only if there is a directory
         digest = hashlib.blake2s(
             f"{endpoint}\n{identity.zone}\n{identity.cluster_id}".encode(), digest_size=4
         ).hexdigest()
         return self.path / f"{_file_name(identity.cluster_id)}-{digest}.ledger"
 
     def _holds_lock(self, directory: Path) -> bool:
-        assert self._lock is not None  # noqa: S101 - asked only where there is one
+        assert self._lock is not None  # noqa: S101 - called only if there is a lock
         try:
             return os.path.samestat(os.fstat(self._lock), os.stat(directory / _LOCK))
         except OSError:
@@ -160,7 +161,7 @@ class StateDirectory:
         return open_ledger(path, whose, published, self._cache_limit)
 
     def _watched(self, ledger: Ledger, identity: ClusterIdentity, path: Path) -> Ledger:
-        """The same ledger; if it turns out to be damaged while in use, it will not be opened again."""
+        """Watch a ledger: if it turns out to be damaged while in use, it is not opened again."""
         ledger.on_damage = partial(self._damaged.__setitem__, path)
         if ledger.behind:
             _LOG.warning(
@@ -209,7 +210,7 @@ class StateDirectory:
 
 
 def _file_name(text: str) -> str:
-    """A text as a file's name, whatever is in it."""
+    """A file name for any text."""
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", text).lstrip(".")[:64]
     if plain == text:
         return plain

@@ -1,5 +1,5 @@
-"""The record of discovered clusters, for a restart during which they cannot be listed; and their
-ledgers, which are kept for a while in case they come back."""
+"""The record of discovered clusters, which a restart needs while they cannot be listed; and removing
+their ledgers, some time after they were last used."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -16,7 +16,7 @@ Discovered = Mapping[str, Mapping[str, tuple[ListedCluster, ...]]]
 """By account and zone, as last listed."""
 
 KEPT_SECONDS = 7 * 86400.0
-"""How long the ledger of a cluster that is no longer polled is kept, from its last use."""
+"""A ledger that is no longer used is kept for this long after its last use."""
 _NAME = "found.json"
 _Record = tuple[str, str, str, str]
 """Id, name, status and kind."""
@@ -24,7 +24,7 @@ _FOUND = msgspec.json.Decoder(dict[str, dict[str, list[_Record]]])
 
 
 def read_discovered(directory: Path | None) -> Discovered:
-    """What was recorded; nothing if it cannot be read."""
+    """The recorded clusters; none if the record cannot be read."""
     if directory is None:
         return {}
     try:
@@ -46,7 +46,7 @@ def read_discovered(directory: Path | None) -> Discovered:
 
 
 def write_discovered(directory: Path | None, found: Discovered) -> None:
-    """Record what is found now. If that fails, the next restart has to discover the clusters again."""
+    """Record the discovered clusters. If this fails, the next start has to discover them again."""
     if directory is None:
         return
     kept = {
@@ -65,7 +65,7 @@ def write_discovered(directory: Path | None, found: Discovered) -> None:
 
 
 def purge(directory: Path | None, keep: Collection[Path], now_at: float) -> list[str]:
-    """Remove the ledgers that have not been used for ``KEPT_SECONDS`` and are not among ``keep``; gives
+    """Remove the ledgers that have not been used for ``KEPT_SECONDS`` and are not among ``keep``. Returns
     the names of their files."""
     removed = []
     for ledger in directory.glob("*.ledger") if directory is not None else ():
@@ -77,7 +77,7 @@ def purge(directory: Path | None, keep: Collection[Path], now_at: float) -> list
                 continue
             for file in files:
                 file.unlink()
-        except (OSError, ValueError):  # it is the next time that it may be possible
+        except (OSError, ValueError):  # tried again the next time
             continue
         removed.append(ledger.name)
     return removed

@@ -1,4 +1,4 @@
-"""Counters that were published higher than the ledger has them: none is shown lower than that. Pure."""
+"""Keeps counters from being shown lower than they were published, after a ledger has gone back. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, TypeVar
@@ -8,7 +8,8 @@ Counter = TypeVar("Counter")
 
 
 class Floors(Generic[Key, Counter]):
-    """Of the counters of one kind. They are dropped once all that happened has been counted again."""
+    """The floors of one kind of counters: the published values that are higher than the known ones. They are
+    dropped once everything has been counted again."""
 
     def __init__(
         self,
@@ -16,8 +17,8 @@ class Floors(Generic[Key, Counter]):
         known: Mapping[Key, Counter],
         higher: Callable[[Counter | None, Counter], Counter],
     ) -> None:
-        """``higher`` gives, of a counter as it is known and as it was published, the higher one in
-        every part."""
+        """``higher`` combines a known counter and its published value: the higher value of each
+        field."""
         self._higher = higher
         self._floors = {
             key: floor
@@ -30,23 +31,23 @@ class Floors(Generic[Key, Counter]):
         return bool(self._floors)
 
     def over(self, known: Mapping[Key, Counter]) -> Mapping[Key, Counter]:
-        """Counters as they are known, but none lower than it was published."""
+        """The known counters, none lower than it was published."""
         if not self._floors:
             return known
         return {**known, **self._raised(known)}
 
     def reach(self, known: Mapping[Key, Counter]) -> Iterable[tuple[Key, Counter]]:
-        """The counters that are still lower, because their jobs are gone, raised to what was published."""
+        """Raise the counters that are still lower, because their jobs are gone; returns these."""
         self._reached = bool(self._floors)
         return self._raised(known).items()
 
     def committed(self) -> None:
-        """What ``reach`` has given stands."""
+        """The transaction was committed: floors that were reached are dropped."""
         if self._reached:
             self._floors, self._reached = {}, False
 
     def rolled_back(self) -> None:
-        """What ``reach`` has given since ``committed`` does not."""
+        """The transaction was rolled back."""
         self._reached = False
 
     def _raised(self, known: Mapping[Key, Counter]) -> dict[Key, Counter]:

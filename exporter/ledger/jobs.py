@@ -1,4 +1,4 @@
-"""The table of jobs: found by identity, added, rewritten, taken out; ranked and counted by time."""
+"""The table of jobs: finding them by identity, adding, rewriting, removing, and counting them by time."""
 
 import json
 import sqlite3
@@ -18,22 +18,22 @@ from exporter.ledger.totals import GroupKey
 from exporter.model import PAGE_LIMIT, Job, hidden
 
 TimeColumn = Literal["modified_at", "submitted_at"]
-"""By which moment jobs are ranked; one that is not known counts as 0, the oldest."""
+"""The moment by which jobs are ranked. If it is unknown, it counts as 0, the oldest."""
 
 Row = tuple[str, int, int, int, int, int, int | None, int, int]
-"""A job as it is written, names replaced by their numbers: the ``schema.JOB_COLUMNS``."""
+"""A job as it is written, with numbers for names: the ``schema.JOB_COLUMNS``."""
 _NumberedRow = tuple[str, int, int, int, int, int, int | None, int, int, int]
-"""The same, and its row number."""
+"""The same, with its row number."""
 
 MOST_RECENT = 10_000
-"""How many jobs are kept in memory because they have just changed, of all ledgers: about 6 MB."""
+"""How many jobs of all ledgers are kept in memory because they changed last: about 6 MB."""
 LEAST_RECENT = 2 * PAGE_LIMIT
-"""Each ledger may keep this many, however many ledgers there are."""
+"""Each ledger may keep at least this many, however many ledgers there are."""
 BATCH = 10_000
-"""How many jobs are taken out, or put back, at a time."""
+"""How many jobs are removed, or put back, at a time."""
 MOST_STALE_HINTS = 5_000
-"""With more hints that lead nowhere in one look-up, they are begun anew: jobs that are taken out
-and put back again and again leave one each time."""
+"""If one look-up finds more hints than this that lead nowhere, all hints are made anew. Jobs that are
+removed and put back again and again leave one each time."""
 
 _COLUMNS = schema.JOB_COLUMNS
 _INSERT = f"INSERT INTO jobs ({_COLUMNS}, rowid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -49,33 +49,33 @@ _ACTIVE = f"status > {schema.LAST_END_STATUS_ID}"
 
 _STATUS: Final = 1
 _PROOF: Final = 8
-"""The places of a row's status and proof."""
+"""The indexes of a row's status and proof."""
 
 StoredJob = tuple[Job, int, int]
-"""A job, the number of the row in which it is, and the row's proof."""
+"""A job, its row number, and the row's proof."""
 
 
 class CacheLimit:
-    """The memory that the ledgers of a process share."""
+    """How many jobs the ledgers of a process may keep in memory: they share one limit."""
 
     def __init__(self) -> None:
         self._tables: WeakSet[JobTable] = WeakSet()
         self._lock = threading.Lock()
 
     def enter(self, table: "JobTable") -> None:
-        """One more ledger shares it."""
+        """Add a ledger that shares the limit."""
         with self._lock:
             self._tables.add(table)
 
     def jobs_each(self) -> int:
-        """How many recently changed jobs each ledger may keep in memory."""
+        """How many jobs each ledger may keep in memory."""
         with self._lock:
             part = MOST_RECENT // len(self._tables)
         return min(MOST_RECENT, max(LEAST_RECENT, part))
 
 
 class JobTable:
-    """The jobs that are known, in the file; those that changed last, in memory as well."""
+    """The known jobs, in the file. Those that changed last are in memory, too."""
 
     def __init__(self, connection: sqlite3.Connection, cache_limit: CacheLimit) -> None:
         self._connection = connection
@@ -89,10 +89,10 @@ class JobTable:
         self._refilled = False
         self._next_row_number = 1
         self._kept_sum = self.proofs = 0
-        """The sum of all rows' proofs: none is lost, and none is of another moment."""
+        """The sum of all rows' proofs. It shows whether rows are missing, or come from an earlier state."""
         self._groups: dict[tuple[int, int, int], list[int]] = {}
         self._active_from_at: float | None = None
-        """No active job has changed before this; None if that is to be found out."""
+        """No active job changed before this moment. None if this has to be looked up."""
         self._refill_hints(self._read_all)
         self._kept_sum = self.proofs
 
@@ -104,18 +104,18 @@ class JobTable:
         self._refilled = False
 
     def rolled_back(self) -> None:
-        """The transaction was undone."""
+        """The transaction was rolled back."""
         for words in (self._statuses, self._queues, self._users):
             words.reload()
         self._recent.clear()
         self._active_from_at = None
         self.proofs = self._kept_sum
-        if self._refilled:  # perhaps without rows that are back now
+        if self._refilled:  # the hints may lack rows that are back now
             self._refill_hints()
             self._refilled = False
 
     def require_whole(self) -> None:
-        """Raises ``LedgerUnreadable`` if a row is not as it was kept, or is missing."""
+        """Raises ``LedgerUnreadable`` if a row is damaged or missing."""
         for _ in self._read_all():
             pass
         self._groups.clear()
@@ -125,7 +125,7 @@ class JobTable:
     # -- changing ------------------------------------------------------------------------------
 
     def add(self, jobs: Sequence[Job]) -> None:
-        """Jobs that are not in the table."""
+        """Add jobs that are not in the table."""
         first = self._next_row_number
         self._next_row_number += len(jobs)
         if self._next_row_number > MOST_ROW_NUMBER:
@@ -147,7 +147,7 @@ class JobTable:
         self._remember(added)
 
     def rewrite(self, changed: Sequence[tuple[StoredJob, Job]]) -> None:
-        """Rows that are in the table, and what is in them from now on."""
+        """Replace stored jobs; ``changed`` has each one with its new values."""
         rows = self._rows_to_write([job for _, job in changed])
         rewritten = [
             (job, number, row[_PROOF])
@@ -172,7 +172,7 @@ class JobTable:
     # -- finding -------------------------------------------------------------------------------
 
     def find(self, uuids: Collection[str]) -> dict[str, StoredJob]:
-        """Those of the jobs that are known."""
+        """Those of the jobs that are in the table."""
         recent = self._recent
         found = {uuid: recent[uuid] for uuid in uuids if uuid in recent}
         if len(found) < len(uuids):
@@ -190,22 +190,22 @@ class JobTable:
         return found
 
     def ended_before(self, at: float) -> Iterator[list[StoredJob]]:
-        """Jobs whose end has been seen and whose last change lies before a moment, in batches."""
+        """In batches, the jobs in an end status whose last change lies before a moment."""
         shown = f"{_ENDED} AND status > {schema.SET_ASIDE_ID}"
         return self._batches([f"{shown} AND modified_at < ?"], at)
 
     def between(
         self, newest_at: float, oldest_at: float, by: TimeColumn, but: Collection[str] = ()
     ) -> Iterator[list[StoredJob]]:
-        """In batches, all jobs of a span of time, its bounds included, which may be infinite; without
-        some."""
+        """In batches, all jobs with a moment in [``oldest_at``, ``newest_at``], except those in ``but``.
+        The bounds may be infinite."""
         span = f"{by} BETWEEN ? AND ?"
         bounds = (_integral(oldest_at), _integral(newest_at))
         wheres = [span]
         if by == "modified_at" and oldest_at != float("-inf"):
-            # By the indexes, each of which has a part: every sync asks for the newest few.
-            wheres = [f"{part} AND {span}" for part in self._parts(newest_at)]
-        # Most that are left out have just been taken in: their rows need not be read.
+            # This uses both indexes, which have a part of the jobs each: every sync asks for the newest few.
+            wheres = [f"{part} AND {span}" for part in self._index_conditions(newest_at)]
+        # Most jobs in ``but`` have just been taken in: their rows need not be read.
         known = {self._recent[uuid][1] for uuid in but if uuid in self._recent}
         for batch in self._batches(wheres, *bounds, but=known):
             yield [kept for kept in batch if kept[0].uuid not in but]
@@ -231,18 +231,20 @@ class JobTable:
         return newest_at
 
     def active(self, by: TimeColumn) -> list[Job]:
-        """Every active job, that with the newest moment first."""
-        found = self._select(f"{_ACTIVE} ORDER BY +{by} DESC")  # +: sorted, they are few
+        """Every active job, the one with the newest moment first."""
+        found = self._select(
+            f"{_ACTIVE} ORDER BY +{by} DESC"
+        )  # +: sorts them without an index, as they are few
         return [job for job, _, _ in found if not hidden(job.status)]
 
     # -- counting ------------------------------------------------------------------------------
 
     def count_between(self, newest_at: float, oldest_at: float, by: TimeColumn) -> int:
-        """How many jobs are of a span of time, its bounds included; they may be infinite."""
+        """How many jobs have a moment in [``oldest_at``, ``newest_at``]; the bounds may be infinite."""
         parts: Iterable[str] = ("TRUE",)
         if by == "modified_at":
-            parts = self._parts(newest_at)
-        else:  # a list that is followed by submission asks at each look; for others it is not kept
+            parts = self._index_conditions(newest_at)
+        else:  # only lists that are followed by submission need this index, at every sync
             self._connection.execute(_BY_SUBMISSION)
         bounds = (_integral(oldest_at), _integral(newest_at))
         counts = (
@@ -253,10 +255,10 @@ class JobTable:
         )
         return sum(counts)
 
-    def _parts(self, newest_at: float) -> list[str]:
-        """Where the jobs are that changed at a moment or before. The index of the active ones, which is
-        not by change, is left out if none of them is so old: the history is counted at every page of
-        it."""
+    def _index_conditions(self, newest_at: float) -> list[str]:
+        """Conditions that cover the jobs that changed at a moment or before, one for each index. The index
+        of active jobs, which is not by change, is left out if none of them is that old: this is faster
+        for the history, which is counted at every page that is read."""
         if self._active_from_at is None:
             found = self._connection.execute(f"SELECT MIN(modified_at) FROM jobs WHERE {_ACTIVE}")
             (oldest_at,) = found.fetchone()
@@ -264,7 +266,7 @@ class JobTable:
         return [_ENDED, _ACTIVE] if newest_at >= self._active_from_at else [_ENDED]
 
     def oldest_pending(self) -> dict[str, int]:
-        """By queue, the submit time of the pending job that waits longest."""
+        """For each queue, the submit time of the job that has been pending longest."""
         rows = self._connection.execute(
             "SELECT queue, MIN(submitted_at) FROM jobs INDEXED BY jobs_active"
             f" WHERE {_ACTIVE} AND status = {schema.PENDING_ID} AND submitted_at > 0"
@@ -273,13 +275,16 @@ class JobTable:
         return {self._queues.texts[queue]: oldest for queue, oldest in rows}
 
     def groups(self) -> Iterator[tuple[GroupKey, int, int]]:
-        """(status, queue, user), jobs and cores of each group when the table was read. Raises
-        ``LedgerUnreadable``."""
+        """(status, queue, user), jobs and cores of each group, as the table was read at the start; works
+        once. Raises ``LedgerUnreadable``."""
         statuses, queues, users = self._statuses.texts, self._queues.texts, self._users.texts
         fixed = [statuses.get(number) for number in range(len(schema.FIXED_STATUSES))]
         if fixed != list(schema.FIXED_STATUSES):
             raise LedgerUnreadable("it is damaged")
-        groups, self._groups = self._groups, {}  # an emptied dict keeps its size
+        groups, self._groups = (
+            self._groups,
+            {},
+        )  # frees the memory: a dict that is emptied keeps its size
         while groups:
             (status, queue, user), (jobs, cores) = groups.popitem()
             yield (statuses[status], queues[queue], users[user]), jobs, cores
@@ -287,7 +292,7 @@ class JobTable:
     # -- rows ----------------------------------------------------------------------------------
 
     def rows(self, jobs: Iterable[Job]) -> list[Row]:
-        """Jobs as they are written."""
+        """The rows of jobs."""
         statuses, queues, users = self._statuses, self._queues, self._users
         return [
             proven((
@@ -298,14 +303,14 @@ class JobTable:
         ]  # fmt: skip
 
     def _rows_to_write(self, jobs: Iterable[Job]) -> list[Row]:
-        """Jobs that are about to be written."""
+        """The rows of jobs that are about to be written."""
         rows = self.rows(jobs)
         if any(row[_STATUS] > schema.LAST_END_STATUS_ID for row in rows):
             self._active_from_at = None
         return rows
 
     def jobs(self, rows: Iterable[Row]) -> Iterator[Job]:
-        """Jobs as they were written. Raises ``LedgerUnreadable`` if one is damaged."""
+        """The jobs of rows. Raises ``LedgerUnreadable`` if a row is damaged."""
         return (job for job, _, _ in self._stored((*row, 0) for row in rows))
 
     def _stored(self, rows: Iterable[_NumberedRow]) -> Iterator[StoredJob]:
@@ -329,7 +334,8 @@ class JobTable:
     def _batches(
         self, wheres: Iterable[str], *values: float, but: Container[int] = ()
     ) -> Iterator[list[StoredJob]]:
-        """Jobs found before the first of them is given, so that they can be changed meanwhile."""
+        """Yields jobs in batches. They are looked up before the first batch, so they may be changed
+        meanwhile."""
         numbers = array("Q")  # a million jobs would take half a gigabyte
         for where in wheres:
             rows = self._connection.execute(f"SELECT rowid FROM jobs WHERE {where}", values)
@@ -340,12 +346,12 @@ class JobTable:
 
     def _remember(self, kept: Sequence[StoredJob]) -> None:
         recent, most = self._recent, self._cache_limit.jobs_each()
-        for each in kept[-most:]:  # of others, what came first goes below
-            recent.pop(each[0].uuid, None)  # so that it comes last
+        for each in kept[-most:]:  # if there are more, the first of them have no room
+            recent.pop(each[0].uuid, None)  # moves it to the end
             recent[each[0].uuid] = each
         if len(recent) > most:
             too_many = len(recent) - most // 2
-            for uuid in list(islice(recent, too_many)):  # those that came first
+            for uuid in list(islice(recent, too_many)):  # the oldest ones
                 del recent[uuid]
 
     def _refill_hints(self, read: Callable[[], Iterable[tuple[str, int]]] | None = None) -> None:
@@ -357,7 +363,7 @@ class JobTable:
         self._row_hints.refill(jobs, read() if read else ask("SELECT uuid, rowid FROM jobs"))
 
     def _read_all(self) -> Iterator[tuple[str, int]]:
-        """Where each job is; on the way, every row is proven, counted and added up."""
+        """Yields the identity and row number of each job. Meanwhile, every row is checked and counted."""
         groups, proofs = self._groups, 0
         rows = self._connection.execute(f"SELECT {_COLUMNS}, rowid FROM jobs")
         for row in checked(rows, _PROOF):

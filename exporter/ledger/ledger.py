@@ -1,7 +1,7 @@
 """One cluster's ledger: its jobs, counters and progress, in SQLite. ``store`` opens it.
 
-A ledger belongs to one thread. Everything that is written between ``begin`` and ``commit`` stands
-together or not at all, also when the process is killed.
+A ledger belongs to one thread. What is written between ``begin`` and ``commit`` is kept as a whole or
+not at all, even if the process is killed.
 """
 
 import sqlite3
@@ -55,11 +55,11 @@ class Ledger:
         """Take over an open, laid-out connection; use ``open_ledger``."""
         self.in_memory = path is None
         self.on_damage: Callable[[str], None] = lambda reason: None
-        """Told why, when damage is met while it is in use."""
+        """Called with the reason when the ledger turns out to be damaged while it is in use."""
         self._file = None if path is None else LedgerFile(path)
         self._connection = connection
-        # Also for a ledger that is forgotten: newer Pythons complain of a connection left open.
-        # Not at the process's end, where a poller that hangs may still be using it.
+        # This also closes a ledger that is simply dropped: newer Pythons warn of an open connection.
+        # It does not run at the end of the process: a poller that hangs may still use the connection.
         self._close = finalize(self, connection.close)
         self._close.atexit = False
         self._cache_limit = cache_limit
@@ -90,16 +90,16 @@ class Ledger:
         self._marks: WeakSet[Marks] = WeakSet()
         if self._counters.behind or self.usage.lacks(published.usage):
             self._go_on_from(published)
-        elif self._published() != published:  # it was killed before that was written down
+        elif self._published() != published:  # the process was killed before it was written
             self._remember(self._published())
 
     # -- transactions --------------------------------------------------------------------------
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Everything inside is kept together, or, if it raises, undone together.
+        """Commit everything inside, or roll it back if it raises.
 
-        Raises ``LedgerUnwritable`` or ``LedgerUnreadable`` for what the file does not let be done.
+        Raises ``LedgerUnwritable`` or ``LedgerUnreadable`` if the file fails.
         """
         try:
             try:
@@ -116,7 +116,7 @@ class Ledger:
         except ExporterError as error:
             self._note(error)
             raise
-        except Exception as error:  # a mistake of this program, or of what it was given to read
+        except Exception as error:  # a mistake in this program, or damaged data
             self._require_whole(error)
             raise
 
@@ -127,8 +127,8 @@ class Ledger:
         self._connection.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
-        """Keep what was written since ``begin``. If it raises ``LedgerUnwritable``, the ledger goes on
-        elsewhere: nothing was kept, or all of it but the counters as published beside it."""
+        """Commit what was written since ``begin``. If this raises ``LedgerUnwritable``, either nothing
+        was committed, or everything but the file of published counters: use another file then."""
         progress, saved = self.progress, self._saved_progress
         try:
             if progress.complete and progress.synced_at != saved.synced_at:
@@ -156,10 +156,10 @@ class Ledger:
             self._remember(changed)
 
     def rollback(self) -> None:
-        """Undo what was written since ``begin``. Raises ``LedgerUnreadable`` if what was there
-        before cannot be read."""
+        """Undo what was written since ``begin``. Raises ``LedgerUnreadable`` if the earlier state cannot
+        be read."""
         try:
-            with suppress(sqlite3.Error):  # a full disk may have undone it already
+            with suppress(sqlite3.Error):  # a full disk may have rolled it back already
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
             for part in self._parts:
@@ -175,7 +175,7 @@ class Ledger:
         self._close()
 
     def copied_to(self, path: Path | None) -> "Ledger":
-        """The same ledger in another file, or, with None, in memory. Raises ``StateError``."""
+        """Copy the ledger to another file, or to memory for None, and open that. Raises ``StateError``."""
         connection = connect(path)
         with closed_on_failure(connection):
             self._connection.backup(connection)
@@ -189,9 +189,9 @@ class Ledger:
     def apply(
         self, jobs: Sequence[Job], accept: Callable[[Job, Job], bool] = lambda old, new: True
     ) -> list[Change]:
-        """Make the ledger agree with records of the remote list; returns what that changed.
+        """Write records of the remote list; returns what that changed.
 
-        ``accept`` is asked of each job that is known and differs: (as it is known, as it came)."""
+        A known job that differs is written only if ``accept(known, record)`` is true."""
         by_uuid = {job.uuid: job for job in jobs}
         known = self._jobs.find(by_uuid)
         new = [job for uuid, job in by_uuid.items() if uuid not in known]
@@ -219,7 +219,8 @@ class Ledger:
         return changes
 
     def suspect(self, uuids: Collection[str]) -> None:
-        """Take jobs out of the list until ``forget_suspects`` or until they are applied again."""
+        """Take jobs out of the ledger, until ``forget_suspects``, ``restore_suspects``, or until they are
+        applied again."""
         self._suspect(self._jobs.find(uuids).values())
 
     def suspect_between(
@@ -230,9 +231,9 @@ class Ledger:
         keep: Iterable[str],
         by: TimeColumn = "modified_at",
     ) -> int:
-        """Suspect all jobs changed in [``oldest_at``, ``newest_at``] but those to ``committed``.
+        """Suspect all jobs with a moment in [``oldest_at``, ``newest_at``], except those to ``keep``.
 
-        Returns how many. The bounds may be infinite.
+        Returns how many there were. The bounds may be infinite.
         """
         found = self._jobs.between(newest_at, oldest_at, by, but=frozenset(keep))
         return sum(map(self._suspect, found))
@@ -243,11 +244,11 @@ class Ledger:
         return self._suspects.count
 
     def forget_suspects(self, now_at: float) -> int:
-        """The suspects are gone. Returns how many they were."""
+        """Delete the suspects: they are gone. Returns how many there were."""
         return self._suspects.forget(now_at)
 
     def restore_suspects(self) -> int:
-        """The suspects could not be proven gone: put them back. Returns how many."""
+        """Put the suspects back: nothing proves that they are gone. Returns how many there were."""
         restored = 0
         for jobs in self._suspects.take_all():
             self._jobs.add(jobs)
@@ -256,22 +257,22 @@ class Ledger:
         return restored
 
     def drop_unmarked(self, marks: Marks) -> int:
-        """Suspect every job that a walk through the whole list did not meet. Returns how many."""
+        """Suspect every job that a scan of the whole list has not met. Returns how many there were."""
         return sum(self._suspect(batch) for batch in self._jobs.not_in(marks.table))
 
     def clear(self) -> None:
-        """Forget all jobs; what has been counted stands."""
+        """Delete all jobs; the counters stay."""
         for batch in self._jobs.between(float("inf"), float("-inf"), "modified_at"):
             self._take_out(batch)
         self._suspects.clear()
 
     def age(self, before_at: float) -> None:
-        """Ended jobs whose last change lies before a moment are no longer shown."""
+        """Hide the ended jobs whose last change lies before a moment."""
         for batch in self._jobs.ended_before(before_at):
             self.apply([job._replace(status=OUT_OF_WINDOW) for job, _, _ in batch])
 
     def leave(self, status: str, is_in_it: Callable[[Job], bool]) -> int:
-        """Set aside, in the empty status, the jobs of an active status that are no longer in it."""
+        """Set aside the jobs of an active status that are no longer in it: they get the empty status."""
         found = self._jobs.in_status(status)
         left = [job._replace(status="") for job, _, _ in found if not is_in_it(job)]
         self.apply(left)
@@ -286,7 +287,7 @@ class Ledger:
         return self._jobs.newest_in(status, by)
 
     def marks(self) -> Marks:
-        """A new, empty set of seen jobs."""
+        """A new, empty set of the jobs that a scan meets."""
         self._marks_made += 1
         marks = Marks(self._connection, self._marks_made)
         self._marks.add(marks)
@@ -300,13 +301,13 @@ class Ledger:
         return self.groups.size
 
     def known(self, uuids: Iterable[str]) -> dict[str, Job]:
-        """Those of the jobs that are known, as they are known."""
+        """Those of the jobs that are known, as the ledger has them."""
         return {uuid: job for uuid, (job, _, _) in self._jobs.find(set(uuids)).items()}
 
     def count_between(
         self, newest_at: float, oldest_at: float, *, by: TimeColumn = "modified_at"
     ) -> int:
-        """How many jobs changed within [``oldest_at``, ``newest_at``]; the bounds may be infinite."""
+        """How many jobs have a moment in [``oldest_at``, ``newest_at``]; the bounds may be infinite."""
         return self._jobs.count_between(newest_at, oldest_at, by)
 
     def count_status(self, status: str) -> int:
@@ -314,19 +315,19 @@ class Ledger:
         return self.groups.in_status(status)
 
     def active_statuses(self) -> frozenset[str]:
-        """The statuses, other than end statuses, that some job is in."""
+        """The statuses of active jobs."""
         return self.groups.active_statuses()
 
     def active_jobs(self, by: TimeColumn = "modified_at") -> list[Job]:
-        """Every active job, that with the newest moment first."""
+        """Every active job, the one with the newest moment first."""
         return self._jobs.active(by)
 
     def totals(self) -> dict[tuple[str, str, str], JobTotals]:
-        """Jobs and cores by (status, queue, user); only where there is a job."""
+        """Jobs and cores by (status, queue, user), for those that have a job."""
         return self.groups.by_group()
 
     def oldest_pending(self) -> dict[str, int]:
-        """By queue, the submit time of the pending job that waits longest."""
+        """For each queue, the submit time of the job that has been pending longest."""
         return self._jobs.oldest_pending()
 
     # -- counters ------------------------------------------------------------------------------
@@ -336,7 +337,7 @@ class Ledger:
         self._counters.count(key, seconds=seconds, bucket=bucket)
 
     def put_tally(self, key: TallyKey, tally: Tally) -> None:
-        """Keep, in the running transaction, a counter that is derived from others."""
+        """Set a counter that is derived from others, in the running transaction."""
         self._counters.put(key, tally)
 
     def tallies(self) -> Mapping[TallyKey, Tally]:
@@ -345,7 +346,7 @@ class Ledger:
 
     @property
     def behind(self) -> bool:
-        """Whether it is older than what was published of it, and has not caught up yet."""
+        """Whether some counters are lower than they were published, so that the ledger has to catch up."""
         return self._counters.behind or self.usage.behind
 
     def note_activity(self, queue: str, user: str, at: float) -> None:
@@ -357,7 +358,7 @@ class Ledger:
         return self._activity.last_active_at
 
     def forget_activity(self, before_at: float) -> None:
-        """Drop what lies before a moment."""
+        """Drop the activity before a moment."""
         self._activity.forget(before_at)
 
     def shown(self, label: str) -> frozenset[str]:
@@ -365,7 +366,7 @@ class Ledger:
         return self._shown.values(label)
 
     def remember_shown(self, label: str, values: frozenset[str]) -> None:
-        """Keep which values of a label are shown, so that a restart shows the same."""
+        """Write which values of a label are shown, so that a restart shows the same."""
         self._shown.remember(label, values)
 
     # -- inside --------------------------------------------------------------------------------
@@ -399,7 +400,7 @@ class Ledger:
             self._file.remember(self._published, changed)
 
     def _changed(self) -> Published:
-        """What has been counted in the running transaction, as it is going to be published."""
+        """What has been counted in the running transaction, as it will be published."""
         usage = {account: self.usage.changed(account) for account in PUBLISHED}
         changed = Published(self._counters.changed(), self._shown.changed(), usage)
         return self._published() if self._counters.behind and changed != NOTHING else changed
@@ -413,12 +414,12 @@ class Ledger:
         self.usage.catch_up()
 
     def _go_on_from(self, published: Published) -> None:
-        """It is older than what was published of it, and so are the names that it has as shown."""
+        """The ledger is older than what was published of it, so its shown names are, too."""
         with self.transaction():
             for label, values in published.shown.items():
                 self._shown.remember(label, values)
             self.usage.take_over(published.usage)
-            if self.progress.began_at is None:  # nothing of what was counted will be again
+            if self.progress.began_at is None:  # nothing will be counted again
                 self._catch_up()
 
     def _proofs(self) -> list[int]:

@@ -6,10 +6,10 @@ from contextlib import suppress
 
 
 class Marks:
-    """A set of job identities; on disk, so that a million cost no memory.
+    """A set of job identities, on disk: a million of them would need much memory.
 
-    The walk's own are told from those that were met elsewhere meanwhile: where it has got to, only
-    its own can tell.
+    It tells the jobs that the scan itself has met from those that were met elsewhere meanwhile. Only the
+    former show how far the scan has come.
     """
 
     def __init__(self, connection: sqlite3.Connection, number: int) -> None:
@@ -20,10 +20,10 @@ class Marks:
             " WITHOUT ROWID"
         )
         self.count = 0
-        """How many jobs it has, wherever they were met."""
+        """How many jobs are in the set, wherever they were met."""
 
     def add(self, uuids: Iterable[str]) -> None:
-        """The scan has met these jobs."""
+        """Add jobs that the scan has met."""
         names = list(uuids)
         self._insert(names, walked=True)
         self._connection.executemany(
@@ -32,7 +32,7 @@ class Marks:
         )
 
     def add_met_elsewhere(self, uuids: Iterable[str]) -> None:
-        """These jobs are in the list, as another query has shown."""
+        """Add jobs that another query has shown to be in the list."""
         self._insert(uuids, walked=False)
 
     def _insert(self, uuids: Iterable[str], *, walked: bool) -> None:
@@ -43,7 +43,7 @@ class Marks:
         self.count += max(0, cursor.rowcount)
 
     def has(self, uuid: str) -> bool:
-        """Whether the scan has met the job."""
+        """Whether the scan itself has met the job."""
         row = self._connection.execute(
             f"SELECT 1 FROM {self.table} WHERE uuid = ? AND walked",
             (uuid,),
@@ -51,15 +51,15 @@ class Marks:
         return row is not None
 
     def recount(self) -> None:
-        """A transaction was undone: count what is left."""
+        """Count again, after a transaction was rolled back."""
         try:
             row = self._connection.execute(f"SELECT COUNT(*) FROM {self.table}").fetchone()
         except sqlite3.OperationalError:
-            self.count = 0  # the set itself was made in that transaction
+            self.count = 0  # the set itself was created in that transaction
         else:
             self.count = int(row[0])
 
     def drop(self) -> None:
-        """Forget the set."""
-        with suppress(sqlite3.Error):  # the file may have been closed before
+        """Delete the set."""
+        with suppress(sqlite3.Error):  # the file may be closed already
             self._connection.execute(f"DROP TABLE IF EXISTS {self.table}")

@@ -1,6 +1,5 @@
-"""The proof of a row: a checksum stored with it, which shows damage that SQLite does not notice.
-
-SQLite checks the structure of a file, not the values in it: a count with a wrong digit is still a count.
+"""The proof of a row: a checksum stored with it. It shows damage that SQLite does not notice, because
+SQLite checks the structure of a file, not the values in it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +11,7 @@ import msgspec
 from exporter.errors import LedgerUnreadable
 
 Values = Sequence[Any]
-"""Texts, numbers and None, as SQLite gives them back."""
+"""Texts, numbers and None, as SQLite returns them."""
 
 Row = TypeVar("Row", bound=Sequence[Any])
 
@@ -20,24 +19,24 @@ _encoded = msgspec.msgpack.Encoder().encode
 
 
 def proof_of(values: Values) -> int:
-    """The proof of a row's values, in their order."""
+    """The proof of a row's values, which depends on their order."""
     return crc32(_encoded(values))
 
 
 def proven(values: Values) -> tuple[Any, ...]:
-    """A row to be written: the values and their proof."""
+    """A row to be written: the values, then their proof."""
     return (*values, crc32(_encoded(values)))
 
 
 def require_proof(values: Values, proof: object) -> None:
-    """Raises ``LedgerUnreadable`` if these are not the values that were written."""
+    """Raises ``LedgerUnreadable`` if the values do not fit their proof."""
     if crc32(_encoded(values)) != proof:
         raise LedgerUnreadable("a row of it is damaged")
 
 
 def checked(rows: Iterable[Row], place: int = -1) -> Iterator[Row]:
-    """The rows that were written, the proof of what precedes it at a ``place``. Raises
-    ``LedgerUnreadable`` for one that was not."""
+    """The same rows, checked. The proof is at index ``place``, and is about the values before it. Raises
+    ``LedgerUnreadable`` for a row that does not fit its proof."""
     for row in rows:
         if crc32(_encoded(row[:place])) != row[place]:
             raise LedgerUnreadable("a row of it is damaged")

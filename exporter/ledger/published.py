@@ -1,6 +1,6 @@
-"""A ledger's file, and a file beside it with the counters as they were last published.
+"""A file next to a ledger, with the counters as they were last published.
 
-If a power cut shortens a ledger's log, the ledger is whole, but as it was some time ago. What happened
+If a power cut shortens a ledger's log, a complete ledger of an earlier moment remains. What has happened
 since is read and counted again. Until that is done, no counter may be lower than it was published:
 Prometheus would take that for a restart from 0, and count all of it a second time.
 """
@@ -42,7 +42,7 @@ _DAMAGE = (msgspec.MsgspecError, LedgerUnreadable, ValueError)
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What was published, and must not be lower again."""
+    """What was published. No counter may be lower again."""
 
     tallies: Mapping[TallyKey, Tally] = field(default_factory=dict)
     shown: Shown = field(default_factory=dict)
@@ -53,10 +53,10 @@ NOTHING = Published()
 
 
 class LedgerFile:
-    """The file of a ledger that is open, and the one beside it.
+    """The file of an open ledger, and the file of published counters next to it.
 
-    Of a few counters that have changed, only these are added to it, a line each time, until it has
-    grown to twice its size.
+    Counters that have changed are appended to the latter as one line, until it has grown to twice its
+    size; then it is written anew.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,21 +64,21 @@ class LedgerFile:
         self._path = path
         self._state = self._look()
         self._room = 0
-        """How many bytes may be added to the file beside it; 0 while it is not known to be whole."""
+        """How many bytes may be appended to the file of published counters; 0 while that may be incomplete."""
 
     def require(self) -> None:
-        """SQLite continues to write to a file that has been removed, which nobody will ever read. Raises
-        ``LedgerUnwritable``."""
+        """Raises ``LedgerUnwritable`` if the ledger's file was removed or replaced: SQLite would go on
+        writing to the old file, which nobody will ever read."""
         if self._look() != self._state:
             raise LedgerUnwritable("its file has been replaced")
 
     def remember(self, whole: Callable[[], Published], changed: Published) -> None:
-        """Write down what is about to be published: what has ``changed`` since this was last called,
-        or the ``whole``. Raises ``LedgerUnwritable``."""
+        """Write what is about to be published: what has ``changed`` since the last call, or the
+        ``whole``. Raises ``LedgerUnwritable``."""
         beside = _beside(self._path)
         try:
             line = _line(changed)
-            room, self._room = self._room, 0  # if this fails, it may be cut short
+            room, self._room = self._room, 0  # if this fails, the line may be incomplete
             if len(line) < room and beside.is_file():
                 write_private(beside, line, os.O_APPEND)
                 self._room = room - len(line)
@@ -98,7 +98,7 @@ class LedgerFile:
 
 
 def read_published(ledger: Path) -> Published:
-    """What was last published of a ledger; nothing if there is no such file. Raises
+    """What was last published of a ledger; ``NOTHING`` if there is no such file. Raises
     ``LedgerUnreadable``."""
     beside = _beside(ledger)
     if beside.exists() and not beside.is_file():  # a pipe would block
@@ -125,9 +125,9 @@ def read_published(ledger: Path) -> Published:
 def _lines(found: bytes) -> list[Published]:
     """What the lines say. Raises one of ``_DAMAGE``.
 
-    A power cut may leave the line that was being added cut short, or as long as it should be with
-    something else in it. Nothing of it was published: that waits until the line is on the disk. If it
-    was damaged later, the ledger itself still has what it said.
+    After a power cut, the line that was being appended may be cut short, or have something else in it.
+    This does no harm: counters are published only when their line is on the disk. If the last line was
+    damaged later, the ledger itself still has its counters.
     """
     first, *added, end = found.split(b"\n") if b"\n" in found else (found, b"")
     last = added.pop() if added and not end else None

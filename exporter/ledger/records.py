@@ -11,7 +11,7 @@ from exporter.profile import Profile, Trait
 
 
 class Change(NamedTuple):
-    """What applying one record of the remote list did to the ledger."""
+    """What one record of the remote list has changed in the ledger."""
 
     old: Job | None
     """None for a job that was not known."""
@@ -19,15 +19,15 @@ class Change(NamedTuple):
 
 
 class JobTotals(NamedTuple):
-    """Jobs of one (status, queue, user), and the cores they ask for."""
+    """The jobs of one (status, queue, user), and the cores that they request."""
 
     jobs: int
     cores: int
 
 
 class TallyKey(NamedTuple):
-    """A counter of transitions: ``kind`` is submitted, started, ended, wait or run, or that of a part of
-    such a counter."""
+    """A counter of transitions. ``kind`` is submitted, started, ended, wait or run, or that of a part of
+    such a counter (see ``publishing.folding``)."""
 
     kind: str
     queue: str
@@ -36,14 +36,14 @@ class TallyKey(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """How often, how long in all, and the distribution over the buckets of a histogram."""
+    """How many events there were, their seconds in all, and how many were in each bucket of a histogram."""
 
     count: int = 0
     sum_seconds: float = 0.0
     buckets: list[int] = field(default_factory=list)
 
     def minus(self, part: "Tally | None") -> "Tally":
-        """What is left of it without a part; None takes nothing away."""
+        """The rest without a part; None takes nothing away."""
         part = part or Tally()
         return Tally(
             self.count - part.count,
@@ -55,37 +55,39 @@ class Tally:
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a ledger is known to equal the remote list. Saved with every transaction.
 
-    In the order that the profile gives, newest first, the list is known from its head down to
-    ``frontier_at``; behind it some jobs are known, and ``unread`` are not::
+    The list is sorted as the profile says, newest first. From its head down to ``frontier_at`` all jobs
+    are known. Behind that, some jobs are known, because other queries have shown them, and ``unread``
+    are not::
 
-        head ─── known ─── frontier_at ··· not read, but for jobs met elsewhere ··· end
+        head ─── all known ─── frontier_at ··· only some known ··· end
     """
 
     began_at: float | None = None
-    """The server's time when the ledger began; what happened before is not counted as seen."""
+    """The server's time when the ledger began. Transitions before this are not counted."""
     last_success_at: float | None = None
     """The server's time at the last sync that succeeded."""
     synced_at: float | None = None
     """The same moment by this machine's own clock."""
     newest_at: int | None = None
-    """The newest moment, in the order that the profile gives, down to which all is known."""
+    """The newest moment that was known at the last sync, by the list's order; the next sync reads the list
+    down to it."""
     frontier_at: int | None = None
-    """Every job of this moment or later is known; None: all jobs are."""
+    """Every job with this moment or a later one is known. None: all jobs are known."""
     unread: int | None = 0
-    """How many more jobs the list has behind the frontier than the ledger; None: that is not known."""
+    """How many more jobs the list has behind the frontier than the ledger. None: unknown."""
     known: Literal["", "active", "all"] = ""
-    """Which jobs are known, so that their counts may be published: all that are active, or the whole
-    history that is wanted, too, with a total that fits."""
+    """Which jobs are completely known, so that their counts may be published: ``active``, or ``all`` when
+    the whole wanted history is known, too, and the total fits."""
     expected: int | None = None
-    """``total_count`` of the whole list, when last seen."""
+    """``total_count`` of the whole list, as last seen."""
     checked_at: dict[str, float] = {}
-    """When each check last ran, by its name; a scan of the whole list is one."""
+    """When each check last ran, by its name. A scan of the whole list counts as a check."""
     profile: Profile = Profile()
     """What the server is known to do."""
 
     @property
     def complete(self) -> bool:
-        """Whether the whole history that is wanted is known."""
+        """Whether the whole wanted history is known."""
         return self.known == "all"
 
     @property
@@ -99,8 +101,8 @@ _WRITTEN = msgspec.json.Decoder(dict[str, object])
 
 
 def progress_of(text: str) -> Progress:
-    """As it was written, also by earlier versions: the first knew no profile, and how far the history
-    was read is found out anew. Raises ``msgspec.MsgspecError``."""
+    """Decode progress, also that of earlier versions. The first version had no profile; then the frontier
+    is dropped, too, and the history is read again. Raises ``msgspec.MsgspecError``."""
     progress, written = _PROGRESS.decode(text), _WRITTEN.decode(text)
     if written.get("active_known"):  # as earlier versions wrote it
         known: Literal["active", "all"] = "all" if written.get("complete") else "active"

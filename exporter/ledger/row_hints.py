@@ -1,12 +1,12 @@
-"""The row of each job in the table: identity -> row number, in memory.
+"""A hash table in memory that tells in which row a job may be: identity -> row number.
 
-Identities are random. With an index of them in the file, nearly every job that is looked up or added
-would cost reading and writing another page of it. This table takes 8 bytes a slot, of which at most six
-in ten are in use: 16 MB for a million jobs.
+Identities are random. With an index of them in the file, nearly every look-up or insertion would read or
+write another page of it. This table takes 8 bytes a slot, and at most six in ten slots are in use: 16 MB
+for a million jobs.
 
-An entry is only a hint: half a hash and a row number, which suffices for four billion jobs. Whoever
-follows it compares the identity in the row. So no entry is ever removed: that of a row which is gone,
-or whose insertion was undone, leads to no job.
+An entry is only a hint: half a hash and a row number, which is enough for four billion jobs. Whoever
+follows it compares the identity in the row. So entries need not be removed: if a row was deleted, or its
+insertion rolled back, the hint leads to no job, or to another one.
 """
 
 from array import array
@@ -20,11 +20,11 @@ _ROW_MASK = (1 << _ROW_BITS) - 1
 _TAG_MASK = _ROW_MASK << _ROW_BITS
 
 MOST_ROW_NUMBER = _ROW_MASK
-"""A hint has room for row numbers from 1 to this."""
+"""Row numbers go from 1 to this."""
 
 
 class RowHints:
-    """Hints by the hash of an identity: open addressing, linear probing."""
+    """Hints by the hash of an identity, with open addressing and linear probing."""
 
     def __init__(self) -> None:
         self._mask = _SMALLEST - 1
@@ -32,22 +32,23 @@ class RowHints:
         self._in_use = 0
 
     def has_room(self, jobs: int) -> bool:
-        """Whether that many can be added; if not, call ``refill``."""
+        """Whether this many jobs can be added; if not, call ``refill``."""
         return self._in_use + jobs <= _MOST_IN_USE * len(self._slots)
 
     def refill(self, jobs: int, entries: Iterable[tuple[str, int]]) -> None:
-        """Begin anew with the identities and row numbers of so many jobs, and room for more."""
+        """Replace all hints by those of ``jobs`` jobs, given as identities and row numbers, with room for
+        more."""
         size = _SMALLEST
         while jobs * _GROWTH > _MOST_IN_USE * size:
             size *= 2
-        self._slots = array("Q")  # the old one goes before the new one comes
+        self._slots = array("Q")  # frees the old table before the new one is made
         self._slots = array("Q", bytes(8)) * size
         self._mask = size - 1
         self._in_use = 0
         self.add(entries)
 
     def add(self, entries: Iterable[tuple[str, int]]) -> None:
-        """Note where jobs are."""
+        """Add hints."""
         slots, mask, tag_mask, added = self._slots, self._mask, _TAG_MASK, 0
         for uuid, row_number in entries:
             hashed = hash(uuid)
@@ -59,7 +60,8 @@ class RowHints:
         self._in_use += added
 
     def hints(self, uuids: Iterable[str]) -> list[int]:
-        """The numbers of the rows in which the jobs may be; some of these rows have other jobs, or are gone."""
+        """The numbers of the rows in which the jobs may be. Some of these rows may have other jobs, or be
+        gone."""
         slots, mask = self._slots, self._mask
         found = []
         for uuid in uuids:

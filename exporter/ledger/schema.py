@@ -11,13 +11,14 @@ SCHEMA_VERSION = 5
 FORMER_VERSIONS = (2, 3, 4)
 
 FIXED_STATUSES = ("", "finished", "exited", "cancelled", "pending", "running")
-"""Statuses whose ids are their places here, so that indexes and queries can name them.
+"""Statuses whose ids are their indexes here, so that indexes and queries can use them.
 
-The empty one marks a job that is no longer active and whose end has not been seen yet.
+The empty status is for jobs that are set aside: they have left their active status, and it is not yet
+known what became of them.
 """
 SET_ASIDE_ID = 0
 OUT_OF_WINDOW_ID = -1
-"""Of ended jobs that are not wanted any longer: known, ranked, and not shown."""
+"""The status of ended jobs that are older than the wanted history: known and ranked, but not shown."""
 LAST_END_STATUS_ID = 3
 PENDING_ID = FIXED_STATUSES.index("pending")
 
@@ -25,14 +26,13 @@ _JOB_VALUES = "uuid, status, queue, user, cores, submitted_at, started_at, modif
 JOB_COLUMNS = f"{_JOB_VALUES}, proof"
 
 _STRICT = "STRICT" if sqlite3.sqlite_version_info >= (3, 37) else ""
-"""Values of the columns' types and of no other, where SQLite knows how to."""
+"""Makes SQLite reject values of other types than the columns', where it is new enough."""
 _KEYED = "STRICT, WITHOUT ROWID" if _STRICT else "WITHOUT ROWID"
 
-# By row, not clustered by uuid nor with an index of it: identities are random, and jobs that are
-# young together change together, so that a page of changes dirties few pages of the file. Where a
-# job is, ``row_hints`` knows. Ended jobs are ranked by an index to which new ones are added at one end;
-# active ones, which change, have a small one of their own, so that a change need not look for its
-# old place in the large one.
+# Rows are in the order of insertion, and there is no index of uuids, because these are random. Jobs that
+# are new at the same time change at the same time, so a page of changes writes few pages of the file.
+# ``row_hints`` finds the row of a job. The index of ended jobs grows at one end only. Active jobs have a
+# small index of their own, because they change their place in it.
 _JOBS = """
     uuid TEXT NOT NULL{unique},
     status INTEGER NOT NULL,
@@ -85,7 +85,7 @@ CREATE TABLE shown (
 """
 
 TEMPORARY_TABLES = f"CREATE TEMP TABLE suspects ({_JOBS.format(unique=' UNIQUE')})"
-"""Jobs taken out of the list of jobs until it is proven that they are gone, not moved."""
+"""Jobs that are suspected to be gone: taken out of ``jobs`` until this is proven or refuted."""
 
 _FORMAT_2 = {
     "about": "key, value",
@@ -98,11 +98,11 @@ _FORMAT_2 = {
     "activity": "queue, user, last_active_at",
     "shown": "label, value",
 }
-"""The tables of format 2, which had neither types nor proofs, and their columns."""
+"""The columns of the tables of format 2, which had neither types nor proofs."""
 
 
 def create(connection: sqlite3.Connection) -> None:
-    """Lay out an empty ledger, within a transaction."""
+    """Create the tables of an empty ledger, within a transaction."""
     _execute(connection, _TABLES)
     _set_version(connection)
     _name_statuses(connection, enumerate(FIXED_STATUSES))
@@ -111,8 +111,8 @@ def create(connection: sqlite3.Connection) -> None:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Make a ledger of a former format one of this one, within a transaction. It knows all that it
-    knew. Raises ``sqlite3.Error``, also for a value of another type than its column's.
+    """Convert a ledger of an earlier format, within a transaction. Nothing is lost. Raises
+    ``sqlite3.Error``, also if a value does not have the type of its column.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == 2:
@@ -124,7 +124,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def _rewrite(connection: sqlite3.Connection) -> None:
-    """Give the values of format 2 types and proofs."""
+    """Rewrite the tables of format 2 with types and proofs."""
     connection.create_function("proof_of", -1, lambda *values: proof_of(values))
     for table in _FORMAT_2:
         connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
@@ -149,7 +149,7 @@ def _set_version(connection: sqlite3.Connection) -> None:
 
 
 def _know_hidden(connection: sqlite3.Connection) -> None:
-    """Name the status that a ledger of an early version may not have."""
+    """Add the hidden status that ledgers of early versions do not have."""
     known = connection.execute("SELECT 1 FROM statuses WHERE id = ?", (OUT_OF_WINDOW_ID,))
     if known.fetchone() is None:
         _name_statuses(connection, [(OUT_OF_WINDOW_ID, OUT_OF_WINDOW)])

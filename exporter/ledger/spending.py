@@ -1,15 +1,15 @@
 """The record of an account's calls, on disk and in memory.
 
-In memory, the moment of a call is that of the monotonic clock, so that a process forgets no call when
-somebody sets the machine's clock. The monotonic clock begins anew when the machine starts, so moments on
-disk are those of the machine's clock. The first line, ``clock BOOT AHEAD``, says during which run of the
-machine they were written, and how far its clock was ahead of the monotonic one. With it, a process that
-starts later knows the moments as exactly as the one that wrote them. Only after a restart of the machine
-it has to trust the machine's clock. When that clock is set, the whole file is written anew.
+In memory, the moment of a call is by the monotonic clock, so no call is forgotten when somebody sets the
+machine's clock. The monotonic clock starts again when the machine does, so moments on disk are by the
+machine's clock. The first line, ``clock BOOT AHEAD``, says during which run of the machine they were
+written, and how far the machine's clock was ahead of the monotonic one. So a process that starts later
+knows the moments as exactly as the one that wrote them. Only after a restart of the machine does it have
+to trust the machine's clock. When that clock is set, the whole file is written anew.
 
-One line for each call, appended before it is sent; a line ``pause UNTIL TIMES`` for each change of
-the pause. Appending is enough against a killed process: what has been written stays written. Other
-processes on the same account append to the same file.
+There is one line for each call, appended before the call is sent, and a line ``pause UNTIL TIMES`` for each
+change of the pause. What has been appended is not lost if the process is killed. Other processes on the
+same account append to the same file.
 """
 
 import errno
@@ -32,7 +32,7 @@ _LOG = logging.getLogger(__name__)
 
 LEAST_KEPT_CALLS = 10_000
 CLOCK_TOLERANCE_SECONDS = 1.0
-"""A machine's clock that is adjusted by less, within one start, has not been set."""
+"""If the machine's clock moves by less than this against the monotonic one, it was not set."""
 
 UNKNOWN_BOOT = "-"
 _APPENDING = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
@@ -41,11 +41,11 @@ _CALL = re.compile(_AT)
 _PAUSE = re.compile(rb"pause (" + _AT + rb") (\d{1,12})")
 _CLOCK = re.compile(rb"clock ([\w-]+) (" + _AT + rb")")
 _HALF = re.compile(rb"-?\d{0,12}\.?\d{0,5}|p|pa|pau|paus|pause( -?\d{0,12}\.?\d{0,6}( \d{0,12})?)?")
-"""What a disk that was full, or lost its power, leaves of a line that was being appended."""
+"""What a full disk or a power cut may leave of a line that was being appended."""
 
 
 def boot_id() -> str:
-    """A value that stays the same until the machine is restarted."""
+    """A text that stays the same until the machine is restarted."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip() or UNKNOWN_BOOT
     except OSError:
@@ -53,10 +53,10 @@ def boot_id() -> str:
 
 
 class MemorySpendingLog:
-    """A log in memory; it ends with the process."""
+    """A log in memory, which ends with the process."""
 
     def __init__(self, most_calls: int = 0) -> None:
-        """At least ``most_calls`` are remembered: so many as the account allows in its window."""
+        """At least ``most_calls`` calls are remembered: as many as the account may make in its window."""
         self._kept = max(LEAST_KEPT_CALLS, most_calls)
         self._calls: list[float] = []
         self._pause = Pause()
@@ -94,25 +94,25 @@ class MemorySpendingLog:
 class FileSpendingLog(MemorySpendingLog):
     """A log on disk; it survives a kill and a restart.
 
-    If the file cannot be written, calls are still counted in memory. One that cannot be read is set
-    aside, and taken for a window full of calls that ends when the file was last written.
+    If the file cannot be written, calls are still counted in memory. A file that cannot be read is set
+    aside. It may have had as many calls as are allowed, up to the moment when it was last written.
     """
 
     def __init__(self, path: Path, now: Instant, most_calls: int) -> None:
-        """Open or begin the log. Raises ``StateError``."""
+        """Open or create the log. Raises ``StateError``."""
         super().__init__(most_calls)
         self._most_calls = most_calls
         self._path = path
         self._boot = boot_id()
         self._written_since, self._ahead_seconds = UNKNOWN_BOOT, 0.0
-        """The clock of the file: during which run of the machine, and how far ahead it was."""
+        """BOOT and AHEAD of the file."""
         self._descriptor: int | None = None
         self._read_to = 0
         self._lines = 0
         self._ragged = False
-        """Whether the file ends within a line."""
+        """Whether the file ends with an incomplete line."""
         self._unwritten = False
-        """Whether something is not as it is to be in the file."""
+        """Whether the file has to be written anew."""
         self._complaint: str | None = None
         lock = path.with_suffix(".lock")
         try:
@@ -129,7 +129,7 @@ class FileSpendingLog(MemorySpendingLog):
 
     @contextmanager
     def locked(self, now: Instant) -> Iterator[None]:
-        """See ``SpendingLog``; reads what others have written meanwhile."""
+        """See ``SpendingLog``. Reads what others have written meanwhile."""
         fcntl.flock(self._lock_descriptor, fcntl.LOCK_EX)
         try:
             self._read_others(now)
@@ -159,11 +159,11 @@ class FileSpendingLog(MemorySpendingLog):
     # -- the two clocks --------------------------------------------------------------------------
 
     def _is_by_clock(self, now: Instant) -> bool:
-        """Whether the moments in the file are as the machine's clock says now."""
+        """Whether the moments in the file fit the machine's clock as it is now."""
         return abs(self._ahead_seconds - (now.at - now.seconds)) <= CLOCK_TOLERANCE_SECONDS
 
     def _seconds_of(self, at: float, now: Instant) -> float:
-        """The moment of an entry of the file, by the monotonic clock."""
+        """The moment of a line of the file, by the monotonic clock."""
         if self._written_since == self._boot != UNKNOWN_BOOT or self._is_by_clock(now):
             return at - self._ahead_seconds
         return now.seconds + at - now.at
@@ -178,7 +178,7 @@ class FileSpendingLog(MemorySpendingLog):
 
     def _append(self, line: str) -> None:
         if self._descriptor is None or self._unwritten:
-            self._unwritten = True  # all is written anew when the lock is let go
+            self._unwritten = True  # the file is written anew when it is unlocked
             return
         data = (b"\n" if self._ragged else b"") + line.encode()
         try:
@@ -192,7 +192,7 @@ class FileSpendingLog(MemorySpendingLog):
         self._lines += 1
 
     def _rewrite(self, now: Instant) -> None:
-        """Write the whole file anew, by the machine's clock as it is now."""
+        """Write the whole file anew, by the machine's current clock."""
         self._written_since, self._ahead_seconds = self._boot, round(now.at - now.seconds, 6)
         lines = [
             f"clock {self._written_since} {self._ahead_seconds:.6f}\n",
@@ -233,11 +233,11 @@ class FileSpendingLog(MemorySpendingLog):
     # -- reading ---------------------------------------------------------------------------------
 
     def _read_others(self, now: Instant) -> None:
-        """Read what was added; from the start, if another process has written the file anew."""
+        """Read what was added, or everything if another process has written the file anew."""
         try:
             data = self._unread()
         except FileNotFoundError:
-            self._unwritten = True  # not there yet, or somebody tidied up
+            self._unwritten = True  # it does not exist yet, or somebody has removed it
             return
         except OSError as error:
             self._set_aside(now, str(error.strerror))
@@ -261,7 +261,7 @@ class FileSpendingLog(MemorySpendingLog):
             self._use(os.open(self._path, _APPENDING))
             self._read_to, self._lines, self._calls = 0, 0, []
         elif status.st_size < self._read_to:
-            raise FileNotFoundError  # emptied, which is as good as gone
+            raise FileNotFoundError  # somebody has emptied it
         assert self._descriptor is not None  # noqa: S101 - it is open
         data = b""
         while more := os.pread(self._descriptor, 1 << 20, self._read_to + len(data)):
@@ -269,7 +269,7 @@ class FileSpendingLog(MemorySpendingLog):
         return data
 
     def _take_line(self, line: bytes, now: Instant) -> bool:
-        """False for a line that is not valid."""
+        """Take in one line. Returns False if it is not valid."""
         if _CALL.fullmatch(line):
             super().add_call(min(self._seconds_of(float(line), now), now.seconds))
         elif match := _PAUSE.fullmatch(line):
@@ -277,14 +277,14 @@ class FileSpendingLog(MemorySpendingLog):
         elif match := _CLOCK.fullmatch(line):
             self._written_since, self._ahead_seconds = match[1].decode(), float(match[2])
         elif _HALF.fullmatch(line):
-            super().add_call(now.seconds)  # a call, and nobody knows when
+            super().add_call(now.seconds)  # a call at an unknown moment
         else:
             return False
         return True
 
     def _set_aside(self, now: Instant, why: str) -> None:
-        """What the file tells of calls is lost: there may have been as many as are allowed, the last
-        of them when it was last written."""
+        """Set the file aside. Its calls are lost: there may have been as many as are allowed, up to the
+        moment when it was last written."""
         self._use(None)
         self._unwritten = True
         written_at = now.at

@@ -31,11 +31,11 @@ def open_ledger(
     published: Published = NOTHING,
     cache_limit: CacheLimit | None = None,
 ) -> Ledger:
-    """Open, or lay out, the ledger in a file; None keeps it in memory.
+    """Open the ledger in a file, or create it; None keeps it in memory.
 
-    ``identity`` names the remote list that it is of; no counter of it is lower than it was
-    ``published``; it shares ``cache_limit`` with other ledgers. Raises ``LedgerUnreadable`` if the file is not such a ledger, ``LedgerUnwritable``
-    if it cannot be written.
+    ``identity`` names the remote list; no counter is lower than in ``published``; ``cache_limit`` is
+    shared with other ledgers. Raises ``LedgerUnreadable`` if the file is not a ledger of this list, and
+    ``LedgerUnwritable`` if it cannot be written.
     """
     new = path is None or not path.exists()
     connection = connect(path)
@@ -52,12 +52,12 @@ def open_ledger(
 def read_ledger(
     path: Path, identity: str, published: Published = NOTHING, cache_limit: CacheLimit | None = None
 ) -> Ledger:
-    """The ledger of a file on a disk that cannot be written, in memory. Raises ``StateError``."""
+    """Read a ledger from a disk that cannot be written into memory. Raises ``StateError``."""
     try:
-        # With the log of the last transactions, if the files beside it let that be read.
+        # Includes the log of the last transactions, if the files beside the ledger can be read.
         return _read_ledger(path, identity, published, cache_limit or CacheLimit(), "mode=ro")
     except StateError:
-        # Immutable: not even the files beside it, which a reader would make, are asked for.
+        # Immutable: SQLite does not need the files beside it, which it cannot create here.
         return _read_ledger(
             path, identity, published, cache_limit or CacheLimit(), "mode=ro&immutable=1"
         )

@@ -1,7 +1,7 @@
-"""Jobs that seem to be gone: taken out of the list until this is confirmed or refuted.
+"""Jobs that seem to be gone: taken out of the table of jobs until this is proven or refuted.
 
-An answer that leaves jobs out may be followed by one that has them again. So those that changed within
-the last day are remembered for a day after they are gone: if they come back, they are not counted as new.
+The next answer may have the jobs again that one has left out. So jobs that changed within the last day
+are remembered for a day after they are gone: if they come back, they are not counted as new.
 """
 
 import json
@@ -20,7 +20,8 @@ _SOME = "uuid IN (SELECT value FROM json_each(?))"
 
 
 class Suspects:
-    """Kept beside the table of jobs. Suspects are forgotten with the process, and with an undone transaction."""
+    """The suspected jobs and those that are gone, in tables of their own. Suspects are temporary: they end
+    with the process, and with a transaction that is rolled back."""
 
     def __init__(self, connection: sqlite3.Connection, table: JobTable) -> None:
         self._connection = connection
@@ -28,7 +29,7 @@ class Suspects:
         self.count = 0
 
     def add(self, jobs: Sequence[Job]) -> None:
-        """Remember jobs that are taken out of the list."""
+        """Add jobs that are taken out of the table of jobs."""
         self._connection.executemany(
             f"INSERT OR REPLACE INTO suspects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self._table.rows(jobs),
@@ -36,8 +37,8 @@ class Suspects:
         self.count += len(jobs)
 
     def take_back(self, uuids: Collection[str]) -> dict[str, Job]:
-        """Forget that jobs are suspected, or were gone: they have been seen. Gives those that were,
-        as they were known."""
+        """Remove jobs from the suspects and from those that are gone: they have been seen. Returns those
+        that were there, as they were known."""
         found: dict[str, Job] = {}
         asked = json.dumps(list(uuids))
         if self.count:
@@ -48,7 +49,7 @@ class Suspects:
         return found
 
     def take_all(self) -> Iterator[list[Job]]:
-        """Clear all suspects. Gives their jobs, in batches."""
+        """Remove all suspects. Yields their jobs, in batches."""
         while self.count:
             rows = self._connection.execute(
                 f"SELECT {_COLUMNS} FROM suspects ORDER BY rowid LIMIT {BATCH}"
@@ -61,7 +62,7 @@ class Suspects:
             yield list(self._table.jobs(rows))
 
     def forget(self, now_at: float) -> int:
-        """The suspects are gone. Returns how many there were."""
+        """Note that the suspects are gone. Returns how many there were."""
         gone, self.count = self.count, 0
         if gone:
             kept_from_at = int(now_at - GONE_KEPT_SECONDS)
@@ -75,16 +76,16 @@ class Suspects:
         return gone
 
     def clear(self) -> None:
-        """Forget all, also those that were gone."""
+        """Remove all suspects, and all jobs that are gone."""
         self._connection.execute("DELETE FROM suspects")
         self._connection.execute("DELETE FROM gone")
         self.count = 0
 
     def committed(self) -> None:
-        """What was written stands, suspicions included."""
+        """The transaction was committed: suspects stay suspects."""
 
     def rolled_back(self) -> None:
-        """The transaction was undone; those of an earlier one are suspects still."""
+        """The transaction was rolled back: only suspects of earlier transactions are left."""
         self.count = self._connection.execute("SELECT COUNT(*) FROM suspects").fetchone()[0]
 
     def _take(self, name: Literal["suspects", "gone"], asked: str) -> dict[str, Job]:

@@ -1,4 +1,4 @@
-"""Texts that occur often, stored once."""
+"""Numbers for texts that occur often, so that each text is stored once."""
 
 import sqlite3
 from typing import Literal, NoReturn
@@ -8,16 +8,17 @@ from exporter.ledger.proof import checked, proven
 
 
 class _Texts(dict[int, str]):
-    """The text of each number. Raises ``LedgerUnreadable`` for one that there is not."""
+    """The text of each number. Raises ``LedgerUnreadable`` for a number that has none."""
 
     def __missing__(self, number: int) -> NoReturn:
         raise LedgerUnreadable("it is damaged")
 
 
 class TextIds(dict[str, int]):
-    """The number of each label text; asked for one that has none, it gives and writes it.
+    """The number of each text. A text without a number gets one, which is written to the file.
 
-    ``texts`` is the way back. A dictionary, as every record of every page asks three of them.
+    ``texts`` is the other direction. This is a dictionary, because every record of every page looks up
+    three texts.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class TextIds(dict[str, int]):
         self.reload()
 
     def reload(self) -> None:
-        """Read the table anew, as at the start or after an undone transaction."""
+        """Read the table again: at the start, and after a transaction was rolled back."""
         rows = self._connection.execute(f"SELECT id, text, proof FROM {self._table}")
         self.texts = _Texts((number, text) for number, text, _ in checked(rows))
         self.clear()

@@ -1,4 +1,4 @@
-"""Numbers of jobs by status, queue and user, kept up to date without counting again."""
+"""How many jobs and cores there are by status, queue and user, without counting again each time."""
 
 from collections import defaultdict
 from collections.abc import Iterable, KeysView, Sequence
@@ -11,18 +11,18 @@ GroupKey = tuple[str, str, str]
 Pair = tuple[str, str]
 """(queue, user)"""
 Move = tuple[Job | None, Job | None]
-"""What a job was, None for one that was not there, and what it is, None for one that is gone."""
+"""A job before (None: it was not there) and now (None: it is gone)."""
 
 EMPTY = JobTotals(0, 0)
 
 
 class Log(dict[GroupKey, JobTotals]):
-    """The groups that have changed, and what they were when that was last looked at; for one follower,
-    who clears it."""
+    """The groups that have changed since the log was last cleared, with their totals at that time. It has
+    one reader, who clears it."""
 
 
 class _Group:
-    """What is counted of one group. Changed in place: each job of each page changes one."""
+    """Jobs and cores of one group. Changed in place, because every job of every page changes one."""
 
     __slots__ = ("cores", "jobs")
 
@@ -30,20 +30,22 @@ class _Group:
         self.jobs = self.cores = 0
 
     def now(self) -> JobTotals:
-        """As it is."""
+        """The current totals."""
         return JobTotals(self.jobs, self.cores)
 
 
 class Totals:
-    """Jobs and cores of every group that has a job. Remembers how to undo a transaction."""
+    """Jobs and cores of every group that has a job. A transaction can be rolled back."""
 
     def __init__(self, groups: Iterable[tuple[GroupKey, int, int]]) -> None:
-        """Start from what was counted: (group, jobs, cores) of each."""
+        """Start with the given jobs and cores of each group."""
         self._groups: dict[GroupKey, _Group] = {}
         self._by_status: dict[str, int] = defaultdict(int)
         self._active: dict[Pair, int] = {}  # in how many groups
         self._idle: set[Pair] = set()
-        self._before: dict[GroupKey, JobTotals] = {}  # of each group that was touched since
+        self._before: dict[
+            GroupKey, JobTotals
+        ] = {}  # the transaction, of each group that it has changed
         self._log = Log()
         for key, jobs, cores in groups:
             self._set(key, jobs, cores)
@@ -51,7 +53,7 @@ class Totals:
         self._kept_idle: frozenset[Pair] = frozenset()
 
     def move(self, moves: Sequence[Move]) -> None:
-        """Count jobs where they are now, and no longer where they were."""
+        """Move jobs from the group in which they were to the one in which they are now."""
         groups, by_status, before, log = self._groups, self._by_status, self._before, self._log
         for old, new in moves:
             if new is not None:
@@ -76,13 +78,13 @@ class Totals:
                 self.size -= 1
 
     def committed(self) -> None:
-        """What was counted since stands."""
+        """The transaction was committed."""
         self._kept_size = self.size
         self._kept_idle = frozenset(self._idle)
         self._before.clear()
 
     def rolled_back(self) -> None:
-        """What was counted since ``committed`` does not."""
+        """The transaction was rolled back."""
         for key, group in self._before.items():
             self._log.setdefault(key, self.group(key))
             self._set(key, *group)
@@ -91,22 +93,22 @@ class Totals:
         self._before.clear()
 
     def start_log(self) -> Log:
-        """A log of what changes from now on, in which all is new that there is. It has only one
-        follower: whoever followed before is not told any more."""
+        """Start a log of changes, in which all current groups are new. There is one log at a time: an
+        earlier one ends."""
         self._log = Log(dict.fromkeys(self._groups, EMPTY))
         return self._log
 
     def is_logging_to(self, log: Log) -> bool:
-        """Whether changes go to this log."""
+        """Whether changes are still added to this log."""
         return log is self._log
 
     def group(self, key: GroupKey) -> JobTotals:
-        """One group, without jobs if it has none."""
+        """The totals of one group; ``EMPTY`` if it has no jobs."""
         group = self._groups.get(key)
         return EMPTY if group is None else group.now()
 
     def by_group(self) -> dict[GroupKey, JobTotals]:
-        """Only groups in which there is a job."""
+        """The totals of all groups that have a job."""
         return {key: group.now() for key, group in self._groups.items()}
 
     def in_status(self, status: str) -> int:
@@ -114,17 +116,17 @@ class Totals:
         return self._by_status.get(status, 0)
 
     def active_statuses(self) -> frozenset[str]:
-        """The statuses, other than end statuses, that some job is in."""
+        """The statuses of active jobs."""
         return frozenset(
             status for status, jobs in self._by_status.items() if jobs and _is_active(status)
         )
 
     def active_pairs(self) -> KeysView[Pair]:
-        """Those that have an active job."""
+        """The (queue, user) pairs that have an active job."""
         return self._active.keys()
 
     def take_idle_pairs(self) -> frozenset[Pair]:
-        """Those that had an active job since this was last asked, and have none now."""
+        """The pairs that had an active job since the last call, and have none now."""
         idle, self._idle = self._idle, set()
         return frozenset(idle - self._active.keys())
 
@@ -136,7 +138,7 @@ class Totals:
             self._end(key)
 
     def _note(self, key: GroupKey, group: _Group) -> None:
-        """It is about to change."""
+        """Note the totals of a group that is about to change."""
         now = group.now()
         self._before.setdefault(key, now)
         self._log.setdefault(key, now)

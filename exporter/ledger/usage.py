@@ -1,11 +1,12 @@
 """What users have used and how long they have waited, by queue and user, as jobs start and end.
 
-A counter that people add up over months must neither jump nor fall when a name is folded into the
-others or gets one of its own again. So what happens is first *owed* to the user; when it is shown, it
-is added to the series of the name that the user then has, and stays there.
+People add these counters up over months. So they must neither jump nor fall when a user is folded into
+``_other``, or gets a name again. What happens is first *owed* to the user. When it is published, it is
+*credited* to the series of the name that the user has at that moment, and stays there.
 
-A ledger that a power cut has wound back takes over what was published. What of it was somebody's, under
-whatever name, is then that user's *debt*: it is going to be counted again, and not shown a second time.
+If a power cut has taken a ledger back to an earlier moment, it takes over what was published. What was
+published of a user, under whatever name, is then that user's *debt*: it will be counted again, and must not
+be shown a second time.
 """
 
 import sqlite3
@@ -16,13 +17,13 @@ from exporter.ledger.proof import checked, proven
 from exporter.ledger.totals import Pair
 
 _MOST_SECONDS = 2**62
-"""Of cores that no machine has, held since 1970; more do not fit into the file."""
+"""More than any machine can have used since 1970; larger numbers do not fit into the file."""
 USAGE_KINDS = ("cores", "wait")
-"""Core seconds of the runs that ended; seconds waited until a start."""
+"""Core seconds of runs that have ended; seconds between submission and start."""
 
 
 class UsageKey(NamedTuple):
-    """One counter, by the names of its queue and its user."""
+    """The counter of one kind, queue and user."""
 
     kind: str
     queue: str
@@ -30,29 +31,29 @@ class UsageKey(NamedTuple):
 
 
 class Amount(NamedTuple):
-    """How often, and how many seconds in all."""
+    """How many events, and how many seconds in all."""
 
     times: int = 0
     seconds: int = 0
 
     def plus(self, other: "Amount") -> "Amount":
-        """Both together."""
+        """The sum of both."""
         seconds = min(self.seconds + other.seconds, _MOST_SECONDS)
         return Amount(self.times + other.times, seconds)
 
     def minus(self, part: "Amount") -> "Amount":
-        """What is left of it without a part."""
+        """The rest without a part."""
         return Amount(self.times - part.times, self.seconds - part.seconds)
 
 
 Amounts = Mapping[UsageKey, Amount]
 Account = Literal["owed", "shown", "elsewhere", "debts"]
-"""``shown`` is by the names under which it is shown, the others are by queue and user: what is owed to them,
-what of theirs is shown under other names, and what was shown before it is counted again."""
+"""``shown`` is by the names under which it is shown. The others are by queue and user: what is owed to them,
+what of theirs is shown under other names, and what was published and has to be counted again."""
 ACCOUNTS: tuple[Account, ...] = get_args(Account)
-"""By the numbers that the file has for them."""
+"""In the order of their numbers in the file."""
 PUBLISHED: tuple[Account, ...] = ("shown", "elsewhere")
-"""What is written down of what was published."""
+"""The accounts that are also in the file of published counters."""
 
 
 class Usage:
@@ -62,26 +63,26 @@ class Usage:
         self._connection = connection
         self._accounts: dict[Account, dict[UsageKey, Amount]] = {name: {} for name in ACCOUNTS}
         self._before: dict[tuple[Account, UsageKey], Amount | None] = {}
-        """Of each that has changed since ``committed``, what it was."""
+        """The counters that this transaction has changed, as they were before."""
         self._log: set[UsageKey] = set()
         self._due: set[UsageKey] = set()
-        """Those of which is owed something that may be shown; the others wait for ``reconsider``."""
+        """The owed counters that may be credited; the others wait for ``reconsider``."""
         self._kept_sum = self.proofs = self._load()
-        """The sum of the proofs of all that is written."""
+        """The sum of the proofs of all rows."""
         self.reconsider()
 
     def __getitem__(self, account: Account) -> Amounts:
-        """What is in one of the accounts."""
+        """The counters of an account."""
         return self._accounts[account]
 
     @property
     def shown(self) -> Amounts:
-        """By the names under which they are shown."""
+        """The shown counters, by the names under which they are shown."""
         return self._accounts["shown"]
 
     @property
     def behind(self) -> bool:
-        """Whether something that was published has not been counted again yet."""
+        """Whether something that was published has yet to be counted again."""
         return bool(self["debts"])
 
     def lacks(self, published: Mapping[Account, Amounts]) -> bool:
@@ -89,7 +90,7 @@ class Usage:
         return any(True for _ in self._lacking(published))
 
     def take_over(self, published: Mapping[Account, Amounts]) -> None:
-        """Show no less than was published."""
+        """Take over what was published, so that nothing is shown lower."""
         for account, key, higher in list(self._lacking(published)):
             lacking = higher.minus(self[account].get(key, Amount()))
             self._put(account, key, higher)
@@ -97,45 +98,45 @@ class Usage:
             self._settle(key)
 
     def changed(self, account: Account) -> Amounts:
-        """What is in one of the accounts of those that have changed since ``committed``."""
+        """The counters of an account that have changed in this transaction."""
         now = self[account]
         return {key: now[key] for each, key in self._before if each == account and key in now}
 
     def start_log(self) -> set[UsageKey]:
-        """A log of what changes from now on of what is shown, in which all is new that there is. Its one
-        follower clears it. Whoever followed before is not told any more, nor is anybody once a
-        transaction was undone."""
+        """Start a log of the shown counters that change, in which all current ones are new. Its one reader
+        clears it. There is one log at a time: an earlier one ends, and each ends when a transaction is
+        rolled back."""
         self._log = set(self.shown)
         return self._log
 
     def is_logging_to(self, log: set[UsageKey]) -> bool:
-        """Whether changes go to this log."""
+        """Whether changes are still added to this log."""
         return log is self._log
 
     def add(self, key: UsageKey, seconds: int) -> None:
-        """Count one start or end of a job, under the user's own name."""
+        """Count one start or end of a job. It is owed to the user."""
         self._put("owed", key, self["owed"].get(key, Amount()).plus(Amount(1, seconds)))
         self._due.add(key)
         self._settle(key)
 
     def reconsider(self) -> None:
-        """What was not wanted until now may be wanted from now on."""
+        """Try again to credit what was not wanted before."""
         self._due = set(self["owed"])
 
     @property
     def due_pairs(self) -> frozenset[Pair]:
-        """The queues and users to which something is owed, but for those of which ``credit`` was told that
-        they are not wanted."""
+        """The (queue, user) pairs that something is owed to, except those for which ``credit`` found no
+        name."""
         return frozenset((key.queue, key.user) for key in self._due)
 
     def credit(
         self, live: Iterable[tuple[str, str]], named: Callable[[str, str], tuple[str, str] | None]
     ) -> None:
-        """Add what is owed to the series that ``named`` gives for a queue and a user. Where it gives
-        none, it stays owed: it is not wanted now, and is asked for again after ``reconsider``.
+        """Add what is owed to the series that ``named`` gives for a queue and a user. If it gives None,
+        they are not wanted: it stays owed until ``reconsider``.
 
-        One that is new, also of a ``live`` pair to which nothing is owed, is shown at 0 first: nobody
-        sees the first events of a counter that is born with them.
+        A new series is shown as 0 first, because Prometheus does not see the events that a counter has
+        when it first appears. Each ``live`` pair gets its series even if nothing is owed to it.
         """
         pairs = {pair for each in live if (pair := named(*each)) is not None}
         into = {
@@ -157,12 +158,12 @@ class Usage:
             self._put("shown", series, Amount())
 
     def catch_up(self) -> None:
-        """All that happened has been counted again. What was not has lost its jobs."""
+        """Everything has been counted again; drop the debts that are left, as their jobs are gone."""
         for key in list(self["debts"]):
             self._put("debts", key, Amount())
 
     def write(self) -> None:
-        """Into the running transaction."""
+        """Write what has changed, in the running transaction."""
         self.proofs = self._kept_sum
         for (account, key), before in self._before.items():
             if before is not None:
@@ -186,7 +187,7 @@ class Usage:
         self._kept_sum = self.proofs
 
     def rolled_back(self) -> None:
-        """What was counted since ``committed`` does not."""
+        """The transaction was rolled back."""
         if self._before:
             self._log = set()
         for (account, key), before in self._before.items():
@@ -201,7 +202,8 @@ class Usage:
     def _lacking(
         self, published: Mapping[Account, Amounts]
     ) -> Iterator[tuple[Account, UsageKey, Amount]]:
-        """Of which more was published than is known, and the higher one in each part."""
+        """Yields the counters of which more was published than is known, with the higher value of each
+        field."""
         for account, amounts in published.items():
             for key, amount in amounts.items():
                 known = self[account].get(key)
@@ -210,7 +212,7 @@ class Usage:
                     yield account, key, higher
 
     def _settle(self, key: UsageKey) -> None:
-        """What is owed was shown before, as far as there is a debt."""
+        """Cancel what is owed against a debt: it was shown before."""
         owed, debt = self["owed"].get(key), self["debts"].get(key)
         if owed is not None and debt is not None:
             both = Amount(*map(min, zip(owed, debt, strict=True)))
