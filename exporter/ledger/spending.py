@@ -253,9 +253,8 @@ class FileSpendingLog(MemorySpendingLog):
 
     def _unread(self) -> bytes:
         status = os.stat(self._path)
-        if not (
-            stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
-        ):  # a pipe would block, a device may never end
+        # A pipe would block, a device may never end.
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
             raise OSError(errno.EINVAL, "it is not a regular file")
         if self._descriptor is None or status.st_ino != os.fstat(self._descriptor).st_ino:
             self._use(os.open(self._path, _APPENDING))

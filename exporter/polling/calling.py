@@ -122,9 +122,7 @@ class Caller:
                     raise Stopped("the program is stopping") from error
             else:
                 self._count(ask.purpose)
-                if self._parts.clock.sleep(
-                    0.0
-                ):  # else a cluster that is gone would be published again
+                if self._parts.clock.sleep(0.0):  # else it would publish a cluster that is gone
                     raise Stopped("the program is stopping")
                 return page
 
