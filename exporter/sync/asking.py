@@ -1,4 +1,4 @@
-"""The two ends of a sync: what a conversation yields, and what it may assume of the other end."""
+"""How a sync and its caller talk: what a conversation yields, and which errors it raises."""
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from exporter.profile import TraitName
 
 
 class Purpose(IntEnum):
-    """What a call is for; the smaller goes first when the budget is short."""
+    """What a call is for. When the budget is short, smaller values go first."""
 
     FRESH = 0
     AUDIT = 1
@@ -20,7 +20,7 @@ class Purpose(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One call that a conversation wants made."""
+    """A call that a conversation asks its caller to make."""
 
     query: JobListQuery
     purpose: Purpose = Purpose.FRESH
@@ -28,19 +28,19 @@ class Ask:
 
 T = TypeVar("T")
 Asking = Generator[Ask, Page, T]
-"""A conversation that ends with a T. Errors of a call are thrown into it."""
+"""A conversation that returns a T. It is sent the page of each call, or the call's error is thrown into it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished(Generic[T]):
-    """A conversation has ended, with this result."""
+    """A conversation has ended with this result."""
 
     value: T
 
 
 def advance(asking: Asking[T], answer: Page | ApiError | None) -> Ask | Finished[T]:
-    """Give a conversation the answer to what it asked (None to start it); returns what it asks
-    next. An error that it does not know how to live with comes back out."""
+    """Send a conversation the answer to its last query (None starts it). Returns its next query, or its
+    result. Raises the errors that it does not handle."""
     try:
         if isinstance(answer, ApiError):
             return asking.throw(answer)
@@ -50,14 +50,13 @@ def advance(asking: Asking[T], answer: Page | ApiError | None) -> Ask | Finished
 
 
 Allowance = Callable[[Purpose], int]
-"""How many calls the budget leaves for a purpose just now."""
+"""How many calls the budget leaves for a purpose at the moment."""
 
 _REASONS: dict[TraitName, str] = {"order": "order", "status_filter": "filter"}
 
 
 class Contradiction(SyncError):  # noqa: N818 - says what is the matter
-    """An answer contradicts the profile. The sync ends without a trace, and the trait is found
-    anew."""
+    """An answer contradicts the profile. The sync is rolled back, and the trait is calibrated again."""
 
     def __init__(self, trait: TraitName, evidence: str, *, reason: str = "") -> None:
         super().__init__(
@@ -70,8 +69,8 @@ class Contradiction(SyncError):  # noqa: N818 - says what is the matter
 
 
 class CollapseUnconfirmed(SyncError):  # noqa: N818 - says what is the matter
-    """A large part of the list, or of the active jobs, seems to be gone. A later sync must say so,
-    too, before it is believed."""
+    """A large part of the list, or of the active jobs, seems to be gone. This is believed only if a later
+    sync finds it, too."""
 
     def __init__(self, what: str, known: int, left: int) -> None:
         super().__init__(

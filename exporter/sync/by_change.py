@@ -1,11 +1,11 @@
 """Following a list that is sorted by the last change: whatever changes comes to its head.
 
-So one page is mostly enough, however long the list is. It is read down to well below the newest
-change that was known before. A gap too long to be read at once becomes the frontier of the history;
-the active jobs are then asked for by status.
+So one page is mostly enough, however long the list is. It is read down to the newest change that was known
+before, and a little further. If that takes too many pages, the frontier of the history is where the reading
+stops, and the active jobs are queried by status.
 
-What it proves: with a total that fits, that every job is known, and every change that is stamped
-and moves its job. The checks of ``verify`` prove the rest.
+If the total fits, every job is known, and every change that gave its job a new time of change. The checks
+of ``verify`` find the rest.
 """
 
 from exporter.sync.asking import Asking, Purpose
@@ -16,8 +16,8 @@ from exporter.sync.reader import read_down, sweep_active
 
 def follow(sync: Sync, head: Placed) -> Asking[None]:
     """Bring the ledger up to date."""
-    # Beyond what a sweep costs, and half of the calls that no cluster of the account needs for its next
-    # syncs, their counts are wanted first. With no filter nothing can be shown until all is read.
+    # If it takes more pages than a sweep, and than half of the calls that are left over, a sweep gives the
+    # counts sooner. Without a filter nothing can be shown until everything is read.
     purpose = Purpose.HISTORY if sync.filters else Purpose.FRESH
     most_pages = max(sync.sweep_pages + 1, sync.allowance(purpose) // 2)
     yield from read_down(sync, BY_CHANGE, head, _known_at(sync), most_pages)
@@ -30,9 +30,9 @@ def follow(sync: Sync, head: Placed) -> Asking[None]:
 
 
 def _known_at(sync: Sync) -> int:
-    """What was stamped before has been seen."""
+    """Down to which moment to read: all changes with earlier stamps have been seen."""
     known_at = sync.progress.newest_at or 0
     looked_at = sync.progress.last_success_at or 0
     if looked_at > known_at + LATE_SECONDS + sync.lag_seconds:
-        return known_at + 1  # whatever was stamped until then had come by the last look
+        return known_at + 1  # these had all come by the last sync
     return known_at - LATE_SECONDS if sync.thorough else known_at

@@ -1,8 +1,8 @@
-"""Following a list in no order at all: right, slow, and in need of nothing.
+"""Following a list that has no known order: slow, but right, and possible with every server.
 
-Where jobs can be asked for by status, the active ones are, at each sync, and the whole list is read
-between the syncs, as the budget allows; else each sync reads all of it. It is believed to be whole
-if its pages join and as many jobs were met as there are; only then are the others gone.
+If jobs can be filtered by status, each sync queries the active ones, and the whole list is read between
+syncs, as the budget allows. Otherwise each sync reads the whole list. A scan is complete if its pages join
+and it has met as many jobs as there are. Only then, jobs that it has not met are gone.
 """
 
 from exporter.ledger.store import Marks
@@ -14,7 +14,7 @@ SCAN = "scan"
 
 
 def sweeps(sync: Sync) -> bool:
-    """Whether the active jobs are fewer calls than the whole list."""
+    """Whether reading the active jobs takes fewer calls than reading the whole list."""
     jobs = sync.progress.expected
     if jobs is None and sync.progress.complete:
         jobs = sync.ledger.size
@@ -23,31 +23,31 @@ def sweeps(sync: Sync) -> bool:
 
 
 def worth_it(sync: Sync) -> bool:
-    """Whether a scan between two syncs shows what they do not. In the order of submission, and with
-    no filter, only a scan shows jobs that are queued again after their end."""
+    """Whether a scan between two syncs shows something that these do not. In a list by submission without a
+    filter, only a scan shows jobs that are queued again after their end."""
     if sync.order is None:
         return sweeps(sync)
     return sync.order is not BY_CHANGE and not sync.filters
 
 
 def due(sync: Sync) -> bool:
-    """Whether the whole list is to be read between two syncs."""
+    """Whether it is time to scan the list between two syncs."""
     scanned_at = sync.progress.checked_at.get(SCAN, 0.0)
     fresh = 0 <= sync.now_at - scanned_at < sync.settings.rest_interval_seconds
     return not (fresh and sync.progress.complete)
 
 
 def scan(sync: Sync, marks: Marks) -> Asking[None]:
-    """Read everything. What a sync sees while a scan goes on between syncs is met, too."""
+    """Read the whole list. What syncs see while a scan goes on between them counts as met, too."""
     known_up_to_at = sync.now_at
     hidden: list[str] = []
     between_syncs = sync.purpose is Purpose.HISTORY and sync.filters and sync.progress.active_known
-    # A job that has changed just before the last sync began may not have been there to be shown.
+    # A job that changed just before the last sync began may not have been in its answers yet.
     long_ago_at = (sync.progress.last_success_at or 0.0) - 60.0 - sync.lag_seconds
 
     def take(placed: Placed) -> None:
         changes = sync.take(placed)
-        if between_syncs:  # which ask for the active ones by status: these have not been shown
+        if between_syncs:  # syncs query active jobs by status, and have not seen these
             hidden.extend(
                 new.status for old, new in changes
                 if new.status in SWEPT_STATUSES and (old is None or not old.status)

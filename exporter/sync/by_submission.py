@@ -1,11 +1,11 @@
 """Following a list that is sorted by submission only.
 
-New jobs stand at its head. Active ones are asked for by status, or looked at where they stand,
-whichever is cheaper; those that have left their status are looked up where they stood, together with
-their neighbours. Ranks stand still but for deletions, so that is known to the call.
+New jobs are at its head. Active jobs are queried by status, or on the pages where they are, whichever takes
+fewer calls. Jobs that have left their status are looked up where they were, together with their neighbours.
+Only deletions change the ranks of jobs, so their pages are known.
 
-What it proves: with a total that fits, that every job is known, and with each sync what every active
-job does. A job that is queued again after its end is found by its status, or by the probe.
+If the total fits, every job is known, and each sync sees every active job. A job that is queued again after
+its end is found by its status, or by the check of a random page.
 """
 
 from exporter.sync.asking import Asking
@@ -30,7 +30,7 @@ def follow(sync: Sync, order: Order, head: Placed) -> Asking[None]:
 
 
 def _windows(sync: Sync, order: Order) -> int:
-    """How many pages show all active jobs; counts no further than a sweep would take."""
+    """How many pages show all active jobs. Stops counting when a sweep takes fewer."""
     pages, down_to_rank = 0, 0
     for job in sync.ledger.active_jobs(order.column):
         rank = sync.ledger.count_between(INFINITE, order.moment(job), by=order.column)

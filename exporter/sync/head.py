@@ -1,4 +1,4 @@
-"""The head of the list: the first page that a sync reads. It tells the time, and is perhaps all there is."""
+"""The head of the list: the first page that a sync reads. It tells the time, and may be the whole list."""
 
 from exporter.errors import RefusedError
 from exporter.model import PAGE_LIMIT
@@ -10,11 +10,11 @@ from exporter.sync.pages import ask, is_refusal
 
 
 def read_head(sync: Sync) -> Asking[Placed]:
-    """The first page of the whole list, in the best order that may be had."""
+    """Read the first page of the whole list, in the best order that is known, or may be possible."""
     profile = sync.profile
     if profile.total_count.value == "none" and 0 <= profile.total_count.retry_at <= sync.now_at:
         sync.found("total_count", "unknown", profile.total_count.evidence)
-        sync.forget("order")  # whose proof looks at the list's end, as the total tells it
+        sync.forget("order")  # its proof needs the last page, which the total tells
     order = sync.order
     if order is None and sync.profile.due("order", sync.now_at):
         order = BY_CHANGE
@@ -38,18 +38,18 @@ def _tell_time(sync: Sync, head: Placed) -> None:
     sync.tell_time(head.page.server_time_at or sync.now_at)
     sync.intake.age()
     if sync.progress.began_at is None:
-        tomorrow_at = sync.now_at + 86400  # what is later is no zone's time, but nonsense
+        tomorrow_at = sync.now_at + 86400  # no zone makes a time later than this: it is wrong
         stamps = (
             at for job in head.jobs for at in (BY_CHANGE.moment(job), BY_SUBMISSION.moment(job))
         )
         newest_at = max((at for at in stamps if at <= tomorrow_at), default=0)
-        # What happened in the very second in which the ledger began, happened before.
+        # What happened in the second in which the ledger began counts as before it.
         sync.intake.began_at = float(max(int(sync.now_at), newest_at) + 1)
         sync.update(began_at=sync.intake.began_at)
 
 
 def is_whole(sync: Sync, head: Placed) -> Asking[bool]:
-    """Whether the head is the whole list: as its total says, if the page is not full; or as nothing
+    """Whether the head is the whole list: by its total, if the page is not full; otherwise because nothing
     follows its last job."""
     size = len(head.jobs)
     if head.total is not None:
@@ -63,11 +63,11 @@ def is_whole(sync: Sync, head: Placed) -> Asking[bool]:
     if not size:
         return True
     more = yield from ask(sync, Listing(sync.order), size - 1)
-    return more.uuids == head.uuids[-1:]  # a page that does not show it proves nothing
+    return more.uuids == head.uuids[-1:]  # if its last job is not on that page, it proves nothing
 
 
 def take_whole(sync: Sync, head: Placed) -> str:
-    """The head is all there is: what is not on it is gone."""
+    """Take in a head that is the whole list: jobs that are not on it are gone. Returns the strategy."""
     sync.take(head)
     sync.ledger.suspect_between(INFINITE, -INFINITE, keep=head.uuids)
     sync.update(known="all", frontier_at=None, unread=0, newest_at=None)

@@ -1,8 +1,8 @@
 """Taking records of the remote list into the ledger, counting every transition once.
 
-Time does not run backwards: a record that is older than what is known, by its last change or by the
-life of a job, is a stale answer. It is believed when it still stands after a while, as that of a job
-that was queued again without a stamp does.
+Time does not run backwards. A record is *stale* if it is older than the known one, by its last change or by
+the life of a job: pending, running, ended. It is believed if it is still there after a while, like that of
+a job that was queued again without a new time of change.
 """
 
 from bisect import bisect_left
@@ -17,21 +17,21 @@ from exporter.model import END_STATUSES, OUT_OF_WINDOW, Job
 from exporter.snapshot import RECENT_SECONDS, WAIT_BUCKETS_SECONDS
 
 LATE_SECONDS = 10
-"""How much older than the newest known change a change may be stamped and still come next: the
-server's clocks are not quite monotone, and times have steps of one second."""
+"""A change may be stamped this much earlier than the newest one that is already known: the server's clocks
+differ a little, and times have steps of one second."""
 
 PATIENCE_SECONDS = 45.0
-"""So long an older record must stand before it is believed, if no lag is known."""
+"""A stale record is believed after this time, if no lag is known."""
 
 
 @dataclass(slots=True)
 class Doubted:
-    """Records older than what is known, and when they were first seen; for all syncs of a ledger."""
+    """Stale records, and when they were first seen. Kept from sync to sync."""
 
     since: dict[str, tuple[Job, float]] = field(default_factory=dict)
 
     def stands(self, job: Job, now_at: float, patience_seconds: float) -> bool:
-        """Whether such a record has stood long enough; else it is remembered."""
+        """Whether a stale record has been there long enough to be believed. If not, it is remembered."""
         known, since_at = self.since.get(job.uuid, (None, now_at))
         if known != job:
             self.since[job.uuid] = (job, now_at)
@@ -41,19 +41,19 @@ class Doubted:
         return True
 
     def end_by(self, jobs: Sequence[Job]) -> None:
-        """Another record of a job than the older one ends its time."""
+        """Forget stale records of jobs that now come with another record."""
         for job in jobs:
             if job.uuid in self.since and self.since[job.uuid][0] != job:
                 del self.since[job.uuid]
 
     def ripe(self, now_at: float, patience_seconds: float) -> list[Job]:
-        """Those that are worth another look."""
+        """The stale records that have been there long enough to be looked up."""
         return [job for job, at in self.since.values() if not 0 <= now_at - at < patience_seconds]
 
 
 @dataclass(slots=True)
 class Intake:
-    """The door of one ledger, for one sync."""
+    """Takes the records of one sync into the ledger."""
 
     ledger: Ledger
     began_at: float
@@ -62,31 +62,32 @@ class Intake:
     """The server's time now, as well as it is known."""
     doubted: Doubted = field(default_factory=Doubted)
     patience_seconds: float = PATIENCE_SECONDS
-    """How long an older record must stand."""
+    """How long a stale record must have been there before it is believed."""
     window_from_at: float = float("-inf")
-    """Ended jobs that changed before this are not wanted: they are known, and not shown."""
+    """Ended jobs that changed before this moment are outside the wanted history: they are known, but not
+    shown."""
     settled: bool = False
-    """Whether the ledger was complete when the sync began: only then can a check find faults."""
+    """Whether the ledger was complete when the sync began: only then does a check find faults."""
     known_up_to_at: int | None = None
-    """Every change stamped before this had been seen when the sync began."""
+    """Every change with a stamp before this had been seen when the sync began."""
     also_mark: Marks | None = None
-    """The jobs that a scan in the background has met: those that come in here are met, too."""
+    """The jobs that a scan in the background has met; those that come in here are added."""
     corrections: dict[str, int] = field(default_factory=dict)
     changes: int = 0
     timed: bool = True
-    """Whether it is known in which zone times are: else no duration is counted."""
+    """Whether the zone of times is known. Otherwise no duration is counted."""
     changed_at: list[int] = field(default_factory=list)
-    """The stamps of what has changed, as this sync has seen it, 0 where there is none."""
+    """The times of change of all jobs that this sync has found changed; 0 for a job that has none."""
     moved_at: list[int] = field(default_factory=list)
-    """The new stamps of known jobs that this sync has seen change, where they carry no zone."""
+    """The new times of change of known jobs, if they carry no zone."""
     stale_seconds: float = 0.0
-    """How far the answers of this sync were behind what is known, as older records show."""
+    """How far the answers of this sync were behind, as stale records show."""
 
     def take(
         self, jobs: Sequence[Job], *, audit: bool = False, bare: Container[str] = ()
     ) -> list[Change]:
-        """Apply records. With ``audit``, count those that a delta ought to have brought; ``bare``:
-        those whose times carry no zone."""
+        """Take in records; returns what they have changed. With ``audit``, changes that an earlier sync
+        should have found are counted as corrections. ``bare`` are the jobs whose times carry no zone."""
         if self.doubted.since:
             self.doubted.end_by(jobs)
         came = {}
@@ -110,12 +111,12 @@ class Intake:
         return changes
 
     def correct(self, kind: str, jobs: int) -> None:
-        """Note that a check has put jobs right."""
+        """Count jobs that a check has corrected."""
         if jobs:
             self.corrections[kind] = self.corrections.get(kind, 0) + jobs
 
     def age(self) -> None:
-        """What has left the window is not shown any longer."""
+        """Hide the ended jobs that are now too old for the wanted history."""
         if self.window_from_at != float("-inf"):
             self.ledger.age(self.window_from_at)
 
@@ -137,7 +138,9 @@ class Intake:
             self.doubted.since.pop(new.uuid, None)
             return True
         known_at = old.modified_at or 0
-        if (new.modified_at or 0) < known_at - LATE_SECONDS:  # else it was perhaps stamped late
+        if (
+            new.modified_at or 0
+        ) < known_at - LATE_SECONDS:  # otherwise it may only have been stamped late
             self.stale_seconds = max(self.stale_seconds, self.now_at - known_at)
         return self.doubted.stands(new, self.now_at, self.patience_seconds)
 
@@ -145,12 +148,12 @@ class Intake:
         for old, new in changes:
             if (new.modified_at or 0) < known_up_to_at:
                 if old is not None and old.status == "":
-                    continue  # it was known to have changed, only not to what
+                    continue  # it was set aside: known to have changed, but not to what
                 self.correct("missing" if old is None else "changed", 1)
 
 
 def older(old: Job, new: Job) -> bool:
-    """Whether a record is older than what is known of its job. Pure."""
+    """Whether a record is stale: older than the known one of its job. Pure."""
     if new.modified_at is None or old.modified_at is None or not old.status:
         return False
     if new.modified_at != old.modified_at:
@@ -165,7 +168,7 @@ def _life(job: Job) -> int:
 
 
 class Counted(NamedTuple):
-    """One transition: the counter it goes to, and the bucket if it has a duration."""
+    """One transition: its counter, and, if it has a duration, the seconds and their bucket."""
 
     key: TallyKey
     seconds: float = 0.0
@@ -173,10 +176,10 @@ class Counted(NamedTuple):
 
 
 def transitions(old: Job | None, new: Job, *, began_at: float) -> list[Counted]:
-    """What happened to a job since the last look, or, if it was unknown, since ``began_at``. Pure.
+    """The transitions of a job since it was last seen, or, if it was unknown, since ``began_at``. Pure.
 
-    A transition is counted once, also when several happened between the looks, and nothing that
-    happened before the ledger began.
+    Each transition is counted once, even if there were several since then. Nothing that happened before the
+    ledger began is counted.
     """
     if old is not None and old.status == OUT_OF_WINDOW:
         old = old._replace(status="finished")  # in one end status or another
@@ -193,7 +196,7 @@ def transitions(old: Job | None, new: Job, *, began_at: float) -> list[Counted]:
 
 
 def used(counted: Counted, job: Job) -> tuple[UsageKey, int]:
-    """What a wait or a run adds to the account of the job's user. Pure."""
+    """What a wait or a run adds to the usage of the job's user. Pure."""
     seconds = int(counted.seconds)
     if counted.key.kind == "wait":
         return UsageKey("wait", job.queue, job.user), seconds
@@ -202,14 +205,16 @@ def used(counted: Counted, job: Job) -> tuple[UsageKey, int]:
 
 def _started(old: Job | None, new: Job, began_at: float) -> bool:
     if new.status == "pending":
-        return False  # whatever its record says of an earlier start
+        return False  # its record may have an earlier start
     if new.started_at is None:
-        # The list gives no start time: that it runs now is all there is to go by.
+        # Without a start time, only the change to running shows the start.
         return old is not None and new.status == "running" and old.status == "pending"
     if old is None:
         return new.started_at >= began_at
     if old.started_at is None:
-        return old.status != "running"  # else it was counted when it was seen to run
+        return (
+            old.status != "running"
+        )  # otherwise the start was counted when the job was first seen running
     return old.started_at != new.started_at or old.status == "pending"
 
 
@@ -218,7 +223,7 @@ def _ended(old: Job | None, new: Job, began_at: float) -> bool:
         return False
     if old is None:
         return (new.modified_at or 0) >= began_at
-    # Ended before, and again: it was requeued in between if it has started anew.
+    # It had ended before. If it has a new start, it was queued again in between, and this is another end.
     return old.status not in END_STATUSES or (
         old.started_at != new.started_at and old.modified_at != new.modified_at
     )
@@ -229,6 +234,6 @@ def _duration(
 ) -> list[Counted]:
     if from_at is None or to_at is None:
         return []
-    seconds = float(max(0, to_at - from_at))  # clocks of two machines may disagree a little
+    seconds = float(max(0, to_at - from_at))  # the clocks of two machines may differ a little
     bucket = bisect_left(WAIT_BUCKETS_SECONDS, seconds)
     return [Counted(TallyKey(kind, queue, status), seconds, bucket)]

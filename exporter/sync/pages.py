@@ -1,7 +1,7 @@
-"""Asking for one page as the profile says how, and holding what comes against the profile.
+"""Querying one page in the way that the profile says, and checking the answer against the profile.
 
-Every page of every way comes through ``ask``; only the search for the depth sends its own. What does
-not fit is a ``Contradiction``, which ends the sync.
+All pages come through ``ask``, except those of the search for the depth, which uses ``send``. A page that
+does not fit the profile raises a ``Contradiction``, which ends the sync. ``ask`` also finds the page size.
 """
 
 from exporter.errors import RefusedError, SyncError
@@ -13,14 +13,14 @@ from exporter.sync.context import Listing, Placed, Sync, collapsed
 FILTER_NAMES = {"jobs_status": ("jobs_status",), "job_status": ("job_status",)}
 BOTH = ("jobs_status", "job_status")
 REQUEST_REFUSALS = frozenset({"request", "client", "internal"})
-"""Reasons for which a call is refused because of what it asks for, or may be."""
+"""The reasons of refusals that are, or may be, about what was asked for."""
 
 
 def ask(sync: Sync, listing: Listing, offset: int = 0, limit: int = PAGE_LIMIT) -> Asking[Placed]:
-    """One page, as the profile says that it must be. Raises ``Contradiction``."""
+    """Query one page, and check it against the profile. Raises ``Contradiction``."""
     placed = yield from send(sync, listing, offset, limit)
     if listing.status is None:
-        if _collapsed(sync, placed):  # with another limit it is not the same page of a cache
+        if _collapsed(sync, placed):  # another limit, so that no cache answers
             placed = yield from send(sync, listing, offset, limit - 1)
             if _collapsed(sync, placed):
                 left = placed.total if placed.total is not None else len(placed.jobs)
@@ -36,7 +36,7 @@ def ask(sync: Sync, listing: Listing, offset: int = 0, limit: int = PAGE_LIMIT) 
 
 
 def send(sync: Sync, listing: Listing, offset: int, limit: int) -> Asking[Placed]:
-    """One page as it comes, held against nothing."""
+    """Query one page, without checks."""
     offset = max(0, offset)
     query = _query(sync, listing, offset, limit)
     try:
@@ -62,15 +62,15 @@ def send(sync: Sync, listing: Listing, offset: int, limit: int) -> Asking[Placed
 
 
 def _query(sync: Sync, listing: Listing, offset: int, limit: int) -> JobListQuery:
-    """What to send for a place of a list; beyond the depth that the server shows, it is counted
-    from the other end, and the page comes mirrored."""
+    """The query for a page at an offset. Beyond the depth that the server shows, it is asked for in the
+    reverse order, counted from the other end."""
     depth, mirrored, place = sync.profile.most_offset, False, offset
     total = sync.totals.get(listing.status, sync.progress.expected)
     if sync.profile.depth.contradictions:
-        # Such a server refuses to look beyond its window, even if nothing is there.
+        # Such a server refuses any page that reaches beyond its depth, even if no job is there.
         left = limit if total is None else max(1, total - offset)
         limit = min(limit, sync.page_size if sync.page_size > 1 else limit, left)
-    least = min(2, limit)  # pages overlap by a job: one alone shows nothing new
+    least = min(2, limit)  # pages overlap by one job, so a page of one shows nothing new
     sort_key = listing.order.sort_key if listing.order else None
     if offset + limit > depth or listing.from_end:
         ahead = max(0, (total or 0) - offset - limit)
@@ -97,7 +97,7 @@ def _query(sync: Sync, listing: Listing, offset: int, limit: int) -> JobListQuer
 
 
 def _refused_trait(listing: Listing, offset: int, error: RefusedError) -> TraitName | None:
-    """What a refusal may speak against; None if it is about something else."""
+    """The trait that a refusal may contradict; None if it is about something else."""
     if error.reason not in REQUEST_REFUSALS or (error.reason == "internal" and not offset):
         return None
     if listing.status is not None:
@@ -108,7 +108,7 @@ def _refused_trait(listing: Listing, offset: int, error: RefusedError) -> TraitN
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether a request was refused for what it asked for."""
+    """Whether a request was refused because of what it asked for."""
     refusal = error.__cause__ if isinstance(error, Contradiction) else error
     return isinstance(refusal, RefusedError) and refusal.reason in REQUEST_REFUSALS
 
@@ -118,12 +118,12 @@ def _collapsed(sync: Sync, placed: Placed) -> bool:
     if left is None:
         left = 0 if not placed.jobs and placed.offset == 0 else sync.known_at_begin
     elif placed.jobs and placed.end > left:
-        return False  # its own jobs speak against its total
+        return False  # the page has more jobs than its total allows
     return not sync.collapse_confirmed and collapsed(sync.known_at_begin, left)
 
 
 def _hold_whole(sync: Sync, placed: Placed) -> Asking[None]:
-    """Is a page of the whole list as long as pages are, and where does the list end?"""
+    """Check the length of a page of the whole list, and learn the page size from it."""
     size, total, known = len(placed.jobs), placed.total, sync.profile.page_size.value
     if total is not None and size and placed.end > total:
         raise Contradiction("total_count", "the list goes on beyond its total")
@@ -136,8 +136,8 @@ def _hold_whole(sync: Sync, placed: Placed) -> Asking[None]:
 
 
 def _judge_short(sync: Sync, placed: Placed) -> Asking[None]:
-    """A page is shorter than pages are, although the list goes on, by its total: does it? Raises
-    ``Contradiction``."""
+    """A page is shorter than usual, although the list should go on by its total. Look whether it does, and
+    raise the ``Contradiction``."""
     following = yield from send(sync, placed.listing, placed.end, placed.limit)
     if following.jobs:
         size = len(placed.jobs)

@@ -1,10 +1,11 @@
-"""Reading a list that moves while one pages through it; the only reader.
+"""Reading lists that change while they are read, page by page.
 
-Offsets shift under it: what is inserted before them moves jobs down, so that they are seen twice;
-what is deleted, or leaves the filter, moves jobs up, so that they would be missed. So each page
-overlaps the one before by a job, and joins only if it begins with one that was met, or, in a sorted
-list, with one that is newer than the last. Where both are of one second, whose order may change, the
-totals must say that no more jobs have left than the pages overlap. Else the reader steps back.
+Offsets shift meanwhile. Jobs that are inserted in front move the others down, so that some are seen twice.
+Jobs that are deleted, or no longer match the filter, move the others up, so that some would be missed. So
+each page overlaps the one before by a job. It joins if it begins with a job that was already seen, or, in a
+sorted list, with one that is newer than the last job. If both are of the same second, the order of these
+two may have changed: then the totals must say that no more jobs have left than the pages overlap. If a
+page does not join, the reader steps back.
 """
 
 from collections.abc import Callable, Iterable
@@ -29,31 +30,31 @@ from exporter.sync.context import (
 from exporter.sync.pages import ask
 
 FIRST_STEP_BACK = 10
-"""So many places, and twice as many each time that it was not enough."""
+"""The reader steps back by this many places, and by twice as many each time that this was not enough."""
 SHORTEST_WINDOW = 5_000
-"""A list that ends with so many jobs or more, just where servers stop to show them, may go on."""
+"""A list that has at least this many jobs, and ends just where servers may stop showing jobs, may go on."""
 
 
 class MetInMemory:
-    """The jobs that a reader has met, of a list of moderate length; ``Marks`` are those of any."""
+    """The jobs that a reader has met, in memory: for short lists. ``Marks`` are for lists of any length."""
 
     def __init__(self) -> None:
         self._uuids: set[str] = set()
         self.count = 0
 
     def add(self, uuids: Iterable[str]) -> None:
-        """Add them."""
+        """Add jobs."""
         self._uuids.update(uuids)
         self.count = len(self._uuids)
 
     def has(self, uuid: str) -> bool:
-        """Whether it was added."""
+        """Whether a job was added."""
         return uuid in self._uuids
 
 
 Met = MetInMemory | Marks
 OnPage = Callable[[Placed], bool]
-"""Called with each page that joins; True ends the reading."""
+"""Called with each page that joins. If it returns True, the reading ends."""
 
 
 def read(
@@ -65,9 +66,12 @@ def read(
     after: Placed | None = None,
     until_known: bool = False,
 ) -> Asking[int | None]:
-    """Read until ``on_page`` says so (None), or to the end: how many jobs the list has, by the place
-    of the last one. ``after`` is a page that was read before. ``until_known``: only down to a page
-    that shows nothing new."""
+    """Read a list until ``on_page`` ends it; then returns None. Otherwise read to the end of the list, and
+    return how many jobs it has.
+
+    ``after`` is a page that was read before: the reading continues behind it. With ``until_known``, a page
+    that shows nothing new ends the reading, too; then returns the list's total.
+    """
     previous, offset, longest = after, 0, 0
     steps_back = restarts = fruitless = 0
     if previous is not None:
@@ -103,24 +107,24 @@ def read(
 
 def _endless(listing: Listing) -> SyncError:
     words = "the list repeats itself without coming to an end"
-    if listing.status is not None:  # it is cut into pages before it is filtered
+    if listing.status is not None:  # the server cuts pages before it filters them
         return Contradiction("status_filter", words)
     return SyncError("moving", words)
 
 
 def _length(last: Placed) -> int:
-    """How many jobs a list has: as its total says, or by the place of its last one."""
+    """How many jobs a list has: by its total, or by the offset of its last job."""
     if last.total is None and last.end >= SHORTEST_WINDOW and last.end in WINDOWS:
         raise SyncError("depth", f"it cannot be told whether the list ends with {last.end} jobs")
     return last.end if last.total is None else max(last.total, last.end)
 
 
 def _ends(placed: Placed, longest: int, *, nothing_new: bool) -> bool:
-    """Whether the list certainly ends with a page: as its total says, or as nothing follows the jobs
-    that were met, on a page shorter than the ``longest``. A short page alone proves nothing."""
+    """Whether the list certainly ends with this page: by its total, or, without one, because the page shows
+    nothing new and is shorter than the ``longest``. A short page alone proves nothing."""
     if not placed.jobs:
         return True
-    # A page as long as was asked for proves nothing: a server may count up to a limit only.
+    # A full page proves nothing: a server may count only up to a limit.
     if placed.told == placed.end:
         return len(placed.jobs) < PAGE_LIMIT
     return placed.total is None and nothing_new and len(placed.jobs) < min(placed.limit, longest)
@@ -142,7 +146,7 @@ def _joins(
         and placed.total is not None
         and previous.total - placed.total <= previous.end - placed.offset
     )
-    # Within one second the order may differ from call to call.
+    # Jobs of the same second may come in another order at each call.
     within = first_at == last_at and (few_left or steps_back >= FEW_TRIES)
     return first_at > last_at or within
 
@@ -150,8 +154,8 @@ def _joins(
 def read_down(
     sync: Sync, order: Order, head: Placed, known_at: float, most_pages: float = INFINITE
 ) -> Asking[None]:
-    """Read a sorted list from its head down to below a moment, and take it in. If that is not reached,
-    the frontier is where the reading ended, and not all active jobs are known."""
+    """Read a sorted list from its head down to ``known_at`` or ``most_pages``, and take it in. If the moment
+    is not reached, the frontier is where the reading ended, and some active jobs may be unknown."""
     pages, lowest_at = 0, INFINITE
 
     def on_page(placed: Placed) -> bool:
@@ -168,7 +172,7 @@ def read_down(
             ended = yield from read(sync, Listing(order), on_page, MetInMemory(), after=head)
             lowest_at = lowest_at if ended is None else -INFINITE
         except SyncError as error:
-            if error.reason != "depth":  # else it was read as far as the server shows any
+            if error.reason != "depth":  # a depth: all that the server shows was read
                 raise
     if lowest_at >= known_at:
         sync.update(frontier_at=int(lowest_at) + 1, known="")
@@ -177,8 +181,8 @@ def read_down(
 def read_whole(
     sync: Sync, listing: Listing, met: Met, take: Callable[[Placed], object] | None = None
 ) -> Asking[int]:
-    """Read a list, and take it in, until as many jobs were met as it has; returns how many. Raises
-    ``Contradiction`` if its total says otherwise for long."""
+    """Read a list again and again, and take it in, until as many jobs were met as it has. Returns how many.
+    Raises ``Contradiction`` if the numbers never agree."""
     last: list[Placed] = []
 
     def on_page(placed: Placed) -> bool:
@@ -191,7 +195,7 @@ def read_whole(
         met_before = met.count
         jobs = yield from read(sync, listing, on_page, met)
         lowest = last[0]
-        if met.count < (jobs or 0):  # some were inserted while it was further down
+        if met.count < (jobs or 0):  # some were inserted at the head meanwhile
             now = yield from read(sync, listing, on_page, met, until_known=True)
             jobs = jobs if now is None else now
         if jobs is None or met.count >= jobs:
@@ -200,11 +204,11 @@ def read_whole(
         fruitless = fruitless + 1 if met.count == met_before else 0
         if fruitless >= FEW_TRIES:
             break
-    # A list that ends where as many have been met as stand before it is whole: its total is wrong.
+    # If no job in front of the last one was missed, the list was read completely: its total is wrong.
     whole = listing.status is None or met.count >= lowest.end
     trait: TraitName = "total_count" if whole else "status_filter"
     if lowest.end in WINDOWS and sync.profile.depth.value == UNKNOWN:
-        trait = "depth"  # which tells of the total, too
+        trait = "depth"  # its calibration also finds out whether the total is wrong
     raise Contradiction(trait, f"of {jobs} jobs that it tells of, {met.count} can be read")
 
 
@@ -220,18 +224,19 @@ def _learn_what_totals_count(sync: Sync, last: Placed, jobs: int) -> None:
 
 
 def sweep_active(sync: Sync, head: Placed) -> Asking[None]:
-    """The active jobs by status; pending first: a job that starts in between is seen twice."""
+    """Read the active jobs by status. Pending ones come first: so a job that starts meanwhile is seen twice,
+    and not missed."""
     for status in SWEPT_STATUSES:
         yield from sweep(sync, status)
     sync.active_is_known()
-    if sync.left.keys() & set(head.uuids):  # do they stand there as they did?
+    if sync.left.keys() & set(head.uuids):  # does the head show them as they were?
         sync.take((yield from ask(sync, head.listing)))
         yield from hold_filter(sync)
 
 
 def sweep(sync: Sync, status: str) -> Asking[None]:
-    """Read all jobs in a status. Those that were in it, and are not any more, are set aside until it
-    is known what became of them."""
+    """Read all jobs in a status. Jobs that are no longer in it are set aside, until it is known what became
+    of them."""
     known = sync.ledger.count_status(status)
     met = MetInMemory()
     yield from read_whole(sync, Listing(sync.order, status), met)
@@ -253,8 +258,9 @@ def sweep(sync: Sync, status: str) -> Asking[None]:
 
 
 def hold_filter(sync: Sync) -> Asking[None]:
-    """Those that have left their status, and stand as they did: does it show them when it is asked
-    again? Raises ``Contradiction``."""
+    """Some jobs that seem to have left their status are still in it, as the list without a filter shows.
+    Read that status again: if the jobs are still missing, the filter hides them. Raises
+    ``Contradiction``."""
     stand = [job for uuid, job in sync.ledger.known(sync.left).items() if job == sync.left[uuid]]
     if not stand or not sync.calm:
         return

@@ -1,7 +1,7 @@
-"""In which zone times are that carry none: as the configuration says, or as what happens proves it.
+"""The zone of times that carry none: from the configuration, or found from what happens.
 
-Until that is known, no duration is counted. Once it turns out that the moments of the ledger were read
-in another zone, none of them is right, and the ledger begins anew.
+Until it is known, no duration is counted. If it turns out that the times in the ledger were read in another
+zone, all of them are wrong, and the ledger begins anew.
 """
 
 import math
@@ -11,18 +11,18 @@ from exporter.sync.context import Placed, Sync
 from exporter.sync.intake import LATE_SECONDS
 
 QUARTER_SECONDS = 900
-"""Zones are whole quarters of an hour apart."""
+"""The offsets of all zones are multiples of this."""
 ZONES = range(-12 * 3600, 14 * 3600 + 1)
-"""How far zones are ahead of UTC, in seconds; there are no others."""
+"""How far zones can be ahead of UTC, in seconds."""
 FRESH_SECONDS = 60.0
-"""A newest stamp is taken to be of just now if it is no older."""
+"""If the newest time is not older than this, it is taken for the present."""
 SEVERAL = 3
-"""So many jobs must agree where one alone, stamped late, would mislead."""
+"""This many jobs must agree if one job with a late time could mislead."""
 
 
 def follow(sync: Sync) -> bool:
-    """Whether the ledger's moments were read in another zone than those to come: then it begins
-    anew."""
+    """Begin the ledger anew if its times were read in another zone than the one that is known now. Returns
+    whether it was."""
     kept, found = sync.progress.profile, sync.profile
     changed = not sync.settings.zone_configured and kept.zone_seconds != found.zone_seconds
     if changed:
@@ -31,8 +31,7 @@ def follow(sync: Sync) -> bool:
 
 
 def follow_configuration(sync: Sync) -> None:
-    """Begin the ledger anew if the configuration says another zone than it did, or no longer says
-    one."""
+    """Begin the ledger anew if the configured zone has changed, or is no longer configured."""
     kept, name = sync.progress.profile.zone, sync.settings.zone_name
     if sync.settings.zone_configured:
         said_before = kept.value == "configured" and bool(name)
@@ -46,7 +45,7 @@ def follow_configuration(sync: Sync) -> None:
 
 
 def _begin_anew(sync: Sync) -> None:
-    """No moment that is known is right."""
+    """Delete all jobs, and what is known of the list: no time in the ledger is right."""
     sync.ledger.clear()
     sync.forget("order")
     sync.update(
@@ -56,7 +55,8 @@ def _begin_anew(sync: Sync) -> None:
 
 
 def learn_from_head(sync: Sync, head: Placed) -> None:
-    """Find it by the configuration, or by the newest stamp on a page and the server's clock."""
+    """Find the zone from the configuration, or by comparing the newest time on the head with the server's
+    clock."""
     page = head.page
     if sync.settings.zone_configured:
         sync.found("zone", "configured", f"{sync.settings.zone_name}, by the configuration")
@@ -78,9 +78,9 @@ def learn_from_head(sync: Sync, head: Placed) -> None:
 
 
 def learn_from_changes(sync: Sync, last_look_at: float | None) -> None:
-    """The same, by jobs that have changed between two looks: then, and at no other quarter of an
-    hour. Several must say so where something else was found before, and of a zone that is not whole
-    hours from UTC: one job may be stamped late."""
+    """Find the zone from jobs that have changed between two syncs: their times must lie between these, which
+    only one zone makes true. Several jobs must agree if another zone was found before, or if the zone is
+    not whole hours from UTC: one job may have a late time."""
     if last_look_at is None:
         return
     early_at, late_at = last_look_at - LATE_SECONDS - sync.lag_seconds, sync.now_at + LATE_SECONDS
@@ -89,7 +89,7 @@ def learn_from_changes(sync: Sync, last_look_at: float | None) -> None:
         first = math.ceil((at - late_at) / QUARTER_SECONDS)
         last = math.floor((at - early_at) / QUARTER_SECONDS)
         if last != first:
-            return  # it was too long ago, or between two
+            return  # no zone fits, or more than one
         shifts.add(first * QUARTER_SECONDS)
     if len(shifts) != 1:
         return
