@@ -24,6 +24,7 @@ from exporter.web.summary import (
     FoundZone,
     Health,
     Standing,
+    Totals,
     count,
     summarize,
     totals,
@@ -218,9 +219,11 @@ def _ratio(part: float, whole: float) -> float:
     return min(1.0, part / whole) if whole > 0 else 1.0
 
 
-def _wait(since_at: float | None, say: Words, now: Instant) -> str:
-    """How long the first has waited."""
-    return say("page.none_waiting") if since_at is None else say.duration(now.at - since_at)
+def _wait(counts: Counts | Totals, say: Words, now: Instant) -> str:
+    """How long the first has waited. That is not known while the zone of times is not."""
+    if counts.oldest_pending_at is not None:
+        return say.duration(now.at - counts.oldest_pending_at)
+    return "–" if counts.pending else say("page.none_waiting")
 
 
 def _age(state: ClusterState, say: Words, now: Instant) -> str:

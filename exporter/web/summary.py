@@ -37,7 +37,7 @@ class Counts:
     running: int
     cores_waiting: int
     oldest_pending_at: float | None
-    """None when no job waits."""
+    """None when no job waits, or it is not known since when."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from exporter.clock import Instant
 from exporter.collector import AccountQuota, ReloadStatus
 from exporter.model import Amount
 from exporter.profile import Trait, TraitName
-from exporter.snapshot import ClusterState, QueueCapacity, SnapshotBoard, SyncFailure
+from exporter.snapshot import ClusterState, JobCount, QueueCapacity, SnapshotBoard, SyncFailure
 from exporter.texts import Words
 from exporter.texts.servers import difference
 from exporter.web.look import Look
@@ -79,6 +79,17 @@ def test_all_is_well_at_a_glance() -> None:
     assert "870 of 1,000 calls (87 %)" in page.text
     links = [attrs["href"] for tag, attrs in page.tags if tag == "a"]
     assert links == ["./metrics", "./-/healthy", "./-/ready", "./docs/"]
+
+
+@pytest.mark.parametrize(("pending", "told"), [(2, False), (0, True)])
+def test_jobs_of_which_it_is_not_known_since_when_they_wait_do_wait(
+    pending: int, told: bool
+) -> None:
+    """As while it is not known in which zone times are."""
+    counts = (JobCount("pending", "q", "u", pending, pending),)
+    shown = dataclasses.replace(snapshot(), counts=counts, oldest_pending=())
+    text = render(dataclasses.replace(good_state(), snapshot=shown)).text
+    assert ("none waiting" in text) is told
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
