@@ -160,11 +160,9 @@ def _with_short_names(jobs: Sequence[Job]) -> tuple[Sequence[Job], int]:
 
 def _is_whole(jobs: Sequence[Job]) -> bool:
     """Whether each job has an identity, a status and a queue."""
-    if not jobs:
-        return True
-    uuids, statuses, queues, *_ = zip(*jobs, strict=True)
-    named = all(map(str.strip, queues))
-    return named and _are_identities(uuids) and not any(map(hidden, set(statuses)))
+    named = all(map(str.strip, {job.queue for job in jobs}))
+    known = not any(map(hidden, {job.status for job in jobs}))
+    return named and known and _are_identities([job.uuid for job in jobs])
 
 
 def _are_identities(uuids: Sequence[str]) -> bool:

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Protocol
 
 _LATEST_AT = 4_102_444_800  # 2100-01-01; later ones are placeholders such as 9999-12-31
 _LEAST_MILLISECONDS = 100_000_000_000  # as seconds it would be the year 5138, as milliseconds 1973
-_MINUTES = {f":{minute:02}": minute * 60 for minute in range(60)}
-_SECONDS = {f":{second:02}": second for second in range(60)}
-_SECONDS_UTC = {f"{text}Z": second for text, second in _SECONDS.items()}
+_SECONDS = {f":{at // 60:02}:{at % 60:02}": at for at in range(3600)}
+_SECONDS_UTC = {f"{text}Z": at for text, at in _SECONDS.items()}
+"""Behind the beginning of an hour."""
 _LAST_SECOND_OF_HOUR = 3599
 _MOST_HOURS = 16384  # two years of them
 _SHORTEST_TIME = len("2021-08-19T14:06")
@@ -67,11 +67,9 @@ def read_times(records: Sequence[Stamped], timezone: tzinfo) -> Times:
         try:
             moments.append(
                 (
-                    hours[submitted[:13]] + _MINUTES[submitted[13:16]] + seconds[submitted[16:]],
-                    hours[started[:13]] + _MINUTES[started[13:16]] + seconds[started[16:]]
-                    if started
-                    else None,
-                    hours[modified[:13]] + _MINUTES[modified[13:16]] + seconds[modified[16:]],
+                    hours[submitted[:13]] + seconds[submitted[13:]],
+                    hours[started[:13]] + seconds[started[13:]] if started else None,
+                    hours[modified[:13]] + seconds[modified[13:]],
                 )
             )
         except (KeyError, TypeError):

@@ -4,7 +4,7 @@ A window may hold many calls. Only as many are looked at as there can be steady 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import overload
 
 MARGIN_SECONDS = 0.01
@@ -22,6 +22,9 @@ class Waits(Sequence[float]):
 
     def __len__(self) -> int:
         return len(self._calls)
+
+    def __iter__(self) -> Iterator[float]:
+        return (at + self._period_seconds - self._now_seconds for at in self._calls)
 
     @overload
     def __getitem__(self, place: int) -> float: ...

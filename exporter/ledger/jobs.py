@@ -6,12 +6,13 @@ import threading
 from array import array
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from itertools import islice
+from operator import add, itemgetter
 from typing import Final, Literal
 from weakref import WeakSet
 
 from exporter.errors import LedgerUnreadable
 from exporter.ledger import schema
-from exporter.ledger.proof import checked, proven
+from exporter.ledger.proof import all_proven, checked
 from exporter.ledger.row_hints import MOST_ROW_NUMBER, RowHints
 from exporter.ledger.text_ids import TextIds
 from exporter.ledger.totals import GroupKey
@@ -47,9 +48,10 @@ _ENDED = f"status <= {schema.LAST_END_STATUS_ID}"
 _ACTIVE = f"status > {schema.LAST_END_STATUS_ID}"
 
 
+_UUID: Final = 0
 _STATUS: Final = 1
 _PROOF: Final = 8
-"""The indexes of a row's status and proof."""
+"""The indexes of a row's identity, status and proof."""
 
 StoredJob = tuple[Job, int, int]
 """A job, its row number, and the row's proof."""
@@ -132,19 +134,15 @@ class JobTable:
             raise LedgerUnreadable("its row numbers are used up")
         rows = self._rows_to_write(jobs)
         numbers = range(first, self._next_row_number)
-        self._connection.executemany(
-            _INSERT, [(*row, number) for row, number in zip(rows, numbers, strict=True)]
-        )
-        added = [
-            (job, number, row[_PROOF]) for job, row, number in zip(jobs, rows, numbers, strict=True)
-        ]
-        self.proofs += sum(proof for _, _, proof in added)
-        if self._row_hints.has_room(len(jobs)):
-            self._row_hints.add((job.uuid, number) for job, number, _ in added)
+        self._connection.executemany(_INSERT, map(add, rows, zip(numbers)))
+        proofs = list(map(itemgetter(_PROOF), rows))
+        self.proofs += sum(proofs)
+        if self._has_room(len(jobs)):
+            self._row_hints.add(zip(map(itemgetter(_UUID), rows), numbers, strict=True))
         else:
             self._refilled = True
             self._refill_hints()
-        self._remember(added)
+        self._remember(list(zip(jobs, numbers, proofs, strict=True)))
 
     def rewrite(self, changed: Sequence[tuple[StoredJob, Job]]) -> None:
         """Replace stored jobs; ``changed`` has each one with its new values."""
@@ -159,6 +157,8 @@ class JobTable:
         self.proofs += sum(
             row[_PROOF] - old[2] for row, (old, _) in zip(rows, changed, strict=True)
         )
+        for job, _, _ in rewritten:
+            self._recent.pop(job.uuid, None)  # moves it to the end
         self._remember(rewritten)
 
     def take_out(self, kept: Collection[StoredJob]) -> None:
@@ -294,13 +294,13 @@ class JobTable:
     def rows(self, jobs: Iterable[Job]) -> list[Row]:
         """The rows of jobs."""
         statuses, queues, users = self._statuses, self._queues, self._users
-        return [
-            proven((
+        return all_proven([
+            (
                 uuid, statuses[status], queues[queue], users[user], cores,
                 submitted_at or 0, started_at, modified_at or 0,
-            ))
+            )
             for uuid, status, queue, user, cores, submitted_at, started_at, modified_at in jobs
-        ]  # fmt: skip
+        ])  # fmt: skip
 
     def _rows_to_write(self, jobs: Iterable[Job]) -> list[Row]:
         """The rows of jobs that are about to be written."""
@@ -346,13 +346,21 @@ class JobTable:
 
     def _remember(self, kept: Sequence[StoredJob]) -> None:
         recent, most = self._recent, self._cache_limit.jobs_each()
-        for each in kept[-most:]:  # if there are more, the first of them have no room
-            recent.pop(each[0].uuid, None)  # moves it to the end
-            recent[each[0].uuid] = each
+        # If there are more, the first of them have no room.
+        recent.update((each[0].uuid, each) for each in kept[-most:])
         if len(recent) > most:
             too_many = len(recent) - most // 2
             for uuid in list(islice(recent, too_many)):  # the oldest ones
                 del recent[uuid]
+
+    def _has_room(self, jobs: int) -> bool:
+        """Whether hints of this many more jobs can be added. Lets the hints grow if that makes room."""
+        if not self._row_hints.has_room(jobs):
+            (known,) = self._connection.execute("SELECT COUNT(*) FROM jobs").fetchone()
+            if not self._row_hints.is_small_for(known):
+                return False
+            self._row_hints.grow()
+        return self._row_hints.has_room(jobs)
 
     def _refill_hints(self, read: Callable[[], Iterable[tuple[str, int]]] | None = None) -> None:
         ask = self._connection.execute

@@ -198,7 +198,6 @@ class Ledger:
         returned = self._suspects.take_back([job.uuid for job in new]) if new else {}
         changes: list[Change] = []
         rewritten: list[tuple[StoredJob, Job]] = []
-        moves: list[Move] = []
         for uuid, job in by_uuid.items():
             if uuid in known:
                 kept = known[uuid]
@@ -206,11 +205,12 @@ class Ledger:
                 if old == job or not accept(old, job):
                     continue
                 rewritten.append((kept, job))
-                moves.append((old, job))
                 changes.append(Change(old, job))
             else:
-                moves.append((None, job))
                 changes.append(Change(returned.get(uuid), job))
+        moves: Sequence[Move] = changes
+        if returned:  # they were in no group
+            moves = [(None if new.uuid in returned else old, new) for old, new in changes]
         self.groups.move(moves)
         if rewritten:
             self._jobs.rewrite(rewritten)

@@ -3,6 +3,7 @@ SQLite checks the structure of a file, not the values in it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from operator import add
 from typing import Any, TypeVar
 from zlib import crc32
 
@@ -26,6 +27,11 @@ def proof_of(values: Values) -> int:
 def proven(values: Values) -> tuple[Any, ...]:
     """A row to be written: the values, then their proof."""
     return (*values, crc32(_encoded(values)))
+
+
+def all_proven(rows: Sequence[Values]) -> list[tuple[Any, ...]]:
+    """Many rows to be written. Without a call of ours for each: a history has a million."""
+    return list(map(add, rows, zip(map(crc32, map(_encoded, rows)), strict=True)))
 
 
 def require_proof(values: Values, proof: object) -> None:

@@ -4,8 +4,9 @@ Identities are random. With an index of them in the file, nearly every look-up o
 write another page of it. This table takes 8 bytes a slot, and at most six in ten slots are in use: 16 MB
 for a million jobs.
 
-An entry is only a hint: half a hash and a row number, which is enough for four billion jobs. Whoever
-follows it compares the identity in the row. So entries need not be removed: if a row was deleted, or its
+An entry is only a hint: half a hash and a row number, which is enough for four billion jobs. That half
+also tells the slot at which a search begins, so the table can grow without reading identities. Whoever
+follows a hint compares the identity in the row. So entries need not be removed: if a row was deleted, or its
 insertion rolled back, the hint leads to no job, or to another one.
 """
 
@@ -17,7 +18,7 @@ _MOST_IN_USE = 0.6
 _GROWTH = 1.25
 _ROW_BITS = 32
 _ROW_MASK = (1 << _ROW_BITS) - 1
-_TAG_MASK = _ROW_MASK << _ROW_BITS
+_TAG_MASK = _ROW_MASK
 
 MOST_ROW_NUMBER = _ROW_MASK
 """Row numbers go from 1 to this."""
@@ -32,8 +33,26 @@ class RowHints:
         self._in_use = 0
 
     def has_room(self, jobs: int) -> bool:
-        """Whether this many jobs can be added; if not, call ``refill``."""
+        """Whether this many jobs can be added; if not, call ``grow`` or ``refill``."""
         return self._in_use + jobs <= _MOST_IN_USE * len(self._slots)
+
+    def is_small_for(self, jobs: int) -> bool:
+        """Whether ``refill`` would make the table larger for this many jobs. If not, it is full of hints
+        that lead to no job."""
+        return jobs * _GROWTH > _MOST_IN_USE * len(self._slots)
+
+    def grow(self) -> None:
+        """Double the number of slots."""
+        before = self._slots
+        slots = array("Q", bytes(8)) * (2 * len(before))
+        mask = len(slots) - 1
+        for entry in before:
+            if entry:
+                slot = entry >> _ROW_BITS & mask
+                while slots[slot]:
+                    slot = (slot + 1) & mask
+                slots[slot] = entry
+        self._slots, self._mask = slots, mask
 
     def refill(self, jobs: int, entries: Iterable[tuple[str, int]]) -> None:
         """Replace all hints by those of ``jobs`` jobs, given as identities and row numbers, with room for
@@ -51,11 +70,11 @@ class RowHints:
         """Add hints."""
         slots, mask, tag_mask, added = self._slots, self._mask, _TAG_MASK, 0
         for uuid, row_number in entries:
-            hashed = hash(uuid)
-            slot = hashed & mask
+            tag = hash(uuid) & tag_mask
+            slot = tag & mask
             while slots[slot]:
                 slot = (slot + 1) & mask
-            slots[slot] = hashed & tag_mask | row_number
+            slots[slot] = tag << _ROW_BITS | row_number
             added += 1
         self._in_use += added
 
@@ -65,9 +84,8 @@ class RowHints:
         slots, mask = self._slots, self._mask
         found = []
         for uuid in uuids:
-            hashed = hash(uuid)
-            tag = hashed >> _ROW_BITS & _ROW_MASK
-            slot = hashed & mask
+            tag = hash(uuid) & _TAG_MASK
+            slot = tag & mask
             while entry := slots[slot]:
                 if entry >> _ROW_BITS == tag:
                     found.append(entry & _ROW_MASK)

@@ -40,12 +40,11 @@ class Suspects:
         """Remove jobs from the suspects and from those that are gone: they have been seen. Returns those
         that were there, as they were known."""
         found: dict[str, Job] = {}
-        asked = json.dumps(list(uuids))
         if self.count:
-            found = self._take("suspects", asked)
+            found = self._take("suspects", uuids)
             self.count -= len(found)
         if self._connection.execute("SELECT 1 FROM gone LIMIT 1").fetchone():
-            found |= self._take("gone", asked)
+            found |= self._take("gone", uuids)
         return found
 
     def take_all(self) -> Iterator[list[Job]]:
@@ -88,7 +87,8 @@ class Suspects:
         """The transaction was rolled back: only suspects of earlier transactions are left."""
         self.count = self._connection.execute("SELECT COUNT(*) FROM suspects").fetchone()[0]
 
-    def _take(self, name: Literal["suspects", "gone"], asked: str) -> dict[str, Job]:
+    def _take(self, name: Literal["suspects", "gone"], uuids: Collection[str]) -> dict[str, Job]:
+        asked = json.dumps(list(uuids))
         rows = self._connection.execute(
             f"SELECT {_COLUMNS} FROM {name} WHERE {_SOME}", (asked,)
         ).fetchall()

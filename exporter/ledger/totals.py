@@ -24,10 +24,12 @@ class Log(dict[GroupKey, JobTotals]):
 class _Group:
     """Jobs and cores of one group. Changed in place, because every job of every page changes one."""
 
-    __slots__ = ("cores", "jobs")
+    __slots__ = ("cores", "jobs", "noted")
 
     def __init__(self) -> None:
         self.jobs = self.cores = 0
+        self.noted: object = None
+        """The ``_noting`` of its ``Totals`` when its totals were noted."""
 
     def now(self) -> JobTotals:
         """The current totals."""
@@ -43,59 +45,60 @@ class Totals:
         self._by_status: dict[str, int] = defaultdict(int)
         self._active: dict[Pair, int] = {}  # in how many groups
         self._idle: set[Pair] = set()
-        self._before: dict[
-            GroupKey, JobTotals
-        ] = {}  # the transaction, of each group that it has changed
+        self._before: dict[GroupKey, tuple[int, int]] = {}
+        """Jobs and cores before the transaction, of each group that it has changed."""
         self._log = Log()
+        self._noting = object()
+        """Replaced when the totals of groups must be noted again before they change."""
         for key, jobs, cores in groups:
             self._set(key, jobs, cores)
-        self.size = self._kept_size = sum(self._by_status.values())
         self._kept_idle: frozenset[Pair] = frozenset()
 
     def move(self, moves: Sequence[Move]) -> None:
         """Move jobs from the group in which they were to the one in which they are now."""
-        groups, by_status, before, log = self._groups, self._by_status, self._before, self._log
+        if not self._log:  # it may have been cleared
+            self._noting = object()
+        groups, by_status, noting = self._groups, self._by_status, self._noting
         for old, new in moves:
             if new is not None:
                 key = new[1:4]  # status, queue, user
                 group = groups.get(key) or self._begin(key)
-                if key not in before or key not in log:
+                if group.noted is not noting:
                     self._note(key, group)
                 group.jobs += 1
                 group.cores += new.cores
                 by_status[key[0]] += 1
-                self.size += 1
             if old is not None:
                 key = old[1:4]
                 group = groups[key]
-                if key not in before or key not in log:
+                if group.noted is not noting:
                     self._note(key, group)
                 group.jobs -= 1
                 group.cores -= old.cores
                 by_status[key[0]] -= 1
                 if not group.jobs:
                     self._end(key)
-                self.size -= 1
 
     def committed(self) -> None:
         """The transaction was committed."""
-        self._kept_size = self.size
         self._kept_idle = frozenset(self._idle)
         self._before.clear()
+        self._noting = object()
 
     def rolled_back(self) -> None:
         """The transaction was rolled back."""
         for key, group in self._before.items():
             self._log.setdefault(key, self.group(key))
             self._set(key, *group)
-        self.size = self._kept_size
         self._idle = set(self._kept_idle)
         self._before.clear()
+        self._noting = object()
 
     def start_log(self) -> Log:
         """Start a log of changes, in which all current groups are new. There is one log at a time: an
         earlier one ends."""
         self._log = Log(dict.fromkeys(self._groups, EMPTY))
+        self._noting = object()
         return self._log
 
     def is_logging_to(self, log: Log) -> bool:
@@ -110,6 +113,11 @@ class Totals:
     def by_group(self) -> dict[GroupKey, JobTotals]:
         """The totals of all groups that have a job."""
         return {key: group.now() for key, group in self._groups.items()}
+
+    @property
+    def size(self) -> int:
+        """How many jobs there are."""
+        return sum(self._by_status.values())
 
     def in_status(self, status: str) -> int:
         """How many jobs are in a status."""
@@ -139,9 +147,10 @@ class Totals:
 
     def _note(self, key: GroupKey, group: _Group) -> None:
         """Note the totals of a group that is about to change."""
-        now = group.now()
-        self._before.setdefault(key, now)
-        self._log.setdefault(key, now)
+        self._before.setdefault(key, (group.jobs, group.cores))
+        if key not in self._log:
+            self._log[key] = group.now()
+        group.noted = self._noting
 
     def _begin(self, key: GroupKey) -> _Group:
         if _is_active(key[0]):

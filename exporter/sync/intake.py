@@ -103,7 +103,7 @@ class Intake:
             if moved and new.modified_at and new.uuid in bare:
                 self.moved_at.append(new.modified_at)
             self.changed_at.append(new.modified_at or 0)
-            if new.ended and (new.modified_at or 0) >= self.now_at - RECENT_SECONDS:
+            if (new.modified_at or 0) >= self.now_at - RECENT_SECONDS and new.ended:
                 self.ledger.note_activity(new.queue, new.user, new.modified_at or 0)
         self.changes += len(changes)
         if audit and self.settled and self.known_up_to_at is not None:
@@ -181,6 +181,11 @@ def transitions(old: Job | None, new: Job, *, began_at: float) -> list[Counted]:
     Each transition is counted once, even if there were several since then. Nothing that happened before the
     ledger began is counted.
     """
+    if (
+        old is None
+        and max(new.submitted_at or 0, new.started_at or 0, new.modified_at or 0) < began_at
+    ):
+        return []  # most of a history
     if old is not None and old.status == OUT_OF_WINDOW:
         old = old._replace(status="finished")  # in one end status or another
     found: list[Counted] = []

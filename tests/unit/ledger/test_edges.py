@@ -227,6 +227,31 @@ def test_what_an_undone_transaction_added_can_be_added_again(ledger: Ledger) -> 
     assert ledger.size == 20
 
 
+def test_jobs_are_found_in_a_ledger_that_has_grown(ledger: Ledger) -> None:
+    jobs = run_of(3000)
+    for first in range(0, len(jobs), 100):
+        with ledger.transaction():
+            ledger.apply(jobs[first : first + 100])
+        with pytest.raises(KeyError), ledger.transaction():  # noqa: PT012
+            ledger.apply([job._replace(uuid=f"not-{job.uuid}") for job in jobs[:100]])
+            raise KeyError
+    ledger._jobs._recent.clear()
+    with ledger.transaction():
+        assert ledger.apply(jobs) == []
+
+
+def test_jobs_that_come_and_go_do_not_make_the_hints_grow(ledger: Ledger) -> None:
+    with ledger.transaction():
+        ledger.apply(run_of(100))
+    for _ in range(20):
+        with ledger.transaction():
+            ledger.suspect_between(INFINITE, -INFINITE, keep=[])
+            ledger.restore_suspects()
+    assert ledger._jobs._row_hints.is_small_for(600)
+    with ledger.transaction():
+        assert ledger.apply(run_of(100)) == []
+
+
 def test_a_job_that_comes_and_goes_leaves_few_traces(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

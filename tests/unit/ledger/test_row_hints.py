@@ -77,6 +77,30 @@ def test_a_full_table_says_so_and_a_new_one_has_room_for_more() -> None:
     assert row_hints.hints(uuid for uuid, _ in entries) == []
 
 
+@given(st.lists(HASHES, max_size=60))
+def test_a_table_that_has_grown_has_the_same_hints_and_twice_the_room(hashes: list[int]) -> None:
+    hints = RowHints()
+    uuids = identities(hashes)
+    hints.add((uuid, row_number) for row_number, uuid in enumerate(uuids, 1))
+    most = max(jobs for jobs in range(1000) if hints.has_room(jobs))
+    hints.grow()
+    assert hints.has_room(2 * most)
+    for row_number, uuid in enumerate(uuids, 1):
+        assert row_number in hints.hints([uuid])
+    hints.add((uuid, 10_000) for uuid in uuids)
+    assert set(hints.hints(uuids)) == {*range(1, len(uuids) + 1), *([10_000] if uuids else [])}
+
+
+def test_a_table_is_small_for_jobs_for_which_refill_makes_it_larger() -> None:
+    hints = RowHints()
+    hints.refill(491, [])
+    assert not hints.has_room(615)
+    assert not hints.is_small_for(491)
+    assert hints.is_small_for(492)
+    hints.refill(492, [])
+    assert hints.has_room(615)
+
+
 @pytest.mark.parametrize("jobs", [0, 1, 491, 492, 614, 615, 1228, 1229, 5000])
 def test_after_a_new_start_there_is_room_for_a_fifth_more_however_often(jobs: int) -> None:
     row_hints = RowHints()
