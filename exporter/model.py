@@ -6,7 +6,7 @@ Moments are Unix seconds and are named ``*_at``; durations are seconds and are n
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta, timezone, tzinfo
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 END_STATUSES = frozenset({"finished", "exited", "cancelled"})
 """A job in one of these statuses has ended. Any other status, known or not, may still change."""
@@ -191,14 +191,6 @@ class ListPage(Generic[Item]):
     """In the answer, those that can be told from no other included."""
     total_count: int | None
     """As the server states it; None where it is missing."""
-
-
-class JobLister(Protocol):
-    """The remote list of one cluster, as syncing sees it."""
-
-    def list_jobs(self, query: JobListQuery) -> Page:
-        """Ask for one page. Blocks for the call and its few retries. Raises ``ApiError``."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ _MOST_NAMED = 100
 
 
 class ClusterJobs(Asker):
-    """The remote list of one cluster: a ``JobLister``."""
+    """The remote list of one cluster."""
 
     def __init__(self, sender: Sender, target: Target) -> None:
         super().__init__(sender, target)
