@@ -165,7 +165,7 @@ def report(config: Config) -> str:
 def _account_lines(cost: AccountCost, config: Config) -> list[str]:
     account = cost.account
     quota = (
-        f"{account.quota_share:g} of {account.quota_requests} in "
+        f"{account.quota_share:g} of {account.quota_requests:,} in "
         f"{format_duration(account.quota_period_seconds)}"
         + (f", divided among {account.shards} shards" if account.shards > 1 else "")
     )
@@ -178,20 +178,20 @@ def _account_lines(cost: AccountCost, config: Config) -> list[str]:
     width = max((len(one_line(each.cluster.name)) for each in cost.clusters), default=0)
     lines += [
         f"  {one_line(each.cluster.name):<{width}}  every {format_duration(each.cluster.interval_seconds)}: "
-        f"{each.refresh_calls:,.4g} for syncs, {each.audit_calls:,.4g} for audits"
+        f"{_number(each.refresh_calls)} for syncs, {_number(each.audit_calls)} for audits"
         for each in cost.clusters
     ]
     if cost.detected_calls is not None:
         lines.append(
             f"  with the change detector, if the cloud's counters are reliable:"
-            f" {cost.detected_calls:,.4g} while nothing changes, and one for each cluster and interval"
+            f" {_number(cost.detected_calls)} while nothing changes, and one for each cluster and interval"
             " with changes"
         )
     lines += _discovery_lines(cost, config)
     if cost.clusters and cost.capacity_looks:
         lines.append(
-            f"  for capacity, from spare calls: {cost.capacity_calls:,.4g}, and"
-            f" {cost.capacity_looks:,.4g} for each queue"
+            f"  for capacity, from spare calls: {_number(cost.capacity_calls)}, and"
+            f" {_number(cost.capacity_looks)} for each queue"
         )
     return [*lines, *_verdict(cost)]
 
@@ -206,7 +206,7 @@ def _discovery_lines(cost: AccountCost, config: Config) -> list[str]:
     each += _HOUR_SECONDS / config.collection.audit_interval_seconds
     room = max(0, int((cost.account.calls_per_hour - cost.calls - listing) / each))
     zones = one_line(", ".join(discovery.zones))
-    per_cluster = f"{listing:,.4g} for that, and {each:,.4g} for each cluster"
+    per_cluster = f"{_number(listing)} for that, and {_number(each)} for each cluster"
     enough = f"there is room for {room} clusters before intervals are stretched"
     return [f"  discovers clusters in {zones}: {per_cluster}; {enough}"]
 
@@ -252,8 +252,8 @@ def _unknowns(config: Config) -> list[str]:
         return lines
     lines.append("  - how long the history is. It is read once, with the spare calls:")
     lines += [
-        f"    account {one_line(cost.account.name)} has about {left:,.0f} an hour for it, "
-        f"{left * (PAGE_LIMIT - 1):,.0f} jobs"
+        f"    account {one_line(cost.account.name)} has about {left:,.0f} an hour for it, enough for "
+        f"{left * (PAGE_LIMIT - 1):,.0f} jobs an hour"
         for cost in project(config)
         if cost.clusters and (left := max(0.0, cost.account.calls_per_hour - cost.calls))
     ] or ["    with these intervals, no calls are left for it"]
@@ -261,4 +261,9 @@ def _unknowns(config: Config) -> list[str]:
 
 
 def _calls(number: float) -> str:
-    return f"{number:,.4g} call{'' if number == 1 else 's'}"
+    return f"{_number(number)} call{'' if number == 1 else 's'}"
+
+
+def _number(number: float) -> str:
+    """Whole, but for the small ones."""
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"

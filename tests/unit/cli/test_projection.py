@@ -59,10 +59,10 @@ def test_a_good_configuration(config_file: Path, capsys: pytest.CaptureFixture[s
         == f"""\
 {config_file} is valid
 
-account default: 192 calls an hour projected, 1,000 allowed (0.5 of 2000 in 1h)
+account default: 192 calls an hour projected, 1,000 allowed (0.5 of 2,000 in 1h)
   cfd  every 1m: 60 for syncs, 6 for audits
   fea  every 30s: 120 for syncs, 6 for audits
-  with the change detector, if the cloud's counters are reliable: 133.2 while nothing changes, and one for each cluster and interval with changes
+  with the change detector, if the cloud's counters are reliable: 133 while nothing changes, and one for each cluster and interval with changes
   for capacity, from spare calls: 30, and 6 for each queue
   fits: 19% of what is allowed
 
@@ -72,7 +72,7 @@ Not known before it runs:
     stay within the share; ehpc_sync_strategy shows this
   - how many other tools use the same account; they share its quota
   - how long the history is. It is read once, with the spare calls:
-    account default has about 808 an hour for it, 79,992 jobs
+    account default has about 808 an hour for it, enough for 79,992 jobs an hour
 """
     )
 
@@ -92,9 +92,13 @@ def test_what_the_change_detector_spares_is_told_beside() -> None:
     fleet = crowded(50, "60s")
     (cost,) = project(fleet)
     assert cost.detected_calls == pytest.approx(60 + 50 * 3600 / 530)
-    assert "counters are reliable: 399.6 while nothing changes" in report(fleet)
+    assert "counters are reliable: 400 while nothing changes" in report(fleet)
     assert "detector" not in report(crowded(1))
     assert "detector" not in report(config_of(CONFIG + "collection: {change_detector: off}\n"))
+
+
+def test_large_numbers_are_written_out() -> None:
+    assert "account default: 21,960 calls an hour projected" in report(crowded(60))
 
 
 def test_capacity_is_told_beside_and_changes_no_verdict() -> None:
