@@ -12,6 +12,7 @@ from exporter.config import ServeOptions, Shard, parse_shard
 from exporter.logs import LEVELS
 from exporter.texts import LANGUAGES
 
+DEFAULT_CONFIG = Path("config.yaml")
 DEMO_ADDRESS = "127.0.0.1:10046"
 _COMPLETION = "--print-completion"
 _OF_THE_WHOLE = frozenset({"-h", "--help", "--version", _COMPLETION})
@@ -186,7 +187,7 @@ def _add_language(parser: _Flags) -> None:
 
 def _add_config_file(parser: _Flags) -> None:
     parser.add_argument(
-        "--config.file", dest="config_file", type=Path, default=Path("config.yaml"),
+        "--config.file", dest="config_file", type=Path, default=DEFAULT_CONFIG,
         metavar="FILE", help="the configuration file (default %(default)s)",
     )  # fmt: skip
 

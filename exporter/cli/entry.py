@@ -8,10 +8,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from exporter.cli.arguments import parse_arguments, serve_options
+from exporter.cli.arguments import DEFAULT_CONFIG, parse_arguments, serve_options
 from exporter.config import load_config, select
 from exporter.errors import ConfigError, ExporterError
 from exporter.logs import set_up_logging
@@ -19,6 +20,10 @@ from exporter.redaction import Redactor
 from exporter.texts import Words, language_of
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+_WITHOUT_CONFIG = """\
+Name another file with --config.file, or write one: config.example.yaml shows all keys. "ehpc-exporter demo"
+needs none.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         for problem in error.problems:
             sys.stderr.write(f"{problem}\n")
+        cause = error.__cause__
+        if isinstance(cause, FileNotFoundError) and Path(cause.filename) == DEFAULT_CONFIG:
+            sys.stderr.write(_WITHOUT_CONFIG)
         return MISUSED
     except ExporterError as error:
         sys.stderr.write(f"ehpc-exporter: {error}\n")

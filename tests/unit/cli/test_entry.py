@@ -162,6 +162,21 @@ def test_bash_completes_commands_flags_and_files(
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("command", ["check-config", "doctor", "collect"])
+def test_without_a_configuration_it_says_how_to_go_on(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([command]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("cannot read config.yaml: No such file or directory\nName another file")
+    assert main([command, "--config.file=other.yaml"]) == 2
+    assert capsys.readouterr().err == "cannot read other.yaml: No such file or directory\n"
+
+
 def test_how_serving_ends(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
     daemon.serve_result = ConfigError(
         [ConfigProblem("clusters[1].zone", "is missing", 7), ConfigProblem("", "not YAML")]
