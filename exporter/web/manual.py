@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 PAGES: Mapping[str, str] = MappingProxyType(
     {
-        "walk": "From nothing to two clusters behind TLS and a password, in ten minutes.",
+        "walk": "From an empty directory to an exporter that watches two clusters, behind TLS and a password.",
+        "walk.zh-CN": "同一页的中文版：从空目录到一个监视两个集群、启用 TLS 和密码的 exporter。",
         "operations": "Sizing, state, upgrades, alerting; the reasons of failures, and a runbook for"
         " each alert.",
         "operations.zh-CN": "同一页的中文版：容量规划、状态、升级、告警、失败原因，以及每条告警的处理手册。",
@@ -32,9 +33,9 @@ PAGES: Mapping[str, str] = MappingProxyType(
         "configuration": "Every key of the configuration file, with its default.",
         "architecture": "How it is built, and how it follows a list of a million jobs with one call a"
         " minute.",
-        "performance": "What was measured, beside the exporter that anybody would write first.",
+        "performance": "Measurements, compared with an exporter that reads every page.",
         "release": "How a version is made, and what it promises.",
-        "changelog": "What has changed for who runs it, from version to version.",
+        "changelog": "What is new in each version.",
     }
 )
 """The pages by name, in the order in which they are offered, and what is in them."""
@@ -117,7 +118,7 @@ class _Document:
 
 
 def _label(name: str) -> str:
-    return {"operations.zh-CN": "运维手册"}.get(name, name.capitalize())
+    return {"walk.zh-CN": "上手指南", "operations.zh-CN": "运维手册"}.get(name, name.capitalize())
 
 
 def _language(name: str) -> str:

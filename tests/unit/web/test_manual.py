@@ -210,6 +210,7 @@ def test_a_page_says_in_which_language_it_is() -> None:
     assert '<html lang="zh-CN">' in html("operations.zh-CN")
     assert '<html lang="en">' in html("operations")
     assert ">运维手册</a>" in html("operations")
+    assert '<a href="walk.zh-CN">中文</a>' in html("walk")
 
 
 def test_links_of_chinese_alerts_lead_to_the_page() -> None:
