@@ -1,6 +1,7 @@
 """Sends the queries of conversations as the budget allows; and what a poller is made of."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -97,14 +98,15 @@ class Caller:
     def converse(self, asking: Asking[T]) -> T:
         """Run a conversation to its end, and return its result."""
         made_before = self.made
-        step: Ask | Finished[T] = advance(asking, None)
-        while isinstance(step, Ask):
-            answer: Page | ApiError
-            try:
-                answer = self.call(step, made_for_it=self.made - made_before)
-            except (RefusedError, BudgetExhausted) as error:
-                answer = error  # the conversation may try another way
-            step = advance(asking, answer)
+        with closing(asking):  # if a call fails, its last steps belong to the same transaction
+            step: Ask | Finished[T] = advance(asking, None)
+            while isinstance(step, Ask):
+                answer: Page | ApiError
+                try:
+                    answer = self.call(step, made_for_it=self.made - made_before)
+                except (RefusedError, BudgetExhausted) as error:
+                    answer = error  # the conversation may try another way
+                step = advance(asking, answer)
         return step.value
 
     def call(self, ask: Ask, *, made_for_it: int = 0) -> Page:

@@ -9,12 +9,13 @@ from threading import Event, current_thread
 import pytest
 
 from exporter.clock import SystemClock
-from exporter.errors import PayloadError, RefusedError, Stopped, SyncError
+from exporter.errors import PayloadError, RefusedError, Stopped, SyncError, TransportError
 from exporter.ledger.store import Ledger, LedgerUnreadable, LedgerUnwritable, open_ledger
 from exporter.model import END_STATUSES, JobListQuery
 from exporter.polling.ledger_keeper import DISK_RETRY_SECONDS
 from exporter.polling.poller import STUCK_SECONDS
 from exporter.simulator import DIALECTS, DOCUMENTED, JobList, fill
+from exporter.sync.asking import Ask, Asking
 from exporter.sync.context import SyncSettings
 from tests.unit.polling.polled import IDENTITY, TIMEOUT, PolledCluster
 from tests.unit.sync.settled import Traffic, settled
@@ -202,6 +203,23 @@ class TestFailing:
         cloud.turn()
         assert cloud.shown == cloud.cluster.true_counts()
         assert cloud.state.strategy == "delta"
+
+    def test_a_conversation_ends_with_the_call_that_fails_it(self) -> None:
+        """And not when the error that refers to it is forgotten: its ledger may be closed by then."""
+        cloud = polled()
+        ended: list[bool] = []
+
+        def conversation() -> Asking[None]:
+            try:
+                yield Ask(JobListQuery(offset=0, limit=1))
+            finally:
+                ended.append(True)
+
+        asking = conversation()
+        cloud.fail()
+        with pytest.raises(TransportError):
+            cloud.poller._caller.converse(asking)
+        assert ended
 
     def test_an_error_of_the_program_does_not_end_the_loop(
         self, caplog: pytest.LogCaptureFixture
