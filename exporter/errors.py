@@ -56,6 +56,9 @@ class ConfigError(ExporterError):
 class StateError(ExporterError):
     """The state directory or a file in it cannot be used."""
 
+    reason = "state"
+    advice = ""
+
 
 class StateInUse(StateError):  # noqa: N818 - says what is the matter
     """Another exporter runs on the directory."""

@@ -14,6 +14,7 @@ from exporter.clock import Clock
 from exporter.errors import ApiError, SyncError
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import PAGE_LIMIT, JobListQuery, Page
+from exporter.polling.background import CALLS_WRITTEN_TOGETHER
 from exporter.publishing.publisher import Publisher
 from exporter.snapshot import ClusterSnapshot
 from exporter.sync.asking import (
@@ -37,7 +38,6 @@ CHEAP_CALLS = 25
 """What a quick look may spend besides the calls for active jobs: more than a first contact needs."""
 CONTACT_CALLS = 15
 """What it costs, besides the pages, to find the profile and to prove that all jobs are known."""
-CALLS_KEPT_TOGETHER = 20
 
 Progressing = Callable[[int, int | None], None]
 """Told how many jobs are known, and how many there are."""
@@ -177,7 +177,7 @@ class Look:
         error: ApiError | SyncError | None = None
         while error is None and not isinstance(step, Finished):
             with ledger.transaction():
-                for _ in range(CALLS_KEPT_TOGETHER):
+                for _ in range(CALLS_WRITTEN_TOGETHER):
                     try:
                         step = self._on(asking, step)
                     except (ApiError, SyncError) as failed:

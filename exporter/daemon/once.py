@@ -112,11 +112,10 @@ class _Collection:
             try:
                 outcomes[cluster.name] = look(cluster)
             except (ApiError, SyncError, StateError) as error:
-                reason = getattr(error, "reason", "state")
-                advice = getattr(error, "advice", "")
-                failure = SyncFailure(reason, str(error), advice, self._clock.now_at())
+                now_at = self._clock.now_at()
+                failure = SyncFailure(error.reason, str(error), error.advice, now_at)
                 outcomes[cluster.name] = _Failed(failure)
-                if reason in ACCOUNT_REASONS:
+                if error.reason in ACCOUNT_REASONS:
                     pointless[cluster.account] = failure
         return outcomes
 

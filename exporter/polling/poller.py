@@ -229,11 +229,9 @@ class Poller(Loop):
         parts = self._parts
         now_at = parts.clock.now_at()
         took_seconds = parts.clock.monotonic_seconds() - started_seconds
-        reason = getattr(error, "reason", "state")
-        advice = getattr(error, "advice", "")
         self._failures += 1
-        parts.telemetry.sync_failed(self._name, reason, took_seconds)
-        failure = SyncFailure(reason, str(error), advice, now_at)
+        parts.telemetry.sync_failed(self._name, error.reason, took_seconds)
+        failure = SyncFailure(error.reason, str(error), error.advice, now_at)
         self._state = self._renewed(tried=True, up=False, failure=failure)
         self._publish()
         wait_seconds = retry_wait_seconds(self._failures, parts.settings.interval_seconds)
