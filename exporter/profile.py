@@ -63,6 +63,8 @@ class Trait(msgspec.Struct, frozen=True):
     """Before this moment it is not calibrated anew."""
     contradictions: int = 0
     """How often in a row an answer has contradicted what was found."""
+    was: str = ""
+    """What was found before an answer contradicted it."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +115,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         at_once = times == 1 or name in NEEDED_AT_ONCE
         pause = 0.0 if at_once else pause_seconds * 2 ** min(times - 2, _MOST_DOUBLINGS)
         retry_at = now_at + min(pause, LONGEST_PAUSE_SECONDS)
-        trait = Trait(UNKNOWN, evidence, now_at, retry_at, times)
+        was = known.was if known.value == UNKNOWN else known.value
+        trait = Trait(UNKNOWN, evidence, now_at, retry_at, times, was)
         return msgspec.structs.replace(self, **{name: trait})
 
     def due(self, name: TraitName, now_at: float) -> bool:

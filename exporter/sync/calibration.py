@@ -20,6 +20,7 @@ from exporter.sync.context import (
     BY_DEFAULT,
     BY_SUBMISSION,
     FEW_TRIES,
+    ORDERS,
     SWEPT_STATUSES,
     Listing,
     Order,
@@ -115,9 +116,11 @@ def order_pays(sync: Sync) -> bool:
 
 
 def calibrate_order(sync: Sync) -> Asking[Placed | None]:
-    """Which order the list can be had in; returns its head in that order, None where there is none."""
+    """Which order the list can be had in; returns its head in that order, None where there is none.
+    One that was contradicted is tried first: mostly the answer was at fault, not the server."""
     evidence = "no order could be proven"
-    for order, value in SOUGHT:
+    was = ORDERS.get(sync.profile.order.was)
+    for order, value in sorted(SOUGHT, key=lambda each: each[0] is not was):
         try:
             head = yield from _prove(sync, order)
         except RefusedError as error:

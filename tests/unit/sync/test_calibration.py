@@ -168,12 +168,23 @@ class TestOrder:
         assert contact.sync.profile.order.value == value
         assert calls <= FIRST_CONTACT_CALLS // 2 + 1
 
-    @pytest.mark.parametrize("name", ["documented", "console", "sort-ignored-by-id"])
+    @pytest.mark.parametrize("name", sorted(SERVERS))
     def test_found_again_it_takes_less(self, name: str) -> None:
         contact = Contact(fresh(COUNT, SERVERS[name]))
         contact.find_order()
-        contact.contradict("order")
+        found = contact.sync.profile.order.value
+        for _ in range(2):
+            contact.contradict("order")
         assert contact.find_order() <= ONE_TRAIT_CALLS
+        assert contact.sync.profile.order.value == found
+
+    def test_a_server_that_has_changed_is_found_to_be_another(self) -> None:
+        contact = Contact(fresh(COUNT))
+        contact.find_order()
+        contact.contradict("order")
+        contact.cluster.cluster.dialect = SERVERS["sort-refused"]
+        contact.find_order()
+        assert contact.sync.profile.order.value == "default"
 
     def test_one_answer_that_fails_is_no_proof_against_it(self) -> None:
         """Code 5000 may be meant for the sort key, or for nothing at all."""
