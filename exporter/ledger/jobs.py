@@ -239,17 +239,23 @@ class JobTable:
 
     # -- counting ------------------------------------------------------------------------------
 
-    def count_between(self, newest_at: float, oldest_at: float, by: TimeColumn) -> int:
-        """How many jobs have a moment in [``oldest_at``, ``newest_at``]; the bounds may be infinite."""
+    def count_between(
+        self, newest_at: float, oldest_at: float, by: TimeColumn, status: str | None = None
+    ) -> int:
+        """How many jobs, of all or of one status, have a moment in [``oldest_at``, ``newest_at``]; the
+        bounds may be infinite. For one status, every row between them is read."""
         parts: Iterable[str] = ("TRUE",)
         if by == "modified_at":
             parts = self._index_conditions(newest_at)
         else:  # only lists that are followed by submission need this index, at every sync
             self._connection.execute(_BY_SUBMISSION)
-        bounds = (_integral(oldest_at), _integral(newest_at))
+        where = f"{by} BETWEEN ? AND ?"
+        values: tuple[int | None, ...] = (_integral(oldest_at), _integral(newest_at))
+        if status is not None:
+            where, values = f"{where} AND status = ?", (*values, self._statuses.get(status))
         counts = (
             self._connection.execute(
-                f"SELECT COUNT(*) FROM jobs WHERE {part} AND {by} BETWEEN ? AND ?", bounds
+                f"SELECT COUNT(*) FROM jobs WHERE {part} AND {where}", values
             ).fetchone()[0]
             for part in parts
         )

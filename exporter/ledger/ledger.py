@@ -305,10 +305,16 @@ class Ledger:
         return {uuid: job for uuid, (job, _, _) in self._jobs.find(set(uuids)).items()}
 
     def count_between(
-        self, newest_at: float, oldest_at: float, *, by: TimeColumn = "modified_at"
+        self,
+        newest_at: float,
+        oldest_at: float,
+        *,
+        by: TimeColumn = "modified_at",
+        status: str | None = None,
     ) -> int:
-        """How many jobs have a moment in [``oldest_at``, ``newest_at``]; the bounds may be infinite."""
-        return self._jobs.count_between(newest_at, oldest_at, by)
+        """How many jobs, of all or of one status, have a moment in [``oldest_at``, ``newest_at``]; the
+        bounds may be infinite."""
+        return self._jobs.count_between(newest_at, oldest_at, by, status)
 
     def count_status(self, status: str) -> int:
         """How many jobs are in a status."""

@@ -18,8 +18,7 @@ def sweeps(sync: Sync) -> bool:
     jobs = sync.progress.expected
     if jobs is None and sync.progress.complete:
         jobs = sync.ledger.size
-    longer = jobs is None or sync.pages_for(jobs) > sync.sweep_pages + 1
-    return sync.filters and longer
+    return sync.filters and (jobs is None or sync.pages_for(jobs) > sync.sweep_pages + 1)
 
 
 def worth_it(sync: Sync) -> bool:

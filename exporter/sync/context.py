@@ -148,8 +148,6 @@ class Memory:
     """The server's time at the last sync that has seen a change; infinite before the first one."""
     thorough_at: float = 0.0
     """When a sync last did what need not be done at every sync."""
-    odd_words: set[str] = field(default_factory=set)
-    """Words of the status filter whose count is not what it seems."""
 
     @property
     def refreshed(self) -> bool:
@@ -259,6 +257,14 @@ class Sync:
     def calm(self) -> bool:
         """Whether nothing has changed for so long that answers from the past say the same."""
         return not self.lag_seconds or self.now_at - self.memory.moved_at > self.lag_seconds
+
+    @property
+    def moved(self) -> bool:
+        """Whether this sync has seen a change: of a job, or of how many there are."""
+        return bool(self.intake.changes) or self.progress.expected not in (
+            None,
+            self.known_at_begin,
+        )
 
     @property
     def collapse_confirmed(self) -> bool:

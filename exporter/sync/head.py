@@ -71,5 +71,4 @@ def take_whole(sync: Sync, head: Placed) -> str:
     sync.take(head)
     sync.ledger.suspect_between(INFINITE, -INFINITE, keep=head.uuids)
     sync.update(known="all", frontier_at=None, unread=0, newest_at=None)
-    sorted_by_change = bool(head.jobs) and BY_CHANGE.sorts(head.jobs)
-    return "delta" if sorted_by_change else "scan"
+    return "delta" if head.jobs and BY_CHANGE.sorts(head.jobs) else "scan"

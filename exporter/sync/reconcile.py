@@ -48,6 +48,8 @@ class Stretch:
 
     newer: Boundary
     older: Boundary
+    status: str | None = None
+    """Only those in a status."""
 
     @property
     def listed(self) -> int:
@@ -57,7 +59,8 @@ class Stretch:
 
     def known(self, sync: Sync, order: Order) -> int:
         """How many there are in the ledger."""
-        return sync.ledger.count_between(self.newer.at - 1, self.older.at, by=order.column)
+        newest_at, oldest_at = self.newer.at - 1, self.older.at
+        return sync.ledger.count_between(newest_at, oldest_at, by=order.column, status=self.status)
 
     def differs(self, sync: Sync, order: Order) -> bool:
         """Whether ledger and list count differently."""
@@ -68,10 +71,10 @@ class Stretch:
         return bool(found) and found[0].at > self.older.at and found[-1].at < self.newer.at
 
 
-def whole(sync: Sync) -> Stretch:
-    """All of the list."""
-    total = sync.progress.expected or 0
-    return Stretch(Boundary(INFINITE, -total), Boundary(-INFINITE, 0))
+def whole(sync: Sync, status: str | None = None) -> Stretch:
+    """All of the list, or of the jobs in a status."""
+    total = sync.totals.get(status, sync.progress.expected) or 0
+    return Stretch(Boundary(INFINITE, -total), Boundary(-INFINITE, 0), status)
 
 
 def boundaries(placed: Placed, order: Order) -> list[Boundary]:
@@ -95,7 +98,7 @@ def examine(sync: Sync, order: Order, placed: Placed) -> list[Boundary]:
     frontier_at = sync.progress.frontier_at
     all_known = frontier_at is None or (found and found[-1].at >= frontier_at)
     sync.take(placed, audit=bool(all_known))
-    if len(found) >= 2:
+    if len(found) >= 2 and placed.listing.status is None:  # else they are in another one, perhaps
         sync.suspect_absent(order, found[0].at - 1, found[-1].at, placed)
     return found
 
@@ -111,12 +114,12 @@ def reconcile(sync: Sync, order: Order) -> Asking[None]:
         orders = [BY_SUBMISSION, order]
     for together in (True, False) if len(orders) > 1 else (False,):
         for each in orders:
-            most_calls = most_search_calls(sync, strewn=each is orders[-1])
-            if (yield from search(sync, each, whole(sync), most_calls, together=together)):
+            strewn = each is orders[-1]
+            if (yield from search(sync, each, whole(sync), together=together, strewn=strewn)):
                 return
 
 
-def most_search_calls(sync: Sync, *, strewn: bool) -> int:
+def _most_calls(sync: Sync, *, strewn: bool) -> int:
     """How many calls a search may take before the next sync goes on."""
     pages = sync.pages_for(sync.progress.expected or 0)
     halvings = 8 + CALLS_A_HALVING * pages.bit_length()
@@ -127,13 +130,13 @@ def search(
     sync: Sync,
     order: Order,
     stretch: Stretch,
-    most_calls: int,
     *,
     together: bool = False,
+    strewn: bool = True,
 ) -> Asking[bool]:
-    """Close in on what differs within a stretch. False if that would take too many calls, or, with
-    ``together``, as soon as it shows that it is not all in one place."""
-    open_, calls = [stretch], 0
+    """Close in on what differs within a stretch. False if that would take too many calls, more where it
+    may be ``strewn``, or, with ``together``, as soon as it shows that it is not all in one place."""
+    open_, calls, most_calls = [stretch], 0, _most_calls(sync, strewn=strewn)
     while open_:
         part = open_.pop()
         if not part.differs(sync, order):
@@ -147,7 +150,7 @@ def search(
             if part.newer.at >= each.at >= part.older.at
         ]  # fmt: skip
         if inside and part.listed:  # else the page was to show that nothing is left there
-            halves = (Stretch(inside[-1], part.older), Stretch(part.newer, inside[0]))
+            halves = (replace(part, newer=inside[-1]), replace(part, older=inside[0]))
             open_ += [half for half in halves if half.newer.at > half.older.at]
         if together and sum(each.differs(sync, order) for each in open_) > 1:
             return False
@@ -156,14 +159,14 @@ def search(
 
 def _look_into(sync: Sync, order: Order, part: Stretch, *, first: bool) -> Asking[Placed]:
     """The page that tells most about a stretch, and all jobs of one second if no page shows more."""
-    total, size = sync.progress.expected or 0, max(2, sync.page_size)
+    total, size = whole(sync, part.status).listed, max(2, sync.page_size)
     known = part.known(sync, order)
     offset = part.newer.rank + total - 1  # with the job before, to show the boundary
     if first and part.older.at == -INFINITE and known > part.listed:
         offset = total - size + 1  # the oldest are deleted most; not a full page: it ends the list
     elif part.listed >= size - 1 and 2 * known >= part.listed:
         offset += 1 + (part.listed - size) // 2
-    placed = yield from ask(sync, Listing(order), offset)
+    placed = yield from ask(sync, Listing(order, part.status), offset)
     moments = [
         moment for job in placed.jobs
         if part.older.at <= (moment := order.moment(job)) < part.newer.at
@@ -179,9 +182,8 @@ def whole_second(sync: Sync, order: Order, placed: Placed, at: int) -> Asking[Pl
     from call to call: so they are read until as many were met as there are places; None if that
     cannot be."""
     met: dict[str, Job] = {}
-    listing = Listing(order)
     for _ in range(MANY_TRIES):
-        pages = yield from _pages_of_second(sync, order, listing, placed, at)
+        pages = yield from _pages_of_second(sync, order, placed, at)
         places = [
             (place, job) for page in pages for place, job in enumerate(page.jobs, page.offset)
         ]
@@ -199,23 +201,21 @@ def whole_second(sync: Sync, order: Order, placed: Placed, at: int) -> Asking[Pl
             jobs = (*above, *met.values(), *below)
             return replace(pages[-1], jobs=jobs, offset=first - len(above))
         # Seen from the two ends of a list, jobs of one second need not stand in the same order.
-        listing = Listing(order, from_end=sync.profile.most_offset < INFINITE)
+        listing = replace(placed.listing, from_end=sync.profile.most_offset < INFINITE)
         placed = yield from ask(sync, listing, placed.offset)
     return None
 
 
-def _pages_of_second(
-    sync: Sync, order: Order, listing: Listing, placed: Placed, at: int
-) -> Asking[list[Placed]]:
+def _pages_of_second(sync: Sync, order: Order, placed: Placed, at: int) -> Asking[list[Placed]]:
     top, step = placed, max(1, sync.page_size - 1)
     while top.offset > 0 and (not top.jobs or order.moment(top.jobs[0]) <= at):
-        top = yield from ask(sync, listing, top.offset - step)
+        top = yield from ask(sync, placed.listing, top.offset - step)
     pages = [top]
     while pages[-1].jobs and order.moment(pages[-1].jobs[-1]) >= at:
         last = pages[-1]
         if last.total is not None and last.end >= last.total:
             break
-        following = yield from ask(sync, listing, last.end - 1)
+        following = yield from ask(sync, placed.listing, last.end - 1)
         if following.end <= last.end:
             break
         pages.append(following)
@@ -260,7 +260,7 @@ def fill(sync: Sync, order: Order) -> Asking[None]:
     """The history, from the frontier down: to its end, to where the history that is wanted ends, or
     to where as many jobs are known behind it as the list has."""
     further: int | None = None
-    steps_back = 0
+    in_vain = 0
     while (at := sync.progress.frontier_at) is not None and sync.order is order:
         if sync.reaches_edge:
             return
@@ -271,12 +271,12 @@ def fill(sync: Sync, order: Order) -> Asking[None]:
         if sync.progress.frontier_at != at or sync.order is not order:
             return  # a sync in between has left another one
         if placed.jobs and order.moment(placed.jobs[-1]) >= at and placed.end < (placed.total or 0):
-            steps_back = 0 if sync.take(placed) else steps_back + (placed.offset < offset)
-            if steps_back > MANY_TRIES:  # pages of a cache, say, of different moments
+            in_vain = 0 if sync.take(placed) else in_vain + (placed.offset < offset)
+            if in_vain > MANY_TRIES:  # pages of a cache, say, of different moments
                 raise SyncError("moving", "the history cannot be read on: its pages do not fit")
             further = max(placed.end - 1, placed.offset + 1)  # more stand in front than are known
             continue
-        further, steps_back = None, 0
+        further, in_vain = None, 0
         if placed.jobs and not any(each.at < at for each in boundaries(placed, order)):
             moment = order.moment(placed.jobs[-1])
             placed = (yield from whole_second(sync, order, placed, moment)) or placed

@@ -7,7 +7,6 @@ import msgspec
 
 from exporter.errors import SyncError
 from exporter.ledger.store import Ledger, Marks
-from exporter.model import END_STATUSES
 from exporter.profile import UNKNOWN, Profile
 from exporter.snapshot import RECENT_SECONDS, SyncFailure
 from exporter.sync import (
@@ -107,7 +106,7 @@ class Replica:
         if progress.last_success_at is None or progress.frontier_at is not None:
             return
         at = progress.last_success_at + later_seconds
-        counted = dict.fromkeys((*SWEPT_STATUSES, *END_STATUSES), at)
+        counted = dict.fromkeys((*SWEPT_STATUSES, verify.ENDED), at)
         self.ledger.progress = msgspec.structs.replace(
             progress, checked_at={**progress.checked_at, **counted}
         )
@@ -301,7 +300,7 @@ class Replica:
         for queue, user in self.ledger.groups.take_idle_pairs():
             self.ledger.note_activity(queue, user, sync.now_at)
         self.ledger.forget_activity(sync.now_at - RECENT_SECONDS)
-        if sync.intake.changes or not self._memory.refreshed:
+        if sync.moved or not self._memory.refreshed:
             self._memory.moved_at = sync.now_at
         if sync.thorough:
             self._memory.thorough_at = sync.now_at

@@ -13,7 +13,6 @@ from exporter.sync.context import (
     BY_CHANGE,
     FEW_TRIES,
     INFINITE,
-    MANY_TRIES,
     SWEPT_STATUSES,
     Listing,
     Order,
@@ -28,17 +27,15 @@ from exporter.sync.reconcile import (
     Stretch,
     examine,
     look_at,
-    most_search_calls,
     reconcile,
     search,
     whole,
 )
 
-BUSY_AUDIT_INTERVALS = 1.5
-"""While the list moves a check sometimes needs a second look at its head; rarer ones make up for
-that."""
+BUSY_AUDIT_INTERVALS = 2
+"""So rare is a check while the list moves, when it sometimes needs a second look at the head."""
 
-COVER, PROBE, DOUBTED = "active", "probe", "doubted"
+ENDED, COVER, PROBE, DOUBTED = "ended", "active", "probe", "doubted"
 
 
 # -- the total -----------------------------------------------------------------------------------
@@ -68,9 +65,7 @@ def settle(sync: Sync, order: Order) -> Asking[bool]:
         return True  # there is nothing to hold it against yet
     if sync.fits():
         return _fits(sync)
-    since_at = sync.memory.mismatch_at
-    if since_at is None:
-        since_at = sync.memory.mismatch_at = sync.now_at
+    since_at = sync.memory.mismatch_at = sync.memory.mismatch_at or sync.now_at
     if sync.now_at - since_at < sync.lag_seconds:
         sync.ledger.restore_suspects()
         return True  # an answer from the past, perhaps: it shows in time
@@ -124,13 +119,9 @@ def _reconcile_to_edge(sync: Sync, order: Order) -> Asking[None]:
     if not found:
         return
     top = Stretch(whole(sync).newer, found[0])
-    if top.differs(sync, order):
-        yield from search(sync, order, top, most_search_calls(sync, strewn=True))
+    yield from search(sync, order, top)
     if not top.differs(sync, order):
-        unread = (sync.progress.expected or 0) - sync.ledger.size
-        if unread != sync.progress.unread and sync.memory.refreshed:  # active jobs stand there, too
-            sync.memory.moved_at = sync.now_at
-        sync.update(unread=unread)
+        sync.update(unread=(sync.progress.expected or 0) - sync.ledger.size)
 
 
 # -- paid checks -----------------------------------------------------------------------------------
@@ -143,8 +134,8 @@ def checks_of(sync: Sync) -> tuple[str, ...]:
     others = (COVER,) if sync.ledger.active_statuses() - set(SWEPT_STATUSES) else ()
     counted = sync.profile.total_count.value == "filtered" and sync.progress.complete
     all_shown = sync.progress.frontier_at is None and not sync.ledger.count_status(OUT_OF_WINDOW)
-    ends = sorted(END_STATUSES - sync.memory.odd_words) if counted and all_shown else ()
-    return (*SWEPT_STATUSES, PROBE, *ends, *others)
+    ended = (ENDED,) if counted and all_shown else ()
+    return (*SWEPT_STATUSES, PROBE, *ended, *others)
 
 
 def due_checks(
@@ -153,31 +144,32 @@ def due_checks(
     now_at: float,
     settings: SyncSettings,
     *,
-    quiet: bool,
-    moved_at: float = INFINITE,
+    moved_at: float,
 ) -> list[str]:
     """Which checks are due. Pure.
 
-    While the list moves, one at a time, in turn: a call is cheap only if it is rare. Once it rests,
-    each that is older than an interval and than the last change, at ``moved_at``: so that within one
-    interval of it everything has been proven.
+    While the list moves, one at a time, in turn: a call is cheap only if it is rare. Once it has rested
+    for most of an audit interval, each that is older than the last change, seen at ``moved_at``: so that
+    within one interval of it everything has been proven.
     """
     ages = {name: now_at - checked_at.get(name, 0.0) for name in names}
     # What seems to have run in the future ran by a clock that was wrong.
     ages = {name: age if age >= 0 else INFINITE for name, age in ages.items()}
+    # What is seen has happened up to an interval before.
+    rest_seconds = settings.rest_interval_seconds - settings.interval_seconds
+    rested_seconds = now_at - moved_at if moved_at <= now_at else rest_seconds
     oldest_first = sorted(names, key=lambda name: checked_at.get(name, 0.0))
-    due = [name for name in oldest_first if ages[name] >= settings.rest_interval_seconds]
-    unproven = [name for name in due if checked_at.get(name, 0.0) <= moved_at]
-    if quiet and unproven:
+    unproven = [name for name in oldest_first if ages[name] >= rested_seconds]
+    if unproven and 0 < rested_seconds >= rest_seconds:
         return unproven
     rare = min(ages.values()) >= BUSY_AUDIT_INTERVALS * settings.audit_interval_seconds
-    return due[:1] if rare else []
+    return oldest_first[:1] if rare else []
 
 
 def check_calls_per_second(settings: SyncSettings) -> float:
     """What checks cost at most, while nothing is found. Pure."""
-    often_seconds = max(settings.rest_interval_seconds, settings.interval_seconds)
-    return len((*SWEPT_STATUSES, *END_STATUSES, COVER, PROBE)) / often_seconds
+    calls = len((*SWEPT_STATUSES, *END_STATUSES, COVER, PROBE))
+    return calls / max(settings.rest_interval_seconds, settings.interval_seconds)
 
 
 def run_due(sync: Sync, order: Order) -> Asking[None]:
@@ -187,8 +179,7 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
         sync.progress.checked_at,
         sync.now_at,
         sync.settings,
-        quiet=sync.intake.changes == 0,
-        moved_at=sync.memory.moved_at,
+        moved_at=sync.now_at if sync.moved else sync.memory.moved_at,
     )
     if sync.intake.doubted.ripe(sync.now_at, sync.intake.patience_seconds):
         due.append(DOUBTED)
@@ -214,17 +205,15 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
 def _resolve_suspects(sync: Sync, order: Order) -> Asking[None]:
     if sync.ledger.suspects and sync.reaches_edge:
         yield from settle(sync, order)  # they may stand elsewhere, and others be missing
-    elif sync.ledger.suspects:  # have they moved to the head meanwhile?
-        shows_all = yield from close_head(sync, order)
-        if not shows_all:
-            sync.ledger.restore_suspects()
+    elif sync.ledger.suspects and not (yield from close_head(sync, order)):
+        sync.ledger.restore_suspects()  # they have perhaps moved to the head meanwhile
 
 
 def _run(sync: Sync, order: Order, name: str) -> Asking[None]:
     if name == PROBE:
         yield from _probe(sync, order)
-    elif name in END_STATUSES:
-        yield from _check_end_status(sync, order, name)
+    elif name == ENDED:
+        yield from _check_ended(sync, order)
     elif name == COVER:
         yield from look_at(
             sync, order, sync.active_jobs(but=SWEPT_STATUSES if sync.filters else ())
@@ -269,18 +258,24 @@ def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
         sync.intake.correct("changed", len(unmoved))
 
 
-def _check_end_status(sync: Sync, order: Order, status: str) -> Asking[None]:
-    """Whether as many jobs have ended so. If not, although the total fits, one is missing and another
-    too much: a probe between them shows it."""
-    for _ in range(MANY_TRIES):
-        try:
-            placed = yield from ask(sync, Listing(order, status), limit=1)
-        except Contradiction:
-            break  # a word that the filter does not know
-        if placed.total is None or not (yield from _miscounts(sync, order, status, placed.total)):
+def _check_ended(sync: Sync, order: Order) -> Asking[None]:
+    """Whether as many jobs have ended in each way. If not, although the total fits, more have ended in
+    one of them than are known to: what stands where they are too few is looked at."""
+    counts = map(sync.ledger.count_status, (*SWEPT_STATUSES, *END_STATUSES))
+    all_fit = (
+        sum(counts) == sync.ledger.size
+    )  # then the total tells how many jobs are in the last one
+    for status in sorted(END_STATUSES):
+        if all_fit and status == max(END_STATUSES):
             return
-        yield from _probe(sync, order)
-    sync.memory.odd_words.add(status)
+        try:
+            told = (yield from ask(sync, Listing(order, status), limit=1)).total
+        except Contradiction:
+            told = None  # a word that the filter does not know
+        if (yield from _miscounts(sync, order, status, told)):
+            all_fit = False
+            if told is not None and told > sync.ledger.count_status(status):
+                yield from search(sync, order, whole(sync, status))
 
 
 def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:
@@ -313,12 +308,9 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
         return bool(found) and Stretch(whole(sync).newer, found[0]).differs(sync, order)
 
     if (yield from _stands(sync, order, differs)):
-        most_calls = most_search_calls(sync, strewn=True)
-        parts = [Stretch(whole(sync).newer, found[0])]
+        yield from search(sync, order, Stretch(whole(sync).newer, found[0]))
         if frontier_at is None:
-            parts.append(Stretch(found[-1], whole(sync).older))
-        for part in parts:
-            yield from search(sync, order, part, most_calls)
+            yield from search(sync, order, Stretch(found[-1], whole(sync).older))
     if frontier_at is not None and sync.reaches_edge:
         # One job too much in front of the edge, and one too few taken for unread, and the total fits.
         yield from _reconcile_to_edge(sync, order)

@@ -1,6 +1,6 @@
 """What no change of the head shows is found by a few paid checks, soon and for little."""
 
-from itertools import pairwise
+from itertools import pairwise, permutations
 from random import Random
 from typing import Any
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.errors import BudgetExhausted
-from exporter.model import JobListQuery
+from exporter.model import END_STATUSES, JobListQuery
 from exporter.profile import Profile, Trait
 from exporter.simulator import JobRow
 from exporter.sync.verify import COVER, PROBE, checks_of, due_checks
@@ -29,9 +29,15 @@ class TestDue:
     NAMES = ("pending", "running", PROBE)
 
     def due(
-        self, checked_at: dict[str, float], *, now_at: float = 10_000.0, quiet: bool = False
+        self,
+        checked_at: dict[str, float],
+        *,
+        now_at: float = 10_000.0,
+        quiet: bool = False,
+        moved_at: float = float("inf"),
     ) -> list[str]:
-        return due_checks(self.NAMES, checked_at, now_at, SETTINGS, quiet=quiet)
+        moved_at = moved_at if quiet else now_at
+        return due_checks(self.NAMES, checked_at, now_at, SETTINGS, moved_at=moved_at)
 
     def test_at_first_all_are(self) -> None:
         assert self.due({}, quiet=True) == list(self.NAMES)
@@ -48,12 +54,24 @@ class TestDue:
         names = [name for name, _ in ran]
         assert names[:6] == [*self.NAMES, *self.NAMES]
         gaps = {later - earlier for (_, earlier), (_, later) in pairwise(ran)}
-        assert gaps == {900.0}
+        assert gaps == {1200.0}
 
     def test_at_rest_each_is_due_within_the_interval(self) -> None:
         checked_at = {"pending": 9_000.0, "running": 9_600.0, PROBE: 9_900.0}
         assert self.due(checked_at, quiet=True) == ["pending"]
         assert self.due(checked_at) == []
+
+    def test_a_list_that_does_not_rest_for_long_is_checked_as_one_that_moves(self) -> None:
+        checked_at = dict.fromkeys(self.NAMES, 9_000.0)
+        assert self.due(checked_at, quiet=True, moved_at=9_581.0) == []
+        assert self.due(checked_at, quiet=True, moved_at=9_580.0) == list(self.NAMES)
+
+    def test_what_has_run_since_the_last_change_is_not_due(self) -> None:
+        assert self.due(dict.fromkeys(self.NAMES, 9_400.0), quiet=True, moved_at=9_300.0) == []
+
+    def test_a_last_change_in_the_future_puts_nothing_off(self) -> None:
+        checked_at = {"pending": 9_000.0, "running": 9_600.0, PROBE: 9_900.0}
+        assert self.due(checked_at, quiet=True, moved_at=1e10) == ["pending"]
 
     def test_what_ran_in_the_future_is_due(self) -> None:
         """A clock was wrong for a moment, this machine's or the cloud's."""
@@ -68,7 +86,7 @@ class TestDue:
         due = self.due(checked, quiet=quiet)
         times = [checked.get(name, 0.0) for name in due]
         assert times == sorted(times)
-        assert all(10_000 - at >= 480 for at in times)
+        assert all(10_000 - at >= 420 for at in times)
         assert len(due) <= (3 if quiet else 1)
 
     @pytest.mark.parametrize(
@@ -190,5 +208,16 @@ def test_one_job_too_few_and_one_too_many_are_found_though_the_total_fits(seed: 
     at = int(order[1_200].modified_at)
     cluster.jobs.delete([gone.uuid])
     cluster.jobs.load_one(JobRow("exited", "q", "u", 1, at, at, at))
+    rest_for_one_audit_interval(cluster)
+    assert cluster.counted() == cluster.true_counts()
+
+
+@pytest.mark.parametrize(("old", "new"), list(permutations(sorted(END_STATUSES), 2)))
+def test_a_job_that_has_ended_in_another_way_is_found_though_nothing_stamps_it(
+    old: str, new: str
+) -> None:
+    cluster = settled(2_000)
+    uuid = next(job.uuid for job in cluster.jobs.jobs() if job.status == old)
+    cluster.jobs.edit(uuid, cluster.now_at, status=new, moves_modified=False)
     rest_for_one_audit_interval(cluster)
     assert cluster.counted() == cluster.true_counts()

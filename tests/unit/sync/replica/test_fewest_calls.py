@@ -106,7 +106,8 @@ def test_the_first_counts_cost_what_is_active(active: int, seed: int) -> None:
     cluster.refresh()
     fewest = calls_to_begin(listed)
     assert cluster.active_is_right()
-    assert fewest <= cluster.calls <= ceil(fewest * OVERLAP) + 3
+    # Of each of the two lists, a page more may begin.
+    assert fewest <= cluster.calls <= ceil(fewest * OVERLAP) + 4
 
 
 def test_what_the_fewest_are() -> None:
