@@ -151,7 +151,7 @@ def failure_lines(states: Mapping[str, ClusterState], say: Words) -> list[str]:
             alike.setdefault((state.identity.account, *what), []).append(name)
     lines = []
     for (account, reason, message, advice), names in alike.items():
-        who = ", ".join(map(one_line, names))
+        who = say.joined(map(one_line, names))
         if len(names) > MOST_NAMES:
             who = say("collect.clusters_of", name=one_line(account), number=len(names))
         told = f"{reason}: {one_line(message)}" if reason else say("collect.not_looked_at")

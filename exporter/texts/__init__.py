@@ -46,7 +46,11 @@ class Words:
 
     def joined(self, names: Iterable[str]) -> str:
         """Several names."""
-        return ", ".join(names)
+        return ("、" if self.language == "zh" else ", ").join(names)
+
+    def together(self, statements: Iterable[str]) -> str:
+        """Several statements, in which there may be commas."""
+        return ("；" if self.language == "zh" else "; ").join(statements)
 
     def value(self, trait: str, value: str) -> str:
         """What a trait was found to be."""

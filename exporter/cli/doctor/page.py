@@ -155,7 +155,7 @@ class _Page:
             elif answer.outcome == "answered" and call == "status" and found.capacity:
                 outcome = one_line(found.capacity.status) or outcome
             told.append(say(f"capacity.call.{call}", came=outcome))
-        self._line(say("capacity", answers=say.joined(told)))
+        self._line(say("capacity", answers=say.together(told)))
         if found.queues:
             self._show(self._queues(found.queues))
 

@@ -253,8 +253,8 @@ def test_a_page_in_a_pipe(found: Findings, language: str) -> None:
 
 @pytest.mark.parametrize(
     ("language", "line"),
-    [("en", "capacity: its state: active, queues: 22, nodes: the account may not query this, what is free"),
-     ("zh", "容量：集群状态：active, 队列：22 个, 节点：账户无权查询, 队列空闲：未查询，或未全部查询")],
+    [("en", "capacity: its state: active; queues: 22; nodes: the account may not query this; what is free"),
+     ("zh", "容量：集群状态：active；队列：22 个；节点：账户无权查询；队列空闲：未查询，或未全部查询")],
 )  # fmt: skip
 def test_capacity_is_a_line_and_a_table(language: str, line: str) -> None:
     surgery = Surgery(DOCUMENTED, jobs=50, active=0)
