@@ -156,9 +156,10 @@ class Asking:
         except ApiError as error:
             self.rest(0.0)  # calls are broken off when the program stops
             fields = {**who, "account": self._account, "call": call, "reason": error.reason}
-            fields |= {"cause": str(error), "advice": advice or error.advice}
+            fields |= {"cause": str(error), "advice": error.advice}
             if error.reason == _MAY_NOT or not_understood(error):
                 self.answered = True
+                fields["advice"] = advice or error.advice
                 if for_good:
                     self._drop(key, fields, may_not=error.reason == _MAY_NOT)
                 return None

@@ -170,6 +170,17 @@ def test_a_cloud_that_wants_an_owner_who_is_not_told(caplog: pytest.LogCaptureFi
     assert "user_id" in first.__dict__["advice"]
 
 
+def test_wrong_keys_are_not_taken_for_an_owner_who_is_not_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    world.cloud.faults.add("ret-1200")
+    world.round()
+    first = next(record for record in caplog.records if record.__dict__["call"] == "cluster/list")
+    assert first.__dict__["reason"] == "authentication"
+    assert "secret access key" in first.__dict__["advice"]
+
+
 def test_a_call_that_is_not_known_is_tried_again_rarely(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
     world.round()
