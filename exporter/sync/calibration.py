@@ -1,10 +1,10 @@
-"""Finding the profile of a server, in few calls: at first contact, and again for what an answer has
-contradicted.
+"""Finding the profile of a server in few calls: at first contact, and again when an answer has contradicted a
+trait.
 
-Three traits are asked for: the name of the status filter (once a list is longer than its head), the
-order (between two syncs, once the active jobs are known), and how deep offsets reach (when a page was
-empty). The others show by themselves: the length of pages and what totals count on any page, the lag
-when something changes, and the zone as ``zone`` says.
+Three traits need queries of their own: the status filter (once a list is longer than its head), the order
+(between two syncs, once the active jobs are known), and the depth (when a page was missing). The others show
+by themselves: the page size and what totals count on any page, the lag when something changes, and the zone
+as ``zone`` says.
 """
 
 from dataclasses import replace
@@ -30,23 +30,26 @@ from exporter.sync.context import (
 from exporter.sync.pages import ask, is_refusal, send
 
 ORDER_CALLS = 4
-"""What the proof of an order costs: begun with fewer, it would take the next sync's."""
+"""How many calls the proof of an order takes. With fewer it does not begin: it would take those of the next
+sync."""
 SOUGHT = ((BY_CHANGE, "change"), (BY_SUBMISSION, "submission"), (BY_DEFAULT, "default"))
-"""The orders that are tried, the best first, and what the profile calls them."""
+"""The orders to try, best first, with their names in the profile."""
 LAGS = (5, 10, 20, 30, 60, 120, 300)
-"""As which a lag is noted, in seconds: so that it is not another one each time. What is farther behind than
-the last is no lag."""
+"""A lag is rounded up to one of these seconds, so that its value does not change all the time. A record that is
+further behind than the last one does not show a lag."""
 
 
 # -- the status filter ---------------------------------------------------------------------------
 
 
 def calibrate_filter(sync: Sync, head: Placed) -> Asking[None]:
-    """Under which name a status is asked for. Both names are sent; only a server that refuses that is
-    asked under each alone."""
+    """Find the name of the status filter. Both names are sent; if the server refuses that, each name is tried
+    alone."""
     trait = sync.profile.status_filter
     if trait.value == UNKNOWN and trait.contradictions > 1:
-        sync.found("status_filter", NONE, trait.evidence)  # it seems to work, and does not
+        sync.found(
+            "status_filter", NONE, trait.evidence
+        )  # it seemed to work, and was contradicted each time
         return
     for name in ("both", "jobs_status", "job_status"):
         try:
@@ -64,7 +67,7 @@ def calibrate_filter(sync: Sync, head: Placed) -> Asking[None]:
 
 
 def _trying(sync: Sync, trait: TraitName, value: str, asking: Asking[T]) -> Asking[T]:
-    """A conversation during which a trait is taken to have a value."""
+    """Run a conversation in which a trait has this value."""
     before = sync.profile
     sync.found(trait, value, "being tried")
     try:
@@ -75,11 +78,11 @@ def _trying(sync: Sync, trait: TraitName, value: str, asking: Asking[T]) -> Aski
 
 
 def _filters(sync: Sync, head: Placed) -> Asking[str]:
-    """Why the filter is believed. Raises ``Contradiction``."""
+    """Try the filter, and return the evidence that it works. Raises ``Contradiction`` if it does not."""
     first = head.jobs[0].status if head.jobs else ""
     others = [job.status for job in head.jobs if job.status != first and not hidden(job.status)]
     absent = next(each for each in SWEPT_STATUSES if each != first)
-    # Not that of the first job: this one is shown also where the list is not filtered, or cut before.
+    # Not the first job's status: even a server that does not filter, or cuts first, would show that job.
     other = next(iter(sorted(others, key=lambda each: each not in SWEPT_STATUSES)), absent)
     for status in (other, *(() if hidden(first) else (first,))):
         for _ in range(FEW_TRIES):
@@ -98,8 +101,8 @@ def _filters(sync: Sync, head: Placed) -> Asking[str]:
 
 
 def _tells_of_some(sync: Sync, head: Placed, placed: Placed) -> Asking[bool]:
-    """Whether the total of a filtered page that shows no jobs is about jobs in its status. It may be
-    about the whole list, which moves."""
+    """Whether the total of a filtered page without jobs says that there are some in that status. It may also be
+    the total of the whole list, which moves."""
     told, before = placed.page.total_count, head.page.total_count
     if told is None or before is None or told in (0, before):
         return before is None and bool(told)
@@ -111,13 +114,14 @@ def _tells_of_some(sync: Sync, head: Placed, placed: Placed) -> Asking[bool]:
 
 
 def order_pays(sync: Sync) -> bool:
-    """Whether to read the whole list takes more calls than to find an order of it, at the worst."""
+    """Whether reading the whole list takes more calls than finding its order, at worst."""
     return sync.pages_for(sync.progress.expected or 0) > ORDER_CALLS * len(SOUGHT)
 
 
 def calibrate_order(sync: Sync) -> Asking[Placed | None]:
-    """Which order the list can be had in; returns its head in that order, None where there is none.
-    One that was contradicted is tried first: mostly the answer was at fault, not the server."""
+    """Find the order in which the server can sort the list. Returns the list's head in that order; None if there
+    is none, or if nothing proves one yet. An order that was contradicted is tried first: mostly the answer was
+    wrong, and the server still sorts."""
     evidence = "no order could be proven"
     was = ORDERS.get(sync.profile.order.was)
     for order, value in sorted(SOUGHT, key=lambda each: each[0] is not was):
@@ -133,7 +137,7 @@ def calibrate_order(sync: Sync) -> Asking[Placed | None]:
             evidence = contradiction.evidence
             continue
         if head is None:
-            return None  # nothing speaks against it, and nothing proves it yet
+            return None  # nothing contradicts it, and nothing proves it yet
         only = order is BY_CHANGE and not (yield from _also_by_submission(sync))
         sync.found(
             "order",
@@ -146,9 +150,9 @@ def calibrate_order(sync: Sync) -> Asking[Placed | None]:
 
 
 def _prove(sync: Sync, order: Order) -> Asking[Placed | None]:
-    """The head, if a page from a random place, the last one and then the head are each in order, and
-    none begins newer than the one above it. Raises ``Contradiction``; None if all their times are
-    the same."""
+    """Prove an order by a random page, the last page and the head: each must be sorted, and none may begin newer
+    than one nearer to the head. Returns the head; None if all times are the same. Raises
+    ``Contradiction``."""
     last = int(min(sync.progress.expected or 0, sync.profile.most_offset)) - sync.page_size
     places = [sync.rng.randrange(last), last] if last > 0 else []
     above_at, met = float("inf"), dict[str, int]()
@@ -178,7 +182,9 @@ def _sorted_page(sync: Sync, order: Order, place: int) -> Asking[Placed]:
         placed = yield from ask(sync, Listing(order), place)
     except Contradiction as contradiction:
         if isinstance(contradiction.__cause__, RefusedError) and place:
-            yield from ask(sync, Listing(order))  # refused there, too, it is the order that is
+            yield from ask(
+                sync, Listing(order)
+            )  # if this is refused, too, the order is refused, and not the offset
         raise
     if not order.sorts(placed.jobs):
         raise Contradiction("order", f"a page is not sorted by {order.sort_key or 'submission'}")
@@ -187,7 +193,7 @@ def _sorted_page(sync: Sync, order: Order, place: int) -> Asking[Placed]:
 
 
 def _also_by_submission(sync: Sync) -> Asking[bool]:
-    """Whether the list can be had by submission as well: there ranks stand still."""
+    """Whether the server can also sort by submission, in which only deletions move ranks."""
     last = int(min(sync.progress.expected or 0, sync.profile.most_offset)) - sync.page_size
     try:
         placed = yield from _sorted_page(sync, BY_SUBMISSION, max(0, last) // 2)
@@ -200,12 +206,12 @@ def _also_by_submission(sync: Sync) -> Asking[bool]:
 
 
 def calibrate_depth(sync: Sync, head: Placed) -> Asking[None]:
-    """How many jobs the server shows, of those that its total tells of; or whether it miscounts."""
+    """Find how many jobs the server shows of those that its total counts, or that the total is wrong."""
     total = head.total or 0
     shown = yield from _trying(sync, "depth", "unlimited", _depth(sync, head.listing, total))
     if shown is None:
         evidence = f"it tells of {total} jobs, and the list ends before that"
-        sync.weaken("total_count", evidence)  # done without, once another sync says so, too
+        sync.weaken("total_count", evidence)  # if it happens again, totals are not used
     else:
         sync.found(
             "depth", shown, f"of {total} jobs, it shows {'all' if shown == 'unlimited' else shown}"
@@ -213,7 +219,7 @@ def calibrate_depth(sync: Sync, head: Placed) -> Asking[None]:
 
 
 def _depth(sync: Sync, listing: Listing, total: int) -> Asking[str | None]:
-    """None if the list does not end where servers stop to show it: then the total is wrong."""
+    """The depth; None if the list ends where no server stops showing jobs: then the total is wrong."""
     depths = [*(window for window in WINDOWS if window < total), total]
     reached, beyond = 0, len(depths)
     while total and reached < beyond:
@@ -229,14 +235,14 @@ def _depth(sync: Sync, listing: Listing, total: int) -> Asking[str | None]:
 
 
 def _shows(sync: Sync, listing: Listing, place: int) -> Asking[bool]:
-    """Whether there is a job at a place. Asked for alone, it tells nothing of pages."""
+    """Whether the server shows a job at an offset."""
     try:
         placed = yield from send(sync, listing, place, limit=1)
     except (RefusedError, Contradiction) as error:
         if isinstance(error, Contradiction) and error.trait != "depth":
             raise
         return False
-    # A list that has become shorter meanwhile shows nothing there, and says so.
+    # If the list has become shorter meanwhile, its total says so.
     return bool(placed.jobs) or (placed.told is not None and placed.told <= place)
 
 
@@ -244,7 +250,7 @@ def _shows(sync: Sync, listing: Listing, place: int) -> Asking[bool]:
 
 
 def learn_lag(sync: Sync) -> None:
-    """An answer was older than what was known: it may be so again."""
+    """Note the lag if an answer of this sync was older than what was known."""
     behind = sync.intake.stale_seconds
     if behind <= max(0.0, sync.profile.lag_seconds) or behind > LAGS[-1]:
         return

@@ -1,4 +1,4 @@
-"""What the parts of one sync share: the ledger and its door, the profile, and what a page is."""
+"""What the parts of a sync share: its state (``Sync``), its settings, and what lists, orders and pages are."""
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
@@ -18,23 +18,23 @@ from exporter.sync.intake import LATE_SECONDS, Doubted, Intake
 
 MANY_TRIES = 12
 FEW_TRIES = 3
-"""After so many in vain something is given up, or tried another way: many where what is read moves, few
-where the same has come to nothing again and again."""
+"""After this many attempts something is given up, or tried in another way: many if what is read moves, few if
+nothing can have changed."""
 
 SWEPT_STATUSES = ("pending", "running")
-"""The active statuses that are asked for, where the server filters."""
+"""The active statuses that are queried, if the server can filter."""
 
 THOROUGH_SECONDS = 30.0
-"""How often, at short intervals, the changes of the last ``LATE_SECONDS`` are read once more, and the
-few jobs are looked up that have left their status."""
+"""At short intervals, some work is done only this often: reading the last ``LATE_SECONDS`` again, and looking up
+the jobs that were set aside."""
 
 LEAST_COLLAPSE_JOBS = 10
 COLLAPSED_PART = 0.4
-"""If more than so many jobs, and more than this part of them, are gone at once, or all, that is a
-claim that needs a proof."""
+"""A collapse: more jobs than this number, and more than this part of them, are gone at once, or all are. It is
+not believed at once."""
 
 CONFIRMING_SECONDS = 5.0
-"""Such a claim is believed if it still stands after so long."""
+"""A collapse is believed if a sync finds it again after this time."""
 
 INFINITE = float("inf")
 
@@ -45,38 +45,38 @@ class SyncSettings:
 
     interval_seconds: float = 60.0
     history_seconds: float = INFINITE
-    """How far back ended jobs are counted; infinite for all, 0 for none."""
+    """How old ended jobs may be to be counted; infinite for all, 0 for none."""
     audit_interval_seconds: float = 600.0
     zone_configured: bool = True
-    """Whether the configuration says in which zone times are that carry none."""
+    """Whether the zone of times that carry none is configured."""
     zone_name: str = ""
-    """That zone."""
+    """The configured zone."""
 
     @property
     def rest_interval_seconds(self) -> float:
-        """How old a check may become before it is due, while the list rests. A little less than was
-        asked for: within one interval of the last change everything must have been proven."""
+        """How old a check may be while the list rests. It is a little less than an audit interval, so
+        that everything is checked within one audit interval of the last change."""
         return max(0.0, self.audit_interval_seconds - 2 * self.interval_seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """By which moment a list is sorted, newest first."""
+    """The moment by which a list is sorted, newest first."""
 
     sort_key: str | None
     column: TimeColumn
 
     def moment(self, job: Job) -> int:
-        """That of a job; 0 for one that has none."""
+        """The moment of a job; 0 if it has none."""
         at: int | None = getattr(job, self.column)
         return at or 0
 
     def moments(self, jobs: Sequence[Job]) -> list[int]:
-        """Those of jobs."""
+        """The moments of jobs; 0 for those that have none."""
         return [at or 0 for at in map(attrgetter(self.column), jobs)]
 
     def sorts(self, jobs: Sequence[Job]) -> bool:
-        """Whether these could be the answer of a server that sorts so."""
+        """Whether these jobs are sorted in this order."""
         moments = self.moments(jobs)
         return moments == sorted(moments, reverse=True)
 
@@ -84,7 +84,7 @@ class Order:
 BY_CHANGE = Order("modified_time", "modified_at")
 BY_SUBMISSION = Order("submitted_time", "submitted_at")
 BY_DEFAULT = Order(None, "submitted_at")
-"""By submission, where no order is asked for."""
+"""The server's default order, if it is by submission."""
 ORDERS = {
     "change": BY_CHANGE,
     "change_only": BY_CHANGE,
@@ -95,59 +95,59 @@ ORDERS = {
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One of the lists that the server shows: all jobs or those in a status, in an order or in
-    whatever order it keeps (None)."""
+    """One of the lists that the server shows: all jobs, or those in a status, in an order, or in any order
+    (None)."""
 
     order: Order | None = None
     status: str | None = None
     from_end: bool = False
-    """Whether it is counted from its end, where the server shows only a part of it from each."""
+    """Whether pages are always asked for from the list's end, if the server shows only a part from each end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A page, and where it stands in its list."""
+    """A page, and its place in its list."""
 
     jobs: Sequence[Job]
     offset: int
     total: int | None
-    """How many jobs the list has; None where that is not told, or not to be believed."""
+    """How many jobs this list has; None if that is not told, or not to be believed."""
     told: int | None
-    """``total_count`` as it came, of whatever list; None where it is not to be believed."""
+    """``total_count`` as the server sent it, whatever it counts; None if it is not to be believed."""
     listing: Listing
     limit: int
     """How many jobs were asked for."""
     page: Page
-    """As it came."""
+    """The answer as the server sent it."""
 
     @property
     def end(self) -> int:
-        """The place behind its last job."""
+        """The offset behind its last job."""
         return self.offset + len(self.jobs)
 
     @property
     def uuids(self) -> list[str]:
-        """The identities on it."""
+        """The identities of its jobs."""
         return [job.uuid for job in self.jobs]
 
 
 @dataclass(slots=True)
 class Memory:
-    """What is known from one sync to the next, also by syncs that failed. But for the profile, which
-    the ledger keeps, a restart forgets it."""
+    """What is remembered from one sync to the next, also from syncs that failed. After a restart, only the
+    profile is left, because the ledger has it."""
 
     profile: Profile = field(default_factory=Profile)
     doubted: Doubted = field(default_factory=Doubted)
     collapse_at: float | None = None
-    """When the list was first seen to collapse, if that has not been taken back."""
+    """When the list was first seen to collapse; None if no collapse is in question."""
     mismatch_at: float | None = None
-    """Since when the total does not fit."""
+    """Since when the total does not fit the ledger."""
     unexplained: int = 0
-    """In so many syncs in a row it could not be made to fit."""
+    """In how many syncs in a row the total could not be made to fit."""
     moved_at: float = INFINITE
-    """The server's time at the last sync that has seen a change; infinite before the first one."""
+    """The server's time at the last sync that found a change; infinite before the first sync."""
     thorough_at: float = 0.0
-    """When a sync last did what need not be done at every sync."""
+    """When a sync was last ``thorough``."""
 
     @property
     def refreshed(self) -> bool:
@@ -168,16 +168,16 @@ class Sync:
     now_at: float
     """The server's time, as well as it is known."""
     purpose: Purpose = Purpose.FRESH
-    """What the calls are for that it makes now."""
+    """What its calls are for at the moment."""
     head: Placed | None = None
-    """The head of the list, as this sync has seen it last."""
+    """The head of the list, as last seen by this sync."""
     left: dict[str, Job] = field(default_factory=dict)
-    """Jobs that were set aside, as they were before they left their status."""
+    """Jobs that this sync has set aside, as they were before."""
     longest_page: int = 0
-    """The most jobs on a page that it has seen."""
+    """The most jobs that this sync has seen on a page of the whole list."""
     known_at_begin: int = field(init=False)
     totals: dict[str | None, int] = field(default_factory=dict)
-    """What it was told last, by status."""
+    """The last total of each list, by status; None is the whole list."""
 
     def __post_init__(self) -> None:
         expected = self.progress.expected
@@ -185,15 +185,15 @@ class Sync:
         self.tell_time(self.now_at)
 
     def tell_time(self, now_at: float) -> None:
-        """The server's time is known better: so is how far back the history is wanted."""
+        """Set the server's time, and with it the moment at which the wanted history begins."""
         self.now_at = self.intake.now_at = now_at
-        # Not less, lest one that is still at the head be taken for new.
+        # At least the recent jobs, so that one that is still on the head is not taken for new.
         kept_seconds = max(self.settings.history_seconds, RECENT_SECONDS)
         self.intake.window_from_at = now_at - kept_seconds
 
     @property
     def progress(self) -> Progress:
-        """How far the ledger is known to be right."""
+        """How far the ledger is known to equal the list."""
         return self.ledger.progress
 
     @property
@@ -202,65 +202,65 @@ class Sync:
         return self.memory.profile
 
     def update(self, **changes: Any) -> None:
-        """Change the progress; it is saved with the transaction."""
+        """Change fields of the progress. They are saved with the transaction."""
         self.ledger.progress = msgspec.structs.replace(self.ledger.progress, **changes)
 
     def active_is_known(self) -> None:
-        """All active jobs are."""
+        """Note that all active jobs are known."""
         self.update(known=self.progress.known or "active")
 
     def weaken(self, trait: TraitName, evidence: str) -> None:
-        """What an answer has contradicted is found anew."""
+        """Note that an answer has contradicted a trait, so that it is calibrated again."""
         pause_seconds = self.settings.audit_interval_seconds
         self.memory.profile = self.profile.contradicted(trait, evidence, self.now_at, pause_seconds)
         if trait == "total_count":
-            self.forget("order")  # whose proof looks at the list's end, as the total tells it
+            self.forget("order")  # its proof needs the last page, which the total tells
             if self.profile.total_count.retry_at > self.now_at:
                 self.found(trait, NONE, evidence)
 
     def forget(self, trait: TraitName) -> None:
-        """Find a trait anew, without anybody's fault."""
+        """Make a trait unknown, although nothing has contradicted it."""
         self.memory.profile = msgspec.structs.replace(self.profile, **{trait: Trait()})
 
     def found(self, trait: TraitName, value: str, evidence: str) -> None:
-        """Note what calibration has found."""
+        """Note the value of a trait, and its evidence."""
         self.memory.profile = self.profile.found(trait, value, evidence, self.now_at)
 
     # -- what the profile says -------------------------------------------------------------------
 
     @property
     def order(self) -> Order | None:
-        """The order that the server is known to give."""
+        """The order in which the server is known to sort the list."""
         return ORDERS.get(self.profile.order.value) if self.totals_told else None
 
     @property
     def totals_told(self) -> bool:
-        """Whether ``total_count`` counts the whole list, as far as is known."""
+        """Whether ``total_count`` can be used, as far as is known."""
         return self.profile.total_count.value != "none"
 
     @property
     def filters(self) -> bool:
-        """Whether jobs can be asked for by status."""
+        """Whether the server can filter jobs by status."""
         return self.profile.status_filter.value not in ("none", "unknown")
 
     @property
     def lag_seconds(self) -> float:
-        """How far an answer may be behind, as this sync has seen, too."""
+        """How far an answer may be behind, by the profile or by this sync's own answers."""
         return max(self.profile.lag_seconds, self.intake.stale_seconds)
 
     @property
     def thorough(self) -> bool:
-        """Whether what need not be done at every sync is done: see ``THOROUGH_SECONDS``."""
+        """Whether this sync does what need not be done every time: see ``THOROUGH_SECONDS``."""
         return not 0 <= self.now_at - self.memory.thorough_at < THOROUGH_SECONDS
 
     @property
     def calm(self) -> bool:
-        """Whether nothing has changed for so long that answers from the past say the same."""
+        """Whether the last change is longer ago than the lag, so that late answers say the same, too."""
         return not self.lag_seconds or self.now_at - self.memory.moved_at > self.lag_seconds
 
     @property
     def moved(self) -> bool:
-        """Whether this sync has seen a change: of a job, or of how many there are."""
+        """Whether this sync has seen a change of a job, or of the total."""
         return bool(self.intake.changes) or self.progress.expected not in (
             None,
             self.known_at_begin,
@@ -268,7 +268,7 @@ class Sync:
 
     @property
     def collapse_confirmed(self) -> bool:
-        """Whether an earlier sync has seen the list, or the active jobs, collapse, too."""
+        """Whether a collapse may be believed: an earlier sync has found one, long enough ago."""
         claimed_at = self.memory.collapse_at
         return claimed_at is not None and self.now_at - claimed_at >= CONFIRMING_SECONDS
 
@@ -280,7 +280,7 @@ class Sync:
 
     @property
     def reaches_edge(self) -> bool:
-        """Whether all jobs are known down to where the history that is wanted ends."""
+        """Whether all jobs are known down to the edge: to where the wanted history ends."""
         frontier_at = self.progress.frontier_at
         if frontier_at is None:
             return self.progress.newest_at is not None
@@ -288,31 +288,31 @@ class Sync:
 
     @property
     def has_edge(self) -> bool:
-        """Whether the history need be read no further than it is wanted: where active jobs cannot be
-        asked for, they may stand anywhere behind that."""
+        """Whether the history has an edge: behind it nothing needs to be read. Without a filter there is
+        none, because active jobs may be anywhere, nor in a list that is not by change."""
         return self.order is BY_CHANGE and self.filters
 
     def fits(self) -> bool:
-        """Whether the ledger has as many jobs as the list."""
+        """Whether the ledger and what is unread are as many jobs as the list has."""
         unread = self.progress.unread
         return unread is not None and self.ledger.size + unread == self.progress.expected
 
     def pages_for(self, jobs: int) -> int:
-        """Calls to read so many jobs, about."""
+        """About how many calls it takes to read this many jobs."""
         return max(1, -(-jobs // max(1, min(PAGE_LIMIT, self.page_size) - 1)))
 
     @property
     def sweep_pages(self) -> int:
-        """Calls to read all active jobs by their status, about."""
+        """About how many calls a sweep takes."""
         return sum(self.pages_for(self.ledger.count_status(status)) for status in SWEPT_STATUSES)
 
     def may(self) -> bool:
-        """Whether the budget leaves a call for what is being done."""
+        """Whether the budget leaves a call for the current purpose."""
         return self.allowance(self.purpose) >= 1
 
     def newest_on(self, order: Order, head: Placed) -> int | None:
-        """The newest moment on the head of a list; one in the future is no knowledge of what comes
-        until then. None if no job is on it."""
+        """The newest moment on the head of a list; None if there is no job. Moments in the future do not
+        count: changes until then are still to come."""
         moments = [order.moment(job) for job in head.jobs]
         past = [at for at in moments if at <= self.now_at + LATE_SECONDS]
         return max(past, default=int(self.now_at) if moments else None)
@@ -320,16 +320,16 @@ class Sync:
     # -- jobs, and pages of them ---------------------------------------------------------------------
 
     def active_jobs(self, *, but: Container[str] = ()) -> list[Job]:
-        """Those that are known, in other statuses than some."""
+        """The known active jobs, except those in some statuses."""
         return [job for job in self.ledger.active_jobs() if job.status not in but]
 
     def take(self, placed: Placed, *, audit: bool = False) -> list[Change]:
-        """Take the jobs of a page into the ledger; returns what that changed."""
+        """Take the jobs of a page into the ledger. Returns what that changed."""
         return self.intake.take(placed.jobs, audit=audit, bare=placed.page.bare)
 
     def take_head(self, order: Order, placed: Placed) -> None:
-        """Take in the head of the sorted list: it shows every job that is newer than its last one, so
-        that others are perhaps gone."""
+        """Take in the head of the sorted list. It has every job that is newer than its last one: known jobs
+        that are missing become suspects."""
         self.take(placed)
         self.head = placed
         if placed.jobs:
@@ -339,8 +339,8 @@ class Sync:
     def suspect_absent(
         self, order: Order, newest_at: float, oldest_at: float, placed: Placed
     ) -> None:
-        """All known jobs between two moments that are not on a page are perhaps gone; where answers
-        may be behind, not those that have just changed."""
+        """Suspect all known jobs between two moments that are not on a page; but if answers may be behind,
+        not those that have just changed."""
         if self.lag_seconds:
             newest_at = min(newest_at, self.now_at - self.lag_seconds)
         if newest_at >= oldest_at:
@@ -348,7 +348,7 @@ class Sync:
 
 
 def collapsed(known: int, left: int) -> bool:
-    """Whether so large a part is gone that it needs a proof. Pure."""
+    """Whether so many of the known jobs are gone that it is a collapse. Pure."""
     lost = known - left
     if known and not left:
         return True

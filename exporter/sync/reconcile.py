@@ -1,13 +1,14 @@
-"""The one remedy: close in by ranks on what differs between ledger and list, and take it as it is.
+"""Correcting the ledger: find where it differs from the list by comparing ranks, and take in what is there.
 
-A *boundary* is a place between two jobs of a sorted list whose moments differ: so many jobs, all of
-a moment or later, stand in front of it. The ledger can count the same jobs. Where the two counts
-differ between two boundaries, something there does: ask for the page in the middle, make the ledger
-equal to it, and go on with the halves that still differ. The same serves for deletions, for what a
-check finds, for a gap after an outage, and for a history of which nothing is known yet.
+A *boundary* lies between two jobs of a sorted list with different moments. Its rank is the number of jobs in
+front of it: all those with the moment ``at`` or a later one. The ledger can count the same jobs. If ledger and
+list have different numbers of jobs between two boundaries, something differs there. So ask for the page in the
+middle, make the ledger equal to it, and continue with the halves that still differ. This finds deletions and
+whatever a check has noticed. Boundaries also serve for reading the history, and for closing a gap after an
+outage.
 
-Ranks are counted from the end of the list: what is submitted while one looks moves every rank from
-the head, and none from the end. In the order of submission only a deletion moves one at all.
+Ranks are counted from the end of the list. A submission meanwhile moves every rank counted from the head, but
+none counted from the end. In a list by submission, only deletions move ranks at all.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,15 +32,15 @@ from exporter.sync.context import (
 from exporter.sync.pages import ask
 
 CALLS_A_HALVING = 4
-"""What a search may take each time that it halves the list: it may differ in more than one place."""
+"""How many calls a search may take for each halving: the list may differ in several places."""
 
 
 class Boundary(NamedTuple):
-    """All jobs of the moment ``at`` or later stand in front of it."""
+    """All jobs with the moment ``at`` or a later one are in front of it."""
 
     at: float
     rank: int
-    """How many they are, counted from the list's end: 0 or negative."""
+    """Its place, counted from the list's end: 0 or negative."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,8 @@ class Stretch:
 
     @property
     def listed(self) -> int:
-        """How many there are in the remote list. (Less than none is none: then the list has moved
-        between the calls that showed the two boundaries.)"""
+        """How many there are in the remote list. At least 0, even if the list has moved between the calls that
+        showed the two boundaries."""
         return max(0, self.older.rank - self.newer.rank)
 
     def known(self, sync: Sync, order: Order) -> int:
@@ -63,16 +64,16 @@ class Stretch:
         return sync.ledger.count_between(newest_at, oldest_at, by=order.column, status=self.status)
 
     def differs(self, sync: Sync, order: Order) -> bool:
-        """Whether ledger and list count differently."""
+        """Whether ledger and list have different numbers of jobs here."""
         return self.known(sync, order) != self.listed
 
     def narrowed_by(self, found: Sequence[Boundary]) -> bool:
-        """Whether a page with these boundaries settles a part, or divides what is left."""
+        """Whether a page with these boundaries divides the stretch."""
         return bool(found) and found[0].at > self.older.at and found[-1].at < self.newer.at
 
 
 def whole(sync: Sync, status: str | None = None) -> Stretch:
-    """All of the list, or of the jobs in a status."""
+    """The whole list, or all of it that is in a status."""
     total = sync.totals.get(status, sync.progress.expected) or 0
     return Stretch(Boundary(INFINITE, -total), Boundary(-INFINITE, 0), status)
 
@@ -84,7 +85,7 @@ def boundaries(placed: Placed, order: Order) -> list[Boundary]:
     for rank, (above, below) in enumerate(pairwise(moments), start=placed.offset + 1 - total):
         if above > below:
             found.append(Boundary(above, rank))
-    # A page as long as was asked for may be followed by others: a server may count up to a limit.
+    # Others may follow a full page: a server may count only up to a limit.
     if placed.end == total and len(placed.jobs) != PAGE_LIMIT:
         found += [Boundary(at, 0) for at in moments[-1:]]
         found.append(Boundary(-INFINITE, 0))
@@ -92,22 +93,24 @@ def boundaries(placed: Placed, order: Order) -> list[Boundary]:
 
 
 def examine(sync: Sync, order: Order, placed: Placed) -> list[Boundary]:
-    """Make the ledger equal to a page, and return the boundaries between which it now is. Known
-    jobs between them that are not on it are suspected to be gone."""
+    """Make the ledger equal to a page; returns the page's boundaries, newest first. Known jobs between the
+    first and the last that are not on the page become suspects."""
     found = boundaries(placed, order)
     frontier_at = sync.progress.frontier_at
     all_known = frontier_at is None or (found and found[-1].at >= frontier_at)
     sync.take(placed, audit=bool(all_known))
-    if len(found) >= 2 and placed.listing.status is None:  # else they are in another one, perhaps
+    # On a filtered page, missing jobs may be in another status.
+    if len(found) >= 2 and placed.listing.status is None:
         sync.suspect_absent(order, found[0].at - 1, found[-1].at, placed)
     return found
 
 
 def reconcile(sync: Sync, order: Order) -> Asking[None]:
-    """Find and mend what differs between the ledger and the whole list.
+    """Find and correct what differs between the ledger and the whole list.
 
-    What was deleted together stands together in one of the orders, and is strewn in the other: so
-    each is tried for as long as all is in one place, and then for as long as it takes.
+    Jobs that were deleted together are next to each other in one order, and spread over the list in the
+    other. So each order is first tried only while the differences are in one place, and then without this
+    limit.
     """
     orders = [order]
     if sync.profile.order.value == "change":
@@ -120,7 +123,7 @@ def reconcile(sync: Sync, order: Order) -> Asking[None]:
 
 
 def _most_calls(sync: Sync, *, strewn: bool) -> int:
-    """How many calls a search may take before the next sync goes on."""
+    """How many calls a search may take. The next sync continues where it has stopped."""
     pages = sync.pages_for(sync.progress.expected or 0)
     halvings = 8 + CALLS_A_HALVING * pages.bit_length()
     return max(halvings, min(2 * pages, sync.allowance(Purpose.FRESH) // 2)) if strewn else halvings
@@ -134,8 +137,9 @@ def search(
     together: bool = False,
     strewn: bool = True,
 ) -> Asking[bool]:
-    """Close in on what differs within a stretch. False if that would take too many calls, more where it
-    may be ``strewn``, or, with ``together``, as soon as it shows that it is not all in one place."""
+    """Find and correct what differs within a stretch. Returns False if it has stopped: after too many calls (more
+    are allowed for differences that are ``strewn``), or, with ``together``, when the differences turn out to be
+    in more than one place."""
     open_, calls, most_calls = [stretch], 0, _most_calls(sync, strewn=strewn)
     while open_:
         part = open_.pop()
@@ -149,7 +153,7 @@ def search(
             each for each in examine(sync, order, placed)
             if part.newer.at >= each.at >= part.older.at
         ]  # fmt: skip
-        if inside and part.listed:  # else the page was to show that nothing is left there
+        if inside and part.listed:  # otherwise the page was to show that nothing is there
             halves = (replace(part, newer=inside[-1]), replace(part, older=inside[0]))
             open_ += [half for half in halves if half.newer.at > half.older.at]
         if together and sum(each.differs(sync, order) for each in open_) > 1:
@@ -158,12 +162,14 @@ def search(
 
 
 def _look_into(sync: Sync, order: Order, part: Stretch, *, first: bool) -> Asking[Placed]:
-    """The page that tells most about a stretch, and all jobs of one second if no page shows more."""
+    """Ask for the page that tells most about a stretch, or for all jobs of one second if no page divides it."""
     total, size = whole(sync, part.status).listed, max(2, sync.page_size)
     known = part.known(sync, order)
-    offset = part.newer.rank + total - 1  # with the job before, to show the boundary
+    offset = part.newer.rank + total - 1  # with the job in front, so that the boundary shows
     if first and part.older.at == -INFINITE and known > part.listed:
-        offset = total - size + 1  # the oldest are deleted most; not a full page: it ends the list
+        offset = (
+            total - size + 1
+        )  # old jobs are deleted most; one short of a full page, so that it proves the list's end
     elif part.listed >= size - 1 and 2 * known >= part.listed:
         offset += 1 + (part.listed - size) // 2
     placed = yield from ask(sync, Listing(order, part.status), offset)
@@ -178,9 +184,8 @@ def _look_into(sync: Sync, order: Order, part: Stretch, *, first: bool) -> Askin
 
 
 def whole_second(sync: Sync, order: Order, placed: Placed, at: int) -> Asking[Placed | None]:
-    """A page and its neighbours, so far that all jobs of a second are on them. Their order may differ
-    from call to call: so they are read until as many were met as there are places; None if that
-    cannot be."""
+    """All jobs of one second, and one job on each side, as one page. Their order may differ at each call: so the
+    pages around ``placed`` are read until as many jobs were seen as there are places. None if that fails."""
     met: dict[str, Job] = {}
     for _ in range(MANY_TRIES):
         pages = yield from _pages_of_second(sync, order, placed, at)
@@ -200,7 +205,7 @@ def whole_second(sync: Sync, order: Order, placed: Placed, at: int) -> Asking[Pl
             below = [job for place, job in places if place == behind][-1:]
             jobs = (*above, *met.values(), *below)
             return replace(pages[-1], jobs=jobs, offset=first - len(above))
-        # Seen from the two ends of a list, jobs of one second need not stand in the same order.
+        # Jobs of one second may have different orders when they are read from the two ends of a list.
         listing = replace(placed.listing, from_end=sync.profile.most_offset < INFINITE)
         placed = yield from ask(sync, listing, placed.offset)
     return None
@@ -223,14 +228,14 @@ def _pages_of_second(sync: Sync, order: Order, placed: Placed, at: int) -> Askin
 
 
 def begin(sync: Sync, order: Order, head: Placed) -> None:
-    """An order has just been found: all is known down to the last moment on its head."""
+    """Set the frontier after an order was found: everything is known down to the last boundary on its head."""
     if not head.jobs or not order.sorts(head.jobs):
         return
     sync.take(head)
     top = Boundary(order.moment(head.jobs[0]) + 1, -(head.total or 0))
     lowest = next((each for each in reversed(boundaries(head, order)) if each.at < top.at), top)
     known = sync.progress.known
-    # What was met here and there may be gone: its number proves nothing of the history behind it.
+    # Jobs that are known from other queries may be gone: their number proves nothing.
     unread = 0 if known == "all" else None
     sync.update(newest_at=sync.newest_on(order, head), frontier_at=int(sync.now_at), unread=unread)
     if known == "all":
@@ -241,11 +246,11 @@ def begin(sync: Sync, order: Order, head: Placed) -> None:
 
 
 def widen(sync: Sync) -> None:
-    """Where more of the history is wanted than before: the jobs that were left out are known, but not
-    how they ended. So it is read again from the newest of them down."""
+    """If more of the history is wanted than before, the ledger has these jobs, but not how they ended. So the
+    history is read again from the newest of them down."""
     left_out = sync.ledger.count_status(OUT_OF_WINDOW)
     newest_at = sync.ledger.newest_in(OUT_OF_WINDOW) if left_out else None
-    # A clock that was set back has not made the window wider.
+    # A clock that was set back by a little does not count.
     if newest_at is None or newest_at <= sync.intake.window_from_at + RECENT_SECONDS:
         return
     progress, order = sync.progress, sync.order
@@ -257,24 +262,26 @@ def widen(sync: Sync) -> None:
 
 
 def fill(sync: Sync, order: Order) -> Asking[None]:
-    """The history, from the frontier down: to its end, to where the history that is wanted ends, or
-    to where as many jobs are known behind it as the list has."""
+    """Read the history from the frontier down: to its end, to its edge, or to where the ledger has as many jobs
+    behind the frontier as the list."""
     further: int | None = None
     in_vain = 0
     while (at := sync.progress.frontier_at) is not None and sync.order is order:
         if sync.reaches_edge:
             return
-        # From the end, where few are known: what is known in front grows with every page.
+        # Counts the jobs behind the frontier, which are few: those in front grow with every page.
         known_behind = sync.ledger.count_between(at - 1, -INFINITE, by=order.column)
         offset = sync.ledger.size - known_behind - 1 if further is None else further
         placed = yield from _in_front(sync, order, at - 1, offset)
         if sync.progress.frontier_at != at or sync.order is not order:
-            return  # a sync in between has left another one
+            return  # a sync in between has changed it
         if placed.jobs and order.moment(placed.jobs[-1]) >= at and placed.end < (placed.total or 0):
             in_vain = 0 if sync.take(placed) else in_vain + (placed.offset < offset)
-            if in_vain > MANY_TRIES:  # pages of a cache, say, of different moments
+            if in_vain > MANY_TRIES:  # for instance because a cache has pages of different moments
                 raise SyncError("moving", "the history cannot be read on: its pages do not fit")
-            further = max(placed.end - 1, placed.offset + 1)  # more stand in front than are known
+            further = max(
+                placed.end - 1, placed.offset + 1
+            )  # there are more jobs in front of the frontier than are known
             continue
         further, in_vain = None, 0
         if placed.jobs and not any(each.at < at for each in boundaries(placed, order)):
@@ -287,8 +294,8 @@ def fill(sync: Sync, order: Order) -> Asking[None]:
 
 
 def _in_front(sync: Sync, order: Order, at: float, offset: int) -> Asking[Placed]:
-    """The page at a place, if it begins in front of a moment; else further in front, ever faster: so
-    many are gone that stood there."""
+    """The page at an offset, if it begins in front of a moment. Otherwise jobs in front of it are gone: look further
+    in front, in steps that grow."""
     back = 1
     while True:
         placed = yield from ask(sync, Listing(order), offset)
@@ -298,12 +305,12 @@ def _in_front(sync: Sync, order: Order, at: float, offset: int) -> Asking[Placed
 
 
 def _advance(sync: Sync, order: Order, lowest: Boundary) -> None:
-    """All is known down to a boundary."""
+    """Move the frontier down to a boundary: everything in front of it is known."""
     known_behind = sync.ledger.count_between(lowest.at - 1, -INFINITE, by=order.column)
     unread = -lowest.rank - known_behind
     if lowest.at == -INFINITE or unread == sync.progress.unread == 0:
         sync.update(frontier_at=None, unread=0)
-    elif unread == sync.progress.unread and sync.has_edge:  # behind a gap, what was known goes on
+    elif unread == sync.progress.unread and sync.has_edge:  # what was known before a gap follows
         sync.update(frontier_at=int(sync.intake.window_from_at))
     else:
         sync.update(frontier_at=int(lowest.at))
@@ -312,7 +319,7 @@ def _advance(sync: Sync, order: Order, lowest: Boundary) -> None:
 
 
 def look_at(sync: Sync, order: Order, jobs: Iterable[Job]) -> Asking[None]:
-    """The pages on which these jobs stand, or stood; but for those on the head, which has been seen."""
+    """Read the pages on which these jobs are, or were; except those on the head, which was seen."""
     seen = boundaries(sync.head, order) if sync.head is not None else []
     seen_down_to_at = seen[-1].at if seen else INFINITE
     known_down_to_at = sync.progress.frontier_at or 0
@@ -320,7 +327,7 @@ def look_at(sync: Sync, order: Order, jobs: Iterable[Job]) -> Asking[None]:
         if at >= seen_down_to_at:
             continue
         if sync.purpose is not Purpose.FRESH and not sync.may():
-            return  # whereas what is to be shown at once must be seen, or the sync fails
+            return  # a sync that needs them for its counts fails instead
         offset = max(0, sync.ledger.count_between(INFINITE, at + 1, by=order.column) - 1)
         if at < known_down_to_at:
             offset = yield from _find(sync, order, at, offset)
@@ -328,8 +335,8 @@ def look_at(sync: Sync, order: Order, jobs: Iterable[Job]) -> Asking[None]:
 
 
 def _find(sync: Sync, order: Order, at: int, above: int) -> Asking[int]:
-    """A place in front of the jobs of a moment, and less than a page; where not all that stand in
-    front are known, by leaps that grow and then by halving."""
+    """Find an offset less than a page in front of the jobs of a moment, if not all jobs in front are known: by steps
+    that grow, then by halving."""
     below: int | None = None
     leap, last = sync.page_size, max(0, (sync.progress.expected or 0) - 1)
     while below is None or below - above > max(1, sync.page_size // 2):
@@ -339,12 +346,11 @@ def _find(sync: Sync, order: Order, at: int, above: int) -> Asking[int]:
             above, leap = offset, 2 * leap
         else:
             below = offset
-    return max(0, above - sync.page_size // 4)  # the jobs may have moved up meanwhile
+    return max(0, above - sync.page_size // 4)  # the jobs may have moved towards the head meanwhile
 
 
 def _look_from(sync: Sync, order: Order, at: int, offset: int) -> Asking[float]:
-    """Look at the jobs of a moment, which stand at a place or near it; returns down to which moment
-    all has been seen."""
+    """Read the jobs of a moment, at an offset or near it. Returns down to which moment everything was seen."""
     placed = yield from _in_front(sync, order, at, offset)
     while True:
         found = boundaries(placed, order)

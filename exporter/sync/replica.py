@@ -1,4 +1,4 @@
-"""One sync of one cluster: which way the profile allows, and what is kept of it."""
+"""One sync of one cluster: chooses the way that the profile allows, and remembers what it has found."""
 
 from dataclasses import dataclass
 from random import Random
@@ -50,12 +50,12 @@ class Refreshed:
     changes: int
     corrections: dict[str, int]
     changed_from_at: float | None = None
-    """When the oldest change that it found had happened, as its stamp says; None if it found none. By
-    the server's clock, as is every moment that no name says otherwise of."""
+    """When the oldest change that it found happened, by its time of change; None if it found none. By the
+    server's clock, like all moments here."""
 
 
 class Replica:
-    """The ledger of one cluster and how it is kept equal to the remote list.
+    """Keeps the ledger of one cluster equal to the remote list.
 
     ``refresh`` and ``background`` are conversations (see ``asking``); whoever holds the other end
     runs a refresh within one transaction, and each step of the background within one of its own.
@@ -68,17 +68,17 @@ class Replica:
         self._memory = Memory(ledger.progress.profile)
         self._scan_at = 0.0
         self.obstacle: SyncFailure | None = None
-        """Why the history could not be read to its end when that was last tried."""
+        """Why the history could not be read to its end the last time."""
         self._marks: Marks | None = None
 
     @property
     def profile(self) -> Profile:
-        """What is known of the server, also by syncs that failed."""
+        """The profile of the server, including what failed syncs have found."""
         return self._memory.profile
 
     @property
     def settled(self) -> bool:
-        """Whether the last sync has left nothing to be looked up by the next."""
+        """Whether the last sync has left nothing that the next one has to look up."""
         memory = self._memory
         waiting = (memory.doubted.since, self.ledger.suspects, self.ledger.count_status(""))
         return memory.refreshed and not any(waiting) and memory.collapse_at is None
@@ -86,8 +86,8 @@ class Replica:
     # -- what the counters of cluster/list say -----------------------------------------------------
 
     def note_counters(self, evidence: str, now_at: float, *, follow: bool) -> bool:
-        """Take into the profile whether they follow the list; False if that was known, or is tried
-        again later."""
+        """Note in the profile whether the counters follow the list. Returns False if that was known, or if it is
+        too early to try again."""
         profile = self.profile
         known = profile.counters.value == "follow"
         if (known and follow) or not (known or profile.due("counters", now_at)):
@@ -101,7 +101,8 @@ class Replica:
         return True
 
     def counted_right(self, later_seconds: float) -> None:
-        """So long after the last sync, as many jobs were counted in each status as are known."""
+        """Note that the counters confirmed the counts of all statuses, this long after the last sync: the checks of
+        these statuses count as done."""
         progress = self.ledger.progress
         if progress.last_success_at is None or progress.frontier_at is not None:
             return
@@ -123,7 +124,7 @@ class Replica:
         """Bring the ledger up to date. ``now_at`` is the server's time as well as it is known."""
         sync = self._sync(now_at, allowance)
         if sync.order is None or sync.profile.order.value != sync.progress.profile.order.value:
-            sync.update(newest_at=None, frontier_at=None)  # which were of another order
+            sync.update(newest_at=None, frontier_at=None)  # these were by another order
         zone.follow_configuration(sync)
         return (yield from self._remembering(sync, self._refresh(sync)))
 
@@ -157,9 +158,9 @@ class Replica:
         due = not sync.filters and sync.profile.due("order", sync.now_at)
         if due and calibration.order_pays(sync):
             yield from self._calibrate_order(sync)
-            head = sync.head or head  # in the order that was found
+            head = sync.head or head  # the head in the order that was found
         if not sync.filters and sync.progress.frontier_at is not None:
-            sync.update(known="")  # some may stand behind it
+            sync.update(known="")  # there may be active jobs behind it
         order = sync.order
         if order is not None and sync.progress.newest_at is None:
             reconcile.begin(sync, order, head)
@@ -175,16 +176,16 @@ class Replica:
             sync.take(head)
             yield from reader.sweep_active(sync, head)
             if self.obstacle is not None and not sync.fits():
-                sync.update(known="active")  # the list has grown longer than the server shows
+                sync.update(known="active")  # the list is now longer than the server shows
             return "sweep"
         yield from by_scan.scan(sync, self.ledger.marks())
         return "scan"
 
     def _prove(self, sync: Sync, order: Order) -> Asking[None]:
-        """That nothing is missing or too much, after a sync by an order."""
+        """Check after a sync by an order that no job is missing or too many."""
         sync.purpose = Purpose.AUDIT
         if sync.thorough and sync.progress.frontier_at is None and self.ledger.count_status(""):
-            # Not at every sync: together they share pages.
+            # Not at every sync: several jobs together may be on the same pages.
             yield from verify.resolve_aside(sync, order)
         fits = yield from verify.settle(sync, order)
         if fits and self._memory.refreshed and sync.progress.active_known:
@@ -195,7 +196,7 @@ class Replica:
             raise Contradiction("order", "the total stays unexplained")
 
     def full_look(self, now_at: float) -> Asking[Refreshed]:
-        """Read the whole list once, whatever it costs."""
+        """Read the whole list once, however many calls it takes."""
         sync = self._sync(now_at, lambda _: 0)
         return (yield from self._remembering(sync, self._full_look(sync)))
 
@@ -210,12 +211,12 @@ class Replica:
         return Refreshed("scan", sync.intake.changes, {})
 
     def background(self, now_at: float, allowance: Allowance) -> Asking[None] | None:
-        """What is worth doing with calls that are left over; None if nothing is."""
+        """The work that is worth the calls that are left over; None if there is none."""
         sync = self._sync(now_at, allowance)
         sync.purpose = Purpose.HISTORY
         progress = sync.progress
         if not progress.active_known and (sync.filters or sync.order is None):
-            return None  # first things first
+            return None  # the active jobs come first
         longer = progress.expected is not None and progress.expected > sync.page_size
         worth: Asking[None] | None = None
         if longer and sync.totals_told and sync.profile.due("order", now_at):
@@ -232,7 +233,7 @@ class Replica:
         return by_scan.due(sync) and not tried
 
     def _remembering(self, sync: Sync, asking: Asking[T]) -> Asking[T]:
-        """A conversation, and what is to be remembered of its end, also if it fails."""
+        """Run a conversation, and remember how it ended, even if it fails."""
         try:
             result = yield from asking
         except Contradiction as contradiction:
@@ -262,7 +263,7 @@ class Replica:
             self._marks = None
 
     def _meeting_obstacles(self, sync: Sync, history: Asking[None]) -> Asking[None]:
-        """Read on the history, and remember what is in the way."""
+        """Continue reading the history, and remember what prevents it."""
         try:
             yield from history
         except SyncError as error:
@@ -308,11 +309,11 @@ class Replica:
 
 
 def _changed_from_at(sync: Sync, last_look_at: float | None) -> float | None:
-    """When the oldest of the changes happened that a sync has found since the last one."""
+    """When the oldest change happened that a sync has found, of those since the last sync."""
     intake = sync.intake
     stamps = [at for at in intake.changed_at if at >= (last_look_at or 0.0)]
     if stamps:
         return min(stamps)
-    # What has come in without a new stamp is a change, unless it is history that is read.
+    # Changes without a new time of change count, unless the history is being read.
     changed = intake.settled and (intake.changes or intake.corrections)
     return sync.now_at if changed else None

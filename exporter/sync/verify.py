@@ -1,7 +1,8 @@
-"""Proving cheaply that the ledger equals the list; what does not fit goes to ``reconcile``.
+"""Checking that the ledger equals the list, in few calls. ``reconcile`` corrects what differs.
 
-The total comes with every page for nothing. What it cannot tell, a few paid calls do, now and then:
-whether as many jobs are in each active status, and whether a page at a random rank is as known.
+The total comes with every page, and takes no call. What it cannot show, the checks (audits) do now and then,
+in a few calls: whether the number of jobs in each status is right, and whether a page at a random rank has
+the jobs that are known.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +34,8 @@ from exporter.sync.reconcile import (
 )
 
 BUSY_AUDIT_INTERVALS = 2
-"""So rare is a check while the list moves, when it sometimes needs a second look at the head."""
+"""How many audit intervals are between two checks while the list moves: then a check sometimes has to read the
+head again."""
 
 ENDED, COVER, PROBE, DOUBTED = "ended", "active", "probe", "doubted"
 
@@ -42,8 +44,8 @@ ENDED, COVER, PROBE, DOUBTED = "ended", "active", "probe", "doubted"
 
 
 def close_head(sync: Sync, order: Order) -> Asking[bool]:
-    """Look at the head once more: what has changed since the sync began stands there. Whether it shows
-    all of that."""
+    """Read the head again: it shows what has changed since the sync began. Returns whether it shows all of
+    that."""
     placed = yield from ask(sync, Listing(order))
     still = sync.head is not None and sync.head.jobs == placed.jobs
     sync.take_head(order, placed)
@@ -56,19 +58,20 @@ def close_head(sync: Sync, order: Order) -> Asking[bool]:
 
 
 def settle(sync: Sync, order: Order) -> Asking[bool]:
-    """Hold the total against the ledger, and mend what does not fit; whether it fits in the end.
+    """Compare the total with the ledger, and correct the ledger if they differ. Returns whether they fit in the
+    end, or may soon.
 
-    A fitting total makes the history complete, and proves that suspects are gone.
+    A total that fits proves that the history is complete, and that suspects are gone.
     """
     if not sync.reaches_edge:
         sync.memory.mismatch_at = None
-        return True  # there is nothing to hold it against yet
+        return True  # the total cannot be compared yet
     if sync.fits():
         return _fits(sync)
     since_at = sync.memory.mismatch_at = sync.memory.mismatch_at or sync.now_at
     if sync.now_at - since_at < sync.lag_seconds:
         sync.ledger.restore_suspects()
-        return True  # an answer from the past, perhaps: it shows in time
+        return True  # this may be a late answer: wait for the lag
     yield from close_head(sync, order)
     return _fits(sync) if sync.fits() else (yield from _mend(sync, order))
 
@@ -86,11 +89,11 @@ def _mend(sync: Sync, order: Order) -> Asking[bool]:
         return _fits(sync)
     surplus = _surplus(sync)
     if surplus > 0 and sync.ledger.suspects and shows_all:
-        # What is found gone is gone, though there is more: the next sync goes on.
+        # These are gone, even if others are, too: the next sync searches on.
         sync.intake.correct("deleted", sync.ledger.forget_suspects(sync.now_at))
         return True
     sync.ledger.restore_suspects()
-    return surplus > surplus_before > 0  # jobs are deleted faster than they are searched
+    return surplus > surplus_before > 0  # jobs are deleted faster than they are found
 
 
 def _fits(sync: Sync) -> bool:
@@ -105,14 +108,14 @@ def _surplus(sync: Sync) -> int:
 
 
 def _reconcile_to_edge(sync: Sync, order: Order) -> Asking[None]:
-    """Only a part of the history is kept: do as many jobs stand in front of its edge as are known?
-    Then what the total tells of has happened behind it."""
+    """Reconcile only in front of the edge of the history. If ledger and list have the same number of jobs
+    there, the rest of the difference is behind the edge, and becomes ``unread``."""
     edge_at = sync.progress.frontier_at
     assert edge_at is not None  # noqa: S101 - else there is no edge
     known = sync.ledger.count_between(INFINITE, edge_at, by=order.column)
     found, back = list[Boundary](), max(1, sync.page_size // 2)
     while not found and back < 2 * known + sync.page_size:
-        # The more have been deleted in front of it, the higher the edge stands.
+        # The more jobs were deleted in front of the edge, the further in front it is now.
         placed = yield from ask(sync, Listing(order), max(0, known - back))
         found = [each for each in examine(sync, order, placed) if each.at >= edge_at]
         back *= 2
@@ -128,7 +131,7 @@ def _reconcile_to_edge(sync: Sync, order: Order) -> Asking[None]:
 
 
 def checks_of(sync: Sync) -> tuple[str, ...]:
-    """The names of the checks that make sense for a server that is followed by its order."""
+    """The names of the checks that this server allows; only for lists that are followed by an order."""
     if not sync.filters:
         return (COVER, PROBE)
     others = (COVER,) if sync.ledger.active_statuses() - set(SWEPT_STATUSES) else ()
@@ -148,14 +151,14 @@ def due_checks(
 ) -> list[str]:
     """Which checks are due. Pure.
 
-    While the list moves, one at a time, in turn: a call is cheap only if it is rare. Once it has rested
-    for most of an audit interval, each that is older than the last change, seen at ``moved_at``: so that
-    within one interval of it everything has been proven.
+    While the list moves, one check at a time, in turn and rarely. Once it has rested for most of an audit
+    interval, every check that is older than the last change, which was seen at ``moved_at``. So within one
+    audit interval of the last change, everything is checked.
     """
     ages = {name: now_at - checked_at.get(name, 0.0) for name in names}
-    # What seems to have run in the future ran by a clock that was wrong.
+    # If a check seems to have run in the future, the clock was wrong then.
     ages = {name: age if age >= 0 else INFINITE for name, age in ages.items()}
-    # What is seen has happened up to an interval before.
+    # A change may have happened up to an interval before it was seen.
     rest_seconds = settings.rest_interval_seconds - settings.interval_seconds
     rested_seconds = now_at - moved_at if moved_at <= now_at else rest_seconds
     oldest_first = sorted(names, key=lambda name: checked_at.get(name, 0.0))
@@ -167,13 +170,13 @@ def due_checks(
 
 
 def check_calls_per_second(settings: SyncSettings) -> float:
-    """What checks cost at most, while nothing is found. Pure."""
+    """How many calls a second the checks take at most, while they find nothing. Pure."""
     calls = len((*SWEPT_STATUSES, *END_STATUSES, COVER, PROBE))
     return calls / max(settings.rest_interval_seconds, settings.interval_seconds)
 
 
 def run_due(sync: Sync, order: Order) -> Asking[None]:
-    """Run the checks that are due, as long as the budget leaves calls for them."""
+    """Run the checks that are due, while the budget leaves calls for them."""
     due = due_checks(
         checks_of(sync),
         sync.progress.checked_at,
@@ -190,7 +193,7 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
             yield from _run(sync, order, name)
             yield from _resolve_suspects(sync, order)
         except BudgetExhausted:
-            # What the sync has found out stands without it, if it has left nothing half done.
+            # The sync succeeds without the check, unless that has set jobs aside.
             sync.ledger.restore_suspects()
             if sync.ledger.count_status(""):
                 raise
@@ -198,13 +201,15 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
         except SyncError as error:
             if error.reason != "depth":
                 raise
-            sync.ledger.restore_suspects()  # what the server does not show cannot be checked
+            sync.ledger.restore_suspects()  # the server does not show what is to be checked
         sync.update(checked_at={**sync.progress.checked_at, name: sync.now_at})
 
 
 def _resolve_suspects(sync: Sync, order: Order) -> Asking[None]:
     if sync.ledger.suspects and sync.reaches_edge:
-        yield from settle(sync, order)  # they may stand elsewhere, and others be missing
+        yield from settle(
+            sync, order
+        )  # they may be elsewhere in the list, and others may be missing
     elif sync.ledger.suspects and not (yield from close_head(sync, order)):
         sync.ledger.restore_suspects()  # they have perhaps moved to the head meanwhile
 
@@ -221,14 +226,14 @@ def _run(sync: Sync, order: Order, name: str) -> Asking[None]:
     elif name == DOUBTED:
         ripe = sync.intake.doubted.ripe(sync.now_at, sync.intake.patience_seconds)
         yield from look_at(sync, order, ripe)
-        for job in ripe:  # those that have been seen newer since, or nowhere
+        for job in ripe:  # they have been looked up, whatever was found
             sync.intake.doubted.since.pop(job.uuid, None)
     else:
         yield from _check_status(sync, order, name)
 
 
 def _stands(sync: Sync, order: Order, differs: Callable[[], bool]) -> Asking[bool]:
-    """Whether there is a difference still, once what has changed just now is known."""
+    """Whether there is still a difference after reading the head again, which shows the newest changes."""
     if differs():
         yield from close_head(sync, order)
     return differs()
@@ -239,15 +244,17 @@ def _miscounts(sync: Sync, order: Order, status: str, counted: int | None) -> As
 
 
 def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
-    """A page of a status at random, and how many there are; all of them where no total tells that."""
+    """Check a random page of a status and its count. If these differ, or there is no total, read the status."""
     for _ in range(FEW_TRIES if sync.profile.total_count.value == "filtered" else 0):
         counted = yield from _count_status(sync, order, status)
         if not (yield from _miscounts(sync, order, status, counted)):
             return
     before = dict(sync.intake.corrections)
     yield from sweep(sync, status)
-    yield from close_head(sync, order)  # most of those set aside have left it since the last look
-    if not (sync.calm and sync.reaches_edge):  # they may stand where nobody has read yet
+    yield from close_head(
+        sync, order
+    )  # most jobs that were set aside have changed since the last sync
+    if not (sync.calm and sync.reaches_edge):  # they may be where nothing has been read yet
         return
     aside = [job.uuid for job in sync.ledger.in_status("")]
     yield from resolve_aside(sync, order)
@@ -259,19 +266,18 @@ def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
 
 
 def _check_ended(sync: Sync, order: Order) -> Asking[None]:
-    """Whether as many jobs have ended in each way. If not, although the total fits, more have ended in
-    one of them than are known to: what stands where they are too few is looked at."""
+    """Check the counts of all end statuses. If they differ although the total fits, one of these statuses has
+    more jobs than are known: search for them among the jobs in it."""
     counts = map(sync.ledger.count_status, (*SWEPT_STATUSES, *END_STATUSES))
-    all_fit = (
-        sum(counts) == sync.ledger.size
-    )  # then the total tells how many jobs are in the last one
+    # If all jobs are in these statuses, the total tells the count of the last one.
+    all_fit = sum(counts) == sync.ledger.size
     for status in sorted(END_STATUSES):
         if all_fit and status == max(END_STATUSES):
             return
         try:
             told = (yield from ask(sync, Listing(order, status), limit=1)).total
         except Contradiction:
-            told = None  # a word that the filter does not know
+            told = None  # the filter does not know this status
         if (yield from _miscounts(sync, order, status, told)):
             all_fit = False
             if told is not None and told > sync.ledger.count_status(status):
@@ -279,8 +285,8 @@ def _check_ended(sync: Sync, order: Order) -> Asking[None]:
 
 
 def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:
-    """How many jobs are in a status, by the total of a page of them at random, which is looked at,
-    too; None if that page is too short for it."""
+    """How many jobs are in a status, by the total of a random page of them, which is taken in, too. None if
+    the page is shorter than it should be by that total."""
     offset = sync.rng.randrange(max(1, sync.ledger.count_status(status) - sync.page_size + 1))
     placed = yield from ask(sync, Listing(order, status), offset)
     sync.take(placed, audit=True)
@@ -290,13 +296,13 @@ def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:
 
 
 def resolve_aside(sync: Sync, order: Order) -> Asking[None]:
-    """What became of jobs that have left their status: they stand where they stood, or are gone."""
+    """Look up the jobs that were set aside: they are where they were, or they are gone."""
     yield from look_at(sync, order, sync.ledger.in_status(""))
     yield from hold_filter(sync)
 
 
 def _probe(sync: Sync, order: Order) -> Asking[None]:
-    """A page at a random rank: is nothing missing or too much in front of it, and all as known?"""
+    """Check a page at a random rank: its jobs, and how many are in front of it."""
     frontier_at = sync.progress.frontier_at
     down_to_at = -INFINITE if frontier_at is None else float(frontier_at)
     known = sync.ledger.count_between(INFINITE, down_to_at, by=order.column)
@@ -312,5 +318,5 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
         if frontier_at is None:
             yield from search(sync, order, Stretch(found[-1], whole(sync).older))
     if frontier_at is not None and sync.reaches_edge:
-        # One job too much in front of the edge, and one too few taken for unread, and the total fits.
+        # One job too many in front of the edge, and one too few counted as unread, would fit the total.
         yield from _reconcile_to_edge(sync, order)
