@@ -292,7 +292,7 @@ class Sync:
         none, because active jobs may be anywhere, nor in a list that is not by change."""
         return self.order is BY_CHANGE and self.filters
 
-    def fits(self) -> bool:
+    def total_fits(self) -> bool:
         """Whether the ledger and what is unread are as many jobs as the list has."""
         unread = self.progress.unread
         return unread is not None and self.ledger.size + unread == self.progress.expected

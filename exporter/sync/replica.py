@@ -175,7 +175,7 @@ class Replica:
         if by_scan.sweeps(sync):
             sync.take(head)
             yield from reader.sweep_active(sync, head)
-            if self.obstacle is not None and not sync.fits():
+            if self.obstacle is not None and not sync.total_fits():
                 sync.update(known="active")  # the list is now longer than the server shows
             return "sweep"
         yield from by_scan.scan(sync, self.ledger.marks())
@@ -187,7 +187,7 @@ class Replica:
         if sync.thorough and sync.progress.frontier_at is None and self.ledger.count_status(""):
             # Not at every sync: several jobs together may be on the same pages.
             yield from verify.resolve_aside(sync, order)
-        fits = yield from verify.settle(sync, order)
+        fits = yield from verify.verify_total(sync, order)
         if fits and self._memory.refreshed and sync.progress.active_known:
             yield from verify.run_due(sync, order)
         self._memory.unexplained = 0 if fits else self._memory.unexplained + 1

@@ -57,7 +57,7 @@ def close_head(sync: Sync, order: Order) -> Asking[bool]:
     return BY_CHANGE.moment(placed.jobs[-1]) < newest_at - LATE_SECONDS
 
 
-def settle(sync: Sync, order: Order) -> Asking[bool]:
+def verify_total(sync: Sync, order: Order) -> Asking[bool]:
     """Compare the total with the ledger, and correct the ledger if they differ. Returns whether they fit in the
     end, or may soon.
 
@@ -66,14 +66,14 @@ def settle(sync: Sync, order: Order) -> Asking[bool]:
     if not sync.reaches_edge:
         sync.memory.mismatch_at = None
         return True  # the total cannot be compared yet
-    if sync.fits():
-        return _fits(sync)
+    if sync.total_fits():
+        return _accept_total(sync)
     since_at = sync.memory.mismatch_at = sync.memory.mismatch_at or sync.now_at
     if sync.now_at - since_at < sync.lag_seconds:
         sync.ledger.restore_suspects()
         return True  # this may be a late answer: wait for the lag
     yield from close_head(sync, order)
-    return _fits(sync) if sync.fits() else (yield from _mend(sync, order))
+    return _accept_total(sync) if sync.total_fits() else (yield from _mend(sync, order))
 
 
 def _mend(sync: Sync, order: Order) -> Asking[bool]:
@@ -82,11 +82,11 @@ def _mend(sync: Sync, order: Order) -> Asking[bool]:
         yield from reconcile(sync, order)
     else:
         yield from _reconcile_to_edge(sync, order)
-    if sync.fits() and not sync.ledger.suspects:
-        return _fits(sync)
+    if sync.total_fits() and not sync.ledger.suspects:
+        return _accept_total(sync)
     shows_all = yield from close_head(sync, order)
-    if sync.fits():
-        return _fits(sync)
+    if sync.total_fits():
+        return _accept_total(sync)
     surplus = _surplus(sync)
     if surplus > 0 and sync.ledger.suspects and shows_all:
         # These are gone, even if others are, too: the next sync searches on.
@@ -96,7 +96,7 @@ def _mend(sync: Sync, order: Order) -> Asking[bool]:
     return surplus > surplus_before > 0  # jobs are deleted faster than they are found
 
 
-def _fits(sync: Sync) -> bool:
+def _accept_total(sync: Sync) -> bool:
     sync.memory.mismatch_at = None
     sync.intake.correct("deleted", sync.ledger.forget_suspects(sync.now_at))
     sync.update(known="all")
@@ -207,7 +207,7 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
 
 def _resolve_suspects(sync: Sync, order: Order) -> Asking[None]:
     if sync.ledger.suspects and sync.reaches_edge:
-        yield from settle(
+        yield from verify_total(
             sync, order
         )  # they may be elsewhere in the list, and others may be missing
     elif sync.ledger.suspects and not (yield from close_head(sync, order)):
