@@ -64,7 +64,7 @@ class ChangeDetection:
             self._detector.listed(newest, neighbours_follow=listings.neighbours_follow),
         )
         now_seconds = self._clock.monotonic_seconds()
-        if not replica.settled:
+        if not replica.all_resolved:
             return _WHEN_DUE
         verdict = self._detector.verdict(
             now_seconds,

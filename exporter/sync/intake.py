@@ -66,7 +66,7 @@ class Intake:
     window_from_at: float = float("-inf")
     """Ended jobs that changed before this moment are outside the wanted history: they are known, but not
     shown."""
-    settled: bool = False
+    was_complete: bool = False
     """Whether the ledger was complete when the sync began: only then does a check find faults."""
     known_up_to_at: int | None = None
     """Every change with a stamp before this had been seen when the sync began."""
@@ -106,7 +106,7 @@ class Intake:
             if (new.modified_at or 0) >= self.now_at - RECENT_SECONDS and new.ended:
                 self.ledger.note_activity(new.queue, new.user, new.modified_at or 0)
         self.changes += len(changes)
-        if audit and self.settled and self.known_up_to_at is not None:
+        if audit and self.was_complete and self.known_up_to_at is not None:
             self._judge(changes, self.known_up_to_at)
         return changes
 

@@ -77,7 +77,7 @@ class Replica:
         return self._memory.profile
 
     @property
-    def settled(self) -> bool:
+    def all_resolved(self) -> bool:
         """Whether the last sync has left nothing that the next one has to look up."""
         memory = self._memory
         waiting = (memory.doubted.since, self.ledger.suspects, self.ledger.count_status(""))
@@ -289,7 +289,7 @@ class Replica:
             patience_seconds=max(
                 lag_seconds, min(PATIENCE_SECONDS, self.settings.audit_interval_seconds / 4)
             ),
-            settled=progress.complete,
+            was_complete=progress.complete,
             timed=self._memory.profile.zone.value != UNKNOWN or self.settings.zone_configured,
             known_up_to_at=up_to_at,
             also_mark=self._marks,
@@ -315,5 +315,5 @@ def _changed_from_at(sync: Sync, last_look_at: float | None) -> float | None:
     if stamps:
         return min(stamps)
     # Changes without a new time of change count, unless the history is being read.
-    changed = intake.settled and (intake.changes or intake.corrections)
+    changed = intake.was_complete and (intake.changes or intake.corrections)
     return sync.now_at if changed else None

@@ -260,7 +260,7 @@ def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
     yield from resolve_aside(sync, order)
     found = sync.ledger.known(aside).values()
     up_to_at = sync.intake.known_up_to_at
-    if sync.intake.corrections == before and sync.intake.settled and up_to_at is not None:
+    if sync.intake.corrections == before and sync.intake.was_complete and up_to_at is not None:
         unmoved = [job for job in found if job.status and BY_CHANGE.moment(job) < up_to_at]
         sync.intake.correct("changed", len(unmoved))
 
