@@ -25,7 +25,7 @@ def ask(sync: Sync, listing: Listing, offset: int = 0, limit: int = PAGE_LIMIT) 
             if _collapsed(sync, placed):
                 left = placed.total if placed.total is not None else len(placed.jobs)
                 raise CollapseUnconfirmed("jobs", sync.known_at_begin, left)
-        yield from _hold_whole(sync, placed)
+        yield from _check_length(sync, placed)
         sync.update(expected=placed.total)
     elif any(job.status != listing.status and not hidden(job.status) for job in placed.jobs):
         raise Contradiction("status_filter", "a page filtered by status holds jobs in another one")
@@ -122,7 +122,7 @@ def _collapsed(sync: Sync, placed: Placed) -> bool:
     return not sync.collapse_confirmed and collapsed(sync.known_at_begin, left)
 
 
-def _hold_whole(sync: Sync, placed: Placed) -> Asking[None]:
+def _check_length(sync: Sync, placed: Placed) -> Asking[None]:
     """Check the length of a page of the whole list, and learn the page size from it."""
     size, total, known = len(placed.jobs), placed.total, sync.profile.page_size.value
     if total is not None and size and placed.end > total:

@@ -231,7 +231,7 @@ def sweep_active(sync: Sync, head: Placed) -> Asking[None]:
     sync.active_is_known()
     if sync.left.keys() & set(head.uuids):  # does the head show them as they were?
         sync.take((yield from ask(sync, head.listing)))
-        yield from hold_filter(sync)
+        yield from recheck_filter(sync)
 
 
 def sweep(sync: Sync, status: str) -> Asking[None]:
@@ -257,7 +257,7 @@ def sweep(sync: Sync, status: str) -> Asking[None]:
     sync.ledger.leave(status, stays)
 
 
-def hold_filter(sync: Sync) -> Asking[None]:
+def recheck_filter(sync: Sync) -> Asking[None]:
     """Some jobs that seem to have left their status are still in it, as the list without a filter shows.
     Read that status again: if the jobs are still missing, the filter hides them. Raises
     ``Contradiction``."""

@@ -22,7 +22,7 @@ from exporter.sync.context import (
 )
 from exporter.sync.intake import LATE_SECONDS
 from exporter.sync.pages import ask
-from exporter.sync.reader import hold_filter, sweep
+from exporter.sync.reader import recheck_filter, sweep
 from exporter.sync.reconcile import (
     Boundary,
     Stretch,
@@ -43,7 +43,7 @@ ENDED, COVER, PROBE, DOUBTED = "ended", "active", "probe", "doubted"
 # -- the total -----------------------------------------------------------------------------------
 
 
-def close_head(sync: Sync, order: Order) -> Asking[bool]:
+def reread_head(sync: Sync, order: Order) -> Asking[bool]:
     """Read the head again: it shows what has changed since the sync began. Returns whether it shows all of
     that."""
     placed = yield from ask(sync, Listing(order))
@@ -72,7 +72,7 @@ def verify_total(sync: Sync, order: Order) -> Asking[bool]:
     if sync.now_at - since_at < sync.lag_seconds:
         sync.ledger.restore_suspects()
         return True  # this may be a late answer: wait for the lag
-    yield from close_head(sync, order)
+    yield from reread_head(sync, order)
     return _accept_total(sync) if sync.total_fits() else (yield from _mend(sync, order))
 
 
@@ -84,7 +84,7 @@ def _mend(sync: Sync, order: Order) -> Asking[bool]:
         yield from _reconcile_to_edge(sync, order)
     if sync.total_fits() and not sync.ledger.suspects:
         return _accept_total(sync)
-    shows_all = yield from close_head(sync, order)
+    shows_all = yield from reread_head(sync, order)
     if sync.total_fits():
         return _accept_total(sync)
     surplus = _surplus(sync)
@@ -210,7 +210,7 @@ def _resolve_suspects(sync: Sync, order: Order) -> Asking[None]:
         yield from verify_total(
             sync, order
         )  # they may be elsewhere in the list, and others may be missing
-    elif sync.ledger.suspects and not (yield from close_head(sync, order)):
+    elif sync.ledger.suspects and not (yield from reread_head(sync, order)):
         sync.ledger.restore_suspects()  # they have perhaps moved to the head meanwhile
 
 
@@ -232,15 +232,15 @@ def _run(sync: Sync, order: Order, name: str) -> Asking[None]:
         yield from _check_status(sync, order, name)
 
 
-def _stands(sync: Sync, order: Order, differs: Callable[[], bool]) -> Asking[bool]:
+def _still_differs(sync: Sync, order: Order, differs: Callable[[], bool]) -> Asking[bool]:
     """Whether there is still a difference after reading the head again, which shows the newest changes."""
     if differs():
-        yield from close_head(sync, order)
+        yield from reread_head(sync, order)
     return differs()
 
 
 def _miscounts(sync: Sync, order: Order, status: str, counted: int | None) -> Asking[bool]:
-    return _stands(sync, order, lambda: counted != sync.ledger.count_status(status))
+    return _still_differs(sync, order, lambda: counted != sync.ledger.count_status(status))
 
 
 def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
@@ -251,7 +251,7 @@ def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
             return
     before = dict(sync.intake.corrections)
     yield from sweep(sync, status)
-    yield from close_head(
+    yield from reread_head(
         sync, order
     )  # most jobs that were set aside have changed since the last sync
     if not (sync.calm and sync.reaches_edge):  # they may be where nothing has been read yet
@@ -298,7 +298,7 @@ def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:
 def resolve_aside(sync: Sync, order: Order) -> Asking[None]:
     """Look up the jobs that were set aside: they are where they were, or they are gone."""
     yield from look_at(sync, order, sync.ledger.in_status(""))
-    yield from hold_filter(sync)
+    yield from recheck_filter(sync)
 
 
 def _probe(sync: Sync, order: Order) -> Asking[None]:
@@ -313,7 +313,7 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
     def differs() -> bool:
         return bool(found) and Stretch(whole(sync).newer, found[0]).differs(sync, order)
 
-    if (yield from _stands(sync, order, differs)):
+    if (yield from _still_differs(sync, order, differs)):
         yield from search(sync, order, Stretch(whole(sync).newer, found[0]))
         if frontier_at is None:
             yield from search(sync, order, Stretch(found[-1], whole(sync).older))
