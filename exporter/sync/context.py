@@ -14,7 +14,7 @@ from exporter.model import PAGE_LIMIT, Job, Page
 from exporter.profile import NONE, Profile, Trait, TraitName
 from exporter.snapshot import RECENT_SECONDS
 from exporter.sync.asking import Allowance, Purpose
-from exporter.sync.intake import LATE_SECONDS, Doubted, Intake
+from exporter.sync.intake import LATE_SECONDS, Intake, StaleRecords
 
 MANY_TRIES = 12
 FEW_TRIES = 3
@@ -137,7 +137,7 @@ class Memory:
     profile is left, because the ledger has it."""
 
     profile: Profile = field(default_factory=Profile)
-    doubted: Doubted = field(default_factory=Doubted)
+    stale_records: StaleRecords = field(default_factory=StaleRecords)
     collapse_at: float | None = None
     """When the list was first seen to collapse; None if no collapse is in question."""
     mismatch_at: float | None = None

@@ -25,12 +25,12 @@ PATIENCE_SECONDS = 45.0
 
 
 @dataclass(slots=True)
-class Doubted:
+class StaleRecords:
     """Stale records, and when they were first seen. Kept from sync to sync."""
 
     since: dict[str, tuple[Job, float]] = field(default_factory=dict)
 
-    def stands(self, job: Job, now_at: float, patience_seconds: float) -> bool:
+    def is_confirmed(self, job: Job, now_at: float, patience_seconds: float) -> bool:
         """Whether a stale record has been there long enough to be believed. If not, it is remembered."""
         known, since_at = self.since.get(job.uuid, (None, now_at))
         if known != job:
@@ -40,13 +40,13 @@ class Doubted:
         del self.since[job.uuid]
         return True
 
-    def end_by(self, jobs: Sequence[Job]) -> None:
+    def drop_superseded(self, jobs: Sequence[Job]) -> None:
         """Forget stale records of jobs that now come with another record."""
         for job in jobs:
             if job.uuid in self.since and self.since[job.uuid][0] != job:
                 del self.since[job.uuid]
 
-    def ripe(self, now_at: float, patience_seconds: float) -> list[Job]:
+    def due(self, now_at: float, patience_seconds: float) -> list[Job]:
         """The stale records that have been there long enough to be looked up."""
         return [job for job, at in self.since.values() if not 0 <= now_at - at < patience_seconds]
 
@@ -60,7 +60,7 @@ class Intake:
     """The server's time when the ledger began."""
     now_at: float
     """The server's time now, as well as it is known."""
-    doubted: Doubted = field(default_factory=Doubted)
+    stale_records: StaleRecords = field(default_factory=StaleRecords)
     patience_seconds: float = PATIENCE_SECONDS
     """How long a stale record must have been there before it is believed."""
     window_from_at: float = float("-inf")
@@ -88,8 +88,8 @@ class Intake:
     ) -> list[Change]:
         """Take in records; returns what they have changed. With ``audit``, changes that an earlier sync
         should have found are counted as corrections. ``bare`` are the jobs whose times carry no zone."""
-        if self.doubted.since:
-            self.doubted.end_by(jobs)
+        if self.stale_records.since:
+            self.stale_records.drop_superseded(jobs)
         came = {}
         if self.window_from_at != float("-inf"):
             came = {job.uuid: job for job in jobs}
@@ -135,14 +135,14 @@ class Intake:
 
     def _accept(self, old: Job, new: Job) -> bool:
         if not older(old, new):
-            self.doubted.since.pop(new.uuid, None)
+            self.stale_records.since.pop(new.uuid, None)
             return True
         known_at = old.modified_at or 0
         if (
             new.modified_at or 0
         ) < known_at - LATE_SECONDS:  # otherwise it may only have been stamped late
             self.stale_seconds = max(self.stale_seconds, self.now_at - known_at)
-        return self.doubted.stands(new, self.now_at, self.patience_seconds)
+        return self.stale_records.is_confirmed(new, self.now_at, self.patience_seconds)
 
     def _judge(self, changes: Sequence[Change], known_up_to_at: int) -> None:
         for old, new in changes:

@@ -80,7 +80,7 @@ class Replica:
     def all_resolved(self) -> bool:
         """Whether the last sync has left nothing that the next one has to look up."""
         memory = self._memory
-        waiting = (memory.doubted.since, self.ledger.suspects, self.ledger.count_status(""))
+        waiting = (memory.stale_records.since, self.ledger.suspects, self.ledger.count_status(""))
         return memory.refreshed and not any(waiting) and memory.collapse_at is None
 
     # -- what the counters of cluster/list say -----------------------------------------------------
@@ -285,7 +285,7 @@ class Replica:
             ledger=self.ledger,
             began_at=progress.began_at if progress.began_at is not None else INFINITE,
             now_at=now_at,
-            doubted=self._memory.doubted,
+            stale_records=self._memory.stale_records,
             patience_seconds=max(
                 lag_seconds, min(PATIENCE_SECONDS, self.settings.audit_interval_seconds / 4)
             ),

@@ -37,7 +37,7 @@ BUSY_AUDIT_INTERVALS = 2
 """How many audit intervals are between two checks while the list moves: then a check sometimes has to read the
 head again."""
 
-ENDED, COVER, PROBE, DOUBTED = "ended", "active", "probe", "doubted"
+ENDED, ACTIVE, PROBE, STALE = "ended", "active", "probe", "stale"
 
 
 # -- the total -----------------------------------------------------------------------------------
@@ -133,8 +133,8 @@ def _reconcile_to_edge(sync: Sync, order: Order) -> Asking[None]:
 def checks_of(sync: Sync) -> tuple[str, ...]:
     """The names of the checks that this server allows; only for lists that are followed by an order."""
     if not sync.filters:
-        return (COVER, PROBE)
-    others = (COVER,) if sync.ledger.active_statuses() - set(SWEPT_STATUSES) else ()
+        return (ACTIVE, PROBE)
+    others = (ACTIVE,) if sync.ledger.active_statuses() - set(SWEPT_STATUSES) else ()
     counted = sync.profile.total_count.value == "filtered" and sync.progress.complete
     all_shown = sync.progress.frontier_at is None and not sync.ledger.count_status(OUT_OF_WINDOW)
     ended = (ENDED,) if counted and all_shown else ()
@@ -171,7 +171,7 @@ def due_checks(
 
 def check_calls_per_second(settings: SyncSettings) -> float:
     """How many calls a second the checks take at most, while they find nothing. Pure."""
-    calls = len((*SWEPT_STATUSES, *END_STATUSES, COVER, PROBE))
+    calls = len((*SWEPT_STATUSES, *END_STATUSES, ACTIVE, PROBE))
     return calls / max(settings.rest_interval_seconds, settings.interval_seconds)
 
 
@@ -184,8 +184,8 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
         sync.settings,
         moved_at=sync.now_at if sync.moved else sync.memory.moved_at,
     )
-    if sync.intake.doubted.ripe(sync.now_at, sync.intake.patience_seconds):
-        due.append(DOUBTED)
+    if sync.intake.stale_records.due(sync.now_at, sync.intake.patience_seconds):
+        due.append(STALE)
     for name in due:
         if not sync.may() or not sync.calm:
             return
@@ -219,15 +219,15 @@ def _run(sync: Sync, order: Order, name: str) -> Asking[None]:
         yield from _probe(sync, order)
     elif name == ENDED:
         yield from _check_ended(sync, order)
-    elif name == COVER:
+    elif name == ACTIVE:
         yield from look_at(
             sync, order, sync.active_jobs(but=SWEPT_STATUSES if sync.filters else ())
         )
-    elif name == DOUBTED:
-        ripe = sync.intake.doubted.ripe(sync.now_at, sync.intake.patience_seconds)
-        yield from look_at(sync, order, ripe)
-        for job in ripe:  # they have been looked up, whatever was found
-            sync.intake.doubted.since.pop(job.uuid, None)
+    elif name == STALE:
+        due_jobs = sync.intake.stale_records.due(sync.now_at, sync.intake.patience_seconds)
+        yield from look_at(sync, order, due_jobs)
+        for job in due_jobs:  # they have been looked up, whatever was found
+            sync.intake.stale_records.since.pop(job.uuid, None)
     else:
         yield from _check_status(sync, order, name)
 

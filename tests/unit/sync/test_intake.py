@@ -11,8 +11,8 @@ from exporter.snapshot import RECENT_SECONDS
 from exporter.sync.intake import (
     LATE_SECONDS,
     PATIENCE_SECONDS,
-    Doubted,
     Intake,
+    StaleRecords,
     older,
 )
 from tests.unit.ledger.made import AT, job, run_of
@@ -172,10 +172,12 @@ class TestOlderRecords:
         """However long answers of two ages take turns: it does not stand if it is contradicted."""
         take(ledger, [self.ENDED])
         before = {key: tally.count for key, tally in ledger.tallies().items()}
-        doubted = Doubted()
+        stale_records = StaleRecords()
         for seconds in range(0, 400, 5):
             for record in (self.RUNNING, self.ENDED):
-                intake = take(ledger, [record], doubted=doubted, now_at=AT + 100.0 + seconds)
+                intake = take(
+                    ledger, [record], stale_records=stale_records, now_at=AT + 100.0 + seconds
+                )
                 assert intake.changes == 0
         assert ledger.known([self.ENDED.uuid]) == {self.ENDED.uuid: self.ENDED}
         assert {key: tally.count for key, tally in ledger.tallies().items()} == before
@@ -188,43 +190,52 @@ class TestOlderRecords:
     def test_one_that_stands_is_believed(self, ledger: Ledger, patience_seconds: float) -> None:
         """As of a job that was queued again without a stamp."""
         take(ledger, [self.ENDED])
-        again, doubted = self.RUNNING._replace(status="pending"), Doubted()
+        again, stale_records = self.RUNNING._replace(status="pending"), StaleRecords()
         for seconds, changes in ((0.0, 0), (patience_seconds - 1, 0), (patience_seconds, 1)):
             now_at = AT + 100.0 + seconds
             intake = take(
-                ledger, [again], doubted=doubted, now_at=now_at, patience_seconds=patience_seconds
+                ledger,
+                [again],
+                stale_records=stale_records,
+                now_at=now_at,
+                patience_seconds=patience_seconds,
             )
             assert intake.changes == changes
         assert ledger.known([again.uuid]) == {again.uuid: again}
-        assert not doubted.since
+        assert not stale_records.since
 
     def test_one_that_differs_from_the_last_begins_to_stand_anew(self, ledger: Ledger) -> None:
         take(ledger, [self.ENDED])
-        doubted = Doubted()
+        stale_records = StaleRecords()
         for seconds, record in ((0, self.RUNNING), (50, job(1)), (90, job(1)), (95, job(1))):
-            intake = take(ledger, [record], doubted=doubted, now_at=AT + 100.0 + seconds)
+            intake = take(
+                ledger, [record], stale_records=stale_records, now_at=AT + 100.0 + seconds
+            )
             assert intake.changes == (1 if seconds == 95 else 0)
 
     def test_a_newer_one_in_between_ends_the_doubt(self, ledger: Ledger) -> None:
-        doubted = Doubted()
+        stale_records = StaleRecords()
         take(ledger, [self.ENDED])
-        take(ledger, [self.RUNNING], doubted=doubted, now_at=AT + 100.0)
-        take(ledger, [self.ENDED._replace(modified_at=AT + 70)], doubted=doubted)
-        assert not doubted.since
+        take(ledger, [self.RUNNING], stale_records=stale_records, now_at=AT + 100.0)
+        take(ledger, [self.ENDED._replace(modified_at=AT + 70)], stale_records=stale_records)
+        assert not stale_records.since
 
     def test_a_clock_that_was_set_back_makes_none_stand_for_ever(self, ledger: Ledger) -> None:
-        doubted = Doubted()
+        stale_records = StaleRecords()
         take(ledger, [self.ENDED])
-        take(ledger, [self.RUNNING], doubted=doubted, now_at=AT + 9e6)
-        assert take(ledger, [self.RUNNING], doubted=doubted, now_at=AT + 100.0).changes == 1
+        take(ledger, [self.RUNNING], stale_records=stale_records, now_at=AT + 9e6)
+        assert (
+            take(ledger, [self.RUNNING], stale_records=stale_records, now_at=AT + 100.0).changes
+            == 1
+        )
 
     def test_those_that_have_stood_are_worth_a_look(self) -> None:
-        doubted = Doubted()
+        stale_records = StaleRecords()
         for n, now_at in ((1, AT), (2, AT + 30)):
-            assert not doubted.stands(job(n), now_at, 45.0)
-        assert doubted.ripe(AT + 44, 45.0) == []
-        assert doubted.ripe(AT + 45, 45.0) == [job(1)]
-        assert doubted.ripe(AT + 75, 45.0) == [job(1), job(2)]
+            assert not stale_records.is_confirmed(job(n), now_at, 45.0)
+        assert stale_records.due(AT + 44, 45.0) == []
+        assert stale_records.due(AT + 45, 45.0) == [job(1)]
+        assert stale_records.due(AT + 75, 45.0) == [job(1), job(2)]
 
 
 class TestAudit:

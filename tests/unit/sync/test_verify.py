@@ -12,7 +12,7 @@ from exporter.errors import BudgetExhausted
 from exporter.model import END_STATUSES, JobListQuery
 from exporter.profile import Profile, Trait
 from exporter.simulator import JobRow
-from exporter.sync.verify import COVER, PROBE, checks_of, due_checks
+from exporter.sync.verify import ACTIVE, PROBE, checks_of, due_checks
 from tests.unit.ledger.made import job
 from tests.unit.sync.answers import a_sync
 from tests.unit.sync.settled import (
@@ -93,9 +93,9 @@ class TestDue:
         ("filters", "statuses", "names"),
         [
             ("both", ("pending", "finished"), ("pending", "running", PROBE)),
-            ("both", ("suspended",), ("pending", "running", PROBE, COVER)),
-            ("none", (), (COVER, PROBE)),
-            ("none", ("suspended",), (COVER, PROBE)),
+            ("both", ("suspended",), ("pending", "running", PROBE, ACTIVE)),
+            ("none", (), (ACTIVE, PROBE)),
+            ("none", ("suspended",), (ACTIVE, PROBE)),
         ],
     )
     def test_which_make_sense(
