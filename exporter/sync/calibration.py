@@ -211,7 +211,7 @@ def calibrate_depth(sync: Sync, head: Placed) -> Asking[None]:
     shown = yield from _trying(sync, "depth", "unlimited", _depth(sync, head.listing, total))
     if shown is None:
         evidence = f"it tells of {total} jobs, and the list ends before that"
-        sync.weaken("total_count", evidence)  # if it happens again, totals are not used
+        sync.contradict("total_count", evidence)  # if it happens again, totals are not used
     else:
         sync.found(
             "depth", shown, f"of {total} jobs, it shows {'all' if shown == 'unlimited' else shown}"

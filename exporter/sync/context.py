@@ -209,7 +209,7 @@ class Sync:
         """Note that all active jobs are known."""
         self.update(known=self.progress.known or "active")
 
-    def weaken(self, trait: TraitName, evidence: str) -> None:
+    def contradict(self, trait: TraitName, evidence: str) -> None:
         """Note that an answer has contradicted a trait, so that it is calibrated again."""
         pause_seconds = self.settings.audit_interval_seconds
         self.memory.profile = self.profile.contradicted(trait, evidence, self.now_at, pause_seconds)
@@ -254,7 +254,7 @@ class Sync:
         return not 0 <= self.now_at - self.memory.thorough_at < THOROUGH_SECONDS
 
     @property
-    def calm(self) -> bool:
+    def past_lag(self) -> bool:
         """Whether the last change is longer ago than the lag, so that late answers say the same, too."""
         return not self.lag_seconds or self.now_at - self.memory.moved_at > self.lag_seconds
 
@@ -306,7 +306,7 @@ class Sync:
         """About how many calls a sweep takes."""
         return sum(self.pages_for(self.ledger.count_status(status)) for status in SWEPT_STATUSES)
 
-    def may(self) -> bool:
+    def may_call(self) -> bool:
         """Whether the budget leaves a call for the current purpose."""
         return self.allowance(self.purpose) >= 1
 

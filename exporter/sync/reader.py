@@ -262,7 +262,7 @@ def recheck_filter(sync: Sync) -> Asking[None]:
     Read that status again: if the jobs are still missing, the filter hides them. Raises
     ``Contradiction``."""
     stand = [job for uuid, job in sync.ledger.known(sync.left).items() if job == sync.left[uuid]]
-    if not stand or not sync.calm:
+    if not stand or not sync.past_lag:
         return
     status, met = stand[0].status, MetInMemory()
     yield from read_whole(sync, Listing(sync.order, status), met)

@@ -326,7 +326,7 @@ def look_at(sync: Sync, order: Order, jobs: Iterable[Job]) -> Asking[None]:
     for at in sorted({order.moment(job) for job in jobs}, reverse=True):
         if at >= seen_down_to_at:
             continue
-        if sync.purpose is not Purpose.FRESH and not sync.may():
+        if sync.purpose is not Purpose.FRESH and not sync.may_call():
             return  # a sync that needs them for its counts fails instead
         offset = max(0, sync.ledger.count_between(INFINITE, at + 1, by=order.column) - 1)
         if at < known_down_to_at:

@@ -143,7 +143,7 @@ class Replica:
         sync.intake.correct("deleted", self.ledger.forget_suspects(sync.now_at))
         self._finish(sync)
         if sync.intake.corrections.keys() & {"changed", "missing"} and sync.order is BY_CHANGE:
-            sync.weaken("order", "a change did not bring its job to the head of the list")
+            sync.contradict("order", "a change did not bring its job to the head of the list")
         self._memory.collapse_at = None
         return Refreshed(
             strategy,
@@ -237,7 +237,7 @@ class Replica:
         try:
             result = yield from asking
         except Contradiction as contradiction:
-            sync.weaken(contradiction.trait, contradiction.evidence)
+            sync.contradict(contradiction.trait, contradiction.evidence)
             raise
         except CollapseUnconfirmed:
             self._memory.collapse_at = self._memory.collapse_at or sync.now_at
@@ -249,7 +249,7 @@ class Replica:
         before, sync.purpose = sync.order, Purpose.FRESH
         head = yield from calibration.calibrate_order(sync)
         if head is None and sync.profile.order.value == "unknown":
-            sync.weaken("order", "nothing proves an order yet")
+            sync.contradict("order", "nothing proves an order yet")
         elif head is not None and sync.order is not None and sync.order is not before:
             reconcile.begin(sync, sync.order, head)
             sync.head = head

@@ -187,7 +187,7 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
     if sync.intake.stale_records.due(sync.now_at, sync.intake.patience_seconds):
         due.append(STALE)
     for name in due:
-        if not sync.may() or not sync.calm:
+        if not sync.may_call() or not sync.past_lag:
             return
         try:
             yield from _run(sync, order, name)
@@ -254,7 +254,7 @@ def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
     yield from reread_head(
         sync, order
     )  # most jobs that were set aside have changed since the last sync
-    if not (sync.calm and sync.reaches_edge):  # they may be where nothing has been read yet
+    if not (sync.past_lag and sync.reaches_edge):  # they may be where nothing has been read yet
         return
     aside = [job.uuid for job in sync.ledger.in_status("")]
     yield from resolve_aside(sync, order)
