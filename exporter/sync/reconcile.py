@@ -227,7 +227,7 @@ def _pages_of_second(sync: Sync, order: Order, placed: Placed, at: int) -> Askin
     return pages
 
 
-def begin(sync: Sync, order: Order, head: Placed) -> None:
+def start_frontier(sync: Sync, order: Order, head: Placed) -> None:
     """Set the frontier after an order was found: everything is known down to the last boundary on its head."""
     if not head.jobs or not order.sorts(head.jobs):
         return
@@ -240,12 +240,12 @@ def begin(sync: Sync, order: Order, head: Placed) -> None:
     sync.update(newest_at=sync.newest_on(order, head), frontier_at=int(sync.now_at), unread=unread)
     if known == "all":
         sync.update(known="active")
-    _advance(sync, order, lowest)
+    _move_frontier(sync, order, lowest)
     if sync.progress.frontier_at is None:
         sync.update(known=known)
 
 
-def widen(sync: Sync) -> None:
+def widen_history(sync: Sync) -> None:
     """If more of the history is wanted than before, the ledger has these jobs, but not how they ended. So the
     history is read again from the newest of them down."""
     left_out = sync.ledger.count_status(OUT_OF_WINDOW)
@@ -261,7 +261,7 @@ def widen(sync: Sync) -> None:
         sync.update(known="active")
 
 
-def fill(sync: Sync, order: Order) -> Asking[None]:
+def read_history(sync: Sync, order: Order) -> Asking[None]:
     """Read the history from the frontier down: to its end, to its edge, or to where the ledger has as many jobs
     behind the frontier as the list."""
     further: int | None = None
@@ -290,7 +290,7 @@ def fill(sync: Sync, order: Order) -> Asking[None]:
         lowest = min(examine(sync, order, placed), key=lambda each: each.at, default=None)
         if lowest is None or lowest.at >= at:
             raise SyncError("moving", "the history cannot be read on: it moves too fast")
-        _advance(sync, order, lowest)
+        _move_frontier(sync, order, lowest)
 
 
 def _in_front(sync: Sync, order: Order, at: float, offset: int) -> Asking[Placed]:
@@ -304,7 +304,7 @@ def _in_front(sync: Sync, order: Order, at: float, offset: int) -> Asking[Placed
         offset, back = placed.offset - back, 2 * back
 
 
-def _advance(sync: Sync, order: Order, lowest: Boundary) -> None:
+def _move_frontier(sync: Sync, order: Order, lowest: Boundary) -> None:
     """Move the frontier down to a boundary: everything in front of it is known."""
     known_behind = sync.ledger.count_between(lowest.at - 1, -INFINITE, by=order.column)
     unread = -lowest.rank - known_behind

@@ -116,7 +116,7 @@ class Replica:
         """If more of the history is wanted than at the last sync, it is not complete any longer."""
         last_success_at = self.ledger.progress.last_success_at
         if last_success_at is not None:
-            reconcile.widen(self._sync(last_success_at, lambda _: 0))
+            reconcile.widen_history(self._sync(last_success_at, lambda _: 0))
 
     # -- one sync --------------------------------------------------------------------------------
 
@@ -163,7 +163,7 @@ class Replica:
             sync.update(known="")  # there may be active jobs behind it
         order = sync.order
         if order is not None and sync.progress.newest_at is None:
-            reconcile.begin(sync, order, head)
+            reconcile.start_frontier(sync, order, head)
         if order is BY_CHANGE:
             yield from by_change.follow(sync, head)
             yield from self._prove(sync, order)
@@ -223,7 +223,7 @@ class Replica:
             if sync.allowance(Purpose.FRESH) >= calibration.ORDER_CALLS:
                 worth = self._calibrate_order(sync)
         elif sync.order is not None and progress.newest_at is not None and not sync.reaches_edge:
-            worth = self._meeting_obstacles(sync, reconcile.fill(sync, sync.order))
+            worth = self._meeting_obstacles(sync, reconcile.read_history(sync, sync.order))
         elif by_scan.worth_it(sync) and self._scan_is_due(sync):
             worth = self._meeting_obstacles(sync, self._scan(sync))
         return None if worth is None else self._remembering(sync, worth)
@@ -251,7 +251,7 @@ class Replica:
         if head is None and sync.profile.order.value == "unknown":
             sync.contradict("order", "nothing proves an order yet")
         elif head is not None and sync.order is not None and sync.order is not before:
-            reconcile.begin(sync, sync.order, head)
+            reconcile.start_frontier(sync, sync.order, head)
             sync.head = head
 
     def _scan(self, sync: Sync) -> Asking[None]:
