@@ -37,7 +37,7 @@ LESSER = frozenset({NONE, "submission", "default"})
 LESSER_PAUSE_SECONDS = 3600.0
 """After so long it is tried again whether the server has better; doubled for each time but the first
 that it had, and lost it."""
-WINDOWS = (200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 1_000_000)
+KNOWN_DEPTHS = (200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 1_000_000)
 """How many jobs of a list servers are known to show, or might."""
 ASSUMED_ZONE_SECONDS = 8 * 3600
 LONGEST_PAUSE_SECONDS = 86400.0

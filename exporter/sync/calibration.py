@@ -13,7 +13,7 @@ import msgspec
 
 from exporter.errors import RefusedError
 from exporter.model import Job, hidden
-from exporter.profile import NONE, UNKNOWN, WINDOWS, Trait, TraitName
+from exporter.profile import KNOWN_DEPTHS, NONE, UNKNOWN, Trait, TraitName
 from exporter.sync.asking import Asking, Contradiction, T
 from exporter.sync.context import (
     BY_CHANGE,
@@ -32,7 +32,7 @@ from exporter.sync.pages import ask, is_refusal, send
 ORDER_CALLS = 4
 """How many calls the proof of an order takes. With fewer it does not begin: it would take those of the next
 sync."""
-SOUGHT = ((BY_CHANGE, "change"), (BY_SUBMISSION, "submission"), (BY_DEFAULT, "default"))
+ORDERS_TO_TRY = ((BY_CHANGE, "change"), (BY_SUBMISSION, "submission"), (BY_DEFAULT, "default"))
 """The orders to try, best first, with their names in the profile."""
 LAGS = (5, 10, 20, 30, 60, 120, 300)
 """A lag is rounded up to one of these seconds, so that its value does not change all the time. A record that is
@@ -115,7 +115,7 @@ def _tells_of_some(sync: Sync, head: Placed, placed: Placed) -> Asking[bool]:
 
 def order_pays(sync: Sync) -> bool:
     """Whether reading the whole list takes more calls than finding its order, at worst."""
-    return sync.pages_for(sync.progress.expected or 0) > ORDER_CALLS * len(SOUGHT)
+    return sync.pages_for(sync.progress.expected or 0) > ORDER_CALLS * len(ORDERS_TO_TRY)
 
 
 def calibrate_order(sync: Sync) -> Asking[Placed | None]:
@@ -124,7 +124,7 @@ def calibrate_order(sync: Sync) -> Asking[Placed | None]:
     wrong, and the server still sorts."""
     evidence = "no order could be proven"
     was = ORDERS.get(sync.profile.order.was)
-    for order, value in sorted(SOUGHT, key=lambda each: each[0] is not was):
+    for order, value in sorted(ORDERS_TO_TRY, key=lambda each: each[0] is not was):
         try:
             head = yield from _prove(sync, order)
         except RefusedError as error:
@@ -220,7 +220,7 @@ def calibrate_depth(sync: Sync, head: Placed) -> Asking[None]:
 
 def _depth(sync: Sync, listing: Listing, total: int) -> Asking[str | None]:
     """The depth; None if the list ends where no server stops showing jobs: then the total is wrong."""
-    depths = [*(window for window in WINDOWS if window < total), total]
+    depths = [*(window for window in KNOWN_DEPTHS if window < total), total]
     reached, beyond = 0, len(depths)
     while total and reached < beyond:
         middle = (reached + beyond) // 2

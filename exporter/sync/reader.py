@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from exporter.errors import SyncError
 from exporter.ledger.store import Marks
 from exporter.model import PAGE_LIMIT, Job
-from exporter.profile import UNKNOWN, WINDOWS, TraitName
+from exporter.profile import KNOWN_DEPTHS, UNKNOWN, TraitName
 from exporter.sync.asking import Asking, CollapseUnconfirmed, Contradiction
 from exporter.sync.context import (
     FEW_TRIES,
@@ -31,7 +31,7 @@ from exporter.sync.pages import ask
 
 FIRST_STEP_BACK = 10
 """The reader steps back by this many places, and by twice as many each time that this was not enough."""
-SHORTEST_WINDOW = 5_000
+LEAST_DEPTH = 5_000
 """A list that has at least this many jobs, and ends just where servers may stop showing jobs, may go on."""
 
 
@@ -114,7 +114,7 @@ def _endless(listing: Listing) -> SyncError:
 
 def _length(last: Placed) -> int:
     """How many jobs a list has: by its total, or by the offset of its last job."""
-    if last.total is None and last.end >= SHORTEST_WINDOW and last.end in WINDOWS:
+    if last.total is None and last.end >= LEAST_DEPTH and last.end in KNOWN_DEPTHS:
         raise SyncError("depth", f"it cannot be told whether the list ends with {last.end} jobs")
     return last.end if last.total is None else max(last.total, last.end)
 
@@ -207,7 +207,7 @@ def read_whole(
     # If no job in front of the last one was missed, the list was read completely: its total is wrong.
     whole = listing.status is None or met.count >= lowest.end
     trait: TraitName = "total_count" if whole else "status_filter"
-    if lowest.end in WINDOWS and sync.profile.depth.value == UNKNOWN:
+    if lowest.end in KNOWN_DEPTHS and sync.profile.depth.value == UNKNOWN:
         trait = "depth"  # its calibration also finds out whether the total is wrong
     raise Contradiction(trait, f"of {jobs} jobs that it tells of, {met.count} can be read")
 
