@@ -31,7 +31,7 @@ class Marks:
             ((uuid,) for uuid in names),
         )
 
-    def add_met_elsewhere(self, uuids: Iterable[str]) -> None:
+    def add_seen_elsewhere(self, uuids: Iterable[str]) -> None:
         """Add jobs that another query has shown to be in the list."""
         self._insert(uuids, walked=False)
 

@@ -155,20 +155,20 @@ def _prove(sync: Sync, order: Order) -> Asking[Placed | None]:
     ``Contradiction``."""
     last = int(min(sync.progress.expected or 0, sync.profile.most_offset)) - sync.page_size
     places = [sync.rng.randrange(last), last] if last > 0 else []
-    above_at, met = float("inf"), dict[str, int]()
+    above_at, seen = float("inf"), dict[str, int]()
     deepest: list[Job] = []
     for place in places:
         placed = yield from _sorted_page(sync, order, place)
         if placed.jobs and order.moment(placed.jobs[0]) > above_at:
             raise Contradiction("order", f"a page is newer than one above it by {order.column}")
         above_at = order.moment(placed.jobs[0]) if placed.jobs else above_at
-        met |= {job.uuid: order.moment(job) for job in placed.jobs}
+        seen |= {job.uuid: order.moment(job) for job in placed.jobs}
         deepest = list(placed.jobs)
     head = yield from _sorted_page(sync, order, 0)
     if not head.jobs or not deepest:
         return None
     bottom_at, on_head = order.moment(head.jobs[-1]), set(head.uuids)
-    if any(at > bottom_at and uuid not in on_head for uuid, at in met.items()):
+    if any(at > bottom_at and uuid not in on_head for uuid, at in seen.items()):
         raise Contradiction(
             "order", f"a job is not on the head, where it ought to be by {order.column}"
         )

@@ -95,7 +95,7 @@ class Intake:
             came = {job.uuid: job for job in jobs}
             jobs = [self._as_wanted(job) for job in jobs]
         if self.also_mark is not None:
-            self.also_mark.add_met_elsewhere(job.uuid for job in jobs)
+            self.also_mark.add_seen_elsewhere(job.uuid for job in jobs)
         changes = self.ledger.apply(jobs, accept=self._accept)
         for old, new in changes:
             self._count(old, came.get(new.uuid, new))

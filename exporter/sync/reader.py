@@ -35,7 +35,7 @@ LEAST_DEPTH = 5_000
 """A list that has at least this many jobs, and ends just where servers may stop showing jobs, may go on."""
 
 
-class MetInMemory:
+class SeenInMemory:
     """The jobs that a reader has met, in memory: for short lists. ``Marks`` are for lists of any length."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class MetInMemory:
         return uuid in self._uuids
 
 
-Met = MetInMemory | Marks
+Seen = SeenInMemory | Marks
 OnPage = Callable[[Placed], bool]
 """Called with each page that joins. If it returns True, the reading ends."""
 
@@ -61,7 +61,7 @@ def read(
     sync: Sync,
     listing: Listing,
     on_page: OnPage,
-    met: Met,
+    seen: Seen,
     *,
     after: Placed | None = None,
     until_known: bool = False,
@@ -75,14 +75,14 @@ def read(
     previous, offset, longest = after, 0, 0
     steps_back = restarts = fruitless = 0
     if previous is not None:
-        met.add(previous.uuids)
+        seen.add(previous.uuids)
         longest = len(previous.jobs)
         offset = max(1, longest) - 1 + previous.offset
         if _ends(previous, longest, nothing_new=False):
             return _length(previous)
     while True:
         placed = yield from ask(sync, listing, offset)
-        if not _joins(listing, placed, previous, met, steps_back):
+        if not _joins(listing, placed, previous, seen, steps_back):
             offset = max(0, placed.offset - FIRST_STEP_BACK * 2**steps_back)
             steps_back += 1
             restarts += offset == 0
@@ -90,14 +90,14 @@ def read(
                 raise SyncError("moving", "the pages of the list do not join: it moves too fast")
             continue
         steps_back, longest = 0, max(longest, len(placed.jobs))
-        nothing_new = all(met.has(uuid) for uuid in placed.uuids)
+        nothing_new = all(seen.has(uuid) for uuid in placed.uuids)
         fruitless = fruitless + 1 if nothing_new else 0
-        met.add(placed.uuids)
-        if fruitless > MANY_TRIES + 2 * met.count // max(1, sync.page_size):
+        seen.add(placed.uuids)
+        if fruitless > MANY_TRIES + 2 * seen.count // max(1, sync.page_size):
             raise _endless(listing)
         if on_page(placed):
             return None
-        if until_known and (nothing_new or met.count >= (placed.total or INFINITE)):
+        if until_known and (nothing_new or seen.count >= (placed.total or INFINITE)):
             return placed.total
         if _ends(placed, longest, nothing_new=nothing_new and previous is not None):
             return _length(placed)
@@ -131,14 +131,14 @@ def _ends(placed: Placed, longest: int, *, nothing_new: bool) -> bool:
 
 
 def _joins(
-    listing: Listing, placed: Placed, previous: Placed | None, met: Met, steps_back: int
+    listing: Listing, placed: Placed, previous: Placed | None, seen: Seen, steps_back: int
 ) -> bool:
     if previous is None or placed.offset == 0:
         return True
     if not placed.jobs or not previous.jobs:
         return placed.offset == previous.end
-    if met.has(placed.jobs[0].uuid) or listing.order is None:
-        return met.has(placed.jobs[0].uuid)
+    if seen.has(placed.jobs[0].uuid) or listing.order is None:
+        return seen.has(placed.jobs[0].uuid)
     first_at = listing.order.moment(placed.jobs[0])
     last_at = listing.order.moment(previous.jobs[-1])
     few_left = (
@@ -169,7 +169,7 @@ def read_down(
     sync.take_head(order, head)
     if not on_page(head):
         try:
-            ended = yield from read(sync, Listing(order), on_page, MetInMemory(), after=head)
+            ended = yield from read(sync, Listing(order), on_page, SeenInMemory(), after=head)
             lowest_at = lowest_at if ended is None else -INFINITE
         except SyncError as error:
             if error.reason != "depth":  # a depth: all that the server shows was read
@@ -179,7 +179,7 @@ def read_down(
 
 
 def read_whole(
-    sync: Sync, listing: Listing, met: Met, take: Callable[[Placed], object] | None = None
+    sync: Sync, listing: Listing, seen: Seen, take: Callable[[Placed], object] | None = None
 ) -> Asking[int]:
     """Read a list again and again, and take it in, until as many jobs were met as it has. Returns how many.
     Raises ``Contradiction`` if the numbers never agree."""
@@ -192,24 +192,24 @@ def read_whole(
 
     fruitless = 0
     for _ in range(MANY_TRIES):
-        met_before = met.count
-        jobs = yield from read(sync, listing, on_page, met)
+        seen_before = seen.count
+        jobs = yield from read(sync, listing, on_page, seen)
         lowest = last[0]
-        if met.count < (jobs or 0):  # some were inserted at the head meanwhile
-            now = yield from read(sync, listing, on_page, met, until_known=True)
+        if seen.count < (jobs or 0):  # some were inserted at the head meanwhile
+            now = yield from read(sync, listing, on_page, seen, until_known=True)
             jobs = jobs if now is None else now
-        if jobs is None or met.count >= jobs:
-            _learn_what_totals_count(sync, lowest, met.count)
-            return met.count
-        fruitless = fruitless + 1 if met.count == met_before else 0
+        if jobs is None or seen.count >= jobs:
+            _learn_what_totals_count(sync, lowest, seen.count)
+            return seen.count
+        fruitless = fruitless + 1 if seen.count == seen_before else 0
         if fruitless >= FEW_TRIES:
             break
     # If no job in front of the last one was missed, the list was read completely: its total is wrong.
-    whole = listing.status is None or met.count >= lowest.end
+    whole = listing.status is None or seen.count >= lowest.end
     trait: TraitName = "total_count" if whole else "status_filter"
     if lowest.end in KNOWN_DEPTHS and sync.profile.depth.value == UNKNOWN:
         trait = "depth"  # its calibration also finds out whether the total is wrong
-    raise Contradiction(trait, f"of {jobs} jobs that it tells of, {met.count} can be read")
+    raise Contradiction(trait, f"of {jobs} jobs that it tells of, {seen.count} can be read")
 
 
 def _learn_what_totals_count(sync: Sync, last: Placed, jobs: int) -> None:
@@ -238,18 +238,18 @@ def sweep(sync: Sync, status: str) -> Asking[None]:
     """Read all jobs in a status. Jobs that are no longer in it are set aside, until it is known what became
     of them."""
     known = sync.ledger.count_status(status)
-    met = MetInMemory()
-    yield from read_whole(sync, Listing(sync.order, status), met)
-    if collapsed(known, met.count) and not sync.collapse_confirmed:
-        yield from read_whole(sync, Listing(sync.order, status), met)
+    seen = SeenInMemory()
+    yield from read_whole(sync, Listing(sync.order, status), seen)
+    if collapsed(known, seen.count) and not sync.collapse_confirmed:
+        yield from read_whole(sync, Listing(sync.order, status), seen)
         looked_up = sync.order is not None and sync.progress.frontier_at is None
-        many = known - met.count > LEAST_COLLAPSE_JOBS
-        if collapsed(known, met.count) and many and not looked_up:
-            raise CollapseUnconfirmed(f"{status} jobs", known, met.count)
+        many = known - seen.count > LEAST_COLLAPSE_JOBS
+        if collapsed(known, seen.count) and many and not looked_up:
+            raise CollapseUnconfirmed(f"{status} jobs", known, seen.count)
     changed_before_at = sync.now_at - sync.lag_seconds if sync.lag_seconds else INFINITE
 
     def stays(job: Job) -> bool:
-        if met.has(job.uuid) or (job.modified_at or 0) >= changed_before_at:
+        if seen.has(job.uuid) or (job.modified_at or 0) >= changed_before_at:
             return True
         sync.left[job.uuid] = job
         return False
@@ -264,7 +264,7 @@ def recheck_filter(sync: Sync) -> Asking[None]:
     stand = [job for uuid, job in sync.ledger.known(sync.left).items() if job == sync.left[uuid]]
     if not stand or not sync.past_lag:
         return
-    status, met = stand[0].status, MetInMemory()
-    yield from read_whole(sync, Listing(sync.order, status), met)
-    if any(job.status == status and not met.has(job.uuid) for job in stand):
+    status, seen = stand[0].status, SeenInMemory()
+    yield from read_whole(sync, Listing(sync.order, status), seen)
+    if any(job.status == status and not seen.has(job.uuid) for job in stand):
         raise Contradiction("status_filter", f"it hides a job that is {status}")

@@ -186,7 +186,7 @@ def _look_into(sync: Sync, order: Order, part: Stretch, *, first: bool) -> Askin
 def whole_second(sync: Sync, order: Order, placed: Placed, at: int) -> Asking[Placed | None]:
     """All jobs of one second, and one job on each side, as one page. Their order may differ at each call: so the
     pages around ``placed`` are read until as many jobs were seen as there are places. None if that fails."""
-    met: dict[str, Job] = {}
+    seen: dict[str, Job] = {}
     for _ in range(MANY_TRIES):
         pages = yield from _pages_of_second(sync, order, placed, at)
         places = [
@@ -199,11 +199,11 @@ def whole_second(sync: Sync, order: Order, placed: Placed, at: int) -> Asking[Pl
             (place for place, job in places if order.moment(job) < at), default=pages[-1].end
         )
         now = {job.uuid: job for _, job in places if order.moment(job) == at}
-        met = met | now if len(met | now) <= behind - first else now
-        if len(met) == behind - first:
+        seen = seen | now if len(seen | now) <= behind - first else now
+        if len(seen) == behind - first:
             above = [job for place, job in places if place == first - 1][:1]
             below = [job for place, job in places if place == behind][-1:]
-            jobs = (*above, *met.values(), *below)
+            jobs = (*above, *seen.values(), *below)
             return replace(pages[-1], jobs=jobs, offset=first - len(above))
         # Jobs of one second may have different orders when they are read from the two ends of a list.
         listing = replace(placed.listing, from_end=sync.profile.most_offset < INFINITE)

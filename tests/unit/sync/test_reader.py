@@ -14,7 +14,7 @@ from exporter.model import Job, Page
 from exporter.profile import Profile, Trait
 from exporter.sync.asking import Ask, CollapseUnconfirmed, Contradiction
 from exporter.sync.context import BY_CHANGE, Listing, Placed, Sync
-from exporter.sync.reader import MetInMemory, OnPage, read, read_whole, sweep
+from exporter.sync.reader import OnPage, SeenInMemory, read, read_whole, sweep
 from tests.unit.sync.answers import AT, MovingList, a_sync, converse, made, numbered
 
 TOTALS: dict[str, Callable[[int], int | None]] = {
@@ -51,7 +51,7 @@ class Reader:
         status = "running" if total == "of the whole list" else None
         self.listing = Listing(BY_CHANGE if in_order else None, status)
         self.met: list[Job] = []
-        self.seen = MetInMemory()
+        self.seen = SeenInMemory()
         self.answer: Callable[[Ask], Page] = moving.answer
 
     def note(self, placed: Placed) -> None:
