@@ -9,12 +9,12 @@ of ``verify`` find the rest.
 """
 
 from exporter.sync.asking import Asking, Purpose
-from exporter.sync.context import BY_CHANGE, Placed, Sync
+from exporter.sync.context import BY_CHANGE, PlacedPage, Sync
 from exporter.sync.intake import LATE_SECONDS
 from exporter.sync.reader import read_down, sweep_active
 
 
-def follow(sync: Sync, head: Placed) -> Asking[None]:
+def follow(sync: Sync, head: PlacedPage) -> Asking[None]:
     """Bring the ledger up to date."""
     # If it takes more pages than a sweep, and than half of the calls that are left over, a sweep gives the
     # counts sooner. Without a filter nothing can be shown until everything is read.

@@ -7,7 +7,7 @@ and it has met as many jobs as there are. Only then, jobs that it has not met ar
 
 from exporter.ledger.store import Marks
 from exporter.sync.asking import Asking, Contradiction, Purpose
-from exporter.sync.context import BY_CHANGE, SWEPT_STATUSES, Listing, Placed, Sync
+from exporter.sync.context import BY_CHANGE, SWEPT_STATUSES, Listing, PlacedPage, Sync
 from exporter.sync.reader import read_whole
 
 SCAN = "scan"
@@ -44,7 +44,7 @@ def scan(sync: Sync, marks: Marks) -> Asking[None]:
     # A job that changed just before the last sync began may not have been in its answers yet.
     long_ago_at = (sync.progress.last_success_at or 0.0) - 60.0 - sync.lag_seconds
 
-    def take(placed: Placed) -> None:
+    def take(placed: PlacedPage) -> None:
         changes = sync.take(placed)
         if between_syncs:  # syncs query active jobs by status, and have not seen these
             hidden.extend(

@@ -9,12 +9,12 @@ its end is found by its status, or by the check of a random page.
 """
 
 from exporter.sync.asking import Asking
-from exporter.sync.context import INFINITE, SWEPT_STATUSES, Order, Placed, Sync
+from exporter.sync.context import INFINITE, SWEPT_STATUSES, Order, PlacedPage, Sync
 from exporter.sync.reader import read_down, sweep_active
 from exporter.sync.reconcile import look_at
 
 
-def follow(sync: Sync, order: Order, head: Placed) -> Asking[None]:
+def follow(sync: Sync, order: Order, head: PlacedPage) -> Asking[None]:
     """Bring the ledger up to date."""
     known_at = sync.progress.newest_at or 0
     yield from read_down(sync, order, head, known_at)

@@ -24,7 +24,7 @@ from exporter.sync.context import (
     SWEPT_STATUSES,
     Listing,
     Order,
-    Placed,
+    PlacedPage,
     Sync,
 )
 from exporter.sync.pages import ask, is_refusal, send
@@ -42,7 +42,7 @@ further behind than the last one does not show a lag."""
 # -- the status filter ---------------------------------------------------------------------------
 
 
-def calibrate_filter(sync: Sync, head: Placed) -> Asking[None]:
+def calibrate_filter(sync: Sync, head: PlacedPage) -> Asking[None]:
     """Find the name of the status filter. Both names are sent; if the server refuses that, each name is tried
     alone."""
     trait = sync.profile.status_filter
@@ -77,7 +77,7 @@ def _trying(sync: Sync, trait: TraitName, value: str, asking: Asking[T]) -> Aski
         sync.memory.profile = msgspec.structs.replace(sync.profile, **{trait: known})
 
 
-def _filters(sync: Sync, head: Placed) -> Asking[str]:
+def _filters(sync: Sync, head: PlacedPage) -> Asking[str]:
     """Try the filter, and return the evidence that it works. Raises ``Contradiction`` if it does not."""
     first = head.jobs[0].status if head.jobs else ""
     others = [job.status for job in head.jobs if job.status != first and not hidden(job.status)]
@@ -100,13 +100,13 @@ def _filters(sync: Sync, head: Placed) -> Asking[str]:
     return f"asked for {other} jobs, it shows 1 of them and no others"
 
 
-def _tells_of_some(sync: Sync, head: Placed, placed: Placed) -> Asking[bool]:
+def _tells_of_some(sync: Sync, head: PlacedPage, placed: PlacedPage) -> Asking[bool]:
     """Whether the total of a filtered page without jobs says that there are some in that status. It may also be
     the total of the whole list, which moves."""
-    told, before = placed.page.total_count, head.page.total_count
+    told, before = placed.answer.total_count, head.answer.total_count
     if told is None or before is None or told in (0, before):
         return before is None and bool(told)
-    after = (yield from ask(sync, head.listing, limit=1)).page.total_count
+    after = (yield from ask(sync, head.listing, limit=1)).answer.total_count
     return after is None or not min(before, after) <= told <= max(before, after)
 
 
@@ -118,7 +118,7 @@ def order_pays(sync: Sync) -> bool:
     return sync.pages_for(sync.progress.expected or 0) > ORDER_CALLS * len(ORDERS_TO_TRY)
 
 
-def calibrate_order(sync: Sync) -> Asking[Placed | None]:
+def calibrate_order(sync: Sync) -> Asking[PlacedPage | None]:
     """Find the order in which the server can sort the list. Returns the list's head in that order; None if there
     is none, or if nothing proves one yet. An order that was contradicted is tried first: mostly the answer was
     wrong, and the server still sorts."""
@@ -149,7 +149,7 @@ def calibrate_order(sync: Sync) -> Asking[Placed | None]:
     return None
 
 
-def _prove(sync: Sync, order: Order) -> Asking[Placed | None]:
+def _prove(sync: Sync, order: Order) -> Asking[PlacedPage | None]:
     """Prove an order by a random page, the last page and the head: each must be sorted, and none may begin newer
     than one nearer to the head. Returns the head; None if all times are the same. Raises
     ``Contradiction``."""
@@ -177,7 +177,7 @@ def _prove(sync: Sync, order: Order) -> Asking[Placed | None]:
     return head
 
 
-def _sorted_page(sync: Sync, order: Order, place: int) -> Asking[Placed]:
+def _sorted_page(sync: Sync, order: Order, place: int) -> Asking[PlacedPage]:
     try:
         placed = yield from ask(sync, Listing(order), place)
     except Contradiction as contradiction:
@@ -205,7 +205,7 @@ def _also_by_submission(sync: Sync) -> Asking[bool]:
 # -- how deep offsets reach ------------------------------------------------------------------------
 
 
-def calibrate_depth(sync: Sync, head: Placed) -> Asking[None]:
+def calibrate_depth(sync: Sync, head: PlacedPage) -> Asking[None]:
     """Find how many jobs the server shows of those that its total counts, or that the total is wrong."""
     total = head.total or 0
     shown = yield from _trying(sync, "depth", "unlimited", _depth(sync, head.listing, total))
@@ -243,7 +243,7 @@ def _shows(sync: Sync, listing: Listing, place: int) -> Asking[bool]:
             raise
         return False
     # If the list has become shorter meanwhile, its total says so.
-    return bool(placed.jobs) or (placed.told is not None and placed.told <= place)
+    return bool(placed.jobs) or (placed.total_count is not None and placed.total_count <= place)
 
 
 # -- how far answers may be behind -----------------------------------------------------------------

@@ -105,19 +105,19 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedPage:
     """A page, and its place in its list."""
 
     jobs: Sequence[Job]
     offset: int
     total: int | None
     """How many jobs this list has; None if that is not told, or not to be believed."""
-    told: int | None
+    total_count: int | None
     """``total_count`` as the server sent it, whatever it counts; None if it is not to be believed."""
     listing: Listing
     limit: int
     """How many jobs were asked for."""
-    page: Page
+    answer: Page
     """The answer as the server sent it."""
 
     @property
@@ -169,7 +169,7 @@ class Sync:
     """The server's time, as well as it is known."""
     purpose: Purpose = Purpose.FRESH
     """What its calls are for at the moment."""
-    head: Placed | None = None
+    head: PlacedPage | None = None
     """The head of the list, as last seen by this sync."""
     left: dict[str, Job] = field(default_factory=dict)
     """Jobs that this sync has set aside, as they were before."""
@@ -310,7 +310,7 @@ class Sync:
         """Whether the budget leaves a call for the current purpose."""
         return self.allowance(self.purpose) >= 1
 
-    def newest_on(self, order: Order, head: Placed) -> int | None:
+    def newest_on(self, order: Order, head: PlacedPage) -> int | None:
         """The newest moment on the head of a list; None if there is no job. Moments in the future do not
         count: changes until then are still to come."""
         moments = [order.moment(job) for job in head.jobs]
@@ -323,11 +323,11 @@ class Sync:
         """The known active jobs, except those in some statuses."""
         return [job for job in self.ledger.active_jobs() if job.status not in but]
 
-    def take(self, placed: Placed, *, audit: bool = False) -> list[Change]:
+    def take(self, placed: PlacedPage, *, audit: bool = False) -> list[Change]:
         """Take the jobs of a page into the ledger. Returns what that changed."""
-        return self.intake.take(placed.jobs, audit=audit, bare=placed.page.bare)
+        return self.intake.take(placed.jobs, audit=audit, bare=placed.answer.bare)
 
-    def take_head(self, order: Order, placed: Placed) -> None:
+    def take_head(self, order: Order, placed: PlacedPage) -> None:
         """Take in the head of the sorted list. It has every job that is newer than its last one: known jobs
         that are missing become suspects."""
         self.take(placed)
@@ -337,7 +337,7 @@ class Sync:
             self.suspect_absent(order, INFINITE, oldest_at, placed)
 
     def suspect_absent(
-        self, order: Order, newest_at: float, oldest_at: float, placed: Placed
+        self, order: Order, newest_at: float, oldest_at: float, placed: PlacedPage
     ) -> None:
         """Suspect all known jobs between two moments that are not on a page; but if answers may be behind,
         not those that have just changed."""

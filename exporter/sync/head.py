@@ -5,11 +5,11 @@ from exporter.model import PAGE_LIMIT
 from exporter.sync import zone
 from exporter.sync.asking import Asking, Contradiction
 from exporter.sync.calibration import calibrate_depth
-from exporter.sync.context import BY_CHANGE, BY_SUBMISSION, INFINITE, Listing, Placed, Sync
+from exporter.sync.context import BY_CHANGE, BY_SUBMISSION, INFINITE, Listing, PlacedPage, Sync
 from exporter.sync.pages import ask, is_refusal
 
 
-def read_head(sync: Sync) -> Asking[Placed]:
+def read_head(sync: Sync) -> Asking[PlacedPage]:
     """Read the first page of the whole list, in the best order that is known, or may be possible."""
     profile = sync.profile
     if profile.total_count.value == "none" and 0 <= profile.total_count.retry_at <= sync.now_at:
@@ -34,8 +34,8 @@ def read_head(sync: Sync) -> Asking[Placed]:
     return head
 
 
-def _tell_time(sync: Sync, head: Placed) -> None:
-    sync.tell_time(head.page.server_time_at or sync.now_at)
+def _tell_time(sync: Sync, head: PlacedPage) -> None:
+    sync.tell_time(head.answer.server_time_at or sync.now_at)
     sync.intake.age()
     if sync.progress.began_at is None:
         tomorrow_at = sync.now_at + 86400  # no zone makes a time later than this: it is wrong
@@ -48,7 +48,7 @@ def _tell_time(sync: Sync, head: Placed) -> None:
         sync.update(began_at=sync.intake.began_at)
 
 
-def is_whole(sync: Sync, head: Placed) -> Asking[bool]:
+def is_whole(sync: Sync, head: PlacedPage) -> Asking[bool]:
     """Whether the head is the whole list: by its total, if the page is not full; otherwise because nothing
     follows its last job."""
     size = len(head.jobs)
@@ -66,7 +66,7 @@ def is_whole(sync: Sync, head: Placed) -> Asking[bool]:
     return more.uuids == head.uuids[-1:]  # if its last job is not on that page, it proves nothing
 
 
-def take_whole(sync: Sync, head: Placed) -> str:
+def take_whole(sync: Sync, head: PlacedPage) -> str:
     """Take in a head that is the whole list: jobs that are not on it are gone. Returns the strategy."""
     sync.take(head)
     sync.ledger.suspect_between(INFINITE, -INFINITE, keep=head.uuids)

@@ -8,7 +8,7 @@ from exporter.errors import RefusedError, SyncError
 from exporter.model import PAGE_LIMIT, JobListQuery, Page, hidden
 from exporter.profile import TraitName
 from exporter.sync.asking import Ask, Asking, CollapseUnconfirmed, Contradiction
-from exporter.sync.context import Listing, Placed, Sync, collapsed
+from exporter.sync.context import Listing, PlacedPage, Sync, collapsed
 
 FILTER_NAMES = {"jobs_status": ("jobs_status",), "job_status": ("job_status",)}
 BOTH = ("jobs_status", "job_status")
@@ -16,7 +16,9 @@ REQUEST_REFUSALS = frozenset({"request", "client", "internal"})
 """The reasons of refusals that are, or may be, about what was asked for."""
 
 
-def ask(sync: Sync, listing: Listing, offset: int = 0, limit: int = PAGE_LIMIT) -> Asking[Placed]:
+def ask(
+    sync: Sync, listing: Listing, offset: int = 0, limit: int = PAGE_LIMIT
+) -> Asking[PlacedPage]:
     """Query one page, and check it against the profile. Raises ``Contradiction``."""
     placed = yield from send(sync, listing, offset, limit)
     if listing.status is None:
@@ -35,7 +37,7 @@ def ask(sync: Sync, listing: Listing, offset: int = 0, limit: int = PAGE_LIMIT) 
     return placed
 
 
-def send(sync: Sync, listing: Listing, offset: int, limit: int) -> Asking[Placed]:
+def send(sync: Sync, listing: Listing, offset: int, limit: int) -> Asking[PlacedPage]:
     """Query one page, without checks."""
     offset = max(0, offset)
     query = _query(sync, listing, offset, limit)
@@ -58,7 +60,7 @@ def send(sync: Sync, listing: Listing, offset: int, limit: int) -> Asking[Placed
         jobs = tuple(reversed(jobs))
         offset = (told or 0) - query.offset - len(jobs)
     counted = listing.status is None or sync.profile.total_count.value == "filtered"
-    return Placed(jobs, offset, told if counted else None, told, listing, query.limit, page)
+    return PlacedPage(jobs, offset, told if counted else None, told, listing, query.limit, page)
 
 
 def _query(sync: Sync, listing: Listing, offset: int, limit: int) -> JobListQuery:
@@ -113,7 +115,7 @@ def is_refusal(error: Exception) -> bool:
     return isinstance(refusal, RefusedError) and refusal.reason in REQUEST_REFUSALS
 
 
-def _collapsed(sync: Sync, placed: Placed) -> bool:
+def _collapsed(sync: Sync, placed: PlacedPage) -> bool:
     left = placed.total
     if left is None:
         left = 0 if not placed.jobs and placed.offset == 0 else sync.known_at_begin
@@ -122,7 +124,7 @@ def _collapsed(sync: Sync, placed: Placed) -> bool:
     return not sync.collapse_confirmed and collapsed(sync.known_at_begin, left)
 
 
-def _check_length(sync: Sync, placed: Placed) -> Asking[None]:
+def _check_length(sync: Sync, placed: PlacedPage) -> Asking[None]:
     """Check the length of a page of the whole list, and learn the page size from it."""
     size, total, known = len(placed.jobs), placed.total, sync.profile.page_size.value
     if total is not None and size and placed.end > total:
@@ -135,7 +137,7 @@ def _check_length(sync: Sync, placed: Placed) -> Asking[None]:
         sync.found("page_size", str(size), "the longest page yet seen")
 
 
-def _judge_short(sync: Sync, placed: Placed) -> Asking[None]:
+def _judge_short(sync: Sync, placed: PlacedPage) -> Asking[None]:
     """A page is shorter than usual, although the list should go on by its total. Look whether it does, and
     raise the ``Contradiction``."""
     following = yield from send(sync, placed.listing, placed.end, placed.limit)

@@ -23,7 +23,7 @@ from exporter.sync.context import (
     SWEPT_STATUSES,
     Listing,
     Order,
-    Placed,
+    PlacedPage,
     Sync,
     collapsed,
 )
@@ -53,7 +53,7 @@ class SeenInMemory:
 
 
 Seen = SeenInMemory | Marks
-OnPage = Callable[[Placed], bool]
+OnPage = Callable[[PlacedPage], bool]
 """Called with each page that joins. If it returns True, the reading ends."""
 
 
@@ -63,7 +63,7 @@ def read(
     on_page: OnPage,
     seen: Seen,
     *,
-    after: Placed | None = None,
+    after: PlacedPage | None = None,
     until_known: bool = False,
 ) -> Asking[int | None]:
     """Read a list until ``on_page`` ends it; then returns None. Otherwise read to the end of the list, and
@@ -112,26 +112,26 @@ def _endless(listing: Listing) -> SyncError:
     return SyncError("moving", words)
 
 
-def _length(last: Placed) -> int:
+def _length(last: PlacedPage) -> int:
     """How many jobs a list has: by its total, or by the offset of its last job."""
     if last.total is None and last.end >= LEAST_DEPTH and last.end in KNOWN_DEPTHS:
         raise SyncError("depth", f"it cannot be told whether the list ends with {last.end} jobs")
     return last.end if last.total is None else max(last.total, last.end)
 
 
-def _ends(placed: Placed, longest: int, *, nothing_new: bool) -> bool:
+def _ends(placed: PlacedPage, longest: int, *, nothing_new: bool) -> bool:
     """Whether the list certainly ends with this page: by its total, or, without one, because the page shows
     nothing new and is shorter than the ``longest``. A short page alone proves nothing."""
     if not placed.jobs:
         return True
     # A full page proves nothing: a server may count only up to a limit.
-    if placed.told == placed.end:
+    if placed.total_count == placed.end:
         return len(placed.jobs) < PAGE_LIMIT
     return placed.total is None and nothing_new and len(placed.jobs) < min(placed.limit, longest)
 
 
 def _joins(
-    listing: Listing, placed: Placed, previous: Placed | None, seen: Seen, steps_back: int
+    listing: Listing, placed: PlacedPage, previous: PlacedPage | None, seen: Seen, steps_back: int
 ) -> bool:
     if previous is None or placed.offset == 0:
         return True
@@ -152,13 +152,13 @@ def _joins(
 
 
 def read_down(
-    sync: Sync, order: Order, head: Placed, known_at: float, most_pages: float = INFINITE
+    sync: Sync, order: Order, head: PlacedPage, known_at: float, most_pages: float = INFINITE
 ) -> Asking[None]:
     """Read a sorted list from its head down to ``known_at`` or ``most_pages``, and take it in. If the moment
     is not reached, the frontier is where the reading ended, and some active jobs may be unknown."""
     pages, lowest_at = 0, INFINITE
 
-    def on_page(placed: Placed) -> bool:
+    def on_page(placed: PlacedPage) -> bool:
         nonlocal pages, lowest_at
         if placed is not head:
             sync.take(placed)
@@ -179,13 +179,13 @@ def read_down(
 
 
 def read_whole(
-    sync: Sync, listing: Listing, seen: Seen, take: Callable[[Placed], object] | None = None
+    sync: Sync, listing: Listing, seen: Seen, take: Callable[[PlacedPage], object] | None = None
 ) -> Asking[int]:
     """Read a list again and again, and take it in, until as many jobs were met as it has. Returns how many.
     Raises ``Contradiction`` if the numbers never agree."""
-    last: list[Placed] = []
+    last: list[PlacedPage] = []
 
-    def on_page(placed: Placed) -> bool:
+    def on_page(placed: PlacedPage) -> bool:
         last[:] = [placed]
         (take or sync.take)(placed)
         return False
@@ -212,18 +212,20 @@ def read_whole(
     raise Contradiction(trait, f"of {jobs} jobs that it tells of, {seen.count} can be read")
 
 
-def _learn_what_totals_count(sync: Sync, last: Placed, jobs: int) -> None:
+def _learn_what_totals_count(sync: Sync, last: PlacedPage, jobs: int) -> None:
     status = last.listing.status
-    if status is None or sync.profile.total_count.value != "unknown" or last.told is None:
+    if status is None or sync.profile.total_count.value != "unknown" or last.total_count is None:
         return
-    if last.told == jobs:
+    if last.total_count == jobs:
         if jobs != sync.progress.expected:
             sync.found("total_count", "filtered", f"{jobs} jobs are {status}, and so it says")
-    elif last.told == sync.progress.expected:
-        sync.found("total_count", "cluster", f"{jobs} jobs are {status}, and it says {last.told}")
+    elif last.total_count == sync.progress.expected:
+        sync.found(
+            "total_count", "cluster", f"{jobs} jobs are {status}, and it says {last.total_count}"
+        )
 
 
-def sweep_active(sync: Sync, head: Placed) -> Asking[None]:
+def sweep_active(sync: Sync, head: PlacedPage) -> Asking[None]:
     """Read the active jobs by status. Pending ones come first: so a job that starts meanwhile is seen twice,
     and not missed."""
     for status in SWEPT_STATUSES:

@@ -26,7 +26,7 @@ from exporter.sync.context import (
     MANY_TRIES,
     Listing,
     Order,
-    Placed,
+    PlacedPage,
     Sync,
 )
 from exporter.sync.pages import ask
@@ -78,7 +78,7 @@ def whole(sync: Sync, status: str | None = None) -> Stretch:
     return Stretch(Boundary(INFINITE, -total), Boundary(-INFINITE, 0), status)
 
 
-def boundaries(placed: Placed, order: Order) -> list[Boundary]:
+def boundaries(placed: PlacedPage, order: Order) -> list[Boundary]:
     """The boundaries on a page, newest first."""
     total, moments = placed.total or 0, order.moments(placed.jobs)
     found = [Boundary(INFINITE, -total)] if placed.offset == 0 else []
@@ -92,7 +92,7 @@ def boundaries(placed: Placed, order: Order) -> list[Boundary]:
     return found
 
 
-def examine(sync: Sync, order: Order, placed: Placed) -> list[Boundary]:
+def examine(sync: Sync, order: Order, placed: PlacedPage) -> list[Boundary]:
     """Make the ledger equal to a page; returns the page's boundaries, newest first. Known jobs between the
     first and the last that are not on the page become suspects."""
     found = boundaries(placed, order)
@@ -161,7 +161,7 @@ def search(
     return True
 
 
-def _look_into(sync: Sync, order: Order, part: Stretch, *, first: bool) -> Asking[Placed]:
+def _look_into(sync: Sync, order: Order, part: Stretch, *, first: bool) -> Asking[PlacedPage]:
     """Ask for the page that tells most about a stretch, or for all jobs of one second if no page divides it."""
     total, size = whole(sync, part.status).listed, max(2, sync.page_size)
     known = part.known(sync, order)
@@ -183,7 +183,9 @@ def _look_into(sync: Sync, order: Order, part: Stretch, *, first: bool) -> Askin
     return placed
 
 
-def whole_second(sync: Sync, order: Order, placed: Placed, at: int) -> Asking[Placed | None]:
+def whole_second(
+    sync: Sync, order: Order, placed: PlacedPage, at: int
+) -> Asking[PlacedPage | None]:
     """All jobs of one second, and one job on each side, as one page. Their order may differ at each call: so the
     pages around ``placed`` are read until as many jobs were seen as there are places. None if that fails."""
     seen: dict[str, Job] = {}
@@ -211,7 +213,9 @@ def whole_second(sync: Sync, order: Order, placed: Placed, at: int) -> Asking[Pl
     return None
 
 
-def _pages_of_second(sync: Sync, order: Order, placed: Placed, at: int) -> Asking[list[Placed]]:
+def _pages_of_second(
+    sync: Sync, order: Order, placed: PlacedPage, at: int
+) -> Asking[list[PlacedPage]]:
     top, step = placed, max(1, sync.page_size - 1)
     while top.offset > 0 and (not top.jobs or order.moment(top.jobs[0]) <= at):
         top = yield from ask(sync, placed.listing, top.offset - step)
@@ -227,7 +231,7 @@ def _pages_of_second(sync: Sync, order: Order, placed: Placed, at: int) -> Askin
     return pages
 
 
-def start_frontier(sync: Sync, order: Order, head: Placed) -> None:
+def start_frontier(sync: Sync, order: Order, head: PlacedPage) -> None:
     """Set the frontier after an order was found: everything is known down to the last boundary on its head."""
     if not head.jobs or not order.sorts(head.jobs):
         return
@@ -293,7 +297,7 @@ def read_history(sync: Sync, order: Order) -> Asking[None]:
         _move_frontier(sync, order, lowest)
 
 
-def _in_front(sync: Sync, order: Order, at: float, offset: int) -> Asking[Placed]:
+def _in_front(sync: Sync, order: Order, at: float, offset: int) -> Asking[PlacedPage]:
     """The page at an offset, if it begins in front of a moment. Otherwise jobs in front of it are gone: look further
     in front, in steps that grow."""
     back = 1

@@ -34,7 +34,7 @@ from exporter.sync.context import (
     SWEPT_STATUSES,
     Memory,
     Order,
-    Placed,
+    PlacedPage,
     Sync,
     SyncSettings,
 )
@@ -152,7 +152,7 @@ class Replica:
             _changed_from_at(sync, last_look_at),
         )
 
-    def _longer_list(self, sync: Sync, head: Placed) -> Asking[str]:
+    def _longer_list(self, sync: Sync, head: PlacedPage) -> Asking[str]:
         if sync.profile.due("status_filter", sync.now_at):
             yield from calibration.calibrate_filter(sync, head)
         due = not sync.filters and sync.profile.due("order", sync.now_at)

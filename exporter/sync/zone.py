@@ -7,7 +7,7 @@ zone, all of them are wrong, and the ledger begins anew.
 import math
 
 from exporter.profile import UNKNOWN, zone_name
-from exporter.sync.context import Placed, Sync
+from exporter.sync.context import PlacedPage, Sync
 from exporter.sync.intake import LATE_SECONDS
 
 QUARTER_SECONDS = 900
@@ -54,10 +54,10 @@ def _begin_anew(sync: Sync) -> None:
     )  # fmt: skip
 
 
-def learn_from_head(sync: Sync, head: Placed) -> None:
+def learn_from_head(sync: Sync, head: PlacedPage) -> None:
     """Find the zone from the configuration, or by comparing the newest time on the head with the server's
     clock."""
-    page = head.page
+    page = head.answer
     if sync.settings.zone_configured:
         sync.found("zone", "configured", f"{sync.settings.zone_name}, by the configuration")
     elif page.zoned and not page.zoneless:

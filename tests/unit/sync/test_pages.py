@@ -17,7 +17,7 @@ from exporter.sync.context import (
     BY_DEFAULT,
     BY_SUBMISSION,
     Listing,
-    Placed,
+    PlacedPage,
     Sync,
     collapsed,
 )
@@ -61,13 +61,13 @@ def page(first: int, count: int, total: int | None) -> Page:
 
 def asked_of(
     sync: Sync, listing: Listing, *pages: Page, offset: int = 0, limit: int = 100
-) -> Placed:
+) -> PlacedPage:
     return converse(ask(sync, listing, offset, limit=limit), Answers(*pages))
 
 
-def placed_at(offset: int, count: int) -> Placed:
+def placed_at(offset: int, count: int) -> PlacedPage:
     shown = Page(tuple(numbered(count)), None)
-    return Placed(shown.jobs, offset, None, None, WHOLE, 100, shown)
+    return PlacedPage(shown.jobs, offset, None, None, WHOLE, 100, shown)
 
 
 class TestOrder:

@@ -13,7 +13,7 @@ from exporter.errors import SyncError
 from exporter.model import Job, Page
 from exporter.profile import Profile, Trait
 from exporter.sync.asking import Ask, CollapseUnconfirmed, Contradiction
-from exporter.sync.context import BY_CHANGE, Listing, Placed, Sync
+from exporter.sync.context import BY_CHANGE, Listing, PlacedPage, Sync
 from exporter.sync.reader import OnPage, SeenInMemory, read, read_whole, sweep
 from tests.unit.sync.answers import AT, MovingList, a_sync, converse, made, numbered
 
@@ -54,10 +54,10 @@ class Reader:
         self.seen = SeenInMemory()
         self.answer: Callable[[Ask], Page] = moving.answer
 
-    def note(self, placed: Placed) -> None:
+    def note(self, placed: PlacedPage) -> None:
         self.met += placed.jobs
 
-    def on_page(self, placed: Placed) -> bool:
+    def on_page(self, placed: PlacedPage) -> bool:
         self.note(placed)
         return False
 
@@ -110,9 +110,9 @@ class TestAtRest:
 
     def test_it_ends_when_told(self) -> None:
         moving = MovingList(numbered(100))
-        pages: list[Placed] = []
+        pages: list[PlacedPage] = []
 
-        def third(placed: Placed) -> bool:
+        def third(placed: PlacedPage) -> bool:
             pages.append(placed)
             return len(pages) == 3
 
@@ -124,7 +124,7 @@ class TestAtRest:
         moving = MovingList(numbered(9))
         reader = Reader(moving)
         jobs = tuple(moving.jobs[:4])
-        head = Placed(jobs, 0, 9, 9, reader.listing, 100, Page(jobs, 9))
+        head = PlacedPage(jobs, 0, 9, 9, reader.listing, 100, Page(jobs, 9))
         reader.run(after=head)
         assert moving.asked == [3, 6]
         assert reader.names | set(head.uuids) == all_of(moving)
