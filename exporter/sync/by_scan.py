@@ -44,8 +44,8 @@ def scan(sync: Sync, marks: Marks) -> Asking[None]:
     # A job that changed just before the last sync began may not have been in its answers yet.
     long_ago_at = (sync.progress.last_success_at or 0.0) - 60.0 - sync.lag_seconds
 
-    def take(placed: PlacedPage) -> None:
-        changes = sync.take(placed)
+    def take(page: PlacedPage) -> None:
+        changes = sync.take(page)
         if between_syncs:  # syncs query active jobs by status, and have not seen these
             hidden.extend(
                 new.status for old, new in changes

@@ -86,12 +86,10 @@ def _filters(sync: Sync, head: PlacedPage) -> Asking[str]:
     other = next(iter(sorted(others, key=lambda each: each not in SWEPT_STATUSES)), absent)
     for status in (other, *(() if hidden(first) else (first,))):
         for _ in range(FEW_TRIES):
-            placed = yield from ask(sync, replace(head.listing, status=status), limit=1)
-            if placed.jobs:
+            page = yield from ask(sync, replace(head.listing, status=status), limit=1)
+            if page.jobs:
                 break
-            if status not in (first, *others) and not (
-                yield from _tells_of_some(sync, head, placed)
-            ):
+            if status not in (first, *others) and not (yield from _tells_of_some(sync, head, page)):
                 break
         else:
             raise Contradiction("status_filter", f"it hides jobs that are {status}")
@@ -100,10 +98,10 @@ def _filters(sync: Sync, head: PlacedPage) -> Asking[str]:
     return f"asked for {other} jobs, it shows 1 of them and no others"
 
 
-def _tells_of_some(sync: Sync, head: PlacedPage, placed: PlacedPage) -> Asking[bool]:
+def _tells_of_some(sync: Sync, head: PlacedPage, page: PlacedPage) -> Asking[bool]:
     """Whether the total of a filtered page without jobs says that there are some in that status. It may also be
     the total of the whole list, which moves."""
-    told, before = placed.answer.total_count, head.answer.total_count
+    told, before = page.answer.total_count, head.answer.total_count
     if told is None or before is None or told in (0, before):
         return before is None and bool(told)
     after = (yield from ask(sync, head.listing, limit=1)).answer.total_count
@@ -158,12 +156,12 @@ def _prove(sync: Sync, order: Order) -> Asking[PlacedPage | None]:
     above_at, seen = float("inf"), dict[str, int]()
     deepest: list[Job] = []
     for place in places:
-        placed = yield from _sorted_page(sync, order, place)
-        if placed.jobs and order.moment(placed.jobs[0]) > above_at:
+        page = yield from _sorted_page(sync, order, place)
+        if page.jobs and order.moment(page.jobs[0]) > above_at:
             raise Contradiction("order", f"a page is newer than one above it by {order.column}")
-        above_at = order.moment(placed.jobs[0]) if placed.jobs else above_at
-        seen |= {job.uuid: order.moment(job) for job in placed.jobs}
-        deepest = list(placed.jobs)
+        above_at = order.moment(page.jobs[0]) if page.jobs else above_at
+        seen |= {job.uuid: order.moment(job) for job in page.jobs}
+        deepest = list(page.jobs)
     head = yield from _sorted_page(sync, order, 0)
     if not head.jobs or not deepest:
         return None
@@ -179,27 +177,27 @@ def _prove(sync: Sync, order: Order) -> Asking[PlacedPage | None]:
 
 def _sorted_page(sync: Sync, order: Order, place: int) -> Asking[PlacedPage]:
     try:
-        placed = yield from ask(sync, Listing(order), place)
+        page = yield from ask(sync, Listing(order), place)
     except Contradiction as contradiction:
         if isinstance(contradiction.__cause__, RefusedError) and place:
             yield from ask(
                 sync, Listing(order)
             )  # if this is refused, too, the order is refused, and not the offset
         raise
-    if not order.sorts(placed.jobs):
+    if not order.sorts(page.jobs):
         raise Contradiction("order", f"a page is not sorted by {order.sort_key or 'submission'}")
-    sync.take(placed)
-    return placed
+    sync.take(page)
+    return page
 
 
 def _also_by_submission(sync: Sync) -> Asking[bool]:
     """Whether the server can also sort by submission, in which only deletions move ranks."""
     last = int(min(sync.progress.expected or 0, sync.profile.most_offset)) - sync.page_size
     try:
-        placed = yield from _sorted_page(sync, BY_SUBMISSION, max(0, last) // 2)
+        page = yield from _sorted_page(sync, BY_SUBMISSION, max(0, last) // 2)
     except (RefusedError, Contradiction):
         return False
-    return len({BY_SUBMISSION.moment(job) for job in placed.jobs}) > 1
+    return len({BY_SUBMISSION.moment(job) for job in page.jobs}) > 1
 
 
 # -- how deep offsets reach ------------------------------------------------------------------------
@@ -237,13 +235,13 @@ def _depth(sync: Sync, listing: Listing, total: int) -> Asking[str | None]:
 def _shows(sync: Sync, listing: Listing, place: int) -> Asking[bool]:
     """Whether the server shows a job at an offset."""
     try:
-        placed = yield from send(sync, listing, place, limit=1)
+        page = yield from send(sync, listing, place, limit=1)
     except (RefusedError, Contradiction) as error:
         if isinstance(error, Contradiction) and error.trait != "depth":
             raise
         return False
     # If the list has become shorter meanwhile, its total says so.
-    return bool(placed.jobs) or (placed.total_count is not None and placed.total_count <= place)
+    return bool(page.jobs) or (page.total_count is not None and page.total_count <= place)
 
 
 # -- how far answers may be behind -----------------------------------------------------------------

@@ -323,28 +323,28 @@ class Sync:
         """The known active jobs, except those in some statuses."""
         return [job for job in self.ledger.active_jobs() if job.status not in but]
 
-    def take(self, placed: PlacedPage, *, audit: bool = False) -> list[Change]:
+    def take(self, page: PlacedPage, *, audit: bool = False) -> list[Change]:
         """Take the jobs of a page into the ledger. Returns what that changed."""
-        return self.intake.take(placed.jobs, audit=audit, bare=placed.answer.bare)
+        return self.intake.take(page.jobs, audit=audit, bare=page.answer.bare)
 
-    def take_head(self, order: Order, placed: PlacedPage) -> None:
+    def take_head(self, order: Order, page: PlacedPage) -> None:
         """Take in the head of the sorted list. It has every job that is newer than its last one: known jobs
         that are missing become suspects."""
-        self.take(placed)
-        self.head = placed
-        if placed.jobs:
-            oldest_at = order.moment(placed.jobs[-1]) + 1
-            self.suspect_absent(order, INFINITE, oldest_at, placed)
+        self.take(page)
+        self.head = page
+        if page.jobs:
+            oldest_at = order.moment(page.jobs[-1]) + 1
+            self.suspect_absent(order, INFINITE, oldest_at, page)
 
     def suspect_absent(
-        self, order: Order, newest_at: float, oldest_at: float, placed: PlacedPage
+        self, order: Order, newest_at: float, oldest_at: float, page: PlacedPage
     ) -> None:
         """Suspect all known jobs between two moments that are not on a page; but if answers may be behind,
         not those that have just changed."""
         if self.lag_seconds:
             newest_at = min(newest_at, self.now_at - self.lag_seconds)
         if newest_at >= oldest_at:
-            self.ledger.suspect_between(newest_at, oldest_at, keep=placed.uuids, by=order.column)
+            self.ledger.suspect_between(newest_at, oldest_at, keep=page.uuids, by=order.column)
 
 
 def collapsed(known: int, left: int) -> bool:

@@ -20,21 +20,21 @@ def ask(
     sync: Sync, listing: Listing, offset: int = 0, limit: int = PAGE_LIMIT
 ) -> Asking[PlacedPage]:
     """Query one page, and check it against the profile. Raises ``Contradiction``."""
-    placed = yield from send(sync, listing, offset, limit)
+    page = yield from send(sync, listing, offset, limit)
     if listing.status is None:
-        if _collapsed(sync, placed):  # another limit, so that no cache answers
-            placed = yield from send(sync, listing, offset, limit - 1)
-            if _collapsed(sync, placed):
-                left = placed.total if placed.total is not None else len(placed.jobs)
+        if _collapsed(sync, page):  # another limit, so that no cache answers
+            page = yield from send(sync, listing, offset, limit - 1)
+            if _collapsed(sync, page):
+                left = page.total if page.total is not None else len(page.jobs)
                 raise CollapseUnconfirmed("jobs", sync.known_at_begin, left)
-        yield from _check_length(sync, placed)
-        sync.update(expected=placed.total)
-    elif any(job.status != listing.status and not hidden(job.status) for job in placed.jobs):
+        yield from _check_length(sync, page)
+        sync.update(expected=page.total)
+    elif any(job.status != listing.status and not hidden(job.status) for job in page.jobs):
         raise Contradiction("status_filter", "a page filtered by status holds jobs in another one")
     order = listing.order
-    if order is not None and sync.order is not None and not order.sorts(placed.jobs):
+    if order is not None and sync.order is not None and not order.sorts(page.jobs):
         raise Contradiction("order", f"a page is not sorted by {order.sort_key or 'submission'}")
-    return placed
+    return page
 
 
 def send(sync: Sync, listing: Listing, offset: int, limit: int) -> Asking[PlacedPage]:
@@ -115,42 +115,42 @@ def is_refusal(error: Exception) -> bool:
     return isinstance(refusal, RefusedError) and refusal.reason in REQUEST_REFUSALS
 
 
-def _collapsed(sync: Sync, placed: PlacedPage) -> bool:
-    left = placed.total
+def _collapsed(sync: Sync, page: PlacedPage) -> bool:
+    left = page.total
     if left is None:
-        left = 0 if not placed.jobs and placed.offset == 0 else sync.known_at_begin
-    elif placed.jobs and placed.end > left:
+        left = 0 if not page.jobs and page.offset == 0 else sync.known_at_begin
+    elif page.jobs and page.end > left:
         return False  # the page has more jobs than its total allows
     return not sync.collapse_confirmed and collapsed(sync.known_at_begin, left)
 
 
-def _check_length(sync: Sync, placed: PlacedPage) -> Asking[None]:
+def _check_length(sync: Sync, page: PlacedPage) -> Asking[None]:
     """Check the length of a page of the whole list, and learn the page size from it."""
-    size, total, known = len(placed.jobs), placed.total, sync.profile.page_size.value
-    if total is not None and size and placed.end > total:
+    size, total, known = len(page.jobs), page.total, sync.profile.page_size.value
+    if total is not None and size and page.end > total:
         raise Contradiction("total_count", "the list goes on beyond its total")
-    if total is not None and size < min(sync.page_size, placed.limit, total - placed.offset):
-        yield from _judge_short(sync, placed)
-    goes_on = total is not None and placed.end < total
-    longer = size > int(known) if known.isdigit() else size >= placed.limit or goes_on
-    if size and longer and placed.limit >= PAGE_LIMIT - 1:
+    if total is not None and size < min(sync.page_size, page.limit, total - page.offset):
+        yield from _judge_short(sync, page)
+    goes_on = total is not None and page.end < total
+    longer = size > int(known) if known.isdigit() else size >= page.limit or goes_on
+    if size and longer and page.limit >= PAGE_LIMIT - 1:
         sync.found("page_size", str(size), "the longest page yet seen")
 
 
-def _judge_short(sync: Sync, placed: PlacedPage) -> Asking[None]:
+def _judge_short(sync: Sync, page: PlacedPage) -> Asking[None]:
     """A page is shorter than usual, although the list should go on by its total. Look whether it does, and
     raise the ``Contradiction``."""
-    following = yield from send(sync, placed.listing, placed.end, placed.limit)
+    following = yield from send(sync, page.listing, page.end, page.limit)
     if following.jobs:
-        size = len(placed.jobs)
+        size = len(page.jobs)
         raise Contradiction("page_size", f"a page has {size} jobs, and others follow it")
-    if not placed.offset and not placed.jobs:
+    if not page.offset and not page.jobs:
         raise SyncError(
             "payload",
-            f"the server says that there are {placed.total} jobs, and sends none",
+            f"the server says that there are {page.total} jobs, and sends none",
             advice="The cloud is in trouble, or its API has changed; if it lasts, report it.",
         )
-    trait: TraitName = "depth" if placed.offset else "total_count"
+    trait: TraitName = "depth" if page.offset else "total_count"
     raise Contradiction(
-        trait, f"the list ends after {placed.end} jobs, and says that it has {placed.total}"
+        trait, f"the list ends after {page.end} jobs, and says that it has {page.total}"
     )

@@ -81,28 +81,28 @@ def read(
         if _ends(previous, longest, nothing_new=False):
             return _length(previous)
     while True:
-        placed = yield from ask(sync, listing, offset)
-        if not _joins(listing, placed, previous, seen, steps_back):
-            offset = max(0, placed.offset - FIRST_STEP_BACK * 2**steps_back)
+        page = yield from ask(sync, listing, offset)
+        if not _joins(listing, page, previous, seen, steps_back):
+            offset = max(0, page.offset - FIRST_STEP_BACK * 2**steps_back)
             steps_back += 1
             restarts += offset == 0
             if restarts > FEW_TRIES:
                 raise SyncError("moving", "the pages of the list do not join: it moves too fast")
             continue
-        steps_back, longest = 0, max(longest, len(placed.jobs))
-        nothing_new = all(seen.has(uuid) for uuid in placed.uuids)
+        steps_back, longest = 0, max(longest, len(page.jobs))
+        nothing_new = all(seen.has(uuid) for uuid in page.uuids)
         fruitless = fruitless + 1 if nothing_new else 0
-        seen.add(placed.uuids)
+        seen.add(page.uuids)
         if fruitless > MANY_TRIES + 2 * seen.count // max(1, sync.page_size):
             raise _endless(listing)
-        if on_page(placed):
+        if on_page(page):
             return None
-        if until_known and (nothing_new or seen.count >= (placed.total or INFINITE)):
-            return placed.total
-        if _ends(placed, longest, nothing_new=nothing_new and previous is not None):
-            return _length(placed)
-        previous = placed
-        offset = max(placed.end - 1, placed.offset + 1 if len(placed.jobs) == 1 else 0)
+        if until_known and (nothing_new or seen.count >= (page.total or INFINITE)):
+            return page.total
+        if _ends(page, longest, nothing_new=nothing_new and previous is not None):
+            return _length(page)
+        previous = page
+        offset = max(page.end - 1, page.offset + 1 if len(page.jobs) == 1 else 0)
 
 
 def _endless(listing: Listing) -> SyncError:
@@ -119,32 +119,32 @@ def _length(last: PlacedPage) -> int:
     return last.end if last.total is None else max(last.total, last.end)
 
 
-def _ends(placed: PlacedPage, longest: int, *, nothing_new: bool) -> bool:
+def _ends(page: PlacedPage, longest: int, *, nothing_new: bool) -> bool:
     """Whether the list certainly ends with this page: by its total, or, without one, because the page shows
     nothing new and is shorter than the ``longest``. A short page alone proves nothing."""
-    if not placed.jobs:
+    if not page.jobs:
         return True
     # A full page proves nothing: a server may count only up to a limit.
-    if placed.total_count == placed.end:
-        return len(placed.jobs) < PAGE_LIMIT
-    return placed.total is None and nothing_new and len(placed.jobs) < min(placed.limit, longest)
+    if page.total_count == page.end:
+        return len(page.jobs) < PAGE_LIMIT
+    return page.total is None and nothing_new and len(page.jobs) < min(page.limit, longest)
 
 
 def _joins(
-    listing: Listing, placed: PlacedPage, previous: PlacedPage | None, seen: Seen, steps_back: int
+    listing: Listing, page: PlacedPage, previous: PlacedPage | None, seen: Seen, steps_back: int
 ) -> bool:
-    if previous is None or placed.offset == 0:
+    if previous is None or page.offset == 0:
         return True
-    if not placed.jobs or not previous.jobs:
-        return placed.offset == previous.end
-    if seen.has(placed.jobs[0].uuid) or listing.order is None:
-        return seen.has(placed.jobs[0].uuid)
-    first_at = listing.order.moment(placed.jobs[0])
+    if not page.jobs or not previous.jobs:
+        return page.offset == previous.end
+    if seen.has(page.jobs[0].uuid) or listing.order is None:
+        return seen.has(page.jobs[0].uuid)
+    first_at = listing.order.moment(page.jobs[0])
     last_at = listing.order.moment(previous.jobs[-1])
     few_left = (
         previous.total is not None
-        and placed.total is not None
-        and previous.total - placed.total <= previous.end - placed.offset
+        and page.total is not None
+        and previous.total - page.total <= previous.end - page.offset
     )
     # Jobs of the same second may come in another order at each call.
     within = first_at == last_at and (few_left or steps_back >= FEW_TRIES)
@@ -158,12 +158,12 @@ def read_down(
     is not reached, the frontier is where the reading ended, and some active jobs may be unknown."""
     pages, lowest_at = 0, INFINITE
 
-    def on_page(placed: PlacedPage) -> bool:
+    def on_page(page: PlacedPage) -> bool:
         nonlocal pages, lowest_at
-        if placed is not head:
-            sync.take(placed)
+        if page is not head:
+            sync.take(page)
         pages += 1
-        lowest_at = min(lowest_at, order.moment(placed.jobs[-1])) if placed.jobs else -INFINITE
+        lowest_at = min(lowest_at, order.moment(page.jobs[-1])) if page.jobs else -INFINITE
         return lowest_at < known_at or pages >= most_pages
 
     sync.take_head(order, head)
@@ -185,9 +185,9 @@ def read_whole(
     Raises ``Contradiction`` if the numbers never agree."""
     last: list[PlacedPage] = []
 
-    def on_page(placed: PlacedPage) -> bool:
-        last[:] = [placed]
-        (take or sync.take)(placed)
+    def on_page(page: PlacedPage) -> bool:
+        last[:] = [page]
+        (take or sync.take)(page)
         return False
 
     fruitless = 0

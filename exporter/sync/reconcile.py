@@ -78,30 +78,30 @@ def whole(sync: Sync, status: str | None = None) -> Stretch:
     return Stretch(Boundary(INFINITE, -total), Boundary(-INFINITE, 0), status)
 
 
-def boundaries(placed: PlacedPage, order: Order) -> list[Boundary]:
+def boundaries(page: PlacedPage, order: Order) -> list[Boundary]:
     """The boundaries on a page, newest first."""
-    total, moments = placed.total or 0, order.moments(placed.jobs)
-    found = [Boundary(INFINITE, -total)] if placed.offset == 0 else []
-    for rank, (above, below) in enumerate(pairwise(moments), start=placed.offset + 1 - total):
+    total, moments = page.total or 0, order.moments(page.jobs)
+    found = [Boundary(INFINITE, -total)] if page.offset == 0 else []
+    for rank, (above, below) in enumerate(pairwise(moments), start=page.offset + 1 - total):
         if above > below:
             found.append(Boundary(above, rank))
     # Others may follow a full page: a server may count only up to a limit.
-    if placed.end == total and len(placed.jobs) != PAGE_LIMIT:
+    if page.end == total and len(page.jobs) != PAGE_LIMIT:
         found += [Boundary(at, 0) for at in moments[-1:]]
         found.append(Boundary(-INFINITE, 0))
     return found
 
 
-def examine(sync: Sync, order: Order, placed: PlacedPage) -> list[Boundary]:
+def examine(sync: Sync, order: Order, page: PlacedPage) -> list[Boundary]:
     """Make the ledger equal to a page; returns the page's boundaries, newest first. Known jobs between the
     first and the last that are not on the page become suspects."""
-    found = boundaries(placed, order)
+    found = boundaries(page, order)
     frontier_at = sync.progress.frontier_at
     all_known = frontier_at is None or (found and found[-1].at >= frontier_at)
-    sync.take(placed, audit=bool(all_known))
+    sync.take(page, audit=bool(all_known))
     # On a filtered page, missing jobs may be in another status.
-    if len(found) >= 2 and placed.listing.status is None:
-        sync.suspect_absent(order, found[0].at - 1, found[-1].at, placed)
+    if len(found) >= 2 and page.listing.status is None:
+        sync.suspect_absent(order, found[0].at - 1, found[-1].at, page)
     return found
 
 
@@ -148,9 +148,9 @@ def search(
         if calls >= most_calls:
             return False
         calls += 1
-        placed = yield from _look_into(sync, order, part, first=calls == 1)
+        page = yield from _look_into(sync, order, part, first=calls == 1)
         inside = [
-            each for each in examine(sync, order, placed)
+            each for each in examine(sync, order, page)
             if part.newer.at >= each.at >= part.older.at
         ]  # fmt: skip
         if inside and part.listed:  # otherwise the page was to show that nothing is there
@@ -172,25 +172,23 @@ def _look_into(sync: Sync, order: Order, part: Stretch, *, first: bool) -> Askin
         )  # old jobs are deleted most; one short of a full page, so that it proves the list's end
     elif part.listed >= size - 1 and 2 * known >= part.listed:
         offset += 1 + (part.listed - size) // 2
-    placed = yield from ask(sync, Listing(order, part.status), offset)
+    page = yield from ask(sync, Listing(order, part.status), offset)
     moments = [
-        moment for job in placed.jobs
+        moment for job in page.jobs
         if part.older.at <= (moment := order.moment(job)) < part.newer.at
     ]  # fmt: skip
-    if moments and not part.narrowed_by(boundaries(placed, order)):
-        second = yield from whole_second(sync, order, placed, moments[len(moments) // 2])
-        placed = second or placed
-    return placed
+    if moments and not part.narrowed_by(boundaries(page, order)):
+        second = yield from whole_second(sync, order, page, moments[len(moments) // 2])
+        page = second or page
+    return page
 
 
-def whole_second(
-    sync: Sync, order: Order, placed: PlacedPage, at: int
-) -> Asking[PlacedPage | None]:
+def whole_second(sync: Sync, order: Order, page: PlacedPage, at: int) -> Asking[PlacedPage | None]:
     """All jobs of one second, and one job on each side, as one page. Their order may differ at each call: so the
-    pages around ``placed`` are read until as many jobs were seen as there are places. None if that fails."""
+    pages around ``page`` are read until as many jobs were seen as there are places. None if that fails."""
     seen: dict[str, Job] = {}
     for _ in range(MANY_TRIES):
-        pages = yield from _pages_of_second(sync, order, placed, at)
+        pages = yield from _pages_of_second(sync, order, page, at)
         places = [
             (place, job) for page in pages for place, job in enumerate(page.jobs, page.offset)
         ]
@@ -208,23 +206,23 @@ def whole_second(
             jobs = (*above, *seen.values(), *below)
             return replace(pages[-1], jobs=jobs, offset=first - len(above))
         # Jobs of one second may have different orders when they are read from the two ends of a list.
-        listing = replace(placed.listing, from_end=sync.profile.most_offset < INFINITE)
-        placed = yield from ask(sync, listing, placed.offset)
+        listing = replace(page.listing, from_end=sync.profile.most_offset < INFINITE)
+        page = yield from ask(sync, listing, page.offset)
     return None
 
 
 def _pages_of_second(
-    sync: Sync, order: Order, placed: PlacedPage, at: int
+    sync: Sync, order: Order, page: PlacedPage, at: int
 ) -> Asking[list[PlacedPage]]:
-    top, step = placed, max(1, sync.page_size - 1)
+    top, step = page, max(1, sync.page_size - 1)
     while top.offset > 0 and (not top.jobs or order.moment(top.jobs[0]) <= at):
-        top = yield from ask(sync, placed.listing, top.offset - step)
+        top = yield from ask(sync, page.listing, top.offset - step)
     pages = [top]
     while pages[-1].jobs and order.moment(pages[-1].jobs[-1]) >= at:
         last = pages[-1]
         if last.total is not None and last.end >= last.total:
             break
-        following = yield from ask(sync, placed.listing, last.end - 1)
+        following = yield from ask(sync, page.listing, last.end - 1)
         if following.end <= last.end:
             break
         pages.append(following)
@@ -276,22 +274,22 @@ def read_history(sync: Sync, order: Order) -> Asking[None]:
         # Counts the jobs behind the frontier, which are few: those in front grow with every page.
         known_behind = sync.ledger.count_between(at - 1, -INFINITE, by=order.column)
         offset = sync.ledger.size - known_behind - 1 if further is None else further
-        placed = yield from _in_front(sync, order, at - 1, offset)
+        page = yield from _in_front(sync, order, at - 1, offset)
         if sync.progress.frontier_at != at or sync.order is not order:
             return  # a sync in between has changed it
-        if placed.jobs and order.moment(placed.jobs[-1]) >= at and placed.end < (placed.total or 0):
-            in_vain = 0 if sync.take(placed) else in_vain + (placed.offset < offset)
+        if page.jobs and order.moment(page.jobs[-1]) >= at and page.end < (page.total or 0):
+            in_vain = 0 if sync.take(page) else in_vain + (page.offset < offset)
             if in_vain > MANY_TRIES:  # for instance because a cache has pages of different moments
                 raise SyncError("moving", "the history cannot be read on: its pages do not fit")
             further = max(
-                placed.end - 1, placed.offset + 1
+                page.end - 1, page.offset + 1
             )  # there are more jobs in front of the frontier than are known
             continue
         further, in_vain = None, 0
-        if placed.jobs and not any(each.at < at for each in boundaries(placed, order)):
-            moment = order.moment(placed.jobs[-1])
-            placed = (yield from whole_second(sync, order, placed, moment)) or placed
-        lowest = min(examine(sync, order, placed), key=lambda each: each.at, default=None)
+        if page.jobs and not any(each.at < at for each in boundaries(page, order)):
+            moment = order.moment(page.jobs[-1])
+            page = (yield from whole_second(sync, order, page, moment)) or page
+        lowest = min(examine(sync, order, page), key=lambda each: each.at, default=None)
         if lowest is None or lowest.at >= at:
             raise SyncError("moving", "the history cannot be read on: it moves too fast")
         _move_frontier(sync, order, lowest)
@@ -302,10 +300,10 @@ def _in_front(sync: Sync, order: Order, at: float, offset: int) -> Asking[Placed
     in front, in steps that grow."""
     back = 1
     while True:
-        placed = yield from ask(sync, Listing(order), offset)
-        if placed.offset <= 0 or (placed.jobs and order.moment(placed.jobs[0]) > at):
-            return placed
-        offset, back = placed.offset - back, 2 * back
+        page = yield from ask(sync, Listing(order), offset)
+        if page.offset <= 0 or (page.jobs and order.moment(page.jobs[0]) > at):
+            return page
+        offset, back = page.offset - back, 2 * back
 
 
 def _move_frontier(sync: Sync, order: Order, lowest: Boundary) -> None:
@@ -345,8 +343,8 @@ def _find(sync: Sync, order: Order, at: int, above: int) -> Asking[int]:
     leap, last = sync.page_size, max(0, (sync.progress.expected or 0) - 1)
     while below is None or below - above > max(1, sync.page_size // 2):
         offset = above + leap if below is None else (above + below) // 2
-        placed = yield from ask(sync, Listing(order), min(offset, last))
-        if placed.jobs and order.moment(placed.jobs[0]) > at and offset < last:
+        page = yield from ask(sync, Listing(order), min(offset, last))
+        if page.jobs and order.moment(page.jobs[0]) > at and offset < last:
             above, leap = offset, 2 * leap
         else:
             below = offset
@@ -355,16 +353,16 @@ def _find(sync: Sync, order: Order, at: int, above: int) -> Asking[int]:
 
 def _look_from(sync: Sync, order: Order, at: int, offset: int) -> Asking[float]:
     """Read the jobs of a moment, at an offset or near it. Returns down to which moment everything was seen."""
-    placed = yield from _in_front(sync, order, at, offset)
+    page = yield from _in_front(sync, order, at, offset)
     while True:
-        found = boundaries(placed, order)
-        bottom = order.moment(placed.jobs[-1]) if placed.jobs else -INFINITE
+        found = boundaries(page, order)
+        bottom = order.moment(page.jobs[-1]) if page.jobs else -INFINITE
         if bottom == at and not (found and found[-1].at <= at):
-            placed = (yield from whole_second(sync, order, placed, at)) or placed
-        found = examine(sync, order, placed)
-        if not placed.jobs or (found and found[-1].at <= at):
+            page = (yield from whole_second(sync, order, page, at)) or page
+        found = examine(sync, order, page)
+        if not page.jobs or (found and found[-1].at <= at):
             return found[-1].at if found else at
-        if placed.total is None or placed.end >= placed.total:
+        if page.total is None or page.end >= page.total:
             return at
-        offset = max(placed.end - 2, placed.offset + 1)
-        placed = yield from ask(sync, Listing(order), offset)
+        offset = max(page.end - 2, page.offset + 1)
+        page = yield from ask(sync, Listing(order), offset)

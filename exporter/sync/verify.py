@@ -46,15 +46,15 @@ ENDED, ACTIVE, PROBE, STALE = "ended", "active", "probe", "stale"
 def reread_head(sync: Sync, order: Order) -> Asking[bool]:
     """Read the head again: it shows what has changed since the sync began. Returns whether it shows all of
     that."""
-    placed = yield from ask(sync, Listing(order))
-    still = sync.head is not None and sync.head.jobs == placed.jobs
-    sync.take_head(order, placed)
+    page = yield from ask(sync, Listing(order))
+    still = sync.head is not None and sync.head.jobs == page.jobs
+    sync.take_head(order, page)
     newest_at = sync.progress.newest_at
     if order is not BY_CHANGE or still:
         return True
-    if not placed.jobs or newest_at is None:
+    if not page.jobs or newest_at is None:
         return False
-    return BY_CHANGE.moment(placed.jobs[-1]) < newest_at - LATE_SECONDS
+    return BY_CHANGE.moment(page.jobs[-1]) < newest_at - LATE_SECONDS
 
 
 def verify_total(sync: Sync, order: Order) -> Asking[bool]:
@@ -116,8 +116,8 @@ def _reconcile_to_edge(sync: Sync, order: Order) -> Asking[None]:
     found, back = list[Boundary](), max(1, sync.page_size // 2)
     while not found and back < 2 * known + sync.page_size:
         # The more jobs were deleted in front of the edge, the further in front it is now.
-        placed = yield from ask(sync, Listing(order), max(0, known - back))
-        found = [each for each in examine(sync, order, placed) if each.at >= edge_at]
+        page = yield from ask(sync, Listing(order), max(0, known - back))
+        found = [each for each in examine(sync, order, page) if each.at >= edge_at]
         back *= 2
     if not found:
         return
@@ -288,10 +288,10 @@ def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:
     """How many jobs are in a status, by the total of a random page of them, which is taken in, too. None if
     the page is shorter than it should be by that total."""
     offset = sync.rng.randrange(max(1, sync.ledger.count_status(status) - sync.page_size + 1))
-    placed = yield from ask(sync, Listing(order, status), offset)
-    sync.take(placed, audit=True)
-    total = placed.total or 0
-    short = len(placed.jobs) < min(sync.page_size, total - placed.offset)
+    page = yield from ask(sync, Listing(order, status), offset)
+    sync.take(page, audit=True)
+    total = page.total or 0
+    short = len(page.jobs) < min(sync.page_size, total - page.offset)
     return None if short else total
 
 
@@ -307,8 +307,8 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
     down_to_at = -INFINITE if frontier_at is None else float(frontier_at)
     known = sync.ledger.count_between(INFINITE, down_to_at, by=order.column)
     offset = sync.rng.randrange(max(1, known - sync.page_size + 1))
-    placed = yield from ask(sync, Listing(order), offset)
-    found = [each for each in examine(sync, order, placed) if each.at >= down_to_at]
+    page = yield from ask(sync, Listing(order), offset)
+    found = [each for each in examine(sync, order, page) if each.at >= down_to_at]
 
     def differs() -> bool:
         return bool(found) and Stretch(whole(sync).newer, found[0]).differs(sync, order)
