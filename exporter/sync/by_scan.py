@@ -7,7 +7,7 @@ and it has met as many jobs as there are. Only then, jobs that it has not met ar
 
 from exporter.ledger.store import Marks
 from exporter.sync.asking import Asking, Contradiction, Purpose
-from exporter.sync.context import BY_CHANGE, SWEPT_STATUSES, Listing, PlacedPage, Sync
+from exporter.sync.context import BY_CHANGE, SWEPT_STATUSES, ListView, PlacedPage, Sync
 from exporter.sync.reader import read_whole
 
 SCAN = "scan"
@@ -54,7 +54,7 @@ def scan(sync: Sync, marks: Marks) -> Asking[None]:
             )  # fmt: skip
 
     try:
-        yield from read_whole(sync, Listing(None), marks, take)
+        yield from read_whole(sync, ListView(None), marks, take)
         sync.ledger.drop_unmarked(marks)
     finally:
         marks.drop()

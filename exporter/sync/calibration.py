@@ -22,7 +22,7 @@ from exporter.sync.context import (
     FEW_TRIES,
     ORDERS,
     SWEPT_STATUSES,
-    Listing,
+    ListView,
     Order,
     PlacedPage,
     Sync,
@@ -86,7 +86,7 @@ def _filters(sync: Sync, head: PlacedPage) -> Asking[str]:
     other = next(iter(sorted(others, key=lambda each: each not in SWEPT_STATUSES)), absent)
     for status in (other, *(() if hidden(first) else (first,))):
         for _ in range(FEW_TRIES):
-            page = yield from ask(sync, replace(head.listing, status=status), limit=1)
+            page = yield from ask(sync, replace(head.view, status=status), limit=1)
             if page.jobs:
                 break
             if status not in (first, *others) and not (yield from _tells_of_some(sync, head, page)):
@@ -104,7 +104,7 @@ def _tells_of_some(sync: Sync, head: PlacedPage, page: PlacedPage) -> Asking[boo
     told, before = page.answer.total_count, head.answer.total_count
     if told is None or before is None or told in (0, before):
         return before is None and bool(told)
-    after = (yield from ask(sync, head.listing, limit=1)).answer.total_count
+    after = (yield from ask(sync, head.view, limit=1)).answer.total_count
     return after is None or not min(before, after) <= told <= max(before, after)
 
 
@@ -177,11 +177,11 @@ def _prove(sync: Sync, order: Order) -> Asking[PlacedPage | None]:
 
 def _sorted_page(sync: Sync, order: Order, place: int) -> Asking[PlacedPage]:
     try:
-        page = yield from ask(sync, Listing(order), place)
+        page = yield from ask(sync, ListView(order), place)
     except Contradiction as contradiction:
         if isinstance(contradiction.__cause__, RefusedError) and place:
             yield from ask(
-                sync, Listing(order)
+                sync, ListView(order)
             )  # if this is refused, too, the order is refused, and not the offset
         raise
     if not order.sorts(page.jobs):
@@ -206,7 +206,7 @@ def _also_by_submission(sync: Sync) -> Asking[bool]:
 def calibrate_depth(sync: Sync, head: PlacedPage) -> Asking[None]:
     """Find how many jobs the server shows of those that its total counts, or that the total is wrong."""
     total = head.total or 0
-    shown = yield from _trying(sync, "depth", "unlimited", _depth(sync, head.listing, total))
+    shown = yield from _trying(sync, "depth", "unlimited", _depth(sync, head.view, total))
     if shown is None:
         evidence = f"it tells of {total} jobs, and the list ends before that"
         sync.contradict("total_count", evidence)  # if it happens again, totals are not used
@@ -216,26 +216,26 @@ def calibrate_depth(sync: Sync, head: PlacedPage) -> Asking[None]:
         )
 
 
-def _depth(sync: Sync, listing: Listing, total: int) -> Asking[str | None]:
+def _depth(sync: Sync, view: ListView, total: int) -> Asking[str | None]:
     """The depth; None if the list ends where no server stops showing jobs: then the total is wrong."""
     depths = [*(window for window in KNOWN_DEPTHS if window < total), total]
     reached, beyond = 0, len(depths)
     while total and reached < beyond:
         middle = (reached + beyond) // 2
-        shown = yield from _shows(sync, listing, depths[middle] - 1)
+        shown = yield from _shows(sync, view, depths[middle] - 1)
         reached, beyond = (middle + 1, beyond) if shown else (reached, middle)
     if not total or reached == len(depths):
         return "unlimited"
     window = depths[reached - 1] if reached else 0
-    if window and not (yield from _shows(sync, listing, window)):
+    if window and not (yield from _shows(sync, view, window)):
         return str(window)
     return None
 
 
-def _shows(sync: Sync, listing: Listing, place: int) -> Asking[bool]:
+def _shows(sync: Sync, view: ListView, place: int) -> Asking[bool]:
     """Whether the server shows a job at an offset."""
     try:
-        page = yield from send(sync, listing, place, limit=1)
+        page = yield from send(sync, view, place, limit=1)
     except (RefusedError, Contradiction) as error:
         if isinstance(error, Contradiction) and error.trait != "depth":
             raise

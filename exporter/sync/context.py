@@ -94,7 +94,7 @@ ORDERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ListView:
     """One of the lists that the server shows: all jobs, or those in a status, in an order, or in any order
     (None)."""
 
@@ -114,7 +114,7 @@ class PlacedPage:
     """How many jobs this list has; None if that is not told, or not to be believed."""
     total_count: int | None
     """``total_count`` as the server sent it, whatever it counts; None if it is not to be believed."""
-    listing: Listing
+    view: ListView
     limit: int
     """How many jobs were asked for."""
     answer: Page

@@ -5,7 +5,7 @@ from exporter.model import PAGE_LIMIT
 from exporter.sync import zone
 from exporter.sync.asking import Asking, Contradiction
 from exporter.sync.calibration import calibrate_depth
-from exporter.sync.context import BY_CHANGE, BY_SUBMISSION, INFINITE, Listing, PlacedPage, Sync
+from exporter.sync.context import BY_CHANGE, BY_SUBMISSION, INFINITE, ListView, PlacedPage, Sync
 from exporter.sync.pages import ask, is_refusal
 
 
@@ -19,15 +19,15 @@ def read_head(sync: Sync) -> Asking[PlacedPage]:
     if order is None and sync.profile.due("order", sync.now_at):
         order = BY_CHANGE
     try:
-        head = yield from ask(sync, Listing(order))
+        head = yield from ask(sync, ListView(order))
     except (RefusedError, Contradiction) as error:
         if not is_refusal(error) or order is None or sync.order is not None:
             raise
-        head = yield from ask(sync, Listing(None))
+        head = yield from ask(sync, ListView(None))
     _tell_time(sync, head)
     zone.learn_from_head(sync, head)
     if zone.follow(sync):
-        head = yield from ask(sync, head.listing)
+        head = yield from ask(sync, head.view)
         _tell_time(sync, head)
     if sync.profile.depth.contradictions and sync.profile.due("depth", sync.now_at):
         yield from calibrate_depth(sync, head)
@@ -62,7 +62,7 @@ def is_whole(sync: Sync, head: PlacedPage) -> Asking[bool]:
         return False
     if not size:
         return True
-    more = yield from ask(sync, Listing(sync.order), size - 1)
+    more = yield from ask(sync, ListView(sync.order), size - 1)
     return more.uuids == head.uuids[-1:]  # if its last job is not on that page, it proves nothing
 
 

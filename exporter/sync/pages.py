@@ -8,7 +8,7 @@ from exporter.errors import RefusedError, SyncError
 from exporter.model import PAGE_LIMIT, JobListQuery, Page, hidden
 from exporter.profile import TraitName
 from exporter.sync.asking import Ask, Asking, CollapseUnconfirmed, Contradiction
-from exporter.sync.context import Listing, PlacedPage, Sync, collapsed
+from exporter.sync.context import ListView, PlacedPage, Sync, collapsed
 
 FILTER_NAMES = {"jobs_status": ("jobs_status",), "job_status": ("job_status",)}
 BOTH = ("jobs_status", "job_status")
@@ -16,65 +16,63 @@ REQUEST_REFUSALS = frozenset({"request", "client", "internal"})
 """The reasons of refusals that are, or may be, about what was asked for."""
 
 
-def ask(
-    sync: Sync, listing: Listing, offset: int = 0, limit: int = PAGE_LIMIT
-) -> Asking[PlacedPage]:
+def ask(sync: Sync, view: ListView, offset: int = 0, limit: int = PAGE_LIMIT) -> Asking[PlacedPage]:
     """Query one page, and check it against the profile. Raises ``Contradiction``."""
-    page = yield from send(sync, listing, offset, limit)
-    if listing.status is None:
+    page = yield from send(sync, view, offset, limit)
+    if view.status is None:
         if _collapsed(sync, page):  # another limit, so that no cache answers
-            page = yield from send(sync, listing, offset, limit - 1)
+            page = yield from send(sync, view, offset, limit - 1)
             if _collapsed(sync, page):
                 left = page.total if page.total is not None else len(page.jobs)
                 raise CollapseUnconfirmed("jobs", sync.known_at_begin, left)
         yield from _check_length(sync, page)
         sync.update(expected=page.total)
-    elif any(job.status != listing.status and not hidden(job.status) for job in page.jobs):
+    elif any(job.status != view.status and not hidden(job.status) for job in page.jobs):
         raise Contradiction("status_filter", "a page filtered by status holds jobs in another one")
-    order = listing.order
+    order = view.order
     if order is not None and sync.order is not None and not order.sorts(page.jobs):
         raise Contradiction("order", f"a page is not sorted by {order.sort_key or 'submission'}")
     return page
 
 
-def send(sync: Sync, listing: Listing, offset: int, limit: int) -> Asking[PlacedPage]:
+def send(sync: Sync, view: ListView, offset: int, limit: int) -> Asking[PlacedPage]:
     """Query one page, without checks."""
     offset = max(0, offset)
-    query = _query(sync, listing, offset, limit)
+    query = _query(sync, view, offset, limit)
     try:
         page: Page = yield Ask(query, sync.purpose)
     except RefusedError as error:
-        trait = _refused_trait(listing, offset, error)
+        trait = _refused_trait(view, offset, error)
         if trait is None:
             raise
         evidence = f"a request was refused: {error}"
         raise Contradiction(trait, evidence, reason=error.reason) from error
     if query.zone_seconds not in (None, sync.profile.zone_seconds):
         raise SyncError("moving", "the zone of its times was found while it was asked for")
-    if listing.status is None:
+    if view.status is None:
         sync.longest_page = max(sync.longest_page, len(page.jobs))
     jobs, told = page.jobs, page.total_count if sync.totals_told else None
     if told is not None:
-        sync.totals[listing.status] = told
+        sync.totals[view.status] = told
     if not query.descending:
         jobs = tuple(reversed(jobs))
         offset = (told or 0) - query.offset - len(jobs)
-    counted = listing.status is None or sync.profile.total_count.value == "filtered"
-    return PlacedPage(jobs, offset, told if counted else None, told, listing, query.limit, page)
+    counted = view.status is None or sync.profile.total_count.value == "filtered"
+    return PlacedPage(jobs, offset, told if counted else None, told, view, query.limit, page)
 
 
-def _query(sync: Sync, listing: Listing, offset: int, limit: int) -> JobListQuery:
+def _query(sync: Sync, view: ListView, offset: int, limit: int) -> JobListQuery:
     """The query for a page at an offset. Beyond the depth that the server shows, it is asked for in the
     reverse order, counted from the other end."""
     depth, mirrored, place = sync.profile.most_offset, False, offset
-    total = sync.totals.get(listing.status, sync.progress.expected)
+    total = sync.totals.get(view.status, sync.progress.expected)
     if sync.profile.depth.contradictions:
         # Such a server refuses any page that reaches beyond its depth, even if no job is there.
         left = limit if total is None else max(1, total - offset)
         limit = min(limit, sync.page_size if sync.page_size > 1 else limit, left)
     least = min(2, limit)  # pages overlap by one job, so a page of one shows nothing new
-    sort_key = listing.order.sort_key if listing.order else None
-    if offset + limit > depth or listing.from_end:
+    sort_key = view.order.sort_key if view.order else None
+    if offset + limit > depth or view.from_end:
         ahead = max(0, (total or 0) - offset - limit)
         if sort_key and ahead + limit <= depth:
             mirrored, place = True, ahead
@@ -90,7 +88,7 @@ def _query(sync: Sync, listing: Listing, offset: int, limit: int) -> JobListQuer
     return JobListQuery(
         offset=place,
         limit=limit,
-        status=listing.status,
+        status=view.status,
         sort_key=sort_key,
         descending=not mirrored,
         filter_names=FILTER_NAMES.get(sync.profile.status_filter.value, BOTH),
@@ -98,15 +96,15 @@ def _query(sync: Sync, listing: Listing, offset: int, limit: int) -> JobListQuer
     )
 
 
-def _refused_trait(listing: Listing, offset: int, error: RefusedError) -> TraitName | None:
+def _refused_trait(view: ListView, offset: int, error: RefusedError) -> TraitName | None:
     """The trait that a refusal may contradict; None if it is about something else."""
     if error.reason not in REQUEST_REFUSALS or (error.reason == "internal" and not offset):
         return None
-    if listing.status is not None:
+    if view.status is not None:
         return "status_filter"
     if offset:
         return "depth"
-    return "order" if listing.order is not None and listing.order.sort_key else None
+    return "order" if view.order is not None and view.order.sort_key else None
 
 
 def is_refusal(error: Exception) -> bool:
@@ -140,7 +138,7 @@ def _check_length(sync: Sync, page: PlacedPage) -> Asking[None]:
 def _judge_short(sync: Sync, page: PlacedPage) -> Asking[None]:
     """A page is shorter than usual, although the list should go on by its total. Look whether it does, and
     raise the ``Contradiction``."""
-    following = yield from send(sync, page.listing, page.end, page.limit)
+    following = yield from send(sync, page.view, page.end, page.limit)
     if following.jobs:
         size = len(page.jobs)
         raise Contradiction("page_size", f"a page has {size} jobs, and others follow it")

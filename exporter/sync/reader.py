@@ -21,7 +21,7 @@ from exporter.sync.context import (
     LEAST_COLLAPSE_JOBS,
     MANY_TRIES,
     SWEPT_STATUSES,
-    Listing,
+    ListView,
     Order,
     PlacedPage,
     Sync,
@@ -59,7 +59,7 @@ OnPage = Callable[[PlacedPage], bool]
 
 def read(
     sync: Sync,
-    listing: Listing,
+    view: ListView,
     on_page: OnPage,
     seen: Seen,
     *,
@@ -81,8 +81,8 @@ def read(
         if _ends(previous, longest, nothing_new=False):
             return _length(previous)
     while True:
-        page = yield from ask(sync, listing, offset)
-        if not _joins(listing, page, previous, seen, steps_back):
+        page = yield from ask(sync, view, offset)
+        if not _joins(view, page, previous, seen, steps_back):
             offset = max(0, page.offset - FIRST_STEP_BACK * 2**steps_back)
             steps_back += 1
             restarts += offset == 0
@@ -94,7 +94,7 @@ def read(
         fruitless = fruitless + 1 if nothing_new else 0
         seen.add(page.uuids)
         if fruitless > MANY_TRIES + 2 * seen.count // max(1, sync.page_size):
-            raise _endless(listing)
+            raise _endless(view)
         if on_page(page):
             return None
         if until_known and (nothing_new or seen.count >= (page.total or INFINITE)):
@@ -105,9 +105,9 @@ def read(
         offset = max(page.end - 1, page.offset + 1 if len(page.jobs) == 1 else 0)
 
 
-def _endless(listing: Listing) -> SyncError:
+def _endless(view: ListView) -> SyncError:
     words = "the list repeats itself without coming to an end"
-    if listing.status is not None:  # the server cuts pages before it filters them
+    if view.status is not None:  # the server cuts pages before it filters them
         return Contradiction("status_filter", words)
     return SyncError("moving", words)
 
@@ -131,16 +131,16 @@ def _ends(page: PlacedPage, longest: int, *, nothing_new: bool) -> bool:
 
 
 def _joins(
-    listing: Listing, page: PlacedPage, previous: PlacedPage | None, seen: Seen, steps_back: int
+    view: ListView, page: PlacedPage, previous: PlacedPage | None, seen: Seen, steps_back: int
 ) -> bool:
     if previous is None or page.offset == 0:
         return True
     if not page.jobs or not previous.jobs:
         return page.offset == previous.end
-    if seen.has(page.jobs[0].uuid) or listing.order is None:
+    if seen.has(page.jobs[0].uuid) or view.order is None:
         return seen.has(page.jobs[0].uuid)
-    first_at = listing.order.moment(page.jobs[0])
-    last_at = listing.order.moment(previous.jobs[-1])
+    first_at = view.order.moment(page.jobs[0])
+    last_at = view.order.moment(previous.jobs[-1])
     few_left = (
         previous.total is not None
         and page.total is not None
@@ -169,7 +169,7 @@ def read_down(
     sync.take_head(order, head)
     if not on_page(head):
         try:
-            ended = yield from read(sync, Listing(order), on_page, SeenInMemory(), after=head)
+            ended = yield from read(sync, ListView(order), on_page, SeenInMemory(), after=head)
             lowest_at = lowest_at if ended is None else -INFINITE
         except SyncError as error:
             if error.reason != "depth":  # a depth: all that the server shows was read
@@ -179,7 +179,7 @@ def read_down(
 
 
 def read_whole(
-    sync: Sync, listing: Listing, seen: Seen, take: Callable[[PlacedPage], object] | None = None
+    sync: Sync, view: ListView, seen: Seen, take: Callable[[PlacedPage], object] | None = None
 ) -> Asking[int]:
     """Read a list again and again, and take it in, until as many jobs were met as it has. Returns how many.
     Raises ``Contradiction`` if the numbers never agree."""
@@ -193,10 +193,10 @@ def read_whole(
     fruitless = 0
     for _ in range(MANY_TRIES):
         seen_before = seen.count
-        jobs = yield from read(sync, listing, on_page, seen)
+        jobs = yield from read(sync, view, on_page, seen)
         lowest = last[0]
         if seen.count < (jobs or 0):  # some were inserted at the head meanwhile
-            now = yield from read(sync, listing, on_page, seen, until_known=True)
+            now = yield from read(sync, view, on_page, seen, until_known=True)
             jobs = jobs if now is None else now
         if jobs is None or seen.count >= jobs:
             _learn_what_totals_count(sync, lowest, seen.count)
@@ -205,7 +205,7 @@ def read_whole(
         if fruitless >= FEW_TRIES:
             break
     # If no job in front of the last one was missed, the list was read completely: its total is wrong.
-    whole = listing.status is None or seen.count >= lowest.end
+    whole = view.status is None or seen.count >= lowest.end
     trait: TraitName = "total_count" if whole else "status_filter"
     if lowest.end in KNOWN_DEPTHS and sync.profile.depth.value == UNKNOWN:
         trait = "depth"  # its calibration also finds out whether the total is wrong
@@ -213,7 +213,7 @@ def read_whole(
 
 
 def _learn_what_totals_count(sync: Sync, last: PlacedPage, jobs: int) -> None:
-    status = last.listing.status
+    status = last.view.status
     if status is None or sync.profile.total_count.value != "unknown" or last.total_count is None:
         return
     if last.total_count == jobs:
@@ -232,7 +232,7 @@ def sweep_active(sync: Sync, head: PlacedPage) -> Asking[None]:
         yield from sweep(sync, status)
     sync.active_is_known()
     if sync.left.keys() & set(head.uuids):  # does the head show them as they were?
-        sync.take((yield from ask(sync, head.listing)))
+        sync.take((yield from ask(sync, head.view)))
         yield from recheck_filter(sync)
 
 
@@ -241,9 +241,9 @@ def sweep(sync: Sync, status: str) -> Asking[None]:
     of them."""
     known = sync.ledger.count_status(status)
     seen = SeenInMemory()
-    yield from read_whole(sync, Listing(sync.order, status), seen)
+    yield from read_whole(sync, ListView(sync.order, status), seen)
     if collapsed(known, seen.count) and not sync.collapse_confirmed:
-        yield from read_whole(sync, Listing(sync.order, status), seen)
+        yield from read_whole(sync, ListView(sync.order, status), seen)
         looked_up = sync.order is not None and sync.progress.frontier_at is None
         many = known - seen.count > LEAST_COLLAPSE_JOBS
         if collapsed(known, seen.count) and many and not looked_up:
@@ -267,6 +267,6 @@ def recheck_filter(sync: Sync) -> Asking[None]:
     if not stand or not sync.past_lag:
         return
     status, seen = stand[0].status, SeenInMemory()
-    yield from read_whole(sync, Listing(sync.order, status), seen)
+    yield from read_whole(sync, ListView(sync.order, status), seen)
     if any(job.status == status and not seen.has(job.uuid) for job in stand):
         raise Contradiction("status_filter", f"it hides a job that is {status}")

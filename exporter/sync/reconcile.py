@@ -24,7 +24,7 @@ from exporter.sync.context import (
     BY_SUBMISSION,
     INFINITE,
     MANY_TRIES,
-    Listing,
+    ListView,
     Order,
     PlacedPage,
     Sync,
@@ -100,7 +100,7 @@ def examine(sync: Sync, order: Order, page: PlacedPage) -> list[Boundary]:
     all_known = frontier_at is None or (found and found[-1].at >= frontier_at)
     sync.take(page, audit=bool(all_known))
     # On a filtered page, missing jobs may be in another status.
-    if len(found) >= 2 and page.listing.status is None:
+    if len(found) >= 2 and page.view.status is None:
         sync.suspect_absent(order, found[0].at - 1, found[-1].at, page)
     return found
 
@@ -172,7 +172,7 @@ def _look_into(sync: Sync, order: Order, part: Stretch, *, first: bool) -> Askin
         )  # old jobs are deleted most; one short of a full page, so that it proves the list's end
     elif part.listed >= size - 1 and 2 * known >= part.listed:
         offset += 1 + (part.listed - size) // 2
-    page = yield from ask(sync, Listing(order, part.status), offset)
+    page = yield from ask(sync, ListView(order, part.status), offset)
     moments = [
         moment for job in page.jobs
         if part.older.at <= (moment := order.moment(job)) < part.newer.at
@@ -206,8 +206,8 @@ def whole_second(sync: Sync, order: Order, page: PlacedPage, at: int) -> Asking[
             jobs = (*above, *seen.values(), *below)
             return replace(pages[-1], jobs=jobs, offset=first - len(above))
         # Jobs of one second may have different orders when they are read from the two ends of a list.
-        listing = replace(page.listing, from_end=sync.profile.most_offset < INFINITE)
-        page = yield from ask(sync, listing, page.offset)
+        view = replace(page.view, from_end=sync.profile.most_offset < INFINITE)
+        page = yield from ask(sync, view, page.offset)
     return None
 
 
@@ -216,13 +216,13 @@ def _pages_of_second(
 ) -> Asking[list[PlacedPage]]:
     top, step = page, max(1, sync.page_size - 1)
     while top.offset > 0 and (not top.jobs or order.moment(top.jobs[0]) <= at):
-        top = yield from ask(sync, page.listing, top.offset - step)
+        top = yield from ask(sync, page.view, top.offset - step)
     pages = [top]
     while pages[-1].jobs and order.moment(pages[-1].jobs[-1]) >= at:
         last = pages[-1]
         if last.total is not None and last.end >= last.total:
             break
-        following = yield from ask(sync, page.listing, last.end - 1)
+        following = yield from ask(sync, page.view, last.end - 1)
         if following.end <= last.end:
             break
         pages.append(following)
@@ -300,7 +300,7 @@ def _in_front(sync: Sync, order: Order, at: float, offset: int) -> Asking[Placed
     in front, in steps that grow."""
     back = 1
     while True:
-        page = yield from ask(sync, Listing(order), offset)
+        page = yield from ask(sync, ListView(order), offset)
         if page.offset <= 0 or (page.jobs and order.moment(page.jobs[0]) > at):
             return page
         offset, back = page.offset - back, 2 * back
@@ -343,7 +343,7 @@ def _find(sync: Sync, order: Order, at: int, above: int) -> Asking[int]:
     leap, last = sync.page_size, max(0, (sync.progress.expected or 0) - 1)
     while below is None or below - above > max(1, sync.page_size // 2):
         offset = above + leap if below is None else (above + below) // 2
-        page = yield from ask(sync, Listing(order), min(offset, last))
+        page = yield from ask(sync, ListView(order), min(offset, last))
         if page.jobs and order.moment(page.jobs[0]) > at and offset < last:
             above, leap = offset, 2 * leap
         else:
@@ -365,4 +365,4 @@ def _look_from(sync: Sync, order: Order, at: int, offset: int) -> Asking[float]:
         if page.total is None or page.end >= page.total:
             return at
         offset = max(page.end - 2, page.offset + 1)
-        page = yield from ask(sync, Listing(order), offset)
+        page = yield from ask(sync, ListView(order), offset)

@@ -15,7 +15,7 @@ from exporter.sync.context import (
     FEW_TRIES,
     INFINITE,
     SWEPT_STATUSES,
-    Listing,
+    ListView,
     Order,
     Sync,
     SyncSettings,
@@ -46,7 +46,7 @@ ENDED, ACTIVE, PROBE, STALE = "ended", "active", "probe", "stale"
 def reread_head(sync: Sync, order: Order) -> Asking[bool]:
     """Read the head again: it shows what has changed since the sync began. Returns whether it shows all of
     that."""
-    page = yield from ask(sync, Listing(order))
+    page = yield from ask(sync, ListView(order))
     still = sync.head is not None and sync.head.jobs == page.jobs
     sync.take_head(order, page)
     newest_at = sync.progress.newest_at
@@ -116,7 +116,7 @@ def _reconcile_to_edge(sync: Sync, order: Order) -> Asking[None]:
     found, back = list[Boundary](), max(1, sync.page_size // 2)
     while not found and back < 2 * known + sync.page_size:
         # The more jobs were deleted in front of the edge, the further in front it is now.
-        page = yield from ask(sync, Listing(order), max(0, known - back))
+        page = yield from ask(sync, ListView(order), max(0, known - back))
         found = [each for each in examine(sync, order, page) if each.at >= edge_at]
         back *= 2
     if not found:
@@ -275,7 +275,7 @@ def _check_ended(sync: Sync, order: Order) -> Asking[None]:
         if all_fit and status == max(END_STATUSES):
             return
         try:
-            told = (yield from ask(sync, Listing(order, status), limit=1)).total
+            told = (yield from ask(sync, ListView(order, status), limit=1)).total
         except Contradiction:
             told = None  # the filter does not know this status
         if (yield from _miscounts(sync, order, status, told)):
@@ -288,7 +288,7 @@ def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:
     """How many jobs are in a status, by the total of a random page of them, which is taken in, too. None if
     the page is shorter than it should be by that total."""
     offset = sync.rng.randrange(max(1, sync.ledger.count_status(status) - sync.page_size + 1))
-    page = yield from ask(sync, Listing(order, status), offset)
+    page = yield from ask(sync, ListView(order, status), offset)
     sync.take(page, audit=True)
     total = page.total or 0
     short = len(page.jobs) < min(sync.page_size, total - page.offset)
@@ -307,7 +307,7 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
     down_to_at = -INFINITE if frontier_at is None else float(frontier_at)
     known = sync.ledger.count_between(INFINITE, down_to_at, by=order.column)
     offset = sync.rng.randrange(max(1, known - sync.page_size + 1))
-    page = yield from ask(sync, Listing(order), offset)
+    page = yield from ask(sync, ListView(order), offset)
     found = [each for each in examine(sync, order, page) if each.at >= down_to_at]
 
     def differs() -> bool:

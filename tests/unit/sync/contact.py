@@ -3,7 +3,7 @@
 from exporter.profile import TraitName
 from exporter.sync.asking import Ask, Asking, T, advance
 from exporter.sync.calibration import calibrate_depth, calibrate_filter, calibrate_order
-from exporter.sync.context import Listing, PlacedPage, Sync
+from exporter.sync.context import ListView, PlacedPage, Sync
 from exporter.sync.pages import ask
 from tests.unit.sync.simulated import START_AT, SimulatedCluster, plenty
 
@@ -15,7 +15,7 @@ class Contact:
         self.cluster = cluster
         self.sync: Sync = cluster.replica._sync(cluster.now_at, plenty)
         cluster.ledger.begin()
-        self.head: PlacedPage = self.hold(ask(self.sync, Listing(None)))
+        self.head: PlacedPage = self.hold(ask(self.sync, ListView(None)))
 
     def hold(self, asking: Asking[T]) -> T:
         """Be the other end of a conversation."""

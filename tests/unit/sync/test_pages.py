@@ -16,7 +16,7 @@ from exporter.sync.context import (
     BY_CHANGE,
     BY_DEFAULT,
     BY_SUBMISSION,
-    Listing,
+    ListView,
     PlacedPage,
     Sync,
     collapsed,
@@ -25,7 +25,7 @@ from exporter.sync.pages import ask
 from tests.unit.sync.answers import AT, a_sync, converse, numbered
 from tests.unit.sync.simulated import SimulatedCluster, plenty
 
-WHOLE = Listing(BY_CHANGE)
+WHOLE = ListView(BY_CHANGE)
 KNOWN = Profile(
     status_filter=Trait("both"),
     order=Trait("change"),
@@ -60,7 +60,7 @@ def page(first: int, count: int, total: int | None) -> Page:
 
 
 def asked_of(
-    sync: Sync, listing: Listing, *pages: Page, offset: int = 0, limit: int = 100
+    sync: Sync, listing: ListView, *pages: Page, offset: int = 0, limit: int = 100
 ) -> PlacedPage:
     return converse(ask(sync, listing, offset, limit=limit), Answers(*pages))
 
@@ -163,7 +163,7 @@ class TestWhatIsSent:
     def test_the_name_of_the_filter(self, sync: Sync, value: str, names: tuple[str, ...]) -> None:
         sync.memory.profile = replaced(KNOWN, status_filter=value)
         answers = Answers(page(0, 5, 5))
-        converse(ask(sync, Listing(BY_CHANGE, "running")), answers)
+        converse(ask(sync, ListView(BY_CHANGE, "running")), answers)
         (query,) = answers.asked
         assert (query.status, query.filter_names) == ("running", names)
 
@@ -178,7 +178,7 @@ class TestWhatIsSent:
     )
     def test_the_order(self, sync: Sync, order: object, sort_key: str | None) -> None:
         answers = Answers(page(0, 5, 5))
-        converse(ask(sync, Listing(order)), answers)  # type: ignore[arg-type]
+        converse(ask(sync, ListView(order)), answers)  # type: ignore[arg-type]
         assert (answers.asked[0].sort_key, answers.asked[0].descending) == (sort_key, True)
 
     @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ class TestWhatIsSent:
 class TestWhatContradicts:
     """The profile: each is one trait, with its evidence."""
 
-    def trait(self, sync: Sync, listing: Listing, *pages: Page, offset: int = 0) -> str:
+    def trait(self, sync: Sync, listing: ListView, *pages: Page, offset: int = 0) -> str:
         with pytest.raises(Contradiction) as raised:
             asked_of(sync, listing, *pages, offset=offset)
         return raised.value.trait
@@ -223,15 +223,15 @@ class TestWhatContradicts:
 
     def test_not_where_no_order_was_asked_for(self, sync: Sync) -> None:
         jobs = numbered(10)
-        assert len(asked_of(sync, Listing(), Page((*jobs[5:], *jobs[:5]), 10)).jobs) == 10
+        assert len(asked_of(sync, ListView(), Page((*jobs[5:], *jobs[:5]), 10)).jobs) == 10
 
     def test_a_job_in_another_status_than_was_asked_for(self, sync: Sync) -> None:
         jobs = [numbered(5)[0]._replace(status="pending"), *numbered(5)[1:]]
-        assert self.trait(sync, Listing(BY_CHANGE, "running"), Page(jobs, 5)) == "status_filter"
+        assert self.trait(sync, ListView(BY_CHANGE, "running"), Page(jobs, 5)) == "status_filter"
 
     def test_not_one_that_cannot_be_counted(self, sync: Sync) -> None:
         jobs = [numbered(5)[0]._replace(status=NO_STATUS), *numbered(5)[1:]]
-        assert len(asked_of(sync, Listing(BY_CHANGE, "running"), Page(jobs, 5)).jobs) == 5
+        assert len(asked_of(sync, ListView(BY_CHANGE, "running"), Page(jobs, 5)).jobs) == 5
 
     def test_a_list_that_goes_on_beyond_its_total(self, sync: Sync) -> None:
         assert self.trait(sync, WHOLE, page(90, 10, 95), offset=90) == "total_count"
@@ -253,15 +253,15 @@ class TestWhatContradicts:
             ("client", WHOLE, 0, "order"),
             ("request", WHOLE, 50, "depth"),
             ("internal", WHOLE, 50, "depth"),
-            ("request", Listing(BY_CHANGE, "running"), 0, "status_filter"),
+            ("request", ListView(BY_CHANGE, "running"), 0, "status_filter"),
             ("internal", WHOLE, 0, None),
             ("denied", WHOLE, 0, None),
             ("denied", WHOLE, 50, None),
-            ("quota", Listing(BY_CHANGE, "running"), 0, None),
+            ("quota", ListView(BY_CHANGE, "running"), 0, None),
         ],
     )
     def test_a_refusal(
-        self, sync: Sync, reason: str, listing: Listing, offset: int, trait: str | None
+        self, sync: Sync, reason: str, listing: ListView, offset: int, trait: str | None
     ) -> None:
         asking = ask(sync, listing, offset)
         advance(asking, None)
@@ -285,7 +285,7 @@ class TestTotals:
         self, sync: Sync, value: str, status: str | None, believed: int | None
     ) -> None:
         sync.memory.profile = replaced(KNOWN, total_count=value)
-        assert asked_of(sync, Listing(BY_CHANGE, status), page(0, 10, 40)).total == believed
+        assert asked_of(sync, ListView(BY_CHANGE, status), page(0, 10, 40)).total == believed
 
 
 class TestCollapse:
@@ -341,7 +341,7 @@ class TestPageSize:
     def test_what_a_page_teaches(self, known: str, answer: Page, limit: int, size: str) -> None:
         profile = Profile(total_count=Trait("filtered"), page_size=Trait(known))
         with a_sync(profile) as sync:
-            asked_of(sync, Listing(), answer, limit=limit)
+            asked_of(sync, ListView(), answer, limit=limit)
             assert sync.profile.page_size.value == size
 
     @pytest.mark.parametrize(

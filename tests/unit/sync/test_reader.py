@@ -13,7 +13,7 @@ from exporter.errors import SyncError
 from exporter.model import Job, Page
 from exporter.profile import Profile, Trait
 from exporter.sync.asking import Ask, CollapseUnconfirmed, Contradiction
-from exporter.sync.context import BY_CHANGE, Listing, PlacedPage, Sync
+from exporter.sync.context import BY_CHANGE, ListView, PlacedPage, Sync
 from exporter.sync.reader import OnPage, SeenInMemory, read, read_whole, sweep
 from tests.unit.sync.answers import AT, MovingList, a_sync, converse, made, numbered
 
@@ -49,7 +49,7 @@ class Reader:
         moving.total = TOTALS[total]
         self.profile = profile_of(total, moving.cap)
         status = "running" if total == "of the whole list" else None
-        self.listing = Listing(BY_CHANGE if in_order else None, status)
+        self.listing = ListView(BY_CHANGE if in_order else None, status)
         self.met: list[Job] = []
         self.seen = SeenInMemory()
         self.answer: Callable[[Ask], Page] = moving.answer
@@ -239,7 +239,7 @@ class TestLies:
 
     def test_if_it_was_asked_for_a_status_that_speaks_against_the_filter(self) -> None:
         reader = Reader(MovingList([]), "missing")
-        reader.listing = Listing(BY_CHANGE, "running")
+        reader.listing = ListView(BY_CHANGE, "running")
         reader.answer = lambda _: Page(tuple(numbered(4)), None)
         with pytest.raises(Contradiction, match="repeats itself") as raised:
             reader.run()
@@ -293,7 +293,7 @@ class TestLies:
             return Page([job for job in cut if job.status == "running"], len(running))
 
         reader = Reader(MovingList(running, cap=10))
-        reader.listing = Listing(BY_CHANGE, "running")
+        reader.listing = ListView(BY_CHANGE, "running")
         reader.answer = answer
         with suppress(SyncError):
             reader.run_whole()
@@ -326,7 +326,7 @@ class TestWhole:
 
     def test_a_total_that_is_never_reached_is_contradicted(self) -> None:
         reader = Reader(MovingList(numbered(20)))
-        reader.listing = Listing(BY_CHANGE, "running")
+        reader.listing = ListView(BY_CHANGE, "running")
         reader.moving.total = lambda length: length + 1
         with pytest.raises(Contradiction) as raised:
             reader.run_whole()
@@ -341,7 +341,7 @@ class TestWhole:
     ) -> None:
         reader = Reader(MovingList(numbered(200), cap=100))
         reader.profile = msgspec.structs.replace(reader.profile, depth=Trait(depth))
-        reader.listing = Listing(BY_CHANGE, "running")
+        reader.listing = ListView(BY_CHANGE, "running")
         reader.moving.total = lambda length: length + 100
         with pytest.raises(Contradiction) as raised:
             reader.run_whole()
@@ -353,7 +353,7 @@ class TestWhole:
         """Also as many as some servers show at most of a list."""
         moving = MovingList(numbered(length), cap=100)
         reader = Reader(moving, total)
-        reader.listing = Listing(BY_CHANGE, "running")
+        reader.listing = ListView(BY_CHANGE, "running")
         assert reader.run_whole() == length
         assert reader.names == all_of(moving)
 
