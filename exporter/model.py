@@ -17,6 +17,9 @@ NO_STATUS = "_no_status"
 NO_IDENTITY = "_no_identity"
 """The hidden status of a record without an identity; its ``job_id`` takes the place of one."""
 
+SET_ASIDE = ""
+"""The hidden status of a job that has left its active status, until it is known what became of it."""
+
 OUT_OF_WINDOW = "_out_of_window"
 """The hidden status of a job that is known to be in the list and is not wanted: too old."""
 

@@ -39,7 +39,7 @@ from exporter.ledger.records import (
 from exporter.ledger.suspects import Suspects
 from exporter.ledger.totals import Move, Totals
 from exporter.ledger.usage import PUBLISHED, Usage
-from exporter.model import OUT_OF_WINDOW, Job
+from exporter.model import OUT_OF_WINDOW, SET_ASIDE, Job
 
 
 class Ledger:
@@ -271,10 +271,10 @@ class Ledger:
         for batch in self._jobs.ended_before(before_at):
             self.apply([job._replace(status=OUT_OF_WINDOW) for job, _, _ in batch])
 
-    def leave(self, status: str, is_in_it: Callable[[Job], bool]) -> int:
-        """Set aside the jobs of an active status that are no longer in it: they get the empty status."""
+    def set_aside(self, status: str, is_in_it: Callable[[Job], bool]) -> int:
+        """Set aside the jobs of an active status that are no longer in it: they get the status ``SET_ASIDE``."""
         found = self._jobs.in_status(status)
-        left = [job._replace(status="") for job, _, _ in found if not is_in_it(job)]
+        left = [job._replace(status=SET_ASIDE) for job, _, _ in found if not is_in_it(job)]
         self.apply(left)
         return len(left)
 

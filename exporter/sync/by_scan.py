@@ -6,6 +6,7 @@ and it has met as many jobs as there are. Only then, jobs that it has not met ar
 """
 
 from exporter.ledger.store import Marks
+from exporter.model import SET_ASIDE
 from exporter.sync.asking import Asking, Contradiction, Purpose
 from exporter.sync.context import BY_CHANGE, SWEPT_STATUSES, ListView, PlacedPage, Sync
 from exporter.sync.reader import read_whole
@@ -49,7 +50,7 @@ def scan(sync: Sync, marks: Marks) -> Asking[None]:
         if between_syncs:  # syncs query active jobs by status, and have not seen these
             hidden.extend(
                 new.status for old, new in changes
-                if new.status in SWEPT_STATUSES and (old is None or not old.status)
+                if new.status in SWEPT_STATUSES and (old is None or old.status == SET_ASIDE)
                 and 0 < (new.modified_at or 0) < long_ago_at
             )  # fmt: skip
 

@@ -171,7 +171,7 @@ class Sync:
     """What its calls are for at the moment."""
     head: PlacedPage | None = None
     """The head of the list, as last seen by this sync."""
-    left: dict[str, Job] = field(default_factory=dict)
+    set_aside: dict[str, Job] = field(default_factory=dict)
     """Jobs that this sync has set aside, as they were before."""
     longest_page: int = 0
     """The most jobs that this sync has seen on a page of the whole list."""

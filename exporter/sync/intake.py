@@ -13,7 +13,7 @@ from typing import NamedTuple
 from exporter.ledger.records import Change, TallyKey
 from exporter.ledger.store import Ledger, Marks
 from exporter.ledger.usage import UsageKey
-from exporter.model import END_STATUSES, OUT_OF_WINDOW, Job
+from exporter.model import END_STATUSES, OUT_OF_WINDOW, SET_ASIDE, Job
 from exporter.snapshot import RECENT_SECONDS, WAIT_BUCKETS_SECONDS
 
 LATE_SECONDS = 10
@@ -147,14 +147,14 @@ class Intake:
     def _judge(self, changes: Sequence[Change], known_up_to_at: int) -> None:
         for old, new in changes:
             if (new.modified_at or 0) < known_up_to_at:
-                if old is not None and old.status == "":
+                if old is not None and old.status == SET_ASIDE:
                     continue  # it was set aside: known to have changed, but not to what
                 self.correct("missing" if old is None else "changed", 1)
 
 
 def older(old: Job, new: Job) -> bool:
     """Whether a record is stale: older than the known one of its job. Pure."""
-    if new.modified_at is None or old.modified_at is None or not old.status:
+    if new.modified_at is None or old.modified_at is None or old.status == SET_ASIDE:
         return False
     if new.modified_at != old.modified_at:
         return new.modified_at < old.modified_at

@@ -231,7 +231,7 @@ def sweep_active(sync: Sync, head: PlacedPage) -> Asking[None]:
     for status in SWEPT_STATUSES:
         yield from sweep(sync, status)
     sync.active_is_known()
-    if sync.left.keys() & set(head.uuids):  # does the head show them as they were?
+    if sync.set_aside.keys() & set(head.uuids):  # does the head show them as they were?
         sync.take((yield from ask(sync, head.view)))
         yield from recheck_filter(sync)
 
@@ -253,17 +253,21 @@ def sweep(sync: Sync, status: str) -> Asking[None]:
     def stays(job: Job) -> bool:
         if seen.has(job.uuid) or (job.modified_at or 0) >= changed_before_at:
             return True
-        sync.left[job.uuid] = job
+        sync.set_aside[job.uuid] = job
         return False
 
-    sync.ledger.leave(status, stays)
+    sync.ledger.set_aside(status, stays)
 
 
 def recheck_filter(sync: Sync) -> Asking[None]:
     """Some jobs that seem to have left their status are still in it, as the list without a filter shows.
     Read that status again: if the jobs are still missing, the filter hides them. Raises
     ``Contradiction``."""
-    stand = [job for uuid, job in sync.ledger.known(sync.left).items() if job == sync.left[uuid]]
+    stand = [
+        job
+        for uuid, job in sync.ledger.known(sync.set_aside).items()
+        if job == sync.set_aside[uuid]
+    ]
     if not stand or not sync.past_lag:
         return
     status, seen = stand[0].status, SeenInMemory()

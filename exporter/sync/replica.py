@@ -7,6 +7,7 @@ import msgspec
 
 from exporter.errors import SyncError
 from exporter.ledger.store import Ledger, Marks
+from exporter.model import SET_ASIDE
 from exporter.profile import UNKNOWN, Profile
 from exporter.snapshot import RECENT_SECONDS, SyncFailure
 from exporter.sync import (
@@ -80,7 +81,11 @@ class Replica:
     def all_resolved(self) -> bool:
         """Whether the last sync has left nothing that the next one has to look up."""
         memory = self._memory
-        waiting = (memory.stale_records.since, self.ledger.suspects, self.ledger.count_status(""))
+        waiting = (
+            memory.stale_records.since,
+            self.ledger.suspects,
+            self.ledger.count_status(SET_ASIDE),
+        )
         return memory.refreshed and not any(waiting) and memory.collapse_at is None
 
     # -- what the counters of cluster/list say -----------------------------------------------------
@@ -184,9 +189,13 @@ class Replica:
     def _prove(self, sync: Sync, order: Order) -> Asking[None]:
         """Check after a sync by an order that no job is missing or too many."""
         sync.purpose = Purpose.AUDIT
-        if sync.thorough and sync.progress.frontier_at is None and self.ledger.count_status(""):
+        if (
+            sync.thorough
+            and sync.progress.frontier_at is None
+            and self.ledger.count_status(SET_ASIDE)
+        ):
             # Not at every sync: several jobs together may be on the same pages.
-            yield from verify.resolve_aside(sync, order)
+            yield from verify.resolve_set_aside(sync, order)
         fits = yield from verify.verify_total(sync, order)
         if fits and self._memory.refreshed and sync.progress.active_known:
             yield from verify.run_due(sync, order)

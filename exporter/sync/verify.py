@@ -8,7 +8,7 @@ the jobs that are known.
 from collections.abc import Callable, Mapping, Sequence
 
 from exporter.errors import BudgetExhausted, SyncError
-from exporter.model import END_STATUSES, OUT_OF_WINDOW
+from exporter.model import END_STATUSES, OUT_OF_WINDOW, SET_ASIDE
 from exporter.sync.asking import Asking, Contradiction
 from exporter.sync.context import (
     BY_CHANGE,
@@ -195,7 +195,7 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
         except BudgetExhausted:
             # The sync succeeds without the check, unless that has set jobs aside.
             sync.ledger.restore_suspects()
-            if sync.ledger.count_status(""):
+            if sync.ledger.count_status(SET_ASIDE):
                 raise
             return
         except SyncError as error:
@@ -256,8 +256,8 @@ def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
     )  # most jobs that were set aside have changed since the last sync
     if not (sync.past_lag and sync.reaches_edge):  # they may be where nothing has been read yet
         return
-    aside = [job.uuid for job in sync.ledger.in_status("")]
-    yield from resolve_aside(sync, order)
+    aside = [job.uuid for job in sync.ledger.in_status(SET_ASIDE)]
+    yield from resolve_set_aside(sync, order)
     found = sync.ledger.known(aside).values()
     up_to_at = sync.intake.known_up_to_at
     if sync.intake.corrections == before and sync.intake.was_complete and up_to_at is not None:
@@ -295,9 +295,9 @@ def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:
     return None if short else total
 
 
-def resolve_aside(sync: Sync, order: Order) -> Asking[None]:
+def resolve_set_aside(sync: Sync, order: Order) -> Asking[None]:
     """Look up the jobs that were set aside: they are where they were, or they are gone."""
-    yield from look_at(sync, order, sync.ledger.in_status(""))
+    yield from look_at(sync, order, sync.ledger.in_status(SET_ASIDE))
     yield from recheck_filter(sync)
 
 

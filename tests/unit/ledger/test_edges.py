@@ -369,7 +369,7 @@ READS: dict[str, Callable[[Ledger], object]] = {
     "apply": lambda ledger: ledger.apply([job(1, "finished")]),
     "suspect": lambda ledger: ledger.suspect([job(1).uuid]),
     "suspect_between": lambda ledger: ledger.suspect_between(INFINITE, -INFINITE, keep=[]),
-    "leave": lambda ledger: ledger.leave("pending", lambda job: False),
+    "set_aside": lambda ledger: ledger.set_aside("pending", lambda job: False),
     "active_jobs": lambda ledger: list(ledger.active_jobs()),
     "oldest_pending": lambda ledger: ledger.oldest_pending(),
 }

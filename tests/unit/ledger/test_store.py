@@ -537,7 +537,7 @@ class TestDamagedWhileOpen:
         acts: dict[str, Callable[[], object]] = {
             "apply": lambda: ledger.apply(run_of(3000, "finished")),
             "suspect_between": lambda: ledger.suspect_between(INFINITE, -INFINITE, keep=[]),
-            "leave": lambda: ledger.leave("running", lambda uuid: False),
+            "set_aside": lambda: ledger.set_aside("running", lambda uuid: False),
         }
         with pytest.raises(LedgerUnreadable), ledger.transaction():
             acts[deed]()

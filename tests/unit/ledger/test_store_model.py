@@ -140,7 +140,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(status=st.sampled_from(("pending", "running", "suspended")), stay=st.integers(0, 12))
     def leave(self, status: str, stay: int) -> None:
         with self.ledger.transaction():
-            left = self.ledger.leave(status, lambda job: job.uuid == f"hpcjob-{stay}")
+            left = self.ledger.set_aside(status, lambda job: job.uuid == f"hpcjob-{stay}")
         gone = [
             job
             for job in self.jobs.values()

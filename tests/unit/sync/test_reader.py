@@ -392,7 +392,7 @@ class TestSweep:
     def test_those_that_left_are_set_aside(self) -> None:
         sync = self.swept(numbered(30), numbered(25))
         assert self.counts == {"running": 25, "": 5, "pending": 0}
-        assert {job.status for job in sync.left.values()} == {"running"}
+        assert {job.status for job in sync.set_aside.values()} == {"running"}
 
     def test_many_that_left_at_once_are_asked_for_again(self) -> None:
         self.swept(numbered(60), numbered(5), numbered(60))
