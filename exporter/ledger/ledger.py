@@ -266,7 +266,7 @@ class Ledger:
             self._take_out(batch)
         self._suspects.clear()
 
-    def age(self, before_at: float) -> None:
+    def hide_before(self, before_at: float) -> None:
         """Hide the ended jobs whose last change lies before a moment."""
         for batch in self._jobs.ended_before(before_at):
             self.apply([job._replace(status=OUT_OF_WINDOW) for job, _, _ in batch])

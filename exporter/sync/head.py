@@ -36,7 +36,7 @@ def read_head(sync: Sync) -> Asking[PlacedPage]:
 
 def _tell_time(sync: Sync, head: PlacedPage) -> None:
     sync.tell_time(head.answer.server_time_at or sync.now_at)
-    sync.intake.age()
+    sync.intake.hide_out_of_window()
     if sync.progress.began_at is None:
         tomorrow_at = sync.now_at + 86400  # no zone makes a time later than this: it is wrong
         stamps = (

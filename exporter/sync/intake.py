@@ -115,10 +115,10 @@ class Intake:
         if jobs:
             self.corrections[kind] = self.corrections.get(kind, 0) + jobs
 
-    def age(self) -> None:
+    def hide_out_of_window(self) -> None:
         """Hide the ended jobs that are now too old for the wanted history."""
         if self.window_from_at != float("-inf"):
-            self.ledger.age(self.window_from_at)
+            self.ledger.hide_before(self.window_from_at)
 
     def _count(self, old: Job | None, new: Job) -> None:
         for counted in transitions(old, new, began_at=self.began_at):

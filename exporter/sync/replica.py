@@ -306,7 +306,7 @@ class Replica:
         return Sync(self.ledger, self._memory, intake, self.settings, allowance, self._rng, now_at)
 
     def _finish(self, sync: Sync) -> None:
-        sync.intake.age()
+        sync.intake.hide_out_of_window()
         for queue, user in self.ledger.groups.take_idle_pairs():
             self.ledger.note_activity(queue, user, sync.now_at)
         self.ledger.forget_activity(sync.now_at - RECENT_SECONDS)

@@ -34,7 +34,7 @@ EVERY_SYNC: dict[str, Callable[[Ledger], object]] = {
     "oldest_pending": lambda ledger: ledger.oldest_pending(),
     "active_jobs": lambda ledger: list(ledger.active_jobs()),
     "in_status": lambda ledger: ledger.in_status("running"),
-    "age": lambda ledger: ledger.age(AT + 5),
+    "age": lambda ledger: ledger.hide_before(AT + 5),
     "suspect": lambda ledger: ledger.suspect([job(7).uuid]),
     "totals": lambda ledger: ledger.totals(),
 }
@@ -71,7 +71,7 @@ def test_what_is_as_old_as_the_bound_is_still_shown(ledger: Ledger) -> None:
     with ledger.transaction():
         ledger.apply([*run_of(5), job(9, "running", modified_at=AT - 99)])
         for _ in range(2):
-            ledger.age(AT + 2)
+            ledger.hide_before(AT + 2)
     assert {found.uuid for found in ledger.in_status("finished")} == {
         job(number).uuid for number in (2, 3, 4)
     }
@@ -150,7 +150,7 @@ def test_however_many_are_taken_out_or_put_back_few_are_in_memory_at_a_time(
             tracemalloc.stop()
             assert peak < 100 * many, name  # a list of them would take five times as much
         tracemalloc.start()
-        ledger.age(INFINITE)
+        ledger.hide_before(INFINITE)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 100 * many

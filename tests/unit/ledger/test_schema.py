@@ -85,7 +85,7 @@ def test_it_goes_on(stored: Path) -> None:
     size = ledger.size
     with ledger.transaction():
         ledger.apply(run_of(50, first=10**7))
-        ledger.age(float("inf"))
+        ledger.hide_before(float("inf"))
     assert ledger.count_status(OUT_OF_WINDOW) > 50
     ledger.close()
     again = open_ledger(stored, WHOSE)

@@ -76,7 +76,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.ledger.suspect_between(newest, oldest, keep=[])
                 self.ledger.apply(batch)
                 self.ledger.forget_suspects(1e12)
-                self.ledger.age(INFINITE)
+                self.ledger.hide_before(INFINITE)
                 raise UndoneError  # noqa: TRY301
         except UndoneError:
             pass
@@ -126,11 +126,11 @@ class LedgerMachine(RuleBasedStateMachine):
             self._forget(now_at)
 
     @rule(before_at=BOUNDS)
-    def age(self, before_at: float) -> None:
+    def hide_before(self, before_at: float) -> None:
         if before_at in (INFINITE, -INFINITE):
             return
         with self.ledger.transaction():
-            self.ledger.age(before_at)
+            self.ledger.hide_before(before_at)
         self.jobs |= {
             uuid: job._replace(status=OUT_OF_WINDOW)
             for uuid, job in self.jobs.items()

@@ -129,7 +129,7 @@ class TestWindow:
         take(ledger, [ended])
         before = {key: tally.count for key, tally in ledger.tallies().items()}
         with ledger.transaction():
-            Intake(ledger, 0.0, 0.0, window_from_at=AT + 1.0).age()
+            Intake(ledger, 0.0, 0.0, window_from_at=AT + 1.0).hide_out_of_window()
         assert ledger.count_status("finished") == 0
         assert {key: tally.count for key, tally in ledger.tallies().items()} == before
         take(ledger, [ended._replace(status="pending", modified_at=AT + 9)])
