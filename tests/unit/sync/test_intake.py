@@ -243,7 +243,7 @@ class TestAudit:
 
     def corrections(self, ledger: Ledger, *jobs: Job, **how: object) -> dict[str, int]:
         settings: dict[str, object] = {
-            "settled": True,
+            "was_complete": True,
             "known_up_to_at": self.NEWEST_AT - LATE_SECONDS,
             "audit": True,
         }
@@ -273,7 +273,7 @@ class TestAudit:
         assert not self.corrections(ledger, job(1, "finished", modified_at=AT - 50))
 
     @pytest.mark.parametrize(
-        "how", [{"audit": False}, {"settled": False}, {"known_up_to_at": None}]
+        "how", [{"audit": False}, {"was_complete": False}, {"known_up_to_at": None}]
     )
     def test_none_can_be_told_before_all_is_known(
         self, ledger: Ledger, how: dict[str, object]
