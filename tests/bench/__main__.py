@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from exporter.daemon.service import collect_garbage_rarely
 from tests.bench import report
 from tests.bench.figures import Part
 from tests.bench.parts import PARTS
@@ -31,6 +32,7 @@ def main() -> None:
     if unknown:
         parser.error(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}")
     logging.disable(logging.ERROR)  # the exporter's own log says what goes on, a hundred times
+    collect_garbage_rarely()  # as serve does
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH)
