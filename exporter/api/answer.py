@@ -151,13 +151,9 @@ def as_text(value: Any) -> str:
 
 
 def total_count_of(value: Any) -> int | None:
-    """How many the server says there are; None where it does not. Raises PayloadError."""
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return None
+    """How many the server says there are; None where it tells no number, as with -1 or ``unknown``."""
     count = whole_number(value)
-    if count is None or count < 0:
-        raise bad("total_count is not a number of jobs")
-    return count
+    return count if count is not None and count >= 0 else None
 
 
 def whole_number(value: Any) -> int | None:

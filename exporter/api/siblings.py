@@ -46,7 +46,7 @@ Scrub = Callable[[str], str]
 
 class _Clusters(Reply):
     total_count: Any = None
-    cluster_set: list[dict[str, Any]] | UnsetType | None = UNSET
+    cluster_set: list[dict[str, Any] | None] | UnsetType | None = UNSET
 
 
 class _Queue(msgspec.Struct):
@@ -69,13 +69,13 @@ class _Queue(msgspec.Struct):
 
 class _Queues(Reply):
     total_count: Any = None
-    hpc_queue_set: list[_Queue] | UnsetType | None = UNSET
-    queues_set: list[_Queue] | UnsetType | None = UNSET
-    queue_set: list[_Queue] | UnsetType | None = UNSET
+    hpc_queue_set: list[_Queue | None] | UnsetType | None = UNSET
+    queues_set: list[_Queue | None] | UnsetType | None = UNSET
+    queue_set: list[_Queue | None] | UnsetType | None = UNSET
 
 
 class _Detail(Reply):
-    detail: list[_Queue] | _Queue | UnsetType | None = UNSET
+    detail: list[_Queue | None] | _Queue | UnsetType | None = UNSET
 
 
 class _Node(msgspec.Struct):
@@ -86,7 +86,7 @@ class _Node(msgspec.Struct):
 
 class _Nodes(Reply):
     total_count: Any = None
-    hpc_app_nodes_set: list[_Node] | UnsetType | None = UNSET
+    hpc_app_nodes_set: list[_Node | None] | UnsetType | None = UNSET
 
 
 _CLUSTERS = msgspec.json.Decoder(_Clusters)
@@ -127,10 +127,7 @@ def decode_nodes(body: bytes, *, scrub: Scrub = str) -> ListPage[ListedNode]:
     answer = understood(_NODES, body, scrub)
     total_count = total_count_of(answer.total_count)
     records = _list(answer.hpc_app_nodes_set, "hpc_app_nodes_set", total_count)
-    nodes = tuple(
-        ListedNode(_word(each.role), _node_status(each.status), _queue_of_node(each.queue_info))
-        for each in records
-    )
+    nodes = tuple(map(_node, records))
     return ListPage(nodes, len(nodes), total_count)
 
 
@@ -140,9 +137,12 @@ def _list(records: Any, name: str, total_count: int | None) -> Sequence[Any]:
     return () if isinstance(records, UnsetType) or records is None else records
 
 
-def _cluster(record: Mapping[str, Any]) -> ListedCluster:
-    nested = record.get("app_cluster")
-    fields = {**nested, **record} if isinstance(nested, dict) else record
+def _cluster(record: Mapping[str, Any] | None) -> ListedCluster:
+    outer = record or {}
+    nested = outer.get("app_cluster")
+    # What the outer level leaves empty may be told by the inner one.
+    told = {name: value for name, value in outer.items() if value not in (None, "")}
+    fields = {**nested, **told} if isinstance(nested, dict) else outer
     counts = {each: whole_number(fields.get(f"{each}_job_count")) for each in _COUNTED}
     return ListedCluster(
         cluster_id=as_text(fields.get("cluster_id")).strip(),
@@ -154,7 +154,8 @@ def _cluster(record: Mapping[str, Any]) -> ListedCluster:
     )
 
 
-def _queue(record: _Queue) -> ListedQueue:
+def _queue(record: _Queue | None) -> ListedQueue:
+    record = record or _Queue()
     names = (as_text(getattr(record, field)) for field in _QUEUE_NAMES)
     spec = record.spec_detail if isinstance(record.spec_detail, dict) else {}
     return ListedQueue(
@@ -165,6 +166,11 @@ def _queue(record: _Queue) -> ListedQueue:
         memory_bytes=_amount(spec.get("mem_size"), record.total_mems, record.avail_mems, _GIB),
         nodes=_nodes(record.node_info),
     )
+
+
+def _node(record: _Node | None) -> ListedNode:
+    node = record or _Node()
+    return ListedNode(_word(node.role), _node_status(node.status), _queue_of_node(node.queue_info))
 
 
 def _amount(specified: Any, total: Any, available: Any, unit: int = 1) -> Amount:

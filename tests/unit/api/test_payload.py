@@ -554,7 +554,9 @@ def test_an_odd_number_that_is_read_is_as_good_as_none(written: bytes) -> None:
         assert only.status == lacking
 
 
-@pytest.mark.parametrize("written", [b"NaN", b"1e999", b"9" * 5000])
+@pytest.mark.parametrize(
+    "written", [b"NaN", b"1e999", b"9" * 5000, b"-1", b'"-1"', b"1.5", b'"many"', b"[]", b"true"]
+)
 def test_a_total_that_is_no_number_is_as_good_as_none(written: bytes) -> None:
     page = decode(answer(record(), total_count="<odd>").replace(b'"<odd>"', written))
     assert (page.jobs, page.total_count) == ((JOB,), None)
@@ -689,12 +691,6 @@ BAD_ANSWERS = {
     "no list and no count": answer(hpc_job_set=..., total_count=...),
     "list is an object": answer(hpc_job_set={"do-not-show-this": 1}),
     "list is a string": answer(hpc_job_set="do-not-show-this"),
-    "negative count": answer(total_count=-1),
-    "negative count text": answer(total_count="-1"),
-    "fractional count": answer(total_count=1.5),
-    "count in words": answer(total_count="do-not-show-this"),
-    "count is a list": answer(total_count=[]),
-    "count is true": answer(total_count=True),
     "same job_id twice": answer(record(hpcjob_uuid=""), record(hpcjob_uuid=None)),
     "same twice": answer(record(), record()),
     "nothing to tell them apart": answer(None, None),
@@ -723,7 +719,6 @@ def test_bad_answers(body: bytes) -> None:
         ("cut off", f"the answer of {len(BAD_ANSWERS['cut off'])} bytes is not valid JSON"),
         ("no verdict", "the answer has no ret_code"),
         ("no list", "the answer has no hpc_job_set"),
-        ("negative count", "total_count is not a number of jobs"),
         ("same twice", "the same hpcjob_uuid comes twice in one page"),
         (
             "list is a string",

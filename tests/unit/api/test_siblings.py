@@ -63,6 +63,7 @@ def answer(**fields: Any) -> bytes:
         CLUSTER,
         {"app_cluster": CLUSTER},
         {"app_cluster": CLUSTER, "pending_job_count": "1"},
+        dict.fromkeys(CLUSTER) | {"app_cluster": CLUSTER, "cluster_status": ""},
         CLUSTER | {"app_cluster": None, "cpu_hours": "446.200560295289", "cluster_type": " EHPC"},
     ],
 )
@@ -165,6 +166,17 @@ def test_answers_that_tell_nothing(decode: Callable[[bytes], Any], name: str) ->
     ):
         with pytest.raises(error):
             decode(body)
+
+
+@pytest.mark.parametrize(("decode", "name"), list(zip(DECODERS, LISTS, strict=True)))
+def test_a_record_that_is_null_hides_no_other(decode: Callable[[bytes], Any], name: str) -> None:
+    record = {"cluster_id": "a", "name": "a", "role": "login"}
+    read = decode(answer(**{name: [record, None, None]}))
+    alone = decode(answer(**{name: [record]}))
+    if isinstance(read, ListPage):
+        assert (read.records, read.items[:1]) == (3, alone.items)
+    else:
+        assert read == alone
 
 
 @pytest.mark.parametrize(("decode", "name"), list(zip(DECODERS, LISTS, strict=True))[:2])
