@@ -111,7 +111,7 @@ class HttpStatusError(ApiError):
 
 class RefusedError(ApiError):
     """The API answered with a ``ret_code`` other than 0 (API reference, section 4), or, as if it were
-    1100, with a problem document about the request."""
+    1100, with a problem document about the request, or, as if it were 5000, with HTTP status 500."""
 
     def __init__(
         self, ret_code: int, reason: str, message: str, *, retryable: bool, advice: str

@@ -4,20 +4,23 @@ are written. Pure.
 No error message quotes the answer: it holds people's command lines. Positions and field names only.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
 from exporter.api.lenient import rewritten
-from exporter.api.refusal import REQUEST_CODE, refusal_of
+from exporter.api.refusal import INTERNAL_CODE, REQUEST_CODE, refusal_of
 from exporter.errors import PayloadError, RefusedError
 
 LONGEST_NAME = 200  # characters, with the mark of one that was cut
 UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError)
 _HTTP_OK = 200
-_REQUEST_STATUSES = frozenset(range(400, 500)) - {401, 403, 407, 429}
-"""With a problem document, these say that the request itself is not understood."""
+_CODES: Mapping[int | None, int] = {
+    **dict.fromkeys({*range(400, 500)} - {401, 403, 407, 429}, REQUEST_CODE),
+    500: INTERNAL_CODE,
+}
+"""By HTTP status of a problem document: as if it were which code."""
 _CUT = "…"
 _LONGEST_MESSAGE = 200  # characters of the server's own words in an error
 
@@ -61,7 +64,8 @@ def find_refusal(
     body: bytes, *, http_status: int = _HTTP_OK, scrub: Callable[[str], str] = str
 ) -> RefusedError | None:
     """The API's own error in an answer that is no page, whatever its HTTP status: a ``ret_code``
-    other than 0, or a problem document that says that the request is not understood."""
+    other than 0, or a problem document that says that the request is not understood, or that the server
+    has failed at it."""
     try:
         verdict = read(_VERDICT, body)
     except UNREADABLE:
@@ -71,8 +75,9 @@ def find_refusal(
         return _refused(ret_code, f"code {ret_code}", (verdict.message,), scrub)
     status = http_status if http_status != _HTTP_OK else whole_number(verdict.status)
     words = (verdict.title, verdict.detail)
-    if ret_code is None and status in _REQUEST_STATUSES and any(isinstance(w, str) for w in words):
-        return _refused(REQUEST_CODE, f"HTTP status {status}", words, scrub)
+    code = _CODES.get(status) if ret_code is None else None
+    if code is not None and any(isinstance(word, str) for word in words):
+        return _refused(code, f"HTTP status {status}", words, scrub)
     return None
 
 

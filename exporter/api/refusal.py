@@ -3,7 +3,7 @@ Pure."""
 
 from dataclasses import dataclass
 
-from exporter.errors import HttpStatusError
+from exporter.errors import HttpStatusError, RefusedError
 
 REQUEST_CODE = 1100
 """The request is malformed; stands for a problem document, too, which has no code."""
@@ -11,6 +11,8 @@ CLOCK_CODE = 1300
 """The request's timestamp is too far from the server's clock."""
 KEYS_CODE = 1200
 """The key id or the signature is wrong."""
+INTERNAL_CODE = 5000
+"""The server failed at the request; stands for HTTP status 500, too."""
 QUOTA_CODE = 2500
 """The account has made too many requests in the period."""
 
@@ -54,7 +56,7 @@ _BY_CODE = {
         "Wait: the exporter pauses its calls. Lower the account's quota.share, lengthen "
         "collection.interval, or find out which other tool uses the account's quota.",
     ),
-    5000: Refusal("internal", "internal error of the server", _WAIT, retryable=True),
+    INTERNAL_CODE: Refusal("internal", "internal error of the server", _WAIT, retryable=True),
     5100: Refusal("busy", "server busy or timed out", _WAIT, retryable=True),
     5300: Refusal("updating", "server being updated", _WAIT, retryable=True),
 }
@@ -87,8 +89,14 @@ REASONS = tuple(
 """Every ``reason`` that there is."""
 
 
-def http_error(status: int) -> HttpStatusError:
+def http_error(status: int) -> HttpStatusError | RefusedError:
     """What an HTTP status other than 200 means."""
+    message = f"the server answered with HTTP status {status}"
+    if status == 500:  # it failed at what this request asks for, perhaps, as with a code
+        known = _BY_CODE[INTERNAL_CODE]
+        return RefusedError(
+            INTERNAL_CODE, known.reason, message, retryable=known.retryable, advice=known.advice
+        )
     kind = status // 100
     if status == 429:
         reason, advice = "http_429", "Wait, or lengthen collection.interval."
@@ -102,5 +110,4 @@ def http_error(status: int) -> HttpStatusError:
         )
     else:
         reason, advice = "http_other", "Check that the account's endpoint is the API's address."
-    message = f"the server answered with HTTP status {status}"
     return HttpStatusError(status, reason, message, retryable=reason == "http_5xx", advice=advice)

@@ -234,13 +234,18 @@ class FileSpendingLog(MemorySpendingLog):
 
     def _read_others(self, now: Instant) -> None:
         """Read what was added, or everything if another process has written the file anew."""
+        known = self._calls
         try:
             data = self._unread()
         except FileNotFoundError:
             self._unwritten = True  # it does not exist yet, or somebody has removed it
             return
         except OSError as error:
-            self._set_aside(now, str(error.strerror))
+            self._unwritten = True
+            if known:  # what it told before is not lost
+                self._calls = known
+            else:
+                self._set_aside(now, str(error.strerror))
             return
         begins = self._read_to == 0
         self._read_to += len(data)

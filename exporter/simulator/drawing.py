@@ -9,7 +9,7 @@ from typing import Any
 from exporter.simulator.dialect import DOCUMENTED, LISTED_STATUSES, Dialect
 from exporter.simulator.listed import Order, TieOrder, Transition
 
-_REFUSED = ("1100", "1101", "5000", "problem")
+_REFUSED = ("1100", "1101", "5000", "problem", "problem-500")
 
 PLAUSIBLE: Mapping[str, tuple[Any, ...]] = {
     "status_filter": ("jobs_status", "job_status", "either"),

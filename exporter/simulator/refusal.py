@@ -1,14 +1,15 @@
 """Requests that the API refuses."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Literal
 
 DEFAULT_LIMIT = 10
 _MOST_DIGITS = 9
 
-Refused = Literal["1100", "1101", "5000", "problem"]
+Refused = Literal["1100", "1101", "5000", "problem", "problem-500"]
 """How a server refuses a request whose parameters it does not like: by a ``ret_code``, or by a
-problem document."""
+problem document with HTTP 400, or, where it fails at them, 500."""
 
 
 class RefusalError(Exception):
@@ -32,12 +33,11 @@ class RefusalError(Exception):
 
 
 class ProblemError(RefusalError):
-    """The request is answered with HTTP 400 and a problem document, which has no ``ret_code``."""
+    """The request is answered with a problem document, which has no ``ret_code``."""
 
-    http_status = 400
-
-    def __init__(self, message: str) -> None:
+    def __init__(self, http_status: int, message: str) -> None:
         super().__init__(1100, message)
+        self.http_status = http_status
 
     @property
     def outcome(self) -> str:
@@ -48,7 +48,7 @@ class ProblemError(RefusalError):
         """The problem document."""
         return {
             "type": "about:blank",
-            "title": "Bad Request",
+            "title": HTTPStatus(self.http_status).phrase,
             "detail": self.message,
             "status": self.http_status,
         }
@@ -56,7 +56,10 @@ class ProblemError(RefusalError):
 
 def refusal(how: Refused, message: str) -> RefusalError:
     """The error to be raised."""
-    return ProblemError(message) if how == "problem" else RefusalError(int(how), message)
+    kind, _, status = how.partition("-")
+    if kind == "problem":
+        return ProblemError(int(status or 400), message)
+    return RefusalError(int(how), message)
 
 
 def whole_number(params: Mapping[str, str], name: str, default: int) -> int:

@@ -26,7 +26,11 @@ TOLERATED = {
 }
 """These leave no doubt about which jobs there are: the counts go on, and are right."""
 
-FOUND_OUT = {"total-zero": {"payload"}, "absurd-times": {"filter", "order"}}
+FOUND_OUT = {
+    "total-zero": {"payload"},
+    **dict.fromkeys(["total-negative", "total-huge", "total-text"], {"order"}),
+    "absurd-times": {"filter", "order"},
+}
 """These contradict what is known of the server: some syncs fail for one of these reasons, until it is
 found out what it does now. Then the counts go on, and are right."""
 
@@ -38,12 +42,12 @@ REASONS = {
     "ret-1400": "denied",
     "ret-2100": "not_found",
     "ret-4100": "licence",
-    "ret-5000": "internal",
+    **dict.fromkeys(["ret-5000", "http-500"], "internal"),
     "ret-5100": "busy",
     "ret-5300": "updating",
     "http-429": "http_429",
     **dict.fromkeys(["http-400", "http-401", "http-403", "http-404"], "http_4xx"),
-    **dict.fromkeys(["http-500", "http-502", "http-503", "http-504"], "http_5xx"),
+    **dict.fromkeys(["http-502", "http-503", "http-504"], "http_5xx"),
     **dict.fromkeys(["close", "close-midway", "reset", "reset-midway"], "connection"),
     **dict.fromkeys(["flood-head", "garbage"], "connection"),
     **dict.fromkeys(["stall", "stall-midway", "drip", "drip-head", "slow"], "timeout"),

@@ -156,6 +156,7 @@ def test_statuses_that_are_not_listed() -> None:
     assert answer("ignored")["total_count"] == 300
     assert answer("1100")["ret_code"] == 1100
     assert answer("problem")["status"] == 400
+    assert answer("problem-500")["status"] == 500
 
 
 def test_times() -> None:

@@ -610,7 +610,7 @@ def test_a_problem_document_is_a_refusal_of_the_request(status: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("status", [200, 401, 403, 407, 429, 500, 503, None, ..., "bad", [400]])
+@pytest.mark.parametrize("status", [200, 401, 403, 407, 429, 503, None, ..., "bad", [400]])
 def test_other_problem_documents_are_no_answer(status: Any) -> None:
     with pytest.raises(PayloadError, match="the answer has no ret_code"):
         decode(problem(status))
@@ -654,7 +654,13 @@ def test_what_is_no_problem_document(body: bytes) -> None:
 def test_the_status_of_http_goes_before_the_documents_own() -> None:
     found = find_refusal(problem(500), http_status=404)
     assert "HTTP status 404" in str(found)
-    assert find_refusal(problem(400), http_status=500) is None
+    assert find_refusal(problem(400), http_status=503) is None
+
+
+def test_a_problem_document_may_say_that_the_server_has_failed_at_the_request() -> None:
+    with pytest.raises(RefusedError, match="HTTP status 500") as caught:
+        decode(problem(500))
+    assert (caught.value.ret_code, caught.value.reason) == (5000, "internal")
 
 
 def test_only_what_cannot_be_counted_is_hidden() -> None:

@@ -395,17 +395,24 @@ class TestDisk:
         assert in_child(write) == 0
         assert reopened(path) == [1, 2, 3]
 
+    @pytest.mark.parametrize("replaced", [False, True])
     def test_a_directory_that_is_removed_in_use(
-        self, path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+        self, path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, replaced: bool
     ) -> None:
+        """What this process knows still counts, and no more, however its file cannot be reached."""
         state = tmp_path / "state"
         state.mkdir()
         log = opened(state / path.name)
         spend(log, 0)
         shutil.rmtree(state)
+        if replaced:
+            state.touch()
         spend(log, 1, 2)
         assert not log.on_disk
+        assert calls_of(log) == [0, 1, 2]
         assert [record.levelname for record in caplog.records] == ["ERROR"]
+        if replaced:
+            state.unlink()
         state.mkdir()
         spend(log, 3)
         assert log.on_disk

@@ -154,6 +154,7 @@ class TestOrder:
             (SERVERS["console"], "submission"),
             (SERVERS["console-strict"], "submission"),
             (SERVERS["console-by-id"], "submission"),
+            (replace(SERVERS["console"], unknown_sort_key="problem-500"), "submission"),
             (DIALECTS["sort-ignored"], "submission"),
             (DIALECTS["sort-refused"], "default"),
             (DIALECTS["reverse-ignored"], "default"),
