@@ -15,7 +15,7 @@ PERIOD_SECONDS = 300
 BACKLOG_CLUSTER, BACKLOG_QUEUE = "ehpc-qmmvigwe", "gpu-a100"
 EMPTY_CLUSTER, EMPTY_QUEUE = "ehpc-qmmvigwe", "debug"
 FLOOD_CLUSTER, FLOOD_QUEUE, FLOOD_USER = "ehpc-k3v8xw1d", "默认队列", "zhangwei"
-FAILING_CLUSTER = "ehpc-7tb2mz5c"
+FAILING_CLUSTER, FAILING_QUEUE = "ehpc-7tb2mz5c", "默认队列"
 
 _BACKLOG = range(5, 125, 4)
 """Seconds after the beginning at which wide jobs come; at the end of them somebody takes them back."""
@@ -25,7 +25,7 @@ _FLOOD_JOBS = 20
 _LAST_JOBS, _EMPTY_UNTIL = 40, 150
 """So many are in the queue at the beginning; nobody submits to it before the end."""
 _FLOOD_UNTIL = 240
-_FAILS_FROM, _FAILS_SECONDS = 12, 12
+_FAILS_FROM, _FAILS_SECONDS = 30, 12
 _RUN_SECONDS = 15
 _FLOOD_RUN_SECONDS = 120
 
@@ -91,7 +91,9 @@ def _flood(people: Inhabitants, at: float) -> None:
 
 
 def _fail(cloud: Cloud, people: Inhabitants, at: float) -> None:
-    def begin(_: int) -> None:
+    def begin(then: int) -> None:
+        # Nobody asks for the jobs of a cluster in which nothing happens.
+        _submit(people, then, FAILING_QUEUE, FLOOD_USER, jobs=5, cores=1)
         rule = cloud.faults.add("http-503", cluster_id=FAILING_CLUSTER)
         end_at = at + _FAILS_FROM + _FAILS_SECONDS
         people.engine.schedule(end_at, lambda _: end(rule))

@@ -11,6 +11,7 @@ from exporter.simulator.simulation import Simulation
 
 NOW_AT = 1_790_000_000.0
 Count = Callable[[str, str, str], int]
+ANY = ("pending", "running", "finished")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,13 @@ def test_within_a_minute_and_again(simulation: Simulation) -> None:
     for begin in (0, story.PERIOD_SECONDS):
         backlog, busy, flood, failing = at(begin)
         assert (backlog < 5, busy >= 30, flood < 5, failing) == (True, True, True, False)
-        assert at(begin + 15)[3]
+        failing_jobs = []
+        for second, failing in ((29, False), (31, True)):
+            assert at(begin + second)[3] is failing
+            failing_jobs.append(
+                jobs(story.FAILING_CLUSTER, story.FAILING_QUEUE, *ANY, user=story.FLOOD_USER)
+            )
+        assert failing_jobs[1] - failing_jobs[0] >= 5, "else the exporter has nothing to ask for"
         backlog, busy, flood, failing = at(begin + 60)
         assert (backlog > 50, busy, flood > 300, failing) == (True, 0, True, False)
         backlog, _, flood, _ = at(begin + 245)
@@ -52,5 +59,5 @@ def test_where_a_cluster_of_the_story_is_not_there_the_rest_happens() -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     simulation = build_simulation(parser.parse_args(["--clusters=1", "--story"]), NOW_AT)
-    simulation.advance(NOW_AT + 30)
+    simulation.advance(NOW_AT + 35)
     assert simulation.cloud.faults.rules == []
