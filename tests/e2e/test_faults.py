@@ -28,7 +28,9 @@ TOLERATED = {
 
 FOUND_OUT = {
     "total-zero": {"payload"},
-    **dict.fromkeys(["total-negative", "total-huge", "total-text"], {"order"}),
+    "total-negative": {"order"},
+    "total-huge": {"order"},
+    "total-text": {"order"},
     "absurd-times": {"filter", "order"},
 }
 """These contradict what is known of the server: some syncs fail for one of these reasons, until it is
