@@ -54,8 +54,8 @@ class SyncSettings:
 
     @property
     def rest_interval_seconds(self) -> float:
-        """How old a check may be while the list rests. It is a little less than an audit interval, so
-        that everything is checked within one audit interval of the last change."""
+        """How long a list may rest until it is checked, or scanned. It is a little less than an audit
+        interval, so that everything is checked within one audit interval of the last change."""
         return max(0.0, self.audit_interval_seconds - 2 * self.interval_seconds)
 
 
