@@ -261,10 +261,12 @@ class Ledger:
         return sum(self._suspect(batch) for batch in self._jobs.not_in(marks.table))
 
     def clear(self) -> None:
-        """Delete all jobs; the counters stay."""
+        """Delete all jobs, and that a scan has met them; the counters stay."""
         for batch in self._jobs.between(float("inf"), float("-inf"), "modified_at"):
             self._take_out(batch)
         self._suspects.clear()
+        for marks in self._marks:
+            marks.clear()
 
     def hide_before(self, before_at: float) -> None:
         """Hide the ended jobs whose last change lies before a moment."""

@@ -59,6 +59,12 @@ class Marks:
         else:
             self.count = int(row[0])
 
+    def clear(self) -> None:
+        """No job was met any longer."""
+        with suppress(sqlite3.OperationalError):  # it was dropped before
+            self._connection.execute(f"DELETE FROM {self.table}")
+        self.count = 0
+
     def drop(self) -> None:
         """Delete the set."""
         with suppress(sqlite3.Error):  # the file may be closed already

@@ -222,6 +222,16 @@ class Sync:
         """Make a trait unknown, although nothing has contradicted it."""
         self.memory.profile = msgspec.structs.replace(self.profile, **{trait: Trait()})
 
+    def begin_anew(self) -> None:
+        """Delete all jobs, and what is known of the list: the times in the ledger are not those of the list.
+        What was counted stands, and nothing that happened before is counted again."""
+        self.ledger.clear()
+        self.forget("order")
+        self.update(
+            began_at=None, newest_at=None, frontier_at=None, unread=0, known="",
+            checked_at={}, profile=self.profile,
+        )  # fmt: skip
+
     def found(self, trait: TraitName, value: str, evidence: str) -> None:
         """Note the value of a trait, and its evidence."""
         self.memory.profile = self.profile.found(trait, value, evidence, self.now_at)

@@ -10,6 +10,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from exporter.errors import SyncError
 from exporter.ledger.records import Change, TallyKey
 from exporter.ledger.store import Ledger, Marks
 from exporter.ledger.usage import UsageKey
@@ -23,16 +24,28 @@ differ a little, and times have steps of one second."""
 PATIENCE_SECONDS = 45.0
 """A stale record is believed after this time, if no lag is known."""
 
+MOST_STALE_RECORDS = 10_000
+"""If there are this many for that long, the whole list has gone back, as after a restore of the cloud's
+database: then the ledger begins anew."""
+
 
 @dataclass(slots=True)
 class StaleRecords:
-    """Stale records, and when they were first seen. Kept from sync to sync."""
+    """Stale records, and when they were first seen. Kept from sync to sync; not more than
+    ``MOST_STALE_RECORDS``."""
 
     since: dict[str, tuple[Job, float]] = field(default_factory=dict)
 
     def is_confirmed(self, job: Job, now_at: float, patience_seconds: float) -> bool:
-        """Whether a stale record has been there long enough to be believed. If not, it is remembered."""
+        """Whether a stale record has been there long enough to be believed. If not, it is remembered. Raises
+        ``SyncError`` if there are too many."""
         known, since_at = self.since.get(job.uuid, (None, now_at))
+        if known is None and len(self.since) >= MOST_STALE_RECORDS:
+            raise SyncError(
+                "payload",
+                f"more than {MOST_STALE_RECORDS:,} jobs are older in the list than they were before",
+                advice="Nothing is counted from it; if it stays so, the list is read anew.",
+            )
         if known != job:
             self.since[job.uuid] = (job, now_at)
         if known != job or 0 <= now_at - since_at < patience_seconds:
@@ -45,6 +58,11 @@ class StaleRecords:
         for job in jobs:
             if job.uuid in self.since and self.since[job.uuid][0] != job:
                 del self.since[job.uuid]
+
+    def show_that_list_went_back(self, now_at: float, patience_seconds: float) -> bool:
+        """Whether there are so many, and have been for long enough, that the list itself is older."""
+        many = len(self.since) >= MOST_STALE_RECORDS
+        return many and len(self.due(now_at, patience_seconds)) >= MOST_STALE_RECORDS
 
     def due(self, now_at: float, patience_seconds: float) -> list[Job]:
         """The stale records that have been there long enough to be looked up."""

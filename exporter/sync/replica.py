@@ -131,6 +131,10 @@ class Replica:
         if sync.order is None or sync.profile.order.value != sync.progress.profile.order.value:
             sync.update(newest_at=None, frontier_at=None)  # these were by another order
         zone.follow_configuration(sync)
+        stale_records = sync.intake.stale_records
+        if stale_records.show_that_list_went_back(now_at, sync.intake.patience_seconds):
+            stale_records.since.clear()
+            sync.begin_anew()
         return (yield from self._remembering(sync, self._refresh(sync)))
 
     def _refresh(self, sync: Sync) -> Asking[Refreshed]:

@@ -26,7 +26,7 @@ def follow(sync: Sync) -> bool:
     kept, found = sync.progress.profile, sync.profile
     changed = not sync.settings.zone_configured and kept.zone_seconds != found.zone_seconds
     if changed:
-        _begin_anew(sync)
+        sync.begin_anew()
     return changed
 
 
@@ -40,18 +40,8 @@ def follow_configuration(sync: Sync) -> None:
         changed = kept.value in ("configured", "contradicted")
     if changed:
         sync.forget("zone")
-        _begin_anew(sync)
+        sync.begin_anew()
     follow(sync)
-
-
-def _begin_anew(sync: Sync) -> None:
-    """Delete all jobs, and what is known of the list: no time in the ledger is right."""
-    sync.ledger.clear()
-    sync.forget("order")
-    sync.update(
-        began_at=None, newest_at=None, frontier_at=None, unread=0, known="",
-        checked_at={}, profile=sync.profile,
-    )  # fmt: skip
 
 
 def learn_from_head(sync: Sync, head: PlacedPage) -> None:

@@ -62,6 +62,8 @@ ADVICE: Mapping[str, str] = {
     "Nothing is counted from it; the next sync finds out anew ({}).": "不会据此计数；下次同步会重新查明（{}）。",
     "Nothing is counted from it; it is believed if the next sync says so, too.":
         "不会据此计数；如果下次同步仍然如此，才会采信。",
+    "Nothing is counted from it; if it stays so, the list is read anew.":
+        "不会据此计数；如果持续如此，会重新读取列表。",
     "The cloud is in trouble, or its API has changed; if it lasts, report it.":
         "云端出了问题，或者 API 有变化；如果持续出现，请反馈。",
     "Shorten collection.history to what lies within, or delete old jobs.":

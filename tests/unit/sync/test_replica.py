@@ -2,6 +2,7 @@
 list, or of none. What is published stays right, and every transition is counted once."""
 
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import replace
 from random import Random
 
@@ -168,6 +169,29 @@ def test_a_step_back_that_stands_is_believed() -> None:
     for _ in range(12):
         cluster.turn()
     assert cluster.counted() == cluster.true_counts()
+
+
+@pytest.mark.parametrize("dialect", ["documented", "nothing-honoured", "sort-ignored"])
+def test_a_list_that_has_gone_back_as_a_whole_is_read_anew(
+    dialect: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cloud was restored from a copy. Not all of a million records are kept until they are believed."""
+    monkeypatch.setattr("exporter.sync.intake.MOST_STALE_RECORDS", 100)
+    cluster = settled(COUNT, dialect)
+    counted = deepcopy(cluster.ledger.tallies())
+    began_at = cluster.ledger.progress.began_at
+    for job in cluster.jobs.jobs():
+        cluster.jobs.edit(job.uuid, job.modified_at - 500, status="running", moves_modified=True)
+    kept = 0
+    for _ in range(20):
+        with suppress(SyncError):
+            cluster.turn()
+        kept = max(kept, len(cluster.replica._memory.stale_records.since))
+    assert kept == 100
+    assert cluster.counted() == cluster.true_counts()
+    assert cluster.ledger.progress.complete
+    assert (cluster.ledger.progress.began_at or 0) > (began_at or 0)
+    assert cluster.ledger.tallies() == counted
 
 
 def test_stamps_that_are_set_back_are_believed() -> None:
