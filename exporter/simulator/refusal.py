@@ -1,11 +1,12 @@
 """Requests that the API refuses."""
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any, Literal
 
 DEFAULT_LIMIT = 10
 _MOST_DIGITS = 9
+_TITLES = {400: "Bad Request", 500: "Internal Server Error"}
+"""Of problem documents, by their HTTP status."""
 
 Refused = Literal["1100", "1101", "5000", "problem", "problem-500"]
 """How a server refuses a request whose parameters it does not like: by a ``ret_code``, or by a
@@ -48,7 +49,7 @@ class ProblemError(RefusalError):
         """The problem document."""
         return {
             "type": "about:blank",
-            "title": HTTPStatus(self.http_status).phrase,
+            "title": _TITLES[self.http_status],
             "detail": self.message,
             "status": self.http_status,
         }
