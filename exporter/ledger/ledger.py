@@ -257,7 +257,7 @@ class Ledger:
         return restored
 
     def drop_unmarked(self, marks: Marks) -> int:
-        """Suspect every job that a scan of the whole list has not met. Returns how many there were."""
+        """Suspect every job that a scan of the whole list has not seen. Returns how many there were."""
         return sum(self._suspect(batch) for batch in self._jobs.not_in(marks.table))
 
     def clear(self) -> None:

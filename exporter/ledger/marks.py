@@ -1,4 +1,4 @@
-"""Which jobs a scan of the whole list has met."""
+"""Which jobs a scan of the whole list has seen."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from contextlib import suppress
 class Marks:
     """A set of job identities, on disk: a million of them would need much memory.
 
-    It tells the jobs that the scan itself has met from those that were met elsewhere meanwhile. Only the
+    It tells the jobs that the scan itself has seen from those that were seen elsewhere meanwhile. Only the
     former show how far the scan has come.
     """
 
@@ -20,10 +20,10 @@ class Marks:
             " WITHOUT ROWID"
         )
         self.count = 0
-        """How many jobs are in the set, wherever they were met."""
+        """How many jobs are in the set, wherever they were seen."""
 
     def add(self, uuids: Iterable[str]) -> None:
-        """Add jobs that the scan has met."""
+        """Add jobs that the scan has seen."""
         names = list(uuids)
         self._insert(names, walked=True)
         self._connection.executemany(
@@ -43,7 +43,7 @@ class Marks:
         self.count += max(0, cursor.rowcount)
 
     def has(self, uuid: str) -> bool:
-        """Whether the scan itself has met the job."""
+        """Whether the scan itself has seen the job."""
         row = self._connection.execute(
             f"SELECT 1 FROM {self.table} WHERE uuid = ? AND walked",
             (uuid,),

@@ -2,7 +2,7 @@
 
 If jobs can be filtered by status, each sync queries the active ones, and the whole list is read between
 syncs, as the budget allows. Otherwise each sync reads the whole list. A scan is complete if its pages join
-and it has met as many jobs as there are. Only then, jobs that it has not met are gone.
+and it has seen as many jobs as there are. Only then, jobs that it has not seen are gone.
 """
 
 from exporter.ledger.store import Marks
@@ -38,7 +38,7 @@ def due(sync: Sync) -> bool:
 
 
 def scan(sync: Sync, marks: Marks) -> Asking[None]:
-    """Read the whole list. What syncs see while a scan goes on between them counts as met, too."""
+    """Read the whole list. What syncs see while a scan goes on between them counts as seen, too."""
     known_up_to_at = sync.now_at
     hidden: list[str] = []
     between_syncs = sync.purpose is Purpose.HISTORY and sync.filters and sync.progress.active_known

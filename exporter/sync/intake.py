@@ -89,7 +89,7 @@ class Intake:
     known_up_to_at: int | None = None
     """Every change with a stamp before this had been seen when the sync began."""
     also_mark: Marks | None = None
-    """The jobs that a scan in the background has met; those that come in here are added."""
+    """The jobs that a scan in the background has seen; those that come in here are added."""
     corrections: dict[str, int] = field(default_factory=dict)
     changes: int = 0
     timed: bool = True

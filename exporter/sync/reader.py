@@ -36,7 +36,7 @@ LEAST_DEPTH = 5_000
 
 
 class SeenInMemory:
-    """The jobs that a reader has met, in memory: for short lists. ``Marks`` are for lists of any length."""
+    """The jobs that a reader has seen, in memory: for short lists. ``Marks`` are for lists of any length."""
 
     def __init__(self) -> None:
         self._uuids: set[str] = set()
@@ -181,7 +181,7 @@ def read_down(
 def read_whole(
     sync: Sync, view: ListView, seen: Seen, take: Callable[[PlacedPage], object] | None = None
 ) -> Asking[int]:
-    """Read a list again and again, and take it in, until as many jobs were met as it has. Returns how many.
+    """Read a list again and again, and take it in, until as many jobs were seen as it has. Returns how many.
     Raises ``Contradiction`` if the numbers never agree."""
     last: list[PlacedPage] = []
 
