@@ -14,8 +14,11 @@ class Purpose(IntEnum):
     """What a call is for. When the budget is short, smaller values go first."""
 
     FRESH = 0
+    """The counts that the sync is to publish."""
     AUDIT = 1
+    """Checking that the ledger equals the list."""
     HISTORY = 2
+    """Reading the history between syncs."""
 
 
 @dataclass(frozen=True, slots=True)

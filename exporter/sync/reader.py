@@ -260,17 +260,16 @@ def sweep(sync: Sync, status: str) -> Asking[None]:
 
 
 def recheck_filter(sync: Sync) -> Asking[None]:
-    """Some jobs that seem to have left their status are still in it, as the list without a filter shows.
-    Read that status again: if the jobs are still missing, the filter hides them. Raises
-    ``Contradiction``."""
-    stand = [
+    """If jobs that were set aside are still in their status, as the list without a filter shows, read that
+    status again. If they are still missing there, the filter hides them. Raises ``Contradiction``."""
+    unchanged = [
         job
         for uuid, job in sync.ledger.known(sync.set_aside).items()
         if job == sync.set_aside[uuid]
     ]
-    if not stand or not sync.past_lag:
+    if not unchanged or not sync.past_lag:
         return
-    status, seen = stand[0].status, SeenInMemory()
+    status, seen = unchanged[0].status, SeenInMemory()
     yield from read_whole(sync, ListView(sync.order, status), seen)
-    if any(job.status == status and not seen.has(job.uuid) for job in stand):
+    if any(job.status == status and not seen.has(job.uuid) for job in unchanged):
         raise Contradiction("status_filter", f"it hides a job that is {status}")
