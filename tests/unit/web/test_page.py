@@ -296,6 +296,10 @@ class TestManyClusters:
         assert "Clusters without current counts, not in these totals: 1." in text
         assert text.index("bio-2") < text.index("bio-1") < text.index("cfd-0")
 
+    def test_the_sum_of_no_counts_is_not_0(self) -> None:
+        text = render(new_state("bio-1"), new_state("bio-2")).text
+        assert "Clusters 2 of 2 Pending – Running – Cores waiting – Longest wait –" in text
+
     def test_filters(self) -> None:
         page = render(*self.STATES, cluster=" CFD-1", show="")
         assert "Clusters 11 of 42 Pending 22" in page.text
