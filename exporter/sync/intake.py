@@ -21,8 +21,9 @@ LATE_SECONDS = 10
 """A change may be stamped this much earlier than the newest one that is already known: the server's clocks
 differ a little, and times have steps of one second."""
 
-PATIENCE_SECONDS = 45.0
-"""A stale record is believed after this time, if no lag is known."""
+PATIENCE_SECONDS = 90.0
+"""A stale record is believed after this time, if no lag is known: later than a replica that is a minute behind
+shows it, in two syncs that take their time."""
 
 MOST_STALE_RECORDS = 10_000
 """If there are this many for that long, the whole list has gone back, as after a restore of the cloud's
@@ -172,11 +173,11 @@ class Intake:
 
 def older(old: Job, new: Job) -> bool:
     """Whether a record is stale: older than the known one of its job. Pure."""
-    if new.modified_at is None or old.modified_at is None or old.status == SET_ASIDE:
+    if new.modified_at is None or old.modified_at is None:
         return False
     if new.modified_at != old.modified_at:
         return new.modified_at < old.modified_at
-    return _life(new) < _life(old)
+    return old.status != SET_ASIDE and _life(new) < _life(old)
 
 
 def _life(job: Job) -> int:

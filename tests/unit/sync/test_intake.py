@@ -159,10 +159,12 @@ class TestOlderRecords:
             (job(1, OUT_OF_WINDOW), job(1, "running"), True),
             # A requeue that is stamped.
             (job(1, "finished"), job(1, modified_at=AT + 1), False),
-            # Where a moment is missing, or the job was set aside, nothing is older.
+            # Where a moment is missing, nothing is older.
             (job(1, "finished", modified_at=None), job(1), False),
             (job(1, "finished"), job(1, modified_at=None), False),
-            (job(1, ""), job(1, modified_at=AT - 9), False),
+            # A job that was set aside may be as it was, and no other than before that.
+            (job(1, ""), job(1), False),
+            (job(1, ""), job(1, modified_at=AT - 9), True),
         ],
     )
     def test_table(self, old: Job, new: Job, is_older: bool) -> None:
@@ -207,11 +209,23 @@ class TestOlderRecords:
     def test_one_that_differs_from_the_last_begins_to_stand_anew(self, ledger: Ledger) -> None:
         take(ledger, [self.ENDED])
         stale_records = StaleRecords()
-        for seconds, record in ((0, self.RUNNING), (50, job(1)), (90, job(1)), (95, job(1))):
+        for seconds, record in ((0, self.RUNNING), (50, job(1)), (135, job(1)), (140, job(1))):
             intake = take(
                 ledger, [record], stale_records=stale_records, now_at=AT + 100.0 + seconds
             )
-            assert intake.changes == (1 if seconds == 95 else 0)
+            assert intake.changes == (1 if seconds == 140 else 0)
+
+    def test_what_a_replica_shows_that_is_a_minute_behind_does_not_stand(
+        self, ledger: Ledger
+    ) -> None:
+        """Once at the end of a sync of 20 s, and once at the begin of the next."""
+        take(ledger, [self.ENDED])
+        stale_records = StaleRecords()
+        for seconds in (0.0, 80.0):
+            intake = take(
+                ledger, [self.RUNNING], stale_records=stale_records, now_at=AT + 100.0 + seconds
+            )
+            assert intake.changes == 0
 
     def test_a_newer_one_in_between_ends_the_doubt(self, ledger: Ledger) -> None:
         stale_records = StaleRecords()
