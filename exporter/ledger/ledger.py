@@ -191,13 +191,15 @@ class Ledger:
     ) -> list[Change]:
         """Write records of the remote list; returns what that changed.
 
-        A known job that differs is written only if ``accept(known, record)`` is true."""
+        A known job that differs, also one that seemed to be gone, is written only if
+        ``accept(known, record)`` is true."""
         by_uuid = {job.uuid: job for job in jobs}
         known = self._jobs.find(by_uuid)
-        new = [job for uuid, job in by_uuid.items() if uuid not in known]
-        returned = self._suspects.take_back([job.uuid for job in new]) if new else {}
+        unknown = [uuid for uuid in by_uuid if uuid not in known]
+        returned = self._suspects.take_back(unknown) if unknown else {}
         changes: list[Change] = []
         rewritten: list[tuple[StoredJob, Job]] = []
+        new: list[Job] = []
         for uuid, job in by_uuid.items():
             if uuid in known:
                 kept = known[uuid]
@@ -206,11 +208,16 @@ class Ledger:
                     continue
                 rewritten.append((kept, job))
                 changes.append(Change(old, job))
-            else:
-                changes.append(Change(returned.get(uuid), job))
+                continue
+            before = returned.get(uuid)
+            if before is None or before == job or accept(before, job):
+                new.append(job)
+                changes.append(Change(before, job))
+            else:  # it is there after all, and as it was known
+                new.append(before)
         moves: Sequence[Move] = changes
         if returned:  # they were in no group
-            moves = [(None if new.uuid in returned else old, new) for old, new in changes]
+            moves = [*((kept[0], job) for kept, job in rewritten), *((None, job) for job in new)]
         self.groups.move(moves)
         if rewritten:
             self._jobs.rewrite(rewritten)

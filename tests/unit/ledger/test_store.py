@@ -186,6 +186,19 @@ class TestApply:
             ledger.suspect([uuid])
             assert (ledger.size, ledger.suspects) == (0, 1)
 
+    @pytest.mark.parametrize("gone", [False, True])
+    def test_one_that_comes_back_with_a_record_that_is_not_accepted_is_as_it_was(
+        self, ledger: Ledger, gone: bool
+    ) -> None:
+        with ledger.transaction():
+            ledger.apply([job(1, "running"), job(2)])
+            ledger.suspect([job(1).uuid])
+            if gone:
+                ledger.forget_suspects(AT)
+            assert ledger.apply([job(1)], lambda old, new: False) == []
+        assert ledger.known([job(1).uuid]) == {job(1).uuid: job(1, "running")}
+        assert (ledger.size, ledger.suspects, ledger.count_status("running")) == (2, 0, 1)
+
     def test_more_than_memory_holds_are_found_and_changed(self, ledger: Ledger) -> None:
         many = MOST_RECENT + 2000
         with ledger.transaction():
