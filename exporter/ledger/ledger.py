@@ -268,7 +268,7 @@ class Ledger:
         return sum(self._suspect(batch) for batch in self._jobs.not_in(marks.table))
 
     def clear(self) -> None:
-        """Delete all jobs, and that a scan has met them; the counters stay."""
+        """Delete all jobs, and empty the sets of jobs that scans have seen; the counters stay."""
         for batch in self._jobs.between(float("inf"), float("-inf"), "modified_at"):
             self._take_out(batch)
         self._suspects.clear()

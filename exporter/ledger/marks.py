@@ -60,8 +60,8 @@ class Marks:
             self.count = int(row[0])
 
     def clear(self) -> None:
-        """No job was met any longer."""
-        with suppress(sqlite3.OperationalError):  # it was dropped before
+        """Empty the set."""
+        with suppress(sqlite3.OperationalError):  # the set was deleted
             self._connection.execute(f"DELETE FROM {self.table}")
         self.count = 0
 

@@ -223,8 +223,8 @@ class Sync:
         self.memory.profile = msgspec.structs.replace(self.profile, **{trait: Trait()})
 
     def begin_anew(self) -> None:
-        """Delete all jobs, and what is known of the list: the times in the ledger are not those of the list.
-        What was counted stands, and nothing that happened before is counted again."""
+        """Delete all jobs, and what is known of the list, because the times in the ledger are wrong. The
+        counters stay, and nothing that happened before is counted again."""
         self.ledger.clear()
         self.forget("order")
         self.update(
