@@ -223,10 +223,16 @@ def _pages_of_second(
         if last.total is not None and last.end >= last.total:
             break
         following = yield from ask(sync, page.view, last.end - 1)
-        if following.end <= last.end:
-            break
         pages.append(following)
+        if not _goes_on(order, last, following):
+            break
     return pages
+
+
+def _goes_on(order: Order, page: PlacedPage, following: PlacedPage) -> bool:
+    """Whether the next page shows jobs further down. Otherwise the list ends, or moves as fast as it is read."""
+    bottom_at, above = order.moment(page.jobs[-1]), set(page.uuids)
+    return any(order.moment(job) <= bottom_at and job.uuid not in above for job in following.jobs)
 
 
 def start_frontier(sync: Sync, order: Order, head: PlacedPage) -> None:
@@ -365,4 +371,7 @@ def _look_from(sync: Sync, order: Order, at: int, offset: int) -> Asking[float]:
         if page.total is None or page.end >= page.total:
             return at
         offset = max(page.end - 2, page.offset + 1)
-        page = yield from ask(sync, ListView(order), offset)
+        following = yield from ask(sync, ListView(order), offset)
+        if following.jobs and not _goes_on(order, page, following):
+            raise SyncError("moving", "jobs cannot be looked up: the list moves too fast")
+        page = following

@@ -8,9 +8,14 @@ from random import Random
 import pytest
 
 from exporter.errors import SyncError
+from exporter.model import Job
+from exporter.profile import Profile, Trait
 from exporter.simulator import DIALECTS, JobList
 from exporter.sync.asking import CollapseUnconfirmed
+from exporter.sync.context import BY_SUBMISSION
+from exporter.sync.reconcile import look_at
 from exporter.sync.replica import Refreshed
+from tests.unit.sync.answers import AT, MovingList, a_sync, converse, numbered
 from tests.unit.sync.settled import SETTINGS, calls_of_a_turn, settled
 from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
@@ -202,3 +207,21 @@ def test_it_goes_on_while_the_search_goes_on(dialect: str, seed: int) -> None:
     for _ in range(10):
         cluster.turn()
     assert cluster.counted() == cluster.true_counts()
+
+
+@pytest.mark.parametrize("tied", [1, 20])
+@pytest.mark.parametrize("growth", [3, 4, 9])
+def test_jobs_are_not_looked_up_for_ever_in_a_list_that_grows_as_fast_as_it_is_read(
+    tied: int, growth: int
+) -> None:
+    jobs = [job._replace(submitted_at=AT - place // tied) for place, job in enumerate(numbered(60))]
+    order = Trait("submission", "seen")
+    with a_sync(Profile(order=order), jobs, expected=60) as sync:
+
+        def grow(listed: list[Job]) -> None:
+            newer = numbered(len(listed) + growth, at=AT + len(listed))[len(listed) :]
+            listed[:0] = [job._replace(submitted_at=AT + len(listed)) for job in newer]
+
+        server = MovingList(jobs, acts=dict.fromkeys(range(2000), grow))
+        with pytest.raises(SyncError, match="moves too fast"):
+            converse(look_at(sync, BY_SUBMISSION, jobs[50:]), server.answer)
