@@ -151,19 +151,18 @@ def due_checks(
 ) -> list[str]:
     """Which checks are due. Pure.
 
-    While the list moves, one check at a time, in turn and rarely. Once it has rested for most of an audit
+    While the list moves, one check at a time, in turn and rarely. Once it has rested for nearly half an audit
     interval, every check that is older than the last change, which was seen at ``moved_at``. So within one
-    audit interval of the last change, everything is checked.
+    audit interval of the last change, everything is checked, and what a check finds is put right.
     """
     ages = {name: now_at - checked_at.get(name, 0.0) for name in names}
     # If a check seems to have run in the future, the clock was wrong then.
     ages = {name: age if age >= 0 else INFINITE for name, age in ages.items()}
-    # A change may have happened up to an interval before it was seen.
-    rest_seconds = settings.rest_interval_seconds - settings.interval_seconds
+    rest_seconds = settings.rest_interval_seconds
     rested_seconds = now_at - moved_at if moved_at <= now_at else rest_seconds
     oldest_first = sorted(names, key=lambda name: checked_at.get(name, 0.0))
     unproven = [name for name in oldest_first if ages[name] >= rested_seconds]
-    if unproven and 0 < rested_seconds >= rest_seconds:
+    if unproven and 0 < rested_seconds >= rest_seconds / 2:
         return unproven
     rare = min(ages.values()) >= BUSY_AUDIT_INTERVALS * settings.audit_interval_seconds
     return oldest_first[:1] if rare else []
