@@ -166,8 +166,8 @@ class Intake:
     def _judge(self, changes: Sequence[Change], known_up_to_at: int) -> None:
         for old, new in changes:
             if (new.modified_at or 0) < known_up_to_at:
-                if old is not None and old.status == SET_ASIDE:
-                    continue  # it was set aside: known to have changed, but not to what
+                if old is not None and (old.status == SET_ASIDE or older(old, new)):
+                    continue  # it was known to have changed, but not to what; or time has gone back
                 self.correct("missing" if old is None else "changed", 1)
 
 

@@ -119,6 +119,8 @@ def _collapsed(sync: Sync, page: PlacedPage) -> bool:
         left = 0 if not page.jobs and page.offset == 0 else sync.known_at_begin
     elif page.jobs and page.end > left:
         return False  # the page has more jobs than its total allows
+    elif left == len(page.jobs):  # all of the list: is it that of another cluster?
+        left = len(sync.ledger.known(page.uuids))
     return not sync.collapse_confirmed and collapsed(sync.known_at_begin, left)
 
 

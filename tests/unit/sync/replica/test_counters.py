@@ -1,6 +1,6 @@
 """Counters and histograms, end to end: each transition once, through restarts, failures and gaps."""
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -205,6 +205,30 @@ def test_a_job_that_an_answer_left_out_is_not_submitted_anew() -> None:
     assert submitted == {
         key: value for key, value in living.account().items() if key.kind == "submitted"
     }
+
+
+@pytest.mark.parametrize("answers", [1, 2])
+def test_the_list_of_another_cluster_counts_nothing(answers: int) -> None:
+    """It is as long as ours, and none of its jobs is known. If it comes twice, the sync fails."""
+    cluster = cluster_with(60)
+    cluster.turn()
+    before, left = account_of(cluster.ledger), answers
+
+    def mix_up(page: Page) -> Page:
+        nonlocal left
+        left -= 1
+        at = int(cluster.now_at)
+        others = (
+            job._replace(uuid=f"other-{job.uuid}", submitted_at=at, modified_at=at)
+            for job in page.jobs
+        )
+        return page if left < 0 else replace(page, jobs=tuple(others))
+
+    cluster.distort = mix_up
+    with pytest.raises(CollapseUnconfirmed) if answers > 1 else nullcontext():
+        cluster.turn()
+    rest(cluster)
+    assert account_of(cluster.ledger) == before
 
 
 @pytest.mark.parametrize("years", [10, -10])
