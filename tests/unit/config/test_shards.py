@@ -102,7 +102,7 @@ def test_the_projection_is_of_the_shard() -> None:
     assert sum(part.calls for part in parts) == whole.calls
     assert sum(part.account.calls_per_hour for part in parts) == whole.account.calls_per_hour
     text = report(select(a_config(), Shard(0, 4)))
-    assert "250 allowed (0.5 of 2000 in 1h, divided among 4 shards)" in text
+    assert "250 allowed (0.5 of 2,000 in 1h, divided among 4 shards)" in text
 
 
 def test_the_share_that_is_advised_to_a_shard_is_enough() -> None:
