@@ -250,12 +250,16 @@ def _unknowns(config: Config) -> list[str]:
     ]
     if config.collection.history_seconds == NO_HISTORY_SECONDS:
         return lines
-    lines.append("  - how long the history is. It is read once, with the spare calls:")
+    lines.append("  - how long the history is. It is read once, with the spare calls")
+    costs = [cost for cost in project(config) if cost.clusters]
+    if not costs:  # none has been discovered yet
+        return lines
+    lines[-1] += ":"
     lines += [
         f"    account {one_line(cost.account.name)} has about {left:,.0f} an hour for it, enough for "
         f"{left * (PAGE_LIMIT - 1):,.0f} jobs an hour"
-        for cost in project(config)
-        if cost.clusters and (left := max(0.0, cost.account.calls_per_hour - cost.calls))
+        for cost in costs
+        if (left := max(0.0, cost.account.calls_per_hour - cost.calls))
     ] or ["    with these intervals, no calls are left for it"]
     return lines
 

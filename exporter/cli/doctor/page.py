@@ -113,7 +113,7 @@ class _Page:
         if found.listed is None:
             reason = found.list_failure.reason if found.list_failure else ""
             return say("clusters.none", reason=reason)
-        names = say.joined(map(_listed, found.listed))
+        names = ", ".join(map(_listed, found.listed))  # lines break at blanks: not within a name
         return say("clusters.listed", number=len(found.listed), names=names)
 
     # -- a cluster ---------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ class _Page:
         table.add_column(say("column.types"), overflow="fold")
         table.add_column(say("column.fields"), overflow="fold")
         for shown, names in by_types.items():
-            table.add_row(shown, Text(say.joined(names)))
+            table.add_row(shown, Text(", ".join(names)))  # as above
         return table
 
     def cost(self) -> None:

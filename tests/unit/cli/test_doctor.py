@@ -251,6 +251,13 @@ def test_a_page_in_a_pipe(found: Findings, language: str) -> None:
         assert not sentences
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_no_line_breaks_within_the_name_of_a_field(good: Findings, language: str) -> None:
+    (cluster,) = good.clusters
+    assert cluster.shape is not None
+    assert set(cluster.shape.record) <= set(re.findall(r"\w+", page(good, language)))
+
+
 @pytest.mark.parametrize(
     ("language", "line"),
     [("en", "capacity: its state: active; queues: 22; nodes: the account may not query this; what is free"),

@@ -162,6 +162,11 @@ accounts:
     assert shown.startswith("Warnings:\n  - account spare: the endpoint is plain http")
 
 
+def test_of_what_is_not_discovered_yet_nothing_is_said() -> None:
+    shown = report(config_of(FINDING))
+    assert shown.endswith("  - how long the history is. It is read once, with the spare calls\n")
+
+
 def test_a_projection_beyond_the_budget_is_a_warning_on_top() -> None:
     shown = report(crowded(4))
     assert shown.startswith(
