@@ -2,10 +2,10 @@
 
 Asks the URL in the first argument or in ``EHPC_HEALTH_ADDRESS``, or else
 ``http://127.0.0.1:10046/-/healthy``, which is also the path where only an address is given, as ``http``
-is the scheme. Exits 0 or 1, saying why. To an exporter behind a password it logs in with ``USER:PASSWORD``, the content of the file
-that ``EHPC_HEALTH_LOGIN_FILE`` names. Without that file, or with a wrong password, an answer that asks
-for one is an answer, as is one that asks for a client's certificate: it proves that the exporter
-listens, and no more. Restarting it would mend nothing.
+is the scheme. Exits 0 or 1, saying why. To an exporter behind a password it logs in with
+``USER:PASSWORD``, the content of the file that ``EHPC_HEALTH_LOGIN_FILE`` names. Without that file, or with
+a wrong password, an answer that asks for one is an answer, as is one that asks for a client's certificate:
+it proves that the exporter listens, and no more. Restarting it would mend nothing.
 """
 
 import base64

@@ -4,8 +4,8 @@ Tolerant of how a value is written, intolerant of what would make a wrong count:
 
 - No record is dropped: that would leave a page that is shorter than the part of the list it stands
   for, and whoever pages by offsets would miscount. One without an identity or a status is a job in a
-  hidden status (see ``model.hidden``), recognised by its ``job_id``, or else by its content. An identity that comes twice in one page makes the page bad, even with equal
-  contents.
+  hidden status (see ``model.hidden``), recognised by its ``job_id``, or else by its content. An
+  identity that comes twice in one page makes the page bad, even with equal contents.
 - ``hpc_job_set: null`` is an empty page; a page without the field is bad unless ``total_count``
   says that there is nothing to list.
 - Wrong is worse than absent: a number of cores that is no whole number from 0 to ``_MOST_CORES``

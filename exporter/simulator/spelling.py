@@ -1,8 +1,8 @@
 """How a command line writes a dialect: ``NAME``, ``KEY=VALUE,...`` or ``NAME,KEY=VALUE,...``.
 
 A name stands for one of ``NAMED``; what follows differs from it. Keys are the switches' names, or
-the short ones of ``KEYS``. Switches are ``yes`` or ``no``, the values of a set are joined by ``+`` (or ``any`` and ``none``), a zone
-is ``utc`` or ``+08:00``.
+the short ones of ``KEYS``. Switches are ``yes`` or ``no``, the values of a set are joined by
+``+`` (or ``any`` and ``none``), a zone is ``utc`` or ``+08:00``.
 """
 
 import re

@@ -2,8 +2,8 @@
 
 What is known of a cluster changes only when its poller publishes. Its lines of each family are
 rendered then, on the publisher's thread, and compressed: several gzip members in a row are one gzip
-stream (RFC 1952, section 2.2) for whoever reads it by the book. What its syncs counted is rendered at the same time. So it costs the
-same however many clusters there are.
+stream (RFC 1952, section 2.2) for whoever reads it by the book. What its syncs
+counted is rendered at the same time. So it costs the same however many clusters there are.
 
 A scrape puts the lines of all clusters, family by family, behind each other; it renders only what is
 alive between publications (calls, quota, process), and leaves out what has become too old. It never
