@@ -9,6 +9,7 @@ from exporter.model import PAGE_LIMIT, JobListQuery, Page, hidden
 from exporter.profile import TraitName
 from exporter.sync.asking import Ask, Asking, CollapseUnconfirmed, Contradiction
 from exporter.sync.context import ListView, PlacedPage, Sync, collapsed
+from exporter.sync.intake import LATE_SECONDS
 
 FILTER_NAMES = {"jobs_status": ("jobs_status",), "job_status": ("job_status",)}
 BOTH = ("jobs_status", "job_status")
@@ -23,8 +24,8 @@ def ask(sync: Sync, view: ListView, offset: int = 0, limit: int = PAGE_LIMIT) ->
         if _collapsed(sync, page):  # another limit, so that no cache answers
             page = yield from send(sync, view, offset, limit - 1)
             if _collapsed(sync, page):
-                left = page.total if page.total is not None else len(page.jobs)
-                raise CollapseUnconfirmed("jobs", sync.known_at_begin, left)
+                left = len(sync.ledger.known(page.uuids)) if _is_whole(page) else page.total
+                raise CollapseUnconfirmed("jobs", sync.known_at_begin, left or 0)
         yield from _check_length(sync, page)
         sync.update(expected=page.total)
     elif any(job.status != view.status and not hidden(job.status) for job in page.jobs):
@@ -119,9 +120,25 @@ def _collapsed(sync: Sync, page: PlacedPage) -> bool:
         left = 0 if not page.jobs and page.offset == 0 else sync.known_at_begin
     elif page.jobs and page.end > left:
         return False  # the page has more jobs than its total allows
-    elif left == len(page.jobs):  # all of the list: is it that of another cluster?
-        left = len(sync.ledger.known(page.uuids))
-    return not sync.collapse_confirmed and collapsed(sync.known_at_begin, left)
+    gone = collapsed(sync.known_at_begin, left) or _is_of_another_cluster(sync, page)
+    return gone and not sync.collapse_confirmed
+
+
+def _is_whole(page: PlacedPage) -> bool:
+    return page.total == len(page.jobs)
+
+
+def _is_of_another_cluster(sync: Sync, page: PlacedPage) -> bool:
+    """Whether a page is a whole list, perhaps that of another cluster: it has lost most of the known jobs, and shows
+    others that were submitted before the last sync. A list of short jobs that are deleted at once has no such."""
+    if not _is_whole(page):
+        return False
+    known = sync.ledger.known(page.uuids)
+    if not collapsed(sync.ledger.size, len(known)):
+        return False
+    new_from_at = (sync.progress.last_success_at or 0) - LATE_SECONDS - sync.lag_seconds
+    unknown = (job for job in page.jobs if job.uuid not in known)
+    return any((job.submitted_at or 0) < new_from_at for job in unknown)
 
 
 def _check_length(sync: Sync, page: PlacedPage) -> Asking[None]:

@@ -218,10 +218,7 @@ def test_the_list_of_another_cluster_counts_nothing(answers: int) -> None:
         nonlocal left
         left -= 1
         at = int(cluster.now_at)
-        others = (
-            job._replace(uuid=f"other-{job.uuid}", submitted_at=at, modified_at=at)
-            for job in page.jobs
-        )
+        others = (job._replace(uuid=f"other-{job.uuid}", modified_at=at) for job in page.jobs)
         return page if left < 0 else replace(page, jobs=tuple(others))
 
     cluster.distort = mix_up
@@ -229,6 +226,21 @@ def test_the_list_of_another_cluster_counts_nothing(answers: int) -> None:
         cluster.turn()
     rest(cluster)
     assert account_of(cluster.ledger) == before
+
+
+@pytest.mark.parametrize("jobs", [1, 30])
+def test_short_jobs_that_are_deleted_at_once_are_counted_in_each_sync(jobs: int) -> None:
+    """Each sync shows none of the jobs of the one before, and that is so."""
+    cluster = SimulatedCluster(settings=SETTINGS)
+    cluster.turn()
+    listed: list[str] = []
+    for _ in range(4):
+        cluster.jobs.delete(listed)
+        at = cluster.now_at + 30
+        listed = [cluster.jobs.submit(at, queue="q", user="u") for _ in range(jobs)]
+        cluster.turn()
+        assert cluster.counted() == cluster.true_counts()
+    assert cluster.ledger.tallies()[TallyKey("submitted", "q", "")].count == 4 * jobs
 
 
 @pytest.mark.parametrize("years", [10, -10])

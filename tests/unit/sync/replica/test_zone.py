@@ -14,15 +14,20 @@ AUTO = SyncSettings(zone_configured=False)
 
 
 def cluster_in(
-    hours: float, times: Any, *, newest_at: float = START_AT - 7_000, waiting: int = 2
+    hours: float,
+    times: Any,
+    *,
+    newest_at: float = START_AT - 7_000,
+    waiting: int = 2,
+    jobs: int = 250,
 ) -> SimulatedCluster:
-    """Three pages of jobs, the last of which wait; every second one's times carry their zone
+    """Three pages of jobs, or as many as are asked for, the last of which wait; every second one's times carry their zone
     where they are ``mixed``."""
     listed = JobList()
-    for number in range(250):
-        at = newest_at - 600 * (250 - number)
+    for number in range(jobs):
+        at = newest_at - 600 * (jobs - number)
         uuid = listed.submit(at, queue="q", user="u")
-        if number < 250 - waiting:
+        if number < jobs - waiting:
             listed.start(uuid, at + 10)
             listed.end(uuid, at + 20)
     dialect = replace(DOCUMENTED, times=times, zone_offset_seconds=int(hours * HOUR))
@@ -133,3 +138,14 @@ def test_what_was_asked_for_in_another_zone_is_not_taken() -> None:
     submitted = {job.uuid: int(job.submitted_at) for job in cluster.jobs.jobs()}
     known = cluster.ledger.known(submitted).values()
     assert {job.uuid: job.submitted_at for job in known} == submitted
+
+
+def test_a_list_of_one_page_is_read_anew_when_its_zone_is_found() -> None:
+    """Then the ledger is empty, and none of the jobs on the page is known."""
+    cluster = cluster_in(0, "plain", jobs=30)
+    cluster.turn()
+    cluster.jobs.start(waiting(cluster, zoned=False), cluster.now_at + 30)
+    for _ in range(2):
+        cluster.turn()
+    assert zone(cluster) == "utc"
+    assert cluster.counted() == cluster.true_counts()
