@@ -5,7 +5,7 @@
 
 writes what Prometheus would have stored, up to now, for Grafana to draw. Pollers, ledgers, budget,
 client, telemetry and rendering are the real ones. Time and the wire are simulated, and so is what concerns
-the process and the scrape (``_scrape_lines``), as there is neither.
+the process and the scrape (``scrape_lines``), as there is neither.
 """
 
 import argparse

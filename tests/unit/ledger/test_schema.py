@@ -12,6 +12,7 @@ from exporter.errors import LedgerUnreadable, LedgerUnwritable
 from exporter.ledger import schema
 from exporter.ledger.records import Progress
 from exporter.ledger.store import open_ledger, read_ledger
+from exporter.ledger.usage import Account
 from exporter.model import OUT_OF_WINDOW
 from tests.unit.ledger.made import run_of
 
@@ -47,6 +48,8 @@ ALL = (
     "SELECT uuid FROM gone",
     "SELECT key, value FROM about WHERE key IN ('identity', 'progress')",
 )
+USAGE = "SELECT shown, kind, queue, user, count, seconds FROM usage ORDER BY 1, 2, 3, 4"
+HAVE_USAGE = [name for name in FORMATS if not name.startswith(("format-2", "format-3"))]
 
 
 def test_there_is_one_of_each_format() -> None:
@@ -77,6 +80,19 @@ def test_it_knows_all_that_it_knew(stored: Path) -> None:
     assert asked(stored, "PRAGMA integrity_check") == [("ok",)]
     assert {column for _, column in asked(stored, "SELECT name, strict FROM pragma_table_list"
                                            " WHERE name IN ('jobs', 'tallies', 'about')")} == {1}  # fmt: skip
+
+
+@pytest.mark.parametrize("stored", HAVE_USAGE, indirect=True)
+def test_it_knows_what_users_have_used(stored: Path) -> None:
+    before = asked(stored, USAGE)
+    ledger = open_ledger(stored, WHOSE)
+    accounts: tuple[Account, ...] = ("owed", "shown", "elsewhere", "debts")
+    for number, account in enumerate(accounts):  # their numbers in the file
+        known = {(*key, *amount) for key, amount in ledger.usage[account].items()}
+        assert known == {row[1:] for row in before if row[0] == number}
+    assert ledger.usage.shown
+    ledger.close()
+    assert asked(stored, USAGE) == before
 
 
 @pytest.mark.parametrize("stored", FORMATS, indirect=True)
