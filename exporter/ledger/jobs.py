@@ -107,8 +107,8 @@ class JobTable:
 
     def rolled_back(self) -> None:
         """The transaction was rolled back."""
-        for words in (self._statuses, self._queues, self._users):
-            words.reload()
+        for text_ids in (self._statuses, self._queues, self._users):
+            text_ids.reload()
         self._recent.clear()
         self._active_from_at = None
         self.proofs = self._kept_sum
@@ -232,9 +232,7 @@ class JobTable:
 
     def active(self, by: TimeColumn) -> list[Job]:
         """Every active job, the one with the newest moment first."""
-        found = self._select(
-            f"{_ACTIVE} ORDER BY +{by} DESC"
-        )  # +: sorts them without an index, as they are few
+        found = self._select(f"{_ACTIVE} ORDER BY +{by} DESC")  # +: by no index, as they are few
         return [job for job, _, _ in found if not hidden(job.status)]
 
     # -- counting ------------------------------------------------------------------------------
@@ -287,10 +285,8 @@ class JobTable:
         fixed = [statuses.get(number) for number in range(len(schema.FIXED_STATUSES))]
         if fixed != list(schema.FIXED_STATUSES):
             raise LedgerUnreadable("it is damaged")
-        groups, self._groups = (
-            self._groups,
-            {},
-        )  # frees the memory: a dict that is emptied keeps its size
+        # A new one, as a dict that is emptied keeps its size.
+        groups, self._groups = self._groups, {}
         while groups:
             (status, queue, user), (jobs, cores) = groups.popitem()
             yield (statuses[status], queues[queue], users[user]), jobs, cores

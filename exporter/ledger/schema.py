@@ -44,7 +44,7 @@ _JOBS = """
     modified_at INTEGER NOT NULL,
     proof INTEGER NOT NULL
 """
-_WORDS = "id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, proof INTEGER NOT NULL"
+_TEXT_IDS = "id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, proof INTEGER NOT NULL"
 
 _USAGE = f"""
 CREATE TABLE usage (
@@ -60,9 +60,9 @@ _TABLES = f"""
 CREATE TABLE about (
     key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, proof INTEGER NOT NULL
 ) {_KEYED};
-CREATE TABLE statuses ({_WORDS}) {_STRICT};
-CREATE TABLE queues ({_WORDS}) {_STRICT};
-CREATE TABLE users ({_WORDS}) {_STRICT};
+CREATE TABLE statuses ({_TEXT_IDS}) {_STRICT};
+CREATE TABLE queues ({_TEXT_IDS}) {_STRICT};
+CREATE TABLE users ({_TEXT_IDS}) {_STRICT};
 CREATE TABLE jobs ({_JOBS.format(unique="")}) {_STRICT};
 CREATE INDEX jobs_ended ON jobs (modified_at) WHERE status <= {LAST_END_STATUS_ID};
 CREATE INDEX jobs_active ON jobs (status, queue, submitted_at, modified_at)

@@ -13,15 +13,8 @@ from exporter.ledger.published import NOTHING, Published
 from exporter.ledger.suspects import GONE_KEPT_SECONDS
 
 __all__ = [
-    "GONE_KEPT_SECONDS",
-    "CacheLimit",
-    "Ledger",
-    "LedgerUnreadable",
-    "LedgerUnwritable",
-    "Marks",
-    "TimeColumn",
-    "open_ledger",
-    "read_ledger",
+    "GONE_KEPT_SECONDS", "CacheLimit", "Ledger", "LedgerUnreadable", "LedgerUnwritable", "Marks", "TimeColumn",
+    "open_ledger", "read_ledger",
 ]  # fmt: skip
 
 

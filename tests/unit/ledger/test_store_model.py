@@ -138,7 +138,7 @@ class LedgerMachine(RuleBasedStateMachine):
         }
 
     @rule(status=st.sampled_from(("pending", "running", "suspended")), stay=st.integers(0, 12))
-    def leave(self, status: str, stay: int) -> None:
+    def set_aside(self, status: str, stay: int) -> None:
         with self.ledger.transaction():
             left = self.ledger.set_aside(status, lambda job: job.uuid == f"hpcjob-{stay}")
         gone = [
