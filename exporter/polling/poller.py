@@ -308,7 +308,7 @@ class Poller(Loop):
         last_at = ledger.progress.synced_at
         if last_at is not None and parts.clock.now_at() - last_at <= parts.staleness_seconds:
             with ledger.transaction():
-                replica.widen()
+                replica.widen_history()
                 snapshot = parts.publisher.snapshot(ledger, last_at)
             self._state = replace(self._state, snapshot=snapshot, last_success_at=last_at)
         self._state = self._renewed()

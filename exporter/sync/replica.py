@@ -117,7 +117,7 @@ class Replica:
             progress, checked_at={**progress.checked_at, **counted}
         )
 
-    def widen(self) -> None:
+    def widen_history(self) -> None:
         """If more of the history is wanted than at the last sync, it is not complete any longer."""
         last_success_at = self.ledger.progress.last_success_at
         if last_success_at is not None:
@@ -141,7 +141,7 @@ class Replica:
         last_look_at = sync.progress.last_success_at
         head = yield from read_head(sync)
         if not self._memory.refreshed:
-            self.widen()
+            self.widen_history()
         if (yield from is_whole(sync, head)):
             strategy = take_whole(sync, head)
         else:

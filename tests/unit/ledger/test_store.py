@@ -357,6 +357,17 @@ class TestTransaction:
         assert not marks.has("c")
         assert marks.count == 2
 
+    def test_a_ledger_that_begins_anew_empties_its_marks(self, ledger: Ledger) -> None:
+        """Else a scan that is under way takes jobs for seen that are no longer known."""
+        with ledger.transaction():
+            ledger.apply(run_of(3))
+            marks = ledger.marks()
+            marks.add([job(1).uuid])
+            ledger.clear()
+            ledger.apply(run_of(2))
+            assert (marks.count, marks.has(job(1).uuid)) == (0, False)
+            assert ledger.drop_unmarked(marks) == 2
+
     def test_reopened_it_is_equal(self, path: Path) -> None:
         ledger = open_ledger(path, WHOSE)
         with ledger.transaction():
