@@ -33,7 +33,7 @@ nothing."""
 NEEDED_AT_ONCE = frozenset({"depth", "page_size"})
 """Traits without which no call can be made well: they are found anew at once, always."""
 LESSER = frozenset({NONE, "submission", "default"})
-"""Values with which syncs are dearer."""
+"""Values with which syncs are dearer; so is a depth that is a number."""
 LESSER_PAUSE_SECONDS = 3600.0
 """After so long it is tried again whether the server has better; doubled for each time but the first
 that it had, and lost it."""
@@ -94,10 +94,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     def found(self, name: TraitName, value: str, evidence: str, now_at: float) -> "Profile":
         """With a trait as calibration has found it."""
         known: Trait = getattr(self, name)
-        if known.value == value and value not in LESSER and known.evidence:
+        if known.value == value and not _is_lesser(name, value) and known.evidence:
             return self
         retry_at = known.retry_at
-        if value in LESSER:
+        if _is_lesser(name, value):
             doublings = min(max(0, known.contradictions - 1), _MOST_DOUBLINGS)
             pause = LESSER_PAUSE_SECONDS * 2**doublings
             retry_at = now_at + min(pause, LONGEST_PAUSE_SECONDS)
@@ -124,7 +124,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         trait: Trait = getattr(self, name)
         # A retry further away than the longest pause was written by a clock that was wrong.
         waits = 0 < trait.retry_at - now_at <= LONGEST_PAUSE_SECONDS
-        return trait.value in (UNKNOWN, *LESSER) and not waits
+        return (trait.value == UNKNOWN or _is_lesser(name, trait.value)) and not waits
 
     def undocumented(self) -> dict[TraitName, Trait]:
         """The traits that were found to be otherwise than documented, or that were contradicted and
@@ -155,3 +155,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     def most_offset(self) -> float:
         """Offsets from here on show nothing; infinite where no such limit is known."""
         return float(self.depth.value) if self.depth.value.isdigit() else float("inf")
+
+
+def _is_lesser(name: TraitName, value: str) -> bool:
+    return value in LESSER or (name == "depth" and value.isdigit())

@@ -63,6 +63,7 @@ def calibrate_filter(sync: Sync, head: PlacedPage) -> Asking[None]:
             return
         sync.found("status_filter", name, evidence)
         return
+    yield from ask(sync, head.view)  # if this is refused, too, the server is in trouble
     sync.found("status_filter", "none", "a request with a status is refused under either name")
 
 
@@ -126,8 +127,8 @@ def calibrate_order(sync: Sync) -> Asking[PlacedPage | None]:
         try:
             head = yield from _prove(sync, order)
         except RefusedError as error:
-            if not is_refusal(error):
-                raise
+            if order.sort_key is None or not is_refusal(error):
+                raise  # if even the list as it is is refused, the server is in trouble
             continue
         except Contradiction as contradiction:
             if contradiction.trait != "order":
@@ -226,10 +227,11 @@ def _depth(sync: Sync, view: ListView, total: int) -> Asking[str | None]:
         reached, beyond = (middle + 1, beyond) if shown else (reached, middle)
     if not total or reached == len(depths):
         return "unlimited"
-    window = depths[reached - 1] if reached else 0
-    if window and not (yield from _shows(sync, view, window)):
-        return str(window)
-    return None
+    if not reached:
+        yield from ask(sync, view)  # if this is refused, too, the server is in trouble
+        return None
+    window = depths[reached - 1]
+    return None if (yield from _shows(sync, view, window)) else str(window)
 
 
 def _shows(sync: Sync, view: ListView, place: int) -> Asking[bool]:

@@ -101,7 +101,7 @@ def _refused_trait(view: ListView, offset: int, error: RefusedError) -> TraitNam
     """The trait that a refusal may contradict; None if it is about something else."""
     if error.reason not in REQUEST_REFUSALS or (error.reason == "internal" and not offset):
         return None
-    if view.status is not None:
+    if view.status is not None and error.reason != "internal":
         return "status_filter"
     if offset:
         return "depth"

@@ -113,7 +113,7 @@ class TestLesserValues:
         ("name", "value"),
         [
             ("status_filter", "none"), ("order", "none"), ("order", "submission"),
-            ("order", "default"), ("total_count", "none"),
+            ("order", "default"), ("total_count", "none"), ("depth", "10000"),
         ],
     )  # fmt: skip
     def test_after_an_hour(self, name: TraitName, value: str) -> None:

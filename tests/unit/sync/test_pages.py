@@ -255,6 +255,8 @@ class TestWhatContradicts:
             ("internal", WHOLE, 50, "depth"),
             ("request", ListView(BY_CHANGE, "running"), 0, "status_filter"),
             ("internal", WHOLE, 0, None),
+            ("internal", ListView(BY_CHANGE, "running"), 0, None),
+            ("internal", ListView(BY_CHANGE, "running"), 50, "depth"),
             ("denied", WHOLE, 0, None),
             ("denied", WHOLE, 50, None),
             ("quota", ListView(BY_CHANGE, "running"), 0, None),
