@@ -239,7 +239,8 @@ class TestOrderOfAList:
             cluster = fresh(count, seed=seed)
             strategies = [cluster.turn().strategy for _ in range(3)]
             assert strategies[-1] == "delta", (seed, strategies)
-            assert calls_of_a_turn(cluster) <= 4
+            calls = sorted(calls_of_a_turn(cluster) for _ in range(4))
+            assert calls == [1, 1, 1, 5], "one of them makes the four checks of a list that rests"
 
     @pytest.mark.parametrize("seed", range(4))
     def test_also_while_the_list_moves(self, seed: int) -> None:
