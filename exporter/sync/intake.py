@@ -60,6 +60,11 @@ class StaleRecords:
             if job.uuid in self.since and self.since[job.uuid][0] != job:
                 del self.since[job.uuid]
 
+    def drop_gone(self, ledger: Ledger) -> None:
+        """Forget stale records of jobs that are not known any longer."""
+        for uuid in self.since.keys() - ledger.known(self.since).keys():
+            del self.since[uuid]
+
     def show_that_list_went_back(self, now_at: float, patience_seconds: float) -> bool:
         """Whether there are so many, and have been for long enough, that the list itself is older."""
         many = len(self.since) >= MOST_STALE_RECORDS

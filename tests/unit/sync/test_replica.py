@@ -204,3 +204,21 @@ def test_stamps_that_are_set_back_are_believed() -> None:
         with suppress(SyncError):
             cluster.turn()
     assert cluster.counted() == cluster.true_counts()
+
+
+def test_a_job_that_is_deleted_after_a_stale_answer_leaves_nothing_to_look_up() -> None:
+    """Otherwise the change detector would never again spare the cluster a sync."""
+    cluster = SimulatedCluster()
+    uuid = cluster.jobs.submit(START_AT, queue="q", user="u")
+    cluster.jobs.submit(START_AT, queue="q", user="u")
+    before = cluster.jobs.copy()
+    cluster.jobs.start(uuid, START_AT + 30)
+    cluster.turn()
+    cluster.cluster.jobs, now = before, cluster.jobs
+    cluster.turn(5)
+    assert not cluster.replica.all_resolved
+    cluster.cluster.jobs = now
+    cluster.jobs.delete([uuid])
+    cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
+    assert cluster.replica.all_resolved
