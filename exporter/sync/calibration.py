@@ -47,9 +47,8 @@ def calibrate_filter(sync: Sync, head: PlacedPage) -> Asking[None]:
     alone."""
     trait = sync.profile.status_filter
     if trait.value == UNKNOWN and trait.contradictions > 1:
-        sync.found(
-            "status_filter", NONE, trait.evidence
-        )  # it seemed to work, and was contradicted each time
+        # It seemed to work, and was contradicted each time.
+        sync.found("status_filter", NONE, trait.evidence)
         return
     for name in ("both", "jobs_status", "job_status"):
         try:
@@ -181,9 +180,8 @@ def _sorted_page(sync: Sync, order: Order, place: int) -> Asking[PlacedPage]:
         page = yield from ask(sync, ListView(order), place)
     except Contradiction as contradiction:
         if isinstance(contradiction.__cause__, RefusedError) and place:
-            yield from ask(
-                sync, ListView(order)
-            )  # if this is refused, too, the order is refused, and not the offset
+            # If this is refused, too, the order is refused, and not the offset.
+            yield from ask(sync, ListView(order))
         raise
     if not order.sorts(page.jobs):
         raise Contradiction("order", f"a page is not sorted by {order.sort_key or 'submission'}")

@@ -241,9 +241,8 @@ def _started(old: Job | None, new: Job, began_at: float) -> bool:
     if old is None:
         return new.started_at >= began_at
     if old.started_at is None:
-        return (
-            old.status != "running"
-        )  # otherwise the start was counted when the job was first seen running
+        # If the job was running, its start was counted when it was first seen running.
+        return old.status != "running"
     return old.started_at != new.started_at or old.status == "pending"
 
 

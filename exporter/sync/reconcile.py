@@ -167,9 +167,8 @@ def _look_into(sync: Sync, order: Order, part: Stretch, *, first: bool) -> Askin
     known = part.known(sync, order)
     offset = part.newer.rank + total - 1  # with the job in front, so that the boundary shows
     if first and part.older.at == -INFINITE and known > part.listed:
-        offset = (
-            total - size + 1
-        )  # old jobs are deleted most; one short of a full page, so that it proves the list's end
+        # Old jobs are deleted most. One job short of a full page: this proves the list's end.
+        offset = total - size + 1
     elif part.listed >= size - 1 and 2 * known >= part.listed:
         offset += 1 + (part.listed - size) // 2
     page = yield from ask(sync, ListView(order, part.status), offset)
@@ -287,9 +286,8 @@ def read_history(sync: Sync, order: Order) -> Asking[None]:
             in_vain = 0 if sync.take(page) else in_vain + (page.offset < offset)
             if in_vain > MANY_TRIES:  # for instance because a cache has pages of different moments
                 raise SyncError("moving", "the history cannot be read on: its pages do not fit")
-            further = max(
-                page.end - 1, page.offset + 1
-            )  # there are more jobs in front of the frontier than are known
+            # There are more jobs in front of the frontier than are known.
+            further = max(page.end - 1, page.offset + 1)
             continue
         further, in_vain = None, 0
         if page.jobs and not any(each.at < at for each in boundaries(page, order)):

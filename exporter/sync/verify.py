@@ -206,9 +206,8 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
 
 def _resolve_suspects(sync: Sync, order: Order) -> Asking[None]:
     if sync.ledger.suspects and sync.reaches_edge:
-        yield from verify_total(
-            sync, order
-        )  # they may be elsewhere in the list, and others may be missing
+        # They may be elsewhere in the list, and others may be missing.
+        yield from verify_total(sync, order)
     elif sync.ledger.suspects and not (yield from reread_head(sync, order)):
         sync.ledger.restore_suspects()  # they have perhaps moved to the head meanwhile
 
@@ -250,9 +249,8 @@ def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
             return
     before = dict(sync.intake.corrections)
     yield from sweep(sync, status)
-    yield from reread_head(
-        sync, order
-    )  # most jobs that were set aside have changed since the last sync
+    # Most jobs that were set aside have changed since the last sync.
+    yield from reread_head(sync, order)
     if not (sync.past_lag and sync.reaches_edge):  # they may be where nothing has been read yet
         return
     aside = [job.uuid for job in sync.ledger.in_status(SET_ASIDE)]

@@ -89,7 +89,6 @@ class LivelyCloud:
             with self.world.lock:
                 for churn in self._churns:
                     churn.beat(beat, time.time())
-            unlucky = OTHERS[
-                beat % len(OTHERS)
-            ]  # not always the same: it waits before it tries again
+            # Not always the same: it waits before it tries again.
+            unlucky = OTHERS[beat % len(OTHERS)]
             self.world.fault("ret-1400", cluster_id=unlucky, next_calls=1)

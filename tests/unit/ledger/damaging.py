@@ -215,9 +215,9 @@ class Judge:
         snapshot, counts = state.snapshot, counts_of(state)
         if snapshot is None:
             return
-        truth = self._truths.setdefault(
-            snapshot.taken_at, self._following.cluster.true_counts()
-        )  # a sync that fails leaves what was shown before
+        # A sync that fails leaves what was shown before.
+        true_now = self._following.cluster.true_counts()
+        truth = self._truths.setdefault(snapshot.taken_at, true_now)
         shown = Counter({(c.status, c.queue, c.user): c.jobs for c in snapshot.counts if c.jobs})
         statuses = {status for status, _, _ in shown}
         wanted = {key: jobs for key, jobs in truth.items() if key[0] in statuses}

@@ -223,9 +223,8 @@ class Play:
     def _turns_of_luck(self) -> int:
         windowed = self.settings.history_seconds != float("inf")
         if windowed and (self.lied or self.cluster.cluster.dialect.still_transitions):
-            return TURNS_OF_LUCK[
-                "still-all"
-            ]  # no total tells what a deletion hides from the counts
+            # No total tells what a deletion hides from the counts.
+            return TURNS_OF_LUCK["still-all"]
         dialect = self.cluster.cluster.dialect
         if dialect.still_transitions:
             return TURNS_OF_LUCK["still-all"]
