@@ -163,6 +163,7 @@ REASONS = {
     "ret-5100": "busy",
     "ret-5300": "updating",
     "http-429": "http_429",
+    "http-500": "internal",
     "close": "connection",
     "close-midway": "connection",
     "reset": "connection",
@@ -180,9 +181,11 @@ REASONS = {
     "gzip-bomb": "too_large",
     "garbage": "connection",
 }
+NO_TOTALS = {"total-negative", "total-huge", "total-text"}
 FAULTS = [
-    name for name in fault_names() if name not in {ODD_USERS, *HARMLESS, *LEFT_OUT, *LIST_FAULTS}
-]
+    name for name in fault_names()
+    if name not in {ODD_USERS, *HARMLESS, *LEFT_OUT, *LIST_FAULTS, *NO_TOTALS}
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -198,6 +201,14 @@ def test_every_fault_is_told_by_its_reason_and_gone_after_it(meet: Meet, name: s
     assert meeting.told.failures == [caught.value.reason]
     assert meeting.told.locked_out == (name == "ret-2500")
     assert len(meeting.jobs.list_jobs(JobListQuery()).jobs) == 100
+
+
+@pytest.mark.parametrize("name", sorted(NO_TOTALS))
+def test_a_total_that_is_no_number_of_jobs_is_none(meet: Meet, name: str) -> None:
+    meeting = meet()
+    meeting.cloud.faults.add(name)
+    page = meeting.jobs.list_jobs(JobListQuery())
+    assert (len(page.jobs), page.total_count) == (100, None)
 
 
 @pytest.mark.parametrize("name", sorted(HARMLESS - {"slow", "empty-page"}))

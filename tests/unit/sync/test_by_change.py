@@ -110,7 +110,7 @@ class TestClocks:
         uuid = cluster.jobs.submit(cluster.now_at + 10**8, queue="q", user="u")
         refresh(cluster)
         cluster.jobs.start(uuid, cluster.now_at + 5)
-        for _ in range(2):
+        for _ in range(3):
             cluster.now_at += 60
             cluster.refresh()
         assert cluster.counted() == cluster.true_counts()
