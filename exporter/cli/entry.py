@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from exporter.cli.arguments import DEFAULT_CONFIG, parse_arguments, serve_options
 from exporter.config import load_config, select
-from exporter.errors import ConfigError, ExporterError
+from exporter.errors import ApiError, ConfigError, ExporterError
 from exporter.logs import set_up_logging
 from exporter.redaction import Redactor
 from exporter.texts import Words, language_of
@@ -131,8 +131,13 @@ def _collect(namespace: argparse.Namespace) -> int:
     set_up_logging(namespace.log_level, namespace.log_format, redactor)
     config = load_config(namespace.config_file, os.environ)
     redactor.learn(account.secret_access_key.reveal() for account in config.accounts)
-    config = select(found_now(config, redactor), namespace.shard)
     words = Words(namespace.lang or language_of(os.environ))
+    try:
+        config = select(found_now(config, redactor), namespace.shard)
+    except ApiError as error:
+        advice = words("collect.do", text=words.advice(error.advice))
+        sys.stderr.write(f"ehpc-exporter: {error}\n{advice}\n")
+        return FAILED
     return collect(config, namespace.clusters, namespace.format, words, full=namespace.full)
 
 

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.cli import main
 from exporter.cli.collecting import failure_lines, progress_on, write_table
+from exporter.errors import RefusedError
 from exporter.model import ClusterIdentity
 from exporter.snapshot import ClusterSnapshot, ClusterState, JobCount, QueueMoment, SyncFailure
 from exporter.texts import Words
@@ -224,3 +225,19 @@ def test_progress_is_shown_to_people_only(monkeypatch: pytest.MonkeyPatch) -> No
             progressing("[red]cfd", 150, 200)
         assert ("[red]cfd" in stream.getvalue()) is shown
         assert ("150/200" in stream.getvalue()) is shown
+
+
+@pytest.mark.parametrize(("language", "do"), [("en", "    what to do: "), ("zh", "    处理建议：")])
+def test_where_no_cluster_can_be_listed_it_says_what_to_do(
+    config_file: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    language: str,
+    do: str,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RefusedError(1200, "authentication", "no", retryable=False, advice="Try again.")
+
+    monkeypatch.setattr("exporter.daemon.discovery.found_now", refuse)
+    assert main(["collect", f"--config.file={config_file}", f"--lang={language}"]) == 1
+    assert capsys.readouterr().err == f"ehpc-exporter: no\n{do}Try again.\n"
