@@ -144,6 +144,8 @@ class Memory:
     """Since when the total does not fit the ledger."""
     unexplained: int = 0
     """In how many syncs in a row the total could not be made to fit."""
+    refused: int = 0
+    """In how many syncs in a row the server has failed at a request: at that one, or at any."""
     moved_at: float = INFINITE
     """The server's time at the last sync that found a change; infinite before the first sync."""
     thorough_at: float = 0.0

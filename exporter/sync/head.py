@@ -21,9 +21,12 @@ def read_head(sync: Sync) -> Asking[PlacedPage]:
     try:
         head = yield from ask(sync, ListView(order))
     except (RefusedError, Contradiction) as error:
-        if not is_refusal(error) or order is None or sync.order is not None:
+        known = sync.order is not None
+        if not is_refusal(error) or order is None or (known and isinstance(error, RefusedError)):
             raise
-        head = yield from ask(sync, ListView(None))
+        head = yield from ask(sync, ListView(None))  # if the server is in trouble, this fails, too
+        if known:
+            raise
     _tell_time(sync, head)
     zone.learn_from_head(sync, head)
     if zone.follow(sync):

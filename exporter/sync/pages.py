@@ -8,7 +8,7 @@ from exporter.errors import RefusedError, SyncError
 from exporter.model import PAGE_LIMIT, JobListQuery, Page, hidden
 from exporter.profile import TraitName
 from exporter.sync.asking import Ask, Asking, CollapseUnconfirmed, Contradiction
-from exporter.sync.context import ListView, PlacedPage, Sync, collapsed
+from exporter.sync.context import MANY_TRIES, ListView, PlacedPage, Sync, collapsed
 from exporter.sync.intake import LATE_SECONDS
 
 FILTER_NAMES = {"jobs_status": ("jobs_status",), "job_status": ("job_status",)}
@@ -43,7 +43,7 @@ def send(sync: Sync, view: ListView, offset: int, limit: int) -> Asking[PlacedPa
     try:
         page: Page = yield Ask(query, sync.purpose)
     except RefusedError as error:
-        trait = _refused_trait(view, offset, error)
+        trait = _refused_trait(sync, view, offset, error)
         if trait is None:
             raise
         evidence = f"a request was refused: {error}"
@@ -97,11 +97,18 @@ def _query(sync: Sync, view: ListView, offset: int, limit: int) -> JobListQuery:
     )
 
 
-def _refused_trait(view: ListView, offset: int, error: RefusedError) -> TraitName | None:
+def _refused_trait(
+    sync: Sync, view: ListView, offset: int, error: RefusedError
+) -> TraitName | None:
     """The trait that a refusal may contradict; None if it is about something else."""
-    if error.reason not in REQUEST_REFUSALS or (error.reason == "internal" and not offset):
+    if error.reason not in REQUEST_REFUSALS:
         return None
-    if view.status is not None and error.reason != "internal":
+    if error.reason == "internal":  # at this request, or at any
+        if offset:
+            return "depth"
+        if sync.memory.refused < MANY_TRIES:
+            return None
+    if view.status is not None:
         return "status_filter"
     if offset:
         return "depth"

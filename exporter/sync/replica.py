@@ -5,7 +5,7 @@ from random import Random
 
 import msgspec
 
-from exporter.errors import SyncError
+from exporter.errors import RefusedError, SyncError
 from exporter.ledger.store import Ledger, Marks
 from exporter.model import SET_ASIDE
 from exporter.profile import UNKNOWN, Profile
@@ -255,6 +255,10 @@ class Replica:
         except CollapseUnconfirmed:
             self._memory.collapse_at = self._memory.collapse_at or sync.now_at
             raise
+        except RefusedError as error:
+            self._memory.refused += error.reason == "internal"
+            raise
+        self._memory.refused = 0
         sync.update(profile=sync.profile)
         return result
 

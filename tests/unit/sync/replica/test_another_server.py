@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.errors import SyncError
-from exporter.simulator import DIALECTS, DOCUMENTED
+from exporter.errors import RefusedError, SyncError
+from exporter.simulator import DEPLOYMENTS, DIALECTS, DOCUMENTED, Dialect
 from tests.unit.sync.settled import Traffic, rest_for_one_audit_interval, settled
 
 
@@ -45,6 +45,24 @@ class TestAnotherServer:
                     break
         rest_for_one_audit_interval(cluster, doubts=1)
         assert cluster.turn().strategy == "delta"
+        assert cluster.counted() == cluster.true_counts()
+
+    @pytest.mark.parametrize(
+        "there",
+        [
+            replace(DIALECTS["sort-refused"], unknown_sort_key="5000"),
+            replace(DEPLOYMENTS["job-status-strict"], unknown_param="problem-500"),
+        ],
+    )
+    def test_one_that_fails_at_what_it_does_not_know_is_found_out(self, there: Dialect) -> None:
+        """It takes longer: any server may be in trouble for a while."""
+        cluster = settled(600)
+        cluster.cluster.speak(there)
+        cluster.jobs.submit(cluster.now_at, queue="q", user="u")
+        for _ in range(25):
+            with suppress(SyncError, RefusedError):
+                cluster.turn()
+        rest_for_one_audit_interval(cluster)
         assert cluster.counted() == cluster.true_counts()
 
     @pytest.mark.parametrize("there", sorted(DIALECTS))
