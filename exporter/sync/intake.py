@@ -66,9 +66,10 @@ class StaleRecords:
             del self.since[uuid]
 
     def show_that_list_went_back(self, now_at: float, patience_seconds: float) -> bool:
-        """Whether there are so many, and have been for long enough, that the list itself is older."""
+        """Whether there are so many, and most have been for long enough, that the list itself is older. Others take the
+        places of jobs that change meanwhile."""
         many = len(self.since) >= MOST_STALE_RECORDS
-        return many and len(self.due(now_at, patience_seconds)) >= MOST_STALE_RECORDS
+        return many and len(self.due(now_at, patience_seconds)) > MOST_STALE_RECORDS // 2
 
     def due(self, now_at: float, patience_seconds: float) -> list[Job]:
         """The stale records that have been there long enough to be looked up."""

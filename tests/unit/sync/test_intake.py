@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from exporter.errors import SyncError
 from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import OUT_OF_WINDOW, Job, hidden
@@ -250,6 +251,19 @@ class TestOlderRecords:
         assert stale_records.due(AT + 44, 45.0) == []
         assert stale_records.due(AT + 45, 45.0) == [job(1)]
         assert stale_records.due(AT + 75, 45.0) == [job(1), job(2)]
+
+    def test_a_list_that_has_gone_back_goes_on_from_there(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """So some of the many are always younger than the patience."""
+        monkeypatch.setattr("exporter.sync.intake.MOST_STALE_RECORDS", 10)
+        stale_records = StaleRecords()
+        for n in range(10):
+            assert not stale_records.is_confirmed(job(n), AT if n < 6 else AT + 60, 45.0)
+        with pytest.raises(SyncError):
+            stale_records.is_confirmed(job(10), AT + 60, 45.0)
+        assert not stale_records.show_that_list_went_back(AT + 44, 45.0)
+        assert stale_records.show_that_list_went_back(AT + 60, 45.0)
 
 
 class TestAudit:
