@@ -88,13 +88,18 @@ class FakeDaemon:
         )
 
 
+@pytest.fixture(autouse=True)
+def _own_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands set up the logging of their process; here that is the tests'."""
+    monkeypatch.setattr("exporter.cli.entry.set_up_logging", lambda *_: None)
+
+
 @pytest.fixture
 def daemon(monkeypatch: pytest.MonkeyPatch) -> FakeDaemon:
     fake = FakeDaemon()
     module: Any = SimpleNamespace(serve=fake.serve, collect=fake.collect, diagnose=fake.diagnose)
     monkeypatch.setitem(sys.modules, "exporter.daemon", module)
     monkeypatch.setattr(exporter, "daemon", module, raising=False)
-    monkeypatch.setattr("exporter.cli.entry.set_up_logging", lambda *_: None)
     return fake
 
 

@@ -170,7 +170,6 @@ def test_without_a_configuration_it_says_how_to_go_on(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("exporter.cli.entry.set_up_logging", lambda *_: None)
     assert main([command]) == 2
     told = capsys.readouterr().err
     assert told.startswith("cannot read config.yaml: No such file or directory\nName another file")
