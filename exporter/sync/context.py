@@ -273,10 +273,8 @@ class Sync:
     @property
     def moved(self) -> bool:
         """Whether this sync has seen a change of a job, or of the total."""
-        return bool(self.intake.changes) or self.progress.expected not in (
-            None,
-            self.known_at_begin,
-        )
+        unmoved = (None, self.known_at_begin)
+        return bool(self.intake.changes) or self.progress.expected not in unmoved
 
     @property
     def collapse_confirmed(self) -> bool:

@@ -162,10 +162,8 @@ class Intake:
         if not older(old, new):
             self.stale_records.since.pop(new.uuid, None)
             return True
-        known_at = old.modified_at or 0
-        if (
-            new.modified_at or 0
-        ) < known_at - LATE_SECONDS:  # otherwise it may only have been stamped late
+        known_at, at = old.modified_at or 0, new.modified_at or 0
+        if at < known_at - LATE_SECONDS:  # otherwise it may only have been stamped late
             self.stale_seconds = max(self.stale_seconds, self.now_at - known_at)
         return self.stale_records.is_confirmed(new, self.now_at, self.patience_seconds)
 

@@ -80,12 +80,8 @@ class Replica:
     @property
     def all_resolved(self) -> bool:
         """Whether the last sync has left nothing that the next one has to look up."""
-        memory = self._memory
-        waiting = (
-            memory.stale_records.since,
-            self.ledger.suspects,
-            self.ledger.count_status(SET_ASIDE),
-        )
+        memory, aside = self._memory, self.ledger.count_status(SET_ASIDE)
+        waiting = (memory.stale_records.since, self.ledger.suspects, aside)
         return memory.refreshed and not any(waiting) and memory.collapse_at is None
 
     # -- what the counters of cluster/list say -----------------------------------------------------
@@ -141,7 +137,7 @@ class Replica:
         last_look_at = sync.progress.last_success_at
         head = yield from read_head(sync)
         if not self._memory.refreshed:
-            self.widen_history()
+            reconcile.widen_history(sync)
         if (yield from is_whole(sync, head)):
             strategy = take_whole(sync, head)
         else:
@@ -193,11 +189,8 @@ class Replica:
     def _prove(self, sync: Sync, order: Order) -> Asking[None]:
         """Check after a sync by an order that no job is missing or too many."""
         sync.purpose = Purpose.AUDIT
-        if (
-            sync.thorough
-            and sync.progress.frontier_at is None
-            and self.ledger.count_status(SET_ASIDE)
-        ):
+        aside = self.ledger.count_status(SET_ASIDE)
+        if aside and sync.thorough and sync.progress.frontier_at is None:
             # Not at every sync: several jobs together may be on the same pages.
             yield from verify.resolve_set_aside(sync, order)
         fits = yield from verify.verify_total(sync, order)
