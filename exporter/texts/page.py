@@ -82,6 +82,7 @@ PAGE: Mapping[str, tuple[str, str]] = {
     "page.of": ("{some} of {all}", "{some} / {all}"),
     "page.without": ("Clusters without current counts, not in these totals: {clusters}.", "没有当前计数、未计入合计的集群：{clusters} 个。"),
     "page.none_shown": ("No cluster matches.", "没有符合条件的集群。"),
+    "page.about": ("{what}:", "{what}："),
     "page.and_more": ("{names} and {number} more", "{names} 等（另有 {number} 个）"),
     "page.account": ("Account", "账户"),
     "page.quota": ("Quota", "配额"),

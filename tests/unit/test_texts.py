@@ -29,7 +29,7 @@ CHINESE = re.compile("[\u4e00-\u9fff]")
 ALIKE = {
     "value.status_filter.jobs_status", "value.status_filter.job_status", "type.null", "page.lang",
     "trait.total_count", "value.zone", "value.zone.utc", "of", "failed", "page.history_of", "page.of",
-    "page.operations",
+    "page.operations", "page.about",
 }  # fmt: skip
 
 
