@@ -1,16 +1,19 @@
 """Rewrites JSON that a strict parser refuses, so that the parser accepts it. Pure.
 
-Servers write what no standard allows: raw tabs and newlines in texts, NaN, numbers beyond measure,
-halves of surrogate pairs, bytes that are no UTF-8. Mostly it is in fields that nobody reads, and there
-it must do no harm. What is cut off, or no JSON at all, is refused here, too.
+Servers write what no standard allows: raw tabs and newlines in texts, backslashes that escape nothing,
+NaN, numbers beyond measure, halves of surrogate pairs, bytes that are no UTF-8. Mostly it is in fields
+that nobody reads, and there it must do no harm. What is cut off, or no JSON at all, is refused here, too.
 """
 
 import json
+import re
 from typing import Any
 
 import msgspec
 
 _LONGEST_NUMBER = 19  # characters of a whole number that msgspec surely writes
+_BACKSLASH = re.compile(r"\\([\"\\/bfnrt]|u[0-9a-fA-F]{4})?")
+"""With what it escapes, if anything."""
 
 
 def rewritten(body: bytes) -> bytes:
@@ -20,6 +23,7 @@ def rewritten(body: bytes) -> bytes:
     different; a number that is none, or is infinite, becomes null.
     """
     text = body.decode("utf-8-sig", "surrogateescape")
+    text = _BACKSLASH.sub(lambda found: found[0] if found[1] else r"\\", text)
     return msgspec.json.encode(_clean(json.loads(text, strict=False, parse_int=_number)))
 
 

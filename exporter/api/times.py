@@ -1,7 +1,7 @@
 """Reading the times of a page (API reference, section 3). Pure.
 
-Wrong is worse than absent: a time that cannot be read or is not plausible (the zero times of databases
-and languages, 1970, after 2100) is None.
+Wrong is worse than absent: a time that cannot be read or is not plausible (the zero times of databases,
+languages and systems, in whichever zone; after 2100) is None.
 """
 
 import math
@@ -10,6 +10,7 @@ from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
+_EARLIEST_AT = 1_000_000_000  # 2001-09-09; zero times are in 1900, 1970, 1980, 2000 or 2001
 _LATEST_AT = 4_102_444_800  # 2100-01-01; later ones are placeholders such as 9999-12-31
 _LEAST_MILLISECONDS = 100_000_000_000  # as seconds it would be the year 5138, as milliseconds 1973
 _SECONDS = {f":{at // 60:02}:{at % 60:02}": at for at in range(3600)}
@@ -138,4 +139,4 @@ def _iso_moment(text: str, timezone: tzinfo) -> tuple[int | None, bool]:
 
 
 def _plausible_at(moment_at: float) -> int | None:
-    return math.floor(moment_at) if 0 < moment_at < _LATEST_AT else None
+    return math.floor(moment_at) if _EARLIEST_AT <= moment_at < _LATEST_AT else None

@@ -61,8 +61,8 @@ class Dialect:
     """With ``z``, a time ends in ``Z`` and is UTC; ``mixed``: so in every second record."""
     zone_offset_seconds: int = 0
     """Of times without ``Z``: what the cluster's local time is ahead of UTC."""
-    absent_start: Literal["null", "empty"] = "null"
-    """How ``started_time`` shows that a job has not started."""
+    absent_start: Literal["null", "empty", "zero"] = "null"
+    """How ``started_time`` shows that a job has not started; ``zero`` is 1970 in China's time."""
     numbers: Literal["int", "string"] = "int"
     """Of job id, cores, priority and ``total_count``."""
     empty_page: Literal["list", "null"] = "list"

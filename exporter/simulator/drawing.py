@@ -40,7 +40,7 @@ PLAUSIBLE: Mapping[str, tuple[Any, ...]] = {
     "signed_slash": ("either", "encoded", "plain"),
     "times": ("plain", "z", "mixed"),
     "zone_offset_seconds": (0, 8 * 3600),
-    "absent_start": ("null", "empty"),
+    "absent_start": ("null", "empty", "zero"),
     "numbers": ("int", "string"),
     "empty_page": ("list", "null"),
     "status_spelling": ("tidy",),

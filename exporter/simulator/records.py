@@ -32,6 +32,7 @@ _COMMANDS = (
     "./run.sh 参数 一 二",
     "awk '{print $1\"\\t\"$2}' < in.dat\nexit 0",
 )
+_ABSENT_STARTS = {"null": None, "empty": "", "zero": "1970-01-01T08:00:00"}
 _MANY_NODES = '["node-%d","node-%d"]'
 
 
@@ -74,7 +75,7 @@ def record(job: ListedJob, dialect: Dialect) -> dict[str, Any]:
     suffix, offset = ("Z", 0) if with_z else ("", dialect.zone_offset_seconds)
     folder = f"/home/{CONTENT_MARK}/{number}"
     if job.started_at is None:
-        started = None if dialect.absent_start == "null" else ""
+        started = _ABSENT_STARTS[dialect.absent_start]
     else:
         started = time_text(job.started_at, offset) + suffix
     running = job.status == "running"

@@ -168,6 +168,9 @@ def test_times() -> None:
     assert local["submitted_time"] == "2023-11-15T06:14:59"
     assert set(values(a_cloud(DOCUMENTED), "started_time", jobs_status="pending")) == {None}
     assert set(values(a_cloud(DIALECTS["times-z"]), "started_time", jobs_status="pending")) == {""}
+    zero = a_cloud(replace(DOCUMENTED, absent_start="zero"))
+    zero_times = set(values(zero, "started_time", jobs_status="pending"))
+    assert zero_times == {"1970-01-01T08:00:00"}
 
 
 def test_spellings() -> None:

@@ -293,6 +293,13 @@ TIMES = [
     ("0000-00-00 00:00:00", None),
     ("0001-01-01T00:00:00Z", None),
     ("1970-01-01T00:00:00Z", None),
+    ("1970-01-01T00:00:01Z", None),
+    ("1970-01-01T08:00:00", None),
+    ("1970-01-01T08:00:00Z", None),
+    ("1980-01-01T00:00:00+08:00", None),
+    ("2000-01-01 00:00:00", None),
+    ("2001-01-01T00:00:00Z", None),
+    (20210819, None),
     ("9999-12-31T23:59:59Z", None),
     (0, None),
     ("0", None),
@@ -335,7 +342,7 @@ def test_the_zone_is_for_times_that_carry_none(zone: tzinfo, text: str, hours: i
 
 
 @given(
-    st.datetimes(datetime(1980, 1, 1), datetime(2090, 1, 1)),  # noqa: DTZ001 - zones follow
+    st.datetimes(datetime(2001, 9, 10), datetime(2090, 1, 1)),  # noqa: DTZ001 - zones follow
     st.sampled_from(
         ["UTC", "Asia/Shanghai", "Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns"]
     ),
@@ -500,6 +507,8 @@ ODD_TEXTS = {
     "raw tab": (b"\t", "\t"),
     "raw newline": (b"\r\n", "\r\n"),
     "raw NUL": (b"\0", "\0"),
+    "raw backslash": (b"\\x41\\\\", "\\x41\\"),
+    "no escape": (b"\\u12 \\n\\d", "\\u12 \n\\d"),
     "latin-1": (b"\xe4", "\\udce4"),
     "gb18030": ("默认".encode("gb18030"), "Ĭ\\udcc8\\udccf"),
     "surrogate in utf-8": (b"\xed\xa0\x80", "\\udced\\udca0\\udc80"),
