@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from exporter.api.answer import (
+    LONGEST_NAME,
     Reply,
     as_text,
     bad,
@@ -144,9 +145,10 @@ def _cluster(record: Mapping[str, Any] | None) -> ListedCluster:
     told = {name: value for name, value in outer.items() if value not in (None, "")}
     fields = {**nested, **told} if isinstance(nested, dict) else outer
     counts = {each: whole_number(fields.get(f"{each}_job_count")) for each in _COUNTED}
+    cluster_id = as_text(fields.get("cluster_id")).strip()
     return ListedCluster(
-        cluster_id=as_text(fields.get("cluster_id")).strip(),
-        name=as_text(fields.get("cluster_name")),
+        cluster_id=cluster_id if len(cluster_id) <= LONGEST_NAME else "",  # cut, it is nobody's
+        name=shortened(as_text(fields.get("cluster_name"))),
         status=_word(fields.get("cluster_status")),
         jobs={each: count for each, count in counts.items() if count is not None and count >= 0},
         kind=_word(fields.get("cluster_type")),

@@ -72,6 +72,14 @@ def test_a_cluster(record: Any) -> None:
     assert (listing.items, listing.records, listing.total_count) == ((READ_CLUSTER,), 1, 301)
 
 
+def test_names_beyond_measure() -> None:
+    """An identity that was cut would be nobody's: such a cluster is left out."""
+    records = [CLUSTER | {"cluster_id": "e" * 201}, CLUSTER | {"cluster_name": "n" * 10**6}]
+    listing = decode_clusters(answer(cluster_set=records, total_count=2))
+    assert [(each.cluster_id, len(each.name)) for each in listing.items] == [("ehpc-ut2ua3b0", 200)]
+    assert listing.records == 2
+
+
 def test_what_a_cluster_does_not_tell() -> None:
     told = {"cluster_id": "hpc-1", "pending_job_count": "", "running_job_count": -1,
             "cpu_hours": ""}  # fmt: skip
