@@ -4,6 +4,8 @@ All pages come through ``ask``, except those of the search for the depth, which 
 does not fit the profile raises a ``Contradiction``, which ends the sync. ``ask`` also finds the page size.
 """
 
+from dataclasses import replace
+
 from exporter.errors import RefusedError, SyncError
 from exporter.model import PAGE_LIMIT, JobListQuery, Page, hidden
 from exporter.profile import TraitName
@@ -53,6 +55,7 @@ def send(sync: Sync, view: ListView, offset: int, limit: int) -> Asking[PlacedPa
     if view.status is None:
         sync.longest_page = max(sync.longest_page, len(page.jobs))
     jobs, told = page.jobs, page.total_count if sync.totals_told else None
+    view = replace(view, from_end=not query.descending)
     if told is not None:
         sync.totals[view.status] = told
     if not query.descending:

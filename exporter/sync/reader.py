@@ -82,7 +82,8 @@ def read(
             return _length(previous)
     while True:
         page = yield from ask(sync, view, offset)
-        if not _joins(view, page, previous, seen, steps_back):
+        view = page.view
+        if not _joins(page, previous, seen, steps_back):
             offset = max(0, page.offset - FIRST_STEP_BACK * 2**steps_back)
             steps_back += 1
             restarts += offset == 0
@@ -130,14 +131,13 @@ def _ends(page: PlacedPage, longest: int, *, nothing_new: bool) -> bool:
     return page.total is None and nothing_new and len(page.jobs) < min(page.limit, longest)
 
 
-def _joins(
-    view: ListView, page: PlacedPage, previous: PlacedPage | None, seen: Seen, steps_back: int
-) -> bool:
+def _joins(page: PlacedPage, previous: PlacedPage | None, seen: Seen, steps_back: int) -> bool:
     if previous is None or page.offset == 0:
         return True
     if not page.jobs or not previous.jobs:
         return page.offset == previous.end
-    if seen.has(page.jobs[0].uuid) or view.order is None:
+    view, same_end = page.view, page.view == previous.view
+    if (same_end and seen.has(page.jobs[0].uuid)) or view.order is None:
         return seen.has(page.jobs[0].uuid)
     first_at = view.order.moment(page.jobs[0])
     last_at = view.order.moment(previous.jobs[-1])
@@ -146,8 +146,8 @@ def _joins(
         and page.total is not None
         and previous.total - page.total <= previous.end - page.offset
     )
-    # Jobs of the same second may come in another order at each call.
-    within = first_at == last_at and (few_left or steps_back >= FEW_TRIES)
+    # Jobs of the same second may come in another order at each call, and from the other end of the list.
+    within = first_at == last_at and same_end and (few_left or steps_back >= FEW_TRIES)
     return first_at > last_at or within
 
 

@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 from exporter.errors import SyncError
 from exporter.model import Job, Page
 from exporter.profile import Profile, Trait
+from exporter.simulator import DEPLOYMENTS, JobList, in_small
 from exporter.sync.asking import Ask, CollapseUnconfirmed, Contradiction
 from exporter.sync.context import BY_CHANGE, ListView, PlacedPage, Sync
 from exporter.sync.reader import OnPage, SeenInMemory, read, read_whole, sweep
 from tests.unit.sync.answers import AT, MovingList, a_sync, converse, made, numbered
+from tests.unit.sync.contact import Contact
+from tests.unit.sync.simulated import SimulatedCluster
 
 TOTALS: dict[str, Callable[[int], int | None]] = {
     "of this list": lambda length: length,
@@ -128,6 +131,23 @@ class TestAtRest:
         reader.run(after=head)
         assert moving.asked == [3, 6]
         assert reader.names | set(head.uuids) == all_of(moving)
+
+
+class TestFromBothEnds:
+    """Where the server shows a part of the list from each end: these two parts overlap."""
+
+    def test_jobs_of_one_second_may_have_another_order_there(self) -> None:
+        listed = JobList()
+        for place in range(300):
+            listed.submit(AT - place + max(0, min(place - 150, 60)), queue="q", user="u")
+        contact = Contact(SimulatedCluster(in_small(DEPLOYMENTS["window"], 20), jobs=listed))
+        contact.contradict("depth")
+        contact.sync.found("order", "change", "")
+        contact.sync.found("depth", "200", "")
+        contact.sync.found("page_size", "20", "")
+        seen = SeenInMemory()
+        contact.hold(read(contact.sync, ListView(BY_CHANGE), lambda page: False, seen))
+        assert seen.count == len(listed)
 
 
 class TestMoving:
