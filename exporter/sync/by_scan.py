@@ -40,19 +40,16 @@ def due(sync: Sync) -> bool:
 def scan(sync: Sync, marks: Marks) -> Asking[None]:
     """Read the whole list. What syncs see while a scan goes on between them counts as seen, too."""
     known_up_to_at = sync.now_at
-    hidden: list[str] = []
     between_syncs = sync.purpose is Purpose.HISTORY and sync.filters and sync.progress.active_known
     # A job that changed just before the last sync began may not have been in its answers yet.
     long_ago_at = (sync.progress.last_success_at or 0.0) - 60.0 - sync.lag_seconds
 
     def take(page: PlacedPage) -> None:
-        changes = sync.take(page)
-        if between_syncs:  # syncs query active jobs by status, and have not seen these
-            hidden.extend(
-                new.status for old, new in changes
-                if new.status in SWEPT_STATUSES and (old is None or old.status == SET_ASIDE)
-                and 0 < (new.modified_at or 0) < long_ago_at
-            )  # fmt: skip
+        for old, new in sync.take(page):
+            missed = new.status in SWEPT_STATUSES and (old is None or old.status == SET_ASIDE)
+            if between_syncs and missed and 0 < (new.modified_at or 0) < long_ago_at:
+                # Syncs query active jobs by status, and have not seen this one.
+                raise Contradiction("status_filter", f"it hides a job that is {new.status}")
 
     try:
         yield from read_whole(sync, ListView(None), marks, take)
@@ -60,8 +57,6 @@ def scan(sync: Sync, marks: Marks) -> Asking[None]:
     finally:
         marks.drop()
     sync.intake.correct("deleted", sync.ledger.forget_suspects(sync.now_at))
-    if hidden:
-        raise Contradiction("status_filter", f"it hides a job that is {hidden[0]}")
     sync.update(
         known="all",
         frontier_at=None,

@@ -7,6 +7,7 @@ by themselves: the page size and what totals count on any page, the lag when som
 as ``zone`` says.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
@@ -50,9 +51,13 @@ def calibrate_filter(sync: Sync, head: PlacedPage) -> Asking[None]:
         # It seemed to work, and was contradicted each time.
         sync.found("status_filter", NONE, trait.evidence)
         return
+    jobs = head.jobs
+    if len({job.status for job in jobs}) == 1:  # also a server that cuts first would show these
+        middle = int(min(head.total or 2 * head.end, sync.profile.most_offset)) // 2
+        jobs = (*jobs, *(yield from ask(sync, head.view, middle)).jobs)
     for name in ("both", "jobs_status", "job_status"):
         try:
-            evidence = yield from _trying(sync, "status_filter", name, _filters(sync, head))
+            evidence = yield from _trying(sync, "status_filter", name, _filters(sync, head, jobs))
         except (RefusedError, Contradiction) as error:
             if is_refusal(error):
                 continue
@@ -77,14 +82,16 @@ def _trying(sync: Sync, trait: TraitName, value: str, asking: Asking[T]) -> Aski
         sync.memory.profile = msgspec.structs.replace(sync.profile, **{trait: known})
 
 
-def _filters(sync: Sync, head: PlacedPage) -> Asking[str]:
-    """Try the filter, and return the evidence that it works. Raises ``Contradiction`` if it does not."""
-    first = head.jobs[0].status if head.jobs else ""
-    others = [job.status for job in head.jobs if job.status != first and not hidden(job.status)]
+def _filters(sync: Sync, head: PlacedPage, jobs: Sequence[Job]) -> Asking[str]:
+    """Try the filter with the statuses of these jobs, and return the evidence that it works. Raises
+    ``Contradiction`` if it does not."""
+    first = jobs[0].status if jobs else ""
+    others = [job.status for job in jobs if job.status != first and not hidden(job.status)]
     absent = next(each for each in SWEPT_STATUSES if each != first)
     # Not the first job's status: even a server that does not filter, or cuts first, would show that job.
     other = next(iter(sorted(others, key=lambda each: each not in SWEPT_STATUSES)), absent)
-    for status in (other, *(() if hidden(first) else (first,))):
+    tried = [other] if hidden(first) else [other, first]
+    for status in tried if others else reversed(tried):
         for _ in range(FEW_TRIES):
             page = yield from ask(sync, replace(head.view, status=status), limit=1)
             if page.jobs:

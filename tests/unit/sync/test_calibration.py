@@ -88,6 +88,17 @@ class TestStatusFilter:
         assert cluster.counted() == cluster.true_counts()
         assert cluster.profile.status_filter.value in ("none", "unknown")
 
+    @pytest.mark.parametrize("name", ["filter-after-cut", "filter-after-cut-total-whole"])
+    def test_nor_if_all_jobs_of_the_head_wait(self, name: str) -> None:
+        listed = JobList()
+        for number in range(COUNT):
+            uuid = listed.submit(START_AT - 9000 + number, queue="q", user="u")
+            if number < COUNT - 150:
+                listed.start(uuid, START_AT - 9000 + number)
+        contact = Contact(SimulatedCluster(SERVERS[name], SETTINGS, jobs=listed))
+        assert contact.find_filter() <= ONE_TRAIT_CALLS
+        assert contact.sync.profile.status_filter.value == "none"
+
     def test_no_job_is_active(self) -> None:
         """Then a status of those that have ended shows whether the filter ever matches any."""
         for name, value in (("documented", "both"), ("filters-empty", "none")):
