@@ -190,7 +190,7 @@ class Replica:
         """Check after a sync by an order that no job is missing or too many."""
         sync.purpose = Purpose.AUDIT
         aside = self.ledger.count_status(SET_ASIDE)
-        if aside and sync.thorough and sync.progress.frontier_at is None:
+        if aside and sync.thorough and sync.reaches_edge:
             # Not at every sync: several jobs together may be on the same pages.
             yield from verify.resolve_set_aside(sync, order)
         fits = yield from verify.verify_total(sync, order)

@@ -93,6 +93,22 @@ def test_what_it_has_hidden_behind_the_edge_of_a_part_of_the_history_is_looked_f
     assert cluster.counted() == cluster.true_counts()
 
 
+def test_it_is_found_out_by_one_behind_that_edge_that_is_met_by_chance() -> None:
+    """The last page shows it, for the proof of the order; the sync that comes before the next step of the proof
+    sets it aside."""
+    listed = JobList()
+    fill(listed, 1_500, active=0, now_at=START_AT - 5)
+    at = int(START_AT - 4000 * 86400)
+    listed.load_one(JobRow("running", "q", "u", 1, at, at, at))
+    settings = replace(SETTINGS, history_seconds=0.0)
+    cluster = SimulatedCluster(DIALECTS["filters-empty-running"], settings, jobs=listed)
+    for calls_between in (2, 2, 30, 30, 30, 30, 30, 30, 30, 30):
+        cluster.calls_between = calls_between
+        with suppress(SyncError):
+            cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
+
+
 @pytest.mark.parametrize("dialect", ["documented", "sort-ignored"])
 def test_a_filter_that_worked_may_match_nothing_some_day(dialect: str) -> None:
     cluster = settled(1_500, dialect)
