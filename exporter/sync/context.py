@@ -353,8 +353,11 @@ class Sync:
         not those that have just changed."""
         if self.lag_seconds:
             newest_at = min(newest_at, self.now_at - self.lag_seconds)
+        keep = page.uuids
+        if not self.reaches_edge:  # no total tells whether a job is gone, or further down
+            keep += self.intake.stale_records.since
         if newest_at >= oldest_at:
-            self.ledger.suspect_between(newest_at, oldest_at, keep=page.uuids, by=order.column)
+            self.ledger.suspect_between(newest_at, oldest_at, keep=keep, by=order.column)
 
 
 def collapsed(known: int, left: int) -> bool:

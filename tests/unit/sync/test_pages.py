@@ -364,6 +364,17 @@ def test_where_answers_may_be_behind_only_what_has_stood_is_suspected() -> None:
     assert suspected("5") == 5
 
 
+@pytest.mark.parametrize(("frontier_at", "suspected"), [(AT - 500, 9), (None, 10)])
+def test_nor_where_no_total_tells_what_has_an_older_record(
+    frontier_at: int | None, suspected: int
+) -> None:
+    jobs = numbered(10, at=AT + 50)
+    with a_sync(KNOWN, jobs, newest_at=AT + 50, frontier_at=frontier_at) as sync:
+        sync.intake.take([jobs[0]._replace(modified_at=AT - 400)])
+        sync.suspect_absent(BY_CHANGE, float("inf"), AT, placed_at(0, 0))
+        assert sync.ledger.suspects == suspected
+
+
 def test_where_a_page_ends() -> None:
     placed = placed_at(7, 3)
     assert (placed.end, placed.uuids) == (10, ["job-0000", "job-0001", "job-0002"])
