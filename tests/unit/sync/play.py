@@ -201,6 +201,9 @@ class Play:
             if self.cluster.counted() == self.cluster.true_counts():
                 break
             self.look()
+        complete = self.cluster.ledger.progress.complete
+        if not complete and self.cluster.profile.order.value == "unknown":
+            self.look()  # an order was just tried again, and contradicted: the next sync is complete
         counted, true = self.cluster.counted(), self.cluster.true_counts()
         if self._withheld():
             self.withheld = True
@@ -212,13 +215,14 @@ class Play:
         self.cluster.ledger.close()
 
     def _withheld(self) -> bool:
-        """Whether nothing is shown, for a reason; a plausible server leaves none but its depth."""
+        """Whether nothing is shown, and a reason; a plausible server leaves none but its depth."""
         progress = self.cluster.ledger.progress
         depth_limit = self.cluster.cluster.dialect.depth_limit or float("inf")
         if not self.curious and len(self.cluster.jobs) <= depth_limit:
             return False
         right = not progress.active_known or self.cluster.active_is_right()
-        return self.failing > 0 or (not progress.complete and right)
+        told = self.cluster.replica.obstacle is not None
+        return self.failing > 0 or (not progress.complete and right and told)
 
     def _turns_of_luck(self) -> int:
         windowed = self.settings.history_seconds != float("inf")
