@@ -72,12 +72,12 @@ class Contradiction(SyncError):  # noqa: N818 - says what is the matter
 
 
 class CollapseUnconfirmed(SyncError):  # noqa: N818 - says what is the matter
-    """A large part of the list, or of the active jobs, seems to be gone. This is believed only if a later
-    sync finds it, too."""
+    """A large part of the list, or of the active jobs, seems to be gone, or the list seems to be another one. This
+    is believed only if a later sync finds it, too."""
 
-    def __init__(self, what: str, known: int, left: int) -> None:
+    def __init__(self, evidence: str) -> None:
         super().__init__(
             "payload",
-            f"of {known} {what} the server shows {left}",
+            evidence,
             advice="Nothing is counted from it; it is believed if the next sync says so, too.",
         )

@@ -10,7 +10,7 @@ from exporter.errors import RefusedError, SyncError
 from exporter.model import PAGE_LIMIT, JobListQuery, Page, hidden
 from exporter.profile import TraitName
 from exporter.sync.asking import Ask, Asking, CollapseUnconfirmed, Contradiction
-from exporter.sync.context import MANY_TRIES, ListView, PlacedPage, Sync, collapsed
+from exporter.sync.context import INFINITE, MANY_TRIES, ListView, PlacedPage, Sync, collapsed
 from exporter.sync.intake import LATE_SECONDS
 
 FILTER_NAMES = {"jobs_status": ("jobs_status",), "job_status": ("job_status",)}
@@ -23,11 +23,10 @@ def ask(sync: Sync, view: ListView, offset: int = 0, limit: int = PAGE_LIMIT) ->
     """Query one page, and check it against the profile. Raises ``Contradiction``."""
     page = yield from send(sync, view, offset, limit)
     if view.status is None:
-        if _collapsed(sync, page):  # another limit, so that no cache answers
+        if _collapse(sync, page):  # another limit, so that no cache answers
             page = yield from send(sync, view, offset, limit - 1)
-            if _collapsed(sync, page):
-                left = len(sync.ledger.known(page.uuids)) if _is_whole(page) else page.total
-                raise CollapseUnconfirmed("jobs", sync.known_at_begin, left or 0)
+            if collapse := _collapse(sync, page):
+                raise CollapseUnconfirmed(collapse)
         yield from _check_length(sync, page)
         sync.update(expected=page.total)
     elif any(job.status != view.status and not hidden(job.status) for job in page.jobs):
@@ -124,31 +123,32 @@ def is_refusal(error: Exception) -> bool:
     return isinstance(refusal, RefusedError) and refusal.reason in REQUEST_REFUSALS
 
 
-def _collapsed(sync: Sync, page: PlacedPage) -> bool:
-    left = page.total
-    if left is None:
-        left = 0 if not page.jobs and page.offset == 0 else sync.known_at_begin
-    elif page.jobs and page.end > left:
-        return False  # the page has more jobs than its total allows
-    gone = collapsed(sync.known_at_begin, left) or _is_of_another_cluster(sync, page)
-    return gone and not sync.collapse_confirmed
+def _collapse(sync: Sync, page: PlacedPage) -> str:
+    """What is missing, in words, if so many jobs are that it is not believed at once; else empty."""
+    if sync.collapse_confirmed:
+        return ""
+    listed, known = page.total, sync.known_at_begin
+    if listed is None:
+        listed = 0 if not page.jobs and page.offset == 0 else known
+    elif page.jobs and page.end > listed:
+        return ""  # the page has more jobs than its total allows
+    if collapsed(known, listed):
+        return f"of {known} jobs the server shows {listed}"
+    # Perhaps it is the list of another cluster.
+    old = _should_be_known(sync, page)
+    known = len(sync.ledger.known(old))
+    return f"of {len(old)} jobs on a page, {known} are known" if collapsed(len(old), known) else ""
 
 
-def _is_whole(page: PlacedPage) -> bool:
-    return page.total == len(page.jobs)
-
-
-def _is_of_another_cluster(sync: Sync, page: PlacedPage) -> bool:
-    """Whether a page is a whole list, perhaps that of another cluster: it has lost most of the known jobs, and shows
-    others that were submitted before the last sync. A list of short jobs that are deleted at once has no such."""
-    if not _is_whole(page):
-        return False
-    known = sync.ledger.known(page.uuids)
-    if not collapsed(sync.ledger.size, len(known)):
-        return False
-    new_from_at = (sync.progress.last_success_at or 0) - LATE_SECONDS - sync.lag_seconds
-    unknown = (job for job in page.jobs if job.uuid not in known)
-    return any((job.submitted_at or 0) < new_from_at for job in unknown)
+def _should_be_known(sync: Sync, page: PlacedPage) -> list[str]:
+    """The jobs on a page that were submitted before the last sync, and not before everything is known."""
+    progress = sync.progress
+    if progress.frontier_at is None and (progress.unread != 0 or not progress.complete):
+        return []
+    from_at = progress.frontier_at or 1
+    to_at = min(progress.newest_at or INFINITE, progress.last_success_at or 0) - sync.lag_seconds
+    submitted_at = ((job.uuid, job.submitted_at or 0) for job in page.jobs)
+    return [uuid for uuid, at in submitted_at if from_at <= at < to_at - LATE_SECONDS]
 
 
 def _check_length(sync: Sync, page: PlacedPage) -> Asking[None]:

@@ -247,7 +247,8 @@ def sweep(sync: Sync, status: str) -> Asking[None]:
         looked_up = sync.order is not None and sync.progress.frontier_at is None
         many = known - seen.count > LEAST_COLLAPSE_JOBS
         if collapsed(known, seen.count) and many and not looked_up:
-            raise CollapseUnconfirmed(f"{status} jobs", known, seen.count)
+            words = f"of {known} {status} jobs the server shows {seen.count}"
+            raise CollapseUnconfirmed(words)
     changed_before_at = sync.now_at - sync.lag_seconds if sync.lag_seconds else INFINITE
 
     def stays(job: Job) -> bool:

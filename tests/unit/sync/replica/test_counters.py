@@ -12,7 +12,7 @@ from exporter.ledger.records import TallyKey
 from exporter.ledger.store import open_ledger
 from exporter.ledger.usage import UsageKey
 from exporter.model import JobListQuery, Page
-from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, fill
+from exporter.simulator import DEPLOYMENTS, DIALECTS, DOCUMENTED, Dialect, JobList, fill
 from exporter.sync.asking import CollapseUnconfirmed
 from exporter.sync.context import SyncSettings
 from exporter.sync.replica import Replica
@@ -207,11 +207,15 @@ def test_a_job_that_an_answer_left_out_is_not_submitted_anew() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "dialect", ["documented", "console", "sort-ignored", "nothing-honoured", "total-missing"]
+)
 @pytest.mark.parametrize("answers", [1, 2])
-def test_the_list_of_another_cluster_counts_nothing(answers: int) -> None:
+@pytest.mark.parametrize("jobs", [60, 1_400])
+def test_the_list_of_another_cluster_counts_nothing(jobs: int, answers: int, dialect: str) -> None:
     """It is as long as ours, and none of its jobs is known. If it comes twice, the sync fails."""
-    cluster = cluster_with(60)
-    cluster.turn()
+    cluster = cluster_with(jobs, (DIALECTS | DEPLOYMENTS)[dialect])
+    rest(cluster)
     before, left = account_of(cluster.ledger), answers
 
     def mix_up(page: Page) -> Page:
