@@ -26,7 +26,17 @@ from exporter.snapshot import ClusterState, SyncFailure
 from exporter.telemetry import Telemetry
 
 ACCOUNT_REASONS = frozenset(
-    {"authentication", "budget", "clock", "connection", "licence", "quota", "redirect", "tls"}
+    {
+        "authentication",
+        "budget",
+        "clock",
+        "connection",
+        "licence",
+        "proxy",
+        "quota",
+        "redirect",
+        "tls",
+    }
 )
 """What fails for one cluster of an account fails for all: the others are not asked."""
 
@@ -86,6 +96,8 @@ class _Collection:
             each.name: open_account(each, self._state, Telemetry(), self._clock, Redactor())
             for each in config.accounts
         }
+        self._answering = set[str]()
+        """The accounts of which a cluster was not met with silence."""
         self.clusters = [cluster for cluster in config.clusters if cluster.name in names]
         self.looks = {
             cluster.name: Look(
@@ -115,8 +127,11 @@ class _Collection:
                 now_at = self._clock.now_at()
                 failure = SyncFailure(error.reason, str(error), error.advice, now_at)
                 outcomes[cluster.name] = _Failed(failure)
-                if error.reason in ACCOUNT_REASONS:
+                silent = error.reason == "timeout" and cluster.account not in self._answering
+                if silent or error.reason in ACCOUNT_REASONS:
                     pointless[cluster.account] = failure
+                    continue
+            self._answering.add(cluster.account)
         return outcomes
 
     def whole(self, stack: ExitStack) -> dict[str, Seen | _Failed]:

@@ -1,6 +1,9 @@
 """``collect`` as people type it: a cheap look, the whole list, and what becomes of the calls."""
 
 import re
+import socket
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -203,6 +206,31 @@ def test_one_failure_of_the_account_is_told_once_and_met_once(tmp_path: Path) ->
         assert ended.stderr.startswith("account default, 40 clusters: authentication: ")
         assert len(ended.stderr.splitlines()) == 2
         assert len(world.calls()) <= 2
+
+
+def test_a_cloud_that_does_not_answer_is_waited_for_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        clusters = [f"ehpc-{number}" for number in range(40)]
+        endpoint = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        path = write_config(tmp_path, config_of(endpoint, clusters, timeout="50ms", state="state"))
+        ended = run_command("collect", f"--config.file={path}")
+        assert ended.returncode == 1
+        assert ended.stderr.startswith("account default, 40 clusters: timeout: no complete answer")
+        lines = (tmp_path / "state" / "default.calls").read_text().splitlines()
+        assert sum(line[0].isdigit() for line in lines) == 3
+
+
+def test_output_onto_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
+    path = write_config(tmp_path, config_of("http://127.0.0.1:9", ["c"]))
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "exporter", "check-config", f"--config.file={path}"],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "ehpc-exporter: the output cannot be written: No space left on device\n"
+    )
 
 
 @pytest.mark.parametrize(
