@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from exporter.api.window import MARGIN_SECONDS, Waits, slowdown, spare_calls
+from exporter.api.window import MARGIN_SECONDS, slowdown, spare_calls
 from exporter.clock import Clock, Instant, instant
 from exporter.errors import BudgetExhausted
 from exporter.model import Pause
@@ -217,23 +217,26 @@ class AccountBudget:
         """How long a declared cluster waits from one sync to the next, such that refreshes neither
         exceed their part of the share nor find the window full."""
         with self._lock:
-            demands, waits = dict(self._demands), self._waits()
+            demands, seconds = dict(self._demands), self._clock.monotonic_seconds()
+            made = self._calls(seconds)
+        window_from = seconds - self.period_seconds
         planned = self._planned_intervals(demands)
-        slower = slowdown(self.allowed, waits, _calls_per_second(demands, planned))
+        rate = _calls_per_second(demands, planned)
+        slower = slowdown(self.allowed, made, rate, window_from)
         if slower == 1.0:
             return planned[cluster_name]
-        calls = _calls_per_second(demands, planned) * self.period_seconds / slower
+        calls = rate * self.period_seconds / slower
         interval = fair_intervals(demands, calls, self.period_seconds)[cluster_name]
         # Once every cluster finds its calls there is nothing left to wait for.
         for_all = sum(math.ceil(demand.calls) for demand in demands.values())
-        needed = min(max(1, len(waits) + for_all - self.allowed), len(waits))
-        room_in_seconds = waits[needed - 1] + MARGIN_SECONDS
+        needed = min(max(1, len(made) + for_all - self.allowed), len(made))
+        room_in_seconds = made[needed - 1] - window_from + MARGIN_SECONDS
         return max(planned[cluster_name], min(interval, room_in_seconds))
 
     def left(self) -> int:
         """Calls that may be made now."""
         with self._lock:
-            return max(0, self.allowed - len(self._waits()))
+            return max(0, self.allowed - len(self._calls(self._clock.monotonic_seconds())))
 
     def note_audit(self) -> None:
         """The call that was just made was an audit's."""
@@ -275,8 +278,8 @@ class AccountBudget:
 
     def _beside_refreshes(self) -> "_Beside":
         with self._lock:
-            demands, waits = dict(self._demands), self._waits()
-            window_from = self._clock.monotonic_seconds() - self.period_seconds
+            demands, seconds = dict(self._demands), self._clock.monotonic_seconds()
+            made, window_from = self._calls(seconds), seconds - self.period_seconds
             for calls in (self._audits, self._history, self._capacity):
                 while calls and calls[0] <= window_from:
                     calls.popleft()
@@ -285,7 +288,7 @@ class AccountBudget:
         rate = _calls_per_second(demands, self._planned_intervals(demands))
         return _Beside(
             calls=self.allowed - math.ceil(rate * self.period_seconds - _ROUNDING),
-            spare=spare_calls(self.allowed, waits, rate),
+            spare=spare_calls(self.allowed, made, rate, window_from),
             audits=audits,
             audits_wanted=self.period_seconds
             * sum(demand.audits_per_second for demand in demands.values()),
@@ -298,11 +301,6 @@ class AccountBudget:
     def _planned_intervals(self, demands: Mapping[str, Demand]) -> dict[str, float]:
         planned = min(self.allowed * PLANNED_PART, self.allowed - 1.0) - _AIR_CALLS
         return fair_intervals(demands, max(planned, PLANNED_PART), self.period_seconds)
-
-    def _waits(self) -> Waits:
-        """In how many seconds each call of the window will have left it, the soonest first."""
-        seconds = self._clock.monotonic_seconds()
-        return Waits(self._calls(seconds), self.period_seconds, seconds)
 
     def _calls(self, seconds: float) -> list[float]:
         """The calls of the window that ends at a moment: as they are written down, or as this

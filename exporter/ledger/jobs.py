@@ -4,6 +4,7 @@ import json
 import sqlite3
 import threading
 from array import array
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from itertools import islice
 from operator import add, itemgetter
@@ -49,9 +50,8 @@ _ACTIVE = f"status > {schema.LAST_END_STATUS_ID}"
 
 
 _UUID: Final = 0
-_STATUS: Final = 1
 _PROOF: Final = 8
-"""The indexes of a row's identity, status and proof."""
+"""The indexes of a row's identity and proof."""
 
 StoredJob = tuple[Job, int, int]
 """A job, its row number, and the row's proof."""
@@ -93,8 +93,8 @@ class JobTable:
         self._kept_sum = self.proofs = 0
         """The sum of all rows' proofs. It shows whether rows are missing, or come from an earlier state."""
         self._groups: dict[tuple[int, int, int], list[int]] = {}
-        self._active_from_at: float | None = None
-        """No active job changed before this moment. None if this has to be looked up."""
+        self._active_at: array[int] | None = None
+        """When each active job last changed, the earliest first; None before it is first asked for."""
         self._refill_hints(self._read_all)
         self._kept_sum = self.proofs
 
@@ -110,7 +110,7 @@ class JobTable:
         for text_ids in (self._statuses, self._queues, self._users):
             text_ids.reload()
         self._recent.clear()
-        self._active_from_at = None
+        self._active_at = None
         self.proofs = self._kept_sum
         if self._refilled:  # the hints may lack rows that are back now
             self._refill_hints()
@@ -132,7 +132,8 @@ class JobTable:
         self._next_row_number += len(jobs)
         if self._next_row_number > MOST_ROW_NUMBER:
             raise LedgerUnreadable("its row numbers are used up")
-        rows = self._rows_to_write(jobs)
+        rows = self.rows(jobs)
+        self._note_active((), jobs)
         numbers = range(first, self._next_row_number)
         self._connection.executemany(_INSERT, map(add, rows, zip(numbers)))
         proofs = list(map(itemgetter(_PROOF), rows))
@@ -146,7 +147,8 @@ class JobTable:
 
     def rewrite(self, changed: Sequence[tuple[StoredJob, Job]]) -> None:
         """Replace stored jobs; ``changed`` has each one with its new values."""
-        rows = self._rows_to_write([job for _, job in changed])
+        rows = self.rows(job for _, job in changed)
+        self._note_active((kept[0] for kept, _ in changed), (job for _, job in changed))
         rewritten = [
             (job, number, row[_PROOF])
             for ((_, number, _), job), row in zip(changed, rows, strict=True)
@@ -164,6 +166,7 @@ class JobTable:
     def take_out(self, kept: Collection[StoredJob]) -> None:
         """Delete jobs."""
         numbers = [number for _, number, _ in kept]
+        self._note_active((job for job, _, _ in kept), ())
         self._connection.execute(f"DELETE FROM jobs WHERE {_SOME}", (json.dumps(numbers),))
         for job, _, proof in kept:
             self._recent.pop(job.uuid, None)
@@ -204,10 +207,16 @@ class JobTable:
         wheres = [span]
         if by == "modified_at" and oldest_at != float("-inf"):
             # This uses both indexes, which have a part of the jobs each: every sync asks for the newest few.
-            wheres = [f"{part} AND {span}" for part in self._index_conditions(newest_at)]
-        # Most jobs in ``but`` have just been taken in: their rows need not be read.
-        known = {self._recent[uuid][1] for uuid in but if uuid in self._recent}
-        for batch in self._batches(wheres, *bounds, but=known):
+            parts = [_ENDED, _ACTIVE] if self._active_between(newest_at, oldest_at) else [_ENDED]
+            wheres = [f"{part} AND {span}" for part in parts]
+        # Most jobs in ``but`` have just been taken in: their rows need not be read. Mostly there are no
+        # others, which a count shows in less time.
+        known = [self._recent[uuid] for uuid in but if uuid in self._recent]
+        inside = sum(oldest_at <= (getattr(job, by) or 0) <= newest_at for job, _, _ in known)
+        if inside and inside == self.count_between(newest_at, oldest_at, by):
+            return
+        numbers = {number for _, number, _ in known}
+        for batch in self._batches(wheres, *bounds, but=numbers):
             yield [kept for kept in batch if kept[0].uuid not in but]
 
     def not_in(self, table: str) -> Iterator[list[StoredJob]]:
@@ -219,8 +228,8 @@ class JobTable:
         number = self._statuses.get(status)
         if number is None:
             return []
-        part = _ACTIVE if number > schema.LAST_END_STATUS_ID else _ENDED
-        return list(self._select(f"{part} AND status = ? ORDER BY modified_at DESC", number))
+        where = f"{self._index_of(status)} AND status = ? ORDER BY modified_at DESC"
+        return list(self._select(where, number))
 
     def newest_in(self, status: str, by: TimeColumn) -> int | None:
         """The newest moment of the jobs in a status; None if there are none."""
@@ -242,32 +251,43 @@ class JobTable:
     ) -> int:
         """How many jobs, of all or of one status, have a moment in [``oldest_at``, ``newest_at``]; the
         bounds may be infinite. For one status, every row between them is read."""
-        parts: Iterable[str] = ("TRUE",)
-        if by == "modified_at":
-            parts = self._index_conditions(newest_at)
-        else:  # only lists that are followed by submission need this index, at every sync
-            self._connection.execute(_BY_SUBMISSION)
-        where = f"{by} BETWEEN ? AND ?"
+        where, active = f"{by} BETWEEN ? AND ?", 0
         values: tuple[int | None, ...] = (_integral(oldest_at), _integral(newest_at))
+        if by == "submitted_at":  # only lists that are followed by submission need this index
+            self._connection.execute(_BY_SUBMISSION)
+        elif status is None:
+            where, active = f"{_ENDED} AND {where}", self._active_between(newest_at, oldest_at)
+        else:
+            where = f"{self._index_of(status)} AND {where}"
         if status is not None:
             where, values = f"{where} AND status = ?", (*values, self._statuses.get(status))
-        counts = (
-            self._connection.execute(
-                f"SELECT COUNT(*) FROM jobs WHERE {part} AND {where}", values
-            ).fetchone()[0]
-            for part in parts
-        )
-        return sum(counts)
+        found = self._connection.execute(f"SELECT COUNT(*) FROM jobs WHERE {where}", values)
+        ended: int = found.fetchone()[0]
+        return ended + active
 
-    def _index_conditions(self, newest_at: float) -> list[str]:
-        """Conditions that cover the jobs that changed at a moment or before, one for each index. The index
-        of active jobs, which is not by change, is left out if none of them is that old: this is faster
-        for the history, which is counted at every page that is read."""
-        if self._active_from_at is None:
-            found = self._connection.execute(f"SELECT MIN(modified_at) FROM jobs WHERE {_ACTIVE}")
-            (oldest_at,) = found.fetchone()
-            self._active_from_at = float("inf") if oldest_at is None else oldest_at
-        return [_ENDED, _ACTIVE] if newest_at >= self._active_from_at else [_ENDED]
+    def _index_of(self, status: str) -> str:
+        """The condition of the index that has the jobs of a status."""
+        return _ACTIVE if self._statuses.get(status, 0) > schema.LAST_END_STATUS_ID else _ENDED
+
+    def _active_between(self, newest_at: float, oldest_at: float) -> int:
+        """How many active jobs changed last between two moments. Their index is not by change: all of it would
+        be read, for each page of a history."""
+        if self._active_at is None:
+            found = self._connection.execute(f"SELECT modified_at FROM jobs WHERE {_ACTIVE}")
+            self._active_at = array("q", sorted(at for (at,) in found))
+        moments = self._active_at
+        return bisect_right(moments, newest_at) - bisect_left(moments, oldest_at)
+
+    def _note_active(self, gone: Iterable[Job], new: Iterable[Job]) -> None:
+        """Note which jobs are about to be replaced by others."""
+        if (moments := self._active_at) is None:
+            return
+        for job in gone:
+            if self._statuses[job.status] > schema.LAST_END_STATUS_ID:
+                moments.pop(bisect_left(moments, job.modified_at or 0))
+        for job in new:
+            if self._statuses[job.status] > schema.LAST_END_STATUS_ID:
+                insort(moments, job.modified_at or 0)
 
     def oldest_pending(self) -> dict[str, int]:
         """For each queue, the submit time of the job that has been pending longest."""
@@ -303,13 +323,6 @@ class JobTable:
             )
             for uuid, status, queue, user, cores, submitted_at, started_at, modified_at in jobs
         ])  # fmt: skip
-
-    def _rows_to_write(self, jobs: Iterable[Job]) -> list[Row]:
-        """The rows of jobs that are about to be written."""
-        rows = self.rows(jobs)
-        if any(row[_STATUS] > schema.LAST_END_STATUS_ID for row in rows):
-            self._active_from_at = None
-        return rows
 
     def jobs(self, rows: Iterable[Row]) -> Iterator[Job]:
         """The jobs of rows. Raises ``LedgerUnreadable`` if a row is damaged."""

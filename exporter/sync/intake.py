@@ -122,14 +122,15 @@ class Intake:
         if self.also_mark is not None:
             self.also_mark.add_seen_elsewhere(job.uuid for job in jobs)
         changes = self.ledger.apply(jobs, accept=self._accept)
+        recent_from_at = self.now_at - RECENT_SECONDS
         for old, new in changes:
             self._count(old, came.get(new.uuid, new))
-            moved = old is not None and old.modified_at != new.modified_at
-            if moved and new.modified_at and new.uuid in bare:
-                self.moved_at.append(new.modified_at)
-            self.changed_at.append(new.modified_at or 0)
-            if (new.modified_at or 0) >= self.now_at - RECENT_SECONDS and new.ended:
-                self.ledger.note_activity(new.queue, new.user, new.modified_at or 0)
+            at = new.modified_at or 0
+            self.changed_at.append(at)
+            if old is not None and at and old.modified_at != at and new.uuid in bare:
+                self.moved_at.append(at)
+            if at >= recent_from_at and new.ended:
+                self.ledger.note_activity(new.queue, new.user, at)
         self.changes += len(changes)
         if audit and self.was_complete and self.known_up_to_at is not None:
             self._judge(changes, self.known_up_to_at)

@@ -82,9 +82,8 @@ def boundaries(page: PlacedPage, order: Order) -> list[Boundary]:
     """The boundaries on a page, newest first."""
     total, moments = page.total or 0, order.moments(page.jobs)
     found = [Boundary(INFINITE, -total)] if page.offset == 0 else []
-    for rank, (above, below) in enumerate(pairwise(moments), start=page.offset + 1 - total):
-        if above > below:
-            found.append(Boundary(above, rank))
+    ranked = enumerate(pairwise(moments), start=page.offset + 1 - total)
+    found += [Boundary(above, rank) for rank, (above, below) in ranked if above > below]
     # Others may follow a full page: a server may count only up to a limit.
     if page.end == total and len(page.jobs) != PAGE_LIMIT:
         found += [Boundary(at, 0) for at in moments[-1:]]
@@ -272,12 +271,12 @@ def read_history(sync: Sync, order: Order) -> Asking[None]:
     """Read the history from the frontier down: to its end, to its edge, or to where the ledger has as many jobs
     behind the frontier as the list."""
     further: int | None = None
-    in_vain = 0
+    in_vain, known_behind = 0, None
     while (at := sync.progress.frontier_at) is not None and sync.order is order:
         if sync.reaches_edge:
             return
-        # Counts the jobs behind the frontier, which are few: those in front grow with every page.
-        known_behind = sync.ledger.count_between(at - 1, -INFINITE, by=order.column)
+        if known_behind is None:
+            known_behind = _known_behind(sync, order, at)
         offset = sync.ledger.size - known_behind - 1 if further is None else further
         page = yield from _in_front(sync, order, at - 1, offset)
         if sync.progress.frontier_at != at or sync.order is not order:
@@ -290,13 +289,18 @@ def read_history(sync: Sync, order: Order) -> Asking[None]:
             further = max(page.end - 1, page.offset + 1)
             continue
         further, in_vain = None, 0
-        if page.jobs and not any(each.at < at for each in boundaries(page, order)):
-            moment = order.moment(page.jobs[-1])
-            page = (yield from whole_second(sync, order, page, moment)) or page
-        lowest = min(examine(sync, order, page), key=lambda each: each.at, default=None)
-        if lowest is None or lowest.at >= at:
+        found = examine(sync, order, page)
+        if page.jobs and not (found and found[-1].at < at):
+            second = yield from whole_second(sync, order, page, order.moment(page.jobs[-1]))
+            found = examine(sync, order, second) if second else found
+        if not found or found[-1].at >= at:
             raise SyncError("moving", "the history cannot be read on: it moves too fast")
-        _move_frontier(sync, order, lowest)
+        known_behind = _move_frontier(sync, order, found[-1])
+
+
+def _known_behind(sync: Sync, order: Order, at: float) -> int:
+    """How many jobs are known behind a moment: few, while a history is read. Those in front grow with every page."""
+    return sync.ledger.count_between(at - 1, -INFINITE, by=order.column)
 
 
 def _in_front(sync: Sync, order: Order, at: float, offset: int) -> Asking[PlacedPage]:
@@ -310,9 +314,10 @@ def _in_front(sync: Sync, order: Order, at: float, offset: int) -> Asking[Placed
         offset, back = page.offset - back, 2 * back
 
 
-def _move_frontier(sync: Sync, order: Order, lowest: Boundary) -> None:
-    """Move the frontier down to a boundary: everything in front of it is known."""
-    known_behind = sync.ledger.count_between(lowest.at - 1, -INFINITE, by=order.column)
+def _move_frontier(sync: Sync, order: Order, lowest: Boundary) -> int:
+    """Move the frontier down to a boundary: everything in front of it is known. Returns how many jobs are known
+    behind it."""
+    known_behind = _known_behind(sync, order, lowest.at)
     unread = -lowest.rank - known_behind
     if lowest.at == -INFINITE or unread == sync.progress.unread == 0:
         sync.update(frontier_at=None, unread=0)
@@ -322,6 +327,7 @@ def _move_frontier(sync: Sync, order: Order, lowest: Boundary) -> None:
         sync.update(frontier_at=int(lowest.at))
         if sync.reaches_edge:
             sync.update(unread=unread)
+    return known_behind
 
 
 def look_at(sync: Sync, order: Order, jobs: Iterable[Job]) -> Asking[None]:
