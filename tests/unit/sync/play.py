@@ -221,8 +221,10 @@ class Play:
         if not self.curious and len(self.cluster.jobs) <= depth_limit:
             return False
         right = not progress.active_known or self.cluster.active_is_right()
-        told = self.cluster.replica.obstacle is not None
-        return self.failing > 0 or (not progress.complete and right and told)
+        traits = self.cluster.profile
+        doubted = traits.order.contradictions or traits.total_count.contradictions
+        told = self.cluster.replica.obstacle is not None or doubted
+        return self.failing > 0 or (not progress.complete and right and bool(told))
 
     def _turns_of_luck(self) -> int:
         windowed = self.settings.history_seconds != float("inf")
