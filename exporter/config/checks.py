@@ -120,7 +120,7 @@ def _zone_of(text: str) -> str:
     """What to write in place of an offset, or of a name for China's time; nothing for other texts."""
     if text.rpartition("/")[2].lower() in _CHINAS:
         return "; write Asia/Shanghai"
-    offset = _OFFSET.fullmatch(text)
+    offset = _OFFSET.fullmatch(text.replace(" ", "").replace("\uff0b", "+"))  # a Chinese plus
     if offset is None:
         return ""
     hours, ahead = int(offset["hours"]), offset["sign"] == "+"

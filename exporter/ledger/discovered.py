@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from exporter.files import read_file
 from exporter.ledger.state_files import make_directory, replace_private
 from exporter.model import ListedCluster
 
@@ -18,6 +19,7 @@ Discovered = Mapping[str, Mapping[str, tuple[ListedCluster, ...]]]
 KEPT_SECONDS = 7 * 86400.0
 """A ledger that is no longer used is kept for this long after its last use."""
 _NAME = "found.json"
+_LARGEST_BYTES = 1 << 24
 _Record = tuple[str, str, str, str]
 """Id, name, status and kind."""
 _FOUND = msgspec.json.Decoder(dict[str, dict[str, list[_Record]]])
@@ -28,8 +30,7 @@ def read_discovered(directory: Path | None) -> Discovered:
     if directory is None:
         return {}
     try:
-        written = (directory / _NAME).read_bytes()
-        kept = _FOUND.decode(written)
+        kept = _FOUND.decode(read_file(directory / _NAME, _LARGEST_BYTES))
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.MsgspecError) as error:

@@ -373,6 +373,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
         )
         for written, zone in {
             "UTC+8": "Asia/Shanghai",
+            "UTC +8": "Asia/Shanghai",
+            "UTC\uff0b8": "Asia/Shanghai",
             "CST": "Asia/Shanghai",
             "Asia/Beijing": "Asia/Shanghai",
             "utc+08:00": "Asia/Shanghai",

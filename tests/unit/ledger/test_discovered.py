@@ -42,6 +42,13 @@ def test_what_cannot_be_read_is_nothing(tmp_path: Path, content: bytes) -> None:
     assert read_discovered(tmp_path) == {}
 
 
+def test_a_pipe_in_its_place_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "found.json")
+    assert read_discovered(tmp_path) == {}
+    write_discovered(tmp_path, FOUND)
+    assert read_discovered(tmp_path) == FOUND
+
+
 def test_what_cannot_be_written_is_found_anew(tmp_path: Path) -> None:
     (tmp_path / "found.json.new").mkdir()
     write_discovered(tmp_path, FOUND)
