@@ -24,6 +24,7 @@ from tests.e2e.running import (
     run_command,
     write_config,
 )
+from tests.waiting import PATIENCE_SECONDS
 
 ENDED = ("finished", "exited", "cancelled")
 
@@ -225,7 +226,7 @@ def test_output_onto_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
             [sys.executable, "-m", "exporter", "check-config", f"--config.file={path}"],
-            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_SECONDS, check=False,
         )  # fmt: skip
     assert ended.returncode == 1
     assert ended.stderr == (

@@ -36,8 +36,7 @@ def states() -> list[ClusterState]:
     )  # fmt: skip
     odd = msgspec.structs.replace(
         AS_DOCUMENTED,
-        status_filter=Trait("job_status", "a request with jobs_status is refused; with job_status"
-                            " it shows 12 jobs that are pending, and no others"),
+        status_filter=Trait("job_status", "asked for pending jobs, it shows 12 of them and no others"),
         order=Trait("submission", "pages from here and there are sorted by submitted_at"),
         depth=Trait("10000", "of 1000000 jobs, it shows 10000"),
         zone=Trait("+08:00", "then the newest of them is 3 s old"),
