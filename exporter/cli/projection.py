@@ -169,12 +169,12 @@ def _account_lines(cost: AccountCost, config: Config) -> list[str]:
         f"{format_duration(account.quota_period_seconds)}"
         + (f", divided among {account.shards} shards" if account.shards > 1 else "")
     )
-    lines = [
-        (
-            f"account {one_line(account.name)}: {_calls(cost.calls)} an hour projected, "
-            f"{account.calls_per_hour:,.0f} allowed ({quota})"
-        )
-    ]
+    allowed = f"{account.calls_per_hour:,.0f}"
+    if account.discovery and not cost.clusters:  # none has been discovered yet
+        calls = f"{allowed} calls an hour allowed"
+    else:
+        calls = f"{_calls(cost.calls)} an hour projected, {allowed} allowed"
+    lines = [f"account {one_line(account.name)}: {calls} ({quota})"]
     width = max((len(one_line(each.cluster.name)) for each in cost.clusters), default=0)
     lines += [
         f"  {one_line(each.cluster.name):<{width}}  every {format_duration(each.cluster.interval_seconds)}: "
@@ -206,7 +206,7 @@ def _discovery_lines(cost: AccountCost, config: Config) -> list[str]:
     each += _HOUR_SECONDS / config.collection.audit_interval_seconds
     room = max(0, int((cost.account.calls_per_hour - cost.calls - listing) / each))
     zones = one_line(", ".join(discovery.zones))
-    per_cluster = f"{_number(listing)} for that, and {_number(each)} for each cluster"
+    per_cluster = f"{_calls(listing)} an hour for that, and {_number(each)} for each cluster"
     enough = f"there is room for {room} clusters before intervals are stretched"
     return [f"  discovers clusters in {zones}: {per_cluster}; {enough}"]
 

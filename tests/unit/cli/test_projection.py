@@ -50,6 +50,14 @@ def test_what_was_found_and_what_becomes_of_it() -> None:
     )
 
 
+def test_before_anything_is_found_it_says_how_many_clusters_there_is_room_for() -> None:
+    assert report(config_of(FINDING)).startswith(
+        "account default: 1,000 calls an hour allowed (0.5 of 2,000 in 1h)\n"
+        "  discovers clusters in jinan1a: 6 calls an hour for that, and 66 for each cluster;"
+        " there is room for 15 clusters before intervals are stretched\n\n"
+    )
+
+
 def test_a_good_configuration(config_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-config", f"--config.file={config_file}"]) == 0
     out, err = capsys.readouterr()
