@@ -43,6 +43,8 @@ from exporter.api.times import Moments, read_times
 from exporter.model import NO_IDENTITY, NO_STATUS, Job, LeftOut, Page, hidden
 
 _MOST_CORES = 2**31 - 1
+_CLOCKS_APART_SECONDS = 3600
+"""A start that lies so long before the submission is by a clock that is wrong."""
 _LONGEST_JOB_ID = 64  # characters
 
 
@@ -109,7 +111,7 @@ def decode_page(
             raise bad("the answer has no hpc_job_set")
         listed = None
     records = [each if isinstance(each, _Record) else _Record() for each in listed or ()]
-    times = read_times(records, timezone)
+    times = read_times(records, timezone, server_time_at)
     jobs: Sequence[Job] = list(map(_job, records, times.moments))
     left_out: tuple[LeftOut, ...] = ()
     if not _is_whole(jobs):
@@ -133,6 +135,8 @@ def _job(record: _Record, moments: Moments) -> Job:
     uuid, status = record.hpcjob_uuid, record.job_status
     queue, user, cores = record.queue_name, record.run_user, record.core_limit
     submitted_at, started_at, modified_at = moments
+    if started_at and submitted_at and started_at < submitted_at - _CLOCKS_APART_SECONDS:
+        started_at = None
     return Job(
         uuid if type(uuid) is str else "",
         status.strip().lower() if type(status) is str else "",

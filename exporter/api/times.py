@@ -1,17 +1,20 @@
 """Reading the times of a page (API reference, section 3). Pure.
 
 Wrong is worse than absent: a time that cannot be read or is not plausible (the zero times of databases,
-languages and systems, in whichever zone; after 2100) is None.
+languages and systems, in whichever zone; 2099 and the like) is None.
 """
 
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 _EARLIEST_AT = 1_000_000_000  # 2001-09-09; zero times are in 1900, 1970, 1980, 2000 or 2001
 _LATEST_AT = 4_102_444_800  # 2100-01-01; later ones are placeholders such as 9999-12-31
+_AHEAD_SECONDS = 30 * 86400
+"""A time may be so far ahead of the server's clock: it may be of another zone, or by another clock."""
 _LEAST_MILLISECONDS = 100_000_000_000  # as seconds it would be the year 5138, as milliseconds 1973
 _SECONDS = {f":{at // 60:02}:{at % 60:02}": at for at in range(3600)}
 _SECONDS_UTC = {f"{text}Z": at for text, at in _SECONDS.items()}
@@ -45,11 +48,13 @@ class Times(NamedTuple):
     """Of each record, whether its last change carries no zone; its submission where that is not told."""
 
 
-def read_times(records: Sequence[Stamped], timezone: tzinfo) -> Times:
+def read_times(
+    records: Sequence[Stamped], timezone: tzinfo, server_time_at: float | None = None
+) -> Times:
     """The times of a page's records.
 
     ``timezone`` is that of times that carry none; where its clocks go back, an ambiguous time is
-    taken for the earlier one.
+    taken for the earlier one. A time far ahead of ``server_time_at`` is None.
     """
     # The documented form, with Z or without it as the first record has it, has a short way, by
     # look-ups that raise for any other form: a page's times would cost more than its JSON.
@@ -81,6 +86,9 @@ def read_times(records: Sequence[Stamped], timezone: tzinfo) -> Times:
             bare[len(moments) - 1] = read[0][1] if read[2][0] is None else read[2][1]
             zoneless, zoned = zoneless or True in kinds, zoned or False in kinds
     short = long < len(records)
+    latest_at = _LATEST_AT if server_time_at is None else server_time_at + _AHEAD_SECONDS
+    if max(filter(None, chain.from_iterable(moments)), default=0) > latest_at:
+        moments = [_not_after(latest_at, each) for each in moments]
     return Times(moments, zoneless or (short and not utc), zoned or (short and utc), bare)
 
 
@@ -108,6 +116,11 @@ class _Hours(dict[str, int]):
 @lru_cache(maxsize=64)
 def _hours_of(timezone: tzinfo) -> _Hours:
     return _Hours(timezone)
+
+
+def _not_after(latest_at: float, moments: Moments) -> Moments:
+    submitted, started, modified = (None if at is None or at > latest_at else at for at in moments)
+    return submitted, started, modified
 
 
 def _moment(value: Any, timezone: tzinfo) -> tuple[int | None, bool]:

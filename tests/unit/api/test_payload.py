@@ -67,11 +67,11 @@ def job(zone: tzinfo = UTC, **fields: Any) -> Job:
 
 def test_a_page() -> None:
     body = answer(record(), record(hpcjob_uuid="hpcjob-2"), total_count=12345)
-    page = decode_page(body, timezone=UTC, server_time_at=17.0)
+    page = decode_page(body, timezone=UTC, server_time_at=AT + 100.0)
     assert page == Page(
         (JOB, JOB._replace(uuid="hpcjob-2")),
         12345,
-        server_time_at=17.0,
+        server_time_at=AT + 100.0,
         zoneless=True,
         bare=frozenset({"hpcjob-vka21yhq", "hpcjob-2"}),
     )
@@ -323,6 +323,21 @@ def test_times(name: str, text: Any, at: int | None) -> None:
     del others[name]
     for other, other_at in others.items():
         assert getattr(decoded, other.replace("_time", "_at")) == other_at
+
+
+def test_a_time_far_ahead_of_the_servers_clock_is_none() -> None:
+    body = answer(record(modified_time="2021-09-20T00:00:00", started_time="2036-01-01T00:00:00"))
+    for now_at, modified in ((AT, False), (AT + 3 * 86400, True)):
+        [read] = decode_page(body, timezone=UTC, server_time_at=now_at).jobs
+        assert (read.submitted_at, read.started_at) == (AT, None)
+        assert (read.modified_at is not None) == modified
+
+
+@pytest.mark.parametrize(("seconds", "is_read"), [(-3600, True), (-3601, False), (-(10**8), False)])
+def test_a_start_long_before_the_submission_is_none(seconds: int, is_read: bool) -> None:
+    read = job(started_time=AT + seconds)
+    assert read.started_at == (AT + seconds if is_read else None)
+    assert job(started_time=AT + seconds, submitted_time=None).started_at == AT + seconds
 
 
 @pytest.mark.parametrize(
