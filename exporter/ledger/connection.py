@@ -14,6 +14,9 @@ from exporter.ledger.state_files import open_private
 _MOST_BYTES = 64 << 20
 """SQLite tries to stay within this much memory."""
 
+_STATEMENTS = 32
+"""Kept ready, 3 kB each. A sync uses fewer; those that a ledger is opened with are not needed again."""
+
 _UNWRITABLE_CODES = frozenset(
     {
         sqlite3.SQLITE_FULL,
@@ -40,6 +43,7 @@ def connect(path: Path | None) -> sqlite3.Connection:
             isolation_level=None,
             check_same_thread=False,
             timeout=0.5,
+            cached_statements=_STATEMENTS,
         )
     except sqlite3.Error as error:
         raise translated(error) from error

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from itertools import zip_longest
+from sys import intern
 
 from exporter.ledger.floors import Floors
 from exporter.ledger.proof import checked, proven
@@ -88,7 +89,7 @@ class Counters:
         )
         tallies, proofs = {}, {}
         for kind, queue, status, count, seconds, buckets, proof in checked(rows):
-            key = TallyKey(kind, queue, status)
+            key = TallyKey(*map(intern, (kind, queue, status)))
             tallies[key] = Tally(count, seconds, json.loads(buckets))
             proofs[key] = proof
         return tallies, proofs
@@ -158,7 +159,7 @@ class Activity:
 
     def _load(self) -> dict[tuple[str, str], float]:
         rows = self._connection.execute("SELECT queue, user, last_active_at, proof FROM activity")
-        return {(queue, user): at for queue, user, at, _ in checked(rows)}
+        return {(intern(queue), intern(user)): at for queue, user, at, _ in checked(rows)}
 
 
 class Shown:

@@ -1,6 +1,7 @@
 """Numbers for texts that occur often, so that each text is stored once."""
 
 import sqlite3
+from sys import intern
 from typing import Literal, NoReturn
 
 from exporter.errors import LedgerUnreadable
@@ -33,7 +34,7 @@ class TextIds(dict[str, int]):
     def reload(self) -> None:
         """Read the table again: at the start, and after a transaction was rolled back."""
         rows = self._connection.execute(f"SELECT id, text, proof FROM {self._table}")
-        self.texts = _Texts((number, text) for number, text, _ in checked(rows))
+        self.texts = _Texts((number, intern(text)) for number, text, _ in checked(rows))
         self.clear()
         self.update((text, number) for number, text in self.texts.items())
 

@@ -11,6 +11,7 @@ be shown a second time.
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from sys import intern
 from typing import Any, Literal, NamedTuple, get_args
 
 from exporter.ledger.proof import checked, proven
@@ -238,7 +239,7 @@ class Usage:
         )
         for account, kind, queue, user, count, seconds, proof in checked(rows):
             amounts = self._accounts[ACCOUNTS[account]]
-            amounts[UsageKey(kind, queue, user)] = Amount(count, seconds)
+            amounts[UsageKey(*map(intern, (kind, queue, user)))] = Amount(count, seconds)
             proofs += proof
         return proofs
 

@@ -135,10 +135,8 @@ class Counts:
             known = self._job_rows.row((status, queue), user)
             jobs = more_jobs + (known.jobs if known else 0)
             cores = more_cores + (known.cores if known else 0)
-            if jobs or (status in ALWAYS_SHOWN and (queue, user) in self._shown_live):
-                row = JobCount(status, queue, user, jobs, cores)
-                self._job_rows.put((status, queue), user, row)
-            else:
-                self._job_rows.drop((status, queue), user)
+            shown = jobs or (status in ALWAYS_SHOWN and (queue, user) in self._shown_live)
+            row = JobCount(status, queue, user, jobs, cores) if shown else None
+            self._job_rows.put((status, queue), user, row)
         if touched:
             self._rows = None

@@ -26,7 +26,7 @@ class UsageRows:
 
     def _begin(self) -> None:
         self._sources: dict[UsageKey, tuple[UsageKey, ...]] = {}
-        """For each row, the series of the ledger that are added up in it."""
+        """For each row, the series of the ledger that are added up in it, unless that is only its own."""
         self._rows: dict[str, Rows[ShownUsage]] = {kind: Rows() for kind in USAGE_KINDS}
         self._shown: ShownRows = dict.fromkeys(USAGE_KINDS, ())
 
@@ -54,10 +54,13 @@ class UsageRows:
                 row = UsageKey(key.kind, queues[key.queue], users[key.user])
                 touched.setdefault(row, []).append(key)
         for row, keys in touched.items():
-            sources = tuple(dict.fromkeys((*self._sources.get(row, ()), *keys)))
-            self._sources[row] = sources
+            rows, group = self._rows[row.kind], (row.queue,)
+            own = (row,) if rows.row(group, row.user) else ()
+            sources = tuple(dict.fromkeys((*self._sources.get(row, own), *keys)))
+            if sources != (row,):
+                self._sources[row] = sources
             amount = reduce(Amount.plus, (amounts[key] for key in sources))
-            self._rows[row.kind].put((row.queue,), row.user, ShownUsage(*row[1:], *amount))
+            rows.put(group, row.user, ShownUsage(*row[1:], *amount))
         for kind in {row.kind for row in touched}:
             self._shown = {**self._shown, kind: Grouped.of(self._rows[kind].groups())}
 

@@ -1,6 +1,7 @@
 """Rows in groups: always those of a plain dict, and what was not touched is not made anew."""
 
 from itertools import groupby
+from typing import NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,24 +18,33 @@ STEPS = st.lists(
 )
 
 
+class Row(NamedTuple):
+    """A row that knows where it belongs."""
+
+    group: Group
+    user: str
+    number: int
+
+
 @given(st.lists(STEPS, max_size=6))
 def test_they_are_those_of_a_plain_dict_and_others_stay_the_same_objects(
     syncs: list[list[tuple[Group, str, int | None]]],
 ) -> None:
-    rows: Rows[tuple[Group, str, int]] = Rows()
+    rows: Rows[Row] = Rows()
     plain: dict[tuple[Group, str], int] = {}
-    before: dict[Group, tuple[tuple[Group, str, int], ...]] = {}
+    before: dict[Group, tuple[Row, ...]] = {}
     for steps in syncs:
         for group, user, number in steps:
+            row = None if number is None else Row(group, user, number)
+            rows.put(group, user, row)
+            assert rows.row(group, user) is row
             if number is None:
-                rows.drop(group, user)
                 plain.pop((group, user), None)
             else:
-                rows.put(group, user, (group, user, number))
                 plain[group, user] = number
-        flat = [(*key, number) for key, number in sorted(plain.items())]
+        flat = [Row(*key, number) for key, number in sorted(plain.items())]
         groups = list(rows.groups())
-        assert groups == [tuple(each) for _, each in groupby(flat, lambda row: row[0])]
+        assert groups == [tuple(each) for _, each in groupby(flat, lambda row: row.group)]
         touched = {group for group, _, _ in steps}
         for rows_of in groups:
             group = rows_of[0][0]
