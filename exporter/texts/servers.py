@@ -67,7 +67,7 @@ SERVERS: Mapping[str, tuple[str, str]] = {
     "value.zone": ("UTC{value}", "UTC{value}"),
     "value.lag": ("up to {value} s", "最多 {value} 秒"),
     "differs.filter_name": ("The status filter is called job_status, not jobs_status.", "状态过滤参数名为 job_status，而不是 jobs_status。"),
-    "do.filter_name": ("Nothing: the name that works is used.", "不必处理：会使用有效的名称。"),
+    "do.filter_name": ("Nothing: the name that works is used.", "不必处理，会使用有效的名称。"),
     "differs.no_filter": ("Jobs cannot be filtered by status.", "不能按状态过滤作业。"),
     "do.no_filter": (
         "Nothing, but the first counts take longer. Ask the cloud's support whether this is intended.",
@@ -79,13 +79,13 @@ SERVERS: Mapping[str, tuple[str, str]] = {
     "differs.no_order": ("The list has no order that could be confirmed; the evidence says why.", "无法确认列表有任何排序；原因见依据。"),
     "do.no_order": (
         "Nothing: the daemon tries again every hour. If it costs too much, lengthen interval and audit_interval, and ask the cloud's support about sort_key.",
-        "不必处理：守护进程每小时会再试。如果开销过大，请加长 interval 与 audit_interval；并向云的技术支持询问 sort_key。"),
+        "不必处理，守护进程每小时会再试。如果开销过大，请加长 interval 与 audit_interval；并向云的技术支持询问 sort_key。"),
     "differs.order_unknown": ("No order could be confirmed yet.", "还不能确认任何排序。"),
-    "do.order_unknown": ("Nothing: the daemon tries again. Or run this again when jobs have changed.", "不必处理：守护进程会再试。也可以等作业变化后再运行。"),
+    "do.order_unknown": ("Nothing: the daemon tries again. Or run this again when jobs have changed.", "不必处理，守护进程会再试。也可以等作业变化后再运行。"),
     "differs.total_of_cluster": (
         "total_count counts the whole list even when filtered by status.",
         "即使按状态过滤，total_count 也统计整个列表。"),
-    "do.total_of_cluster": ("Nothing: checks by status read pages instead.", "不必处理：按状态的核对改为读取各页。"),
+    "do.total_of_cluster": ("Nothing: checks by status read pages instead.", "不必处理，按状态的核对改为读取各页。"),
     "differs.no_total": ("total_count is missing, or does not match the list.", "没有给出 total_count，或与列表不符。"),
     "do.no_total": (
         "If it costs too much, lengthen the interval: each sync reads the active jobs or the whole list.",
@@ -97,19 +97,19 @@ SERVERS: Mapping[str, tuple[str, str]] = {
         "Shorten collection.history until it fits, for instance to 30d: the jobs in between cannot be counted.",
         "请把 collection.history 缩短到能容纳的时长，例如 30d：中间的作业无法计数。"),
     "differs.lag": ("Answers may be up to {value} s old.", "应答可能滞后最多 {value} 秒。"),
-    "do.lag": ("Nothing: outdated answers are recognised and not counted.", "不必处理：过时的应答会被识别，不会计入。"),
+    "do.lag": ("Nothing: outdated answers are recognised and not counted.", "不必处理，过时的应答会被识别，不会计入。"),
     "differs.counters": ("The counters in cluster/list have not matched the list of jobs.", "cluster/list 中的计数与作业列表不一致。"),
     "do.counters": (
         "Nothing: the cluster is queried at every interval, even if nothing changes.",
-        "不必处理：即使没有变化，也会按间隔查询该集群。"),
+        "不必处理，即使没有变化，也会按间隔查询该集群。"),
     "differs.trait_unknown": ("The server's behaviour is unknown, or is being detected again: {trait}.", "服务端的行为未知，或正在重新检测：{trait}。"),
     "do.trait_unknown": ("Nothing, but until it is known, a sync may take more calls.", "不必处理；查明之前，每次同步可能要多用些调用。"),
     "differs.zone_unknown": ("Times have no zone, and it is not yet known which one is meant.", "时间不带时区，还不知道是哪个时区。"),
     "do.zone_unknown": (
         "Nothing: it is detected as soon as a job changes; until then, no waiting time is published. Or set the cluster's timezone.",
-        "不必处理：一有作业变化就会查明，在此之前不发布等待时长。也可以设置集群的 timezone。"),
+        "不必处理，一有作业变化就会查明，在此之前不发布等待时长。也可以设置集群的 timezone。"),
     "differs.zone_local": ("Times have no zone and are local times, UTC{value}.", "时间不带时区，是本地时间 UTC{value}。"),
-    "do.zone_local": ("Nothing: they are interpreted accordingly.", "不必处理：会按此解析。"),
+    "do.zone_local": ("Nothing: they are interpreted accordingly.", "不必处理，会按此解析。"),
     "differs.zone_contradicted": ("Times are in another zone than the configured one, so waiting times are wrong.", "时间的时区与配置不符，等待时长因此有误。"),
     "do.zone_contradicted": ("Set the cluster's timezone to auto.", "请把集群的 timezone 设为 auto。"),
 }
