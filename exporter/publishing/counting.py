@@ -3,60 +3,14 @@ that is added up again. Pure."""
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Set
-from enum import Enum
-from typing import NamedTuple
 
-from exporter.ledger.records import JobTotals
 from exporter.ledger.totals import GroupKey, Pair
 from exporter.model import END_STATUSES
+from exporter.publishing.naming import Changed
 from exporter.publishing.rows import Rows
 from exporter.snapshot import Grouped, JobCount
 
 ALWAYS_SHOWN = ("pending", "running")
-
-
-class Extent(Enum):
-    """Which statuses are shown."""
-
-    PENDING_AND_RUNNING = "those that are known completely before the whole list is"
-    ACTIVE = "all but the end statuses"
-    ALL = "all"
-
-    def shows(self, status: str) -> bool:
-        """Whether a status is shown."""
-        if self is Extent.PENDING_AND_RUNNING:
-            return status in ALWAYS_SHOWN
-        return self is Extent.ALL or status not in END_STATUSES
-
-
-class Changed(NamedTuple):
-    """A (status, queue, user) of a ledger, with its jobs and cores before and now."""
-
-    key: GroupKey
-    before: JobTotals
-    now: JobTotals
-
-
-class Weights:
-    """How many jobs each value of a label has."""
-
-    def __init__(self, field: int) -> None:
-        """``field`` is the index of the label in a group's key."""
-        self._field = field
-        self.groups: Counter[str] = Counter()
-        """In how many groups each value has jobs; values without jobs are not in it."""
-        self.active: Counter[str] = Counter()
-        """How many active jobs each value has."""
-
-    def add(self, changes: Iterable[Changed]) -> None:
-        """Take in what has changed."""
-        for key, before, now in changes:
-            value = key[self._field]
-            self.groups[value] += bool(now.jobs) - bool(before.jobs)
-            if key[0] not in END_STATUSES:
-                self.active[value] += now.jobs - before.jobs
-            if not self.groups[value]:
-                del self.groups[value], self.active[value]
 
 
 class Counts:
@@ -69,7 +23,7 @@ class Counts:
         self._newly_live: set[Pair] = set()
         self._shown_live: Counter[Pair] = Counter()  # by how many of them
         self._job_rows: Rows[JobCount] = Rows()
-        self._extent = Extent.ALL
+        self._shown: tuple[bool, bool] | None = None
         self._rows: Grouped[JobCount] | None = None
 
     @property
@@ -99,12 +53,16 @@ class Counts:
                     touched.setdefault((status, *shown), (0, 0))
         self._write(touched)
 
-    def rows(self, extent: Extent) -> Grouped[JobCount]:
-        """The rows of the statuses that are shown, in order. If nothing has changed, it is the same
-        object as before."""
-        if self._rows is None or extent is not self._extent:
-            self._extent = extent
-            self._rows = Grouped.of(g for g in self._job_rows.groups() if extent.shows(g[0].status))
+    def rows(self, *, complete: bool, ended: bool) -> Grouped[JobCount]:
+        """The rows in order: while the list is not ``complete``, only of pending and running jobs; later of all, also
+        of those that have ``ended`` if they are wanted. If nothing has changed, it is the same object as before."""
+        if self._rows is None or self._shown != (complete, ended):
+            self._shown = (complete, ended)
+            hidden = () if ended else END_STATUSES
+            self._rows = Grouped.of(
+                rows for rows in self._job_rows.groups()
+                if rows[0].status in ALWAYS_SHOWN or (complete and rows[0].status not in hidden)
+            )  # fmt: skip
         return self._rows
 
     def _sums(self, changes: Iterable[Changed]) -> dict[GroupKey, tuple[int, int]]:

@@ -1,11 +1,17 @@
 """Under which names users and queues are shown: their own name, a pseudonym, none, or ``_other``. Pure."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import Literal, NamedTuple
 
 from exporter.labels import ALL, Groups, Wanted
+from exporter.ledger.records import JobTotals
+from exporter.ledger.store import Ledger
+from exporter.ledger.totals import GroupKey
+from exporter.model import END_STATUSES
 from exporter.snapshot import OTHER, UserGroup
 
 _TAKE_OVER_FACTOR = 2
@@ -28,16 +34,12 @@ class LabelRules:
     """Gives the current groups of users; None if there are none."""
 
 
-class WantedCache(dict[str, bool]):
-    """Remembers which values of one label are wanted, so that each is matched only once."""
+class Changed(NamedTuple):
+    """A (status, queue, user) of a ledger, with its jobs and cores before and now."""
 
-    def __init__(self, wanted: Wanted) -> None:
-        super().__init__()
-        self._wanted = wanted
-
-    def __missing__(self, value: str) -> bool:
-        wanted = self[value] = self._wanted(value)
-        return wanted
+    key: GroupKey
+    before: JobTotals
+    now: JobTotals
 
 
 def choose_shown(
@@ -76,7 +78,9 @@ def pseudonym(user: str) -> str:
 class Names(dict[str, str]):
     """The names under which the values of one label are shown."""
 
-    def __init__(self, shown: frozenset[str], wanted: WantedCache, mode: str = "name") -> None:
+    def __init__(
+        self, shown: frozenset[str], wanted: Callable[[str], bool], mode: str = "name"
+    ) -> None:
         super().__init__()
         self.shown = shown
         self._wanted = wanted
@@ -84,7 +88,7 @@ class Names(dict[str, str]):
 
     def leave_out(self, value: str) -> bool:
         """Whether this value is not wanted."""
-        return not self._wanted[value]
+        return not self._wanted(value)
 
     def series(self, value: str) -> str | None:
         """The value whose counters those of this value are added to: itself or ``_other``. While it is not
@@ -119,3 +123,47 @@ class Names(dict[str, str]):
         if value not in self.shown:
             return OTHER
         return pseudonym(value) if self._mode == "hash" else value
+
+
+class Label:
+    """A label of one cluster's metrics: how many jobs each of its values has, and which are shown."""
+
+    def __init__(
+        self, name: Literal["queue", "user"], wanted: Wanted, limit: int, mode: str = "name"
+    ) -> None:
+        self._name = name
+        self._limit = limit
+        self._mode = mode
+        self.wanted = cache(wanted)
+        self.names = Names(frozenset(), self.wanted, mode)
+        self.folded = 0
+        """How many values are added up as ``_other``."""
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget all jobs."""
+        self._groups: Counter[str] = Counter()
+        """In how many groups each value has jobs; values without jobs are not in it."""
+        self._active: Counter[str] = Counter()
+        """How many active jobs each value has."""
+
+    def add(self, changes: Iterable[Changed]) -> None:
+        """Take in what has changed."""
+        for (status, queue, user), before, now in changes:
+            value = queue if self._name == "queue" else user
+            self._groups[value] += bool(now.jobs) - bool(before.jobs)
+            if status not in END_STATUSES:
+                self._active[value] += now.jobs - before.jobs
+            if not self._groups[value]:
+                del self._groups[value], self._active[value]
+
+    def choose(self, ledger: Ledger, kept: Set[str]) -> frozenset[str]:
+        """Choose which values are shown, and note that in the ledger. Returns all values that are present: those with
+        jobs and the ``kept`` ones."""
+        present = frozenset(self._groups) | kept
+        shown = choose_shown(self._active, present, ledger.shown(self._name), self._limit)
+        ledger.remember_shown(self._name, shown)
+        if shown != self.names.shown:
+            self.names = Names(shown, self.wanted, self._mode)
+        self.folded = len(present - shown)
+        return present

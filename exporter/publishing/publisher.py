@@ -1,17 +1,15 @@
 """Makes the frozen snapshot of a ledger, with its labels folded, hashed or left out. Pure."""
 
-from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Mapping
 
 from exporter.ledger.records import Tally, TallyKey
 from exporter.ledger.store import Ledger
 from exporter.ledger.totals import EMPTY, Log
 from exporter.model import END_STATUSES, LEFT_OUT_REASONS, hidden
 from exporter.profile import UNKNOWN
-from exporter.publishing.counting import Changed, Counts, Extent, Weights
+from exporter.publishing.counting import Counts
 from exporter.publishing.folding import KINDS, Parts, divide, other_part, own_part
-from exporter.publishing.naming import LabelRules, Names, WantedCache, choose_shown
+from exporter.publishing.naming import Changed, Label, LabelRules, Names
 from exporter.publishing.usage_rows import ShownRows, UsageRows
 from exporter.snapshot import (
     OTHER,
@@ -43,13 +41,12 @@ class Publisher:
     def __init__(self, rules: LabelRules, *, history_wanted: bool = True) -> None:
         self._rules = rules
         self._history_wanted = history_wanted
-        self._names: dict[str, Names] = {}
         self._log = Log()
-        self._weights = (Weights(1), Weights(2))
+        self._queues = Label("queue", rules.queues, rules.queue_limit)
+        self._users = Label("user", rules.users, rules.user_limit, rules.user_mode)
         self._counts = Counts({}, {})
         self._folded = _FoldedTallies()
         self._usage = UsageRows()
-        self._queue_wanted, self._user_wanted = WantedCache(rules.queues), WantedCache(rules.users)
 
     def snapshot(self, ledger: Ledger, taken_at: float) -> ClusterSnapshot | None:
         """The snapshot of a ledger; None while not all active jobs are known.
@@ -62,30 +59,32 @@ class Publisher:
         log, self._log = self._log, Log()  # if this fails, the next call starts anew
         if not ledger.groups.is_logging_to(log):
             log = ledger.groups.start_log()
-            self._weights = (Weights(1), Weights(2))
+            self._queues.begin()
+            self._users.begin()
             self._counts = Counts({}, {})
             ledger.usage.reconsider()
         changes = self._wanted(_changes(ledger, log))
-        for weights in self._weights:
-            weights.add(changes)
+        self._queues.add(changes)
+        self._users.add(changes)
         # This also shows users whose jobs were submitted, ended and deleted between two syncs.
         for pair in filter(self._wants, ledger.usage.due_pairs):
             ledger.note_activity(*pair, taken_at)
         recent = frozenset(filter(self._wants, _recent_pairs(ledger, taken_at)))
-        queues, users = self._fold_counters(ledger, recent), self._users(ledger, recent)
-        folded, queue_names, user_names = self._folded, queues.names, users.names
-        if self._counts.names[0] is not queue_names or self._counts.names[1] is not user_names:
-            self._counts = Counts(queue_names, user_names)
+        self._fold_counters(ledger, recent)
+        self._users.choose(ledger, {user for _, user in recent})
+        folded, queues, users = self._folded, self._queues.names, self._users.names
+        if self._counts.names[0] is not queues or self._counts.names[1] is not users:
+            self._counts = Counts(queues, users)
             changes = self._wanted(_all(ledger))
         self._counts.take(changes, ledger.groups.active_pairs(), recent)
-        counts = self._counts.rows(self._extent(complete=progress.complete))
-        used = self._usage.show(ledger.usage, self._counts, queue_names, user_names)
+        counts = self._counts.rows(complete=progress.complete, ended=self._history_wanted)
+        used = self._usage.show(ledger.usage, self._counts, queues, users)
         snapshot = ClusterSnapshot(
             taken_at=taken_at,
             counts=counts,
             oldest_pending=()
             if progress.profile.zone.value == UNKNOWN
-            else _oldest(ledger.oldest_pending(), queue_names, self._queue_wanted),
+            else _oldest(ledger.oldest_pending(), queues),
             submitted=folded.totals("submitted"),
             started=folded.totals("started"),
             ended=folded.totals("ended"),
@@ -93,12 +92,12 @@ class Publisher:
             runs=folded.durations("run"),
             core_seconds=used["cores"],
             user_waits=used["wait"],
-            user_groups=self._groups(user_names, counts, used),
+            user_groups=self._groups(users, counts, used),
             history_complete=progress.complete,
             history_known=ledger.size,
             history_expected=progress.expected,
-            folded_users=users.folded if self._rules.user_mode != "off" else 0,
-            folded_queues=queues.folded,
+            folded_users=self._users.folded if self._rules.user_mode != "off" else 0,
+            folded_queues=self._queues.folded,
             left_out=tuple(
                 LeftOut(reason, ledger.count_status(status))
                 for status, reason in LEFT_OUT_REASONS.items()
@@ -108,34 +107,19 @@ class Publisher:
         self._log = log
         return snapshot
 
-    def _extent(self, *, complete: bool) -> Extent:
-        if not complete:
-            return Extent.PENDING_AND_RUNNING
-        return Extent.ALL if self._history_wanted else Extent.ACTIVE
-
-    def _fold_counters(self, ledger: Ledger, recent: frozenset[tuple[str, str]]) -> "_Shown":
-        """Fold the counters of queues, and return how queues are shown."""
+    def _fold_counters(self, ledger: Ledger, recent: frozenset[tuple[str, str]]) -> None:
+        """Choose which queues are shown, and fold the counters of the others."""
         counted, named = _counted(ledger), ledger.shown("queue")
         # This includes queues that are not wanted: if they are one day, their counters continue.
         countable = counted | {key.queue for key in ledger.tallies()}
-        kept = {queue for queue, _ in recent}.union(
-            filter(self._queue_wanted.__getitem__, countable)
-        )
-        shown, present = _shown(ledger, "queue", self._weights[0], kept, self._rules.queue_limit)
-        names = self._named("queue", shown, self._queue_wanted)
+        kept = {queue for queue, _ in recent}.union(filter(self._queues.wanted, countable))
+        present = self._queues.choose(ledger, kept)
         ledger.remember_shown(COUNTED, present | countable)
         # Prometheus does not see the events that a counter has when it first appears: so it is 0 first.
-        self._folded.fold(ledger, present, counted, named, names)
-        return _Shown(names, len(present - shown))
-
-    def _users(self, ledger: Ledger, recent: frozenset[tuple[str, str]]) -> "_Shown":
-        kept = {user for _, user in recent}
-        shown, present = _shown(ledger, "user", self._weights[1], kept, self._rules.user_limit)
-        names = self._named("user", shown, self._user_wanted, self._rules.user_mode)
-        return _Shown(names, len(present - shown))
+        self._folded.fold(ledger, present, counted, named, self._queues.names)
 
     def _wants(self, pair: tuple[str, str]) -> bool:
-        return self._queue_wanted[pair[0]] and self._user_wanted[pair[1]]
+        return self._queues.wanted(pair[0]) and self._users.wanted(pair[1])
 
     def _wanted(self, changes: Iterable[Changed]) -> list[Changed]:
         return [change for change in changes if self._wants(change.key[1:])]
@@ -147,14 +131,6 @@ class Publisher:
             return ()
         names = {row.user for row in counts} | {row.user for rows in used.values() for row in rows}
         return users.groups(self._rules.groups(), frozenset(names))
-
-    def _named(
-        self, label: str, shown: frozenset[str], wanted: WantedCache, mode: str = "name"
-    ) -> Names:
-        names = self._names.get(label)
-        if names is None or names.shown != shown:
-            names = self._names[label] = Names(shown, wanted, mode)
-        return names
 
 
 def _changes(ledger: Ledger, log: Log) -> list[Changed]:
@@ -169,29 +145,6 @@ def _changes(ledger: Ledger, log: Log) -> list[Changed]:
 def _all(ledger: Ledger) -> list[Changed]:
     """All groups, as changes from nothing."""
     return [Changed(key, EMPTY, now) for key, now in ledger.totals().items() if not hidden(key[0])]
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """The names of a label's values, and how many values are folded into ``_other``."""
-
-    names: Names
-    folded: int
-
-
-def _shown(
-    ledger: Ledger,
-    label: Literal["queue", "user"],
-    weights: Weights,
-    kept: Set[str],
-    limit: int,
-) -> tuple[frozenset[str], frozenset[str]]:
-    """The values of a label that get a name of their own, and all that are present: those with jobs and
-    the ``kept`` ones."""
-    present = frozenset(weights.groups) | kept
-    shown = choose_shown(weights.active, present, ledger.shown(label), limit)
-    ledger.remember_shown(label, shown)
-    return shown, present
 
 
 def _recent_pairs(ledger: Ledger, taken_at: float) -> frozenset[tuple[str, str]]:
@@ -209,15 +162,12 @@ def _counted(ledger: Ledger) -> frozenset[str]:
     return counted
 
 
-def _oldest(
-    oldest: Mapping[str, int], queues: Names, wanted: WantedCache
-) -> tuple[QueueMoment, ...]:
+def _oldest(oldest: Mapping[str, int], queues: Names) -> tuple[QueueMoment, ...]:
     found: dict[str, int] = {}
     for queue, at in oldest.items():
-        if not wanted[queue]:
-            continue
-        name = queues[queue]
-        found[name] = min(at, found.get(name, at))
+        if not queues.leave_out(queue):
+            name = queues[queue]
+            found[name] = min(at, found.get(name, at))
     return tuple(QueueMoment(queue, float(at)) for queue, at in sorted(found.items()))
 
 
