@@ -110,7 +110,7 @@ def _endless(view: ListView) -> SyncError:
     words = "the list repeats itself without coming to an end"
     if view.status is not None:  # the server cuts pages before it filters them
         return Contradiction("status_filter", words)
-    return SyncError("moving", words)
+    return SyncError("moving", f"{words}: it moves too fast")
 
 
 def _length(last: PlacedPage) -> int:

@@ -30,6 +30,7 @@ from exporter.sync.context import (
     Sync,
 )
 from exporter.sync.pages import ask
+from exporter.sync.reader import SeenInMemory, read
 
 CALLS_A_HALVING = 4
 """How many calls a search may take for each halving: the list may differ in several places."""
@@ -176,61 +177,73 @@ def _look_into(sync: Sync, order: Order, part: Stretch, *, first: bool) -> Askin
         if part.older.at <= (moment := order.moment(job)) < part.newer.at
     ]  # fmt: skip
     if moments and not part.narrowed_by(boundaries(page, order)):
-        second = yield from whole_second(sync, order, page, moments[len(moments) // 2])
-        page = second or page
+        middle_at = moments[len(moments) // 2]
+        page = yield from page_at(sync, order, middle_at, page.offset, part.status)
     return page
 
 
-def whole_second(sync: Sync, order: Order, page: PlacedPage, at: int) -> Asking[PlacedPage | None]:
-    """All jobs of one second, and one job on each side, as one page. Their order may differ at each call: so the
-    pages around ``page`` are read until as many jobs were seen as there are places. None if that fails."""
-    seen: dict[str, Job] = {}
-    for _ in range(MANY_TRIES):
-        pages = yield from _pages_of_second(sync, order, page, at)
-        places = [
-            (place, job) for page in pages for place, job in enumerate(page.jobs, page.offset)
-        ]
-        first = max(
-            (place + 1 for place, job in places if order.moment(job) > at), default=pages[0].offset
-        )
-        behind = min(
-            (place for place, job in places if order.moment(job) < at), default=pages[-1].end
-        )
-        now = {job.uuid: job for _, job in places if order.moment(job) == at}
-        seen = seen | now if len(seen | now) <= behind - first else now
-        if len(seen) == behind - first:
-            above = [job for place, job in places if place == first - 1][:1]
-            below = [job for place, job in places if place == behind][-1:]
-            jobs = (*above, *seen.values(), *below)
-            return replace(pages[-1], jobs=jobs, offset=first - len(above))
-        # Jobs of one second may have different orders when they are read from the two ends of a list.
-        view = replace(page.view, from_end=sync.profile.most_offset < INFINITE)
-        page = yield from ask(sync, view, page.offset)
-    return None
+def page_at(
+    sync: Sync, order: Order, at: float, offset: int, status: str | None = None
+) -> Asking[PlacedPage]:
+    """The page that begins in front of a moment and shows its jobs, or those behind it if there are none. It is
+    looked for from an offset on: by steps that grow, then by halving. If a second has more jobs than a page, all of
+    them are on it, or, if that fails often, those that the server's page has."""
+    above: int | None = None
+    below: int | None = None
+    step, view = max(1, sync.page_size // 4), ListView(order, status)
+    seen: dict[int, dict[str, Job]] = {}
+    for tries in range(1, 1 + _most_calls(sync, strewn=False)):
+        page = yield from ask(sync, view, offset)
+        moments = order.moments(page.jobs)
+        if page.offset > 0 and (not moments or moments[0] <= at):
+            below = page.offset
+        elif moments and moments[-1] > at and page.end < (page.total or 0):
+            above = page.offset
+            sync.take(page)
+        elif not moments or any(each.at <= at for each in boundaries(page, order)):
+            return page
+        else:
+            whole_second = yield from _whole_second(sync, order, page, seen)
+            if whole_second is not None or tries >= MANY_TRIES:
+                return whole_second or page
+            # Jobs of one second may have different orders when they are read from the two ends of a list.
+            view = replace(view, from_end=sync.profile.most_offset < INFINITE)
+            offset, above, below = page.offset, None, None
+            continue
+        if above is not None and below is not None:
+            offset = (above + below) // 2
+        elif below is not None:
+            offset = below - step
+        else:
+            offset = min(page.end - 2 + step, (page.total or 0) - 1)
+        step *= 2
+    raise SyncError("moving", "jobs cannot be looked up: the list moves too fast")
 
 
-def _pages_of_second(
-    sync: Sync, order: Order, page: PlacedPage, at: int
-) -> Asking[list[PlacedPage]]:
-    top, step = page, max(1, sync.page_size - 1)
-    while top.offset > 0 and (not top.jobs or order.moment(top.jobs[0]) <= at):
-        top = yield from ask(sync, page.view, top.offset - step)
-    pages = [top]
-    while pages[-1].jobs and order.moment(pages[-1].jobs[-1]) >= at:
-        last = pages[-1]
-        if last.total is not None and last.end >= last.total:
-            break
-        following = yield from ask(sync, page.view, last.end - 1)
-        pages.append(following)
-        if not _goes_on(order, last, following):
-            break
-    return pages
+def _whole_second(
+    sync: Sync, order: Order, page: PlacedPage, seen: dict[int, dict[str, Job]]
+) -> Asking[PlacedPage | None]:
+    """All jobs of the second with which a page ends, and one job on each side, as one page. Their order may differ at
+    each call: so None until, with those ``seen`` at earlier tries, as many were seen as there are places."""
+    at, pages = order.moment(page.jobs[-1]), [page]
 
+    def passes(page: PlacedPage) -> bool:
+        pages.append(page)
+        return bool(page.jobs) and order.moment(page.jobs[-1]) != at
 
-def _goes_on(order: Order, page: PlacedPage, following: PlacedPage) -> bool:
-    """Whether the next page shows jobs further down. Otherwise the list ends, or moves as fast as it is read."""
-    bottom_at, above = order.moment(page.jobs[-1]), set(page.uuids)
-    return any(order.moment(job) <= bottom_at and job.uuid not in above for job in following.jobs)
+    yield from read(sync, page.view, passes, SeenInMemory(), after=page)
+    placed = [pair for each in pages for pair in enumerate(each.jobs, each.offset)]
+    first = max((n + 1 for n, job in placed if order.moment(job) > at), default=page.offset)
+    behind = min((n for n, job in placed if order.moment(job) < at), default=pages[-1].end)
+    now = {job.uuid: job for _, job in placed if order.moment(job) == at}
+    jobs = seen[at] = seen.get(at, {}) | now
+    if len(jobs) > behind - first:  # some are gone
+        jobs = seen[at] = now
+    if len(jobs) != behind - first:
+        return None
+    above = [job for n, job in placed if n == first - 1][:1]
+    below = [job for n, job in placed if n == behind][-1:]
+    return replace(pages[-1], jobs=(*above, *jobs.values(), *below), offset=first - len(above))
 
 
 def start_frontier(sync: Sync, order: Order, head: PlacedPage) -> None:
@@ -270,29 +283,14 @@ def widen_history(sync: Sync) -> None:
 def read_history(sync: Sync, order: Order) -> Asking[None]:
     """Read the history from the frontier down: to its end, to its edge, or to where the ledger has as many jobs
     behind the frontier as the list."""
-    further: int | None = None
-    in_vain, known_behind = 0, None
+    known_behind = _known_behind(sync, order, sync.progress.frontier_at or 0)
     while (at := sync.progress.frontier_at) is not None and sync.order is order:
         if sync.reaches_edge:
             return
-        if known_behind is None:
-            known_behind = _known_behind(sync, order, at)
-        offset = sync.ledger.size - known_behind - 1 if further is None else further
-        page = yield from _in_front(sync, order, at - 1, offset)
+        page = yield from page_at(sync, order, at - 1, sync.ledger.size - known_behind - 1)
         if sync.progress.frontier_at != at or sync.order is not order:
             return  # a sync in between has changed it
-        if page.jobs and order.moment(page.jobs[-1]) >= at and page.end < (page.total or 0):
-            in_vain = 0 if sync.take(page) else in_vain + (page.offset < offset)
-            if in_vain > MANY_TRIES:  # for instance because a cache has pages of different moments
-                raise SyncError("moving", "the history cannot be read on: its pages do not fit")
-            # There are more jobs in front of the frontier than are known.
-            further = max(page.end - 1, page.offset + 1)
-            continue
-        further, in_vain = None, 0
         found = examine(sync, order, page)
-        if page.jobs and not (found and found[-1].at < at):
-            second = yield from whole_second(sync, order, page, order.moment(page.jobs[-1]))
-            found = examine(sync, order, second) if second else found
         if not found or found[-1].at >= at:
             raise SyncError("moving", "the history cannot be read on: it moves too fast")
         known_behind = _move_frontier(sync, order, found[-1])
@@ -301,17 +299,6 @@ def read_history(sync: Sync, order: Order) -> Asking[None]:
 def _known_behind(sync: Sync, order: Order, at: float) -> int:
     """How many jobs are known behind a moment: few, while a history is read. Those in front grow with every page."""
     return sync.ledger.count_between(at - 1, -INFINITE, by=order.column)
-
-
-def _in_front(sync: Sync, order: Order, at: float, offset: int) -> Asking[PlacedPage]:
-    """The page at an offset, if it begins in front of a moment. Otherwise jobs in front of it are gone: look further
-    in front, in steps that grow."""
-    back = 1
-    while True:
-        page = yield from ask(sync, ListView(order), offset)
-        if page.offset <= 0 or (page.jobs and order.moment(page.jobs[0]) > at):
-            return page
-        offset, back = page.offset - back, 2 * back
 
 
 def _move_frontier(sync: Sync, order: Order, lowest: Boundary) -> int:
@@ -334,48 +321,11 @@ def look_at(sync: Sync, order: Order, jobs: Iterable[Job]) -> Asking[None]:
     """Read the pages on which these jobs are, or were; except those on the head, which was seen."""
     seen = boundaries(sync.head, order) if sync.head is not None else []
     seen_down_to_at = seen[-1].at if seen else INFINITE
-    known_down_to_at = sync.progress.frontier_at or 0
     for at in sorted({order.moment(job) for job in jobs}, reverse=True):
         if at >= seen_down_to_at:
             continue
         if sync.purpose is not Purpose.FRESH and not sync.may_call():
             return  # a sync that needs them for its counts fails instead
-        offset = max(0, sync.ledger.count_between(INFINITE, at + 1, by=order.column) - 1)
-        if at < known_down_to_at:
-            offset = yield from _find(sync, order, at, offset)
-        seen_down_to_at = yield from _look_from(sync, order, at, offset)
-
-
-def _find(sync: Sync, order: Order, at: int, above: int) -> Asking[int]:
-    """Find an offset less than a page in front of the jobs of a moment, if not all jobs in front are known: by steps
-    that grow, then by halving."""
-    below: int | None = None
-    leap, last = sync.page_size, max(0, (sync.progress.expected or 0) - 1)
-    while below is None or below - above > max(1, sync.page_size // 2):
-        offset = above + leap if below is None else (above + below) // 2
-        page = yield from ask(sync, ListView(order), min(offset, last))
-        if page.jobs and order.moment(page.jobs[0]) > at and offset < last:
-            above, leap = offset, 2 * leap
-        else:
-            below = offset
-    return max(0, above - sync.page_size // 4)  # the jobs may have moved towards the head meanwhile
-
-
-def _look_from(sync: Sync, order: Order, at: int, offset: int) -> Asking[float]:
-    """Read the jobs of a moment, at an offset or near it. Returns down to which moment everything was seen."""
-    page = yield from _in_front(sync, order, at, offset)
-    while True:
-        found = boundaries(page, order)
-        bottom = order.moment(page.jobs[-1]) if page.jobs else -INFINITE
-        if bottom == at and not (found and found[-1].at <= at):
-            page = (yield from whole_second(sync, order, page, at)) or page
-        found = examine(sync, order, page)
-        if not page.jobs or (found and found[-1].at <= at):
-            return found[-1].at if found else at
-        if page.total is None or page.end >= page.total:
-            return at
-        offset = max(page.end - 2, page.offset + 1)
-        following = yield from ask(sync, ListView(order), offset)
-        if following.jobs and not _goes_on(order, page, following):
-            raise SyncError("moving", "jobs cannot be looked up: the list moves too fast")
-        page = following
+        known_in_front = sync.ledger.count_between(INFINITE, at + 1, by=order.column)
+        found = examine(sync, order, (yield from page_at(sync, order, at, known_in_front - 1)))
+        seen_down_to_at = found[-1].at if found else at
