@@ -5,7 +5,7 @@ in a few calls: whether the number of jobs in each status is right, and whether 
 the jobs that are known.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from exporter.errors import BudgetExhausted, SyncError
 from exporter.model import END_STATUSES, OUT_OF_WINDOW, SET_ASIDE
@@ -23,15 +23,7 @@ from exporter.sync.context import (
 from exporter.sync.intake import LATE_SECONDS
 from exporter.sync.pages import ask
 from exporter.sync.reader import recheck_filter, sweep
-from exporter.sync.reconcile import (
-    Boundary,
-    Stretch,
-    examine,
-    look_at,
-    reconcile,
-    search,
-    whole,
-)
+from exporter.sync.reconcile import Stretch, examine, look_at, page_at, reconcile, search, whole
 
 BUSY_AUDIT_INTERVALS = 2
 """How many audit intervals are between two checks while the list moves: then a check sometimes has to read the
@@ -113,12 +105,8 @@ def _reconcile_to_edge(sync: Sync, order: Order) -> Asking[None]:
     edge_at = sync.progress.frontier_at
     assert edge_at is not None  # noqa: S101 - else there is no edge
     known = sync.ledger.count_between(INFINITE, edge_at, by=order.column)
-    found, back = list[Boundary](), max(1, sync.page_size // 2)
-    while not found and back < 2 * known + sync.page_size:
-        # The more jobs were deleted in front of the edge, the further in front it is now.
-        page = yield from ask(sync, ListView(order), max(0, known - back))
-        found = [each for each in examine(sync, order, page) if each.at >= edge_at]
-        back *= 2
+    page = yield from page_at(sync, order, edge_at - 1, known - 1)
+    found = [each for each in examine(sync, order, page) if each.at >= edge_at]
     if not found:
         return
     top = Stretch(whole(sync).newer, found[0])
@@ -230,15 +218,11 @@ def _run(sync: Sync, order: Order, name: str) -> Asking[None]:
         yield from _check_status(sync, order, name)
 
 
-def _still_differs(sync: Sync, order: Order, differs: Callable[[], bool]) -> Asking[bool]:
-    """Whether there is still a difference after reading the head again, which shows the newest changes."""
-    if differs():
-        yield from reread_head(sync, order)
-    return differs()
-
-
 def _miscounts(sync: Sync, order: Order, status: str, counted: int | None) -> Asking[bool]:
-    return _still_differs(sync, order, lambda: counted != sync.ledger.count_status(status))
+    """Whether a count is not the ledger's, even after reading the head again, which shows the newest changes."""
+    if counted != sync.ledger.count_status(status):
+        yield from reread_head(sync, order)
+    return counted != sync.ledger.count_status(status)
 
 
 def _check_status(sync: Sync, order: Order, status: str) -> Asking[None]:
@@ -306,11 +290,8 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
     offset = sync.rng.randrange(max(1, known - sync.page_size + 1))
     page = yield from ask(sync, ListView(order), offset)
     found = [each for each in examine(sync, order, page) if each.at >= down_to_at]
-
-    def differs() -> bool:
-        return bool(found) and Stretch(whole(sync).newer, found[0]).differs(sync, order)
-
-    if (yield from _still_differs(sync, order, differs)):
+    if found and Stretch(whole(sync).newer, found[0]).differs(sync, order):
+        yield from reread_head(sync, order)
         yield from search(sync, order, Stretch(whole(sync).newer, found[0]))
         if frontier_at is None:
             yield from search(sync, order, Stretch(found[-1], whole(sync).older))
