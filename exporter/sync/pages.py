@@ -13,8 +13,7 @@ from exporter.sync.asking import Ask, Asking, CollapseUnconfirmed, Contradiction
 from exporter.sync.context import INFINITE, MANY_TRIES, ListView, PlacedPage, Sync, collapsed
 from exporter.sync.intake import LATE_SECONDS
 
-FILTER_NAMES = {"jobs_status": ("jobs_status",), "job_status": ("job_status",)}
-BOTH = ("jobs_status", "job_status")
+FILTER_NAMES = ("jobs_status", "job_status")
 REQUEST_REFUSALS = frozenset({"request", "client", "internal"})
 """The reasons of refusals that are, or may be, about what was asked for."""
 
@@ -68,6 +67,7 @@ def _query(sync: Sync, view: ListView, offset: int, limit: int) -> JobListQuery:
     """The query for a page at an offset. Beyond the depth that the server shows, it is asked for in the
     reverse order, counted from the other end."""
     depth, mirrored, place = sync.profile.most_offset, False, offset
+    name = sync.profile.status_filter.value
     total = sync.totals.get(view.status, sync.progress.expected)
     if sync.profile.depth.contradictions:
         # Such a server refuses any page that reaches beyond its depth, even if no job is there.
@@ -94,7 +94,7 @@ def _query(sync: Sync, view: ListView, offset: int, limit: int) -> JobListQuery:
         status=view.status,
         sort_key=sort_key,
         descending=not mirrored,
-        filter_names=FILTER_NAMES.get(sync.profile.status_filter.value, BOTH),
+        filter_names=(name,) if name in FILTER_NAMES else FILTER_NAMES,
         zone_seconds=None if sync.settings.zone_configured else sync.profile.zone_seconds,
     )
 

@@ -93,12 +93,11 @@ class Replica:
         known = profile.counters.value == "follow"
         if (known and follow) or not (known or profile.due("counters", now_at)):
             return False
-        pause_seconds = self.settings.audit_interval_seconds
-        self._memory.profile = (
-            profile.found("counters", "follow", evidence, now_at)
-            if follow
-            else profile.contradicted("counters", evidence, now_at, pause_seconds)
-        )
+        sync = self._sync(now_at, lambda _: 0)
+        if follow:
+            sync.found("counters", "follow", evidence)
+        else:
+            sync.contradict("counters", evidence)
         return True
 
     def counted_right(self, later_seconds: float) -> None:
