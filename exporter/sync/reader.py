@@ -22,7 +22,6 @@ from exporter.sync.context import (
     MANY_TRIES,
     SWEPT_STATUSES,
     ListView,
-    Order,
     PlacedPage,
     Sync,
     collapsed,
@@ -149,33 +148,6 @@ def _joins(page: PlacedPage, previous: PlacedPage | None, seen: Seen, steps_back
     # Jobs of the same second may come in another order at each call, and from the other end of the list.
     within = first_at == last_at and same_end and (few_left or steps_back >= FEW_TRIES)
     return first_at > last_at or within
-
-
-def read_down(
-    sync: Sync, order: Order, head: PlacedPage, known_at: float, most_pages: float = INFINITE
-) -> Asking[None]:
-    """Read a sorted list from its head down to ``known_at`` or ``most_pages``, and take it in. If the moment
-    is not reached, the frontier is where the reading ended, and some active jobs may be unknown."""
-    pages, lowest_at = 0, INFINITE
-
-    def on_page(page: PlacedPage) -> bool:
-        nonlocal pages, lowest_at
-        if page is not head:
-            sync.take(page)
-        pages += 1
-        lowest_at = min(lowest_at, order.moment(page.jobs[-1])) if page.jobs else -INFINITE
-        return lowest_at < known_at or pages >= most_pages
-
-    sync.take_head(order, head)
-    if not on_page(head):
-        try:
-            ended = yield from read(sync, ListView(order), on_page, SeenInMemory(), after=head)
-            lowest_at = lowest_at if ended is None else -INFINITE
-        except SyncError as error:
-            if error.reason != "depth":  # a depth: all that the server shows was read
-                raise
-    if lowest_at >= known_at:
-        sync.update(frontier_at=int(lowest_at) + 1, known="")
 
 
 def read_whole(

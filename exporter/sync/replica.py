@@ -11,9 +11,8 @@ from exporter.model import SET_ASIDE
 from exporter.profile import UNKNOWN, Profile
 from exporter.snapshot import RECENT_SECONDS, SyncFailure
 from exporter.sync import (
-    by_change,
+    by_order,
     by_scan,
-    by_submission,
     calibration,
     reader,
     reconcile,
@@ -169,11 +168,11 @@ class Replica:
         if order is not None and sync.progress.newest_at is None:
             reconcile.start_frontier(sync, order, head)
         if order is BY_CHANGE:
-            yield from by_change.follow(sync, head)
+            yield from by_order.by_change(sync, head)
             yield from self._prove(sync, order)
             return "delta"
         if order is not None and (sync.filters or sync.progress.frontier_at is None):
-            yield from by_submission.follow(sync, order, head)
+            yield from by_order.by_submission(sync, order, head)
             yield from self._prove(sync, order)
             return "sweep"
         if by_scan.sweeps(sync):
