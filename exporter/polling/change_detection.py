@@ -12,7 +12,7 @@ from exporter.polling.detector import (
     active_counts_match,
     ended_counts_match,
 )
-from exporter.polling.sync_cost import SMOOTHING
+from exporter.polling.schedule import SMOOTHING
 from exporter.sync.context import SyncSettings
 from exporter.sync.intake import LATE_SECONDS
 from exporter.sync.replica import Refreshed, Replica

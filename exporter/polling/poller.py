@@ -13,8 +13,12 @@ from exporter.polling.calling import Caller, PollerParts
 from exporter.polling.change_detection import ChangeDetection
 from exporter.polling.detector import Verdict
 from exporter.polling.ledger_keeper import LedgerKeeper
-from exporter.polling.schedule import first_wait_seconds, next_due_at, retry_wait_seconds
-from exporter.polling.sync_cost import SyncCost
+from exporter.polling.schedule import (
+    SyncCost,
+    first_wait_seconds,
+    next_due_at,
+    retry_wait_seconds,
+)
 from exporter.profile import UNKNOWN
 from exporter.snapshot import ClusterSnapshot, ClusterState, SyncFailure
 from exporter.sync.replica import Refreshed, Replica
