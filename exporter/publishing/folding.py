@@ -8,7 +8,6 @@ keeps both parts of each counter of such a queue.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from exporter.ledger.records import Tally, TallyKey
 from exporter.publishing.naming import Names
@@ -27,16 +26,11 @@ def other_part(key: TallyKey) -> TallyKey:
     return key._replace(kind=f"other {key.kind}")
 
 
-class Parts(NamedTuple):
-    """The parts of one counter. Without parts, all of it is shown under the queue's own name."""
-
-    own: Tally | None = None
-    other: Tally | None = None
-
-
-def divide(key: TallyKey, tallies: Mapping[TallyKey, Tally], names: Names, *, named: bool) -> Parts:
-    """The current parts of a counter. ``named``: whether the queue was shown under its own name the
-    last time.
+def divide(
+    key: TallyKey, tallies: Mapping[TallyKey, Tally], names: Names, *, named: bool
+) -> tuple[Tally | None, Tally | None]:
+    """The current parts of a counter, its own and that of ``_other``; without parts, all of it is its own. ``named``:
+    whether the queue was shown under its own name the last time.
 
     When a queue gets its name for the first time, its own part is shown as 0 first: Prometheus would not
     see the events that a counter already has when it first appears.
@@ -44,9 +38,9 @@ def divide(key: TallyKey, tallies: Mapping[TallyKey, Tally], names: Names, *, na
     whole = tallies[key]
     own, other = tallies.get(own_part(key)), tallies.get(other_part(key))
     if key.queue in names.shown and own is None:
-        return Parts(None if other is None else Tally(), other)
+        return (None if other is None else Tally()), other
     if key.queue in names.shown or names.leave_out(key.queue):
-        return Parts(whole.minus(other), other)
+        return whole.minus(other), other
     if named and own is None:
         own = whole.minus(None)
-    return Parts(own, whole.minus(own))
+    return own, whole.minus(own)

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 
-from exporter.ledger.records import Tally, TallyKey
+from exporter.ledger.records import JobTotals, Tally, TallyKey
 from exporter.ledger.store import Ledger
-from exporter.ledger.totals import EMPTY, Log
+from exporter.ledger.totals import EMPTY, GroupKey, Log
 from exporter.model import END_STATUSES, LEFT_OUT_REASONS, hidden
 from exporter.profile import UNKNOWN
 from exporter.publishing.counting import Counts
-from exporter.publishing.folding import KINDS, Parts, divide, other_part, own_part
+from exporter.publishing.folding import KINDS, divide, other_part, own_part
 from exporter.publishing.naming import Changed, Label, LabelRules, Names
 from exporter.publishing.usage_rows import ShownRows, UsageRows
 from exporter.snapshot import (
@@ -63,19 +63,23 @@ class Publisher:
             self._users.begin()
             self._counts = Counts({}, {})
             ledger.usage.reconsider()
-        changes = self._wanted(_changes(ledger, log))
+        changes = self._changes(ledger, log)
         self._queues.add(changes)
         self._users.add(changes)
         # This also shows users whose jobs were submitted, ended and deleted between two syncs.
         for pair in filter(self._wants, ledger.usage.due_pairs):
             ledger.note_activity(*pair, taken_at)
-        recent = frozenset(filter(self._wants, _recent_pairs(ledger, taken_at)))
+        active_from_at = taken_at - RECENT_SECONDS
+        recent = frozenset(
+            pair for pair, at in ledger.activity().items()
+            if at >= active_from_at and self._wants(pair)
+        )  # fmt: skip
         self._fold_counters(ledger, recent)
         self._users.choose(ledger, {user for _, user in recent})
         folded, queues, users = self._folded, self._queues.names, self._users.names
         if self._counts.names[0] is not queues or self._counts.names[1] is not users:
             self._counts = Counts(queues, users)
-            changes = self._wanted(_all(ledger))
+            changes = self._changes(ledger, dict.fromkeys(ledger.totals(), EMPTY))
         self._counts.take(changes, ledger.groups.active_pairs(), recent)
         counts = self._counts.rows(complete=progress.complete, ended=self._history_wanted)
         used = self._usage.show(ledger.usage, self._counts, queues, users)
@@ -121,8 +125,13 @@ class Publisher:
     def _wants(self, pair: tuple[str, str]) -> bool:
         return self._queues.wanted(pair[0]) and self._users.wanted(pair[1])
 
-    def _wanted(self, changes: Iterable[Changed]) -> list[Changed]:
-        return [change for change in changes if self._wants(change.key[1:])]
+    def _changes(self, ledger: Ledger, before: Mapping[GroupKey, JobTotals]) -> list[Changed]:
+        """How many jobs there are now, of what is wanted, where there were so many before."""
+        return [
+            Changed(key, then, ledger.groups.group(key))
+            for key, then in before.items()
+            if not hidden(key[0]) and self._wants(key[1:])
+        ]
 
     def _groups(
         self, users: Names, counts: Iterable[JobCount], used: ShownRows
@@ -131,27 +140,6 @@ class Publisher:
             return ()
         names = {row.user for row in counts} | {row.user for rows in used.values() for row in rows}
         return users.groups(self._rules.groups(), frozenset(names))
-
-
-def _changes(ledger: Ledger, log: Log) -> list[Changed]:
-    """What has changed, without hidden statuses."""
-    return [
-        Changed(key, before, ledger.groups.group(key))
-        for key, before in log.items()
-        if not hidden(key[0])
-    ]
-
-
-def _all(ledger: Ledger) -> list[Changed]:
-    """All groups, as changes from nothing."""
-    return [Changed(key, EMPTY, now) for key, now in ledger.totals().items() if not hidden(key[0])]
-
-
-def _recent_pairs(ledger: Ledger, taken_at: float) -> frozenset[tuple[str, str]]:
-    """The (queue, user) pairs that had an active job within the last hour, and have none now."""
-    return frozenset(
-        pair for pair, at in ledger.activity().items() if at >= taken_at - RECENT_SECONDS
-    )
 
 
 def _counted(ledger: Ledger) -> frozenset[str]:
@@ -171,9 +159,9 @@ def _oldest(oldest: Mapping[str, int], queues: Names) -> tuple[QueueMoment, ...]
     return tuple(QueueMoment(queue, float(at)) for queue, at in sorted(found.items()))
 
 
-def _store_parts(ledger: Ledger, key: TallyKey, parts: Parts) -> None:
+def _store_parts(ledger: Ledger, key: TallyKey, own: Tally | None, other: Tally | None) -> None:
     """Write the parts to the ledger, so that a restart shows the same."""
-    for place, part in ((own_part(key), parts.own), (other_part(key), parts.other)):
+    for place, part in ((own_part(key), own), (other_part(key), other)):
         if part is not None:
             ledger.put_tally(place, part)
 
@@ -223,14 +211,14 @@ class _FoldedTallies:
             if counted == self._counted.get(key):
                 continue
             named = key.queue in named_before
-            parts = divide(key, tallies, names, named=named)
-            _store_parts(ledger, key, parts)
+            own, other = divide(key, tallies, names, named=named)
+            _store_parts(ledger, key, own, other)
             if key.queue in names.shown:
-                self._sources.setdefault(key, {})[key] = parts.own or tally
+                self._sources.setdefault(key, {})[key] = own or tally
                 touched[key] = None
-            if parts.other:
+            if other:
                 into = key._replace(queue=OTHER)
-                self._sources.setdefault(into, {})[other_part(key)] = parts.other
+                self._sources.setdefault(into, {})[other_part(key)] = other
                 touched[into] = None
             if named or key.queue not in names.shown:  # else its own part is shown the next time
                 self._counted[key] = counted
