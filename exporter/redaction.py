@@ -6,7 +6,7 @@ the last line of defence.
 
 import html
 import re
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable
 from urllib.parse import unquote
 
@@ -40,9 +40,10 @@ class Redactor:
             if len(secret) >= _SHORTEST_SECRET:
                 # base64's padding may be missing, and a form's + is a space.
                 spelled = {secret, secret.rstrip("="), secret.replace("+", " ")}
-                coded = b64encode(secret.encode()).decode()
                 forms |= spelled | {repr(each)[1:-1] for each in spelled}
-                forms |= {coded, coded.rstrip("="), secret.encode().hex()}
+                for encode in (b64encode, urlsafe_b64encode):
+                    forms.add(encode(secret.encode()).decode().rstrip("="))
+                forms |= {secret.encode().hex(), secret.encode().hex().upper()}
         self._forms = tuple(sorted(forms, key=len, reverse=True))
 
     def clean(self, text: str) -> str:

@@ -2,7 +2,7 @@
 
 import html
 import re
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
@@ -32,7 +32,9 @@ SPELLINGS: list[Callable[[str], str]] = [
     lambda text: quote(text.replace("/", r"\/")),
     lambda text: "".join(rf"\u{ord(character):04x}" for character in text),
     lambda text: b64encode(text.encode()).decode(),
+    lambda text: urlsafe_b64encode(text.encode()).decode(),
     lambda text: text.encode().hex(),
+    lambda text: text.encode().hex().upper(),
 ]
 
 
