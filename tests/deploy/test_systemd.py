@@ -80,8 +80,13 @@ def test_the_drop_in_for_tls_fits(
 
 
 def test_other_commands_run_as_the_service_does(tmp_path: Path) -> None:
+    proxy = tmp_path / "proxy.conf"
+    proxy.write_text(
+        '[Service]\nEnvironment=https_proxy=http://proxy:3128 "no_proxy=a, *.b"\n'
+        "LoadCredentialEncrypted=other:/etc/ehpc-exporter/other.cred\n"
+    )
     for name, does in (
-        ("systemctl", f'test "$*" = "cat {UNIT.name}" && cat {UNIT} {DROP_IN}'),
+        ("systemctl", f'test "$*" = "cat {UNIT.name}" && cat {UNIT} {DROP_IN} {proxy}'),
         ("systemd-run", 'printf "%s\\n" "$@"'),
     ):
         (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
@@ -90,9 +95,10 @@ def test_other_commands_run_as_the_service_does(tmp_path: Path) -> None:
         [RUN, "collect", "--cluster=cfd"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, text=True
     ).splitlines()
     properties = [each.removeprefix("--property=") for each in told if each.startswith("--prop")]
-    settings = f"{UNIT.read_text()}{DROP_IN.read_text()}".splitlines()
+    settings = f"{UNIT.read_text()}{DROP_IN.read_text()}{proxy.read_text()}".splitlines()
     assert set(properties) <= set(settings)
-    assert {each for each in settings if each.startswith("LoadCredential=")} <= set(properties)
+    given = ("LoadCredential", "Environment")
+    assert {each for each in settings if each.startswith(given)} <= set(properties)
     keys = {each.partition("=")[0] for each in properties}
     assert {"DynamicUser", "User", "StateDirectory", "StateDirectoryMode"} <= keys
     program, *arguments = told[told.index(PROGRAM) :]
