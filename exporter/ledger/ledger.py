@@ -85,7 +85,7 @@ class Ledger:
         self._saved_proofs = self._proofs()
         if read_proofs(connection) != self._saved_proofs:
             raise LedgerUnreadable("its parts do not belong together")
-        connection.execute("PRAGMA shrink_memory")  # all of the file has just been read
+        self.rest()  # all of the file has just been read
         self._marks_made = 0
         self._marks: WeakSet[Marks] = WeakSet()
         if self._counters.behind or self.usage.lacks(published.usage):
@@ -169,6 +169,10 @@ class Ledger:
         except (sqlite3.Error, ValueError) as error:
             raise translated(error) from error
         self.progress = self._saved_progress
+
+    def rest(self) -> None:
+        """Give back the memory in which SQLite keeps parts of the file."""
+        self._connection.execute("PRAGMA shrink_memory")
 
     def close(self) -> None:
         """Close the file."""

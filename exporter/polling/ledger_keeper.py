@@ -59,6 +59,11 @@ class LedgerKeeper:
             return None
         return not self.replica.ledger.in_memory
 
+    def rest(self) -> None:
+        """Give back memory: nobody needs the ledger for a while."""
+        if self.replica is not None:
+            self.replica.ledger.rest()
+
     def close(self) -> None:
         """Close the ledger; ``ready`` opens it again."""
         if self.replica is not None:

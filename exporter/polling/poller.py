@@ -156,6 +156,7 @@ class Poller(Loop):
         self._soonest_seconds = started_seconds + least
         due_seconds = self._next_due_seconds(stretched_seconds=effective_seconds)
         self._run_background(due_seconds)
+        self._keeper.rest()
         return due_seconds - parts.clock.monotonic_seconds()
 
     def _next_due_seconds(self, *, stretched_seconds: float = 0.0, at_once: bool = False) -> float:
