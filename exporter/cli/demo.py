@@ -48,7 +48,8 @@ def demo(options: ServeOptions, redactor: Redactor, say: Words, *, pace: float) 
     )
     sys.stdout.write(say("demo.making") + "\n")
     sys.stdout.flush()
-    simulation = build_simulation(wanted, SystemClock().now_at())
+    clock = SystemClock()
+    simulation = build_simulation(wanted, clock.now_at(), made_at=clock.now_at)
     hosted = simulation.cloud.clusters.values()
     clusters = [SimulatedCluster(each.cluster_id, each.zone) for each in hosted]
     with SimulatorServer(simulation) as server, tempfile.TemporaryDirectory() as directory:

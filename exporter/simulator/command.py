@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from exporter.simulator import story
@@ -207,13 +208,16 @@ def _add_behaviour(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def build_simulation(options: argparse.Namespace, now_at: float) -> Simulation:
-    """The simulation that the flags ask for, at the moment ``now_at``. Raises ``SimulatorError``."""
+def build_simulation(
+    options: argparse.Namespace, now_at: float, made_at: Callable[[], float] | None = None
+) -> Simulation:
+    """The simulation that the flags ask for, at the moment ``now_at``. To make up its past takes some
+    seconds: the story begins after that, at ``made_at()``. Raises ``SimulatorError``."""
     quota = Quota(options.quota_requests, options.quota_period) if options.quota_requests else None
     account = Account(options.access_key_id, options.secret_access_key)
     cloud = Cloud((account,), quota=quota, seed=options.seed, journal_limit=_JOURNAL_LIMIT)
     cloud.fleet = options.fleet or cloud.fleet
-    world = _world(cloud, options, now_at)
+    world, tell = _world(cloud, options, now_at)
     host_fleet(cloud, options.quiet_clusters, now_at=now_at)
     try:
         for spec in options.fault:
@@ -223,19 +227,27 @@ def build_simulation(options: argparse.Namespace, now_at: float) -> Simulation:
     if world is not None:
         world.advance_to(now_at)
     clock = WorldClock(real_at=now_at, world_at=now_at, speed=options.speed)
+    tell(clock.world_at(made_at() if made_at else now_at))
     return Simulation(cloud, world=world, clock=clock)
 
 
-def _world(cloud: Cloud, options: argparse.Namespace, now_at: float) -> World | None:
-    """What happens in the clusters that this puts into the cloud; None if nothing does."""
+def _world(
+    cloud: Cloud, options: argparse.Namespace, now_at: float
+) -> tuple[World | None, Callable[[float], None]]:
+    """What happens in the clusters that this puts into the cloud, None if nothing does; and what lets the
+    story begin."""
     _check_together(options)
     dialect = options.dialect or DOCUMENTED
     if options.profile is not None:
         _host_reported(cloud, options.profile, options.seed, now_at)
-        return None
+        return None, _no_story
     if options.trace is not None:
-        return _trace_world(cloud, options, dialect, now_at)
+        return _trace_world(cloud, options, dialect, now_at), _no_story
     return _made_up_world(cloud, options, dialect, now_at)
+
+
+def _no_story(_: float) -> None:
+    """Nothing happens on purpose."""
 
 
 def _check_together(options: argparse.Namespace) -> None:
@@ -268,7 +280,7 @@ def _host_reported(cloud: Cloud, path: Path, seed: int, now_at: float) -> None:
 
 def _made_up_world(
     cloud: Cloud, options: argparse.Namespace, dialect: Dialect, now_at: float
-) -> World:
+) -> tuple[World, Callable[[float], None]]:
     inhabitants = {}
     for profile in demo_profiles(options.clusters, options.pace):
         hosted = cloud.add_cluster(profile.cluster_id, zone=profile.zone, dialect=dialect)
@@ -278,9 +290,8 @@ def _made_up_world(
             gpus = fifo.cores // 8 if "gpu" in queue else 0
             hosted.plant.add_queue(queue, cores=fifo.cores, gpus=gpus)
         inhabitants[profile.cluster_id] = people
-    if options.story:
-        story.tell(cloud, inhabitants, now_at)
-    return World((cluster_id, people.engine) for cluster_id, people in inhabitants.items())
+    tell = partial(story.tell, cloud, inhabitants) if options.story else _no_story
+    return World((cluster_id, people.engine) for cluster_id, people in inhabitants.items()), tell
 
 
 def _trace_world(
@@ -316,7 +327,7 @@ def read_trace(path: Path) -> list[TraceJob]:
 def run_simulator(options: argparse.Namespace) -> None:
     """Serve until SIGINT or SIGTERM, or print the truth. Raises ``SimulatorError``."""
     host, port = _host_and_port(options.listen_address)
-    simulation = build_simulation(options, time.time())
+    simulation = build_simulation(options, time.time(), made_at=time.time)
     if options.truth:
         json.dump(simulation.truth(), sys.stdout, ensure_ascii=False, indent=1)
         sys.stdout.write("\n")

@@ -12,10 +12,7 @@ from deploy.grafana.generator.promql import (
     total,
 )
 
-TOLD = (
-    "As the cloud tells it, every collection.capacity_interval; empty where it does not, or the account"
-    " may not ask."
-)
+TOLD = "As the cloud reports it, every collection.capacity_interval; empty if it does not, or if the account may not ask."
 LABELS = "cluster_name, queue"
 GREY = looks.REST_COLOUR
 
@@ -63,8 +60,7 @@ def queues() -> panels.Panel:
     """A row for each queue that has a capacity."""
     return grid(
         "Queues: what there is, and what waits for it",
-        f"What could each queue run? The fullest first. {TOLD} \"Would fit\": the part of the cores waited for"
-        " that is free; at 100 % something else than the load keeps the jobs. \"Empty in\": how long the backlog lasts if jobs start as fast as in the"
+        f"What could each queue run? The fullest first. {TOLD} \"Would fit\": how much of what is waited for is free now; at 100 %, something other than the load holds the jobs back. \"Empty in\": how long the backlog lasts if jobs start as fast as in the"
         " hour before.",
         ["cluster_name", "queue"],
         [
@@ -96,8 +92,7 @@ def waiting_against_free(where: str = QUEUE) -> panels.Panel:
     """Whether there are too few cores, or something else keeps jobs waiting."""
     return lines(
         "Cores waiting against cores free",
-        "Could it run? Where as many cores are free as are waited for and jobs wait all the same, not the"
-        " load is the matter: the scheduler, a limit, a reservation, or a job that is wider than a node."
+        "Could it run? If enough cores are free and jobs wait all the same, the cause is not the load, but the scheduler, a limit, a reservation, or a job that is wider than a node."
         f" {TOLD}",
         {
             "waiting": total("", cores(where, "pending")),
@@ -147,8 +142,7 @@ def listed_jobs() -> panels.Panel:
     """What the cloud itself counts."""
     return lines(
         "Jobs by the cloud's own counters",
-        "Does the cloud count the same? An independent number: these may lag, and count otherwise (failed jobs as finished, for"
-        f" instance). {TOLD}",
+        f"Does the cloud count the same? This is an independent number: it may lag, and may count differently (for instance, failed jobs as finished). {TOLD}",
         {"{{status}}": total("status", once(f"ehpc_cluster_listed_jobs{{{CLUSTER}}}", "status"))},
         colours=looks.STATUS_COLOURS,
     ).decimals(0)

@@ -85,7 +85,7 @@ def numbers() -> list[panels.Panel]:
         ),
         number(
             "Wait, 95 %",
-            "How long does it take to be started? Of the jobs that started in the hour before, 95 % had"
+            "How long does it take until a job starts? Of the jobs that started in the hour before, 95 % had"
             f" waited less than this. {ALL_USERS}",
             percentile(0.95, "ehpc_job_wait_seconds", QUEUE), unit=looks.SECONDS,
             steps=looks.WAIT_STEPS, nothing="none started", decimals=1,
@@ -133,7 +133,7 @@ def longest_wait_by_queue() -> panels.Panel:
     """Who stands first in the line, and since when."""
     return lines(
         "Longest wait by queue",
-        "Where has the first in line waited longest, and does it get better? 0 where nobody"
+        "Where has the first in line waited longest, and is it getting better? 0 where nobody"
         f" waits. The ten queues that were worst at some moment. {ALL_USERS}",
         {"{{queue}}": hours(highest("queue", longest_wait_or_none("queue", QUEUE)))},
         unit=looks.HOURS,

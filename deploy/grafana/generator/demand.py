@@ -70,8 +70,7 @@ def users(title: str, where: str, queues: str) -> panels.Panel:
     by = "cluster_name, queue, user"
     return grid(
         title,
-        "Whose jobs wait? The most cores waiting first; at most 50. The wait is that of the job that has"
-        " waited longest in the queue, whosoever it is.",
+        "Whose jobs wait? The most cores waiting first; at most 50. The wait is that of the job that has waited longest in the queue, whoever submitted it.",
         ["cluster_name", "queue", "user"],
         [
             Column("Pending", most_waiting(by, jobs(where, "pending"), where)),

@@ -84,8 +84,7 @@ def numbers() -> list[panels.Panel]:
         ),
         number(
             "History read",
-            "How much of the history is known? Of the ended jobs that are to be counted, of the cluster that is"
-            " farthest behind. Until it is complete, ended jobs are not counted on the other dashboards.",
+            "How much of the history is known? Of the ended jobs that are to be counted, of the cluster that is furthest behind. Until it is complete, ended jobs are not counted on the other dashboards.",
             f"min(ehpc_history_jobs_known{{{CLUSTER}}}"
             f" / (ehpc_history_jobs_expected{{{CLUSTER}}} > 0))",
             unit=looks.SHARE, steps=((None, "yellow"), (0.999, "green")), decimals=1,
@@ -93,16 +92,14 @@ def numbers() -> list[panels.Panel]:
         ),
         number(
             "Corrections",
-            "Were the counts wrong? Jobs that audits found wrong in the ledgers and put right in 24 hours. Deleted jobs are found in"
-            " this way, so that some are no reason to worry.",
+            "Were the counts wrong? Jobs that audits found wrong in the ledgers and put right in 24 hours. Deleted jobs are found this way too, so a few are no reason to worry.",
             f"sum({once(f'increase(ehpc_sync_corrections_total{{{CLUSTER}}}[24h])', 'kind')})"
             f" or 0 * count(max by (cluster_name) (ehpc_up{{{CLUSTER}}}))",
             colour="text", decimals=0,
         ),
         number(
             "Configuration",
-            "Is the configuration the one in the file, and are users' groups those of theirs? If the last reload"
-            " failed, the old one goes on; the log has the reason.",
+            "Is the configuration the one in its file, and are the users' groups those in theirs? If the last reload failed, the old one stays in use; the log has the reason.",
             f"min(ehpc_exporter_config_last_reload_successful{{{TARGET}}}"
             f" or ehpc_exporter_groups_last_reload_successful{{{TARGET}}})",
             steps=((None, "red"), (1, "green")), mappings=looks.LOADED, trend=False,
@@ -124,7 +121,7 @@ def clusters() -> panels.Panel:
         "Clusters",
         "How is each cluster followed? Strategy: delta reads what changed and costs about one call,"
         " sweep reads the active jobs, scan the whole list, because the server does not sort or"
-        " filter as asked. The interval is longer than configured when the quota asks for it.",
+        " filter as asked. The interval is longer than configured if the quota is short.",
         ["cluster_name", "account", "cluster_id", "zone_id"],
         [
             Column("Sync", joined(f"ehpc_up{{{CLUSTER}}}"), mappings=looks.UP_DOWN),
@@ -283,7 +280,7 @@ def calls() -> panels.Panel:
     failed = f"sum by (reason) (rate(ehpc_api_failures_total{{{ACCOUNT}}}[$__rate_interval]))"
     return lines(
         "Calls a minute",
-        "How much is asked of the cloud, and how much in vain? Calls sent, retries included, and those that"
+        "How many calls are made, and how many fail? Calls sent, retries included, and those that"
         " gave no usable page.",
         {
             "{{account}}": "60 * sum by (account)"
@@ -324,8 +321,7 @@ def history() -> panels.Panel:
     )
     return lines(
         "History read",
-        "When is the history complete? Jobs in the ledger, of those that it will hold then. The ten"
-        " clusters that were farthest behind.",
+        "When is the history complete? The part of the jobs that is already in the ledger. The ten clusters that were furthest behind.",
         {"{{cluster_name}}": lowest("cluster_name", share)},
         unit=looks.SHARE,
     ).max(1)
@@ -345,8 +341,7 @@ def folded() -> panels.Panel:
     """What has no name of its own."""
     return lines(
         "Names folded into _other",
-        "Which names are not shown? Users and queues beyond the configured limits, added up over the clusters; and names of"
-        " more than 200 characters, counted at each reading of the hour before, that were cut.",
+        "Which names are not shown? Users and queues beyond the configured limits, added up over the clusters; and how often, in the hour before, a name of more than 200 characters was cut.",
         {
             "{{label}}s": f"sum by (label) ({FOLDED})",
             "cut": f"sum(max by (cluster_name) (increase(ehpc_label_values_cut_total{{{CLUSTER}}}[1h])))",
@@ -367,7 +362,7 @@ def scrape_durations() -> panels.Panel:
     """How long a scrape takes."""
     return lines(
         "Duration of a scrape",
-        "Is a scrape fast? It makes no call to the cloud: all is rendered before it is asked for.",
+        "Is a scrape fast? It makes no call to the cloud: everything is rendered beforehand.",
         {"{{instance}}": f"scrape_duration_seconds{{{TARGET}}}"},
         unit=looks.SECONDS,
     )

@@ -123,8 +123,7 @@ def queues() -> panels.Panel:
     labels = "cluster_name, queue"
     return grid(
         "Where: queues",
-        "Where do jobs wait, and could they run? The longest wait first. \"Would fit\": the part of the cores"
-        " waited for that is free; at 100 % something else than the load keeps the jobs. \"Empty in\": how"
+        "Where do jobs wait, and could they run? The longest wait first. \"Would fit\": how much of what is waited for is free now; at 100 %, something other than the load holds the jobs back. \"Empty in\": how"
         " long the backlog lasts if jobs start as fast as in the hour before; empty if none started.",
         ["cluster_name", "queue"],
         [
@@ -149,7 +148,7 @@ def longest_by_cluster() -> panels.Panel:
     """How long the first in the line has waited."""
     return lines(
         "Longest wait by cluster",
-        "Where has the first in line waited longest, and does it get better? 0 where nobody waits. The ten"
+        "Where has the first in line waited longest, and is it getting better? 0 where nobody waits. The ten"
         " clusters that were worst at some moment.",
         {
             "{{cluster_name}}": hours(

@@ -168,13 +168,14 @@ def stack_of_largest(
     *,
     rest: str,
     rank: str = "",
-    most: str = "of it",
+    most: str = "",
     unit: str = looks.COUNT,
     step: str = SHORTEST_STEP,
 ) -> timeseries.Panel:
     """Ten lines told apart by name, and the rest as one. The ten are those that have most of
     ``rank``, a query by the same label: by default of what is shown."""
-    told = f"{description} The {promql.MOST_LINES} with the most {most} have a colour each."
+    which = f"with the most {most}" if most else "largest"
+    told = f"{description} The {promql.MOST_LINES} {which} have a colour each."
     ranked = rank or what
     exprs = {
         f"{{{{{by}}}}}": promql.largest(by, what, ranked),

@@ -10,7 +10,7 @@ def strategies() -> panels.Panel:
     return stack(
         "Clusters by strategy",
         "How are the clusters' lists followed? delta: reads what changed, about one call a sync. sweep: reads the active jobs. scan: reads"
-        " the whole list. A server that does not sort or filter as asked forces the dearer ones.",
+        " the whole list. If a server does not sort or filter as asked, only the more expensive ones work.",
         {
             "{{strategy}}": "sum by (strategy) ("
             + once(f"ehpc_sync_strategy{{{CLUSTER}}}", "strategy")
@@ -24,7 +24,7 @@ def traits() -> panels.Panel:
     """Why a strategy is as it is."""
     return grid(
         "What the servers do",
-        "Why are syncs dearer than one call? What has been found of the servers, and of how many clusters."
+        "Why does a sync take more than one call? What is known about the servers, and for how many clusters."
         " Choose one cluster to see its own. The exporter's landing page has the evidence.",
         ["trait", "value"],
         [

@@ -15,7 +15,7 @@ from deploy.grafana.generator.promql import (
     total,
 )
 
-ENDED = "Of the runs that ended in the time shown, each whole, also where it began before."
+ENDED = "Of the runs that ended in the time shown; each counts in full, even if it began earlier."
 DAY, MONTH = "1d", "30d"
 
 
@@ -24,8 +24,8 @@ def dashboard() -> Dashboard:
     made = frame.board(
         "ehpc-usage",
         "E-HPC / Usage",
-        "What was used in the time shown, and how long it was waited for: by group, user and queue."
-        " A month is chosen as the time: this one so far, or the previous one.",
+        "What was used in the time shown, and how long jobs waited: by group, user and queue."
+        " To see a month, choose it as the time range: this month so far, or the previous month.",
     ).time("now/M", "now")
     frame.clusters(made)
     for name, label, values in (("queue", "Queue", frame.QUEUES), ("user", "User", frame.USERS)):
@@ -86,8 +86,7 @@ def table(label: str) -> panels.Panel:
 
     return grid(
         f"By {label}",
-        f"Which {label} used how much, and how long did it wait? {ENDED} The share is that of all that the cluster's chosen queues and users used; waits are of the"
-        f" jobs that started. At most {MOST_ROWS}, with the most core hours.",
+        f"Which {label} used how much, and how long did it wait? {ENDED} The share is of what the cluster's chosen queues and users used in all; waits are those of the jobs that started. At most {MOST_ROWS}, with the most core hours.",
         ["cluster_name", label],
         [
             Column("Core hours", hours(most), bar=looks.RUNNING),
