@@ -14,7 +14,7 @@ from exporter.errors import SyncError
 from exporter.ledger.records import Change, TallyKey
 from exporter.ledger.store import Ledger, Marks
 from exporter.ledger.usage import UsageKey
-from exporter.model import END_STATUSES, OUT_OF_WINDOW, SET_ASIDE, Job
+from exporter.model import END_STATUSES, NO_STATUS, OUT_OF_WINDOW, SET_ASIDE, Job
 from exporter.snapshot import RECENT_SECONDS, WAIT_BUCKETS_SECONDS
 
 LATE_SECONDS = 10
@@ -251,6 +251,8 @@ def _ended(old: Job | None, new: Job, began_at: float) -> bool:
         return False
     if old is None:
         return (new.modified_at or 0) >= began_at
+    if old.status == NO_STATUS:
+        return old.modified_at != new.modified_at  # otherwise it may have ended before
     # It had ended before. If it has a new start, it was queued again in between, and this is another end.
     return old.status not in END_STATUSES or (
         old.started_at != new.started_at and old.modified_at != new.modified_at

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.ledger.records import TallyKey
-from exporter.model import Job
+from exporter.model import NO_STATUS, Job
 from exporter.snapshot import WAIT_BUCKETS_SECONDS
 from exporter.sync.intake import Counted, transitions
 
@@ -34,6 +34,7 @@ OLD_PENDING = job("pending", BEFORE, None, BEFORE)
 OLD_RUNNING = job("running", BEFORE, BEFORE + 5, BEFORE + 5)
 OLD_FINISHED = job("finished", BEFORE, BEFORE + 5, BEFORE + 9)
 SET_ASIDE = PENDING._replace(status="")
+NO_STATUS_ANY_LONGER = FINISHED._replace(status=NO_STATUS)
 RUNNING_SET_ASIDE = RUNNING._replace(status="")
 
 
@@ -98,6 +99,11 @@ def counted(old: Job | None, new: Job) -> str:
         (RUNNING_SET_ASIDE, FINISHED, "Er"),
         (RUNNING_SET_ASIDE, RUNNING, ""),
         (RUNNING_SET_ASIDE, SUSPENDED, ""),
+        # A record without a status, for a while: what it was before is not known any longer.
+        (FINISHED, NO_STATUS_ANY_LONGER, ""),
+        (NO_STATUS_ANY_LONGER, FINISHED, ""),
+        (NO_STATUS_ANY_LONGER, FINISHED._replace(modified_at=END + 50), "Er"),
+        (RUNNING._replace(status=NO_STATUS), FINISHED, "Er"),
         # A list that gives no start times, or only later.
         (PENDING, job("running"), "R"),
         (job("running"), job("finished", modified_at=END), "E"),
