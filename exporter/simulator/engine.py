@@ -33,6 +33,8 @@ class FifoQueue:
     cores: int
     free: int = field(init=False)
     waiting: deque[Plan] = field(default_factory=deque)
+    started: dict[str, Plan] = field(default_factory=dict)
+    """The jobs that hold cores, by their uuids."""
 
     def __post_init__(self) -> None:
         self.free = self.cores
@@ -123,6 +125,12 @@ class Engine:
             self.on_over(plan, at)
         return len(plans)
 
+    def cancel_all(self, queue: str, at: int) -> None:
+        """Cancel all jobs of a queue, those that run as well."""
+        self.cancel_waiting(queue, at)
+        for plan in list(self.queues[queue].started.values()):
+            self.cancel(plan, at)
+
     def cores_busy(self, queue: str) -> int:
         """Cores that jobs of the queue hold."""
         fifo = self.queues[queue]
@@ -135,11 +143,13 @@ class Engine:
             fifo.waiting.remove(plan)
         else:
             fifo.free += plan.cores
+            del fifo.started[plan.uuid]
 
     def _start_ready(self, fifo: FifoQueue, at: int) -> None:
         while fifo.waiting and fifo.waiting[0].cores <= fifo.free:
             plan = fifo.waiting.popleft()
             fifo.free -= plan.cores
+            fifo.started[plan.uuid] = plan
             plan.started_at = at
             plan.state = "running"
             plan.turn += 1

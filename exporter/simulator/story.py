@@ -67,6 +67,7 @@ def _grow_backlog(people: Inhabitants, at: float) -> None:
 
 def _run_empty(people: Inhabitants, at: float) -> None:
     people.absent_from.add(EMPTY_QUEUE)
+    people.engine.cancel_all(EMPTY_QUEUE, int(at))  # of others, some might run for long
     _submit(people, int(at), EMPTY_QUEUE, "陈建国", jobs=_LAST_JOBS, cores=1)
     people.engine.schedule(at + _EMPTY_UNTIL, lambda _: people.absent_from.discard(EMPTY_QUEUE))
 
