@@ -155,7 +155,7 @@ def search(
         ]  # fmt: skip
         if inside and part.listed:  # otherwise the page was to show that nothing is there
             halves = (replace(part, newer=inside[-1]), replace(part, older=inside[0]))
-            open_ += [half for half in halves if half.newer.at > half.older.at]
+            open_ += [half for half in halves if half != part and half.newer.at > half.older.at]
         if together and sum(each.differs(sync, order) for each in open_) > 1:
             return False
     return True

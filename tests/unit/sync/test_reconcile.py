@@ -12,8 +12,8 @@ from exporter.model import Job
 from exporter.profile import Profile, Trait
 from exporter.simulator import DIALECTS, JobList
 from exporter.sync.asking import CollapseUnconfirmed
-from exporter.sync.context import BY_SUBMISSION
-from exporter.sync.reconcile import look_at
+from exporter.sync.context import BY_CHANGE, BY_SUBMISSION
+from exporter.sync.reconcile import look_at, search, whole
 from exporter.sync.replica import Refreshed
 from tests.unit.sync.answers import AT, MovingList, a_sync, converse, numbered
 from tests.unit.sync.settled import SETTINGS, calls_of_a_turn, settled
@@ -225,3 +225,15 @@ def test_jobs_are_not_looked_up_for_ever_in_a_list_that_grows_as_fast_as_it_is_r
         server = MovingList(jobs, acts=dict.fromkeys(range(2000), grow))
         with pytest.raises(SyncError, match="moves too fast"):
             converse(look_at(sync, BY_SUBMISSION, jobs[50:]), server.answer)
+
+
+def test_a_second_that_cannot_be_read_whole_is_not_tried_for_ever() -> None:
+    """For instance because its pages come from a cache, and half of its jobs are on none."""
+    jobs = numbered(50)
+    jobs[10:40] = [job._replace(modified_at=AT - 20) for job in jobs[10:40]]
+    listed = MovingList(jobs, cap=10)
+    listed.jobs[25:40] = jobs[10:25]
+    profile = Profile(order=Trait("change"), total_count=Trait("filtered"), page_size=Trait("10"))
+    with a_sync(profile, jobs[:5], newest_at=AT, expected=50) as sync:
+        converse(search(sync, BY_CHANGE, whole(sync)), listed.answer)
+    assert len(listed.asked) < 100
