@@ -147,7 +147,9 @@ class Poller(Loop):
             raise
         except Exception as error:
             _LOG.exception("a sync ended in an error of this program", extra=self._parts.fields())
-            return self._failed(_as_failure(error), started_seconds)
+            bug = f"an error of this program ({type(error).__name__})"
+            advice = "Report it, with the log's lines about it."
+            return self._failed(SyncError("bug", bug, advice=advice), started_seconds)
         effective_seconds = self._state.effective_interval_seconds
         interval_seconds = parts.settings.interval_seconds
         # Listings come about once an interval. One that shows a change should not have to wait for a
@@ -322,11 +324,3 @@ class Poller(Loop):
     def _note_alive(self, resting_seconds: float) -> None:
         """Note that the loop is alive, and that its next sign of life may take this long."""
         self._expected_turn_by = self._parts.clock.monotonic_seconds() + resting_seconds
-
-
-def _as_failure(error: Exception) -> SyncError:
-    return SyncError(
-        "bug",
-        f"an error of this program ({type(error).__name__})",
-        advice="Report it, with the log's lines about it.",
-    )

@@ -2,7 +2,7 @@
 that is added up again. Pure."""
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Set
+from collections.abc import Container, Iterable, Mapping
 
 from exporter.ledger.totals import GroupKey, Pair
 from exporter.model import END_STATUSES
@@ -19,22 +19,14 @@ class Counts:
     def __init__(self, queues: Mapping[str, str], users: Mapping[str, str]) -> None:
         self.names = (queues, users)
         self._recent: frozenset[Pair] = frozenset()
-        self._live: set[Pair] = set()
-        self._newly_live: set[Pair] = set()
+        self.live: set[Pair] = set()
+        """Each (queue, user) of the ledger that has an active job, or had one within the last hour."""
+        self.newly_live: set[Pair] = set()
+        """Those that have become so by the last ``take``."""
         self._shown_live: Counter[Pair] = Counter()  # by how many of them
         self._job_rows: Rows[JobCount] = Rows()
         self._shown: tuple[bool, bool] | None = None
         self._rows: Grouped[JobCount] | None = None
-
-    @property
-    def live(self) -> Set[Pair]:
-        """Each (queue, user) of the ledger that has an active job, or had one within the last hour."""
-        return self._live
-
-    @property
-    def newly_live(self) -> Set[Pair]:
-        """Those that have become so by the last ``take``."""
-        return self._newly_live
 
     def take(
         self, changes: Iterable[Changed], active: Container[Pair], recent: frozenset[Pair]
@@ -44,10 +36,10 @@ class Counts:
         touched = self._sums(changes)
         pairs = {change.key[1:] for change in changes} | (recent ^ self._recent)
         self._recent = recent
-        self._newly_live = set()
+        self.newly_live = set()
         for pair in pairs:
             lives = pair in active or pair in recent
-            if lives is not (pair in self._live):
+            if lives is not (pair in self.live):
                 shown = self._set_live(pair, lives=lives)
                 for status in ALWAYS_SHOWN:
                     touched.setdefault((status, *shown), (0, 0))
@@ -79,10 +71,10 @@ class Counts:
         queues, users = self.names
         shown = (queues[pair[0]], users[pair[1]])
         if lives:
-            self._live.add(pair)
-            self._newly_live.add(pair)
+            self.live.add(pair)
+            self.newly_live.add(pair)
         else:
-            self._live.remove(pair)
+            self.live.remove(pair)
         self._shown_live[shown] += 1 if lives else -1
         if not self._shown_live[shown]:
             del self._shown_live[shown]

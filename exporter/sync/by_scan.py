@@ -30,11 +30,14 @@ def worth_it(sync: Sync) -> bool:
     return sync.order is not BY_CHANGE and not sync.filters
 
 
-def due(sync: Sync) -> bool:
-    """Whether it is time to scan the list between two syncs."""
+def due(sync: Sync, tried_at: float) -> bool:
+    """Whether it is time to scan the list between two syncs, which was last tried at a moment."""
+
+    def just_now(at: float) -> bool:
+        return 0 <= sync.now_at - at < sync.settings.rest_interval_seconds
+
     scanned_at = sync.progress.checked_at.get(SCAN, 0.0)
-    fresh = 0 <= sync.now_at - scanned_at < sync.settings.rest_interval_seconds
-    return not (fresh and sync.progress.complete)
+    return not just_now(tried_at) and not (just_now(scanned_at) and sync.progress.complete)
 
 
 def scan(sync: Sync, marks: Marks) -> Asking[None]:
@@ -57,9 +60,5 @@ def scan(sync: Sync, marks: Marks) -> Asking[None]:
     finally:
         marks.drop()
     sync.intake.correct("deleted", sync.ledger.forget_suspects(sync.now_at))
-    sync.update(
-        known="all",
-        frontier_at=None,
-        unread=0,
-        checked_at={**sync.progress.checked_at, SCAN: known_up_to_at},
-    )
+    sync.update(known="all", frontier_at=None, unread=0)
+    sync.note_checked(SCAN, at=known_up_to_at)

@@ -207,6 +207,10 @@ class Sync:
         """Change fields of the progress. They are saved with the transaction."""
         self.ledger.progress = msgspec.structs.replace(self.ledger.progress, **changes)
 
+    def note_checked(self, *names: str, at: float) -> None:
+        """Note that checks have shown what was true at a moment."""
+        self.update(checked_at={**self.progress.checked_at, **dict.fromkeys(names, at)})
+
     def active_is_known(self) -> None:
         """Note that all active jobs are known."""
         self.update(known=self.progress.known or "active")

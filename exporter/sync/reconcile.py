@@ -11,7 +11,7 @@ Ranks are counted from the end of the list. A submission meanwhile moves every r
 none counted from the end. In a list by submission, only deletions move ranks at all.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -67,10 +67,6 @@ class Stretch:
     def differs(self, sync: Sync, order: Order) -> bool:
         """Whether ledger and list have different numbers of jobs here."""
         return self.known(sync, order) != self.listed
-
-    def narrowed_by(self, found: Sequence[Boundary]) -> bool:
-        """Whether a page with these boundaries divides the stretch."""
-        return bool(found) and found[0].at > self.older.at and found[-1].at < self.newer.at
 
 
 def whole(sync: Sync, status: str | None = None) -> Stretch:
@@ -176,7 +172,9 @@ def _look_into(sync: Sync, order: Order, part: Stretch, *, first: bool) -> Askin
         moment for job in page.jobs
         if part.older.at <= (moment := order.moment(job)) < part.newer.at
     ]  # fmt: skip
-    if moments and not part.narrowed_by(boundaries(page, order)):
+    found = boundaries(page, order)
+    divided = found and found[0].at > part.older.at and found[-1].at < part.newer.at
+    if moments and not divided:
         middle_at = moments[len(moments) // 2]
         page = yield from page_at(sync, order, middle_at, page.offset, part.status)
     return page

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from random import Random
 
-import msgspec
-
 from exporter.errors import RefusedError, SyncError
 from exporter.ledger.store import Ledger, Marks
 from exporter.model import SET_ASIDE
@@ -106,10 +104,7 @@ class Replica:
         if progress.last_success_at is None or progress.frontier_at is not None:
             return
         at = progress.last_success_at + later_seconds
-        counted = dict.fromkeys((*SWEPT_STATUSES, verify.ENDED), at)
-        self.ledger.progress = msgspec.structs.replace(
-            progress, checked_at={**progress.checked_at, **counted}
-        )
+        self._sync(at, lambda _: 0).note_checked(*SWEPT_STATUSES, verify.ENDED, at=at)
 
     def widen_history(self) -> None:
         """If more of the history is wanted than at the last sync, it is not complete any longer."""
@@ -228,13 +223,9 @@ class Replica:
                 worth = self._calibrate_order(sync)
         elif sync.order is not None and progress.newest_at is not None and not sync.reaches_edge:
             worth = self._meeting_obstacles(sync, reconcile.read_history(sync, sync.order))
-        elif by_scan.worth_it(sync) and self._scan_is_due(sync):
+        elif by_scan.worth_it(sync) and by_scan.due(sync, self._scan_at):
             worth = self._meeting_obstacles(sync, self._scan(sync))
         return None if worth is None else self._remembering(sync, worth)
-
-    def _scan_is_due(self, sync: Sync) -> bool:
-        tried = 0 <= sync.now_at - self._scan_at < self.settings.rest_interval_seconds
-        return by_scan.due(sync) and not tried
 
     def _remembering(self, sync: Sync, asking: Asking[T]) -> Asking[T]:
         """Run a conversation, and remember how it ended, even if it fails."""

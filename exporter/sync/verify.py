@@ -189,7 +189,7 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
             if error.reason != "depth":
                 raise
             sync.ledger.restore_suspects()  # the server does not show what is to be checked
-        sync.update(checked_at={**sync.progress.checked_at, name: sync.now_at})
+        sync.note_checked(name, at=sync.now_at)
 
 
 def _resolve_suspects(sync: Sync, order: Order) -> Asking[None]:
