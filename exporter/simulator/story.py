@@ -25,7 +25,7 @@ _FLOOD_JOBS = 20
 _LAST_JOBS, _EMPTY_UNTIL = 40, 150
 """So many are in the queue at the beginning; nobody submits to it before the end."""
 _FLOOD_UNTIL = 240
-_FAILS_FROM, _FAILS_SECONDS = 30, 18
+_FAILS_FROM, _FAILS_SECONDS = 25, 20
 """So long that no refresh of the page and no scrape in 15 s misses it, and it is over within the minute."""
 _RUN_SECONDS = 15
 _FLOOD_RUN_SECONDS = 120

@@ -20,7 +20,7 @@ What to watch from now on; it repeats every {minutes} minutes:
 
   0:05  demo-1, queue gpu-a100: a backlog grows, until 2:05
   0:20  demo-3, queue {queue}: the user zhangwei floods it with 400 jobs, until 4:00
-  0:30  demo-4 fails, shows its last counts, and recovers within a minute
+  0:25  demo-4 fails, shows its last counts, and recovers within a minute
   0:50  demo-1, queue debug: runs empty, until 2:30
 
   curl -s {metrics} | grep '^ehpc_jobs{{.*"pending"'       who is waiting, by queue and user
@@ -49,7 +49,7 @@ exporter 每 {interval} 同步一次各个集群。几秒钟后可以打开：
 
   0:05  demo-1 的队列 gpu-a100：排队作业不断积压，到 2:05 为止
   0:20  demo-3 的队列 {queue}：用户 zhangwei 一次涌入 400 个作业，到 4:00 为止
-  0:30  demo-4 同步失败，显示上次的计数，一分钟内恢复
+  0:25  demo-4 同步失败，显示上次的计数，一分钟内恢复
   0:50  demo-1 的队列 debug：作业已全部跑完，到 2:30 为止
 
   curl -s {metrics} | grep '^ehpc_jobs{{.*"pending"'       谁在排队（按队列和用户）

@@ -44,7 +44,7 @@ def test_the_guide_says_what_the_story_is() -> None:
             [
                 ("0:05", story.BACKLOG_CLUSTER, [story.BACKLOG_QUEUE, "2:05"]),
                 ("0:20", story.FLOOD_CLUSTER, [story.FLOOD_QUEUE, story.FLOOD_USER, "4:00"]),
-                ("0:30", story.FAILING_CLUSTER, []),
+                ("0:25", story.FAILING_CLUSTER, []),
                 ("0:50", story.EMPTY_CLUSTER, [story.EMPTY_QUEUE, "2:30"]),
             ],
             strict=True,
