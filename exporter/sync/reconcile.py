@@ -81,11 +81,15 @@ def boundaries(page: PlacedPage, order: Order) -> list[Boundary]:
     found = [Boundary(INFINITE, -total)] if page.offset == 0 else []
     ranked = enumerate(pairwise(moments), start=page.offset + 1 - total)
     found += [Boundary(above, rank) for rank, (above, below) in ranked if above > below]
-    # Others may follow a full page: a server may count only up to a limit.
-    if page.end == total and len(page.jobs) != PAGE_LIMIT:
+    if _ends_list(page):
         found += [Boundary(at, 0) for at in moments[-1:]]
         found.append(Boundary(-INFINITE, 0))
     return found
+
+
+def _ends_list(page: PlacedPage) -> bool:
+    """Others may follow a full page: a server may count only up to a limit."""
+    return page.end == (page.total or 0) and len(page.jobs) != PAGE_LIMIT
 
 
 def examine(sync: Sync, order: Order, page: PlacedPage) -> list[Boundary]:
@@ -198,8 +202,12 @@ def page_at(
         elif moments and moments[-1] > at and page.end < (page.total or 0):
             above = page.offset
             sync.take(page)
-        elif not moments or any(each.at <= at for each in boundaries(page, order)):
-            return page
+        elif (
+            not moments
+            or _ends_list(page)
+            or moments[-1] < max((each for each in moments if each <= at), default=-INFINITE)
+        ):
+            return page  # it has a boundary behind the moment
         else:
             whole_second = yield from _whole_second(sync, order, page, seen)
             if whole_second is not None or tries >= MANY_TRIES:
