@@ -147,8 +147,8 @@ def _should_be_known(sync: Sync, page: PlacedPage) -> list[str]:
         return []
     from_at = progress.frontier_at or 1
     to_at = min(progress.newest_at or INFINITE, progress.last_success_at or 0) - sync.lag_seconds
-    submitted_at = ((job.uuid, job.submitted_at or 0) for job in page.jobs)
-    return [uuid for uuid, at in submitted_at if from_at <= at < to_at - LATE_SECONDS]
+    to_at -= LATE_SECONDS
+    return [job.uuid for job in page.jobs if from_at <= (job.submitted_at or 0) < to_at]
 
 
 def _check_length(sync: Sync, page: PlacedPage) -> Asking[None]:
