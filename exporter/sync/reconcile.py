@@ -194,6 +194,7 @@ def page_at(
     below: int | None = None
     step, view = max(1, sync.page_size // 4), ListView(order, status)
     seen: dict[int, dict[str, Job]] = {}
+    offset = min(offset, whole(sync, status).listed - 1)  # more jobs may be known than there are
     for tries in range(1, 1 + _most_calls(sync, strewn=False)):
         page = yield from ask(sync, view, offset)
         moments = order.moments(page.jobs)

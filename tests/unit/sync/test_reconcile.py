@@ -237,3 +237,13 @@ def test_a_second_that_cannot_be_read_whole_is_not_tried_for_ever() -> None:
     with a_sync(profile, jobs[:5], newest_at=AT, expected=50) as sync:
         converse(search(sync, BY_CHANGE, whole(sync)), listed.answer)
     assert len(listed.asked) < 100
+
+
+def test_no_page_is_asked_for_behind_the_end_of_a_list_that_is_shorter_than_was_known() -> None:
+    """A server that shows only a part of longer lists may refuse it."""
+    jobs = numbered(60)
+    listed = MovingList(jobs[:30])
+    profile = Profile(order=Trait("submission"), total_count=Trait("filtered"))
+    with a_sync(profile, jobs, newest_at=AT, expected=30) as sync:
+        converse(look_at(sync, BY_SUBMISSION, jobs[50:51]), listed.answer)
+    assert max(listed.asked) < 30
