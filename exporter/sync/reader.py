@@ -135,8 +135,10 @@ def _joins(page: PlacedPage, previous: PlacedPage | None, seen: Seen, steps_back
         return True
     if not page.jobs or not previous.jobs:
         return page.offset == previous.end
-    view, same_end = page.view, page.view == previous.view
-    if (same_end and seen.has(page.jobs[0].uuid)) or view.order is None:
+    view, around = page.view, (*previous.jobs[-2:], *page.jobs[1:2])
+    # From the other end of the list, jobs of one second may have another order; one alone has none.
+    same_order = view == previous.view or (view.order and len(set(view.order.moments(around))) == 3)
+    if (same_order and seen.has(page.jobs[0].uuid)) or view.order is None:
         return seen.has(page.jobs[0].uuid)
     first_at = view.order.moment(page.jobs[0])
     last_at = view.order.moment(previous.jobs[-1])
@@ -145,9 +147,9 @@ def _joins(page: PlacedPage, previous: PlacedPage | None, seen: Seen, steps_back
         and page.total is not None
         and previous.total - page.total <= previous.end - page.offset
     )
-    # Jobs of the same second may come in another order at each call, and from the other end of the list.
-    within = first_at == last_at and same_end and (few_left or steps_back >= FEW_TRIES)
-    return first_at > last_at or within
+    # Jobs of the same second may come in another order at each call.
+    within = first_at == last_at and same_order and (few_left or steps_back >= FEW_TRIES)
+    return first_at > last_at or bool(within)
 
 
 def read_whole(

@@ -136,10 +136,11 @@ class TestAtRest:
 class TestFromBothEnds:
     """Where the server shows a part of the list from each end: these two parts overlap."""
 
-    def test_jobs_of_one_second_may_have_another_order_there(self) -> None:
+    @pytest.mark.parametrize(("length", "tied"), [(300, 60), (399, 0)])
+    def test_jobs_of_one_second_may_have_another_order_there(self, length: int, tied: int) -> None:
         listed = JobList()
-        for place in range(300):
-            listed.submit(AT - place + max(0, min(place - 150, 60)), queue="q", user="u")
+        for place in range(length):
+            listed.submit(AT - place + max(0, min(place - 150, tied)), queue="q", user="u")
         contact = Contact(SimulatedCluster(in_small(DEPLOYMENTS["window"], 20), jobs=listed))
         contact.contradict("depth")
         contact.sync.found("order", "change", "")
