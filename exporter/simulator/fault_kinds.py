@@ -227,6 +227,7 @@ _BODY_FAULTS: Mapping[str, Callable[[Answer], Answer]] = {
     "not-utf8": _with_bytes("run_user", _GB18030),
     "not-utf8-in-name": _with_bytes("job_name", _GB18030, most=1),
     "tab-in-path": _with_bytes("exec_cwd", b"\t", most=1),
+    "backslash-in-path": _with_bytes("exec_cwd", rb"C:\x", most=1),
     "newline-in-path": _with_bytes("exec_cwd", b"\n", most=1),
     "json-null": _constant(b"null"),
     "json-list": _constant(b"[]"),

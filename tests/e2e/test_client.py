@@ -131,6 +131,7 @@ HARMLESS = {
     "surrogate-in-name",
     "nan-memory",
     "tab-in-path",
+    "backslash-in-path",
     "newline-in-path",
     "slow",
 }

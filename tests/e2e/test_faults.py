@@ -22,6 +22,7 @@ TOLERATED = {
     "surrogate-in-name",
     "nan-memory",
     "tab-in-path",
+    "backslash-in-path",
     "newline-in-path",
 }
 """These leave no doubt about which jobs there are: the counts go on, and are right."""

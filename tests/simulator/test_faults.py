@@ -109,7 +109,7 @@ def test_http_errors(server: SimulatorServer, status: int) -> None:
     "fault",
     [
         *("truncated-json", "not-utf8", "html", "empty-body"),
-        *("not-utf8-in-name", "tab-in-path", "newline-in-path"),
+        *("not-utf8-in-name", "tab-in-path", "backslash-in-path", "newline-in-path"),
     ],
 )
 def test_bodies_that_are_no_json(server: SimulatorServer, fault: str) -> None:
@@ -305,7 +305,7 @@ def test_every_fault_is_known_and_tried_here() -> None:
         *WIRES,
         *LASTING,
         *LIST_FAULTS,  # in test_list_faults.py
-        *("not-utf8-in-name", "tab-in-path", "newline-in-path"),
+        *("not-utf8-in-name", "tab-in-path", "backslash-in-path", "newline-in-path"),
         *("html", "empty-body", "truncated-json", "not-utf8", "json-nesting"),
         *("json-null", "json-list", "json-number", "json-string", "length-too-short"),
         *("drip", "drip-head", "flood", "flood-head", "redirect", "redirect-permanently"),
