@@ -24,6 +24,9 @@ nothing can have changed."""
 SWEPT_STATUSES = ("pending", "running")
 """The active statuses that are queried, if the server can filter."""
 
+SCAN = "scan"
+"""The check that reads the whole list."""
+
 THOROUGH_SECONDS = 30.0
 """At short intervals, some work is done only this often: reading the last ``LATE_SECONDS`` again, and looking up
 the jobs that were set aside."""

@@ -5,7 +5,15 @@ from exporter.model import PAGE_LIMIT
 from exporter.sync import zone
 from exporter.sync.asking import Asking, Contradiction
 from exporter.sync.calibration import calibrate_depth
-from exporter.sync.context import BY_CHANGE, BY_SUBMISSION, INFINITE, ListView, PlacedPage, Sync
+from exporter.sync.context import (
+    BY_CHANGE,
+    BY_SUBMISSION,
+    INFINITE,
+    SCAN,
+    ListView,
+    PlacedPage,
+    Sync,
+)
 from exporter.sync.pages import ask, is_refusal
 
 
@@ -74,4 +82,5 @@ def take_whole(sync: Sync, head: PlacedPage) -> str:
     sync.take(head)
     sync.ledger.suspect_between(INFINITE, -INFINITE, keep=head.uuids)
     sync.update(known="all", frontier_at=None, unread=0, newest_at=None)
+    sync.note_checked(SCAN, at=sync.now_at)
     return "delta" if head.jobs and BY_CHANGE.sorts(head.jobs) else "scan"

@@ -10,7 +10,7 @@ from exporter.errors import RefusedError, SyncError
 from exporter.model import PAGE_LIMIT, JobListQuery, Page, hidden
 from exporter.profile import TraitName
 from exporter.sync.asking import Ask, Asking, CollapseUnconfirmed, Contradiction
-from exporter.sync.context import INFINITE, MANY_TRIES, ListView, PlacedPage, Sync, collapsed
+from exporter.sync.context import MANY_TRIES, SCAN, ListView, PlacedPage, Sync, collapsed
 from exporter.sync.intake import LATE_SECONDS
 
 FILTER_NAMES = ("jobs_status", "job_status")
@@ -141,13 +141,13 @@ def _collapse(sync: Sync, page: PlacedPage) -> str:
 
 
 def _should_be_known(sync: Sync, page: PlacedPage) -> list[str]:
-    """The jobs on a page that were submitted before the last sync, and not before everything is known."""
+    """The jobs on a page that were submitted before the list was last known, and not before everything is."""
     progress = sync.progress
     if progress.frontier_at is None and (progress.unread != 0 or not progress.complete):
         return []
     from_at = progress.frontier_at or 1
-    to_at = min(progress.newest_at or INFINITE, progress.last_success_at or 0) - sync.lag_seconds
-    to_at -= LATE_SECONDS
+    known_at = progress.newest_at or progress.checked_at.get(SCAN, 0)  # syncs may be sweeps
+    to_at = min(known_at, progress.last_success_at or 0) - sync.lag_seconds - LATE_SECONDS
     return [job.uuid for job in page.jobs if from_at <= (job.submitted_at or 0) < to_at]
 
 

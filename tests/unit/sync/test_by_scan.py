@@ -8,7 +8,7 @@ import pytest
 from exporter.errors import SyncError, TransportError
 from exporter.model import JobListQuery, Page
 from exporter.simulator import DIALECTS
-from tests.unit.sync.settled import fresh
+from tests.unit.sync.settled import fresh, rest_for_one_audit_interval, settled
 from tests.unit.sync.simulated import SimulatedCluster
 
 
@@ -87,3 +87,15 @@ class TestMarks:
             "SELECT name FROM sqlite_temp_master WHERE name LIKE 'marks%' AND type = 'table'"
         ).fetchall()
         assert len(tables) <= 1
+
+
+def test_a_scan_counts_the_many_jobs_that_began_and_ended_between_two_syncs() -> None:
+    """A sweep has seen none of them, so it proves nothing that they are unknown."""
+    cluster = settled(1_500, "sort-ignored-by-id")
+    for number in range(200):
+        at = cluster.now_at + number / 10
+        uuid = cluster.jobs.submit(at, queue="q", user="u")
+        cluster.jobs.start(uuid, at + 1)
+        cluster.jobs.end(uuid, at + 3)
+    rest_for_one_audit_interval(cluster)
+    assert cluster.counted() == cluster.true_counts()
