@@ -210,7 +210,7 @@ def test_sigterm_ends_a_start(
     monkeypatch.setattr("exporter.daemon.serve", start)
     # To make the world of the demo, with its past, takes seconds.
     world, server = SimpleNamespace(cloud=SimpleNamespace(clusters={})), SimpleNamespace(address="")
-    monkeypatch.setattr("exporter.cli.demo.build_simulation", lambda *_: world)
+    monkeypatch.setattr("exporter.cli.demo.build_simulation", lambda *_, **__: world)
     monkeypatch.setattr("exporter.cli.demo.SimulatorServer", lambda _: nullcontext(server))
     monkeypatch.setattr("exporter.cli.demo.guide", lambda *_: "")
     before = signal.getsignal(signal.SIGTERM)
