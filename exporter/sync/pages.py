@@ -9,7 +9,7 @@ from dataclasses import replace
 from exporter.errors import RefusedError, SyncError
 from exporter.model import PAGE_LIMIT, JobListQuery, Page, hidden
 from exporter.profile import TraitName
-from exporter.sync.asking import Ask, Asking, CollapseUnconfirmed, Contradiction
+from exporter.sync.asking import Ask, Asking, CollapseUnconfirmed, Contradiction, Purpose
 from exporter.sync.context import MANY_TRIES, SCAN, ListView, PlacedPage, Sync, collapsed
 from exporter.sync.intake import LATE_SECONDS
 
@@ -141,9 +141,12 @@ def _collapse(sync: Sync, page: PlacedPage) -> str:
 
 
 def _should_be_known(sync: Sync, page: PlacedPage) -> list[str]:
-    """The jobs on a page that were submitted before the list was last known, and not before everything is."""
+    """The jobs on a page that were submitted before the list was last known, and not before everything is. Only a sync
+    is held against them: nothing that a page between two syncs seems to say would be confirmed."""
     progress = sync.progress
-    if progress.frontier_at is None and (progress.unread != 0 or not progress.complete):
+    if not progress.complete or sync.purpose is Purpose.HISTORY:
+        return []
+    if progress.frontier_at is None and progress.unread:
         return []
     from_at = progress.frontier_at or 1
     known_at = progress.newest_at or progress.checked_at.get(SCAN, 0)  # syncs may be sweeps
