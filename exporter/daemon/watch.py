@@ -224,7 +224,10 @@ class Watch:
             while any(each.alive for each in before):
                 if clock.sleep(LEFT_SECONDS):
                     raise Stopped("the poller is to stop")
-            return self._state.ledger(identity, endpoint, clock.now_at())
+            with self._state.opening:
+                if clock.sleep(0.0):
+                    raise Stopped("the poller is to stop")
+                return self._state.ledger(identity, endpoint, clock.now_at())
 
         def reopen_on_disk(ledger: Ledger) -> Ledger:
             return self._state.put_back(ledger, identity, endpoint)

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import re
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +34,9 @@ class StateDirectory:
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
+        self.opening = threading.Lock()
+        """To be held while a ledger is opened in one of many threads: those that read rows at once take
+        turns at each row, and a hundred of them need twenty times as long as one after the other."""
         self._lock: int | None = None
         self._cache_limit = CacheLimit()
         self._damaged: dict[Path, str] = {}

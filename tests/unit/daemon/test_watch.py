@@ -1,0 +1,51 @@
+"""The pollers of all clusters, as the daemon starts and stops them."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.config import parse_config
+from exporter.daemon import watch
+from exporter.daemon.watch import Watch
+from exporter.ledger.directory import StateDirectory
+from exporter.ledger.store import Ledger
+from exporter.redaction import Redactor
+from tests.waiting import PATIENCE_SECONDS, until
+
+CLUSTERS = 8
+
+
+class Slow(StateDirectory):
+    """Opens no ledger before it is told to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.entered, self.go_on = threading.Event(), threading.Event()
+        self.opened: list[str] = []
+
+    def ledger(self, identity: Any, *more: Any) -> Ledger:
+        """See ``StateDirectory``."""
+        self.opened.append(identity.name)
+        self.entered.set()
+        assert self.go_on.wait(PATIENCE_SECONDS)
+        return super().ledger(identity, *more)
+
+
+def test_ledgers_are_opened_one_at_a_time_and_none_after_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three hundred at once took minutes; one after the other, that is seconds."""
+    clusters = "".join(f"- {{cluster_id: c{number}, zone: z}}\n" for number in range(CLUSTERS))
+    account = "access_key_id: i, secret_access_key: s, endpoint: 'https://a.example.com'"
+    config = parse_config(f"accounts: [{{{account}}}]\nclusters:\n{clusters}", {}, tmp_path)
+    state, others = Slow(tmp_path), set(threading.enumerate())
+    pollers = Watch(state, Redactor())
+    pollers.apply(config)
+    assert state.entered.wait(PATIENCE_SECONDS)
+    monkeypatch.setattr(watch, "STOP_SECONDS", 0.0)
+    pollers.stop()
+    state.go_on.set()
+    until(lambda: set(threading.enumerate()) <= others, "the pollers' end")
+    assert len(state.opened) == 1
