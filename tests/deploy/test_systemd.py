@@ -79,22 +79,28 @@ def test_the_drop_in_for_tls_fits(
     assert parse_arguments(["serve", arguments]).web_config_file == place
 
 
+def run_beside(directory: Path, drop_in: Path) -> tuple[list[str], list[str]]:
+    """What systemd-run is given by the script, with this drop-in: the properties, and the rest."""
+    for name, does in (
+        ("systemctl", f'test "$*" = "cat {UNIT.name}" && cat {UNIT} {DROP_IN} {drop_in}'),
+        ("systemd-run", 'printf "%s\\n" "$@"'),
+    ):
+        (directory / name).write_text(f"#!/bin/sh\n{does}\n")
+        (directory / name).chmod(0o755)
+    told = subprocess.check_output(
+        [RUN, "collect", "--cluster=cfd"], env={"PATH": f"{directory}:/usr/bin:/bin"}, text=True
+    ).splitlines()
+    properties = [each.removeprefix("--property=") for each in told if each.startswith("--prop")]
+    return properties, [each for each in told if not each.startswith("--prop")]
+
+
 def test_other_commands_run_as_the_service_does(tmp_path: Path) -> None:
     proxy = tmp_path / "proxy.conf"
     proxy.write_text(
         '[Service]\nEnvironment=https_proxy=http://proxy:3128 "no_proxy=a, *.b"\n'
         "LoadCredentialEncrypted=other:/etc/ehpc-exporter/other.cred\n"
     )
-    for name, does in (
-        ("systemctl", f'test "$*" = "cat {UNIT.name}" && cat {UNIT} {DROP_IN} {proxy}'),
-        ("systemd-run", 'printf "%s\\n" "$@"'),
-    ):
-        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
-        (tmp_path / name).chmod(0o755)
-    told = subprocess.check_output(
-        [RUN, "collect", "--cluster=cfd"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, text=True
-    ).splitlines()
-    properties = [each.removeprefix("--property=") for each in told if each.startswith("--prop")]
+    properties, told = run_beside(tmp_path, proxy)
     settings = f"{UNIT.read_text()}{DROP_IN.read_text()}{proxy.read_text()}".splitlines()
     assert set(properties) <= set(settings)
     given = ("LoadCredential", "Environment")
@@ -105,6 +111,52 @@ def test_other_commands_run_as_the_service_does(tmp_path: Path) -> None:
     assert program == PROGRAM
     read = parse_arguments(arguments)
     assert str(read.config_file) == "/etc/ehpc-exporter/config.yaml"
+
+
+@pytest.mark.parametrize(
+    ("lines", "settings"),
+    [
+        pytest.param(
+            "SetCredentialEncrypted=other: \\\n        k6iUCUh0\\\n        RJCQyvL8\n",
+            ["SetCredentialEncrypted=other:  k6iUCUh0 RJCQyvL8"],
+            id="as systemd-creds prints it",
+        ),
+        pytest.param(
+            "Environment=A=1 \\\n# not yet \\\n  ; nor this\n  B=2\nLoadCredential=c:/c\n",
+            ["Environment=A=1  B=2", "LoadCredential=c:/c"],
+            id="comments between them",
+        ),
+        pytest.param(
+            "# Environment=A=1 \\\nEnvironment=B=2\n;Environment=C=3\n",
+            ["Environment=B=2"],
+            id="a comment does not go on",
+        ),
+        pytest.param(
+            "Environment=A=b\\\\\nEnvironment=C=1\\\n\nEnvironment=D=2\n",
+            ["Environment=A=b\\\\", "Environment=C=1", "Environment=D=2"],
+            id="a backslash, and an empty line",
+        ),
+        pytest.param(
+            " Environment = A=1\nPassEnvironment=B\nUnsetEnvironment=C\nImportCredential=d.*\n",
+            ["Environment=A=1", "PassEnvironment=B", "UnsetEnvironment=C", "ImportCredential=d.*"],
+            id="blanks, and other settings that change the same",
+        ),
+        pytest.param(
+            "ExecStartPre=/bin/echo \\\nEnvironment=A=1\nEnvironment=B=2 \\\n",
+            ["Environment=B=2"],
+            id="lines of another setting, and no end",
+        ),
+    ],
+)
+def test_settings_are_read_as_systemd_reads_them(
+    lines: str, settings: list[str], tmp_path: Path
+) -> None:
+    drop_in = tmp_path / "more.conf"
+    drop_in.write_text("")
+    before, _ = run_beside(tmp_path, drop_in)
+    drop_in.write_text(f"[Service]\n{lines}")
+    properties, _ = run_beside(tmp_path, drop_in)
+    assert properties == [*before, *settings]
 
 
 def test_what_is_to_be_pasted_swallows_nothing_and_leaves_nothing_behind() -> None:
