@@ -21,6 +21,7 @@ from exporter.redaction import Redactor
 from exporter.texts import Words, language_of
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _WITHOUT_CONFIG = """\
 Name another file with --config.file, or write one: config.example.yaml shows all keys. "ehpc-exporter demo"
 needs none.
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run = _COMMANDS[namespace.command]
     try:
         code = run(namespace)
+        sys.stdout.flush()
     except ConfigError as error:
         for problem in error.problems:
             sys.stderr.write(f"{problem}\n")
@@ -49,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
+        if run is _serve and error.filename is None:  # it writes to no output
+            raise
         return _without_output(error)
     if run is _serve and arguments is None:  # the process is ours
         _leave(code)
@@ -56,12 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _without_output(error: OSError) -> int:
-    """The reader of our output, such as head, has had enough, or a disk is full. Raises any other error."""
-    if error.errno not in (errno.EPIPE, errno.ENOSPC):
+    """The reader of our output, such as head, has had enough, or a disk is full: that of the output, or of the
+    file that the error names. Raises any other error."""
+    if error.errno not in (errno.EPIPE, *_FULL):
         raise error
-    if error.errno == errno.ENOSPC:
-        sys.stderr.write(f"ehpc-exporter: the output cannot be written: {error.strerror}\n")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno in _FULL:
+        what = "the output" if error.filename is None else error.filename
+        sys.stderr.write(f"ehpc-exporter: {what} cannot be written: {error.strerror}\n")
+    if error.filename is None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return FAILED
 
 

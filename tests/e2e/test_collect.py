@@ -1,5 +1,6 @@
 """``collect`` as people type it: a cheap look, the whole list, and what becomes of the calls."""
 
+import os
 import re
 import socket
 import subprocess
@@ -221,11 +222,13 @@ def test_a_cloud_that_does_not_answer_is_not_waited_for_by_each_cluster(tmp_path
         assert sum(line[0].isdigit() for line in lines) == 2 * 3, "two clusters, each tried thrice"
 
 
-def test_output_onto_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_onto_a_full_disk_is_one_clear_line(unbuffered: str, tmp_path: Path) -> None:
     path = write_config(tmp_path, config_of("http://127.0.0.1:9", ["c"]))
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
             [sys.executable, "-m", "exporter", "check-config", f"--config.file={path}"],
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
             stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_SECONDS, check=False,
         )  # fmt: skip
     assert ended.returncode == 1

@@ -43,13 +43,19 @@ def doctor(namespace: argparse.Namespace, environ: Mapping[str, str], redactor: 
     with progress_on(sys.stdout, sys.stderr, words) as progressing:
         found = daemon.diagnose(config, account, like, progressing, redactor)
     write_page(found, words, sys.stdout)
+    unwritten = []
     if namespace.report is not None:
-        namespace.report.write_text(report_text(found), encoding="utf-8")
-        sys.stdout.write(f"\n{words('report_written', path=namespace.report)}\n")
+        try:
+            namespace.report.write_text(report_text(found), encoding="utf-8")
+        except OSError as error:
+            unwritten = [_cannot_write(namespace.report, error)]
+        else:
+            sys.stdout.write(f"\n{words('report_written', path=namespace.report)}\n")
     sys.stdout.flush()
-    for line in failure_lines(found, words):
+    lines = [*failure_lines(found, words), *unwritten]
+    for line in lines:
         sys.stderr.write(line + "\n")
-    return 1 if found.failures else 0
+    return 1 if lines else 0
 
 
 def patients(
@@ -143,7 +149,11 @@ def _check_writable(report: Path | None) -> None:
     try:
         report.open("a", encoding="utf-8").close()
     except OSError as error:
-        _wrong(f"--report: {report} cannot be written: {error.strerror}")
+        _wrong(_cannot_write(report, error))
+
+
+def _cannot_write(report: Path, error: OSError) -> str:
+    return f"--report: {report} cannot be written: {error.strerror}"
 
 
 def _wrong(message: str) -> None:

@@ -21,6 +21,7 @@ from exporter.daemon.findings import (
 )
 from exporter.logs import one_line
 from exporter.model import ListedCluster
+from exporter.profile import NONE, UNKNOWN
 from exporter.snapshot import QueueCapacity
 from exporter.texts import Words
 
@@ -132,7 +133,9 @@ class _Page:
             self._line(say("one_page"))
         elif found.asked:
             plain, filtered = found.longest_page(filtered=False), found.longest_page(filtered=True)
-            self._line(say("pages", plain=plain, filtered=filtered))
+            filters = found.traits["status_filter"] not in (NONE, UNKNOWN)
+            words = "pages.filtered" if filters and filtered else "pages"
+            self._line(say(words, plain=plain, filtered=filtered))
         if found.shape is not None and found.shape.statuses:
             self._line(say("statuses", names=say.joined(sorted(found.shape.statuses))))
         if found.asked:

@@ -217,6 +217,18 @@ def test_a_report_that_cannot_be_written_costs_no_call(
     assert not daemon.diagnosed
 
 
+def test_a_report_that_does_not_fit_on_the_disk_is_named_and_all_else_is_told(
+    daemon: FakeDaemon, found: Findings, keys: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.findings = found
+    assert main([*FLAGS, "--report=/dev/full"]) == 1
+    out, err = capsys.readouterr()
+    assert "The report is in" not in out
+    first, *_, last = err.splitlines()
+    assert first.startswith("ehpc-2: not_found: ")
+    assert last == "--report: /dev/full cannot be written: No space left on device"
+
+
 def test_it_speaks_the_language_of_the_environment_or_of_its_flag(
     daemon: FakeDaemon,
     good: Findings,
@@ -279,6 +291,22 @@ def test_capacity_is_a_line_and_a_table(language: str, line: str) -> None:
     assert rows[19] == ["queue-19", "1,064", "–", "0", "–"]
     assert len(rows) == 20
     assert "collection.capacity_interval: off" in shown
+
+
+@pytest.mark.parametrize(
+    ("dialect", "filtered"), [("documented", True), ("filters-ignored", False)]
+)
+def test_filtered_pages_are_told_of_only_where_the_server_filters(
+    dialect: str, filtered: bool
+) -> None:
+    found = Surgery(parse_dialect(dialect), jobs=2000, active=60).diagnose("ehpc-0")
+    for language, plain, more in (
+        ("en", "pages: up to 100 jobs", r"; up to \d+ when filtered by status"),
+        ("zh", "每页最多 100 个作业", r"；按状态查询时最多 \d+ 个"),
+    ):
+        shown = page(found, language)
+        assert plain in shown
+        assert bool(re.search(more, shown)) is filtered
 
 
 def test_capacity_that_is_off_is_said(good: Findings) -> None:

@@ -1,5 +1,7 @@
 """Commands, flags and exit codes are the contract's, and serving loads nothing that it does not need."""
 
+import errno
+import os
 import re
 import shutil
 import signal
@@ -186,6 +188,35 @@ def test_how_serving_ends(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
     daemon.serve_result = StateError("the state directory is in use")
     assert main([]) == 1
     assert capsys.readouterr().err == "ehpc-exporter: the state directory is in use\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_file_on_a_full_disk_is_named(
+    number: int,
+    daemon: FakeDaemon,
+    config_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), "/var/lib/x")
+
+    monkeypatch.setattr("exporter.daemon.collect", fail)
+    assert main(["collect", f"--config.file={config_file}"]) == 1
+    assert capsys.readouterr().err == (
+        f"ehpc-exporter: /var/lib/x cannot be written: {os.strerror(number)}\n"
+    )
+
+
+def test_serving_has_no_output_that_a_disk_could_be_too_full_for(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "no more watches")
+
+    monkeypatch.setattr("exporter.daemon.serve", fail)
+    with pytest.raises(OSError, match="no more watches"):
+        main([])
 
 
 def test_serving_needs_no_tables_no_simulated_cloud_and_no_markdown() -> None:
