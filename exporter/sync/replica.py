@@ -258,6 +258,9 @@ class Replica:
         self._scan_at = sync.now_at
         try:
             yield from by_scan.scan(sync, self._marks)
+        except Contradiction:
+            self._scan_at = 0.0  # once the trait is found anew, that soon shows whether it fits now
+            raise
         finally:
             self._marks = None
 
