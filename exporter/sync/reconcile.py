@@ -89,7 +89,7 @@ def boundaries(page: PlacedPage, order: Order) -> list[Boundary]:
 
 def _ends_list(page: PlacedPage) -> bool:
     """Others may follow a full page: a server may count only up to a limit."""
-    return page.end == (page.total or 0) and len(page.jobs) != PAGE_LIMIT
+    return page.end == (page.total or 0) and len(page.answer.jobs) != PAGE_LIMIT
 
 
 def examine(sync: Sync, order: Order, page: PlacedPage) -> list[Boundary]:
