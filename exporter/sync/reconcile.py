@@ -137,10 +137,10 @@ def search(
     together: bool = False,
     strewn: bool = True,
 ) -> Asking[bool]:
-    """Find and correct what differs within a stretch. Returns False if it has stopped: after too many calls (more
-    are allowed for differences that are ``strewn``), or, with ``together``, when the differences turn out to be
-    in more than one place."""
-    open_, calls, most_calls = [stretch], 0, _most_calls(sync, strewn=strewn)
+    """Find and correct what differs within a stretch. Returns False if something may be left: a page did not divide
+    its part, or it has stopped, after too many calls (more are allowed for differences that are ``strewn``), or, with
+    ``together``, when the differences turn out to be in more than one place."""
+    open_, calls, most_calls, done = [stretch], 0, _most_calls(sync, strewn=strewn), True
     while open_:
         part = open_.pop()
         if not part.differs(sync, order):
@@ -153,12 +153,15 @@ def search(
             each for each in examine(sync, order, page)
             if part.newer.at >= each.at >= part.older.at
         ]  # fmt: skip
+        before = len(open_)
         if inside and part.listed:  # otherwise the page was to show that nothing is there
             halves = (replace(part, newer=inside[-1]), replace(part, older=inside[0]))
             open_ += [half for half in halves if half != part and half.newer.at > half.older.at]
+        if len(open_) == before and part.differs(sync, order):
+            done = False
         if together and sum(each.differs(sync, order) for each in open_) > 1:
             return False
-    return True
+    return done
 
 
 def _look_into(sync: Sync, order: Order, part: Stretch, *, first: bool) -> Asking[PlacedPage]:
