@@ -124,6 +124,11 @@ class PlacedPage:
     """The answer as the server sent it."""
 
     @property
+    def rank(self) -> int:
+        """The place of its first job, counted from the list's end: it stands still while jobs are submitted."""
+        return self.offset - (self.total or 0)
+
+    @property
     def end(self) -> int:
         """The offset behind its last job."""
         return self.offset + len(self.jobs)

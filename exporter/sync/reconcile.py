@@ -77,9 +77,9 @@ def whole(sync: Sync, status: str | None = None) -> Stretch:
 
 def boundaries(page: PlacedPage, order: Order) -> list[Boundary]:
     """The boundaries on a page, newest first."""
-    total, moments = page.total or 0, order.moments(page.jobs)
-    found = [Boundary(INFINITE, -total)] if page.offset == 0 else []
-    ranked = enumerate(pairwise(moments), start=page.offset + 1 - total)
+    moments = order.moments(page.jobs)
+    found = [Boundary(INFINITE, page.rank)] if page.offset == 0 else []
+    ranked = enumerate(pairwise(moments), start=page.rank + 1)
     found += [Boundary(above, rank) for rank, (above, below) in ranked if above > below]
     if _ends_list(page):
         found += [Boundary(at, 0) for at in moments[-1:]]
@@ -193,12 +193,11 @@ def page_at(
     """The page that begins in front of a moment and shows its jobs, or those behind it if there are none. It is
     looked for from an offset on: by steps that grow, then by halving. If a second has more jobs than a page, all of
     them are on it, or, if that fails often, those that the server's page has."""
-    above: int | None = None
-    below: int | None = None
+    above, below, failed = -INFINITE, INFINITE, 0
     step, view = max(1, sync.page_size // 4), ListView(order, status)
     seen: dict[int, dict[str, Job]] = {}
     offset = min(offset, whole(sync, status).listed - 1)  # more jobs may be known than there are
-    for tries in range(1, 1 + _most_calls(sync, strewn=False)):
+    for _ in range(_most_calls(sync, strewn=False)):
         page = yield from ask(sync, view, offset)
         moments = order.moments(page.jobs)
         if page.offset > 0 and (not moments or moments[0] <= at):
@@ -214,19 +213,21 @@ def page_at(
             return page  # it has a boundary behind the moment
         else:
             whole_second = yield from _whole_second(sync, order, page, seen)
-            if whole_second is not None or tries >= MANY_TRIES:
+            failed += 1
+            if whole_second is not None or failed >= MANY_TRIES:
                 return whole_second or page
             # Jobs of one second may have different orders when they are read from the two ends of a list.
             view = replace(view, from_end=sync.profile.most_offset < INFINITE)
-            offset, above, below = page.offset, None, None
+            offset = page.offset
             continue
-        if above is not None and below is not None:
-            offset = (above + below) // 2
-        elif below is not None:
-            offset = below - step
+        if below - above < 2:  # one of them is out of date: not the one that was just found
+            above, below = (-INFINITE, below) if below == page.offset else (above, INFINITE)
+        if below - above < INFINITE:
+            offset = int(above + below) // 2
         else:
-            offset = min(page.end - 2 + step, (page.total or 0) - 1)
-        step *= 2
+            further = min(page.end - 2 + step, (page.total or 0) - 1)
+            offset = int(below) - step if below < INFINITE else further
+            step *= 2
     raise SyncError("moving", "jobs cannot be looked up: the list moves too fast")
 
 
@@ -242,9 +243,10 @@ def _whole_second(
         return bool(page.jobs) and order.moment(page.jobs[-1]) != at
 
     yield from read(sync, page.view, passes, SeenInMemory(), after=page)
-    placed = [pair for each in pages for pair in enumerate(each.jobs, each.offset)]
-    first = max((n + 1 for n, job in placed if order.moment(job) > at), default=page.offset)
-    behind = min((n for n, job in placed if order.moment(job) < at), default=pages[-1].end)
+    placed = [pair for each in pages for pair in enumerate(each.jobs, each.rank)]
+    end = pages[-1].rank + len(pages[-1].jobs)
+    first = max((n + 1 for n, job in placed if order.moment(job) > at), default=page.rank)
+    behind = min((n for n, job in placed if order.moment(job) < at), default=end)
     now = {job.uuid: job for _, job in placed if order.moment(job) == at}
     jobs = seen[at] = seen.get(at, {}) | now
     if len(jobs) > behind - first:  # some are gone
@@ -253,7 +255,8 @@ def _whole_second(
         return None
     above = [job for n, job in placed if n == first - 1][:1]
     below = [job for n, job in placed if n == behind][-1:]
-    return replace(pages[-1], jobs=(*above, *jobs.values(), *below), offset=first - len(above))
+    offset = first - len(above) - pages[-1].rank + pages[-1].offset
+    return replace(pages[-1], jobs=(*above, *jobs.values(), *below), offset=offset)
 
 
 def start_frontier(sync: Sync, order: Order, head: PlacedPage) -> None:

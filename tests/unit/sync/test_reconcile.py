@@ -8,12 +8,12 @@ from random import Random
 import pytest
 
 from exporter.errors import SyncError
-from exporter.model import Job
+from exporter.model import Job, Page
 from exporter.profile import Profile, Trait
 from exporter.simulator import DIALECTS, JobList
-from exporter.sync.asking import CollapseUnconfirmed
+from exporter.sync.asking import Ask, CollapseUnconfirmed
 from exporter.sync.context import BY_CHANGE, BY_SUBMISSION
-from exporter.sync.reconcile import look_at, search, whole
+from exporter.sync.reconcile import look_at, page_at, reconcile, search, whole
 from exporter.sync.replica import Refreshed
 from tests.unit.sync.answers import AT, MovingList, a_sync, converse, numbered
 from tests.unit.sync.settled import SETTINGS, calls_of_a_turn, settled
@@ -247,3 +247,76 @@ def test_no_page_is_asked_for_behind_the_end_of_a_list_that_is_shorter_than_was_
     with a_sync(profile, jobs, newest_at=AT, expected=30) as sync:
         converse(look_at(sync, BY_SUBMISSION, jobs[50:51]), listed.answer)
     assert max(listed.asked) < 30
+
+
+@pytest.mark.parametrize("oldest", [98, 99, 100, 198])
+def test_the_oldest_second_may_have_any_number_of_jobs(oldest: int) -> None:
+    """With the job in front of them, 99 are as many as a full page, behind which others may follow."""
+    listed = JobList()
+    for number in range(400):
+        at = START_AT - 90_000 + max(0, number - oldest + 1)
+        uuid = listed.submit(at, queue="q", user="u")
+        listed.start(uuid, at)
+        listed.end(uuid, at)
+    cluster = SimulatedCluster(DIALECTS["documented"], SETTINGS, jobs=listed)
+    for _ in range(3):
+        cluster.turn()
+    assert cluster.ledger.progress.complete
+    assert cluster.counted() == cluster.true_counts()
+
+
+@pytest.mark.parametrize("cap", [4, 10])
+@pytest.mark.parametrize("deleted", [10, 30])
+@pytest.mark.parametrize("call", range(1, 12))
+def test_a_job_is_looked_up_though_many_are_deleted_meanwhile(
+    cap: int, deleted: int, call: int
+) -> None:
+    """Its place is then in front of where it was looked for before."""
+    jobs = numbered(200)
+
+    def delete(listed: list[Job]) -> None:
+        del listed[5 : 5 + deleted]
+
+    profile = Profile(order=Trait("submission"), total_count=Trait("filtered"))
+    with a_sync(profile, jobs, newest_at=AT, expected=200) as sync:
+        listed = MovingList(jobs, cap=cap, acts={call: delete})
+        page = converse(page_at(sync, BY_SUBMISSION, AT - 150, 20), listed.answer)
+    assert "job-0150" in page.uuids
+    assert len(listed.asked) < 30
+
+
+def test_a_second_in_any_order_is_read_whole_while_jobs_are_submitted() -> None:
+    jobs, dice = numbered(60), Random(1)
+    jobs[20:50] = [job._replace(submitted_at=AT - 20) for job in jobs[20:50]]
+
+    def act(listed: list[Job]) -> None:
+        listed[:0] = numbered(1, at=AT + len(listed))
+        tied = [place for place, job in enumerate(listed) if job.submitted_at == AT - 20]
+        shuffled = listed[tied[0] : tied[-1] + 1]
+        dice.shuffle(shuffled)
+        listed[tied[0] : tied[-1] + 1] = shuffled
+
+    profile = Profile(order=Trait("submission"), total_count=Trait("filtered"))
+    with a_sync(profile, jobs[:5], newest_at=AT, expected=60) as sync:
+        listed = MovingList(jobs, cap=10, acts=dict.fromkeys(range(2000), act))
+        page = converse(page_at(sync, BY_SUBMISSION, AT - 20, 20), listed.answer)
+    assert {*page.uuids} >= {job.uuid for job in jobs[20:50]}
+    assert len(page.jobs) == 32
+
+
+def test_what_one_order_cannot_show_is_searched_in_the_other() -> None:
+    """For instance because all were submitted in one second, and a cache shows half of them on no page."""
+    jobs = [job._replace(submitted_at=AT) for job in numbered(60)]
+    by_change, by_submission = MovingList(jobs, cap=10), MovingList(jobs, cap=10)
+    del by_change.jobs[40]
+    by_submission.jobs = [*jobs[:10], *jobs[:49]]
+    profile = Profile(order=Trait("change"), total_count=Trait("filtered"), page_size=Trait("10"))
+
+    def answer(ask: Ask) -> Page:
+        listed = by_change if ask.query.sort_key == "modified_time" else by_submission
+        return listed.answer(ask)
+
+    with a_sync(profile, jobs, newest_at=AT, expected=59, unread=0) as sync:
+        converse(reconcile(sync, BY_CHANGE), answer)
+        assert sync.total_fits()
+        assert sync.ledger.suspects == 1
