@@ -51,23 +51,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
-        if run is _serve and error.filename is None:  # it writes to no output
-            raise
-        return _without_output(error)
+        return _without_output(error, run)
     if run is _serve and arguments is None:  # the process is ours
         _leave(code)
     return code
 
 
-def _without_output(error: OSError) -> int:
+def _without_output(error: OSError, run: Callable[[argparse.Namespace], int]) -> int:
     """The reader of our output, such as head, has had enough, or a disk is full: that of the output, or of the
     file that the error names. Raises any other error."""
-    if error.errno not in (errno.EPIPE, *_FULL):
+    of_output = error.filename is None and run is not _serve  # which has none
+    if error.errno not in (errno.EPIPE, *_FULL) or (error.filename is None and not of_output):
         raise error
     if error.errno in _FULL:
-        what = "the output" if error.filename is None else error.filename
+        what = "the output" if of_output else error.filename
         sys.stderr.write(f"ehpc-exporter: {what} cannot be written: {error.strerror}\n")
-    if error.filename is None:
+    if of_output:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return FAILED
 

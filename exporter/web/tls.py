@@ -34,6 +34,10 @@ _VERIFY_MODES = {
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
 }
 """The least first."""
+_PUT_BACK = (
+    "Put it back, or name another one in --web.config.file and reload. Without it, the exporter cannot be"
+    " started again."
+)
 _PROTOCOLS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 
 
@@ -71,6 +75,8 @@ def build_context(config: TlsConfig) -> ssl.SSLContext:
         context.load_cert_chain(config.cert_file, config.key_file, password="")
     except (OSError, ValueError) as error:
         message = "this and key_file do not fit together, or one of them is not PEM or encrypted"
+        if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+            message = f"this or key_file cannot be read: {error.strerror}"
         raise ConfigError([ConfigProblem("tls_server_config.cert_file", message)]) from error
     if config.client_ca_file is not None:
         try:
@@ -85,14 +91,15 @@ def build_context(config: TlsConfig) -> ssl.SSLContext:
 class RenewingContext(ssl.SSLContext):
     """Gives every new connection a context of the files as they are then.
 
-    Files that cannot be used, such as a new certificate whose key has not arrived yet, leave the
-    last good context in use. The files are looked at on each handshake: some microseconds.
+    Files that are gone or cannot be used, such as a new certificate whose key has not arrived yet,
+    leave the last good context in use; that is logged once. The files are looked at on each
+    handshake: some microseconds.
     """
 
     _config: TlsConfig
     _current: ssl.SSLContext
     _seen: tuple[tuple[int, int, int], ...]
-    """How the files of the current context looked; nothing: they are others now."""
+    """How the files looked the last time; nothing: one of them was gone, or they are others now."""
 
     def __new__(cls, config: TlsConfig) -> "RenewingContext":
         context: RenewingContext = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
@@ -113,7 +120,13 @@ class RenewingContext(ssl.SSLContext):
     def _latest(self) -> ssl.SSLContext:
         try:
             seen = _look(self._config)
-        except OSError:
+        except OSError as error:
+            if self._seen:
+                self._seen = ()
+                _LOG.error(
+                    "a TLS file is gone, the old one stays in use until a restart",
+                    extra={"file": error.filename, "reason": error.strerror, "advice": _PUT_BACK},
+                )
             return self._current
         if seen != self._seen:
             self._seen = seen
@@ -129,5 +142,11 @@ class RenewingContext(ssl.SSLContext):
 
 
 def _look(config: TlsConfig) -> tuple[tuple[int, int, int], ...]:
-    states = [require_regular(file) for file in config.files]
+    """How the files look now. Raises OSError, which names the file."""
+    states = []
+    for file in config.files:
+        try:
+            states.append(require_regular(file))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(file)) from error
     return tuple((state.st_mtime_ns, state.st_size, state.st_ino) for state in states)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -345,7 +346,43 @@ def test_renewed_files_are_taken_and_broken_ones_are_not(
     assert context._latest() is second
     assert context._latest() is second
     assert caplog.text.count("cannot be used") == 1
-    os.remove(tmp_path / "server.pem")
-    assert context._latest() is second
     write_cert(tmp_path, authority, "again")
     assert context._latest() is not second
+
+
+@pytest.mark.parametrize("name", ["server.pem", "server.key"])
+@pytest.mark.parametrize(
+    ("in_its_place", "reason"),
+    [(None, "No such file or directory"), (Path.mkdir, "not a regular file")],
+)
+def test_a_file_that_is_gone_is_told_of_once_and_the_old_one_stays_in_use(
+    name: str,
+    in_its_place: Callable[[Path], None] | None,
+    reason: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    write_cert(tmp_path, trustme.CA())
+    context = RenewingContext(TlsConfig(tmp_path / "server.pem", tmp_path / "server.key"))
+    first, file = context._latest(), tmp_path / name
+    aside = file.rename(tmp_path / "aside")
+    if in_its_place is not None:
+        in_its_place(file)
+    for _ in range(3):
+        assert context._latest() is first
+    (record,) = caplog.records
+    told = vars(record)
+    assert (record.levelname, told["file"], told["reason"]) == ("ERROR", str(file), reason)
+    assert "Put it back" in told["advice"]
+    if in_its_place is not None:
+        file.rmdir()
+    aside.rename(file)
+    for _ in range(3):
+        context._latest()
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+
+
+def test_a_file_that_cannot_be_read_is_no_wrong_certificate(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file or directory"):
+        build_context(TlsConfig(tmp_path / "server.pem", tmp_path / "server.key"))
