@@ -19,6 +19,11 @@ TAKEN_LABELS = frozenset({*CLUSTER_INFO.labels, "job", "instance"})
 _OFFSET = re.compile(r"(?:UTC|GMT)?(?P<sign>[+-])0?(?P<hours>1?[0-9])(?::?00)?", re.IGNORECASE)
 _CHINAS = frozenset({"cst", "china", "beijing", "shanghai"})
 _CHINA_HOURS = 8
+_UTCS = frozenset({"UTC", "Z"})
+_SIGNS = {0xFF0B: "+", 0x2212: "-"}
+"""As Chinese keyboards and word processors write them."""
+_FARTHEST_AHEAD, _FARTHEST_BEHIND = 14, 12
+"""Hours of the zones that there are."""
 
 
 def suggest(text: str, known: Iterable[str]) -> str:
@@ -111,22 +116,30 @@ def timezone(text: str) -> tzinfo | None:
     try:
         return zoneinfo.ZoneInfo(text)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        hint = _zone_of(text) or suggest(text, zoneinfo.available_timezones())
+        hint = _zone_of(text)
+        if not hint and not any(map(str.isdigit, text)):  # what resembles an offset is another one
+            hint = suggest(text, zoneinfo.available_timezones())
         hint = hint or "; write it as Asia/Shanghai"
         raise ValueError(f"is not a known time zone{hint}") from None
 
 
 def _zone_of(text: str) -> str:
-    """What to write in place of an offset, or of a name for China's time; nothing for other texts."""
+    """What to write in place of an offset, or of a name for China's time or UTC; nothing for other texts, or
+    where there is no such zone."""
     if text.rpartition("/")[2].lower() in _CHINAS:
         return "; write Asia/Shanghai"
-    offset = _OFFSET.fullmatch(text.replace(" ", "").replace("\uff0b", "+"))  # a Chinese plus
+    if text.upper() in _UTCS:
+        return "; write UTC"
+    offset = _OFFSET.fullmatch(text.replace(" ", "").translate(_SIGNS))
     if offset is None:
         return ""
     hours, ahead = int(offset["hours"]), offset["sign"] == "+"
+    if hours > (_FARTHEST_AHEAD if ahead else _FARTHEST_BEHIND):
+        return ""
     if ahead and hours == _CHINA_HOURS:
         return "; write Asia/Shanghai"
-    return f"; write Etc/GMT{'-' if ahead else '+'}{hours}"  # their signs are the other way round
+    zone = f"Etc/GMT{'-' if ahead else '+'}{hours}"  # their signs are the other way round
+    return f"; write {zone if hours else 'UTC'}"
 
 
 def endpoint(text: str) -> str:

@@ -1,6 +1,7 @@
 """What the clusters of one account share: keys, connections, budget, and the client for their
 calls."""
 
+import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
@@ -30,6 +31,7 @@ from exporter.redaction import Redactor
 from exporter.sync.context import SyncSettings
 from exporter.telemetry import Telemetry
 
+_LOG = logging.getLogger(__name__)
 Say = Callable[..., None]
 """A method of a logger."""
 Versions = tuple[tuple[int, int], ...]
@@ -67,13 +69,16 @@ class Keys:
         self._redactor = redactor
         self._credentials = Credentials(config.access_key_id, config.secret_access_key.reveal())
         self._seen: Versions | None = None
+        self._said = False
+        """Whether it was logged that a file cannot be read, since they could all be read."""
         self._lock = threading.Lock()
 
     def __call__(self) -> Credentials:
         """The credentials to sign with; the previous ones while the files cannot be read."""
         try:
             return self._renewed(refused=False)
-        except ConfigError:
+        except ConfigError as error:
+            self._say(str(error))
             return self._credentials
 
     def after_refusal(self) -> Credentials:
@@ -84,6 +89,11 @@ class Keys:
         config = self._config
         with self._lock:
             seen = _versions(config.key_files)
+            if seen is None:
+                gone = [str(file) for file in config.key_files if not file.exists()]
+                self._say(f"cannot read {', '.join(gone)}")
+            elif seen == self._seen:
+                self._said = False
             if seen is None or seen == self._seen:
                 return self._credentials
             fresh = Credentials(
@@ -92,10 +102,19 @@ class Keys:
             )
             if _versions(config.key_files) != seen:
                 return self._credentials  # it changes right now
+            self._said = False
             self._redactor.learn([fresh.access_key_id, fresh.secret])
             if len(seen) < 2 or refused or not self._is_half_of_a_pair(fresh):
                 self._seen, self._credentials = seen, fresh
             return self._credentials
+
+    def _say(self, cause: str) -> None:
+        if not self._said:
+            self._said = True
+            _LOG.error(
+                "the keys could not be read again, the old ones stay in use until a restart",
+                extra={"account": self._config.name, "cause": cause},
+            )
 
     def _is_half_of_a_pair(self, fresh: Credentials) -> bool:
         known = self._credentials

@@ -382,6 +382,21 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "UTC+10": "Etc/GMT-10",
             "UTC-5": "Etc/GMT+5",
             "UTC-8": "Etc/GMT+8",
+            "UTC\u22128": "Etc/GMT+8",
+            "UTC+14": "Etc/GMT-14",
+            "UTC-12": "Etc/GMT+12",
+            "+00:00": "UTC",
+            "UTC-0": "UTC",
+            "utc": "UTC",
+            "Z": "UTC",
+            # Where none can be meant, only the form is shown.
+            "UTC+15": "it as Asia/Shanghai",
+            "UTC-13": "it as Asia/Shanghai",
+            "gmt+19": "it as Asia/Shanghai",
+            "Etc/GMT-15": "it as Asia/Shanghai",
+            "GMT+0530": "it as Asia/Shanghai",
+            "UTC+1.5": "it as Asia/Shanghai",
+            "UTC8": "it as Asia/Shanghai",
         }.items()
     },
     "a discovery of nothing": (

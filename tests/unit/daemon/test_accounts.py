@@ -105,3 +105,25 @@ def test_while_a_file_cannot_be_read_the_keys_before_are_used(ids: Path, secrets
     ids.write_text(NEW.access_key_id)
     secrets.write_text(NEW.secret)
     assert keys() == NEW
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_file_that_cannot_be_read_is_told_of_once(
+    gone: bool, ids: Path, secrets: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = pair(ids, secrets)
+    for _ in range(2):
+        assert keys() == OLD
+        assert not caplog.records
+        if gone:
+            secrets.unlink()
+        else:
+            secrets.write_text("")
+        for _ in range(3):
+            assert keys() == OLD
+        (record,) = caplog.records
+        assert vars(record)["account"] == "default"
+        assert str(secrets) in vars(record)["cause"]
+        assert OLD.secret not in str(vars(record))
+        caplog.clear()
+        secrets.write_text(OLD.secret)
