@@ -44,13 +44,22 @@ def scan(sync: Sync, marks: Marks) -> Asking[None]:
     between_syncs = sync.purpose is Purpose.HISTORY and sync.filters and sync.progress.active_known
     # A job that changed just before the last sync began may not have been in its answers yet.
     long_ago_at = (sync.progress.last_success_at or 0.0) - 60.0 - sync.lag_seconds
+    missed_before, sync.memory.missed = sync.memory.missed, set()
 
     def take(page: PlacedPage) -> None:
-        for old, new in sync.take(page):
-            missed = new.status in SWEPT_STATUSES and (old is None or old.status == SET_ASIDE)
-            if between_syncs and missed and 0 < (new.modified_at or 0) < long_ago_at:
-                # Syncs query active jobs by status, and have not seen this one.
-                raise Contradiction("status_filter", f"it hides a job that is {new.status}")
+        missed = {
+            new.uuid: new.status
+            for old, new in sync.take(page)
+            if new.status in SWEPT_STATUSES
+            and (old is None or old.status == SET_ASIDE)
+            and 0 < (new.modified_at or 0) < long_ago_at
+        }
+        if between_syncs and missed:
+            sync.memory.missed |= missed.keys()
+            # If it is others each time, they are gone, and these pages come from a cache.
+            if not sync.profile.status_filter.contradictions or missed_before & missed.keys():
+                status = min(missed.values())
+                raise Contradiction("status_filter", f"it hides a job that is {status}")
 
     try:
         yield from read_whole(sync, ListView(None), marks, take)

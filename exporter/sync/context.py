@@ -158,6 +158,8 @@ class Memory:
     """The server's time at the last sync that found a change; infinite before the first sync."""
     thorough_at: float = 0.0
     """When a sync was last ``thorough``."""
+    missed: set[str] = field(default_factory=set)
+    """Active jobs that the last scan has met, and that syncs by status ought to have seen."""
 
     @property
     def refreshed(self) -> bool:
