@@ -103,8 +103,8 @@ LABELS = (
         "status",
         (
             "the API's word, trimmed and lower-cased: `pending`, `running`, `finished`, `exited`"
-            " (failed), `cancelled`, `stopped`, and any others. `ehpc_jobs_cores` only has"
-            " `pending` and `running`. For nodes and clusters: the API's word for their state"
+            " (failed), `cancelled`, `stopped`, and any others; beyond 50 of these: `_other`."
+            " `ehpc_jobs_cores` only has `pending` and `running`. For nodes and clusters: the API's word for their state"
         ),
     ),
     (

@@ -8,16 +8,32 @@ from exporter.ledger.totals import GroupKey, Pair
 from exporter.model import END_STATUSES
 from exporter.publishing.naming import Changed
 from exporter.publishing.rows import Rows
-from exporter.snapshot import Grouped, JobCount
+from exporter.snapshot import OTHER, Grouped, JobCount
 
 ALWAYS_SHOWN = ("pending", "running")
+STATUS_LIMIT = 50
+"""How many statuses, beside the documented ones, are shown under their own names: any text may come."""
+
+
+class Statuses(dict[str, str]):
+    """The names under which statuses are shown; the first others beside those that are documented keep theirs."""
+
+    def __init__(self) -> None:
+        super().__init__({status: status for status in (*ALWAYS_SHOWN, *END_STATUSES)})
+        self._most = len(self) + STATUS_LIMIT
+
+    def __missing__(self, status: str) -> str:
+        return OTHER if len(self) >= self._most else self.setdefault(status, status)
 
 
 class Counts:
     """The rows of job counts; made anew when the names change."""
 
-    def __init__(self, queues: Mapping[str, str], users: Mapping[str, str]) -> None:
+    def __init__(
+        self, queues: Mapping[str, str], users: Mapping[str, str], statuses: Statuses
+    ) -> None:
         self.names = (queues, users)
+        self._statuses = statuses
         self._recent: frozenset[Pair] = frozenset()
         self.live: set[Pair] = set()
         """Each (queue, user) of the ledger that has an active job, or had one within the last hour."""
@@ -62,7 +78,7 @@ class Counts:
         queues, users = self.names
         sums: dict[GroupKey, tuple[int, int]] = {}
         for (status, queue, user), before, now in changes:
-            row = (status, queues[queue], users[user])
+            row = (self._statuses[status], queues[queue], users[user])
             jobs, cores = sums.get(row, (0, 0))
             sums[row] = (jobs + now.jobs - before.jobs, cores + now.cores - before.cores)
         return sums

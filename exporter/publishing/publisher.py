@@ -7,7 +7,7 @@ from exporter.ledger.store import Ledger
 from exporter.ledger.totals import EMPTY, GroupKey, Log
 from exporter.model import END_STATUSES, LEFT_OUT_REASONS, hidden
 from exporter.profile import UNKNOWN
-from exporter.publishing.counting import Counts
+from exporter.publishing.counting import Counts, Statuses
 from exporter.publishing.folding import KINDS, divide, other_part, own_part
 from exporter.publishing.naming import Changed, Label, LabelRules, Names
 from exporter.publishing.usage_rows import ShownRows, UsageRows
@@ -44,7 +44,8 @@ class Publisher:
         self._log = Log()
         self._queues = Label("queue", rules.queues, rules.queue_limit)
         self._users = Label("user", rules.users, rules.user_limit, rules.user_mode)
-        self._counts = Counts({}, {})
+        self._statuses = Statuses()
+        self._counts = Counts({}, {}, self._statuses)
         self._folded = _FoldedTallies()
         self._usage = UsageRows()
 
@@ -61,7 +62,7 @@ class Publisher:
             log = ledger.groups.start_log()
             self._queues.begin()
             self._users.begin()
-            self._counts = Counts({}, {})
+            self._counts = Counts({}, {}, self._statuses)
             ledger.usage.reconsider()
         changes = self._changes(ledger, log)
         self._queues.add(changes)
@@ -78,7 +79,7 @@ class Publisher:
         self._users.choose(ledger, {user for _, user in recent})
         folded, queues, users = self._folded, self._queues.names, self._users.names
         if self._counts.names[0] is not queues or self._counts.names[1] is not users:
-            self._counts = Counts(queues, users)
+            self._counts = Counts(queues, users, self._statuses)
             changes = self._changes(ledger, dict.fromkeys(ledger.totals(), EMPTY))
         self._counts.take(changes, ledger.groups.active_pairs(), recent)
         counts = self._counts.rows(complete=progress.complete, ended=self._history_wanted)

@@ -20,6 +20,7 @@ from exporter.ledger.store import Ledger, open_ledger
 from exporter.ledger.usage import UsageKey
 from exporter.model import END_STATUSES, NO_IDENTITY, NO_STATUS, OUT_OF_WINDOW, Job
 from exporter.profile import Profile, Trait
+from exporter.publishing.counting import STATUS_LIMIT
 from exporter.publishing.naming import LabelRules, choose_shown, pseudonym
 from exporter.publishing.publisher import COUNTED, Publisher
 from exporter.snapshot import (
@@ -673,3 +674,24 @@ def _assert_sums(ledger: Ledger, snapshot: ClusterSnapshot) -> None:
     assert bool(oldest) == bool(snapshot.oldest_pending)
     if oldest:
         assert min(oldest.values()) == min(moment.at for moment in snapshot.oldest_pending)
+
+
+def test_a_server_that_invents_statuses_makes_no_series_without_end() -> None:
+    """Those beyond the limit are added up, the documented ones never are, and no job is lost."""
+    ledger, publisher = ledger_with(), Publisher(LabelRules())
+    documented = {"pending", "running", *END_STATUSES}
+    names: list[set[str]] = []
+    for turn in range(4):
+        invented = [job(1000 * turn + n, f"word-{turn}-{n}") for n in range(STATUS_LIMIT)]
+        listed = [job(-n, status) for n, status in enumerate(sorted(documented), 1)]
+        with ledger.transaction():
+            ledger.apply([*invented, *(listed if turn == 1 else ())])
+            snapshot = publisher.snapshot(ledger, AT)
+        assert snapshot is not None
+        assert sum(row.jobs for row in snapshot.counts) == ledger.size
+        names.append({row.status for row in snapshot.counts if row.jobs})
+        if turn == 2:
+            ledger.groups.start_log()  # so that all is counted anew
+    assert names[0] < names[1] == names[2] == names[3]
+    assert len(names[3] - documented - {OTHER}) == STATUS_LIMIT
+    assert names[3] > documented
