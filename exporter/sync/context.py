@@ -12,7 +12,7 @@ from exporter.ledger.records import Change, Progress
 from exporter.ledger.store import Ledger, TimeColumn
 from exporter.model import PAGE_LIMIT, Job, Page
 from exporter.profile import NONE, Profile, Trait, TraitName
-from exporter.snapshot import RECENT_SECONDS
+from exporter.snapshot import RECENT_SECONDS, SyncFailure
 from exporter.sync.asking import Allowance, Purpose
 from exporter.sync.intake import LATE_SECONDS, Intake, StaleRecords
 
@@ -156,6 +156,8 @@ class Memory:
     """In how many syncs in a row the server has failed at a request: at that one, or at any."""
     moved_at: float = INFINITE
     """The server's time at the last sync that found a change; infinite before the first sync."""
+    obstacle: SyncFailure | None = None
+    """Why the history could not be read on the last time."""
     thorough_at: float = 0.0
     """When a sync was last ``thorough``."""
     missed: set[str] = field(default_factory=set)

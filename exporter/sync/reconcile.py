@@ -317,6 +317,7 @@ def _known_behind(sync: Sync, order: Order, at: float) -> int:
 def _move_frontier(sync: Sync, order: Order, lowest: Boundary) -> int:
     """Move the frontier down to a boundary: everything in front of it is known. Returns how many jobs are known
     behind it."""
+    sync.memory.obstacle = None
     known_behind = _known_behind(sync, order, lowest.at)
     unread = -lowest.rank - known_behind
     if lowest.at == -INFINITE or unread == sync.progress.unread == 0:

@@ -65,14 +65,17 @@ class Replica:
         self._rng = rng
         self._memory = Memory(ledger.progress.profile)
         self._scan_at = 0.0
-        self.obstacle: SyncFailure | None = None
-        """Why the history could not be read to its end the last time."""
         self._marks: Marks | None = None
 
     @property
     def profile(self) -> Profile:
         """The profile of the server, including what failed syncs have found."""
         return self._memory.profile
+
+    @property
+    def obstacle(self) -> SyncFailure | None:
+        """Why the history cannot be read on, or to its end; None if nothing is known to prevent it."""
+        return self._memory.obstacle
 
     @property
     def all_resolved(self) -> bool:
@@ -266,14 +269,17 @@ class Replica:
 
     def _meeting_obstacles(self, sync: Sync, history: Asking[None]) -> Asking[None]:
         """Continue reading the history, and remember what prevents it."""
+        begun_at = sync.progress.frontier_at
         try:
             yield from history
         except SyncError as error:
-            if error.reason == "depth" and self.obstacle is None:
-                self.obstacle = SyncFailure("depth", str(error), error.advice, sync.now_at)
+            stuck = error.reason == "moving" and sync.progress.frontier_at == begun_at is not None
+            if (stuck or error.reason == "depth") and self.obstacle is None:
+                failure = SyncFailure(error.reason, str(error), error.advice, sync.now_at)
+                self._memory.obstacle = failure
             raise
         if sync.reaches_edge or sync.progress.complete:
-            self.obstacle = None
+            self._memory.obstacle = None
 
     # -- around it -------------------------------------------------------------------------------
 

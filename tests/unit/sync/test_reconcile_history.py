@@ -8,9 +8,10 @@ import pytest
 
 from exporter.errors import SyncError, TransportError
 from exporter.model import JobListQuery
-from exporter.simulator import DIALECTS, DOCUMENTED
+from exporter.simulator import DIALECTS, DOCUMENTED, TieOrder
 from exporter.sync.asking import Purpose
 from tests.unit.sync.settled import Traffic, fresh
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 
 class TestReading:
@@ -106,3 +107,37 @@ class TestReading:
             cluster.now_at += 60
             cluster.refresh()
         assert cluster.counted() == cluster.true_counts()
+
+
+class TestObstacle:
+    """Where the history cannot be read on, the reason is known, until it can."""
+
+    def stuck(self) -> SimulatedCluster:
+        """The jobs of one second come in any order, and a cache shows some of them on no page."""
+        odd = replace(DIALECTS["ties-shuffled"], page_cap=20, cache_seconds=5)
+        cluster = fresh(0, odd)
+        for number in range(300):
+            at = START_AT - 90_000 + (60 if 60 <= number < 120 else number)
+            uuid = cluster.jobs.submit(at, queue="q", user="u")
+            cluster.jobs.start(uuid, at)
+            cluster.jobs.end(uuid, at)
+        for _ in range(8):
+            cluster.now_at += 60
+            with suppress(SyncError):
+                cluster.refresh()
+                cluster.background()
+        return cluster
+
+    def test_it_is_told(self) -> None:
+        cluster = self.stuck()
+        assert not cluster.ledger.progress.complete
+        assert cluster.replica.obstacle is not None
+        assert cluster.replica.obstacle.reason == "moving"
+
+    def test_it_is_gone_as_soon_as_a_page_can_be_read(self) -> None:
+        cluster = self.stuck()
+        cluster.cluster.dialect = replace(cluster.cluster.dialect, ties=TieOrder.STABLE)
+        cluster.now_at += 60
+        cluster.background(most_calls=12)
+        assert not cluster.ledger.progress.complete
+        assert cluster.replica.obstacle is None

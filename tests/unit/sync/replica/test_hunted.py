@@ -82,6 +82,7 @@ def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None
         ("plausible", 92001009),
         ("plausible", 95011313),
         ("filter-after-cut-total-whole", 97000717),
+        ("curious", 42300130),
         ("curious", 800000251),
     ],
 )
