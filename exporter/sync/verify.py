@@ -23,7 +23,16 @@ from exporter.sync.context import (
 from exporter.sync.intake import LATE_SECONDS
 from exporter.sync.pages import ask
 from exporter.sync.reader import recheck_filter, sweep
-from exporter.sync.reconcile import Stretch, examine, look_at, page_at, reconcile, search, whole
+from exporter.sync.reconcile import (
+    Stretch,
+    boundaries,
+    examine,
+    look_at,
+    page_at,
+    reconcile,
+    search,
+    whole,
+)
 
 BUSY_AUDIT_INTERVALS = 2
 """How many audit intervals are between two checks while the list moves: then a check sometimes has to read the
@@ -289,6 +298,8 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
     known = sync.ledger.count_between(INFINITE, down_to_at, by=order.column)
     offset = sync.rng.randrange(max(1, known - sync.page_size + 1))
     page = yield from ask(sync, ListView(order), offset)
+    if page.jobs and not boundaries(page, order):  # all are of one second: look where that ends
+        page = yield from page_at(sync, order, order.moment(page.jobs[0]) - 1, offset)
     found = [each for each in examine(sync, order, page) if each.at >= down_to_at]
     if found and Stretch(whole(sync).newer, found[0]).differs(sync, order):
         yield from reread_head(sync, order)

@@ -1,5 +1,6 @@
 """What no change of the head shows is found by a few paid checks, soon and for little."""
 
+from dataclasses import replace
 from itertools import pairwise, permutations
 from random import Random
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from exporter.errors import BudgetExhausted
 from exporter.model import END_STATUSES, JobListQuery
 from exporter.profile import Profile, Trait
-from exporter.simulator import JobRow
+from exporter.simulator import DIALECTS, JobList, JobRow, fill
 from exporter.sync.verify import ACTIVE, PROBE, checks_of, due_checks
 from tests.unit.ledger.made import job
 from tests.unit.sync.answers import a_sync
@@ -22,7 +23,7 @@ from tests.unit.sync.settled import (
     rest_for_one_audit_interval,
     settled,
 )
-from tests.unit.sync.simulated import SimulatedCluster
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 
 class TestDue:
@@ -221,3 +222,24 @@ def test_a_job_that_has_ended_in_another_way_is_found_though_nothing_stamps_it(
     cluster.jobs.edit(uuid, cluster.now_at, status=new, moves_modified=False)
     rest_for_one_audit_interval(cluster)
     assert cluster.counted() == cluster.true_counts()
+
+
+def test_a_probe_in_a_crowd_of_one_second_looks_on_to_where_the_crowd_ends() -> None:
+    """A page of a thousand jobs that were submitted together tells nothing by itself."""
+    listed = JobList()
+    fill(listed, 600, active=30, now_at=START_AT - 5)
+    by_submission = sorted(listed.jobs(), key=lambda job: -job.submitted_at)
+    at, newer_at = int(by_submission[300].submitted_at), int(by_submission[200].submitted_at)
+    for _ in range(6_000):
+        listed.load_one(JobRow("finished", "q", "u", 1, at, at, at + 60))
+    dialect = replace(DIALECTS["sort-by-submitted-only"], total_count="whole")
+    cluster = SimulatedCluster(dialect, SETTINGS, jobs=listed)
+    for _ in range(2):
+        cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
+    cluster.jobs.delete([by_submission[-1].uuid])
+    cluster.jobs.load_one(JobRow("finished", "q", "u", 1, newer_at, newer_at, newer_at + 60))
+    before = cluster.calls
+    rest_for_one_audit_interval(cluster)
+    assert cluster.counted() == cluster.true_counts()
+    assert cluster.calls - before < 200  # the crowd is read once, to correct what differs

@@ -84,6 +84,7 @@ def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None
         ("filter-after-cut-total-whole", 97000717),
         ("curious", 42300130),
         ("curious", 800000251),
+        ("plausible", 800009392),
     ],
 )
 def test_it_is_right_with_a_part_of_the_history_and_few_calls(
