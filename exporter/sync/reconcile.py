@@ -244,9 +244,8 @@ def _whole_second(
 
     yield from read(sync, page.view, passes, SeenInMemory(), after=page)
     placed = [pair for each in pages for pair in enumerate(each.jobs, each.rank)]
-    end = pages[-1].rank + len(pages[-1].jobs)
     first = max((n + 1 for n, job in placed if order.moment(job) > at), default=page.rank)
-    behind = min((n for n, job in placed if order.moment(job) < at), default=end)
+    behind = min((n for n, job in placed if order.moment(job) < at), default=0)
     now = {job.uuid: job for _, job in placed if order.moment(job) == at}
     jobs = seen[at] = seen.get(at, {}) | now
     if len(jobs) > behind - first:  # some are gone

@@ -275,11 +275,11 @@ class Replica:
         except SyncError as error:
             stuck = error.reason == "moving" and sync.progress.frontier_at == begun_at is not None
             if (stuck or error.reason == "depth") and self.obstacle is None:
-                failure = SyncFailure(error.reason, str(error), error.advice, sync.now_at)
-                self._memory.obstacle = failure
+                why = SyncFailure(error.reason, str(error), error.advice, sync.now_at)
+                sync.memory.obstacle = why
             raise
         if sync.reaches_edge or sync.progress.complete:
-            self._memory.obstacle = None
+            sync.memory.obstacle = None
 
     # -- around it -------------------------------------------------------------------------------
 
