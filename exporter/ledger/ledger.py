@@ -28,14 +28,7 @@ from exporter.ledger.counters import Activity, Counters, Shown
 from exporter.ledger.jobs import CacheLimit, JobTable, StoredJob, TimeColumn
 from exporter.ledger.marks import Marks
 from exporter.ledger.published import NOTHING, LedgerFile, Published
-from exporter.ledger.records import (
-    Change,
-    JobTotals,
-    Progress,
-    Tally,
-    TallyKey,
-    progress_of,
-)
+from exporter.ledger.records import Change, JobTotals, Progress, Tally, TallyKey, progress_of
 from exporter.ledger.suspects import Suspects
 from exporter.ledger.totals import Move, Totals
 from exporter.ledger.usage import PUBLISHED, Usage
@@ -72,16 +65,14 @@ class Ledger:
         self._activity = Activity(connection)
         self._shown = Shown(connection)
         self._parts = (
-            self._jobs,
-            self.groups,
-            self._counters,
-            self.usage,
-            self._activity,
-            self._shown,
+            self._jobs, self.groups, self._counters, self.usage, self._activity, self._shown,
             self._suspects,
-        )
+        )  # fmt: skip
         self._saved_progress = self._load_progress()
         self.progress = self._saved_progress
+        self.last_reading = object()
+        """Set by the reader of ``groups.log`` when it has read all; if that is rolled back, so is this."""
+        self._saved_reading = self.last_reading
         self._saved_proofs = self._proofs()
         if read_proofs(connection) != self._saved_proofs:
             raise LedgerUnreadable("its parts do not belong together")
@@ -152,6 +143,7 @@ class Ledger:
         for part in self._parts:
             part.committed()
         self._saved_progress, self._saved_proofs = progress, proofs
+        self._saved_reading = self.last_reading
         if changed != NOTHING:
             self._remember(changed)
 
@@ -168,7 +160,7 @@ class Ledger:
                 marks.recount()
         except (sqlite3.Error, ValueError) as error:
             raise translated(error) from error
-        self.progress = self._saved_progress
+        self.progress, self.last_reading = self._saved_progress, self._saved_reading
 
     def rest(self) -> None:
         """Give back the memory in which SQLite keeps parts of the file."""

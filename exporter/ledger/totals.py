@@ -47,7 +47,8 @@ class Totals:
         self._idle: set[Pair] = set()
         self._before: dict[GroupKey, tuple[int, int]] = {}
         """Jobs and cores before the transaction, of each group that it has changed."""
-        self._log = Log()
+        self.log = Log()
+        """The current log."""
         self._noting = object()
         """Replaced when the totals of groups must be noted again before they change."""
         for key, jobs, cores in groups:
@@ -56,7 +57,7 @@ class Totals:
 
     def move(self, moves: Sequence[Move]) -> None:
         """Move jobs from the group in which they were to the one in which they are now."""
-        if not self._log:  # it may have been cleared
+        if not self.log:  # it may have been cleared
             self._noting = object()
         groups, by_status, noting = self._groups, self._by_status, self._noting
         for old, new in moves:
@@ -88,7 +89,7 @@ class Totals:
     def rolled_back(self) -> None:
         """The transaction was rolled back."""
         for key, group in self._before.items():
-            self._log.setdefault(key, self.group(key))
+            self.log.setdefault(key, self.group(key))
             self._set(key, *group)
         self._idle = set(self._kept_idle)
         self._before.clear()
@@ -97,13 +98,9 @@ class Totals:
     def start_log(self) -> Log:
         """Start a log of changes, in which all current groups are new. There is one log at a time: an
         earlier one ends."""
-        self._log = Log(dict.fromkeys(self._groups, EMPTY))
+        self.log = Log(dict.fromkeys(self._groups, EMPTY))
         self._noting = object()
-        return self._log
-
-    def is_logging_to(self, log: Log) -> bool:
-        """Whether changes are still added to this log."""
-        return log is self._log
+        return self.log
 
     def group(self, key: GroupKey) -> JobTotals:
         """The totals of one group; ``EMPTY`` if it has no jobs."""
@@ -148,8 +145,8 @@ class Totals:
     def _note(self, key: GroupKey, group: _Group) -> None:
         """Note the totals of a group that is about to change."""
         self._before.setdefault(key, (group.jobs, group.cores))
-        if key not in self._log:
-            self._log[key] = group.now()
+        if key not in self.log:
+            self.log[key] = group.now()
         group.noted = self._noting
 
     def _begin(self, key: GroupKey) -> _Group:

@@ -65,7 +65,6 @@ class Usage:
         self._accounts: dict[Account, dict[UsageKey, Amount]] = {name: {} for name in ACCOUNTS}
         self._before: dict[tuple[Account, UsageKey], Amount | None] = {}
         """The counters that this transaction has changed, as they were before."""
-        self._log: set[UsageKey] = set()
         self._due: set[UsageKey] = set()
         """The owed counters that may be credited; the others wait for ``reconsider``."""
         self._kept_sum = self.proofs = self._load()
@@ -103,17 +102,6 @@ class Usage:
         now = self[account]
         return {key: now[key] for each, key in self._before if each == account and key in now}
 
-    def start_log(self) -> set[UsageKey]:
-        """Start a log of the shown counters that change, in which all current ones are new. Its one reader
-        clears it. There is one log at a time: an earlier one ends, and each ends when a transaction is
-        rolled back."""
-        self._log = set(self.shown)
-        return self._log
-
-    def is_logging_to(self, log: set[UsageKey]) -> bool:
-        """Whether changes are still added to this log."""
-        return log is self._log
-
     def add(self, key: UsageKey, seconds: int) -> None:
         """Count one start or end of a job. It is owed to the user."""
         self._put("owed", key, self["owed"].get(key, Amount()).plus(Amount(1, seconds)))
@@ -132,9 +120,10 @@ class Usage:
 
     def credit(
         self, live: Iterable[tuple[str, str]], named: Callable[[str, str], tuple[str, str] | None]
-    ) -> None:
+    ) -> Amounts:
         """Add what is owed to the series that ``named`` gives for a queue and a user. If it gives None,
-        they are not wanted: it stays owed until ``reconsider``.
+        they are not wanted: it stays owed until ``reconsider``. Returns the series that this has changed, as
+        they were before.
 
         A new series is shown as 0 first, because Prometheus does not see the events that a counter has
         when it first appears. Each ``live`` pair gets its series even if nothing is owed to it.
@@ -148,15 +137,18 @@ class Usage:
         new = {UsageKey(kind, *pair) for pair in pairs for kind in USAGE_KINDS}
         new = {series for series in new.union(into.values()) if series not in self.shown}
         self._due = {key for key, series in into.items() if series in new}
+        before = dict.fromkeys(new, Amount())
         for key, series in into.items():
             if series not in new:
                 owed = self["owed"][key]
+                before.setdefault(series, self.shown[series])
                 self._put("owed", key, Amount())
                 self._put("shown", series, self.shown[series].plus(owed))
                 if series != key:
                     self._put("elsewhere", key, self["elsewhere"].get(key, Amount()).plus(owed))
         for series in new:
             self._put("shown", series, Amount())
+        return before
 
     def catch_up(self) -> None:
         """Everything has been counted again; drop the debts that are left, as their jobs are gone."""
@@ -189,8 +181,6 @@ class Usage:
 
     def rolled_back(self) -> None:
         """The transaction was rolled back."""
-        if self._before:
-            self._log = set()
         for (account, key), before in self._before.items():
             if before is None:
                 self._accounts[account].pop(key, None)
@@ -227,9 +217,7 @@ class Usage:
             amounts[key] = amount
         else:
             amounts.pop(key, None)
-        if account == "shown":
-            self._log.add(key)
-        elif account == "owed" and key not in amounts:
+        if account == "owed" and key not in amounts:
             self._due.discard(key)
 
     def _load(self) -> int:

@@ -75,58 +75,9 @@ def pseudonym(user: str) -> str:
     return hashlib.blake2s(user.encode(), digest_size=6).hexdigest()
 
 
-class Names(dict[str, str]):
-    """The names under which the values of one label are shown."""
-
-    def __init__(
-        self, shown: frozenset[str], wanted: Callable[[str], bool], mode: str = "name"
-    ) -> None:
-        super().__init__()
-        self.shown = shown
-        self._wanted = wanted
-        self._mode = mode
-
-    def leave_out(self, value: str) -> bool:
-        """Whether this value is not wanted."""
-        return not self._wanted(value)
-
-    def series(self, value: str) -> str | None:
-        """The value whose counters those of this value are added to: itself or ``_other``. While it is not
-        wanted, its own, which are not shown; or None, where all users are added up in one sum."""
-        if self.leave_out(value):
-            return None if self._mode == "off" else value
-        return value if value in self.shown else OTHER
-
-    def has(self, value: str) -> bool:
-        """Whether counters of this value are shown. Where users are off, all are: they are added up."""
-        return value in self.shown or value == OTHER or self._mode == "off"
-
-    def groups(self, groups: Groups, names: frozenset[str]) -> tuple[UserGroup, ...]:
-        """The group of each user that is shown under one of the ``names``. ``_other`` is a group of its
-        own."""
-        if self._mode == "off":
-            return ()
-        found = {
-            UserGroup(self[user], groups.of(user)) for user in self.shown if self[user] in names
-        }
-        if OTHER in names and OTHER not in self.shown:
-            found.add(UserGroup(OTHER, OTHER))
-        return tuple(sorted(found))
-
-    def __missing__(self, value: str) -> str:
-        name = self[value] = self._written(value)
-        return name
-
-    def _written(self, value: str) -> str:
-        if self._mode == "off":
-            return ""
-        if value not in self.shown:
-            return OTHER
-        return pseudonym(value) if self._mode == "hash" else value
-
-
 class Label:
-    """A label of one cluster's metrics: how many jobs each of its values has, and which are shown."""
+    """A label of one cluster's metrics: how many jobs each of its values has, which are shown, and under
+    which names: ``label[value]``."""
 
     def __init__(
         self, name: Literal["queue", "user"], wanted: Wanted, limit: int, mode: str = "name"
@@ -134,18 +85,17 @@ class Label:
         self._name = name
         self._limit = limit
         self._mode = mode
-        self.wanted = cache(wanted)
-        self.names = Names(frozenset(), self.wanted, mode)
-        self.folded = 0
-        """How many values are added up as ``_other``."""
-        self.begin()
-
-    def begin(self) -> None:
-        """Forget all jobs."""
         self._groups: Counter[str] = Counter()
         """In how many groups each value has jobs; values without jobs are not in it."""
         self._active: Counter[str] = Counter()
         """How many active jobs each value has."""
+        self._names: dict[str, str] = {}
+        self._chosen = False
+        self.wanted = cache(wanted)
+        self.present: frozenset[str] = frozenset()
+        """The values that have jobs, or are kept for another reason."""
+        self.shown: frozenset[str] = frozenset()
+        """Those that are shown under their own name."""
 
     def add(self, changes: Iterable[Changed]) -> None:
         """Take in what has changed."""
@@ -157,13 +107,56 @@ class Label:
             if not self._groups[value]:
                 del self._groups[value], self._active[value]
 
-    def choose(self, ledger: Ledger, kept: Set[str]) -> frozenset[str]:
-        """Choose which values are shown, and note that in the ledger. Returns all values that are present: those with
-        jobs and the ``kept`` ones."""
-        present = frozenset(self._groups) | kept
-        shown = choose_shown(self._active, present, ledger.shown(self._name), self._limit)
+    def choose(self, ledger: Ledger, kept: Set[str]) -> bool:
+        """Choose which values are shown, of those with jobs and the ``kept`` ones, and note that in the
+        ledger. Returns whether names have changed, as all have the first time."""
+        self.present = frozenset(self._groups) | kept
+        before = ledger.shown(self._name)
+        shown = choose_shown(self._active, self.present, before, self._limit)
         ledger.remember_shown(self._name, shown)
-        if shown != self.names.shown:
-            self.names = Names(shown, self.wanted, self._mode)
-        self.folded = len(present - shown)
-        return present
+        if self._chosen and shown == self.shown:
+            return False
+        self._chosen, self.shown = True, shown
+        self._names.clear()
+        return True
+
+    @property
+    def folded(self) -> int:
+        """How many values are added up as ``_other``."""
+        return 0 if self._mode == "off" else len(self.present - self.shown)
+
+    def __getitem__(self, value: str) -> str:
+        name = self._names.get(value)
+        if name is None:
+            name = self._names[value] = self._written(value)
+        return name
+
+    def series(self, value: str) -> str | None:
+        """The value whose counters those of this value are added to: itself or ``_other``. While it is not
+        wanted, its own, which are not shown; or None, where all users are added up in one sum."""
+        if not self.wanted(value):
+            return None if self._mode == "off" else value
+        return value if value in self.shown else OTHER
+
+    def has(self, value: str) -> bool:
+        """Whether counters of this value are shown. Where users are off, all are: they are added up."""
+        return value in self.shown or value == OTHER or self._mode == "off"
+
+    def groups(self, groups: Groups, names: Set[str]) -> tuple[UserGroup, ...]:
+        """The group of each user that is shown under one of the ``names``. ``_other`` is a group of its
+        own."""
+        if self._mode == "off":
+            return ()
+        found = {
+            UserGroup(self[user], groups.of(user)) for user in self.shown if self[user] in names
+        }
+        if OTHER in names and OTHER not in self.shown:
+            found.add(UserGroup(OTHER, OTHER))
+        return tuple(sorted(found))
+
+    def _written(self, value: str) -> str:
+        if self._mode == "off":
+            return ""
+        if value not in self.shown:
+            return OTHER
+        return pseudonym(value) if self._mode == "hash" else value

@@ -47,7 +47,7 @@ def test_what_is_added_up_is_what_there_is(steps: list[Job | str]) -> None:
             jobs = dict(kept)
         elif step == "follow":
             old, log, seen = log, totals.start_log(), {}
-            assert not totals.is_logging_to(old)
+            assert totals.log is not old
         elif step == "pairs":
             assert totals.take_idle_pairs() <= were_active - _active_pairs(jobs)
         else:
@@ -69,7 +69,7 @@ def test_a_pair_that_lost_its_last_active_job_is_told_once() -> None:
 
 
 def _look(totals: Totals, log: Log, seen: dict[GroupKey, JobTotals]) -> dict[GroupKey, JobTotals]:
-    assert totals.is_logging_to(log)
+    assert totals.log is log
     for key, before in log.items():
         assert seen.get(key, JobTotals(0, 0)) == before
     now = {**seen, **{key: totals.group(key) for key in log}}
