@@ -419,6 +419,20 @@ class TestBackground:
 
 
 class TestDisk:
+    def test_the_last_thing_of_a_turn_gives_back_the_memory_of_the_file(
+        self, tmp_path: Path
+    ) -> None:
+        cloud = polled(2_000, path=tmp_path / "one.ledger")
+        cloud.turn()  # the history is read in the background of this turn, or of the next one
+        for _ in range(2):
+            done: list[str] = []
+            cloud.ledger._connection.set_trace_callback(done.append)
+            cloud.clock.advance(60)
+            cloud.turn()
+            cloud.ledger._connection.set_trace_callback(None)
+            assert "COMMIT" in done
+            assert done[-1] == "PRAGMA shrink_memory"
+
     def test_memory_by_choice_is_no_want_of_a_disk(self) -> None:
         cloud = polled()
         cloud.turn()
