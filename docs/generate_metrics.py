@@ -205,8 +205,13 @@ RECIPES = (
     Recipe(
         "How full is each queue?",
         "1 - ehpc_queue_cores_available / (ehpc_queue_cores > 0)",
-        "From 0 to 1, if the cloud reports free cores. Always available, by what the jobs request:"
-        ' `sum by (cluster_name, queue) (ehpc_jobs_cores{status="running"}) / ehpc_queue_cores`.',
+        "From 0 to 1, if the cloud reports free cores.",
+    ),
+    Recipe(
+        "And how full by what the running jobs request, which is known wherever the cores of the queue are?",
+        'sum by (cluster_name, queue) (ehpc_jobs_cores{status="running"})\n'
+        "/ on (cluster_name, queue) (ehpc_queue_cores > 0)",
+        "It may be more than 1.",
     ),
     Recipe(
         "How many cores wait where cores are free?",

@@ -66,6 +66,13 @@ def test_pages_that_mention_a_wrong_name_are_found() -> None:
     assert unknown(names_in(queries_of("```promql\nrate(ehpc_jbos[5m])\n```")[0])) == {"ehpc_jbos"}
 
 
+def test_a_query_that_joins_a_sum_is_in_a_block_which_is_run() -> None:
+    """A sum has other labels than a family: only a Prometheus that scrapes both shows whether they match."""
+    for path in PAGES:
+        for code in re.findall(r"`([^`\n]*ehpc_[^`\n]*)`", path.read_text()):
+            assert not re.search(r"\) (?:[-+*/%]|and|or|unless) ", code), (path.name, code)
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", path.read_text()):
