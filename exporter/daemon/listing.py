@@ -37,7 +37,7 @@ class ZoneWatch:
 
 
 class ClusterListings:
-    """A zone's list as one of its clusters sees it: see ``polling.calling.Listings``."""
+    """A zone's list as one of its clusters sees it: see ``polling.detector.Listings``."""
 
     def __init__(self, lists: ZoneLists, zone: str, watch: ZoneWatch, cluster_id: str) -> None:
         self._lists, self._zone, self._watch = lists, zone, watch

@@ -14,7 +14,7 @@ from exporter.clock import Clock
 from exporter.errors import ApiError, SyncError
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import PAGE_LIMIT, JobListQuery, Page
-from exporter.polling.background import CALLS_WRITTEN_TOGETHER
+from exporter.polling.calling import CALLS_WRITTEN_TOGETHER
 from exporter.publishing.publisher import Publisher
 from exporter.snapshot import ClusterSnapshot
 from exporter.sync.asking import (

@@ -1,8 +1,7 @@
 """When each cluster is synced, and with which calls.
 
 ``poller`` is the loop; each cluster has one. It runs the conversations of ``sync``: ``calling`` sends
-the queries, ``background`` continues a conversation between two syncs, and ``ledger_keeper`` keeps the
-ledger on disk or in memory. ``schedule`` says when the next sync is due, and what the cluster needs of the
-budget. ``detector`` decides whether it can wait because nothing has changed; ``change_detection`` shows it
-the answers of cluster/list.
+the queries, also between two syncs, and ``ledger_keeper`` keeps the ledger on disk or in memory. ``schedule``
+says when the next sync is due, and what the cluster needs of the budget; ``detector`` whether it can wait because
+nothing has changed, as the answers of cluster/list show.
 """

@@ -1,46 +1,42 @@
-"""Sends the queries of conversations as the budget allows; and what a poller is made of."""
+"""Sends the queries of conversations as the budget allows, those of syncs and those of the background, which
+is the work between two syncs: above all, reading the history. And what a poller is made of."""
 
+import logging
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
 from exporter.api.budget import AccountBudget
 from exporter.clock import SystemClock
-from exporter.errors import ApiError, BudgetExhausted, RefusedError, Stopped
+from exporter.errors import (
+    ApiError,
+    BudgetExhausted,
+    RefusedError,
+    StateError,
+    Stopped,
+    SyncError,
+)
 from exporter.ledger.store import Ledger
 from exporter.model import ClusterIdentity, JobListQuery, Page
-from exporter.polling.detector import Counters
+from exporter.polling.detector import Listings
 from exporter.publishing.publisher import Publisher
 from exporter.snapshot import ClusterState
 from exporter.sync.asking import Ask, Asking, Finished, Purpose, T, advance
-from exporter.sync.context import SyncSettings
+from exporter.sync.context import FEW_TRIES, SyncSettings
+from exporter.sync.replica import Replica
 from exporter.telemetry import Telemetry
+
+_LOG = logging.getLogger(__name__)
 
 LONG_READ_CALLS = 50
 """A sync that has made this many calls, or a whole window of them, waits for the budget instead of
 failing and beginning again."""
+CALLS_WRITTEN_TOGETHER = 20
+"""In the background, this many calls share a transaction, so a kill loses no more than their results."""
 
-
-class Listings(Protocol):
-    """What cluster/list tells about one cluster. Somebody else asks for it regularly."""
-
-    @property
-    def interval_seconds(self) -> float:
-        """How often it is asked for."""
-        ...
-
-    neighbours_follow: bool
-    """Whether counters of a cluster in it were last found to follow their list."""
-
-    def newest(self) -> Counters | None:
-        """The newest counters; None if the last call failed, or did not list the cluster."""
-        ...
-
-    def note_use(self) -> None:
-        """Note that it has spared a sync."""
-        ...
+Transaction = Callable[[Replica], AbstractContextManager[None]]
 
 
 class Calls(Protocol):
@@ -86,10 +82,10 @@ class PollerParts:
 class Caller:
     """Makes the calls of one cluster and tells the budget what they were for."""
 
-    def __init__(self, parts: PollerParts, resting: Callable[[float], None]) -> None:
-        """``resting`` is called with the seconds for which the caller is about to sleep."""
+    def __init__(self, parts: PollerParts) -> None:
         self._parts = parts
-        self._resting = resting
+        self.expected_by_seconds = 0.0
+        """When the next sign of life is due, by the monotonic clock."""
         self.made = 0
         """How many calls were answered, for any purpose."""
         self.made_fresh = 0
@@ -113,7 +109,7 @@ class Caller:
         """Make one call of a conversation that has made ``made_for_it`` calls before. Raises
         ``ApiError`` or ``Stopped``."""
         while True:
-            self._resting(0.0)
+            self.note_alive()
             try:
                 page = self._parts.calls.list_jobs(ask.query)
             except BudgetExhausted as error:
@@ -130,8 +126,12 @@ class Caller:
 
     def rest(self, seconds: float) -> bool:
         """Sleep; returns True if the program is stopping."""
-        self._resting(max(0.0, seconds))
+        self.note_alive(max(0.0, seconds))
         return self._parts.clock.sleep(seconds)
+
+    def note_alive(self, resting_seconds: float = 0.0) -> None:
+        """Note a sign of life, and that the next one may take this long."""
+        self.expected_by_seconds = self._parts.clock.monotonic_seconds() + resting_seconds
 
     def allowance(self, purpose: Purpose) -> int:
         """How many calls the budget leaves for a purpose at the moment."""
@@ -148,3 +148,85 @@ class Caller:
             self._parts.budget.note_audit()
         else:
             self._parts.budget.note_history()
+
+
+class Background:
+    """Continues one conversation between the syncs of a cluster, a few calls each time."""
+
+    def __init__(self, parts: PollerParts, transaction: Transaction, caller: Caller) -> None:
+        self._parts = parts
+        self._transaction = transaction
+        self._caller = caller
+        self._current: tuple[Replica, Asking[None], Ask] | None = None
+        self._failures = 0
+
+    def work(self, replica: Replica, until_seconds: float) -> bool:
+        """Spend the calls that are left, until a moment of the monotonic clock. Returns whether a
+        conversation has ended."""
+        made_before = self._caller.made
+        if self._current is not None and self._current[0] is not replica:
+            self._current = None  # the ledger has been replaced
+        try:
+            while self._batch(replica, until_seconds):
+                pass
+        except StateError:
+            self._current = None
+            return False
+        return self._caller.made > made_before and self._current is None
+
+    def give_up(self) -> None:
+        """Drop the current conversation; ``work`` begins another."""
+        self._current = None
+
+    def _batch(self, replica: Replica, until_seconds: float) -> bool:
+        """Make some calls in one transaction, which takes a third of the time of one for each. Returns
+        False if there is nothing more to do now."""
+        with self._transaction(replica):
+            for _ in range(CALLS_WRITTEN_TOGETHER):
+                late = self._parts.clock.monotonic_seconds() >= until_seconds
+                if late or not self._step(replica):
+                    return False
+        return True
+
+    def _step(self, replica: Replica) -> bool:
+        """Make one call. Returns False if there is nothing to do, if no call is left, or if it fails."""
+        try:
+            if self._current is None and not self._begin(replica):
+                return False
+            assert self._current is not None  # noqa: S101 - it has begun
+            _, asking, ask = self._current
+            if self._caller.allowance(ask.purpose) < 1:
+                return False
+            answer: Page | ApiError
+            try:
+                answer = self._caller.call(ask)
+            except RefusedError as error:
+                answer = error  # the conversation may try another way
+            self._go_on(replica, asking, advance(asking, answer))
+        except (ApiError, SyncError) as error:
+            self._failed(error)
+            return False
+        self._failures = 0
+        return True
+
+    def _begin(self, replica: Replica) -> bool:
+        asking = replica.background(self._parts.clock.now_at(), self._caller.allowance)
+        if asking is None:
+            return False
+        step = advance(asking, None)
+        if isinstance(step, Ask) and self._caller.allowance(step.purpose) < 1:
+            asking.close()  # when there is a call for it, it has to begin with fresh data
+            return False
+        self._go_on(replica, asking, step)
+        return self._current is not None
+
+    def _go_on(self, replica: Replica, asking: Asking[None], step: Ask | Finished[None]) -> None:
+        self._current = (replica, asking, step) if isinstance(step, Ask) else None
+
+    def _failed(self, error: ApiError | SyncError) -> None:
+        self._failures += 1
+        lasting = not isinstance(error, ApiError) or isinstance(error, RefusedError)
+        if lasting or self._failures >= FEW_TRIES:
+            self._current = None
+            self._failures = 0
+        _LOG.debug("the history could not be read on", extra=self._parts.fields(cause=str(error)))

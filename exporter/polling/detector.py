@@ -1,18 +1,26 @@
-"""Decides from a cluster's counters in cluster/list whether it needs a sync. Pure.
+"""Decides from a cluster's counters in cluster/list whether it needs a sync.
 
 A *listing* is what one answer of cluster/list tells about the cluster. What it tells was true when it was
 asked for, or later. So a sync that began after that has seen everything that the listing has seen, and
 whatever happens afterwards must move the counters away from that listing. Moves in opposite directions
 may cancel each other. What they hide is found by a sync that is forced once in an audit interval,
 although the counters have not moved.
+
+``Detector`` decides, and is pure; ``ChangeDetection`` feeds it with the listings and syncs of one cluster, and uses
+what it finds.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
-from exporter.clock import Instant
+from exporter.clock import Clock, Instant
+from exporter.ledger.store import Ledger
 from exporter.model import END_STATUSES
+from exporter.polling.schedule import SMOOTHING
+from exporter.sync.context import SyncSettings
+from exporter.sync.intake import LATE_SECONDS
+from exporter.sync.replica import Refreshed, Replica
 
 SUSPENDED = frozenset({"stopped", "suspended"})
 """Statuses of jobs that were stopped half-way; servers may count these as running."""
@@ -23,6 +31,12 @@ COUNTED = frozenset({"pending", "running"}) | SUSPENDED | END_STATUSES
 FRESH_INTERVALS = 1.5
 """A listing is used for this many listing intervals."""
 
+LONGEST_APART_SECONDS = 1200.0
+"""A cluster gets a sync at least this often, however rare audits are: one without a sync for half an hour
+is taken for stuck."""
+_LEAD_SECONDS = 10.0
+"""The time that a sync may take once it is due."""
+
 
 class Counters(NamedTuple):
     """The job counters of one cluster in one listing."""
@@ -31,6 +45,26 @@ class Counters(NamedTuple):
     """By status, for those that the listing has."""
     asked: Instant
     """The moment just before the call of cluster/list."""
+
+
+class Listings(Protocol):
+    """What cluster/list tells about one cluster. Somebody else asks for it regularly."""
+
+    @property
+    def interval_seconds(self) -> float:
+        """How often it is asked for."""
+        ...
+
+    neighbours_follow: bool
+    """Whether counters of a cluster in it were last found to follow their list."""
+
+    def newest(self) -> Counters | None:
+        """The newest counters; None if the last call failed, or did not list the cluster."""
+        ...
+
+    def note_use(self) -> None:
+        """Note that it has spared a sync."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +96,9 @@ class Verdict:
     """With ``later``: the moment up to which nothing has changed, if known."""
     until_seconds: float = 0.0
     """With ``later``: when to decide again, at the latest."""
+
+
+WHEN_DUE = Verdict("when due")
 
 
 class Detector:
@@ -153,7 +190,7 @@ class Detector:
         ``forced_seconds``: how long after a sync the next one is forced."""
         newest, last_sync, base = self._newest, self._last_sync, self._base
         if not follow or newest is None or last_sync is None or base is None:
-            return Verdict("when due")
+            return WHEN_DUE
         forced_at_seconds = last_sync.began_seconds + forced_seconds
         fresh_until_seconds = newest.asked.seconds + FRESH_INTERVALS * listing_interval_seconds
         until_seconds = min(fresh_until_seconds, forced_at_seconds)
@@ -163,8 +200,101 @@ class Detector:
         if now_seconds >= until_seconds or (
             of_later and not active_counts_match(newest.jobs, last_sync.jobs)
         ):
-            return Verdict("when due")
+            return WHEN_DUE
         return Verdict("later", newest.asked if of_later else None, until_seconds)
+
+
+class ChangeDetection:
+    """Spares one cluster the syncs that would find no change."""
+
+    def __init__(self, listings: Listings | None, settings: SyncSettings, clock: Clock) -> None:
+        """``listings`` is None if there is no change detector."""
+        self._listings = listings
+        self._settings = settings
+        self._clock = clock
+        self._detector = Detector()
+        self._synced_part = 1.0
+        self._proven: Instant | None = None
+        self._synced: Instant | None = None
+        self._matched: Instant | None = None
+
+    @property
+    def synced_part(self) -> float:
+        """The part of the intervals that lately got a sync."""
+        least = self._settings.interval_seconds / forced_seconds(self._settings)
+        return max(self._synced_part, min(1.0, least))
+
+    def verdict(self, replica: Replica | None) -> Verdict:
+        """When to sync the cluster, by the newest listing."""
+        listings = self._listings
+        if listings is None or replica is None:
+            return WHEN_DUE
+        newest = listings.newest()
+        self._take(
+            replica,
+            self._detector.listed(newest, neighbours_follow=listings.neighbours_follow),
+        )
+        now_seconds = self._clock.monotonic_seconds()
+        if not replica.all_resolved:
+            return WHEN_DUE
+        verdict = self._detector.verdict(
+            now_seconds,
+            follow=replica.profile.counters.value == "follow",
+            listing_interval_seconds=listings.interval_seconds,
+            forced_seconds=forced_seconds(self._settings),
+        )
+        if verdict.proven is not None and verdict.proven != self._proven:
+            self._proven = verdict.proven
+            self._note_synced(0.0, listings.interval_seconds / self._settings.interval_seconds)
+            listings.note_use()
+        if newest is not None and verdict.proven is not None:
+            counts = _counts(replica.ledger)
+            if active_counts_match(newest.jobs, counts) and ended_counts_match(newest.jobs, counts):
+                self._matched = newest.asked
+        return verdict
+
+    def before_sync(self, replica: Replica) -> None:
+        """Take in the newest listing before a sync, and tell the replica which counts the counters have confirmed,
+        so that the sync need not check them."""
+        self.verdict(replica)
+        if self._matched is not None and self._synced is not None:
+            replica.counted_right(self._matched.at - self._synced.at)
+            self._matched = None
+
+    def after_sync(self, replica: Replica, refreshed: Refreshed, began: Instant) -> None:
+        """Tell the detector what a sync has found, and so whether the counters had to move."""
+        if self._listings is None:
+            return
+        self._note_synced(1.0)
+        self._synced, ended_seconds = began, self._clock.monotonic_seconds()
+        ahead_seconds = (replica.ledger.progress.last_success_at or began.at) - began.at
+        changed_by_seconds = None
+        if refreshed.changed_from_at is not None:
+            since_seconds = refreshed.changed_from_at - ahead_seconds - began.at
+            changed_by_seconds = min(ended_seconds, began.seconds + since_seconds + LATE_SECONDS)
+        last_sync = SyncResult(
+            began.seconds, ended_seconds, _counts(replica.ledger), changed_by_seconds
+        )
+        self._take(replica, self._detector.synced(last_sync))
+
+    def _take(self, replica: Replica, finding: Finding | None) -> None:
+        if finding is None or self._listings is None:
+            return
+        follow, evidence = finding
+        if replica.note_counters(evidence, self._clock.now_at(), follow=follow):
+            self._listings.neighbours_follow = follow
+
+    def _note_synced(self, asked: float, intervals: float = 1.0) -> None:
+        """Take into the moving mean whether there was a sync (1) or not (0), in this many intervals."""
+        self._synced_part += SMOOTHING * min(1.0, intervals) * (asked - self._synced_part)
+
+
+def forced_seconds(settings: SyncSettings) -> float:
+    """How long after a sync the next one is forced, whatever the counters say: soon enough that every
+    change is found within one audit interval. Pure."""
+    beside = settings.interval_seconds + _LEAD_SECONDS
+    apart = min(settings.audit_interval_seconds - beside, LONGEST_APART_SECONDS)
+    return max(settings.interval_seconds, apart)
 
 
 def active_counts_match(counted: Mapping[str, int], jobs: Mapping[str, int]) -> bool:
@@ -187,3 +317,7 @@ def ended_counts_match(counted: Mapping[str, int], jobs: Mapping[str, int]) -> b
 
 def _active(counted: Mapping[str, int]) -> tuple[int, int]:
     return counted.get("pending", 0), counted.get("running", 0)
+
+
+def _counts(ledger: Ledger) -> dict[str, int]:
+    return {each: ledger.count_status(each) for each in COUNTED}

@@ -22,20 +22,16 @@ class LedgerKeeper:
         self._parts = parts
         self.replica: Replica | None = None
         """None while no ledger is open."""
-        self._disk_retry_at = 0.0
+        self._disk_retry_seconds = float("inf")
+        """When the disk is tried again, by the monotonic clock; infinite if the ledger is where it is to be."""
 
     def ready(self) -> Replica:
         """The replica. Opens the ledger if necessary, and moves it back to disk if it is time to try.
         Raises ``StateError``."""
-        parts = self._parts
         if self.replica is None:
-            ledger = parts.open_ledger()
-            if ledger.in_memory and parts.keeps_on_disk:
-                self._try_disk_later()
-            self._keep(ledger)
-        elif self._disk_retry_at and parts.clock.monotonic_seconds() >= self._disk_retry_at:
-            self._return_to_disk(self.replica)
-        assert self.replica is not None  # noqa: S101 - it was opened, or was there
+            return self._go_on_with(self._parts.open_ledger())
+        if self._parts.clock.monotonic_seconds() >= self._disk_retry_seconds:
+            return self._back_on_disk(self.replica)
         return self.replica
 
     @contextmanager
@@ -80,27 +76,26 @@ class LedgerKeeper:
             ),
         )
         try:
-            copy = replica.ledger.copied_to(None)
+            self._go_on_with(replica.ledger.copied_to(None))
         except StateError:
             self.close()
-            return
-        replica.ledger.close()
-        self._keep(copy)
-        self._try_disk_later()
 
-    def _return_to_disk(self, replica: Replica) -> None:
+    def _back_on_disk(self, replica: Replica) -> Replica:
         try:
-            ledger = self._parts.reopen_on_disk(replica.ledger)
+            replica = self._go_on_with(self._parts.reopen_on_disk(replica.ledger))
         except StateError:
             self._try_disk_later()
-            return
-        replica.ledger.close()
-        self._keep(ledger)
-        self._disk_retry_at = 0.0
-        _LOG.info("the ledger is on disk again", extra=self._parts.fields())
+        else:
+            _LOG.info("the ledger is on disk again", extra=self._parts.fields())
+        return replica
 
-    def _keep(self, ledger: Ledger) -> None:
+    def _go_on_with(self, ledger: Ledger) -> Replica:
+        self.close()
         self.replica = Replica(ledger, self._parts.settings, self._parts.rng)
+        self._disk_retry_seconds = float("inf")
+        if ledger.in_memory and self._parts.keeps_on_disk:
+            self._try_disk_later()
+        return self.replica
 
     def _try_disk_later(self) -> None:
-        self._disk_retry_at = self._parts.clock.monotonic_seconds() + DISK_RETRY_SECONDS
+        self._disk_retry_seconds = self._parts.clock.monotonic_seconds() + DISK_RETRY_SECONDS

@@ -8,10 +8,8 @@ import msgspec
 
 from exporter.clock import Instant, Loop
 from exporter.errors import ApiError, BudgetExhausted, StateError, Stopped, SyncError
-from exporter.polling.background import Background
-from exporter.polling.calling import Caller, PollerParts
-from exporter.polling.change_detection import ChangeDetection
-from exporter.polling.detector import Verdict
+from exporter.polling.calling import Background, Caller, PollerParts
+from exporter.polling.detector import WHEN_DUE, ChangeDetection
 from exporter.polling.ledger_keeper import LedgerKeeper
 from exporter.polling.schedule import (
     SyncCost,
@@ -21,7 +19,7 @@ from exporter.polling.schedule import (
 )
 from exporter.profile import UNKNOWN
 from exporter.snapshot import ClusterSnapshot, ClusterState, SyncFailure
-from exporter.sync.replica import Refreshed, Replica
+from exporter.sync.replica import Refreshed
 
 __all__ = ["Poller", "PollerParts"]
 
@@ -42,7 +40,7 @@ class Poller(Loop):
         self._state = ClusterState(
             identity=parts.identity, effective_interval_seconds=parts.settings.interval_seconds
         )
-        self._caller = Caller(parts, self._note_alive)
+        self._caller = Caller(parts)
         self._keeper = LedgerKeeper(parts)
         self._background = Background(parts, self._keeper.transaction, self._caller)
         self._sync_cost = SyncCost(parts.settings)
@@ -55,14 +53,13 @@ class Poller(Loop):
         self._soonest_seconds = 0.0
         """No sync begins before this moment, even if the counters move."""
         self._failures = 0
-        self._expected_turn_by = 0.0
 
     # -- from other threads ------------------------------------------------------------------
 
     def start(self) -> None:
         """Start polling in a new thread."""
         self._parts.publish(self._state)
-        self._note_alive(0.0)
+        self._caller.note_alive()
         super().start()
 
     def rouse(self) -> None:
@@ -73,7 +70,7 @@ class Poller(Loop):
         """Why this poller is not healthy; None if it is healthy."""
         if not self.alive:
             return f"the poller of cluster {self._name} has died"
-        late_seconds = self._parts.clock.monotonic_seconds() - self._expected_turn_by
+        late_seconds = self._parts.clock.monotonic_seconds() - self._caller.expected_by_seconds
         if late_seconds > STUCK_SECONDS:
             return f"the poller of cluster {self._name} has not turned for {late_seconds:.0f} s"
         return None
@@ -84,7 +81,8 @@ class Poller(Loop):
         parts = self._parts
         try:
             self._declare_demand()
-            self._show_kept_at_once()
+            if self._keeper.replica is None:
+                self._show_kept()
             if self._caller.rest(first_wait_seconds(self._name, parts.settings.interval_seconds)):
                 return
             while not self._parts.clock.doze(self.step()):
@@ -98,7 +96,9 @@ class Poller(Loop):
         """Run a sync if one is due. It is due when the interval is over, earlier if the cluster's
         counters have moved, and later if they have not. Returns the seconds until the next step, unless
         something rouses the loop before. Raises Stopped if the program stops."""
-        clock, verdict = self._parts.clock, self._verdict()
+        clock, verdict = self._parts.clock, WHEN_DUE
+        if not self._failures and not self._background_ended:
+            verdict = self._detection.verdict(self._keeper.replica)
         if verdict.ask == "later":
             self._due_seconds = verdict.until_seconds
             self._unchanged(verdict.proven, verdict.until_seconds)
@@ -112,16 +112,8 @@ class Poller(Loop):
             wait_seconds = self._turn()
             self._due_seconds = clock.monotonic_seconds() + wait_seconds
         wait_seconds = max(0.0, self._due_seconds - clock.monotonic_seconds())
-        self._note_alive(wait_seconds)
+        self._caller.note_alive(wait_seconds)
         return wait_seconds
-
-    def _verdict(self) -> Verdict:
-        if self._failures or self._background_ended:
-            return Verdict("when due")
-        try:
-            return self._detection.verdict(self._keeper.replica)
-        except StateError:  # the sync will fail in the same way, and report it
-            return Verdict("when due")
 
     def _unchanged(self, proven: Instant | None, until_seconds: float) -> None:
         """Nothing has changed up to the ``proven`` moment, so the published counts are true for it."""
@@ -190,9 +182,8 @@ class Poller(Loop):
             self._background.give_up()
 
     def _sync(self, started: Instant) -> None:
-        replica, caller, started_at = self._ready(), self._caller, started.at
+        replica, caller, started_at = self._keeper.ready(), self._caller, started.at
         calls_before = caller.made_fresh
-        self._detection.verdict(replica)  # so that it knows the newest listing before this sync
         with self._keeper.transaction(replica):
             self._detection.before_sync(replica)
             refreshed = caller.converse(replica.refresh(started_at, caller.allowance))
@@ -291,36 +282,21 @@ class Poller(Loop):
         replica = self._keeper.replica
         return None if replica is None or replica.ledger.progress.complete else replica.obstacle
 
-    # -- the ledger ---------------------------------------------------------------------------
-
-    def _ready(self) -> Replica:
-        opened = self._keeper.replica is None
-        replica = self._keeper.ready()
-        if opened:
-            self._show_kept(replica)
-        return replica
-
-    def _show_kept_at_once(self) -> None:
+    def _show_kept(self) -> None:
+        """After a restart, publish the counts of the last sync until there are new ones."""
+        parts = self._parts
         try:
-            self._ready()
+            replica = self._keeper.ready()
+            last_at = replica.ledger.progress.synced_at
+            if last_at is not None and parts.clock.now_at() - last_at <= parts.staleness_seconds:
+                with replica.ledger.transaction():
+                    replica.widen_history()
+                    snapshot = parts.publisher.snapshot(replica.ledger, last_at)
+                self._state = replace(self._state, snapshot=snapshot, last_success_at=last_at)
+            self._state = self._renewed()
+            self._publish()
         except Stopped:
             raise
         except Exception as error:  # the first sync will fail in the same way, and report it
-            _LOG.debug("the ledger is not yet there", extra=self._parts.fields(cause=str(error)))
+            _LOG.debug("the ledger is not yet there", extra=parts.fields(cause=str(error)))
             self._keeper.close()
-
-    def _show_kept(self, replica: Replica) -> None:
-        """After a restart, publish the counts of the last sync until there are new ones."""
-        parts, ledger = self._parts, replica.ledger
-        last_at = ledger.progress.synced_at
-        if last_at is not None and parts.clock.now_at() - last_at <= parts.staleness_seconds:
-            with ledger.transaction():
-                replica.widen_history()
-                snapshot = parts.publisher.snapshot(ledger, last_at)
-            self._state = replace(self._state, snapshot=snapshot, last_success_at=last_at)
-        self._state = self._renewed()
-        self._publish()
-
-    def _note_alive(self, resting_seconds: float) -> None:
-        """Note that the loop is alive, and that its next sign of life may take this long."""
-        self._expected_turn_by = self._parts.clock.monotonic_seconds() + resting_seconds

@@ -13,7 +13,7 @@ from typing import TypeVar
 from exporter.api.payload import decode_page
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import PAGE_LIMIT
-from exporter.polling.background import CALLS_WRITTEN_TOGETHER
+from exporter.polling.calling import CALLS_WRITTEN_TOGETHER
 from exporter.simulator import DOCUMENTED, JobList, ListedJob, Order
 from exporter.simulator.records import record
 from tests.bench.figures import MICROSECONDS, Figure, Findings, Part

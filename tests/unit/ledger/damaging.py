@@ -261,7 +261,7 @@ def play(original: Original, directory: Path, seed: int) -> str:
             following.polled.ledger._jobs._recent.clear()
         done = damage(following, dice)
         if not running:
-            following.polled.poller._show_kept_at_once()
+            following.polled.poller._show_kept()
         judge.look()
         for _ in range(TURNS_TO_RECOVER):
             following.turn()

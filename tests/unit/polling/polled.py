@@ -11,7 +11,7 @@ from exporter.errors import ApiError, TransportError
 from exporter.ledger.spending import MemorySpendingLog
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import ClusterIdentity, JobListQuery, Page
-from exporter.polling.calling import Listings
+from exporter.polling.detector import Listings
 from exporter.polling.poller import Poller, PollerParts
 from exporter.publishing.naming import LabelRules
 from exporter.publishing.publisher import Publisher

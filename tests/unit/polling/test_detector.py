@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from exporter.clock import Instant
 from exporter.model import ListedCluster
-from exporter.polling.change_detection import forced_seconds
 from exporter.polling.detector import (
     Counters,
     Detector,
@@ -18,6 +17,7 @@ from exporter.polling.detector import (
     Verdict,
     active_counts_match,
     ended_counts_match,
+    forced_seconds,
 )
 from exporter.sync.context import SyncSettings
 from tests.unit.polling.fleet import ZONE, SimulatedFleet
