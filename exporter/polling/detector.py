@@ -112,7 +112,7 @@ class Detector:
         """The same for the sync before that."""
         self._still_seconds = float("-inf")
         """Up to this moment the counters were seen to be as in ``_base``."""
-        self._last_sync: SyncResult | None = None
+        self.last_sync: SyncResult | None = None
         self._unshown: Mapping[str, int] | None = None
         """The counters before a change; the next listing must have others."""
         self._equalled: Counters | None = None
@@ -128,7 +128,7 @@ class Detector:
         if counters is None or counters == self._newest:
             self._newest = counters
             return None
-        self._newest, last_sync, base = counters, self._last_sync, self._base
+        self._newest, last_sync, base = counters, self.last_sync, self._base
         of_later = last_sync is not None and counters.asked.seconds > last_sync.ended_seconds
         if base is not None and counters.jobs != base.jobs:
             self._moved = self._moved or of_later
@@ -165,7 +165,7 @@ class Detector:
             if before is None or newest.jobs != before.jobs:
                 self._still_seconds = newest.asked.seconds
             self._base = newest
-        self._before, self._last_sync, self._moved = before, last_sync, False
+        self._before, self.last_sync, self._moved = before, last_sync, False
         if before is None or self._base is None:
             return None
         if self._base.jobs != before.jobs:
@@ -188,7 +188,7 @@ class Detector:
     ) -> Verdict:
         """When to sync. ``follow``: whether the counters are known to follow the list;
         ``forced_seconds``: how long after a sync the next one is forced."""
-        newest, last_sync, base = self._newest, self._last_sync, self._base
+        newest, last_sync, base = self._newest, self.last_sync, self._base
         if not follow or newest is None or last_sync is None or base is None:
             return WHEN_DUE
         forced_at_seconds = last_sync.began_seconds + forced_seconds
@@ -215,7 +215,6 @@ class ChangeDetection:
         self._detector = Detector()
         self._synced_part = 1.0
         self._proven: Instant | None = None
-        self._synced: Instant | None = None
         self._matched: Instant | None = None
 
     @property
@@ -257,8 +256,9 @@ class ChangeDetection:
         """Take in the newest listing before a sync, and tell the replica which counts the counters have confirmed,
         so that the sync need not check them."""
         self.verdict(replica)
-        if self._matched is not None and self._synced is not None:
-            replica.counted_right(self._matched.at - self._synced.at)
+        last_sync = self._detector.last_sync
+        if self._matched is not None and last_sync is not None:
+            replica.counted_right(self._matched.seconds - last_sync.began_seconds)
             self._matched = None
 
     def after_sync(self, replica: Replica, refreshed: Refreshed, began: Instant) -> None:
@@ -266,7 +266,7 @@ class ChangeDetection:
         if self._listings is None:
             return
         self._note_synced(1.0)
-        self._synced, ended_seconds = began, self._clock.monotonic_seconds()
+        ended_seconds = self._clock.monotonic_seconds()
         ahead_seconds = (replica.ledger.progress.last_success_at or began.at) - began.at
         changed_by_seconds = None
         if refreshed.changed_from_at is not None:
