@@ -299,7 +299,9 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
     offset = sync.rng.randrange(max(1, known - sync.page_size + 1))
     page = yield from ask(sync, ListView(order), offset)
     if page.jobs and not boundaries(page, order):  # all are of one second: look where that ends
-        page = yield from page_at(sync, order, order.moment(page.jobs[0]) - 1, offset)
+        at = order.moment(page.jobs[0])
+        known = sync.ledger.count_between(INFINITE, at, by=order.column)
+        page = yield from page_at(sync, order, at - 1, known - 1)
     found = [each for each in examine(sync, order, page) if each.at >= down_to_at]
     if found and Stretch(whole(sync).newer, found[0]).differs(sync, order):
         yield from reread_head(sync, order)
