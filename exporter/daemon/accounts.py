@@ -113,7 +113,11 @@ class Keys:
             self._said = True
             _LOG.error(
                 "the keys could not be read again, the old ones stay in use until a restart",
-                extra={"account": self._config.name, "cause": cause},
+                extra={
+                    "account": self._config.name,
+                    "cause": cause,
+                    "advice": "Put the files back, and let the exporter's user read them.",
+                },
             )
 
     def _is_half_of_a_pair(self, fresh: Credentials) -> bool:
