@@ -19,7 +19,7 @@ from typing import NamedTuple
 from exporter.errors import SyncError
 from exporter.model import OUT_OF_WINDOW, PAGE_LIMIT, Job
 from exporter.snapshot import RECENT_SECONDS
-from exporter.sync.asking import Asking, Purpose
+from exporter.sync.asking import Asking, Contradiction, Purpose
 from exporter.sync.context import (
     BY_SUBMISSION,
     INFINITE,
@@ -304,6 +304,8 @@ def read_history(sync: Sync, order: Order) -> Asking[None]:
             return  # a sync in between has changed it
         found = examine(sync, order, page)
         if not found or found[-1].at >= at:
+            if page.total is None and sync.memory.obstacle is not None:  # not a single answer
+                raise Contradiction("total_count", "it is told no longer")
             raise SyncError("moving", "the history cannot be read on: it moves too fast")
         known_behind = _move_frontier(sync, order, found[-1])
 

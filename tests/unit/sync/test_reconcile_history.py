@@ -10,7 +10,7 @@ from exporter.errors import SyncError, TransportError
 from exporter.model import JobListQuery
 from exporter.simulator import DIALECTS, DOCUMENTED, TieOrder
 from exporter.sync.asking import Purpose
-from tests.unit.sync.settled import Traffic, fresh
+from tests.unit.sync.settled import Traffic, fresh, rest_for_one_audit_interval
 from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 
@@ -141,3 +141,16 @@ class TestObstacle:
         cluster.background(most_calls=12)
         assert not cluster.ledger.progress.complete
         assert cluster.replica.obstacle is None
+
+
+@pytest.mark.parametrize("jobs", [500, 2_000])
+def test_a_history_is_read_to_its_end_if_totals_are_told_no_longer(jobs: int) -> None:
+    cluster = fresh(jobs)
+    cluster.refresh()
+    cluster.background(most_calls=4)
+    assert cluster.profile.order.value == "change"
+    assert not cluster.ledger.progress.complete
+    cluster.distort = lambda page: replace(page, total_count=None)
+    rest_for_one_audit_interval(cluster, doubts=3)
+    assert cluster.counted() == cluster.true_counts()
+    assert cluster.ledger.progress.complete
