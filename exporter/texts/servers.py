@@ -135,6 +135,7 @@ EVIDENCE: Mapping[str, str] = {
     r"it tells of (\d+) jobs, and the list ends before that": "声称有 {} 个作业，列表却更早结束",
     r"the list ends after (\d+) jobs, and says that it has (\d+)": "列表在 {} 个作业后结束，却声称有 {} 个",
     r"the list goes on beyond its total": "列表超出了它的总数",
+    r"the total is told no longer": "服务器不再给出总数",
     r"a page has (\d+) jobs, and others follow it": "一页有 {} 个作业，后面还有",
     r"the total stays unexplained": "总数一直无法解释",
     r"(\d+) jobs are ([\w-]+), and so it says": "有 {} 个 {} 作业，总数也如此",

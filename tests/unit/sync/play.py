@@ -201,9 +201,11 @@ class Play:
             if self.cluster.counted() == self.cluster.true_counts():
                 break
             self.look()
-        complete = self.cluster.ledger.progress.complete
-        if not complete and self.cluster.profile.order.value == "unknown":
-            self.look()  # an order was just tried again, and contradicted: the next sync is complete
+        progress = self.cluster.ledger.progress
+        just_read = progress.active_known and progress.frontier_at is None
+        if not progress.complete and (just_read or self.cluster.profile.order.value == "unknown"):
+            # All of it was just read; or an order was just tried again, and contradicted.
+            self.look()  # the next sync is complete
         counted, true = self.cluster.counted(), self.cluster.true_counts()
         if self._withheld():
             self.withheld = True
