@@ -92,9 +92,9 @@ class Keys:
             if seen is None:
                 gone = [str(file) for file in config.key_files if not file.exists()]
                 self._say(f"cannot read {', '.join(gone)}")
-            elif seen == self._seen:
+                return self._credentials
+            if seen == self._seen:
                 self._said = False
-            if seen is None or seen == self._seen:
                 return self._credentials
             fresh = Credentials(
                 _read_or(config.access_key_id_file, config.access_key_id),

@@ -188,11 +188,13 @@ def _look_into(sync: Sync, order: Order, part: Stretch, *, first: bool) -> Askin
 
 
 def page_at(
-    sync: Sync, order: Order, at: float, offset: int, status: str | None = None
+    sync: Sync, order: Order, at: float, offset: int | None = None, status: str | None = None
 ) -> Asking[PlacedPage]:
     """The page that begins in front of a moment and shows its jobs, or those behind it if there are none. It is
-    looked for from an offset on: by steps that grow, then by halving. If a second has more jobs than a page, all of
-    them are on it, or, if that fails often, those that the server's page has."""
+    looked for from an offset on, or from where the ledger has it: by steps that grow, then by halving. If a second has
+    more jobs than a page, all of them are on it, or, if that fails often, those that the server's page has."""
+    if offset is None:
+        offset = sync.ledger.count_between(INFINITE, at + 1, by=order.column) - 1
     above, below, failed = -INFINITE, INFINITE, 0
     step, view = max(1, sync.page_size // 4), ListView(order, status)
     seen: dict[int, dict[str, Job]] = {}
@@ -341,6 +343,5 @@ def look_at(sync: Sync, order: Order, jobs: Iterable[Job]) -> Asking[None]:
             continue
         if sync.purpose is not Purpose.FRESH and not sync.may_call():
             return  # a sync that needs them for its counts fails instead
-        known_in_front = sync.ledger.count_between(INFINITE, at + 1, by=order.column)
-        found = examine(sync, order, (yield from page_at(sync, order, at, known_in_front - 1)))
+        found = examine(sync, order, (yield from page_at(sync, order, at)))
         seen_down_to_at = found[-1].at if found else at

@@ -113,8 +113,7 @@ def _reconcile_to_edge(sync: Sync, order: Order) -> Asking[None]:
     there, the rest of the difference is behind the edge, and becomes ``unread``."""
     edge_at = sync.progress.frontier_at
     assert edge_at is not None  # noqa: S101 - else there is no edge
-    known = sync.ledger.count_between(INFINITE, edge_at, by=order.column)
-    page = yield from page_at(sync, order, edge_at - 1, known - 1)
+    page = yield from page_at(sync, order, edge_at - 1)
     found = [each for each in examine(sync, order, page) if each.at >= edge_at]
     if not found:
         return
@@ -299,9 +298,7 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
     offset = sync.rng.randrange(max(1, known - sync.page_size + 1))
     page = yield from ask(sync, ListView(order), offset)
     if page.jobs and not boundaries(page, order):  # all are of one second: look where that ends
-        at = order.moment(page.jobs[0])
-        known = sync.ledger.count_between(INFINITE, at, by=order.column)
-        page = yield from page_at(sync, order, at - 1, known - 1)
+        page = yield from page_at(sync, order, order.moment(page.jobs[0]) - 1)
     found = [each for each in examine(sync, order, page) if each.at >= down_to_at]
     if found and Stretch(whole(sync).newer, found[0]).differs(sync, order):
         yield from reread_head(sync, order)
