@@ -235,6 +235,35 @@ class TestOlderRecords:
         take(ledger, [self.ENDED._replace(modified_at=AT + 70)], stale_records=stale_records)
         assert not stale_records.since
 
+    def test_that_of_a_job_that_seems_to_be_gone_stands_too(self, ledger: Ledger) -> None:
+        """Each sync takes it for gone again: it is not where its newer record says."""
+        take(ledger, [self.ENDED])
+        stale_records = StaleRecords()
+        for seconds in (0.0, 45.0, PATIENCE_SECONDS):
+            now_at = AT + 100.0 + seconds
+            took = take(ledger, [self.RUNNING], stale_records=stale_records, now_at=now_at)
+            believed = seconds == PATIENCE_SECONDS
+            assert ledger.known([self.ENDED.uuid]) == {
+                self.ENDED.uuid: self.RUNNING if believed else self.ENDED
+            }
+            assert took.changes == believed
+            if not believed:
+                ledger.suspect([self.ENDED.uuid])
+                ledger.forget_suspects(now_at)
+            stale_records.drop_gone(ledger, now_at, PATIENCE_SECONDS)
+        assert not stale_records.since
+
+    def test_that_of_a_job_that_is_gone_is_forgotten(self, ledger: Ledger) -> None:
+        take(ledger, [self.ENDED])
+        stale_records = StaleRecords()
+        take(ledger, [self.RUNNING], stale_records=stale_records, now_at=AT + 100.0)
+        ledger.suspect([self.ENDED.uuid])
+        ledger.forget_suspects(AT + 100.0)
+        stale_records.drop_gone(ledger, AT + 101.0, PATIENCE_SECONDS)
+        assert stale_records.since
+        stale_records.drop_gone(ledger, AT + 100.0 + PATIENCE_SECONDS, PATIENCE_SECONDS)
+        assert not stale_records.since
+
     def test_a_clock_that_was_set_back_makes_none_stand_for_ever(self, ledger: Ledger) -> None:
         stale_records = StaleRecords()
         take(ledger, [self.ENDED])

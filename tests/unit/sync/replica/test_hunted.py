@@ -78,6 +78,8 @@ def test_it_is_right_in_the_end(dialect: str, seed: int, tmp_path: Path) -> None
         ("curious", 82520331),
         ("plausible", 81530128),
         ("plausible", 81561312),
+        ("plausible", 830000870),
+        ("plausible", 830001428),
         ("plausible", 91000870),
         ("plausible", 92001009),
         ("plausible", 95011313),
