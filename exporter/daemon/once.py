@@ -198,7 +198,7 @@ class _Collection:
         ledgers = {}
         for cluster in self.clusters:
             endpoint = self._config.account(cluster.account).endpoint
-            ledger = self._state.ledger(cluster.identity, endpoint, self._clock.now_at())
+            ledger = self._state.ledger(cluster.identity, endpoint, self._clock)
             ledgers[cluster.name] = stack.enter_context(closing(ledger))
         return ledgers
 

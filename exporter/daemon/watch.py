@@ -224,20 +224,17 @@ class Watch:
             while any(each.alive for each in before):
                 if clock.sleep(LEFT_SECONDS):
                     raise Stopped("the poller is to stop")
-            with self._state.opening:
-                if clock.sleep(0.0):
-                    raise Stopped("the poller is to stop")
-                return self._state.ledger(identity, endpoint, clock.now_at())
+            return self._state.ledger(identity, endpoint, clock)
 
-        def reopen_on_disk(ledger: Ledger) -> Ledger:
-            return self._state.put_back(ledger, identity, endpoint)
+        def moved(ledger: Ledger) -> Ledger:
+            return self._state.moved(ledger, identity, endpoint, clock)
 
         parts = PollerParts(
             identity=identity,
             calls=cluster_calls(account.client, cluster),
             open_ledger=open_ledger,
             keeps_on_disk=self._state.path is not None,
-            reopen_on_disk=reopen_on_disk,
+            moved=moved,
             settings=sync_settings(config, cluster),
             publisher=publisher_of(config, self._groups.current if self._groups else None),
             # What is kept may be shown: if it is too old by the interval in use, it is withdrawn.

@@ -7,11 +7,13 @@ import logging
 import os
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from exporter.clock import Instant
-from exporter.errors import StateError, StateInUse
+from exporter.clock import Clock, Instant
+from exporter.errors import StateError, StateInUse, Stopped
 from exporter.ledger.published import NOTHING, Published, read_published
 from exporter.ledger.spending import FileSpendingLog, MemorySpendingLog
 from exporter.ledger.state_files import make_directory, make_private, open_private, set_aside
@@ -34,9 +36,7 @@ class StateDirectory:
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
-        self.opening = threading.Lock()
-        """To be held while a ledger is opened in one of many threads: those that read rows at once take
-        turns at each row, and a hundred of them need twenty times as long as one after the other."""
+        self._opening = threading.Lock()
         self._lock: int | None = None
         self._cache_limit = CacheLimit()
         self._damaged: dict[Path, str] = {}
@@ -85,9 +85,23 @@ class StateDirectory:
             raise StateError(f"{self.path}: cannot be created: {error.strerror}") from error
         return FileSpendingLog(self.path / f"{_file_name(account)}.calls", now, most_calls)
 
-    def ledger(self, identity: ClusterIdentity, endpoint: str, now_at: float) -> Ledger:
+    def ledger(self, identity: ClusterIdentity, endpoint: str, clock: Clock) -> Ledger:
         """The ledger of one cluster. A file that cannot be used is set aside, and a new one begun. If no
-        file can be written, the ledger is kept in memory."""
+        file can be written, the ledger is kept in memory. Raises ``Stopped``."""
+        with self._turn(clock):
+            return self._ledger(identity, endpoint, clock.now_at())
+
+    def moved(
+        self, ledger: Ledger, identity: ClusterIdentity, endpoint: str, clock: Clock
+    ) -> Ledger:
+        """Copy a ledger from its file to memory, or from memory to its file, and open the copy. Raises
+        ``StateError`` or ``Stopped``."""
+        with self._turn(clock):
+            if ledger.in_memory:
+                return self._put_back(ledger, identity, endpoint)
+            return ledger.copied_to(None)
+
+    def _ledger(self, identity: ClusterIdentity, endpoint: str, now_at: float) -> Ledger:
         whose = f"{endpoint} {identity.zone} {identity.cluster_id}"
         if self.path is None:
             return open_ledger(None, whose, cache_limit=self._cache_limit)
@@ -122,14 +136,11 @@ class StateDirectory:
         except StateError as error:
             return self._in_memory(identity, whose, error)
 
-    def put_back(self, ledger: Ledger, identity: ClusterIdentity, endpoint: str) -> Ledger:
-        """Write a ledger that was moved to memory back to its file, and open that. Raises ``StateError``."""
-        if self.path is None:
-            return ledger.copied_to(None)
-        if self._lock is not None and not self._holds_lock(self.path):  # it has been removed
+    def _put_back(self, ledger: Ledger, identity: ClusterIdentity, endpoint: str) -> Ledger:
+        path = self.ledger_path(identity, endpoint)
+        if self._lock is not None and not self._holds_lock(path.parent):  # it has been removed
             self.release()
             self.acquire()
-        path = self.ledger_path(identity, endpoint)
         try:
             copy = ledger.copied_to(path)
         except LedgerUnreadable:
@@ -147,6 +158,15 @@ class StateDirectory:
             f"{endpoint}\n{identity.zone}\n{identity.cluster_id}".encode(), digest_size=4
         ).hexdigest()
         return self.path / f"{_file_name(identity.cluster_id)}-{digest}.ledger"
+
+    @contextmanager
+    def _turn(self, clock: Clock) -> Iterator[None]:
+        """Let only one thread open a ledger, unless its ``clock`` is stopped: threads that read rows at once take turns
+        at each row, and a hundred of them need twenty times as long as one after the other."""
+        with self._opening:
+            if clock.sleep(0.0):
+                raise Stopped("nothing is to be opened any more")
+            yield
 
     def _holds_lock(self, directory: Path) -> bool:
         assert self._lock is not None  # noqa: S101 - called only if there is a lock

@@ -60,8 +60,9 @@ class PollerParts:
     open_ledger: Callable[[], Ledger]
     keeps_on_disk: bool
     """Whether the ledger is to be in a file, if it can be."""
-    reopen_on_disk: Callable[[Ledger], Ledger]
-    """Writes a ledger that was moved to memory back to its file, and opens that. Raises ``StateError``."""
+    moved: Callable[[Ledger], Ledger]
+    """Copies a ledger from its file to memory, or from memory to its file, and opens the copy. Raises ``StateError``
+    or ``Stopped``."""
     settings: SyncSettings
     publisher: Publisher
     staleness_seconds: float

@@ -76,13 +76,13 @@ class LedgerKeeper:
             ),
         )
         try:
-            self._go_on_with(replica.ledger.copied_to(None))
+            self._go_on_with(self._parts.moved(replica.ledger))
         except StateError:
             self.close()
 
     def _back_on_disk(self, replica: Replica) -> Replica:
         try:
-            replica = self._go_on_with(self._parts.reopen_on_disk(replica.ledger))
+            replica = self._go_on_with(self._parts.moved(replica.ledger))
         except StateError:
             self._try_disk_later()
         else:

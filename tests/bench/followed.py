@@ -153,7 +153,7 @@ class Followed:
                 calls=self,
                 open_ledger=self.open_ledger,
                 keeps_on_disk=True,
-                reopen_on_disk=lambda ledger: ledger,
+                moved=lambda ledger: ledger,
                 settings=self.settings,
                 publisher=self.publisher,
                 staleness_seconds=0.0,

@@ -161,7 +161,7 @@ class Past:
                 ),
                 open_ledger=lambda: open_ledger(self.state / name, name),
                 keeps_on_disk=True,
-                reopen_on_disk=lambda ledger: ledger,
+                moved=lambda ledger: ledger,
                 settings=SyncSettings(),
                 publisher=Publisher(LabelRules(groups=lambda: GROUPS)),
                 staleness_seconds=300,

@@ -25,12 +25,11 @@ class Slow(StateDirectory):
         self.entered, self.go_on = threading.Event(), threading.Event()
         self.opened: list[str] = []
 
-    def ledger(self, identity: Any, *more: Any) -> Ledger:
-        """See ``StateDirectory``."""
+    def _ledger(self, identity: Any, *more: Any) -> Ledger:
         self.opened.append(identity.name)
         self.entered.set()
         assert self.go_on.wait(PATIENCE_SECONDS)
-        return super().ledger(identity, *more)
+        return super()._ledger(identity, *more)
 
 
 def test_ledgers_are_opened_one_at_a_time_and_none_after_a_stop(

@@ -41,7 +41,7 @@ class Followed:
         self.state = StateDirectory(directory)
         self.path = self.state.ledger_path(IDENTITY, ENDPOINT)
         self.polled = PolledCluster(self.cluster, settings=SETTINGS, path=self.path)
-        self.polled.open = lambda: self.state.ledger(IDENTITY, ENDPOINT, self.polled.clock.now)
+        self.polled.open = lambda: self.state.ledger(IDENTITY, ENDPOINT, self.polled.clock)
 
     def turn(self) -> ClusterState:
         """An interval passes, and a sync comes."""

@@ -22,10 +22,12 @@ from exporter.publishing.naming import LabelRules
 from exporter.publishing.publisher import Publisher
 from tests.unit.ledger.damaging import WAYS, Original, play
 from tests.unit.ledger.made import AT, WHOSE, job, run_of
+from tests.unit.manual_clock import ManualClock
 
 IDENTITY = ClusterIdentity("cfd", "ehpc-1", "jn1a", "default")
 ENDPOINT = "https://cloud"
 NOW = Instant(AT + 0.5, 1000.0)
+CLOCK = ManualClock(NOW.at)
 ENDED = TallyKey("ended", "q", "finished")
 RUN = TallyKey("run", "q", "finished")
 
@@ -66,7 +68,7 @@ def path(state: StateDirectory) -> Iterator[Path]:
 
 
 def opened(state: StateDirectory) -> Ledger:
-    return state.ledger(IDENTITY, ENDPOINT, NOW.at)
+    return state.ledger(IDENTITY, ENDPOINT, CLOCK)
 
 
 def count(ledger: Ledger, times: int, synced_at: float, *, complete: bool = True) -> None:
@@ -266,7 +268,7 @@ def test_a_ledger_in_memory_keeps_what_was_published(state: StateDirectory, path
     copy = ledger.copied_to(None)
     assert copy.tallies()[ENDED] == Tally(15)
     ledger.close()
-    back = state.put_back(copy, IDENTITY, ENDPOINT)
+    back = state.moved(copy, IDENTITY, ENDPOINT, CLOCK)
     assert back.tallies()[ENDED] == Tally(15)
     copy.close()
     back.close()
@@ -378,7 +380,7 @@ def test_one_that_is_removed_while_in_use_is_missed_and_written_anew(
         ledger.apply(run_of(3))
     copy = ledger.copied_to(None)  # as the poller does
     ledger.close()
-    back = state.put_back(copy, IDENTITY, ENDPOINT)
+    back = state.moved(copy, IDENTITY, ENDPOINT, CLOCK)
     copy.close()
     assert (back.in_memory, back.tallies()[ENDED]) == (False, Tally(10))
     count(back, 1, AT + 2.0)
@@ -403,9 +405,9 @@ def test_a_directory_that_another_has_taken_by_then_is_left_to_it(
     other = StateDirectory(path.parent)
     other.acquire()
     with pytest.raises(StateInUse):
-        state.put_back(copy, IDENTITY, ENDPOINT)
+        state.moved(copy, IDENTITY, ENDPOINT, CLOCK)
     other.release()
-    state.put_back(copy, IDENTITY, ENDPOINT).close()
+    state.moved(copy, IDENTITY, ENDPOINT, CLOCK).close()
     copy.close()
 
 

@@ -2,14 +2,17 @@
 
 import os
 import sqlite3
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from exporter.clock import Instant
-from exporter.errors import StateError
+from exporter.clock import Instant, SystemClock
+from exporter.errors import StateError, Stopped
 from exporter.ledger.connection import write_about
 from exporter.ledger.directory import StateDirectory
 from exporter.ledger.spending import FileSpendingLog
@@ -17,6 +20,8 @@ from exporter.ledger.state_files import set_aside
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import ClusterIdentity
 from tests.unit.ledger.made import in_child, run_of, write_some_of_everything
+from tests.unit.manual_clock import ManualClock
+from tests.waiting import PATIENCE_SECONDS
 
 ENDPOINT = "https://hpc.api.qingcloud.com"
 IDENTITY = ClusterIdentity("cfd", "ehpc-1", "jn1a", "default")
@@ -41,7 +46,7 @@ def filled(state: StateDirectory, jobs: int = 0) -> Path:
 
 
 def opened(state: StateDirectory, now_at: float = NOW_AT) -> Ledger:
-    return state.ledger(IDENTITY, ENDPOINT, now_at)
+    return state.ledger(IDENTITY, ENDPOINT, ManualClock(now_at))
 
 
 def works(ledger: Ledger, size: int) -> bool:
@@ -329,7 +334,7 @@ def test_a_ledger_comes_back_from_memory(state: StateDirectory) -> None:
     on_disk.close()
     with in_memory.transaction():
         in_memory.apply(run_of(50))
-    back = state.put_back(in_memory, IDENTITY, ENDPOINT)
+    back = state.moved(in_memory, IDENTITY, ENDPOINT, ManualClock(NOW_AT))
     assert not back.in_memory
     assert works(back, 50)
     back.close()
@@ -337,6 +342,49 @@ def test_a_ledger_comes_back_from_memory(state: StateDirectory) -> None:
     again = open_ledger(path, f"{ENDPOINT} jn1a ehpc-1")
     assert again.size == 53
     again.close()
+
+
+Way = Callable[[StateDirectory, Ledger, SystemClock], Ledger]
+WAYS: dict[str, Way] = {
+    "opened": lambda state, _, clock: state.ledger(IDENTITY, ENDPOINT, clock),
+    "moved": lambda state, ledger, clock: state.moved(ledger, IDENTITY, ENDPOINT, clock),
+}
+
+
+@pytest.mark.parametrize(
+    ("way", "in_memory"), [("opened", False), ("moved", False), ("moved", True)]
+)
+def test_ledgers_are_opened_one_at_a_time_and_none_after_a_stop(
+    state: StateDirectory, monkeypatch: pytest.MonkeyPatch, way: str, in_memory: bool
+) -> None:
+    """Hundreds of threads that read rows at once take twenty times as long: at a start, and also after a disk
+    was full."""
+    filled(state, 50)
+    old = opened(state)
+    if in_memory:
+        old.close()
+        old = open_ledger(None, f"{ENDPOINT} jn1a ehpc-1")
+    begun, go_on, begin, met = threading.Event(), threading.Event(), Ledger.__init__, []
+
+    def wait_for_word(ledger: Ledger, *more: Any) -> None:
+        met.append(ledger)
+        begun.set()
+        assert go_on.wait(PATIENCE_SECONDS)
+        begin(ledger, *more)
+
+    monkeypatch.setattr(Ledger, "__init__", wait_for_word)
+    first, second = SystemClock(), SystemClock()
+    with ThreadPoolExecutor() as threads:
+        open_first = threads.submit(WAYS[way], state, old, first)
+        assert begun.wait(PATIENCE_SECONDS)
+        open_second = threads.submit(WAYS[way], state, old, second)
+        second.stop()
+        go_on.set()
+        open_first.result().close()
+        with pytest.raises(Stopped):
+            open_second.result()
+    assert len(met) == 1
+    old.close()
 
 
 def test_a_ledger_comes_back_over_a_damaged_file(state: StateDirectory) -> None:
@@ -347,6 +395,6 @@ def test_a_ledger_comes_back_over_a_damaged_file(state: StateDirectory) -> None:
         in_memory.apply(run_of(50))
     path.write_bytes(b"no database at all" * 1000)
     with suppress(StateError):  # else it stays in memory, and is still whole
-        state.put_back(in_memory, IDENTITY, ENDPOINT).close()
+        state.moved(in_memory, IDENTITY, ENDPOINT, ManualClock(NOW_AT)).close()
     assert works(in_memory, 50)
     in_memory.close()

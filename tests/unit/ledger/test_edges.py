@@ -20,6 +20,7 @@ from exporter.ledger.store import Ledger, open_ledger, read_ledger
 from exporter.ledger.suspects import GONE_KEPT_SECONDS
 from exporter.model import OUT_OF_WINDOW, ClusterIdentity
 from tests.unit.ledger.made import AT, WHOSE, job, run_of
+from tests.unit.manual_clock import ManualClock
 
 INFINITE = float("inf")
 
@@ -354,9 +355,10 @@ def test_a_bad_file_is_set_aside_before_a_ledger_returns_to_its_place(tmp_path: 
     kept = open_ledger(None, "https://cloud zone ehpc-1")
     with kept.transaction():
         kept.apply(run_of(3))
-    state.put_back(kept, identity, "https://cloud").close()
+    clock = ManualClock(AT)
+    state.moved(kept, identity, "https://cloud", clock).close()
     kept.close()
-    again = state.ledger(identity, "https://cloud", AT)
+    again = state.ledger(identity, "https://cloud", clock)
     assert (again.size, again.in_memory) == (3, False)
     again.close()
     assert [each.read_bytes()[:1] for each in tmp_path.glob("*set-aside*")] == [b"\xa5"]

@@ -84,7 +84,7 @@ class PolledCluster:
                 identity=self.identity,
                 calls=self,
                 open_ledger=lambda: self.open(),  # noqa: PLW0108 - it may be replaced
-                reopen_on_disk=lambda ledger: ledger.copied_to(self.path),
+                moved=lambda ledger: ledger.copied_to(self.path if ledger.in_memory else None),
                 keeps_on_disk=self.path is not None,
                 settings=self.settings,
                 publisher=Publisher(LabelRules()),
