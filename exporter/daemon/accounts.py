@@ -22,6 +22,7 @@ from exporter.config import (
     Config,
     read_secret_file,
 )
+from exporter.daemon.cluster_log import IntervalLog
 from exporter.errors import ApiError, ConfigError
 from exporter.labels import Groups
 from exporter.ledger.directory import StateDirectory
@@ -147,6 +148,7 @@ class Account:
     transport: RequestsTransport
     budget: AccountBudget
     lists: ZoneLists
+    intervals: IntervalLog
 
 
 def open_account(
@@ -185,7 +187,7 @@ def open_account(
         user_id=config.user_id,
     )
     lists = ZoneLists(client.list_clusters, clock)
-    return Account(config, client, transport, budget, lists)
+    return Account(config, client, transport, budget, lists, IntervalLog())
 
 
 def cluster_calls(client: AccountClient, cluster: ClusterConfig) -> ClusterJobs:

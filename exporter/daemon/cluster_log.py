@@ -4,7 +4,8 @@ What stays as it was is not logged, and what comes and goes is not logged each t
 """
 
 import logging
-from collections.abc import Hashable
+import threading
+from collections.abc import Collection, Hashable
 
 from exporter.model import ClusterIdentity
 from exporter.profile import TRAITS, Profile
@@ -15,7 +16,7 @@ _LOG = logging.getLogger(__name__)
 FAILURE_SECONDS = 3600.0
 """How often a failure is told that goes on, or returns."""
 LASTING_SECONDS = 300.0
-"""One that returns within that hour is told once it has lasted so long."""
+"""One that returns within that hour is told once it has lasted so long. So are intervals that are stretched."""
 CHANGE_SECONDS = 1800.0
 """How often the same change is told, should it alternate."""
 HISTORY_SECONDS = 300.0
@@ -23,12 +24,59 @@ HISTORY_SECONDS = 300.0
 STRETCHED = 1.1
 
 
+class IntervalLog:
+    """The line about the intervals of an account that are stretched, however many clusters it has. For any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stretched: dict[str, ClusterState] = {}
+        self._since_seconds = 0.0
+        self._told_seconds = float("-inf")
+
+    def note(self, state: ClusterState, wanted_seconds: float, now_seconds: float) -> None:
+        """Log once that intervals are stretched, if they are for long: the first syncs need more calls than later ones.
+        ``wanted_seconds`` is the interval that the configuration asks for."""
+        with self._lock:
+            if state.effective_interval_seconds <= wanted_seconds * STRETCHED:
+                self._stretched.pop(state.identity.name, None)
+                return
+            if not self._stretched:
+                self._since_seconds = now_seconds
+            self._stretched[state.identity.name] = state
+            lasting = now_seconds - self._since_seconds >= LASTING_SECONDS
+            told = self._told_seconds > self._since_seconds
+            if lasting and not told and now_seconds - self._told_seconds >= CHANGE_SECONDS:
+                self._told_seconds = now_seconds
+                _warn_of_intervals(self._stretched.values())
+
+    def forget(self, name: str) -> None:
+        """A cluster is no longer polled."""
+        with self._lock:
+            self._stretched.pop(name, None)
+
+
+def _warn_of_intervals(stretched: Collection[ClusterState]) -> None:
+    intervals = {each.identity: round(each.effective_interval_seconds) for each in stretched}
+    longest = max(intervals, key=intervals.__getitem__)
+    advice = "Lengthen collection.interval, raise quota.share, or give some clusters an account of their own."
+    if any(each.effective_interval_seconds > each.staleness_seconds for each in stretched):
+        advice += " Counts are withdrawn between two syncs: raise collection.staleness."
+    _LOG.warning(
+        "intervals are stretched: the account's share of calls does not allow more",
+        extra=_fields(
+            longest, clusters=len(intervals), longest_seconds=intervals[longest],
+            shortest_seconds=min(intervals.values()), advice=advice,
+        ),
+    )  # fmt: skip
+
+
 class ClusterLog:
     """The lines about one cluster. For one thread."""
 
-    def __init__(self, interval_seconds: float) -> None:
-        """``interval_seconds`` is the interval that the configuration asks for."""
+    def __init__(self, interval_seconds: float, intervals: IntervalLog) -> None:
+        """``interval_seconds`` is the interval that the configuration asks for; ``intervals`` is the account's."""
         self._interval_seconds = interval_seconds
+        self._intervals = intervals
         self._before: ClusterState | None = None
         self._now_seconds = 0.0
         self._told_seconds: dict[Hashable, float] = {}
@@ -52,7 +100,7 @@ class ClusterLog:
             self._failed(state.identity, state.failure)
         self._tell_strategy(before, state)
         self._tell_profile(state)
-        self._tell_interval(before, state)
+        self._intervals.note(state, self._interval_seconds, now_seconds)
         self._tell_history(before, state)
 
     def _failed(self, who: ClusterIdentity, failure: SyncFailure) -> None:
@@ -103,23 +151,6 @@ class ClusterLog:
                         trait=name, old=old.value, new=new.value, evidence=new.evidence,
                     ),
                 )  # fmt: skip
-
-    def _tell_interval(self, before: ClusterState, state: ClusterState) -> None:
-        limit_seconds = self._interval_seconds * STRETCHED
-        stretched = before.effective_interval_seconds <= limit_seconds
-        stretched = stretched and state.effective_interval_seconds > limit_seconds
-        if stretched and self._may_tell("interval", CHANGE_SECONDS):
-            advice = (
-                "Lengthen collection.interval, raise quota.share, or give the cluster an account of"
-                " its own."
-            )
-            if state.effective_interval_seconds > state.staleness_seconds:
-                advice += " Counts are withdrawn between two syncs: raise collection.staleness."
-            seconds = round(state.effective_interval_seconds)
-            _LOG.warning(
-                "the interval is stretched: the account's share of calls does not allow more",
-                extra=_fields(state.identity, interval_seconds=seconds, advice=advice),
-            )
 
     def _tell_history(self, before: ClusterState, state: ClusterState) -> None:
         obstacle, shown = state.history_obstacle, state.snapshot

@@ -213,6 +213,7 @@ class Watch:
     def _start(self, config: Config, cluster: ClusterConfig) -> None:
         account = self._accounts[cluster.account]
         identity = cluster.identity
+        log = ClusterLog(cluster.interval_seconds, account.intervals)
         endpoint = account.config.endpoint
         self.telemetry.register_cluster(identity.name, SYNC_REASONS, CORRECTION_KINDS)
         clock = SystemClock()
@@ -242,7 +243,7 @@ class Watch:
             if cluster.staleness_seconds is None
             else cluster.staleness_seconds,
             budget=account.budget,
-            publish=partial(self._publish, cluster, ClusterLog(cluster.interval_seconds)),
+            publish=partial(self._publish, cluster, log),
             telemetry=self.telemetry,
             clock=clock,
             rng=random.Random(),  # noqa: S311 - which ranks an audit looks at is no secret
@@ -266,6 +267,7 @@ class Watch:
                 self._left.append(poller)
             for account in self._accounts.values():
                 account.budget.declare(name, None)
+                account.intervals.forget(name)
 
     def _list(self, config: Config) -> None:
         """Let the listers ask for what the pollers want to know."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.daemon.cluster_log import ClusterLog
+from exporter.daemon.cluster_log import ClusterLog, IntervalLog
 from exporter.model import JobListQuery
 from exporter.profile import TRAITS, Profile, Trait
 from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, fill
@@ -24,7 +24,8 @@ class Told:
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO, "exporter")
         self._caplog = caplog
-        self._log = ClusterLog(60.0)
+        self.intervals = IntervalLog()
+        self._log = ClusterLog(60.0, self.intervals)
         self._failures = 0
 
     def note(self, state: ClusterState, now: float) -> list[str]:
@@ -154,17 +155,51 @@ def test_how_it_is_synced(told: Told) -> None:
     assert told.note(dataclasses.replace(state, strategy="delta"), 1860) == changed
 
 
-@pytest.mark.parametrize(("staleness", "advised"), [(None, False), (120.0, True)])
-def test_an_interval_that_is_stretched(told: Told, staleness: float | None, advised: bool) -> None:
-    state = dataclasses.replace(FRESH, staleness_wanted_seconds=staleness)
-    stretched = dataclasses.replace(state, effective_interval_seconds=140.0)
-    (message,) = told.note(stretched, 0)
-    assert "the interval is stretched" in message
-    assert told.field("interval_seconds") == 140
-    assert ("collection.staleness" in str(told.field("advice"))) is advised
-    assert told.note(stretched, 4000) == []
-    assert told.note(state, 4060) == []
-    assert told.note(stretched, 4120) == [message]
+class TestIntervals:
+    @pytest.mark.parametrize(("staleness", "advised"), [(None, False), (120.0, True)])
+    def test_that_stay_stretched(self, told: Told, staleness: float | None, advised: bool) -> None:
+        state = dataclasses.replace(FRESH, staleness_wanted_seconds=staleness)
+        stretched = dataclasses.replace(state, effective_interval_seconds=140.0)
+        assert told.note(stretched, 0) == []
+        (message,) = told.note(stretched, 300)
+        assert "intervals are stretched" in message
+        assert (told.field("clusters"), told.field("longest_seconds")) == (1, 140)
+        assert ("collection.staleness" in str(told.field("advice"))) is advised
+        assert told.note(stretched, 4000) == []
+        assert told.note(state, 4060) == []
+        assert told.note(stretched, 4120) == []
+        assert told.note(stretched, 4420) == [message]
+
+    def test_that_come_and_go(self, told: Told) -> None:
+        stretched = dataclasses.replace(FRESH, effective_interval_seconds=140.0)
+        states = [(FRESH, stretched)[turn // 3 % 2] for turn in range(600)]
+        assert [told.note(state, 60 * turn) for turn, state in enumerate(states)] == [[]] * 600
+
+    def test_of_many_clusters_are_one_line(self, caplog: pytest.LogCaptureFixture) -> None:
+        intervals = IntervalLog()
+        states = [
+            dataclasses.replace(
+                good_state(f"c{number}"), effective_interval_seconds=60.0 + number, failure=None
+            )
+            for number in range(300)
+        ]
+        logs = {each.identity.name: ClusterLog(60.0, intervals) for each in states}
+        for now in (0, 400, 800, 4000):
+            caplog.clear()
+            for state in states:
+                logs[state.identity.name].note(state, now)
+            if now == 400:
+                (line,) = map(vars, caplog.records)
+                found = [line[each] for each in ("clusters", "shortest_seconds", "longest_seconds")]
+                assert (line["cluster"], found) == ("c299", [293, 67, 359])
+            else:
+                assert "stretched" not in caplog.text
+
+    def test_of_a_cluster_that_is_no_longer_polled(self, told: Told) -> None:
+        stretched = dataclasses.replace(FRESH, effective_interval_seconds=140.0)
+        told.note(stretched, 0)
+        told.intervals.forget("cfd")
+        assert told.note(stretched, 300) == []
 
 
 def test_a_history_that_cannot_be_read_to_its_end(told: Told) -> None:

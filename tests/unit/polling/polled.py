@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 
 from exporter.api.budget import AccountBudget
-from exporter.daemon.cluster_log import ClusterLog
+from exporter.daemon.cluster_log import ClusterLog, IntervalLog
 from exporter.errors import ApiError, TransportError
 from exporter.ledger.spending import MemorySpendingLog
 from exporter.ledger.store import Ledger, open_ledger
@@ -78,7 +78,7 @@ class PolledCluster:
 
     def new_poller(self) -> Poller:
         """As after a restart."""
-        self.log = ClusterLog(self.settings.interval_seconds)
+        self.log = ClusterLog(self.settings.interval_seconds, IntervalLog())
         return Poller(
             PollerParts(
                 identity=self.identity,
