@@ -22,6 +22,7 @@ again soon can help (``retryable``), and what the operator should do (``advice``
 a secret, a signature or a job's content.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,8 +42,10 @@ class ConfigProblem:
     """Line in the file, from 1, where it is known."""
 
     def __str__(self) -> str:
+        """One line, whatever names and texts of the file are in it."""
         where = f" (line {self.line})" if self.line else ""
-        return f"{self.path}: {self.message}{where}" if self.path else f"{self.message}{where}"
+        text = f"{self.path}: {self.message}{where}" if self.path else f"{self.message}{where}"
+        return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 class ConfigError(ExporterError):

@@ -19,6 +19,8 @@ _STR, _INT, _FLOAT, _BOOL, _NULL = (
 LARGEST_BYTES = 1 << 20
 MOST_NODES = 100_000
 """With those of an alias counted wherever it stands."""
+_NO_COLON = "could not find expected ':'"
+"""As PyYAML says it; often there is a wide colon, or no space."""
 MERGE_KEY = "<<"
 NO_MERGE_KEYS = "is a merge key, which is not supported; write the keys out"
 
@@ -47,6 +49,8 @@ def compose(text: str) -> yaml.Node | ConfigProblem | None:
         return error.problems[0]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if error.problem == _NO_COLON:  # noticed on a later line
+            mark = error.context_mark or mark
         return ConfigProblem("", f"not YAML: {_problem(error)}", mark.line + 1 if mark else None)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
@@ -89,6 +93,8 @@ def _size(node: yaml.Node, known: dict[int, float]) -> float:
 def _problem(error: yaml.MarkedYAMLError) -> str:
     """What PyYAML says, unless it quotes the file: that may be a secret without its quotes."""
     problem = str(error.problem or error.context)
+    if problem == _NO_COLON:
+        return f"{problem}: a colon and a space must follow each key"
     if "undefined" in problem:
         return "a text that begins with *, & or ! must be in quotes"
     return problem

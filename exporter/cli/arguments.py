@@ -147,7 +147,7 @@ def _add_demo(parser: _Flags) -> None:
     _add_log(parser)
     parser.set_defaults(shard=Shard())
     parser.add_argument(
-        "--pace", type=float, default=20.0, metavar="FACTOR",
+        "--pace", type=_pace, default=20.0, metavar="FACTOR",
         help="how busy the simulated cloud is; 1 is an ordinary day (default %(default)g)",
     )  # fmt: skip
 
@@ -265,7 +265,8 @@ def _shard(text: str) -> Shard:
 
 
 def _route(text: str) -> str:
-    if not re.fullmatch(r"/[\w./~-]*\w", text) or text.startswith("/-/"):
+    taken = text.startswith(("/-/", "/docs/")) or text == "/docs"
+    if taken or not _PREFIX.fullmatch(text) or not text[-1:].isalnum():
         raise argparse.ArgumentTypeError(f"{text!r} is no path such as /metrics")
     return text
 
@@ -287,6 +288,12 @@ def _route_prefix(text: str) -> str:
     if not _PREFIX.fullmatch(path):
         raise argparse.ArgumentTypeError(f"{text!r} is no path such as /ehpc")
     return path
+
+
+def _pace(text: str) -> float:
+    from exporter.simulator.command import pace
+
+    return pace(text)
 
 
 def _optional_path(text: str) -> Path | None:

@@ -75,7 +75,7 @@ def chosen(config: Config, clusters: Sequence[str]) -> list[str]:
     known = [cluster.name for cluster in config.clusters]
     problems = [
         ConfigProblem("", f"--cluster: no cluster is named {one_line(name)}; known: "
-                          f"{', '.join(map(one_line, known))}")
+                          f"{', '.join(map(one_line, known)) or 'none'}")
         for name in clusters
         if name not in known
     ]  # fmt: skip

@@ -14,8 +14,8 @@ from types import FrameType
 from typing import NoReturn
 
 from exporter.cli.arguments import DEFAULT_CONFIG, parse_arguments, serve_options
-from exporter.config import load_config, select
-from exporter.errors import ApiError, ConfigError, ExporterError
+from exporter.config import Config, load_config, select
+from exporter.errors import ApiError, ConfigError, ConfigProblem, ExporterError
 from exporter.logs import set_up_logging
 from exporter.redaction import Redactor
 from exporter.texts import Words, language_of
@@ -112,13 +112,7 @@ def _check_config(namespace: argparse.Namespace) -> int:
     from exporter.daemon.sightings import of_shard, survey, with_found
     from exporter.ledger.discovered import read_discovered
 
-    valid = [namespace.config_file]
-    if namespace.web_config_file is not None:
-        from exporter.web.web_config import load_web_config
-
-        load_web_config(namespace.web_config_file)
-        valid.append(namespace.web_config_file)
-    config = load_config(namespace.config_file, os.environ)
+    config, valid = _valid(namespace.config_file, namespace.web_config_file)
     before = read_discovered(config.state.path)
     told = found_report(of_shard(survey(config, before), namespace.shard))
     config = select(with_found(config, before), namespace.shard)
@@ -129,6 +123,27 @@ def _check_config(namespace: argparse.Namespace) -> int:
         sys.stderr.writelines(f"--strict: {warning}\n" for warning in found)
         return MISUSED
     return DONE
+
+
+def _valid(config_file: Path, web_config_file: Path | None) -> tuple[Config, list[Path]]:
+    """The configuration, and the files that were read. Raises ConfigError with the problems of all of them."""
+    problems: list[ConfigProblem] = []
+    valid = [config_file]
+    if web_config_file is not None:
+        from exporter.web.web_config import load_web_config
+
+        try:
+            load_web_config(web_config_file)
+        except ConfigError as error:
+            problems += error.problems
+        valid.append(web_config_file)
+    try:
+        config = load_config(config_file, os.environ)
+    except ConfigError as error:
+        raise ConfigError([*problems, *error.problems]) from error.__cause__
+    if problems:
+        raise ConfigError(problems)
+    return config, valid
 
 
 def _doctor(namespace: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ message follows the text itself, as in ``"5 minutes" is not a duration``."""
 import difflib
 import ipaddress
 import re
+import warnings
 import zoneinfo
 from collections.abc import Iterable
 from datetime import UTC, tzinfo
@@ -17,11 +18,19 @@ SHORTEST_INTERVAL_SECONDS = 1.0
 LABEL_NAME = re.compile("^([a-zA-Z]|_[a-zA-Z0-9])[a-zA-Z0-9_]*$")
 TAKEN_LABELS = frozenset({*CLUSTER_INFO.labels, "job", "instance"})
 _OFFSET = re.compile(r"(?:UTC|GMT)?(?P<sign>[+-])0?(?P<hours>1?[0-9])(?::?00)?", re.IGNORECASE)
-_CHINAS = frozenset({"cst", "china", "beijing", "shanghai"})
+_CHINAS = ("beijing", "china", "peking")
+_EXACT_CHINAS = frozenset({"bjt", "cn", "cst", "pek", "prc", "shanghai"})
+_CHINAS_IN_CHINESE = re.compile("北京|中国|上海|东八")
+_SIMILAR = 0.75
+_LEAPING = "right/"
+"""Zones of the time zone database that count leap seconds, as no server does."""
+_WRONG_QUOTES = frozenset("“”‘’„«»＂＇")
+_OWN_PATH = re.compile(r"/(api|job/list)/*$")
 _CHINA_HOURS = 8
-_UTCS = frozenset({"UTC", "Z"})
+_ZONE_WORDS = {"auto": "auto", "utc": "UTC", "z": "UTC"}
 _SIGNS = {0xFF0B: "+", 0x2212: "-"}
 """As Chinese keyboards and word processors write them."""
+_INVISIBLE = "contains an invisible character, such as from a web page; type it anew"
 _FARTHEST_AHEAD, _FARTHEST_BEHIND = 14, 12
 """Hours of the zones that there are."""
 
@@ -73,8 +82,10 @@ def history(text: str) -> float:
 def pattern(text: str) -> "re.Pattern[str]":
     """A regular expression. A dot is any character: ``.*`` matches every name."""
     try:
-        return re.compile(text, re.DOTALL)
-    except (re.error, OverflowError, RecursionError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # such as for [[:alpha:]], which is no class here
+            return re.compile(text, re.DOTALL)
+    except (re.error, OverflowError, RecursionError, Warning) as error:
         raise ValueError(f"is not a pattern: {error}") from None
 
 
@@ -93,6 +104,24 @@ def word(text: str) -> str:
     """An identifier: something, without white space."""
     if not text or any(character.isspace() for character in text):
         raise ValueError("must not be empty or contain white space")
+    if not text.isprintable():
+        raise ValueError(_INVISIBLE)
+    if _WRONG_QUOTES.intersection(text):
+        raise ValueError("contains a quotation mark that is not a plain \" or '")
+    return text
+
+
+def name(text: str) -> str:
+    """What people call an account or a cluster."""
+    if not text.strip():
+        raise ValueError("is empty")
+    return text
+
+
+def path(text: str) -> str:
+    """The path of a file or a directory, as it is."""
+    if text.startswith("~"):
+        raise ValueError("begins with ~, which only a shell replaces; write ${HOME}")
     return text
 
 
@@ -102,8 +131,10 @@ def key(text: str) -> str:
     word = text.removeprefix("\ufeff").strip()
     if not word:
         raise ValueError("is empty")
-    if not word.isprintable():
+    if len(word.splitlines()) > 1:
         raise ValueError("has more than one line; it must contain only the key")
+    if not word.isprintable():
+        raise ValueError(_INVISIBLE)
     return word
 
 
@@ -114,11 +145,11 @@ def timezone(text: str) -> tzinfo | None:
     if text == "UTC":
         return UTC
     try:
-        return zoneinfo.ZoneInfo(text)
+        return zoneinfo.ZoneInfo("" if text.startswith(_LEAPING) else text)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         hint = _zone_of(text)
         if not hint and not any(map(str.isdigit, text)):  # what resembles an offset is another one
-            hint = suggest(text, zoneinfo.available_timezones())
+            hint = suggest(text, (each for each in zoneinfo.available_timezones() if "/" in each))
         hint = hint or "; write it as Asia/Shanghai"
         raise ValueError(f"is not a known time zone{hint}") from None
 
@@ -126,10 +157,10 @@ def timezone(text: str) -> tzinfo | None:
 def _zone_of(text: str) -> str:
     """What to write in place of an offset, or of a name for China's time or UTC; nothing for other texts, or
     where there is no such zone."""
-    if text.rpartition("/")[2].lower() in _CHINAS:
+    if word := _ZONE_WORDS.get(text.strip().lower()):
+        return f"; write {word}"
+    if _means_china(text):
         return "; write Asia/Shanghai"
-    if text.upper() in _UTCS:
-        return "; write UTC"
     offset = _OFFSET.fullmatch(text.replace(" ", "").translate(_SIGNS))
     if offset is None:
         return ""
@@ -140,6 +171,17 @@ def _zone_of(text: str) -> str:
         return "; write Asia/Shanghai"
     zone = f"Etc/GMT{'-' if ahead else '+'}{hours}"  # their signs are the other way round
     return f"; write {zone if hours else 'UTC'}"
+
+
+def _means_china(text: str) -> bool:
+    """Whether the text names China or one of its cities, also if it is misspelt, or longer."""
+    if _CHINAS_IN_CHINESE.search(text):
+        return True
+    city = text.rpartition("/")[2].lower()
+    words = [*re.findall("[a-z]+", city), re.sub("[^a-z]", "", city)]
+    return not _EXACT_CHINAS.isdisjoint(words) or any(
+        difflib.get_close_matches(word, _CHINAS, n=1, cutoff=_SIMILAR) for word in words
+    )
 
 
 def endpoint(text: str) -> str:
@@ -158,8 +200,11 @@ def endpoint(text: str) -> str:
 
 def link(text: str) -> str:
     """A URL below which there are pages."""
-    if _address(text) is None or "?" in text or "#" in text:
+    parts = _address(text)
+    if parts is None or "?" in text or "#" in text:
         raise ValueError("must be a URL such as https://grafana.example.org, without a query")
+    if "@" in parts.netloc:
+        raise ValueError("must not contain a user or password: everybody can see the link")
     return text.rstrip("/")
 
 
@@ -167,10 +212,18 @@ def _address(text: str) -> SplitResult | None:
     """The parts of a URL by which somebody can be reached; None if it is none."""
     try:
         parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = parts.scheme in ("http", "https") and parts.port != 0
+        host = (parts.hostname or "").encode("idna")
     except ValueError:
         return None
-    return parts if usable and not any(character.isspace() for character in text) else None
+    usable = usable and bool(host.strip(b".")) and not host.startswith((b"*", b"."))
+    plain = text.isprintable() and not any(char.isspace() or char == "\\" for char in text)
+    return parts if usable and plain else None
+
+
+def repeats_path(url: str) -> bool:
+    """Whether a checked endpoint ends as the paths of the API begin, which are added to it."""
+    return bool(_OWN_PATH.search(urlsplit(url).path))
 
 
 def is_plain_http_abroad(url: str) -> bool:

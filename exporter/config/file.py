@@ -25,18 +25,26 @@ def _checked(
     hidden: bool = False,
     examples: Sequence[str] = (),
 ) -> Meta:
-    """A text that ``check`` accepts or raises ValueError about; quoted then unless ``hidden``."""
+    """A text that ``check`` accepts or raises ValueError about; quoted then unless ``hidden``. The ``pattern``
+    is for editors, and decides nothing here."""
+    for_editors: dict[str, object] = {"pattern": f"^({pattern}{_OR_VARIABLE})$"}
+    if examples:
+        for_editors["examples"] = list(examples)
     return Meta(
         description=description,
-        pattern=f"^({pattern}{_OR_VARIABLE})$",
         extra={"check": check, "hidden": hidden},
-        extra_json_schema={"examples": list(examples)} if examples else None,
+        extra_json_schema=for_editors,
     )
 
 
-def _text(description: str, *, hidden: bool = False) -> Meta:
-    """Any text that is not empty."""
-    return Meta(description=description, min_length=1, extra={"hidden": hidden})
+def _name(description: str) -> Meta:
+    """What people call something."""
+    return Meta(description=description, min_length=1, extra={"check": checks.name})
+
+
+def _file(description: str) -> Meta:
+    """The path of a file or a directory."""
+    return Meta(description=description, min_length=1, extra={"check": checks.path})
 
 
 class Quota(Struct, forbid_unknown_fields=True):
@@ -84,7 +92,7 @@ class Account(Struct, forbid_unknown_fields=True, kw_only=True):
     """One account of the cloud."""
 
     name: Annotated[
-        str, _text("Name of the account. Optional if there is only one; it is then 'default'.")
+        str, _name("Name of the account. Optional if there is only one; it is then 'default'.")
     ] = "default"
     endpoint: Annotated[
         str,
@@ -109,7 +117,7 @@ class Account(Struct, forbid_unknown_fields=True, kw_only=True):
         | UnsetType
     ) = UNSET
     access_key_id_file: (
-        Annotated[str, _text("A file with the id; read again when it changes.")] | UnsetType
+        Annotated[str, _file("A file with the id; read again when it changes.")] | UnsetType
     ) = UNSET
     secret_access_key: (
         Annotated[
@@ -124,7 +132,7 @@ class Account(Struct, forbid_unknown_fields=True, kw_only=True):
         | UnsetType
     ) = UNSET
     secret_access_key_file: (
-        Annotated[str, _text("A file with the secret; read again when it changes.")] | UnsetType
+        Annotated[str, _file("A file with the secret; read again when it changes.")] | UnsetType
     ) = UNSET
     timeout: Annotated[str, _checked("Deadline of one call.", checks.duration, PATTERN)] = "10s"
     quota: Quota = msgspec.field(default_factory=Quota)
@@ -142,7 +150,7 @@ class Account(Struct, forbid_unknown_fields=True, kw_only=True):
     ca_file: (
         Annotated[
             str,
-            _text(
+            _file(
                 "Certificates (PEM) to trust for the endpoint, in addition to the machine's own."
             ),
         ]
@@ -167,11 +175,11 @@ class Cluster(Struct, forbid_unknown_fields=True, kw_only=True):
     """One cluster to watch."""
 
     name: (
-        Annotated[str, _text("The label cluster_name; default: the cluster_id. Must be unique.")]
+        Annotated[str, _name("The label cluster_name; default: the cluster_id. Must be unique.")]
         | UnsetType
     ) = UNSET
     account: (
-        Annotated[str, _text("The name of its account. Optional if there is only one.")] | UnsetType
+        Annotated[str, _name("The name of its account. Optional if there is only one.")] | UnsetType
     ) = UNSET
     cluster_id: Annotated[
         str, _checked("The cluster's id in the cloud, such as ehpc-qmmvigwe.", checks.word, r"\S+")
@@ -265,7 +273,7 @@ class Collection(Struct, forbid_unknown_fields=True):
 class State(Struct, forbid_unknown_fields=True):
     """Where the ledgers are."""
 
-    path: Annotated[str, _text("A directory; with ':memory:' nothing survives a restart.")] = (
+    path: Annotated[str, _file("A directory; with ':memory:' nothing survives a restart.")] = (
         "./state"
     )
 
@@ -287,7 +295,7 @@ class UserLabel(Struct, forbid_unknown_fields=True):
     groups_file: (
         Annotated[
             str,
-            _text(
+            _file(
                 "A file, CSV or YAML, with the group of each user, for ehpc_user_info; read"
                 " again when it changes."
             ),
@@ -338,6 +346,7 @@ class Links(Struct, forbid_unknown_fields=True):
                 "URL of the Grafana that has this project's dashboards.",
                 checks.link,
                 "https?://.+",
+                hidden=True,
                 examples=["https://grafana.example.org"],
             ),
         ]

@@ -1,5 +1,6 @@
 """From a file's path to a ``Config``, or to all problems of the file."""
 
+import itertools
 import ssl
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -93,6 +94,18 @@ def config_warnings(config: Config) -> tuple[str, ...]:
             "can read and change the answers; use https"
             for account in config.accounts
             if checks.is_plain_http_abroad(account.endpoint)
+        )
+        + tuple(
+            f"account {account.name}: the endpoint ends in a part of the API's own paths; the exporter adds"
+            " /api/job/list to it"
+            for account in config.accounts
+            if checks.repeats_path(account.endpoint)
+        )
+        + tuple(
+            f"accounts {first.name} and {second.name} have the same endpoint and key, so each counts only its"
+            " own calls and together they may use more than a share; make them one account"
+            for first, second in itertools.combinations(config.accounts, 2)
+            if (first.endpoint, first.access_key_id) == (second.endpoint, second.access_key_id)
         )
         + tuple(
             f"account {account.name}: everybody on this machine can read {path}; run chmod 600 on it"

@@ -118,6 +118,10 @@ class _Walk:
         for key_node, value_node in node.value:
             key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
             key_path = _join(path, key)
+            if not isinstance(key_node, yaml.ScalarNode) or not _is_text(key):
+                message = "has a key that is not a text"
+                self.reading.problems.append(ConfigProblem(path, message, line_of(key_node)))
+                continue
             if key in seen:
                 self.reading.problems.append(
                     ConfigProblem(
@@ -182,7 +186,7 @@ class _Walk:
         self.reading.written[path] = written
         if len(text) < (kind.min_length or 0):
             return self._wrong(path, "is empty")
-        if "\0" in text or not _encodable(text):
+        if not _is_text(text):
             return self._wrong(path, "holds a character that is no text")
         check: Callable[[str], object] | None = extra.get("check")
         if check is not None:
@@ -207,8 +211,10 @@ class _Walk:
                 shown = bare if bare in self._environ else "NAME"  # else it may be part of a secret
                 faults.append(f"has $ without braces; write ${{{shown}}}, or $$ for a plain $")
                 return ""
-            if name is None or not _VARIABLE_NAME.fullmatch(name):
+            if name is None or not name.strip():
                 faults.append("has ${ without a variable's name and }; write $$ for a plain $")
+            elif not _VARIABLE_NAME.fullmatch(name):
+                faults.append("has more than a variable's name in ${ }; write $$ for a plain $")
             elif name not in self._environ:
                 hint = suggest(name, self._environ)
                 faults.append(f"the environment variable {name} is not set{hint}")
@@ -244,12 +250,13 @@ def _is_number(scalar: object, kind: inspect.Type) -> bool:
     )
 
 
-def _encodable(text: str) -> bool:
+def _is_text(text: str) -> bool:
+    """Whether there is no character in it that no server and no file can have."""
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
-    return True
+    return "\0" not in text
 
 
 def _join(path: str, key: str) -> str:

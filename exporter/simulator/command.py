@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from exporter.simulator import story
+from exporter.simulator.bounds import number
 from exporter.simulator.bulk import host_fleet
 from exporter.simulator.dialect import DOCUMENTED, Dialect
 from exporter.simulator.engine import World
@@ -43,8 +44,18 @@ _JOURNAL_LIMIT = 20_000
 """A demo runs for days."""
 
 
+_LARGEST_REPORT = 1 << 24
+"""Characters."""
+
+
 class SimulatorError(Exception):
     """The simulator cannot do what its flags ask for; the message says why."""
+
+
+pace = number(0.01, 1000.0)
+"""The type of ``--pace``, which ``demo`` has as well."""
+_count = number(0, 10_000, whole=True)
+_seconds = number(0)
 
 
 def add_arguments(parser: argparse._ActionsContainer) -> None:
@@ -70,25 +81,25 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 def _add_clusters(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--seed", type=int, default=1, help="seed of the random generator")
     group.add_argument(
-        "--clusters", type=int, default=_CLUSTERS, help="how many clusters (default %(default)s)"
+        "--clusters", type=_count, default=_CLUSTERS, help="how many clusters (default %(default)s)"
     )
     group.add_argument(
         "--quiet-clusters",
-        type=int,
+        type=_count,
         default=0,
         metavar="N",
         help="how many additional small clusters, in which nothing happens",
     )
     group.add_argument(
         "--speed",
-        type=float,
+        type=_seconds,
         default=1.0,
         metavar="FACTOR",
         help="simulated seconds per real second; 0 stands still (default %(default)s)",
     )
     group.add_argument(
         "--pace",
-        type=float,
+        type=pace,
         default=_PACE,
         metavar="FACTOR",
         help="factor for the number of jobs, which are shorter by the same factor (default %(default)s)",
@@ -111,14 +122,14 @@ def _add_trace(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--at",
-        type=float,
+        type=number(),
         default=0.0,
         metavar="SECONDS",
         help="the moment of the trace that is now (default: its beginning)",
     )
     group.add_argument(
         "--queue-cores",
-        type=int,
+        type=number(1, whole=True),
         metavar="N",
         help="cores of every queue, at least its widest job (default: by the queue's load)",
     )
@@ -154,14 +165,14 @@ def _add_account(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--secret-access-key", default=example.secret_access_key, metavar="SECRET")
     group.add_argument(
         "--quota-requests",
-        type=int,
+        type=number(0, whole=True),
         default=2000,
         metavar="N",
         help="requests within the period, 0 for no quota (default %(default)s)",
     )
     group.add_argument(
         "--quota-period",
-        type=float,
+        type=number(0.001),
         default=3600.0,
         metavar="SECONDS",
         help="the period (default %(default)s)",
@@ -186,14 +197,14 @@ def _add_behaviour(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--latency",
-        type=float,
+        type=_seconds,
         default=0.0,
         metavar="SECONDS",
         help="how long each answer takes at least",
     )
     group.add_argument(
         "--clock-skew",
-        type=float,
+        type=number(),
         default=0.0,
         metavar="SECONDS",
         help="how far its own clock is ahead of this machine's",
@@ -269,12 +280,16 @@ def _check_together(options: argparse.Namespace) -> None:
 
 def _host_reported(cloud: Cloud, path: Path, seed: int, now_at: float) -> None:
     try:
-        clusters = read_report(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_LARGEST_REPORT + 1)
+        clusters = read_report(text) if len(text) <= _LARGEST_REPORT else []
     except (OSError, ValueError) as error:
-        raise SimulatorError(f"--profile: {path}: {error}") from error
-    for number, each in enumerate(clusters):
+        raise SimulatorError(f"--profile: {path}: {_reason(error)}") from error
+    if not clusters:
+        raise SimulatorError(f"--profile: {path}: is too large for a report")
+    for place, each in enumerate(clusters):
         hosted = cloud.add_cluster(each.cluster_id, zone=each.zone, dialect=each.dialect)
-        hosted.jobs.load(made_up_rows(each.jobs, now_at, seed + number))
+        hosted.jobs.load(made_up_rows(each.jobs, now_at, seed + place))
         hosted.plant.build_for(hosted.jobs)
 
 
@@ -321,7 +336,12 @@ def read_trace(path: Path) -> list[TraceJob]:
         with path.open(encoding="utf-8", newline="") as lines:
             return parse_trace(lines)
     except (OSError, EOFError, ValueError) as error:
-        raise SimulatorError(f"--trace: {path}: {error}") from error
+        raise SimulatorError(f"--trace: {path}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a file; its name is said already."""
+    return str((isinstance(error, OSError) and error.strerror) or error)
 
 
 def run_simulator(options: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """The plan that says which call meets which fault."""
 
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -64,7 +65,8 @@ class FaultPlan:
         """Put a rule in force. ``ValueError`` if there is no such fault, or never a call for it."""
         if not is_fault(name):
             raise ValueError(f"no such fault: {name}")
-        if every < 1 or skip < 0 or not 0 <= probability <= 1 or (seconds or 0) < 0:
+        finite = math.isfinite(seconds or 0) and math.isfinite(until_at or 0)
+        if every < 1 or skip < 0 or not 0 <= probability <= 1 or (seconds or 0) < 0 or not finite:
             raise ValueError(f"fault {name}: a number is out of range")
         rule = FaultRule(
             Fault(name, seconds), cluster_id, skip, next_calls, every, probability, until_at

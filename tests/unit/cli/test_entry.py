@@ -164,6 +164,50 @@ def test_bash_completes_commands_flags_and_files(
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        *(["demo", f"--pace={pace}"] for pace in ("0", "-1", "nan", "inf", "1e300", "fast")),
+        ["simulate", "--clusters=-1"],
+        ["simulate", "--clusters=2.5"],
+        ["simulate", "--speed=nan"],
+        ["simulate", "--latency=-1"],
+        ["simulate", "--latency=inf"],
+        ["simulate", "--quota-period=0"],
+        ["simulate", "--quota-requests=-5"],
+        ["simulate", "--clock-skew=inf"],
+        ["simulate", "--trace=x.csv", "--queue-cores=0"],
+        ["simulate", "--fault=slow:seconds=nan"],
+        ["simulate", "--profile=/dev/zero"],
+        ["serve", "--web.telemetry-path=/../metrics"],
+        ["serve", "--web.telemetry-path=//metrics"],
+        ["serve", "--web.telemetry-path=/docs/metrics"],
+    ],
+    ids=" ".join,
+)
+def test_numbers_and_paths_out_of_bounds(
+    flags: list[str], daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code: object = main(flags)
+    except SystemExit as left:
+        code = left.code
+    assert (code, daemon.served) == (2, [])
+    *_, said = capsys.readouterr().err.splitlines()
+    assert re.search(r": .*(is not|is no|out of range|too large|no such)", said)
+
+
+def test_check_config_tells_the_faults_of_both_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, web = tmp_path / "config.yaml", tmp_path / "web.yml"
+    config.write_text("[]")
+    web.write_text("tls: {}")
+    assert main(["check-config", f"--config.file={config}", f"--web.config.file={web}"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["tls: unknown key (line 1)", "must be a mapping, not a list (line 1)"]
+
+
 @pytest.mark.parametrize("command", ["check-config", "doctor", "collect"])
 def test_without_a_configuration_it_says_how_to_go_on(
     command: str,

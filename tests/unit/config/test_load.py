@@ -59,6 +59,49 @@ def test_the_example_names_every_key() -> None:
     assert not {key for key in keys if not re.search(rf"\b{key}:", example)}
 
 
+@pytest.mark.parametrize(
+    "url", ["HTTPS://HPC.example.com", "https://例子.中国", "https://[::1]:8443/x"]
+)
+def test_what_a_check_accepts_is_accepted(url: str) -> None:
+    """The patterns of the schema, which editors use, are coarser than the checks."""
+    text = MINIMAL.replace("https://hpc.api.example.com/", url)
+    assert parse(text).accounts[0].endpoint == url
+    assert parse(MINIMAL + "labels: {queue: {exclude: ['']}}\n").labels.queues.exclude
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a..b", "https://.", "https://*.example.com", "https://x\\y"]
+)
+def test_a_host_that_there_cannot_be(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"accounts\[0\]\.endpoint: must be a URL"):
+        parse(MINIMAL.replace("https://hpc.api.example.com/", url))
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        ("https://hpc.example.com/api", True),
+        ("https://hpc.example.com/gate/api/job/list/", True),
+        ("https://hpc.example.com/gate", False),
+        ("https://api.example.com", False),
+    ],
+)
+def test_an_endpoint_that_repeats_the_path_is_warned_of(url: str, *, warned: bool) -> None:
+    config = parse(MINIMAL.replace("https://hpc.api.example.com/", url))
+    assert (
+        any("the exporter adds /api/job/list" in line for line in config_warnings(config)) == warned
+    )
+
+
+def test_one_key_in_two_accounts_is_warned_of() -> None:
+    account = "{{name: {}, endpoint: 'https://hpc.example.com{}', access_key_id: {}, secret_access_key: S}}"
+    accounts = (("a", "", "KEYID"), ("b", "/", "KEYID"), ("c", "", "OTHER"))
+    written = ", ".join(account.format(*each) for each in accounts)
+    text = f"accounts: [{written}]\nclusters: [{{account: a, cluster_id: ehpc-1, zone: jinan1a}}]\n"
+    (warning,) = config_warnings(parse(text))
+    assert warning.startswith("accounts a and b have the same endpoint and key")
+
+
 def test_a_link_to_grafana() -> None:
     assert parse(MINIMAL).grafana == ""
     told = parse(MINIMAL + "links: {grafana: 'https://grafana.example.org/sub/'}\n")

@@ -483,6 +483,126 @@ CASES: dict[str, tuple[str, list[str]]] = {
         GOOD.replace(".com", ".com/?signature=HUSH"),
         ["accounts[0].endpoint: must not contain a query or fragment (line 2)"],
     ),
+    # what looks right, and is not
+    "invisible characters": (
+        GOOD.replace("zone: jinan1a", 'zone: "jinan1a\\u200b"').replace("HUSH", '"HU\\u200bSH"')
+        + '    account: "c\\u202efd"\n',
+        [
+            (
+                "accounts[0].secret_access_key: contains an invisible character, such as from a web page;"
+                " type it anew (line 4)"
+            ),
+            (
+                'clusters[0].zone: "jinan1a\\u200b" contains an invisible character, such as from a web page;'
+                " type it anew (line 7)"
+            ),
+            'clusters[0].account: "c\\u202efd" is not the name of an account; known: "default" (line 8)',
+        ],
+    ),
+    "quotation marks of a word processor": (
+        GOOD.replace("jinan1a", "“jinan1a”"),
+        [
+            (
+                'clusters[0].zone: "“jinan1a”" contains a quotation mark that is not a plain " or \''
+                " (line 7)"
+            )
+        ],
+    ),
+    "a blank name": (GOOD + '    name: " "\n', ['clusters[0].name: " " is empty (line 8)']),
+    "a wide colon": (
+        GOOD.replace("zone: jinan1a", "zone：jinan1a"),
+        [
+            "not YAML: could not find expected ':': a colon and a space must follow each key (line 7)"
+        ],
+    ),
+    "a key without a space after its colon": (
+        "accounts:\n  - endpoint: x\n    access_key_id:AKID\nclusters: []\n",
+        [
+            "not YAML: could not find expected ':': a colon and a space must follow each key (line 3)"
+        ],
+    ),
+    "a key that is no text": (
+        GOOD + '    queues: {[gpu]: {cores: 1}, "\\ud800": {cores: 1}, "\\0": {cores: 1}}\n',
+        ["clusters[0].queues: has a key that is not a text (line 8)"] * 3,
+    ),
+    "a line feed in the name of a file": (
+        GOOD + 'labels: {user: {groups_file: "a\\nb"}}\n',
+        ["labels.user.groups_file: a\\nb: cannot be read: No such file or directory"],
+    ),
+    "home directories": (
+        GOOD + "state: {path: ~/state}\nlabels: {user: {groups_file: ~li/groups.csv}}\n",
+        [
+            (
+                'state.path: "~/state" begins with ~, which only a shell replaces; write ${HOME} (line 8)'
+            ),
+            (
+                'labels.user.groups_file: "~li/groups.csv" begins with ~, which only a shell replaces;'
+                " write ${HOME} (line 9)"
+            ),
+        ],
+    ),
+    "a class that is none": (
+        GOOD + "labels: {user: {include: ['[[:alpha:]]']}}\n",
+        [
+            (
+                'labels.user.include[0]: "[[:alpha:]]" is not a pattern: Possible nested set at position 1'
+                " (line 8)"
+            )
+        ],
+    ),
+    "a variable with a default": (
+        GOOD.replace("HUSH", "${HUSH:-none}"),
+        [
+            (
+                "accounts[0].secret_access_key: has more than a variable's name in ${ }; write $$ for a"
+                " plain $ (line 4)"
+            )
+        ],
+    ),
+    "a password in a link": (
+        GOOD + "links: {grafana: 'https://me:HUSH@grafana.example.org'}\n",
+        ["links.grafana: must not contain a user or password: everybody can see the link (line 8)"],
+    ),
+    **{
+        f"the zone {written}": (
+            GOOD + f"    timezone: {written}\n",
+            [
+                f'clusters[0].timezone: "{written}" is not a known time zone; write Asia/Shanghai (line 8)'
+            ],
+        )
+        for written in (
+            "Asia/Bejing",
+            "asia/bejin",
+            "Asia/Peking",
+            "Pekin",
+            "北京",
+            "中国标准时间",
+            "东八区",
+            "CST-8",
+            "CST+8",
+            "China Standard Time",
+            "(UTC+08:00) Beijing",
+            "BJT",
+            "zh_CN",
+            "SHANGHAI",
+        )
+    },
+    "the zone AUTO": (
+        GOOD + "    timezone: AUTO\n",
+        ['clusters[0].timezone: "AUTO" is not a known time zone; write auto (line 8)'],
+    ),
+    "the zone of this machine": (
+        GOOD + "    timezone: local\n",
+        [
+            'clusters[0].timezone: "local" is not a known time zone; write it as Asia/Shanghai (line 8)'
+        ],
+    ),
+    "a zone that counts leap seconds": (
+        GOOD + "    timezone: right/UTC\n",
+        [
+            'clusters[0].timezone: "right/UTC" is not a known time zone; did you mean "Etc/UTC"? (line 8)'
+        ],
+    ),
     # variables
     "variable not set": (
         GOOD.replace("HUSH", "${EHPC_SECRET_ACESS_KEY}"),
