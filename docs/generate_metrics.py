@@ -223,7 +223,7 @@ RECIPES = (
     Recipe(
         "Which nodes work, and which do not?",
         "sum by (cluster_name, role, status) (ehpc_nodes)",
-        'Nodes that do not work: `ehpc_nodes{status!="active"}`; by queue: `ehpc_queue_nodes`.',
+        'Nodes that do not work: `ehpc_nodes{status!="active"}`; by queue: `ehpc_queue_nodes`. Beyond 50 statuses and roles of a cluster: `_other`.',
     ),
     Recipe(
         "Who is waiting? The ten users with the most pending jobs:",

@@ -1,11 +1,26 @@
 """What the configuration says about users and queues: which are shown, and each user's group."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 NO_GROUP = "_none"
 """The group of users that are in no other one."""
+
+OTHER = "_other"
+"""The name of what has none of its own."""
+
+
+class FirstNames(dict[str, str]):
+    """The names under which a server's words are shown, such as statuses: any text may come, and each is a
+    series. The ``known`` ones, and the first ``most`` others, keep theirs; later ones are ``_other``."""
+
+    def __init__(self, known: Iterable[str], most: int) -> None:
+        super().__init__({word: word for word in known})
+        self._most = len(self) + most
+
+    def __missing__(self, word: str) -> str:
+        return OTHER if len(self) >= self._most else self.setdefault(word, word)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from exporter.clock import Instant
+from exporter.labels import OTHER
 from exporter.model import Amount, ClusterIdentity
 from exporter.profile import Profile
 
@@ -133,10 +134,6 @@ class ClusterSnapshot:
     folded_queues: int = 0
     left_out: tuple[LeftOut, ...] = ()
     """One for each reason, 0 included."""
-
-
-OTHER = "_other"
-"""The name under which labels beyond the limit are added up."""
 
 
 class QueueCapacity(NamedTuple):

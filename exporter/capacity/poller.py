@@ -10,6 +10,7 @@ from exporter.capacity.asking import Asking, Budget, Client, calls_of
 from exporter.capacity.told import ConfiguredQueue, Dated, Told, capacity_of
 from exporter.clock import Loop, SystemClock, instant
 from exporter.errors import Stopped
+from exporter.labels import FirstNames
 from exporter.model import ClusterIdentity
 from exporter.snapshot import LEAST_STALENESS_SECONDS, STALENESS_INTERVALS, Capacity
 
@@ -17,6 +18,9 @@ _LOG = logging.getLogger(__name__)
 
 TRIED_SECONDS = 1.0
 """How often to see whether every cluster has been tried."""
+WORD_LIMIT = 50
+"""How many statuses and roles, of a cluster and its nodes, have series of their own: any text may come."""
+_KNOWN = ("active",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,8 @@ class CapacityPoller(Loop):
         self._asking = Asking(parts.account, parts.client, parts.lists, parts.budget, parts.clock)
         self._told: dict[tuple[str, str, str], Told] = {}
         """By the remote cluster, since a name may be given to another one."""
+        self._words: dict[tuple[str, str, str], FirstNames] = {}
+        """By the remote cluster, the statuses and roles of its nodes that have series of their own."""
         self._round_seconds = 0.0
         """What the last round took."""
 
@@ -105,6 +111,7 @@ class CapacityPoller(Loop):
         clusters = self._clusters
         known = {each.identity.remote for each in clusters}
         self._told = {remote: told for remote, told in self._told.items() if remote in known}
+        self._words = {remote: words for remote, words in self._words.items() if remote in known}
         for zone in dict.fromkeys(each.identity.zone for each in clusters):
             listing = self._asking.clusters(zone)
             unreached = self._asking.unreached  # then the zone's clusters are not asked about
@@ -131,7 +138,9 @@ class CapacityPoller(Loop):
         told = told.without_the_old(instant(self._parts.clock), served_seconds)
         self._told[cluster.identity.remote] = told
         self._asking.rest(0.0)  # one that was told to stop publishes no more
-        self._parts.publish(cluster.identity, capacity_of(told, cluster.queues, served_seconds))
+        words = self._words.setdefault(cluster.identity.remote, FirstNames(_KNOWN, WORD_LIMIT))
+        capacity = capacity_of(told, cluster.queues, served_seconds, words)
+        self._parts.publish(cluster.identity, capacity)
 
     def _declare(self) -> None:
         zones = {each.identity.zone for each in self._clusters}

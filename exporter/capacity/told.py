@@ -64,28 +64,35 @@ class Told:
 
 
 def capacity_of(
-    told: Told, configured: Sequence[ConfiguredQueue], served_seconds: float
+    told: Told,
+    configured: Sequence[ConfiguredQueue],
+    served_seconds: float,
+    words: Mapping[str, str] | None = None,
 ) -> Capacity | None:
-    """What is to be published; None where nothing was reported."""
+    """What is to be published; None where nothing was reported. ``words`` has the names under which the
+    server's statuses and roles are shown; None: their own."""
     if not told.moments and not configured:
         return None
     moments = told.moments
     listed = told.listed.value if told.listed else None
+    words = _AsTheyAre() if words is None else words
     nodes = told.nodes.value if told.nodes else ()
     return Capacity(
         taken=Instant(min(m.at for m in moments), min(m.seconds for m in moments))
         if moments
         else None,
         served_seconds=served_seconds,
-        status=listed.status if listed else "",
+        status=words[listed.status] if listed and listed.status else "",
         core_hours=listed.core_hours if listed else None,
         listed_jobs=listed.jobs if listed else {},
-        queues=_queues(told, configured),
-        nodes=Counter((node.role, node.status) for node in nodes),
+        queues=_queues(told, configured, words),
+        nodes=Counter((words[node.role], words[node.status]) for node in nodes),
     )
 
 
-def _queues(told: Told, configured: Sequence[ConfiguredQueue]) -> tuple[QueueCapacity, ...]:
+def _queues(
+    told: Told, configured: Sequence[ConfiguredQueue], words: Mapping[str, str]
+) -> tuple[QueueCapacity, ...]:
     details = told.details.value if told.details else {}
     nodes = told.nodes.value if told.nodes else ()
     by_name = {queue.name: queue for queue in configured}
@@ -101,7 +108,9 @@ def _queues(told: Told, configured: Sequence[ConfiguredQueue]) -> tuple[QueueCap
                 _amount(queue.cores, detail.cores, said.cores),
                 _amount(queue.gpus, detail.gpus, said.gpus),
                 _amount(queue.memory_bytes, detail.memory_bytes, None),
-                queue.nodes or Counter(node.status for node in nodes if node.queue in names),
+                _by_word(
+                    queue.nodes or Counter(n.status for n in nodes if n.queue in names), words
+                ),
             )
         )
     found += [
@@ -111,6 +120,18 @@ def _queues(told: Told, configured: Sequence[ConfiguredQueue]) -> tuple[QueueCap
         if name not in named
     ]  # fmt: skip
     return tuple(found)
+
+
+def _by_word(nodes: Mapping[str, int], words: Mapping[str, str]) -> Mapping[str, int]:
+    counts: Counter[str] = Counter()
+    for status, count in nodes.items():
+        counts[words[status]] += count
+    return counts
+
+
+class _AsTheyAre(dict[str, str]):
+    def __missing__(self, word: str) -> str:
+        return word
 
 
 def _amount(listed: Amount, detail: Amount, configured: int | None) -> Amount:

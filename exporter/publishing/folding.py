@@ -10,11 +10,12 @@ keeps both parts of each counter of such a queue.
 from collections.abc import Mapping
 from itertools import zip_longest
 
+from exporter.labels import OTHER
 from exporter.ledger.records import Tally, TallyKey
 from exporter.ledger.store import Ledger
 from exporter.model import END_STATUSES
 from exporter.publishing.naming import Label
-from exporter.snapshot import OTHER, WAIT_BUCKETS_SECONDS, DurationTally
+from exporter.snapshot import WAIT_BUCKETS_SECONDS, DurationTally
 from exporter.snapshot import Tally as ShownTally
 
 COUNTERS = (

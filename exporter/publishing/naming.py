@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal, NamedTuple
 
-from exporter.labels import ALL, Groups, Wanted
+from exporter.labels import ALL, OTHER, Groups, Wanted
 from exporter.ledger.records import JobTotals
 from exporter.ledger.store import Ledger
 from exporter.ledger.totals import GroupKey
 from exporter.model import END_STATUSES
-from exporter.snapshot import OTHER, UserGroup
+from exporter.snapshot import UserGroup
 
 _TAKE_OVER_FACTOR = 2
 _TAKE_OVER_MARGIN = 10

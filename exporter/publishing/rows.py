@@ -8,11 +8,12 @@ from collections.abc import Collection, Container, Mapping
 from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
 
+from exporter.labels import FirstNames
 from exporter.ledger.totals import Pair
 from exporter.ledger.usage import USAGE_KINDS, Amounts
 from exporter.model import END_STATUSES
 from exporter.publishing.naming import Changed, Label
-from exporter.snapshot import OTHER, Grouped, JobCount
+from exporter.snapshot import Grouped, JobCount
 from exporter.snapshot import Usage as ShownUsage
 
 ALWAYS_SHOWN = ("pending", "running")
@@ -76,15 +77,11 @@ class Rows(Generic[_Row]):
         return self._groups.values()
 
 
-class Statuses(dict[str, str]):
-    """The names under which statuses are shown; the first others beside those that are documented keep theirs."""
+class Statuses(FirstNames):
+    """The names under which statuses of jobs are shown."""
 
     def __init__(self) -> None:
-        super().__init__({status: status for status in (*ALWAYS_SHOWN, *END_STATUSES)})
-        self._most = len(self) + STATUS_LIMIT
-
-    def __missing__(self, status: str) -> str:
-        return OTHER if len(self) >= self._most else self.setdefault(status, status)
+        super().__init__((*ALWAYS_SHOWN, *END_STATUSES), STATUS_LIMIT)
 
 
 class JobRows:

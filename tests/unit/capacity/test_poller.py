@@ -14,8 +14,10 @@ from exporter.api.budget import AccountBudget, Demand
 from exporter.api.client import AccountClient, Credentials
 from exporter.api.lists import ZoneLists
 from exporter.capacity import CapacityParts, CapacityPoller, ConfiguredQueue, WatchedCluster
+from exporter.capacity.poller import WORD_LIMIT
 from exporter.clock import SystemClock
 from exporter.errors import Stopped
+from exporter.labels import OTHER
 from exporter.ledger.spending import MemorySpendingLog
 from exporter.model import Amount, ClusterIdentity
 from exporter.simulator import Account, Cloud, parse_fleet
@@ -233,6 +235,26 @@ def test_a_part_that_fails_stands_until_it_is_too_old(caplog: pytest.LogCaptureF
     assert sorted(calls) == ["describeQueue", "nodes", "queues"], "each once an hour"
     world.cloud.faults.rules.clear()
     assert world.round()[EHPC].queues == first.queues
+
+
+def test_statuses_that_are_free_text_do_not_add_series_without_end() -> None:
+    """Such as ``down since 10:03``: each would be a series of its own, for as long as the database keeps it."""
+    world = World()
+    plant = world.cloud.clusters[EHPC].plant
+    shown = set()
+    for turn in range(WORD_LIMIT + 5):
+        plant.status = f"updating, {turn} %"
+        for queue in plant.queues.values():
+            for node in queue.nodes:
+                node.status = f"down for {turn} s"
+        capacity = world.round()[EHPC]
+        shown |= {capacity.status, *(status for _, status in capacity.nodes)}
+        shown |= {status for each in capacity.queues for status in each.nodes}
+    assert len(shown) <= WORD_LIMIT + 1
+    assert capacity.status == OTHER
+    assert sum(capacity.nodes.values()) == len(plant.nodes)
+    plant.status = "active"
+    assert world.round()[EHPC].status == "active"
 
 
 def test_a_queue_that_has_gone_meanwhile_keeps_none_of_the_others() -> None:

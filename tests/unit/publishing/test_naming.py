@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from exporter.labels import Groups, Wanted
+from exporter.labels import OTHER, Groups, Wanted
 from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger
 from exporter.ledger.usage import UsageKey
 from exporter.publishing.naming import LabelRules, pseudonym
-from exporter.snapshot import OTHER, ClusterSnapshot, UserGroup
+from exporter.snapshot import ClusterSnapshot, UserGroup
 from tests.unit.ledger.made import job
 from tests.unit.publishing.shown import ledger_of, shown, use
 

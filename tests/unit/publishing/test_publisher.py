@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from exporter.labels import Wanted
+from exporter.labels import OTHER, Wanted
 from exporter.ledger.records import TallyKey
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.ledger.usage import UsageKey
@@ -24,7 +24,6 @@ from exporter.publishing.naming import LabelRules, choose_shown, pseudonym
 from exporter.publishing.publisher import COUNTED, Publisher
 from exporter.publishing.rows import STATUS_LIMIT
 from exporter.snapshot import (
-    OTHER,
     WAIT_BUCKETS_SECONDS,
     ClusterSnapshot,
     JobCount,

@@ -5,11 +5,11 @@ from random import Random
 
 import pytest
 
-from exporter.labels import Wanted
+from exporter.labels import OTHER, Wanted
 from exporter.ledger.usage import UsageKey
 from exporter.publishing.naming import LabelRules, pseudonym
 from exporter.publishing.publisher import Publisher
-from exporter.snapshot import OTHER, RECENT_SECONDS, ClusterSnapshot, Usage
+from exporter.snapshot import RECENT_SECONDS, ClusterSnapshot, Usage
 from tests.unit.ledger.made import AT, job
 from tests.unit.publishing.shown import ledger_of, shown, use
 
