@@ -29,10 +29,14 @@ def worth_it(sync: Sync) -> bool:
 
 
 def due(sync: Sync, tried_at: float) -> bool:
-    """Whether it is time to scan the list between two syncs, which was last tried at a moment."""
+    """Whether it is time to scan the list between two syncs, which was last tried at a moment. Stale records that may
+    be believed if they are still there do not have to wait until it has rested."""
+    patience_seconds = sync.intake.patience_seconds
+    stale = sync.intake.stale_records.due(sync.now_at, patience_seconds)
+    pause_seconds = patience_seconds if stale else sync.settings.rest_interval_seconds
 
     def just_now(at: float) -> bool:
-        return 0 <= sync.now_at - at < sync.settings.rest_interval_seconds
+        return 0 <= sync.now_at - at < pause_seconds
 
     scanned_at = sync.progress.checked_at.get(SCAN, 0.0)
     return not just_now(tried_at) and not (just_now(scanned_at) and sync.progress.complete)

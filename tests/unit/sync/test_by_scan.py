@@ -129,3 +129,16 @@ def test_jobs_that_only_a_cache_still_shows_are_not_what_the_filter_hides() -> N
             failed += 1
     assert cluster.profile.status_filter.value == "both"
     assert failed <= 1
+
+
+def test_a_job_that_seems_to_have_ended_before_it_started_is_believed_in_an_audit_interval() -> (
+    None
+):
+    """Its end was stamped by another clock, so its record is stale, and only another scan shows it again."""
+    cluster = settled(1_500, "sort-ignored-by-id")
+    uuid = cluster.jobs.submit(cluster.now_at, queue="q", user="u")
+    cluster.jobs.start(uuid, cluster.now_at + 30)
+    cluster.turn()
+    cluster.jobs.end(uuid, cluster.now_at - 32)
+    rest_for_one_audit_interval(cluster)
+    assert cluster.counted() == cluster.true_counts()
