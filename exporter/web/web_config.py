@@ -86,6 +86,9 @@ def refuse_weaker(old: WebConfig, new: WebConfig) -> None:
     if old.tls and new.tls and asks_less(old.tls, new.tls):
         message = f"would let in more clients than {old.tls.client_auth_type}; {_RESTART}"
         problems.append(ConfigProblem("tls_server_config.client_auth_type", message))
+    if old.tls and new.tls and new.tls.min_version < old.tls.min_version:
+        message = f"would let in older protocols than {old.tls.min_version}; {_RESTART}"
+        problems.append(ConfigProblem("tls_server_config.min_version", message))
     if problems:
         raise ConfigError(problems)
 

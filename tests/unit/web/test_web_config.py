@@ -249,6 +249,10 @@ def test_a_reload_opens_nothing_that_was_closed(directory: Path) -> None:
     anybody = FULL.replace("  client_ca_file: ca.pem\n  client_auth_type: Require", "#")
     with pytest.raises(ConfigError, match="client_auth_type: would let in more clients than Req"):
         refuse_weaker(full, parse_web_config(anybody, directory))
+    older = parse_web_config(FULL.replace("  min_version: TLS13\n", ""), directory)
+    with pytest.raises(ConfigError, match="min_version: would let in older protocols than TLS13"):
+        refuse_weaker(full, older)
+    refuse_weaker(older, full)
     optional = FULL.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
     with pytest.raises(ConfigError, match="client_auth_type: would let in more clients than Req"):
         refuse_weaker(full, parse_web_config(optional, directory))
