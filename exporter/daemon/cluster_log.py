@@ -181,9 +181,8 @@ class ClusterLog:
 
 
 def _warn(who: ClusterIdentity, message: str, failure: SyncFailure, **more: object) -> None:
-    fields = _fields(
-        who, reason=failure.reason, cause=failure.message, advice=failure.advice, **more
-    )
+    advice = {"advice": failure.advice} if failure.advice else {}
+    fields = _fields(who, reason=failure.reason, cause=failure.message, **advice, **more)
     _LOG.warning(message, extra=fields)
 
 

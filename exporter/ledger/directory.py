@@ -55,8 +55,12 @@ class StateDirectory:
                 for file in self.path.glob(pattern):
                     make_private(file)
         except OSError as error:
+            no_directory = isinstance(error, FileExistsError | NotADirectoryError)
+            reason = (
+                "it leads to something that is no directory" if no_directory else error.strerror
+            )
             raise StateError(
-                f"state.path: {self.path}: cannot be used: {error.strerror};"
+                f"state.path: {self.path}: cannot be used: {reason};"
                 " let the exporter's user write there, or set state.path"
             ) from error
         try:

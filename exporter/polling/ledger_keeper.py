@@ -71,9 +71,7 @@ class LedgerKeeper:
             return
         _LOG.error(
             "the ledger cannot be written and is kept in memory until it can be",
-            extra=self._parts.fields(
-                reason=str(error), advice="Make room on the disk of state.path, or mend it."
-            ),
+            extra=self._parts.fields(reason=str(error), advice=LedgerUnwritable.advice),
         )
         try:
             self._go_on_with(self._parts.moved(replica.ledger))

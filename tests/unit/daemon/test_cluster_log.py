@@ -85,6 +85,12 @@ class TestFailures:
         assert len(told.note(state, 0)) == 1
         assert told.note(dataclasses.replace(state, ledger_on_disk=True), 4000) == []
 
+    def test_one_without_advice_has_none(self, told: Told) -> None:
+        failure = SyncFailure("state", "it is damaged", "", 0)
+        told.note(dataclasses.replace(FRESH, tried=True, failure=failure), 0)
+        with pytest.raises(KeyError):
+            told.field("advice")
+
     def test_coming_and_going_is_not_told_each_time(self, told: Told) -> None:
         assert told.fails("busy", 0) == 0
         assert told.recovers(60) == 1

@@ -398,3 +398,11 @@ def test_a_ledger_comes_back_over_a_damaged_file(state: StateDirectory) -> None:
         state.moved(in_memory, IDENTITY, ENDPOINT, ManualClock(NOW_AT)).close()
     assert works(in_memory, 50)
     in_memory.close()
+
+
+@pytest.mark.parametrize("name", ["file", "file/below", "loop"])
+def test_a_path_that_leads_to_no_directory(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(StateError, match="it leads to something that is no directory; "):
+        StateDirectory(tmp_path / name).acquire()
