@@ -101,7 +101,7 @@ class Caller:
                 answer: Page | ApiError
                 try:
                     answer = self.call(step, made_for_it=self.made - made_before)
-                except (RefusedError, BudgetExhausted) as error:
+                except ApiError as error:
                     answer = error  # the conversation may try another way
                 step = advance(asking, answer)
         return step.value

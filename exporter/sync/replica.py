@@ -176,8 +176,9 @@ class Replica:
         if by_scan.sweeps(sync):
             sync.take(head)
             yield from reader.sweep_active(sync, head)
-            if self.obstacle is not None and not sync.total_fits():
-                sync.update(known="active")  # the list is now longer than the server shows
+            doubted = self.obstacle is not None or sync.collapse_confirmed
+            if doubted and not sync.total_fits():
+                sync.update(known="active")  # it is longer than the server shows, or another list
             return "sweep"
         yield from by_scan.scan(sync, self.ledger.marks())
         return "scan"

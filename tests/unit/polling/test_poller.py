@@ -9,7 +9,14 @@ from threading import Event, current_thread
 import pytest
 
 from exporter.clock import SystemClock
-from exporter.errors import PayloadError, RefusedError, Stopped, SyncError, TransportError
+from exporter.errors import (
+    HttpStatusError,
+    PayloadError,
+    RefusedError,
+    Stopped,
+    SyncError,
+    TransportError,
+)
 from exporter.ledger.store import Ledger, LedgerUnreadable, LedgerUnwritable, open_ledger
 from exporter.model import END_STATUSES, JobListQuery
 from exporter.polling.ledger_keeper import DISK_RETRY_SECONDS
@@ -261,6 +268,27 @@ class TestFailing:
         cloud.open = fail_once
         cloud.run(600)
         assert cloud.state.up
+
+
+class TestTooManyAtOnce:
+    """A gateway that lets a few calls through in a moment, and refuses the next."""
+
+    def test_a_check_that_is_refused_is_put_off_and_the_sync_stands(self) -> None:
+        cloud = PolledCluster(settled(3_000))
+        cloud.open = lambda: cloud.cluster.ledger
+        cloud.call_seconds = 0.25
+
+        def trouble(_: JobListQuery) -> None:
+            just_now = [at for at in cloud.call_times if at > cloud.clock.now - 3]
+            if len(just_now) > 4:
+                raise HttpStatusError(429, "http_429", "slow down", retryable=False, advice="")
+
+        cloud.trouble = trouble
+        Traffic(cloud.cluster).pass_by(10)
+        moved_at = cloud.cluster.now_at
+        cloud.run(900)
+        assert set(cloud.telemetry.syncs) == {"ok"}
+        assert min(cloud.cluster.ledger.progress.checked_at.values()) > moved_at
 
 
 class TestWithheld:

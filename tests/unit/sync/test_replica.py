@@ -14,7 +14,14 @@ from exporter.simulator import DOCUMENTED, Dialect, JobList, fill
 from exporter.sync.asking import CollapseUnconfirmed
 from exporter.sync.context import SyncSettings
 from tests.unit.sync.living import Living, account_of
-from tests.unit.sync.settled import SERVERS, Traffic, calls_of_a_turn, settled
+from tests.unit.sync.settled import (
+    DAY,
+    SERVERS,
+    Traffic,
+    calls_of_a_turn,
+    rest_for_one_audit_interval,
+    settled,
+)
 from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 COUNT = 1_500
@@ -112,6 +119,22 @@ class TestCollapse:
                 cluster.turn(1)
         cluster.turn(60)
         assert cluster.counted() == {}
+
+    @pytest.mark.parametrize("name", ["documented", "console", "sort-ignored"])
+    def test_a_list_that_was_empty_at_first_is_not_known(self, name: str) -> None:
+        """A search index that is being built, or a database that is being restored, shows no job."""
+        cluster = SimulatedCluster(SERVERS[name])
+        cluster.turn()
+        fill(cluster.jobs, COUNT, active=150, now_at=START_AT - DAY)
+        with pytest.raises(CollapseUnconfirmed):
+            cluster.turn()
+        cluster.now_at += 60
+        cluster.refresh()
+        assert not cluster.ledger.progress.complete
+        cluster.background()
+        rest_for_one_audit_interval(cluster)
+        assert cluster.counted() == cluster.true_counts()
+        assert cluster.ledger.progress.complete
 
 
 def live_with(
