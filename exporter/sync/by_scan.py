@@ -68,6 +68,7 @@ def scan(sync: Sync, marks: Marks) -> Asking[None]:
     try:
         yield from read_whole(sync, ListView(None), marks, take)
         sync.ledger.drop_unmarked(marks)
+        sync.intake.stale_records.drop_unknown(sync.ledger)
     finally:
         marks.drop()
     sync.intake.correct("deleted", sync.ledger.forget_suspects(sync.now_at))

@@ -81,6 +81,7 @@ def take_whole(sync: Sync, head: PlacedPage) -> str:
     """Take in a head that is the whole list: jobs that are not on it are gone. Returns the strategy."""
     sync.take(head)
     sync.ledger.suspect_between(INFINITE, -INFINITE, keep=head.uuids)
+    sync.intake.stale_records.drop_unknown(sync.ledger)
     sync.update(known="all", frontier_at=None, unread=0, newest_at=None)
     sync.note_checked(SCAN, at=sync.now_at)
     return "delta" if head.jobs and BY_CHANGE.sorts(head.jobs) else "scan"

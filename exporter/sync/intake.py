@@ -60,11 +60,10 @@ class StaleRecords:
             if job.uuid in self.since and self.since[job.uuid][0] != job:
                 del self.since[job.uuid]
 
-    def drop_gone(self, ledger: Ledger, now_at: float, patience_seconds: float) -> None:
-        """Forget the stale records of unknown jobs that have not come again. Until then, even of a job that seems to be
-        gone: its older record may be all that the list still has of it."""
-        due = {job.uuid for job in self.due(now_at, patience_seconds)}
-        for uuid in due - ledger.known(due).keys():
+    def drop_unknown(self, ledger: Ledger) -> None:
+        """Forget stale records of unknown jobs, because the whole list was just read. Otherwise they are looked up before
+        that: a job that seems to be gone may be elsewhere in the list, with its older record."""
+        for uuid in self.since.keys() - ledger.known(self.since).keys():
             del self.since[uuid]
 
     def show_that_list_went_back(self, now_at: float, patience_seconds: float) -> bool:

@@ -307,7 +307,6 @@ class Replica:
 
     def _finish(self, sync: Sync) -> None:
         sync.intake.hide_out_of_window()
-        sync.intake.stale_records.drop_gone(self.ledger, sync.now_at, sync.intake.patience_seconds)
         for queue, user in self.ledger.groups.take_idle_pairs():
             self.ledger.note_activity(queue, user, sync.now_at)
         self.ledger.forget_activity(sync.now_at - RECENT_SECONDS)
