@@ -24,6 +24,8 @@ SCALAR: Schema = {"type": ["number", "string"]}
 LANGUAGE: Schema = {"enum": ["en", "zh"]}
 LABELS: Schema = {"type": "object", "additionalProperties": TEXT}
 DURATION: Schema = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$"}
+NAME: Schema = {"type": "string", "pattern": "^([a-z]([-a-z0-9]*[a-z0-9])?)?$"}
+"""Of objects, a Service among them; empty for the default."""
 ENVIRONMENT_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
 
 
@@ -55,8 +57,8 @@ def own_values() -> dict[str, Schema]:
             pullPolicy={"enum": ["Always", "IfNotPresent", "Never"]},
         ),
         "imagePullSecrets": OBJECTS,
-        "nameOverride": TEXT,
-        "fullnameOverride": TEXT,
+        "nameOverride": NAME,
+        "fullnameOverride": NAME,
         "logLevel": {"enum": ["debug", "info", "warn", "error"]},
         "logFormat": {"enum": ["logfmt", "json"]},
         "extraArgs": TEXTS,

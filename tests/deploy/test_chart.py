@@ -134,6 +134,13 @@ def test_every_value_has_a_schema() -> None:
         ("one-account", [f"{FIRST}.wait_seconds=1", f"{FIRST}.failed_share=1"],
          "prometheusRule.overrides[0]: for which cluster?"),
         ("one-account", ["prometheusRule.language=de"], "value must be one of 'en', 'zh'"),
+        ("one-account", ["secret.env={EHPC_TOKEN}"], "secret.env: secret.data has no EHPC_TOKEN"),
+        ("one-account", ["fullnameOverride=Ehpc_Exporter"], "/fullnameOverride"),
+        (
+            "one-account",
+            [f"prometheusRule.overrides[{place}].{each}" for place in (0, 1) for each in ("cluster=a", "wait_seconds=9")],
+            "prometheusRule.overrides[1]: wait_seconds is there twice for the same place",
+        ),
     ],
 )  # fmt: skip
 def test_bad_values_are_refused(

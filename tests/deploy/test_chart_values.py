@@ -140,3 +140,10 @@ def test_the_readme_of_the_chart_tells_every_value() -> None:
         for part in name.split("."):
             assert part in found, name
             found = found[part]
+
+
+def test_probes_can_be_left_out(render: Render) -> None:
+    whole = container(render("one-account-values.yaml"))
+    flag = "--set=livenessProbe=null,readinessProbe=null"
+    without = container(render("one-account-values.yaml", flag))
+    assert whole.keys() - without.keys() == {"livenessProbe", "readinessProbe"}
