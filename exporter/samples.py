@@ -56,8 +56,10 @@ class Run(NamedTuple):
 
     def pieces(self) -> Iterator[Sequence[tuple[Any, ...]]]:
         """Its items, a few at a time: of a long run, little changes from one time to the next."""
-        for begin in range(0, len(self.items), _PIECE):
-            yield self.items[begin : begin + _PIECE]
+        last = max(0, len(self.items) // _PIECE - 1)  # no short one is left at the end
+        for number in range(last):
+            yield self.items[number * _PIECE : (number + 1) * _PIECE]
+        yield self.items[last * _PIECE :]
 
 
 _PIECE = 32

@@ -148,7 +148,7 @@ class WebApp:
         query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
         names = frozenset(query.get("name[]", ()))
         body = self._parts.exposition.scrape(
-            choice.format, compressed=compressed, members=_scrapes(scope), names=names
+            choice.format, compressed=compressed, several=_scrapes(scope), names=names
         )
         headers = [
             (b"content-type", choice.content_type.encode()),

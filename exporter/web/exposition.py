@@ -29,7 +29,18 @@ from exporter.samples import Histogram, Part, Run
 from exporter.snapshot import ClusterState, SnapshotBoard
 from exporter.telemetry import Owner, Telemetry
 from exporter.web.negotiation import Format
-from exporter.web.packing import Bunch, Lines, bunched, packed, plain, stream, together, whole
+from exporter.web.packing import (
+    Bunch,
+    Lines,
+    Pieces,
+    bunched,
+    joined,
+    packed,
+    plain,
+    stream,
+    together,
+    whole,
+)
 from exporter.web.rendering import (
     OPENMETRICS_END,
     encode,
@@ -62,9 +73,8 @@ class _Rendered:
 
     items: Sequence[Any]
     """What it is made of."""
-    lines: bytes
-    pieces: "Sequence[_Rendered]"
-    """Those of a long run."""
+    lines: Pieces
+    """Of each piece of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +193,9 @@ class Exposition:
         self._published = _Published({}, {}, (), ())
         self._counted = _Counted({}, {}, ())
         self._live = self._look()
-        self._answers = _answers(self._published, self._live, instant(clock))
-        self._families: dict[bytes, tuple[Lines, bytes]] = {}
+        self._answers: _Answers | None = None
+        """None when something was published: what nobody is told any more is not kept until the next scrape."""
+        self._families: dict[bytes, tuple[Pieces, Pieces]] = {}
         """By the lines above it, what each was last made of, and what came of it."""
 
     def refresh(self) -> None:
@@ -197,25 +208,27 @@ class Exposition:
         wanted: Format,
         *,
         compressed: bool,
-        members: bool = False,
+        several: bool = False,
         names: frozenset[str] = frozenset(),
     ) -> bytes:
         """The answer to a scrape: the whole, or the families of these names or with samples of these
         names, as in Prometheus' own exporters. At most one thread at a time, that of the web.
 
-        Compressed, it is of one gzip member, or, for a reader who is known to read on behind the
-        first, of those that are there."""
+        Compressed, it is of one gzip member, or of ``several``, for a reader who is known to read on behind the
+        first."""
         live = self._live = self._current_live()
         published, answers, now = self._published, self._answers, instant(self._clock)
-        known = answers.published is published and answers.live is live
-        if not known or not answers.hold(now):
+        known = answers is not None and answers.published is published and answers.live is live
+        if answers is None or not known or not answers.hold(now):
             answers = self._answers = _answers(published, live, now)
-        form = (wanted, compressed, compressed and members, names)
+        form = (wanted, compressed, compressed and several, names)
         body = answers.made.get(form)
         if body is None:
             families = _families(answers, wanted, names)
-            if compressed and members:
-                body = stream(map(together if names else self._together, families))
+            if compressed and several:
+                body = stream(
+                    chain.from_iterable(map(together if names else self._together, families))
+                )
             else:
                 body = b"".join(map(plain, families))
                 body = whole(body) if compressed else body
@@ -223,18 +236,19 @@ class Exposition:
                 answers.made[form] = body
         return body
 
-    def _together(self, family: Lines) -> bytes:
-        """The lines of a family as one piece, made anew only if they are not what they were."""
+    def _together(self, family: Pieces) -> Pieces:
+        """A family with its small pieces joined, made anew only if they are not what they were."""
         known = self._families.get(family[0])
         if known is not None and known[0] == family:
             return known[1]
-        piece = together(family)
-        self._families[family[0]] = (family, piece)
-        return piece
+        pieces = together(family)
+        self._families[family[0]] = (family, pieces)
+        return pieces
 
     def _refresh(self) -> None:
         states = self._board.current()
         before = self._published
+        self._answers = self._outdated = None
         shares = {
             name: before.shares[name]
             if before.states.get(name) is state
@@ -304,10 +318,10 @@ def _share(state: ClusterState, before: _Share | None) -> _Share:
     runs: dict[tuple[str, ...], _Rendered] = {}
     rendered = 0
 
-    def lines(part: Part) -> bytes:
+    def lines(part: Part) -> Pieces:
         nonlocal rendered
         if isinstance(part, Sample):
-            return encode(render_samples((part,)))
+            return (encode(render_samples((part,))),)
         key = part.key
         run = known.get(key)
         if run is None or (run.items is not part.items and run.items != part.items):
@@ -319,24 +333,25 @@ def _share(state: ClusterState, before: _Share | None) -> _Share:
         runs[key] = run
         return run.lines
 
-    families = tuple(together(map(lines, parts)) for parts in collector.cluster_parts(state))
+    families = tuple(
+        joined(chain.from_iterable(map(lines, parts))) for parts in collector.cluster_parts(state)
+    )
     return _Share(state, families, collector.expiries(state), runs)
 
 
 def _rendered(part: Run | Histogram, before: _Rendered | None) -> _Rendered:
     """What is not what it was; of the pieces of a run, those are taken that are."""
     if isinstance(part, Histogram):
-        return _Rendered(part.items, packed(encode(render_histogram(part))), ())
-    known: Iterable[_Rendered | None] = before.pieces if before else ()
-    pieces = [
-        was
-        if was is not None and was.items == items
-        else _Rendered(items, packed(encode(render_run(part._replace(items=items)))), ())
-        for items, was in zip(part.pieces(), chain(known, repeat(None)), strict=False)
-    ]
-    if len(pieces) == 1:
-        return pieces[0]
-    return _Rendered(part.items, together(piece.lines for piece in pieces), pieces)
+        return _Rendered(part.items, (packed(encode(render_histogram(part))),))
+    before = before or _Rendered((), ())
+    known = zip(part._replace(items=before.items).pieces(), before.lines, strict=False)
+    lines = (
+        was if items == were else packed(encode(render_run(part._replace(items=items))))
+        for items, (were, was) in zip(
+            part.pieces(), chain(known, repeat((None, b""))), strict=False
+        )
+    )
+    return _Rendered(part.items, tuple(lines))
 
 
 def _answers(published: _Published, live: _Live, now: Instant) -> _Answers:
@@ -352,7 +367,7 @@ def _answers(published: _Published, live: _Live, now: Instant) -> _Answers:
 
 def _families(
     answers: _Answers, wanted: Format, names: frozenset[str] = frozenset()
-) -> Iterator[Lines]:
+) -> Iterator[Pieces]:
     """The text: of each family, or of each that is named, what stands above it, then its lines of
     each owner."""
     live, published = answers.live, answers.published
@@ -367,12 +382,12 @@ def _families(
 
 def _by_family(
     families: Sequence[Family], bunches: Sequence[Bunch], wanted: Format, names: frozenset[str]
-) -> Iterator[Lines]:
+) -> Iterator[Pieces]:
     headers = _HEADERS[wanted]
     of_each = zip(*(bunch.lines for bunch in bunches), strict=True) if bunches else repeat(())
     for family, of_owners in zip(families, of_each, strict=False):
         if _is_named(family, names):
-            yield (headers[family.name], *of_owners)
+            yield (headers[family.name], *chain.from_iterable(of_owners))
 
 
 def _is_named(family: Family, names: frozenset[str]) -> bool:

@@ -22,6 +22,8 @@ one has changed."""
 
 Lines = tuple[bytes, ...]
 """Of a cluster or an account, its lines of each family."""
+Pieces = tuple[bytes, ...]
+"""Of one text, in order."""
 
 _GZIP_LEVEL = 1
 """The fastest; it shrinks this text ten times, and the best one does little better."""
@@ -41,10 +43,10 @@ class Packed(bytes):
 
 @dataclass(frozen=True, slots=True)
 class Bunch:
-    """Neighbours, and their lines as one piece of each family."""
+    """Neighbours, and the lines of all of them, of each family."""
 
     members: tuple[Lines, ...]
-    lines: Lines
+    lines: tuple[Pieces, ...]
 
 
 def bunched(lines: Sequence[Lines], known: Iterable[Bunch]) -> list[Bunch]:
@@ -66,7 +68,7 @@ def _bunch(members: tuple[Lines, ...], before: Bunch) -> Bunch:
         members,
         tuple(
             piece if now == then else together(now)
-            for now, (then, piece) in zip(families, chain(of_each, repeat(((), b""))), strict=False)
+            for now, (then, piece) in zip(families, chain(of_each, repeat(((), ()))), strict=False)
         ),
     )
 
@@ -76,14 +78,32 @@ def packed(text: bytes) -> bytes:
     return text if len(text) < LEAST_PACKED_BYTES else _pack(text)
 
 
-def together(pieces: Iterable[bytes]) -> bytes:
-    """Neighbours as one piece, as above."""
-    runs = [(kind, b"".join(run)) for kind, run in groupby(pieces, type)]
-    if len(runs) == 1 and runs[0][0] is Packed:
-        return Packed(runs[0][1])
-    if len(runs) <= 1:
-        return packed(b"".join(run for _, run in runs))
-    return Packed(b"".join(run if kind is Packed else _pack(run) for kind, run in runs))
+def together(pieces: Iterable[bytes]) -> Pieces:
+    """Neighbours, with small ones joined, as above. A large one that is compressed stays the same object: it takes memory
+    once, wherever it is a part."""
+    pieces = tuple(pieces)
+    if Packed not in map(type, pieces):
+        return (packed(b"".join(pieces)),)
+    found: list[bytes] = []
+    for kind, run in groupby(pieces, _kind):
+        if kind is None:
+            found += run
+        else:
+            text = b"".join(run)
+            found.append(Packed(text) if kind is Packed else _pack(text))
+    return tuple(found)
+
+
+def _kind(piece: bytes) -> type[bytes] | None:
+    """None for one that is large and compressed."""
+    kind = type(piece)
+    return None if kind is Packed and len(piece) >= LEAST_PACKED_BYTES else kind
+
+
+def joined(pieces: Iterable[bytes]) -> bytes:
+    """The same as one piece."""
+    found = together(pieces)
+    return found[0] if len(found) == 1 else Packed(b"".join(found))
 
 
 def stream(pieces: Iterable[bytes]) -> bytes:

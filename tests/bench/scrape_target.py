@@ -97,7 +97,7 @@ def ours(states: list[ClusterState], *, a_second: float) -> int:
 def fixed(states: list[ClusterState]) -> int:
     exposition, _, _ = exposition_with(states)
     bodies = {
-        gz: exposition.scrape(Format.TEXT, compressed=gz, members=True) for gz in (False, True)
+        gz: exposition.scrape(Format.TEXT, compressed=gz, several=True) for gz in (False, True)
     }
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

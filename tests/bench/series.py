@@ -98,7 +98,7 @@ class Spent:
     def __post_init__(self) -> None:
         exposition, board, telemetry = exposition_with(self.others)
         telemetry.register_cluster("bench")
-        exposition.scrape(Format.TEXT, compressed=True, members=True)
+        exposition.scrape(Format.TEXT, compressed=True, several=True)
 
         def show(state: ClusterState) -> None:
             board.publish(state)
@@ -106,7 +106,7 @@ class Spent:
 
         def end(followed: Followed, _: Turn) -> None:
             if len(followed.turns) % self.scrape_every == 0:
-                exposition.scrape(Format.TEXT, compressed=True, members=True)
+                exposition.scrape(Format.TEXT, compressed=True, several=True)
             self.seconds.append(self._now() - self._began)
 
         self.followed.before_turn, self.followed.on_state = self._begin, show

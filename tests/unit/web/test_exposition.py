@@ -1,6 +1,7 @@
 """The answers to scrapes: ready, right, and never late."""
 
 import dataclasses
+import gc
 import gzip
 import re
 import threading
@@ -144,8 +145,8 @@ def test_it_is_what_prometheus_client_would_write(world: World) -> None:
 @pytest.mark.parametrize("wanted", Format)
 def test_compressed_is_the_same(world: World, wanted: Format) -> None:
     plain = world.exposition.scrape(wanted, compressed=False)
-    for members in (True, False):
-        packed = world.exposition.scrape(wanted, compressed=True, members=members)
+    for several in (True, False):
+        packed = world.exposition.scrape(wanted, compressed=True, several=several)
         assert gzip.decompress(packed) == plain
         assert len(packed) < len(plain) / 3
 
@@ -159,8 +160,33 @@ def test_who_reads_one_member_reads_all(world: World) -> None:
     assert reader.decompress(packed) == text
     assert reader.eof
     assert not reader.unused_data
-    several = world.exposition.scrape(Format.TEXT, compressed=True, members=True)
+    several = world.exposition.scrape(Format.TEXT, compressed=True, several=True)
     assert zlib.decompressobj(wbits=31).decompress(several) != text
+
+
+def kept_bytes(exposition: Exposition) -> int:
+    """The size of all texts that it keeps."""
+    found: dict[int, object] = {}
+    to_see: list[object] = [
+        exposition._published, exposition._counted, exposition._answers, exposition._families,
+    ]  # fmt: skip
+    while to_see:
+        each = to_see.pop()
+        if id(each) not in found and not isinstance(each, type):
+            found[id(each)] = each
+            to_see += gc.get_referents(each)
+    return sum(len(each) for each in found.values() if isinstance(each, bytes))
+
+
+def test_what_many_clusters_show_is_kept_twice_and_no_more(world: World) -> None:
+    """As pieces, of which few are made anew, and whole. It was six times, of each of three hundred clusters."""
+    for number in range(3 * packing.LINES_TOGETHER):
+        world.board.publish(many_jobs(f"c{number}", 500, NOON_AT))
+    world.exposition.refresh()
+    size = len(world.exposition.scrape(Format.TEXT, compressed=True, several=True))
+    world.board.publish(many_jobs("c0", 501, NOON_AT))
+    world.exposition.refresh()
+    assert kept_bytes(world.exposition) < 2.5 * size
 
 
 NAMES = st.sampled_from(["a", "b", "cfd", 'o"dd'])
@@ -221,9 +247,9 @@ def test_whatever_happens_it_is_what_is_rendered_from_nothing(
         else:
             text = world.exposition.scrape(Format.TEXT, compressed=False)
             assert text == generate_latest(world)
-            packed = world.exposition.scrape(Format.TEXT, compressed=True, members=True)
+            packed = world.exposition.scrape(Format.TEXT, compressed=True, several=True)
             assert gzip.decompress(packed) == text
-            openmetrics = world.exposition.scrape(Format.OPENMETRICS, compressed=True, members=True)
+            openmetrics = world.exposition.scrape(Format.OPENMETRICS, compressed=True, several=True)
             assert gzip.decompress(openmetrics) == generate_openmetrics(world)
         if step in {"publish", "capacity", "remove"}:
             world.exposition.refresh()

@@ -1,5 +1,7 @@
 """Of the lines of many, only those of a few are joined anew when one changes."""
 
+from itertools import chain
+
 from exporter.web.packing import LINES_TOGETHER, bunched, plain
 
 MANY = 2 * LINES_TOGETHER + 1
@@ -15,7 +17,7 @@ def test_only_what_stands_beside_a_change_is_joined_anew() -> None:
     assert after[1].lines[0] is before[1].lines[0]
     for family in (0, 1):
         text = b"".join(each[family] for each in lines)
-        assert plain(bunch.lines[family] for bunch in after) == text
+        assert plain(chain.from_iterable(bunch.lines[family] for bunch in after)) == text
 
 
 def test_one_more_and_one_less() -> None:
@@ -23,4 +25,6 @@ def test_one_more_and_one_less() -> None:
     bunches = bunched(lines, ())
     for now in ([*lines, (b"up 99\n",)], lines, lines[1:], []):
         bunches = bunched(now, bunches)
-        assert plain(bunch.lines[0] for bunch in bunches) == b"".join(each for (each,) in now)
+        assert plain(chain.from_iterable(bunch.lines[0] for bunch in bunches)) == b"".join(
+            each for (each,) in now
+        )
