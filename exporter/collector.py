@@ -143,7 +143,7 @@ def _plain(
 _Row = TypeVar("_Row", JobCount, Usage)
 
 
-def _groups(rows: tuple[_Row, ...], alike: int) -> Iterable[tuple[_Row, ...]]:
+def _groups(rows: Sequence[_Row], alike: int) -> Iterable[tuple[_Row, ...]]:
     """Rows, in order, by what stands in so many of their first places."""
     if isinstance(rows, Grouped):
         return rows.groups
@@ -206,7 +206,7 @@ def _durations(tallies_of: Callable[[ClusterSnapshot], Sequence[DurationTally]])
 
 
 def _usage(
-    rows_of: Callable[[ClusterSnapshot], tuple[Usage, ...]], endings: Mapping[str, int]
+    rows_of: Callable[[ClusterSnapshot], Sequence[Usage]], endings: Mapping[str, int]
 ) -> _Samples:
     """What the users of each queue have added up, a run for each queue; by the ending of a sample's
     name, the place of its number."""

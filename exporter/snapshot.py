@@ -4,11 +4,11 @@ A poller publishes, web threads read. Nothing on the board is ever changed: publ
 """
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from exporter.clock import Instant
 from exporter.labels import OTHER
@@ -76,20 +76,28 @@ class Usage(NamedTuple):
 _Row = TypeVar("_Row")
 
 
-class Grouped(tuple[_Row, ...]):
-    """Rows in order that also come in groups, so that nobody needs to look at each of them to see
-    what has changed: a group that is as it was before is the same object."""
+class Grouped(Sequence[_Row]):
+    """Rows in order that come in groups, so that nobody needs to look at each of them to see what has
+    changed: a group that is as it was before is the same object."""
 
-    groups: tuple[tuple[_Row, ...], ...]
-    """Counts of one status and queue, usage of one queue."""
+    def __init__(self, groups: Iterable[tuple[_Row, ...]]) -> None:
+        """None of the ``groups`` is empty."""
+        self.groups = tuple(groups)
+        """Counts of one status and queue, usage of one queue."""
 
-    @classmethod
-    def of(cls, groups: Iterable[tuple[_Row, ...]]) -> "Grouped[_Row]":
-        """All rows of these groups; none is empty."""
-        kept = tuple(groups)
-        rows = cls(chain.from_iterable(kept))
-        rows.groups = kept
-        return rows
+    def __len__(self) -> int:
+        return sum(map(len, self.groups))
+
+    def __iter__(self) -> Iterator[_Row]:
+        return chain.from_iterable(self.groups)
+
+    def __getitem__(self, place: Any) -> Any:
+        return tuple(self)[place]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class UserGroup(NamedTuple):
@@ -114,7 +122,7 @@ class ClusterSnapshot:
 
     taken_at: float
     """The moment at which the counts were true."""
-    counts: tuple[JobCount, ...]
+    counts: Sequence[JobCount]
     oldest_pending: tuple[QueueMoment, ...]
     """By queue, the submit time of the longest-waiting pending job; queues where one waits."""
     submitted: tuple[Tally, ...] = ()
@@ -122,8 +130,8 @@ class ClusterSnapshot:
     ended: tuple[Tally, ...] = ()
     waits: tuple[DurationTally, ...] = ()
     runs: tuple[DurationTally, ...] = ()
-    core_seconds: tuple[Usage, ...] = ()
-    user_waits: tuple[Usage, ...] = ()
+    core_seconds: Sequence[Usage] = ()
+    user_waits: Sequence[Usage] = ()
     user_groups: tuple[UserGroup, ...] = ()
     """Of the users above; none where no groups are configured."""
     history_complete: bool = False

@@ -22,6 +22,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import tzinfo
 from hashlib import blake2b
+from sys import intern
 from typing import Any
 
 import msgspec
@@ -139,9 +140,10 @@ def _job(record: _Record, moments: Moments) -> Job:
         started_at = None
     return Job(
         uuid if type(uuid) is str else "",
-        status.strip().lower() if type(status) is str else "",
-        queue if type(queue) is str else as_text(queue),
-        user if type(user) is str else as_text(user),
+        # Of words that come again and again, one is kept.
+        intern(status.strip().lower()) if type(status) is str else "",
+        intern(queue if type(queue) is str else as_text(queue)),
+        intern(user if type(user) is str else as_text(user)),
         cores if type(cores) is int and 0 <= cores <= _MOST_CORES else _cores(cores),
         submitted_at,
         started_at,

@@ -71,7 +71,6 @@ def tune(connection: sqlite3.Connection) -> None:
     # For the whole process: with hundreds of ledgers, each keeps less of its file in memory.
     connection.execute(f"PRAGMA soft_heap_limit = {_MOST_BYTES}")
     connection.execute("PRAGMA temp_store = FILE")
-    connection.execute(schema.TEMPORARY_TABLES)
 
 
 def lay_out(connection: sqlite3.Connection, identity: str) -> None:

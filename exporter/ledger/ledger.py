@@ -76,9 +76,9 @@ class Ledger:
         self._saved_proofs = self._proofs()
         if read_proofs(connection) != self._saved_proofs:
             raise LedgerUnreadable("its parts do not belong together")
-        self.rest()  # all of the file has just been read
         self._marks_made = 0
         self._marks: WeakSet[Marks] = WeakSet()
+        self.rest()  # all of the file has just been read
         if self._counters.behind or self.usage.lacks(published.usage):
             self._go_on_from(published)
         elif self._published() != published:  # the process was killed before it was written
@@ -164,6 +164,10 @@ class Ledger:
 
     def rest(self) -> None:
         """Give back the memory in which SQLite keeps parts of the file."""
+        if not self._suspects.count and not self._marks:
+            # This closes the temporary database, of which SQLite would keep 100 kB.
+            self._connection.execute("PRAGMA temp_store = MEMORY")
+            self._connection.execute("PRAGMA temp_store = FILE")
         self._connection.execute("PRAGMA shrink_memory")
 
     def close(self) -> None:

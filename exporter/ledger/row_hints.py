@@ -1,7 +1,7 @@
 """A hash table in memory that tells in which row a job may be: identity -> row number.
 
 Identities are random. With an index of them in the file, nearly every look-up or insertion would read or
-write another page of it. This table takes 8 bytes a slot, and at most six in ten slots are in use: 16 MB
+write another page of it. This table takes 8 bytes a slot, and at most six in ten slots are in use: 17 MB
 for a million jobs.
 
 An entry is only a hint: half a hash and a row number, which is enough for four billion jobs. That half
@@ -12,6 +12,7 @@ insertion rolled back, the hint leads to no job, or to another one.
 
 from array import array
 from collections.abc import Iterable
+from math import ceil
 
 _SMALLEST = 1 << 10
 _MOST_IN_USE = 0.6
@@ -28,7 +29,6 @@ class RowHints:
     """Hints by the hash of an identity, with open addressing and linear probing."""
 
     def __init__(self) -> None:
-        self._mask = _SMALLEST - 1
         self._slots = array("Q", bytes(8 * _SMALLEST))
         self._in_use = 0
 
@@ -44,36 +44,33 @@ class RowHints:
     def grow(self) -> None:
         """Double the number of slots."""
         before = self._slots
-        slots = array("Q", bytes(8)) * (2 * len(before))
-        mask = len(slots) - 1
+        size = 2 * len(before)
+        slots = array("Q", bytes(8)) * size
         for entry in before:
             if entry:
-                slot = entry >> _ROW_BITS & mask
+                slot = (entry >> _ROW_BITS) % size
                 while slots[slot]:
-                    slot = (slot + 1) & mask
+                    slot = (slot + 1) % size
                 slots[slot] = entry
-        self._slots, self._mask = slots, mask
+        self._slots = slots
 
     def refill(self, jobs: int, entries: Iterable[tuple[str, int]]) -> None:
         """Replace all hints by those of ``jobs`` jobs, given as identities and row numbers, with room for
         more."""
-        size = _SMALLEST
-        while jobs * _GROWTH > _MOST_IN_USE * size:
-            size *= 2
+        size = max(_SMALLEST, ceil(jobs * _GROWTH / _MOST_IN_USE))
         self._slots = array("Q")  # frees the old table before the new one is made
         self._slots = array("Q", bytes(8)) * size
-        self._mask = size - 1
         self._in_use = 0
         self.add(entries)
 
     def add(self, entries: Iterable[tuple[str, int]]) -> None:
         """Add hints."""
-        slots, mask, tag_mask, added = self._slots, self._mask, _TAG_MASK, 0
+        slots, size, tag_mask, added = self._slots, len(self._slots), _TAG_MASK, 0
         for uuid, row_number in entries:
             tag = hash(uuid) & tag_mask
-            slot = tag & mask
+            slot = tag % size
             while slots[slot]:
-                slot = (slot + 1) & mask
+                slot = (slot + 1) % size
             slots[slot] = tag << _ROW_BITS | row_number
             added += 1
         self._in_use += added
@@ -81,13 +78,13 @@ class RowHints:
     def hints(self, uuids: Iterable[str]) -> list[int]:
         """The numbers of the rows in which the jobs may be. Some of these rows may have other jobs, or be
         gone."""
-        slots, mask = self._slots, self._mask
+        slots, size = self._slots, len(self._slots)
         found = []
         for uuid in uuids:
             tag = hash(uuid) & _TAG_MASK
-            slot = tag & mask
+            slot = tag % size
             while entry := slots[slot]:
                 if entry >> _ROW_BITS == tag:
                     found.append(entry & _ROW_MASK)
-                slot = (slot + 1) & mask
+                slot = (slot + 1) % size
         return found

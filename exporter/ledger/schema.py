@@ -84,7 +84,7 @@ CREATE TABLE shown (
 ) {_KEYED};
 """
 
-TEMPORARY_TABLES = f"CREATE TEMP TABLE suspects ({_JOBS.format(unique=' UNIQUE')})"
+SUSPECTS = f"CREATE TEMP TABLE IF NOT EXISTS suspects ({_JOBS.format(unique=' UNIQUE')})"
 """Jobs that are suspected to be gone: taken out of ``jobs`` until this is proven or refuted."""
 
 _FORMAT_2 = {

@@ -26,10 +26,11 @@ class Suspects:
     def __init__(self, connection: sqlite3.Connection, table: JobTable) -> None:
         self._connection = connection
         self._table = table
-        self.count = 0
+        self._kept_count = self.count = 0
 
     def add(self, jobs: Sequence[Job]) -> None:
         """Add jobs that are taken out of the table of jobs."""
+        self._connection.execute(schema.SUSPECTS)
         self._connection.executemany(
             f"INSERT OR REPLACE INTO suspects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self._table.rows(jobs),
@@ -76,16 +77,18 @@ class Suspects:
 
     def clear(self) -> None:
         """Remove all suspects, and all jobs that are gone."""
-        self._connection.execute("DELETE FROM suspects")
+        if self.count:
+            self._connection.execute("DELETE FROM suspects")
         self._connection.execute("DELETE FROM gone")
         self.count = 0
 
     def committed(self) -> None:
         """The transaction was committed: suspects stay suspects."""
+        self._kept_count = self.count
 
     def rolled_back(self) -> None:
         """The transaction was rolled back: only suspects of earlier transactions are left."""
-        self.count = self._connection.execute("SELECT COUNT(*) FROM suspects").fetchone()[0]
+        self.count = self._kept_count
 
     def _take(self, name: Literal["suspects", "gone"], uuids: Collection[str]) -> dict[str, Job]:
         asked = json.dumps(list(uuids))

@@ -152,7 +152,7 @@ class Publisher:
                 found[name] = min(at, found.get(name, at))
         return tuple(QueueMoment(queue, float(at)) for queue, at in sorted(found.items()))
 
-    def _groups(self, shown: Collection[tuple[JobCount | Usage, ...]]) -> tuple[UserGroup, ...]:
+    def _groups(self, shown: Collection[Collection[JobCount | Usage]]) -> tuple[UserGroup, ...]:
         """The groups of the users of these rows."""
         if self._rules.groups is None:
             return ()

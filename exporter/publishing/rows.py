@@ -124,7 +124,7 @@ class JobRows:
         """The rows in order: while the list is not ``complete``, only of pending and running jobs; later of all, also
         of those that have ``ended`` if they are wanted."""
         hidden = () if ended else END_STATUSES
-        return Grouped.of(
+        return Grouped(
             rows for rows in self._rows.groups()
             if rows[0].status in ALWAYS_SHOWN or (complete and rows[0].status not in hidden)
         )  # fmt: skip
@@ -159,4 +159,4 @@ class UsageRows:
 
     def rows(self, kind: str) -> Grouped[ShownUsage]:
         """The rows of one kind, in order."""
-        return Grouped.of(self._rows[kind].groups())
+        return Grouped(self._rows[kind].groups())

@@ -195,7 +195,7 @@ def test_groups_that_are_known_need_not_be_found() -> None:
     state = good_state("a")
     assert state.snapshot is not None
     plain = sorted(state.snapshot.counts)
-    counts = Grouped.of(tuple(each) for _, each in groupby(plain, lambda count: count[:2]))
+    counts = Grouped(tuple(each) for _, each in groupby(plain, lambda count: count[:2]))
     assert counts == tuple(plain)
     grouped = dataclasses.replace(
         state, snapshot=dataclasses.replace(state.snapshot, counts=counts)

@@ -194,6 +194,13 @@ def test_a_name_too_long_for_a_label_is_cut_with_a_mark(field: str, attribute: s
     assert page.names_cut == 2
 
 
+def test_a_name_that_comes_again_is_the_same_object() -> None:
+    """Jobs that changed last are kept in memory, of hundreds of clusters."""
+    first, second = (decode(answer(record())).jobs[0] for _ in range(2))
+    for name in ("status", "queue", "user"):
+        assert getattr(first, name) is getattr(second, name)
+
+
 def test_names_that_fit_each_are_left_alone_together() -> None:
     page = decode(answer(record(run_user="u" * 150, queue_name="q" * 150)))
     assert (page.jobs[0].user, page.jobs[0].queue) == ("u" * 150, "q" * 150)

@@ -183,6 +183,30 @@ def test_what_is_kept_in_memory_is_never_older_than_the_file(
 # -- suspects and transactions -----------------------------------------------------------------
 
 
+def test_a_temporary_database_is_there_only_for_suspects_and_marks(ledger: Ledger) -> None:
+    """It takes 100 kB of memory: of hundreds of ledgers that is much."""
+
+    def databases() -> list[str]:
+        ledger.rest()
+        return [name for _, name, _ in ledger._connection.execute("PRAGMA database_list")]
+
+    assert databases() == ["main"]
+    with ledger.transaction():
+        ledger.apply(run_of(10))
+        ledger.suspect([job(3).uuid])
+    assert databases() == ["main", "temp"]
+    with ledger.transaction():
+        assert ledger.restore_suspects() == 1
+    assert databases() == ["main"]
+    with ledger.transaction():
+        marks = ledger.marks()
+        marks.add([job(4).uuid])
+    assert databases() == ["main", "temp"]
+    assert marks.has(job(4).uuid)
+    del marks
+    assert databases() == ["main"]
+
+
 def test_suspects_of_a_kept_transaction_outlive_one_that_is_undone(ledger: Ledger) -> None:
     with ledger.transaction():
         ledger.apply(run_of(10))

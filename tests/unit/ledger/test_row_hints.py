@@ -108,3 +108,11 @@ def test_after_a_new_start_there_is_room_for_a_fifth_more_however_often(jobs: in
         row_hints.refill(jobs, ((f"job-{number}", number) for number in range(1, jobs + 1)))
         assert row_hints.has_room(jobs // 5)
         assert not row_hints.has_room(4 * jobs + 1000)
+
+
+@pytest.mark.parametrize("jobs", [1_000, 5_000, 10_000, 17_000])
+def test_a_new_start_takes_no_more_slots_than_it_needs(jobs: int) -> None:
+    """Doubled until it was enough, it took up to four slots a job; of hundreds of ledgers that is much."""
+    row_hints = RowHints()
+    row_hints.refill(jobs, [])
+    assert len(row_hints._slots) < 2.2 * jobs
