@@ -32,6 +32,9 @@ _LEVEL_NUMBERS = {
     "error": logging.ERROR,
 }
 _PRIORITIES = {"debug": 7, "info": 6, "warn": 4, "error": 3}  # syslog's
+_CROWD_CLUSTERS = 20
+_CROWD_SECONDS = 3600.0
+"""The same is logged of so many clusters within this time."""
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
     "message", "asctime", "taskName", "color_message",
 }  # fmt: skip
@@ -115,6 +118,34 @@ def _logfmt(value: object) -> str:
     return json.dumps(value)
 
 
+class FewClusters(logging.Filter):
+    """Lets the same be said of few clusters within an hour: what is wrong with an account is wrong with all of its
+    clusters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._told: dict[tuple[str, str], tuple[float, set[str]]] = {}
+        """By message and kind of failure, since when it is told, and of which clusters."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See ``logging.Filter``."""
+        cluster, reason = (str(vars(record).get(name, "")) for name in ("cluster", "reason"))
+        if not cluster:
+            return True
+        what = (str(record.msg), reason if reason.isidentifier() else "")  # others are sentences
+        with self._lock:
+            since, clusters = self._told.get(what, (record.created, set()))
+            if record.created - since >= _CROWD_SECONDS:
+                since, clusters = record.created, set()
+            if cluster not in clusters and len(clusters) == _CROWD_CLUSTERS:
+                return False
+            if cluster not in clusters and len(clusters) == _CROWD_CLUSTERS - 1:
+                record.more_clusters = "not logged within this hour"
+            self._told[what] = (since, clusters | {cluster})
+        return True
+
+
 class _Handler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base's name
         """Say nothing: the base would print the record as it is, secrets and all."""
@@ -132,6 +163,8 @@ def set_up_logging(
     handler = _Handler(stream or sys.stderr)
     journal = is_journal(handler.stream, os.environ)
     handler.setFormatter(LineFormatter(form, redactor, journal=journal))
+    if number > logging.DEBUG:  # else everything is asked for
+        handler.addFilter(FewClusters())
     logging.basicConfig(level=number, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     for name in ("urllib3", "requests", "uvicorn", "asyncio"):  # theirs are for developers

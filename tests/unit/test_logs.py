@@ -202,3 +202,42 @@ def test_a_wrong_line_costs_no_line_and_shows_nothing(capsys: pytest.CaptureFixt
     stream.close()
     logger.info(SECRET)
     assert capsys.readouterr().err == ""
+
+
+class TestManyClusters:
+    def note(self, number: int, *, at: float = 0.0, **record: object) -> None:
+        whole = {"name": "exporter", "levelno": 30, "msg": "it failed", "created": at, **record}
+        logging.getLogger().handle(logging.makeLogRecord({**whole, "cluster": f"c{number}"}))
+
+    def test_have_few_lines_about_the_same(self) -> None:
+        """All clusters of an account fail with its keys: three hundred lines an hour."""
+        stream = set_up()
+        for number in range(300):
+            self.note(number, at=float(number))
+        lines = stream.getvalue().splitlines()
+        assert [f" cluster=c{number}" in line for number, line in enumerate(lines)] == [True] * 20
+        assert [number for number, line in enumerate(lines) if "more_clusters=" in line] == [19]
+        self.note(3, at=400.0)
+        self.note(30, at=400.0, msg="it is well again")
+        self.note(30, at=400.0, reason="denied")
+        self.note(30, at=3599.0)
+        self.note(30, at=3600.0)
+        more = [line.split(" msg=")[1] for line in stream.getvalue().splitlines()[20:]]
+        assert more == [
+            '"it failed" cluster=c3',
+            '"it is well again" cluster=c30',
+            '"it failed" reason=denied cluster=c30',
+            '"it failed" cluster=c30',
+        ]
+
+    def test_whose_reasons_are_sentences_have_few_lines_as_well(self) -> None:
+        stream = set_up()
+        for number in range(300):
+            self.note(number, reason=f"c{number}.ledger cannot be written")
+        assert len(stream.getvalue().splitlines()) == 20
+
+    def test_are_all_there_for_who_asks_for_everything(self) -> None:
+        stream = set_up(level="debug")
+        for number in range(300):
+            self.note(number)
+        assert len(stream.getvalue().splitlines()) == 300
