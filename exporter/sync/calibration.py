@@ -147,7 +147,7 @@ def calibrate_order(sync: Sync) -> Asking[PlacedPage | None]:
         sync.found(
             "order",
             "change_only" if only else value,
-            f"pages from here and there are sorted by {order.column}",
+            f"pages from here and there are sorted by {order.sort_key or BY_SUBMISSION.sort_key}",
         )
         return head
     sync.found("order", "none", evidence)

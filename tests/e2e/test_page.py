@@ -37,7 +37,7 @@ def states() -> list[ClusterState]:
     odd = msgspec.structs.replace(
         AS_DOCUMENTED,
         status_filter=Trait("job_status", "asked for pending jobs, it shows 12 of them and no others"),
-        order=Trait("submission", "pages from here and there are sorted by submitted_at"),
+        order=Trait("submission", "pages from here and there are sorted by submitted_time"),
         depth=Trait("10000", "of 1000000 jobs, it shows 10000"),
         zone=Trait("+08:00", "then the newest of them is 3 s old"),
     )  # fmt: skip

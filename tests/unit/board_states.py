@@ -25,7 +25,7 @@ HOSTILE = 'a"b\\c\nd{e}=,#<script>alert(1)</script>&\u2028默认队列\x1f'
 
 AS_DOCUMENTED = Profile(
     status_filter=Trait("both", "asked for pending jobs, it shows 2 of them and no others"),
-    order=Trait("change", "pages from here and there are sorted by modified_at"),
+    order=Trait("change", "pages from here and there are sorted by modified_time"),
     total_count=Trait("filtered", "2 jobs are pending, and so it says"),
     page_size=Trait("100", "the longest page yet seen"),
     zone=Trait("stamped", "all times that were seen carry their zone"),

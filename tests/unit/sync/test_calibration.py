@@ -181,6 +181,19 @@ class TestOrder:
         assert contact.sync.profile.order.value == value
         assert calls <= FIRST_CONTACT_CALLS // 2 + 1
 
+    @pytest.mark.parametrize(
+        ("name", "field"),
+        [
+            ("documented", "modified_time"),
+            ("sort-ignored", "submitted_time"),
+            ("sort-refused", "submitted_time"),
+        ],
+    )
+    def test_the_evidence_has_the_names_of_the_api(self, name: str, field: str) -> None:
+        contact = Contact(fresh(COUNT, SERVERS[name]))
+        contact.find_order()
+        assert contact.sync.profile.order.evidence.endswith(f"are sorted by {field}")
+
     @pytest.mark.parametrize("name", sorted(SERVERS))
     def test_found_again_it_takes_less(self, name: str) -> None:
         contact = Contact(fresh(COUNT, SERVERS[name]))
