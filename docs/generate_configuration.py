@@ -25,7 +25,7 @@ the quota the configuration needs. `config.example.yaml` shows all keys, and edi
 
 `${VAR}` in a text is replaced by the environment variable; a missing variable is an error, and `$$` is a `$`.
 Durations are written as in Prometheus: `30s`, `5m`, `1h30m`, `30d`. Relative paths start from
-the directory of the file. SIGHUP, or `POST /-/reload` with `--web.enable-lifecycle`, reloads the file;
+the directory of the file, and `~` is not replaced: write `${HOME}`. SIGHUP, or `POST /-/reload` with `--web.enable-lifecycle`, reloads the file;
 if it is not valid, the old configuration stays in use. Only `state.path` needs a restart.
 """
 

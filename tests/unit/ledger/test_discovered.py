@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter import files
 from exporter.ledger.discovered import (
     KEPT_SECONDS,
     Discovered,
@@ -42,7 +43,10 @@ def test_what_cannot_be_read_is_nothing(tmp_path: Path, content: bytes) -> None:
     assert read_discovered(tmp_path) == {}
 
 
-def test_a_pipe_in_its_place_does_not_block(tmp_path: Path) -> None:
+def test_a_pipe_in_its_place_does_not_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "PATIENCE_MILLISECONDS", 1)
     os.mkfifo(tmp_path / "found.json")
     assert read_discovered(tmp_path) == {}
     write_discovered(tmp_path, FOUND)

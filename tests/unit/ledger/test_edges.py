@@ -128,7 +128,7 @@ def test_few_jobs_are_kept_in_memory_however_many_come_at_once(
 def test_however_many_are_taken_out_or_put_back_few_are_in_memory_at_a_time(
     ledger: Ledger,
 ) -> None:
-    many = 12_000
+    many = 6_000
     with ledger.transaction():
         ledger.apply(run_of(many))
     acts: dict[str, Callable[[], object]] = {
@@ -139,9 +139,9 @@ def test_however_many_are_taken_out_or_put_back_few_are_in_memory_at_a_time(
     }
     ledger._jobs._recent.clear()
     with (
-        patch.object(exporter.ledger.jobs, "MOST_RECENT", 100),
-        patch.object(exporter.ledger.jobs, "BATCH", 500),
-        patch.object(exporter.ledger.suspects, "BATCH", 500),
+        patch.object(exporter.ledger.jobs, "MOST_RECENT", 50),
+        patch.object(exporter.ledger.jobs, "BATCH", 250),
+        patch.object(exporter.ledger.suspects, "BATCH", 250),
         ledger.transaction(),
     ):
         for name, act in acts.items():
