@@ -3,6 +3,7 @@
 import argparse
 import gzip
 import json
+import re
 import signal
 import socket
 import sys
@@ -30,7 +31,7 @@ from exporter.simulator.report import made_up_rows, read_report
 from exporter.simulator.server import SimulatorServer
 from exporter.simulator.simulation import Simulation
 from exporter.simulator.spelling import KEYS, NAMED, parse_dialect
-from exporter.simulator.trace import TraceJob, parse_trace, queue_capacities, replay
+from exporter.simulator.trace import MOST_CORES, TraceJob, parse_trace, queue_capacities, replay
 from exporter.simulator.workload import Inhabitants, demo_profiles
 from exporter.simulator.worldclock import WorldClock
 
@@ -44,6 +45,7 @@ _JOURNAL_LIMIT = 20_000
 """A demo runs for days."""
 
 
+_LAST_PORT = 65_535
 _LARGEST_REPORT = 1 << 24
 """Characters."""
 
@@ -55,7 +57,7 @@ class SimulatorError(Exception):
 pace = number(0.01, 1000.0)
 """The type of ``--pace``, which ``demo`` has as well."""
 _count = number(0, 10_000, whole=True)
-_seconds = number(0)
+_seconds = number(0, 1e9)
 
 
 def add_arguments(parser: argparse._ActionsContainer) -> None:
@@ -129,7 +131,7 @@ def _add_trace(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--queue-cores",
-        type=number(1, whole=True),
+        type=number(1, MOST_CORES, whole=True),
         metavar="N",
         help="cores of every queue, at least its widest job (default: by the queue's load)",
     )
@@ -204,7 +206,7 @@ def _add_behaviour(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--clock-skew",
-        type=number(),
+        type=number(-1e9, 1e9),
         default=0.0,
         metavar="SECONDS",
         help="how far its own clock is ahead of this machine's",
@@ -417,6 +419,6 @@ def signals() -> Iterator[Callable[[], object]]:
 
 def _host_and_port(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit():
+    if not colon or not re.fullmatch("[0-9]{1,5}", port) or int(port) > _LAST_PORT:
         raise SimulatorError(f"--listen-address: {address} is not HOST:PORT")
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - asked for by ":PORT"

@@ -89,11 +89,13 @@ class FaultPlan:
         unknown = set(settings) - {"name", *_SETTINGS}
         if unknown:
             raise ValueError(f"unknown keys of a fault: {', '.join(sorted(unknown))}")
-        given: dict[str, Any] = {
-            argument: convert(settings[key])
-            for key, (argument, convert) in _SETTINGS.items()
-            if settings.get(key) is not None
-        }
+        given: dict[str, Any] = {}
+        for key, (argument, convert) in _SETTINGS.items():
+            if settings.get(key) is not None:
+                try:
+                    given[argument] = convert(settings[key])
+                except (TypeError, ValueError) as error:
+                    raise ValueError(f"{key}={settings[key]} is no number") from error
         if "for_seconds" in given:
             given["until_at"] = now_at + given.pop("for_seconds")
         return self.add(str(settings.get("name", "")), **given)

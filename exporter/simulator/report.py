@@ -75,7 +75,7 @@ class _Cluster(msgspec.Struct):
     cluster_id: Annotated[str, msgspec.Meta(min_length=1)]
     zone: str = "jinan1a"
     traits: dict[str, str] = {}
-    jobs: dict[str, Annotated[int, msgspec.Meta(ge=0)]] = {}
+    jobs: dict[str, Annotated[int, msgspec.Meta(ge=0, le=10_000_000)]] = {}
 
 
 class _Report(msgspec.Struct):

@@ -14,6 +14,8 @@ from exporter.simulator.engine import Engine
 from exporter.simulator.joblist import JobList
 
 COLUMNS = ("submit_s", "run_s", "cores", "user", "queue")
+MOST_CORES = 10_000_000
+"""Of a job, and of a queue."""
 _BUSY_SHARE = 0.7
 """Of a queue's cores, on average, where their number is chosen by the trace's own load."""
 _PERCENT = 100
@@ -43,8 +45,12 @@ def parse_trace(lines: Iterable[str]) -> list[TraceJob]:
     for row in reader:
         try:
             submit, run, cores = (int(float(row[name])) for name in COLUMNS[:3])
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"line {reader.line_num} of the trace has no proper number") from error
+        if cores > MOST_CORES:
+            raise ValueError(
+                f"line {reader.line_num} of the trace has more than {MOST_CORES} cores"
+            )
         jobs.append(TraceJob(submit, max(0, run), max(1, cores), row["user"], row["queue"]))
     jobs.sort(key=lambda job: job.submit_seconds)
     return jobs

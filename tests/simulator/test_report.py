@@ -108,6 +108,7 @@ def clusters(**cluster: Any) -> dict[str, Any]:
         ({"clusters": []}, "Expected `array` of length >= 1 - at `$.clusters`"),
         ({"clusters": [{}]}, "missing required field `cluster_id` - at `$.clusters[0]`"),
         (clusters(jobs={"pending": -1}), "Expected `int` >= 0 - at `$.clusters[1].jobs[...]`"),
+        (clusters(jobs={"pending": 10**11}), "Expected `int` <= 10000000"),
         (clusters(jobs={"pending": "9"}), "Expected `int`, got `str`"),
         (clusters(traits={"lag": 20}), "Expected `str`, got `int` - at `$.clusters[1].traits"),
         (clusters(traits={"colour": "red"}), "clusters[1].traits.colour: no such trait"),

@@ -142,6 +142,12 @@ def test_reading_a_trace() -> None:
         parse_trace(["a,b", "1,2"])
     with pytest.raises(ValueError, match="line 3"):
         parse_trace([*lines[:2], "5,x,1,b,q"])
+    for line, said in (
+        ("5,inf,1,b,q", "no proper number"),
+        ("5,1,1e21,b,q", "more than 10000000 cores"),
+    ):
+        with pytest.raises(ValueError, match=f"line 3 of the trace has {said}"):
+            parse_trace([*lines[:2], line])
     with pytest.raises(ValueError, match="line 2"):
         parse_trace([lines[0], "5"])
 
