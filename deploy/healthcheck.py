@@ -44,7 +44,7 @@ def check(address: str, login: str = "") -> str | None:
         said = answer.read(300).decode(errors="replace").strip()
     except (ssl.SSLError, ConnectionError) as error:
         return None if hung_up(error) and parts.scheme == "https" else f"no answer: {error}"
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, UnicodeError) as error:
         return f"no answer: {error}"
     finally:
         connection.close()

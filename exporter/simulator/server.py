@@ -111,6 +111,8 @@ class SimulatorServer:
             asyncio.run(self._serve())
         except OSError as error:
             self._failure = error
+        except (ValueError, OverflowError) as error:  # such as a name of which a part is empty
+            self._failure = OSError(str(error))
         finally:
             self._started.set()
 

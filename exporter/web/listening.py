@@ -36,6 +36,8 @@ def bind(address: str) -> socket.socket:
         info = min(found, key=lambda each: each[0] != socket.AF_INET)
         # The protocol is named because asyncio switches Nagle's delay off only where it is.
         sock = socket.socket(info[0], socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    except UnicodeError as error:  # a part of a name is empty, or too long
+        raise ListenError(f"cannot listen on {address}: that is no name of a host") from error
     except OSError as error:
         raise ListenError(f"cannot listen on {address}: {error.strerror or error}") from error
     try:

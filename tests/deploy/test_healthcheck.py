@@ -28,6 +28,9 @@ def test_it_tells_what_the_exporter_says() -> None:
     said = check(address)
     assert said is not None
     assert said.startswith("no answer: ")
+    said = check("http://no..host")
+    assert said is not None
+    assert said.startswith("no answer: ")
     said = check("http://127.0.0.1:port")
     assert said is not None
     assert said.startswith("http://127.0.0.1:port: ")

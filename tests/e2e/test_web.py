@@ -115,6 +115,15 @@ def test_an_unknown_host_is_one_clear_line() -> None:
             server.bind()
 
 
+def test_a_host_that_there_cannot_be_is_one_clear_line() -> None:
+    with serving() as world:
+        server = WebServer(world.app, ["no..host:0"])
+        with pytest.raises(
+            ListenError, match=r"^cannot listen on no\.\.host:0: that is no name of"
+        ):
+            server.bind()
+
+
 def test_stopping_does_not_wait_for_those_who_stay() -> None:
     """Idle, half-asked and not-reading connections are open when the server is to stop."""
     with serving(good_state()) as world, contextlib.ExitStack() as stack:
