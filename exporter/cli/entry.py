@@ -30,6 +30,7 @@ needs none.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; ``arguments`` without the program's name. Gives the exit code."""
+    _replace_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show is no error
             stream.reconfigure(errors="replace")
@@ -55,6 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if run is _serve and arguments is None:  # the process is ours
         _leave(code)
     return code
+
+
+def _replace_closed_streams() -> None:
+    """A stream that whoever started us has closed leads nowhere now; else the next file that is opened would
+    take its place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)  # the lowest that is free
+            setattr(sys, name, os.fdopen(descriptor, "w" if number else "r", encoding="utf-8"))
 
 
 def _without_output(error: OSError, run: Callable[[argparse.Namespace], int]) -> int:

@@ -278,6 +278,22 @@ def test_serving_needs_no_tables_no_simulated_cloud_and_no_markdown() -> None:
     assert process.stdout == "[]\n"
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_lead_nowhere(closed: str, tmp_path: Path) -> None:
+    """And no file that is opened later takes the place of one."""
+    script = (
+        "import os, sys\n"
+        "from exporter.cli import entry\n"
+        "entry._COMMANDS['check-config'] = lambda _: [print(1), print(2, file=sys.stderr), 7][-1]\n"
+        "code = entry.main(['check-config'])\n"
+        "os.fstat(0), os.fstat(1), os.fstat(2)\n"
+        "sys.exit(code)"
+    )
+    (tmp_path / "script.py").write_text(script)
+    shell = ["sh", "-c", f'exec "$0" -P "$1" {closed}', sys.executable, str(tmp_path / "script.py")]
+    assert subprocess.run(shell, capture_output=True, check=False).returncode == 7
+
+
 @pytest.mark.parametrize("command", ["serve", "demo"])
 def test_sigterm_ends_a_start(
     command: str, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
