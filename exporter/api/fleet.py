@@ -35,6 +35,10 @@ HPC = "hpc"
 """The kind of cluster whose queues are asked for by another call."""
 _ALL_QUEUES = "-1"
 """As ``belong``: the shared and the private ones."""
+_ABOUT_THE_OWNER = frozenset({"request", "denied"})
+"""Why a cloud may refuse to list clusters if it wants to know whose."""
+_TELL_OWNER = "If the cloud wants the account's owner, set accounts[].user_id."
+_CHECK_OWNER = "Check accounts[].user_id, and that the account's keys may list clusters."
 _UNKNOWN_ROUTE = frozenset({404, 405, 501})  # HTTP statuses
 
 
@@ -102,8 +106,13 @@ class ZoneClusters(_Listed):
     def clusters(self) -> tuple[ListedCluster, ...]:
         """All of them, each once. Raises ApiError, or Stopped if the program stops."""
         owner = self._sender.user_id
-        clusters = self._all(lambda offset: [_page(CLUSTERS_PATH, decode_clusters, offset,
-                                                   owner=owner)])  # fmt: skip
+        page = partial(_page, CLUSTERS_PATH, decode_clusters)
+        try:
+            clusters = self._all(lambda offset: [page(offset, owner=owner)])
+        except RefusedError as error:
+            if error.reason in _ABOUT_THE_OWNER:
+                error.advice = _CHECK_OWNER if owner else _TELL_OWNER
+            raise
         return tuple({each.cluster_id: each for each in clusters}.values())
 
 

@@ -92,8 +92,7 @@ class Asking:
             recent = self._lists.recent(zone, SHARED_SECONDS)
             return recent or self._call(lambda: self._lists.get(zone))
 
-        advice = "If the cloud wants the account's owner, set accounts[].user_id."
-        told = self._part(zone, {"zone": zone}, "cluster/list", ask, None, advice=advice)
+        told = self._part(zone, {"zone": zone}, "cluster/list", ask, None)
         if told is None:
             return None
         return Dated({each.cluster_id: each for each in told.value.clusters}, told.value.asked)
@@ -142,7 +141,6 @@ class Asking:
         before: Dated[T] | None,
         *,
         for_good: bool = True,
-        advice: str = "",
     ) -> Dated[T] | None:
         key = (whom, call)
         dropped = self._dropped.get(key)
@@ -159,7 +157,6 @@ class Asking:
             fields |= {"cause": str(error), "advice": error.advice}
             if error.reason == _MAY_NOT or not_understood(error):
                 self.answered = True
-                fields["advice"] = advice or error.advice
                 if for_good:
                     self._drop(key, fields, may_not=error.reason == _MAY_NOT)
                 return None

@@ -45,6 +45,10 @@ ADVICE: Mapping[str, str] = {
     "Set this machine's clock, for instance with chrony or ntpd.": "请校准本机时钟，例如用 chrony 或 ntpd。",
     "The cloud's own clocks disagree: show this message to its support.":
         "云端各主机的时钟不一致：请把这条消息交给云的技术支持。",
+    "If the cloud wants the account's owner, set accounts[].user_id.":
+        "如果云端要求指明账户的所有者，请设置 accounts[].user_id。",
+    "Check accounts[].user_id, and that the account's keys may list clusters.":
+        "检查 accounts[].user_id，以及账户的密钥是否有权列出集群。",
     "Ask the cloud's administrator about its licence.": "请与云平台管理员确认许可证。",
     "Show the code to the cloud's administrator.": "请把错误码交给云平台管理员。",
     "Look the code up in the cloud's API documentation.": "请在云的 API 文档中查找该错误码。",

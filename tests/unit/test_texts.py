@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.api.fleet import _CHECK_OWNER, _TELL_OWNER
 from exporter.api.refusal import refusal_of
 from exporter.api.transport import _ADVICE
 from exporter.profile import TRAITS
@@ -110,7 +111,7 @@ def test_each_advice_has_its_chinese() -> None:
     refusals = {refusal_of(code).advice for code in range(1000, 9000)}
     assert len(refusals) > 5
     assert len(written) > 15
-    for advice in written | refusals | set(_ADVICE.values()):
+    for advice in written | refusals | {*_ADVICE.values(), _CHECK_OWNER, _TELL_OWNER}:
         said = FILLED.get(advice, advice.replace("{}", "1h"))
         told = Words("zh").advice(said)
         assert CHINESE.search(told), advice

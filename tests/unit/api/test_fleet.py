@@ -57,6 +57,22 @@ def test_the_owner_is_sent_where_it_is_known() -> None:
     assert asked(world)["owner"] == "usr-1"
 
 
+@pytest.mark.parametrize(("user_id", "do"), [("", "set accounts"), ("usr-1", "Check accounts")])
+@pytest.mark.parametrize("answer", [refused(1101), refused(1400), problem(400)])
+def test_where_clusters_are_refused_the_owner_may_be_the_matter(
+    answer: RawAnswer, user_id: str, do: str
+) -> None:
+    with pytest.raises(RefusedError) as caught:
+        World([answer]).client(user_id=user_id).list_clusters("jn1a")
+    assert f"{do}[].user_id" in caught.value.advice
+
+
+def test_where_keys_are_refused_they_are_the_matter() -> None:
+    with pytest.raises(RefusedError) as caught:
+        World([refused(1200)]).client().list_clusters("jn1a")
+    assert "user_id" not in caught.value.advice
+
+
 def test_a_fleet_of_several_pages() -> None:
     ids = [{"cluster_id": f"ehpc-{number}"} for number in range(205)]
     world = World([
