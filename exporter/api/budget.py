@@ -157,8 +157,8 @@ class AccountBudget:
                     wait_seconds = calls[-self.allowed] + self.period_seconds - now.seconds
                     raise BudgetExhausted(
                         "budget",
-                        f"the {self.allowed} calls that this exporter may make in"
-                        f" {self.period_seconds:.0f} s are used up",
+                        "this exporter's share of the quota is used up"
+                        f" ({self.allowed} of {self.allowed} calls)",
                         until_at=now.at + wait_seconds + _ROUNDING_SECONDS,
                         advice="Wait: the daemon continues by itself. Or lengthen the interval,"
                         " watch fewer clusters with this account, or raise quota.share if no other"

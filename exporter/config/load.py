@@ -102,6 +102,11 @@ def config_warnings(config: Config) -> tuple[str, ...]:
             if checks.repeats_path(account.endpoint)
         )
         + tuple(
+            f"account {account.name}: quota.share is less than one call in a period, so one is made; raise it"
+            for account in config.accounts
+            if account.quota_requests * account.quota_share < 1
+        )
+        + tuple(
             f"accounts {first.name} and {second.name} have the same endpoint and key, so each counts only its"
             " own calls and together they may use more than a share; make them one account"
             for first, second in itertools.combinations(config.accounts, 2)

@@ -51,6 +51,7 @@ class TestWindow:
         with pytest.raises(BudgetExhausted) as caught:
             budget.admit("any")
         assert caught.value.reason == "budget"
+        assert str(caught.value) == "this exporter's share of the quota is used up (3 of 3 calls)"
         assert not caught.value.retryable
         assert caught.value.until_at == pytest.approx(AT + PERIOD)
         clock.advance(caught.value.until_at - clock.now)

@@ -93,6 +93,15 @@ def test_an_endpoint_that_repeats_the_path_is_warned_of(url: str, *, warned: boo
     )
 
 
+def test_a_share_of_no_call_is_warned_of() -> None:
+    small = MINIMAL.replace(
+        "access_key_id:", "quota: {requests: 100, share: 0.009}, access_key_id:"
+    )
+    (warning,) = config_warnings(parse(small))
+    assert warning.startswith("account default: quota.share is less than one call in a period")
+    assert config_warnings(parse(small.replace("0.009", "0.01"))) == ()
+
+
 def test_one_key_in_two_accounts_is_warned_of() -> None:
     account = "{{name: {}, endpoint: 'https://hpc.example.com{}', access_key_id: {}, secret_access_key: S}}"
     accounts = (("a", "", "KEYID"), ("b", "/", "KEYID"), ("c", "", "OTHER"))
