@@ -20,7 +20,8 @@ _LOG = logging.getLogger(__name__)
 
 RETRY_SECONDS = 30.0
 """After a failure, doubled after each that follows, up to the interval: until clusters have been found
-there may be nothing to watch, and what may never be asked must not cost calls for ever."""
+there may be nothing to watch, and what may never be asked must not cost calls for ever. Also where a cluster is missing:
+until it has left, it cannot be synced."""
 
 
 def after_listing(
@@ -29,13 +30,13 @@ def after_listing(
     """The clusters that a zone is taken to have after one more listing. Pure, but for ``missing``.
 
     One answer without a cluster may be wrong: it has left when it is missing twice. ``missing`` has the
-    ids of those that the last listing missed.
+    ids of those that are missing for the first time.
     """
     listed = {each.cluster_id: each for each in now}
     gone = [each for each in before if each.cluster_id not in listed]
     kept = [each for each in gone if each.cluster_id not in missing]
     missing.clear()
-    missing.update(each.cluster_id for each in gone)
+    missing.update(each.cluster_id for each in kept)
     return (*listed.values(), *kept)
 
 
@@ -96,7 +97,7 @@ class Finder(Loop):
         interval_seconds, retry_seconds = self.discovery.interval_seconds, RETRY_SECONDS
         while True:
             try:
-                well = self.look()
+                well = self.look() and not any(self._missing.values())
             except Stopped:
                 return
             except Exception:

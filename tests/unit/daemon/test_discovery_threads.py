@@ -132,6 +132,38 @@ def test_one_listing_counts_once_though_another_zone_is_tried_again(client: Clie
     assert finder.found[ZONE] == ()
 
 
+class Sleeps(ManualClock):
+    """Notes who calls at which moment of the third hour, and ends then."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(0.0)
+        self.client = client
+        self.calls: list[float] = []
+
+    def list_clusters(self, zone: str) -> tuple[ListedCluster, ...]:
+        if zone == ZONE:
+            self.calls.append(self.now)
+        return self.client.list_clusters(zone)
+
+    def sleep(self, seconds: float) -> bool:
+        super().sleep(seconds)
+        return self.now >= 3 * 3600
+
+
+def test_where_a_cluster_is_missing_the_next_look_is_soon(client: Client) -> None:
+    """Until it has left, it cannot be synced, which is a critical alert after ten minutes."""
+    clock = Sleeps(client)
+    one = with_lists(config({}).accounts[0], clock, clock)  # type: ignore[arg-type]
+    finder = Finder(one, one.config.discovery, lambda: None)
+    finder._clock = clock  # type: ignore[assignment]
+    finder.look()
+    client.zones[ZONE] = ()
+    finder._run()
+    assert finder.found[ZONE] == ()
+    first, *more = clock.calls[1:4]
+    assert [call - first for call in more] == [90, 690]
+
+
 def test_what_is_gone_is_told_for_as_long_as_its_ledger_is_kept(
     finders: Finders, client: Client
 ) -> None:
