@@ -38,6 +38,8 @@ _PUT_BACK = (
     "Put it back, or name another one in --web.config.file and reload. Without it, the exporter cannot be"
     " started again."
 )
+_TOO_WEAK = ("_KEY_TOO_SMALL", "_MD_TOO_WEAK")
+"""How OpenSSL's reasons end for what it does not accept any more."""
 _PROTOCOLS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 
 
@@ -75,7 +77,9 @@ def build_context(config: TlsConfig) -> ssl.SSLContext:
         context.load_cert_chain(config.cert_file, config.key_file, password="")
     except (OSError, ValueError) as error:
         message = "this and key_file do not fit together, or one of them is not PEM or encrypted"
-        if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+        if isinstance(error, ssl.SSLError) and (error.reason or "").endswith(_TOO_WEAK):
+            message = "has a key or a signature that is too weak; make a new certificate"
+        elif isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
             message = f"this or key_file cannot be read: {error.strerror}"
         raise ConfigError([ConfigProblem("tls_server_config.cert_file", message)]) from error
     if config.client_ca_file is not None:

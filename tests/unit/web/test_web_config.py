@@ -4,11 +4,15 @@ import contextlib
 import os
 import ssl
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -272,6 +276,23 @@ def test_a_reload_may_close_more_and_change_what_is_closed(directory: Path) -> N
     refuse_weaker(full, parse_web_config(FULL.replace("alice", "carol"), directory))
     optional = FULL.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
     refuse_weaker(parse_web_config(optional, directory), full)
+
+
+def test_a_certificate_that_is_too_weak_is_told_as_such(tmp_path: Path) -> None:
+    key = rsa.generate_private_key(65537, 1024)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    begin = datetime(2020, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), 1, begin, begin + timedelta(days=90)
+    )
+    form = serialization.Encoding.PEM
+    private = key.private_bytes(
+        form, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (tmp_path / "server.key").write_bytes(private)
+    (tmp_path / "server.pem").write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(form))
+    with pytest.raises(ConfigError, match="cert_file: has a key or a signature that is too weak"):
+        build_context(TlsConfig(tmp_path / "server.pem", tmp_path / "server.key"))
 
 
 def test_a_context_follows_other_settings(tmp_path: Path) -> None:
