@@ -351,6 +351,8 @@ class Sync:
 
     def take(self, page: PlacedPage, *, audit: bool = False) -> list[Change]:
         """Take the jobs of a page into the ledger. Returns what that changed."""
+        # What is read between syncs may have begun long ago.
+        self.intake.now_at = page.answer.server_time_at or self.intake.now_at
         return self.intake.take(page.jobs, audit=audit, bare=page.answer.bare)
 
     def take_head(self, order: Order, page: PlacedPage) -> None:

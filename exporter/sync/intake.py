@@ -49,8 +49,8 @@ class StaleRecords:
             )
         if known != job:
             self.since[job.uuid] = (job, now_at)
-        if known != job or 0 <= now_at - since_at < patience_seconds:
-            return False
+        if known != job or abs(now_at - since_at) < patience_seconds:
+            return False  # the clocks of two servers may differ
         del self.since[job.uuid]
         return True
 
@@ -74,7 +74,7 @@ class StaleRecords:
 
     def due(self, now_at: float, patience_seconds: float) -> list[Job]:
         """The stale records that have been there long enough to be looked up."""
-        return [job for job, at in self.since.values() if not 0 <= now_at - at < patience_seconds]
+        return [job for job, at in self.since.values() if abs(now_at - at) >= patience_seconds]
 
 
 @dataclass(slots=True)

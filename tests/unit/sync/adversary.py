@@ -1,5 +1,6 @@
 """Somebody who changes the remote list at the worst moments: between any two calls."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
@@ -21,7 +22,8 @@ class Adversary:
     def __init__(self, cluster: SimulatedCluster, rng: Random) -> None:
         self.cluster = cluster
         self.rng = rng
-        self.submitted = 0
+        self.events = Counter[str]()
+        """How often jobs were submitted, started and ended."""
 
     @property
     def jobs(self) -> JobList:
@@ -62,7 +64,7 @@ class Adversary:
             user=self.rng.choice(USERS),
             cores=self.rng.randrange(1, 9),
         )
-        self.submitted += 1
+        self.events["submitted"] += 1
 
     def burst(self) -> None:
         """Many at once, within the same second."""
@@ -73,16 +75,19 @@ class Adversary:
         """Some pending job starts."""
         if uuid := self._pick({"pending"}):
             self.jobs.start(uuid, self._at())
+            self.events["started"] += 1
 
     def end(self) -> None:
         """Some running job ends."""
         if uuid := self._pick({"running"}):
             self.jobs.end(uuid, self._at(), self.rng.choice(ENDS))
+            self.events["ended"] += 1
 
     def cancel(self) -> None:
         """Some job that has not ended is cancelled."""
         if uuid := self._pick({"pending", "running", "suspended"}):
             self.jobs.cancel(uuid, self._at())
+            self.events["ended"] += 1
 
     def requeue(self) -> None:
         """Some job waits again, perhaps one that had ended."""

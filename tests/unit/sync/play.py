@@ -1,9 +1,9 @@
 """One case of the play against an adversary: what is done to a replica, and what must be right then.
 
-``test_adversary`` lets a state machine choose what is done, ``hunt`` plain dice; ``scripts`` writes
-down what came of it, and does it again.
+``test_adversary`` lets a state machine choose what is done, ``hunt`` plain dice.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -97,6 +97,7 @@ class Play:
         self.failing = 0
         self.lied = False
         self.withheld = False
+        self.lost = False
         if varied:
             self.cluster.calls_between = Random(f"{seed} budget").choice((None, None, 1, 4, 15))
 
@@ -170,6 +171,7 @@ class Play:
             self.cluster.ledger.close()
             self.path.unlink()
             self._restart(CLUSTER_ID)
+            self.lost = True
 
     def look(self) -> None:
         """A sync and its background."""
@@ -202,7 +204,7 @@ class Play:
                 break
             self.look()
         progress = self.cluster.ledger.progress
-        just_read = progress.active_known and progress.frontier_at is None
+        just_read = progress.frontier_at is None
         if not progress.complete and (just_read or self.cluster.profile.order.value == "unknown"):
             # All of it was just read; or an order was just tried again, and contradicted.
             self.look()  # the next sync is complete
@@ -214,7 +216,22 @@ class Play:
                 f"{(counted - true).total()} too many, {(true - counted).total()} too few"
             )
             assert self.cluster.ledger.progress.complete, "the history is not complete"
+        self._require_no_more_counted_than_happened()
         self.cluster.ledger.close()
+
+    def _require_no_more_counted_than_happened(self) -> None:
+        """What comes and goes between two syncs is not counted; but nothing is counted twice."""
+        misread = self.settings.zone_configured and self.cluster.cluster.dialect.zone_offset_seconds
+        if self.lost or misread:  # then jobs from before the ledger seem to be new
+            return
+        counted = Counter[str]()
+        for key, tally in self.cluster.ledger.tallies().items():
+            counted[key.kind] += tally.count
+        events = self.adversary.events
+        for kind in ("submitted", "started", "ended"):
+            assert counted[kind] <= events[kind], (
+                f"{counted[kind]} jobs counted as {kind}, of {events[kind]}"
+            )
 
     def _withheld(self) -> bool:
         """Whether nothing is shown, and a reason; a plausible server leaves none but its depth."""

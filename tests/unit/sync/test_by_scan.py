@@ -142,3 +142,25 @@ def test_a_job_that_seems_to_have_ended_before_it_started_is_believed_in_an_audi
     cluster.jobs.end(uuid, cluster.now_at - 32)
     rest_for_one_audit_interval(cluster)
     assert cluster.counted() == cluster.true_counts()
+
+
+def test_a_scan_that_began_long_ago_lets_a_stale_record_stand_its_time() -> None:
+    """A sync has seen the record since. By the time at which the scan began, that would not have been yet."""
+    cluster = settled(1_500, "sort-ignored-by-id")
+    uuid = cluster.jobs.submit(cluster.now_at - 9_000, queue="q", user="u")
+    cluster.turn()
+    cluster.now_at += 600
+    cluster.go_on_in_background(3)
+    before = cluster.jobs.copy()
+    cluster.jobs.start(uuid, cluster.now_at + 30)
+    cluster.calls_between = 0
+    cluster.turn()
+    cluster.cluster.jobs, now = before, cluster.jobs
+    cluster.turn()  # this answer is behind
+    cluster.go_on_in_background(50)  # and these, too
+    cluster.cluster.jobs = now
+    cluster.turn()
+    started = [
+        tally.count for key, tally in cluster.ledger.tallies().items() if key.kind == "started"
+    ]
+    assert sum(started) == 1

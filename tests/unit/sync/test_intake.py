@@ -264,6 +264,15 @@ class TestOlderRecords:
         stale_records.drop_unknown(ledger)
         assert not stale_records.since
 
+    def test_a_server_whose_clock_is_a_little_behind_does_not_make_one_stand(
+        self, ledger: Ledger
+    ) -> None:
+        take(ledger, [self.ENDED])
+        stale_records = StaleRecords()
+        for now_at in (AT + 100.0, AT + 97.0):
+            intake = take(ledger, [self.RUNNING], stale_records=stale_records, now_at=now_at)
+            assert intake.changes == 0
+
     def test_a_clock_that_was_set_back_makes_none_stand_for_ever(self, ledger: Ledger) -> None:
         stale_records = StaleRecords()
         take(ledger, [self.ENDED])
