@@ -105,7 +105,8 @@ class Intake:
     changed_at: list[int] = field(default_factory=list)
     """The times of change of all jobs that this sync has found changed; 0 for a job that has none."""
     moved_at: list[int] = field(default_factory=list)
-    """The new times of change of known jobs, if they carry no zone."""
+    """The times of change of jobs that have changed since the last sync, if they carry no zone: of known jobs
+    with a new one, and of unknown ones if all jobs were known."""
     stale_seconds: float = 0.0
     """How far the answers of this sync were behind, as stale records show."""
 
@@ -128,7 +129,8 @@ class Intake:
             self._count(old, came.get(new.uuid, new))
             at = new.modified_at or 0
             self.changed_at.append(at)
-            if old is not None and at and old.modified_at != at and new.uuid in bare:
+            moved = self.was_complete if old is None else old.modified_at != at
+            if at and moved and new.uuid in bare:
                 self.moved_at.append(at)
             if at >= recent_from_at and new.ended:
                 self.ledger.note_activity(new.queue, new.user, at)

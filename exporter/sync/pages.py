@@ -144,9 +144,8 @@ def _should_be_known(sync: Sync, page: PlacedPage) -> list[str]:
     """The jobs on a page that were submitted before the list was last known, and not before everything is. Only a sync
     is held against them: nothing that a page between two syncs seems to say would be confirmed."""
     progress = sync.progress
-    if not progress.complete or sync.purpose is Purpose.HISTORY:
-        return []
-    if progress.frontier_at is None and progress.unread:
+    placed = sync.intake.timed and not (progress.frontier_at is None and progress.unread)
+    if not (placed and progress.complete) or sync.purpose is Purpose.HISTORY:
         return []
     from_at = progress.frontier_at or 1
     known_at = progress.newest_at or progress.checked_at.get(SCAN, 0)  # syncs may be sweeps

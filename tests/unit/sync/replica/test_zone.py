@@ -89,6 +89,31 @@ def test_one_job_that_starts_between_two_looks_proves_it(times: str, hours: int,
     assert {job.uuid: job.submitted_at for job in known} == submitted
 
 
+@pytest.mark.parametrize(("hours", "name"), [(8, "+08:00"), (0, "utc"), (9, "+09:00")])
+@pytest.mark.parametrize("times", ["plain", "mixed"])
+def test_one_job_that_is_submitted_between_two_looks_proves_it(
+    times: str, hours: int, name: str
+) -> None:
+    cluster = cluster_in(hours, times)
+    cluster.turn()
+    cluster.turn()
+    for _ in range(2):  # one of them without a zone
+        cluster.jobs.submit(cluster.now_at + 30, queue="q", user="u")
+    cluster.turn(100)
+    assert zone(cluster) == name
+
+
+def test_while_it_is_unknown_new_jobs_are_not_taken_for_those_of_another_cluster() -> None:
+    """Read in a zone that is ahead, they seem to have been submitted before the last look."""
+    cluster = SimulatedCluster(replace(DOCUMENTED, times="plain"), AUTO)
+    cluster.turn()
+    cluster.turn()
+    cluster.jobs.submit(cluster.now_at + 5, queue="q", user="u")
+    cluster.turn(100)  # it proves the zone, so the list is read anew
+    cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
+
+
 def test_a_job_s_last_change_proves_it_though_its_other_times_carry_theirs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
