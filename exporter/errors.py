@@ -74,7 +74,10 @@ class LedgerUnreadable(StateError):  # noqa: N818 - says what is the matter
 class LedgerUnwritable(StateError):  # noqa: N818 - says what is the matter
     """The disk is full or read-only: the transaction was undone, the file is as it was."""
 
-    advice = "Make room on the disk of state.path, and let the exporter write there."
+    advice = (
+        "Make room on the disk of state.path, let the exporter write there, or raise its limit of open"
+        " files: the reason tells which."
+    )
 
 
 class Stopped(ExporterError):  # noqa: N818 - an unwinding, not a failure

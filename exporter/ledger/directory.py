@@ -223,7 +223,7 @@ class StateDirectory:
             extra={
                 "cluster": identity.name,
                 "reason": str(error),
-                "advice": "Make room on the disk of state.path and let the exporter write there.",
+                "advice": LedgerUnwritable.advice,
             },
         )
         if path is not None and path.exists():

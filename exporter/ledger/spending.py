@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from exporter.clock import Instant
-from exporter.errors import StateError
+from exporter.errors import LedgerUnwritable, StateError
 from exporter.ledger.state_files import open_private, replace_private, set_aside
 from exporter.model import Pause
 
@@ -220,7 +220,7 @@ class FileSpendingLog(MemorySpendingLog):
                 extra={
                     "file": str(self._path),
                     "reason": str(error.strerror),
-                    "advice": "Make room on the disk of state.path and let the exporter write there.",
+                    "advice": LedgerUnwritable.advice,
                 },
             )
         self._complaint = str(error.strerror)

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 # fmt: off
 ADVICE: Mapping[str, str] = {
     # -- the state
-    "Make room on the disk of state.path, and let the exporter write there.":
-        "请在 state.path 所在的磁盘上腾出空间，并允许本程序写入该目录。",
+    "Make room on the disk of state.path, let the exporter write there, or raise its limit of open files: the reason tells which.":
+        "请按原因处理：在 state.path 所在的磁盘上腾出空间，允许本程序写入该目录，或调高它可打开的文件数。",
     # -- the way to the cloud
     "Check the network between here and the endpoint; if the cloud is slow, raise the account's timeout.":
         "检查本机到端点的网络；如果云端较慢，请调大账户的 timeout。",
