@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
@@ -31,6 +32,8 @@ needs none.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; ``arguments`` without the program's name. Gives the exit code."""
     _replace_closed_streams()
+    # Of patterns in a configuration that another version of Python may read in another way, such as [[a].
+    warnings.filterwarnings("ignore", category=FutureWarning)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show is no error
             stream.reconfigure(errors="replace")

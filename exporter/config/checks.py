@@ -4,7 +4,6 @@ message follows the text itself, as in ``"5 minutes" is not a duration``."""
 import difflib
 import ipaddress
 import re
-import warnings
 import zoneinfo
 from collections.abc import Iterable
 from datetime import UTC, tzinfo
@@ -26,6 +25,9 @@ _LEAPING = "right/"
 """Zones of the time zone database that count leap seconds, as no server does."""
 _WRONG_QUOTES = frozenset("“”‘’„«»＂＇")
 _OWN_PATH = re.compile(r"/(api|job/list)/*$")
+_POSIX_CLASS = re.compile(
+    r"\[:\^?(alnum|alpha|blank|cntrl|digit|graph|lower|print|punct|space|upper|word|xdigit):\]"
+)
 _CHINA_HOURS = 8
 _ZONE_WORDS = {"auto": "auto", "utc": "UTC", "z": "UTC"}
 _SIGNS = {0xFF0B: "+", 0x2212: "-"}
@@ -81,11 +83,11 @@ def history(text: str) -> float:
 
 def pattern(text: str) -> "re.Pattern[str]":
     """A regular expression. A dot is any character: ``.*`` matches every name."""
+    if alien := _POSIX_CLASS.search(text):
+        raise ValueError(f"is not a pattern: {alien[0]} is not known here; write it as [a-zA-Z]")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # such as for [[:alpha:]], which is no class here
-            return re.compile(text, re.DOTALL)
-    except (re.error, OverflowError, RecursionError, Warning) as error:
+        return re.compile(text, re.DOTALL)
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"is not a pattern: {error}") from None
 
 

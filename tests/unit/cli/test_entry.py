@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -276,6 +277,20 @@ def test_serving_needs_no_tables_no_simulated_cloud_and_no_markdown() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert process.stdout == "[]\n"
+
+
+def test_a_pattern_with_a_bracket_in_a_set_is_no_warning_of_the_library(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "accounts: [{endpoint: 'https://hpc.example.com', access_key_id: A, secret_access_key: B}]\n"
+        "clusters: [{cluster_id: a, zone: z}]\nlabels: {user: {exclude: ['[[a]x']}}\n"
+    )
+    with warnings.catch_warnings(record=True) as told:
+        assert main(["check-config", f"--config.file={config}"]) == 0
+    assert not told
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])

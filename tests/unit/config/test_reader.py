@@ -545,8 +545,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
         GOOD + "labels: {user: {include: ['[[:alpha:]]']}}\n",
         [
             (
-                'labels.user.include[0]: "[[:alpha:]]" is not a pattern: Possible nested set at position 1'
-                " (line 8)"
+                'labels.user.include[0]: "[[:alpha:]]" is not a pattern: [:alpha:] is not known here; write it'
+                " as [a-zA-Z] (line 8)"
             )
         ],
     ),
