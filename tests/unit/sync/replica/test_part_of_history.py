@@ -59,6 +59,21 @@ def test_a_deleted_active_job_does_not_cost_the_trust_in_the_order(
     assert cluster.counted() == cluster.true_counts()
 
 
+def test_old_jobs_that_are_deleted_leave_the_ledger_once_it_knows_more_than_there_are() -> None:
+    """A cloud that keeps jobs for so many days deletes the oldest of them all the time."""
+    cluster = unread(2_000, 30 * DAY)
+    cluster.turn()
+    cluster.turn(40 * DAY)
+    page = cluster.jobs.page(order=Order.MODIFIED, limit=len(cluster.jobs))
+    oldest_first = [job.uuid for job in reversed(page.jobs)]
+    for first in range(0, 1_500, 300):
+        cluster.jobs.delete(oldest_first[first : first + 300])
+        cluster.turn()
+        assert cluster.ledger.size <= len(cluster.jobs)
+        assert cluster.ledger.progress.complete
+        assert cluster.counted() == cluster.true_counts()
+
+
 class TestOneJobFarDown:
     """It has waited since before all others came, at the end of a list that is not known. To look
     there takes a search: some calls for each doubling of the list, not one for each of its pages."""
