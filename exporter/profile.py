@@ -39,6 +39,8 @@ LESSER_PAUSE_SECONDS = 3600.0
 that it had, and lost it."""
 KNOWN_DEPTHS = (200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 1_000_000)
 """How many jobs of a list servers are known to show, or might."""
+LEAST_LIMIT = 5_000
+"""From here on, a list that ends just where servers may stop showing or counting jobs may go on."""
 ASSUMED_ZONE_SECONDS = 8 * 3600
 LONGEST_PAUSE_SECONDS = 86400.0
 _MOST_DOUBLINGS = 10

@@ -41,6 +41,9 @@ class Dialect:
     filter_after_cut: bool = False
     """A page is cut from the whole list, and then the filter takes away from it."""
     total_count: Literal["filtered", "whole", "missing"] = "filtered"
+    total_limit: int = 0
+    """No total is higher, however many jobs there are, as of a search engine; 0 if there is no such
+    limit."""
     page_cap: int = 100
     filtered_page_cap: int = 0
     """Of requests with a filter, where it is smaller; 0 if there is no such difference."""
@@ -171,6 +174,7 @@ DEPLOYMENTS: dict[str, Dialect] = {
     "filter-after-cut-total-whole": replace(_CUT_FIRST, total_count="whole"),
     "window": _WINDOW,
     "window-refused": replace(_WINDOW, beyond_depth="5000"),
+    "window-counted": replace(_WINDOW, beyond_depth="problem", total_limit=10_000),
     "filtered-pages-of-50": replace(DOCUMENTED, filtered_page_cap=50),
     "slash-encoded": replace(DOCUMENTED, signed_slash="encoded"),
     "slash-plain": replace(DOCUMENTED, signed_slash="plain"),

@@ -30,6 +30,7 @@ PLAUSIBLE: Mapping[str, tuple[Any, ...]] = {
     "unmatched_statuses": (frozenset(),),
     "filter_after_cut": (False, True),
     "total_count": ("filtered", "whole"),
+    "total_limit": (0, 10_000),
     "page_cap": (100, 50, 20),
     "filtered_page_cap": (0, 50),
     "depth_limit": (0, 10_000),
@@ -98,4 +99,5 @@ def in_small(dialect: Dialect, page_cap: int) -> Dialect:
         page_cap=page_cap,
         filtered_page_cap=max(1, page_cap // 2) if dialect.filtered_page_cap else 0,
         depth_limit=10 * page_cap if dialect.depth_limit else 0,
+        total_limit=10 * page_cap if dialect.total_limit else 0,
     )

@@ -116,6 +116,7 @@ def _answer(page: Listing, whole: int, dialect: Dialect) -> dict[str, Any]:
     answer: dict[str, Any] = {"action": JOB_LIST_ACTION, "ret_code": 0}
     if dialect.total_count != "missing":
         total = page.matching if dialect.total_count == "filtered" else whole
+        total = min(total, dialect.total_limit or total)
         answer["total_count"] = str(total) if dialect.numbers == "string" else total
     records = [record(job, dialect) for job in page.jobs]
     answer["hpc_job_set"] = records if records or dialect.empty_page == "list" else None

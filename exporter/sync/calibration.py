@@ -27,6 +27,7 @@ from exporter.sync.context import (
     Order,
     PlacedPage,
     Sync,
+    is_limit,
 )
 from exporter.sync.pages import ask, is_refusal, send
 
@@ -231,7 +232,9 @@ def _depth(sync: Sync, view: ListView, total: int) -> Asking[str | None]:
         shown = yield from _shows(sync, view, depths[middle] - 1)
         reached, beyond = (middle + 1, beyond) if shown else (reached, middle)
     if not total or reached == len(depths):
-        return "unlimited"
+        # The total may count no more than that.
+        goes_on = is_limit(total) and not (yield from _shows(sync, view, total))
+        return str(total) if goes_on else "unlimited"
     if not reached:
         yield from ask(sync, view)  # if this is refused, too, the server is in trouble
         return None

@@ -11,7 +11,7 @@ import msgspec
 from exporter.ledger.records import Change, Progress
 from exporter.ledger.store import Ledger, TimeColumn
 from exporter.model import PAGE_LIMIT, Job, Page
-from exporter.profile import NONE, Profile, Trait, TraitName
+from exporter.profile import KNOWN_DEPTHS, LEAST_LIMIT, NONE, Profile, Trait, TraitName
 from exporter.snapshot import RECENT_SECONDS, SyncFailure
 from exporter.sync.asking import Allowance, Purpose
 from exporter.sync.intake import LATE_SECONDS, Intake, StaleRecords
@@ -122,6 +122,14 @@ class PlacedPage:
     """How many jobs were asked for."""
     answer: Page
     """The answer as the server sent it."""
+    depth: float = INFINITE
+    """How many jobs of a list the server shows, or counts, as far as was known."""
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether jobs may follow though by its total the list ends here: a server may count, or show, only so many."""
+        at_limit = self.end == self.depth or (is_limit(self.end) and self.total is None)
+        return at_limit or len(self.answer.jobs) == PAGE_LIMIT
 
     @property
     def rank(self) -> int:
@@ -323,6 +331,13 @@ class Sync:
         unread = self.progress.unread
         return unread is not None and self.ledger.size + unread == self.progress.expected
 
+    @property
+    def depth(self) -> float:
+        """How many jobs the server shows of a list, or counts: if more are known, a total may be that limit."""
+        total = self.progress.expected or 0
+        counts = is_limit(total) and self.ledger.size > total
+        return total if counts else self.profile.most_offset
+
     def pages_for(self, jobs: int) -> int:
         """About how many calls it takes to read this many jobs."""
         return max(1, -(-jobs // max(1, min(PAGE_LIMIT, self.page_size) - 1)))
@@ -376,6 +391,11 @@ class Sync:
             keep += self.intake.stale_records.since
         if newest_at >= oldest_at:
             self.ledger.suspect_between(newest_at, oldest_at, keep=keep, by=order.column)
+
+
+def is_limit(jobs: int) -> bool:
+    """Whether servers may stop showing, or counting, jobs just here. Pure."""
+    return jobs >= LEAST_LIMIT and jobs in KNOWN_DEPTHS
 
 
 def collapsed(known: int, left: int) -> bool:

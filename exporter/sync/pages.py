@@ -60,7 +60,16 @@ def send(sync: Sync, view: ListView, offset: int, limit: int) -> Asking[PlacedPa
         jobs = tuple(reversed(jobs))
         offset = (told or 0) - query.offset - len(jobs)
     counted = view.status is None or sync.profile.total_count.value == "filtered"
-    return PlacedPage(jobs, offset, told if counted else None, told, view, query.limit, page)
+    return PlacedPage(
+        jobs,
+        offset,
+        told if counted else None,
+        told,
+        view,
+        query.limit,
+        page,
+        sync.depth,
+    )
 
 
 def _query(sync: Sync, view: ListView, offset: int, limit: int) -> JobListQuery:
@@ -77,7 +86,7 @@ def _query(sync: Sync, view: ListView, offset: int, limit: int) -> JobListQuery:
     sort_key = view.order.sort_key if view.order else None
     if offset + limit > depth or view.from_end:
         ahead = max(0, (total or 0) - offset - limit)
-        if sort_key and ahead + limit <= depth:
+        if sort_key and ahead + limit <= depth < (total or 0):
             mirrored, place = True, ahead
         else:
             limit = int(min(limit, max(0, depth - offset)))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from exporter.errors import SyncError
 from exporter.ledger.store import Marks
-from exporter.model import PAGE_LIMIT, Job
+from exporter.model import Job
 from exporter.profile import KNOWN_DEPTHS, UNKNOWN, TraitName
 from exporter.sync.asking import Asking, CollapseUnconfirmed, Contradiction
 from exporter.sync.context import (
@@ -30,8 +30,6 @@ from exporter.sync.pages import ask
 
 FIRST_STEP_BACK = 10
 """The reader steps back by this many places, and by twice as many each time that this was not enough."""
-LEAST_DEPTH = 5_000
-"""A list that has at least this many jobs, and ends just where servers may stop showing jobs, may go on."""
 
 
 class SeenInMemory:
@@ -114,7 +112,7 @@ def _endless(view: ListView) -> SyncError:
 
 def _length(last: PlacedPage) -> int:
     """How many jobs a list has: by its total, or by the offset of its last job."""
-    if last.total is None and last.end >= LEAST_DEPTH and last.end in KNOWN_DEPTHS:
+    if last.may_go_on:
         raise SyncError("depth", f"it cannot be told whether the list ends with {last.end} jobs")
     return last.end if last.total is None else max(last.total, last.end)
 
@@ -124,9 +122,8 @@ def _ends(page: PlacedPage, longest: int, *, nothing_new: bool) -> bool:
     nothing new and is shorter than the ``longest``. A short page alone proves nothing."""
     if not page.jobs:
         return True
-    # A full page proves nothing: a server may count only up to a limit.
     if page.total_count == page.end:
-        return len(page.jobs) < PAGE_LIMIT
+        return not page.may_go_on
     return page.total is None and nothing_new and len(page.jobs) < min(page.limit, longest)
 
 

@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from exporter.errors import SyncError
-from exporter.model import OUT_OF_WINDOW, PAGE_LIMIT, Job
+from exporter.model import OUT_OF_WINDOW, Job
 from exporter.snapshot import RECENT_SECONDS
 from exporter.sync.asking import Asking, Contradiction, Purpose
 from exporter.sync.context import (
@@ -88,8 +88,7 @@ def boundaries(page: PlacedPage, order: Order) -> list[Boundary]:
 
 
 def _ends_list(page: PlacedPage) -> bool:
-    """Others may follow a full page: a server may count only up to a limit."""
-    return page.end == (page.total or 0) and len(page.answer.jobs) != PAGE_LIMIT
+    return page.end == (page.total or 0) and not page.may_go_on
 
 
 def examine(sync: Sync, order: Order, page: PlacedPage) -> list[Boundary]:
@@ -286,11 +285,16 @@ def widen_history(sync: Sync) -> None:
     # A clock that was set back by a little does not count.
     if newest_at is None or newest_at <= sync.intake.window_from_at + RECENT_SECONDS:
         return
-    progress, order = sync.progress, sync.order
-    if order is not None:
-        from_at = (sync.ledger.newest_in(OUT_OF_WINDOW, order.column) or 0) + 1
-        sync.update(frontier_at=max(from_at, progress.frontier_at or 0), unread=None)
-    if progress.complete:
+    if sync.order is not None:
+        read_again(sync, sync.ledger.newest_in(OUT_OF_WINDOW, sync.order.column) or 0)
+    elif sync.progress.complete:
+        sync.update(known="active")
+
+
+def read_again(sync: Sync, from_at: int) -> None:
+    """Have the history read again from the jobs of a moment down: until then it is not complete."""
+    sync.update(frontier_at=max(from_at + 1, sync.progress.frontier_at or 0), unread=None)
+    if sync.progress.complete:
         sync.update(known="active")
 
 

@@ -64,7 +64,7 @@ class Replica:
         self.settings = settings
         self._rng = rng
         self._memory = Memory(ledger.progress.profile)
-        self._scan_at = 0.0
+        self._tried_at = 0.0
         self._marks: Marks | None = None
 
     @property
@@ -187,7 +187,7 @@ class Replica:
         """Check after a sync by an order that no job is missing or too many."""
         sync.purpose = Purpose.AUDIT
         aside = self.ledger.count_status(SET_ASIDE)
-        if aside and sync.thorough and sync.reaches_edge:
+        if aside and sync.thorough and (sync.reaches_edge or order is not BY_CHANGE):
             # Not at every sync: several jobs together may be on the same pages.
             yield from verify.resolve_set_aside(sync, order)
         fits = yield from verify.verify_total(sync, order)
@@ -226,8 +226,11 @@ class Replica:
             if sync.allowance(Purpose.FRESH) >= calibration.ORDER_CALLS:
                 worth = self._calibrate_order(sync)
         elif sync.order is not None and progress.newest_at is not None and not sync.reaches_edge:
+            too_deep = self.obstacle is not None and self.obstacle.reason == "depth"
+            if too_deep and 0 <= now_at - self._tried_at < self.settings.rest_interval_seconds:
+                return None
             worth = self._meeting_obstacles(sync, reconcile.read_history(sync, sync.order))
-        elif by_scan.worth_it(sync) and by_scan.due(sync, self._scan_at):
+        elif by_scan.worth_it(sync) and by_scan.due(sync, self._tried_at):
             worth = self._meeting_obstacles(sync, self._scan(sync))
         return None if worth is None else self._remembering(sync, worth)
 
@@ -259,11 +262,13 @@ class Replica:
 
     def _scan(self, sync: Sync) -> Asking[None]:
         self._marks = self.ledger.marks()
-        self._scan_at = sync.now_at
+        self._tried_at = sync.now_at
         try:
             yield from by_scan.scan(sync, self._marks)
         except Contradiction:
-            self._scan_at = 0.0  # once the trait is found anew, that soon shows whether it fits now
+            self._tried_at = (
+                0.0  # once the trait is found anew, this soon shows whether it fits now
+            )
             raise
         finally:
             self._marks = None
@@ -275,6 +280,8 @@ class Replica:
             yield from history
         except SyncError as error:
             stuck = error.reason == "moving" and sync.progress.frontier_at == begun_at is not None
+            if error.reason == "depth":
+                self._tried_at = sync.now_at
             if (stuck or error.reason == "depth") and self.obstacle is None:
                 why = SyncFailure(error.reason, str(error), error.advice, sync.now_at)
                 sync.memory.obstacle = why

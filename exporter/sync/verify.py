@@ -29,6 +29,7 @@ from exporter.sync.reconcile import (
     examine,
     look_at,
     page_at,
+    read_again,
     reconcile,
     search,
     whole,
@@ -69,6 +70,9 @@ def verify_total(sync: Sync, order: Order) -> Asking[bool]:
         return True  # the total cannot be compared yet
     if sync.total_fits():
         return _accept_total(sync)
+    if sync.progress.expected == sync.depth and sync.progress.frontier_at is None:
+        read_again(sync, sync.progress.newest_at or 0)  # down to where it may end
+        return True
     since_at = sync.memory.mismatch_at = sync.memory.mismatch_at or sync.now_at
     if sync.now_at - since_at < sync.lag_seconds:
         sync.ledger.restore_suspects()
@@ -289,8 +293,11 @@ def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:
 
 
 def resolve_set_aside(sync: Sync, order: Order) -> Asking[None]:
-    """Look up the jobs that were set aside: they are where they were, or they are gone."""
-    yield from look_at(sync, order, sync.ledger.in_status(SET_ASIDE))
+    """Look up the jobs that were set aside: they are where they were, or they are gone. Not those where the history
+    has not been read yet."""
+    read_from_at = sync.progress.frontier_at or -INFINITE
+    aside = sync.ledger.in_status(SET_ASIDE)
+    yield from look_at(sync, order, (job for job in aside if order.moment(job) >= read_from_at))
     yield from recheck_filter(sync)
 
 

@@ -132,6 +132,11 @@ class TestDepth:
         answer = ask(cloud, offset="151")
         assert is_problem(answer) if how == "problem" else answer["ret_code"] == int(how)
 
+    def test_the_total_may_count_no_further(self) -> None:
+        cloud = a_cloud(replace(DOCUMENTED, total_limit=250))
+        assert ask(cloud)["total_count"] == 250
+        assert ask(cloud, jobs_status="running")["total_count"] == 100
+
 
 def test_filtered_pages_may_be_shorter() -> None:
     cloud = a_cloud(DEPLOYMENTS["filtered-pages-of-50"])

@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 import exporter.ledger.jobs
 import exporter.ledger.row_hints
+import exporter.sync.context
 from exporter.errors import SyncError, TransportError
 from exporter.ledger.store import open_ledger
 from exporter.model import END_STATUSES, PAGE_LIMIT, JobListQuery, Page
@@ -33,6 +34,8 @@ from tests.unit.sync.adversary import TURNS_OF_LUCK, Adversary, some_jobs
 from tests.unit.sync.settled import SETTINGS, TURNS_OF_AN_AUDIT_INTERVAL
 from tests.unit.sync.simulated import CLUSTER_ID, SimulatedCluster
 
+LIMIT = 200
+"""Up to so many jobs servers show and count that do so up to a limit: some lists are a little longer."""
 MOST_FAILURES = 25
 ENOUGH_CALLS = 1000
 
@@ -87,7 +90,7 @@ class Play:
         self.adversary = Adversary(self.cluster, self.rng)
         self.miscounted = self.rng.choice((0, 0, 0, 0, 2, 40))
         """By how many the server miscounts the jobs that it sends."""
-        if name == "plausible" or dialect.depth_limit:
+        if name == "plausible" or dialect.depth_limit or dialect.total_limit:
             self.miscounted = 0  # nobody can tell a part of a list from a total that is wrong
         elif varied and not self.miscounted and page_cap == PAGE_LIMIT:
             self.miscounted = Random(f"{seed} totals").choice((0,) * 9 + (-3,))
@@ -112,7 +115,11 @@ class Play:
             drawn = in_small(drawn, page_cap)
         if drawn.depth_limit:
             told = drawn.total_count != "missing"  # else it would have to be a long list
-            drawn = replace(drawn, depth_limit=200 if told else 0)
+            drawn = replace(drawn, depth_limit=LIMIT if told else 0)
+        if drawn.total_limit:
+            drawn = replace(drawn, total_limit=LIMIT)
+            if drawn.beyond_depth == "empty":  # of a list at rest, nothing would tell of the others
+                drawn = replace(drawn, beyond_depth="problem")
         if self.telling:
             print(spell_dialect(drawn))
         return drawn
@@ -247,8 +254,9 @@ class Play:
     def _withheld(self) -> bool:
         """Whether nothing is shown, and a reason; a plausible server leaves none but its depth."""
         progress = self.cluster.ledger.progress
-        depth_limit = self.cluster.cluster.dialect.depth_limit or float("inf")
-        if not self.curious and len(self.cluster.jobs) <= depth_limit:
+        dialect, jobs = self.cluster.cluster.dialect, len(self.cluster.jobs)
+        limited = dialect.depth_limit or dialect.total_limit
+        if not self.curious and not (limited and jobs > limited) and jobs != LIMIT:
             return False
         right = not progress.active_known or self.cluster.active_is_right()
         traits = self.cluster.profile
@@ -309,5 +317,6 @@ def short_of_memory() -> Iterator[None]:
     with (
         patch.object(exporter.ledger.jobs, "MOST_RECENT", 40),
         patch.object(exporter.ledger.row_hints, "_SMALLEST", 4),
+        patch.object(exporter.sync.context, "LEAST_LIMIT", LIMIT),
     ):
         yield

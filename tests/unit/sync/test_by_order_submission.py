@@ -2,16 +2,19 @@
 that costs, and that end statuses are right within a minute."""
 
 from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
 from random import Random
 
 import pytest
 
-from exporter.errors import BudgetExhausted
-from exporter.model import JobListQuery
+from exporter.errors import BudgetExhausted, SyncError
+from exporter.model import SET_ASIDE, JobListQuery
 from exporter.simulator import JobList, fill
 from tests.unit.sync.settled import (
     SERVERS,
     SETTINGS,
+    TURNS_OF_AN_AUDIT_INTERVAL,
     Traffic,
     calls_of_a_turn,
     rest_for_one_audit_interval,
@@ -158,6 +161,29 @@ def test_it_corrects_nothing_that_happens_while_it_looks(name: str) -> None:
     cluster.between_calls = lambda: None
     rest_for_one_audit_interval(cluster)
     assert cluster.counted() == cluster.true_counts()
+
+
+def test_what_ends_is_counted_though_the_history_is_too_deep_to_be_read() -> None:
+    """As the runbook of EhpcHistoryWithheld promises."""
+    listed = JobList()
+    fill(listed, 900, active=30, now_at=START_AT - 5)
+    server = replace(SERVERS["console"], page_cap=20, depth_limit=200)
+    cluster = SimulatedCluster(server, SETTINGS, jobs=listed)
+    for _ in range(5):
+        with suppress(SyncError):  # its depth is found, and the history is too deep
+            cluster.turn()
+    assert cluster.replica.obstacle is not None
+    jobs = cluster.jobs
+    for uuid in jobs.uuids({"running"})[-5:]:
+        jobs.end(uuid, cluster.now_at, "exited")
+    jobs.delete(jobs.uuids({"pending"})[-1:])
+    for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+        with suppress(SyncError):  # the history is too deep
+            cluster.turn()
+    tallies = cluster.ledger.tallies().items()
+    assert sum(tally.count for key, tally in tallies if key[0] == "ended") == 5
+    assert not cluster.ledger.count_status(SET_ASIDE)
+    assert cluster.active_is_right()
 
 
 def test_a_sync_that_finds_no_calls_for_the_active_jobs_fails() -> None:

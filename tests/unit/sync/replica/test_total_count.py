@@ -10,9 +10,16 @@ import pytest
 from exporter.errors import SyncError
 from exporter.model import JobListQuery, Page
 from exporter.simulator import DIALECTS, JobList, JobRow, fill
+from exporter.sync import context
 from exporter.sync.replica import Replica
 from tests.unit.sync.adversary import some_jobs
-from tests.unit.sync.settled import SETTINGS, Traffic, rest_for_one_audit_interval, settled
+from tests.unit.sync.settled import (
+    SERVERS,
+    SETTINGS,
+    Traffic,
+    rest_for_one_audit_interval,
+    settled,
+)
 from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 TOTALS: dict[str, Callable[[Page, int], int]] = {
@@ -233,3 +240,61 @@ def counting_something_else(dialect: str, beyond: int, count: int) -> SimulatedC
 
     cluster.distort = distorted
     return cluster
+
+
+@pytest.fixture
+def _small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context, "LEAST_LIMIT", 200)
+
+
+@pytest.mark.usefixtures("_small_limits")
+@pytest.mark.parametrize("beyond", ["empty", "problem", "5000"])
+@pytest.mark.parametrize("there", ["documented", "console"])
+class TestATotalThatCountsNoFurtherThanTheServerShows:
+    """As of a search engine: nothing tells how many jobs there are, so the history is withheld."""
+
+    def cluster(self, there: str, beyond: str, count: int) -> SimulatedCluster:
+        listed = JobList()
+        some_jobs(listed, count, Random(count))
+        dialect = replace(
+            SERVERS[there],
+            page_cap=20,
+            depth_limit=200,
+            total_limit=200,
+            beyond_depth=beyond,  # type: ignore[arg-type]
+        )
+        return SimulatedCluster(dialect, SETTINGS, jobs=listed)
+
+    def look(self, cluster: SimulatedCluster, turns: int) -> None:
+        for _ in range(turns):
+            with suppress(SyncError):
+                cluster.turn()
+
+    def test_of_a_longer_list(self, there: str, beyond: str) -> None:
+        cluster = self.cluster(there, beyond, 300)
+        self.look(cluster, 4)
+        cluster.jobs.submit(cluster.now_at, queue="q", user="u")  # which no total shows
+        self.look(cluster, 4)
+        assert not cluster.ledger.progress.complete
+        assert cluster.active_is_right()
+        assert cluster.replica.obstacle is not None
+        before = cluster.calls
+        self.look(cluster, 10)
+        assert cluster.active_is_right()
+        assert cluster.calls - before <= 10 * (4 if there == "documented" else 10)
+        assert not cluster.profile.order.contradictions
+
+    def test_of_a_list_that_has_grown(self, there: str, beyond: str) -> None:
+        cluster = self.cluster(there, beyond, 190)
+        self.look(cluster, 4)
+        assert cluster.ledger.progress.complete
+        for _ in range(20):
+            cluster.jobs.submit(cluster.now_at, queue="q", user="u")
+        self.look(cluster, 4)
+        assert not cluster.ledger.progress.complete
+        assert cluster.active_is_right()
+        assert cluster.replica.obstacle is not None
+        cluster.jobs.delete(cluster.jobs.uuids()[:50])
+        self.look(cluster, 12)
+        assert cluster.ledger.progress.complete
+        assert cluster.counted() == cluster.true_counts()
