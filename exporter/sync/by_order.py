@@ -39,7 +39,7 @@ def by_change(sync: Sync, head: PlacedPage) -> Asking[None]:
     if looked_at > known_at + LATE_SECONDS + sync.lag_seconds:
         known_at += 1  # all changes of that second had come by the last sync
     elif sync.thorough:
-        known_at -= LATE_SECONDS
+        known_at -= int(max(LATE_SECONDS, sync.lag_seconds))
     yield from _read_down(sync, BY_CHANGE, head, known_at, most_pages)
     if sync.filters and not sync.progress.active_known:
         yield from sweep_active(sync, head)

@@ -29,6 +29,7 @@ from exporter.sync.context import (
     Sync,
     is_limit,
 )
+from exporter.sync.intake import LAGS
 from exporter.sync.pages import ask, is_refusal, send
 
 ORDER_CALLS = 4
@@ -36,9 +37,6 @@ ORDER_CALLS = 4
 sync."""
 ORDERS_TO_TRY = ((BY_CHANGE, "change"), (BY_SUBMISSION, "submission"), (BY_DEFAULT, "default"))
 """The orders to try, best first, with their names in the profile."""
-LAGS = (5, 10, 20, 30, 60, 120, 300)
-"""A lag is rounded up to one of these seconds, so that its value does not change all the time. A record that is
-further behind than the last one does not show a lag."""
 
 
 # -- the status filter ---------------------------------------------------------------------------

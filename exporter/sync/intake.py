@@ -25,6 +25,10 @@ PATIENCE_SECONDS = 90.0
 """A stale record is believed after this time, if no lag is known: later than a replica that is a minute behind
 shows it, in two syncs that take their time."""
 
+LAGS = (5, 10, 20, 30, 60, 120, 300)
+"""A lag is rounded up to one of these seconds, so that its value does not change all the time. A record that is
+further behind than the last one does not show a lag."""
+
 MOST_STALE_RECORDS = 10_000
 """If there are this many for that long, the whole list has gone back, as after a restore of the cloud's
 database: then the ledger begins anew."""
@@ -96,6 +100,8 @@ class Intake:
     """Whether the ledger was complete when the sync began: only then does a check find faults."""
     known_up_to_at: int | None = None
     """Every change with a stamp before this had been seen when the sync began."""
+    by_change: bool = False
+    """Whether that is so because the list is followed by change: then a change before that was stamped late."""
     also_mark: Marks | None = None
     """The jobs that a scan in the background has seen; those that come in here are added."""
     corrections: dict[str, int] = field(default_factory=dict)
@@ -108,7 +114,7 @@ class Intake:
     """The times of change of jobs that have changed since the last sync, if they carry no zone: of known jobs
     with a new one, and of unknown ones if all jobs were known."""
     stale_seconds: float = 0.0
-    """How far the answers of this sync were behind, as stale records show."""
+    """How far the answers of this sync were behind, as stale records show, and changes that were stamped late."""
 
     def take(
         self, jobs: Sequence[Job], *, audit: bool = False, bare: Container[str] = ()
@@ -130,8 +136,10 @@ class Intake:
             at = new.modified_at or 0
             self.changed_at.append(at)
             moved = self.was_complete if old is None else old.modified_at != at
-            if at and moved and new.uuid in bare:
-                self.moved_at.append(at)
+            if moved:
+                self._note_late(at)
+                if at and new.uuid in bare:
+                    self.moved_at.append(at)
             if at >= recent_from_at and new.ended:
                 self.ledger.note_activity(new.queue, new.user, at)
         self.changes += len(changes)
@@ -170,6 +178,13 @@ class Intake:
         if at < known_at - LATE_SECONDS:  # otherwise it may only have been stamped late
             self.stale_seconds = max(self.stale_seconds, self.now_at - known_at)
         return self.stale_records.is_confirmed(new, self.now_at, self.patience_seconds)
+
+    def _note_late(self, at: int) -> None:
+        """Note how much earlier a change is stamped than others that were known before it."""
+        if self.by_change and self.was_complete and self.known_up_to_at is not None:
+            late_seconds = float(self.known_up_to_at + LATE_SECONDS - at)
+            if LATE_SECONDS < late_seconds <= LAGS[-1]:
+                self.stale_seconds = max(self.stale_seconds, late_seconds)
 
     def _judge(self, changes: Sequence[Change], known_up_to_at: int) -> None:
         for old, new in changes:

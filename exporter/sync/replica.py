@@ -29,6 +29,7 @@ from exporter.sync.context import (
     BY_CHANGE,
     FEW_TRIES,
     INFINITE,
+    ORDERS,
     SWEPT_STATUSES,
     Memory,
     Order,
@@ -143,7 +144,8 @@ class Replica:
         zone.follow(sync)
         sync.intake.correct("deleted", self.ledger.forget_suspects(sync.now_at))
         self._finish(sync)
-        if sync.intake.corrections.keys() & {"changed", "missing"} and sync.order is BY_CHANGE:
+        missed = sync.intake.corrections.keys() & {"changed", "missing"}
+        if missed and sync.order is BY_CHANGE and not sync.intake.stale_seconds:
             sync.contradict("order", "a change did not bring its job to the head of the list")
         self._memory.collapse_at = None
         return Refreshed(
@@ -308,6 +310,7 @@ class Replica:
             was_complete=progress.complete,
             timed=self._memory.profile.zone.value != UNKNOWN or self.settings.zone_configured,
             known_up_to_at=up_to_at,
+            by_change=ORDERS.get(self._memory.profile.order.value) is BY_CHANGE,
             also_mark=self._marks,
         )
         return Sync(self.ledger, self._memory, intake, self.settings, allowance, self._rng, now_at)

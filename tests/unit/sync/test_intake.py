@@ -1,6 +1,7 @@
 """The door of the ledger: what is wanted, what is counted, what an audit has found."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -188,6 +189,28 @@ class TestOlderRecords:
     def test_it_tells_how_far_the_answers_are_behind(self, ledger: Ledger) -> None:
         take(ledger, [self.ENDED])
         assert take(ledger, [self.RUNNING], now_at=AT + 80.0).stale_seconds == 20.0
+
+    @pytest.mark.parametrize(
+        ("stamped_at", "stale_seconds"),
+        [
+            (AT + 1, 0.0),
+            (AT - LATE_SECONDS, 0.0),
+            (AT - 11, 11.0),
+            (AT - 300, 300.0),
+            (AT - 301, 0.0),
+        ],
+    )
+    def test_and_how_late_changes_are_stamped(
+        self, ledger: Ledger, stamped_at: int, stale_seconds: float
+    ) -> None:
+        """If later ones were known before; a job of long ago was not stamped late, but left out."""
+        known: Any = {"known_up_to_at": AT - LATE_SECONDS, "was_complete": True}
+        late = [job(2, modified_at=stamped_at)]
+        assert take(ledger, late, **known, by_change=True).stale_seconds == stale_seconds
+        take(ledger, [job(3, modified_at=AT - 30)])
+        still = [job(3, "running", modified_at=AT - 30)]
+        assert take(ledger, still, **known, by_change=True).stale_seconds == 0.0
+        assert take(ledger, [job(4, modified_at=AT - 30)], **known).stale_seconds == 0.0
 
     @pytest.mark.parametrize("patience_seconds", [PATIENCE_SECONDS, 60.0])
     def test_one_that_stands_is_believed(self, ledger: Ledger, patience_seconds: float) -> None:

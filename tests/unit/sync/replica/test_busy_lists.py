@@ -6,10 +6,13 @@ calls out of proportion.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from random import Random
 
 import pytest
 
+from exporter.errors import SyncError
 from exporter.simulator import DIALECTS, JobList, fill
 from tests.unit.sync.settled import (
     SETTINGS,
@@ -315,3 +318,38 @@ def test_one_whole_look_at_a_list_that_moves_meets_every_job() -> None:
     stayed = before & {job.uuid for job in cluster.jobs.jobs()}
     assert cluster.ledger.known(stayed).keys() == stayed
     assert cluster.calls <= 2 * 1_400 / 19
+
+
+class TestStampsThatComeLate:
+    """Some nodes' clocks are behind: their changes come below what is read again for late stamps."""
+
+    def live(self, cluster: SimulatedCluster, turns: int, late_seconds: int) -> int:
+        """So many syncs with 200 changes each, of which a sixth come late. Returns the calls."""
+        jobs, dice, before = cluster.jobs, Random(turns), cluster.calls
+        for _ in range(turns):
+            waiting, running = jobs.uuids({"pending"}), jobs.uuids({"running"})
+            for number in range(66):
+                cluster.now_at += 0.8
+                at, late_at = cluster.now_at, cluster.now_at - late_seconds * (number % 4 == 0)
+                waiting.append(jobs.submit(at, queue="q", user="u"))
+                jobs.start(waiting[number], late_at)
+                running.append(waiting[number])
+                ending = running.pop(dice.randrange(len(running) - 1))
+                jobs.end(ending, max(late_at, jobs.get(ending).modified_at))
+            with suppress(SyncError):
+                cluster.turn(7.2)
+        return cluster.calls - before
+
+    @pytest.mark.parametrize("late_seconds", [20, 50, 110])
+    def test_the_order_stands_and_syncs_stay_cheap(self, late_seconds: int) -> None:
+        cluster = settled(3_000)
+        for _ in range(
+            150
+        ):  # no job starts so soon that its start seems to be before its submission
+            cluster.jobs.submit(cluster.now_at, queue="q", user="u")
+        self.live(cluster, 100, late_seconds)
+        assert cluster.profile.order.contradictions <= 1
+        assert self.live(cluster, 20, late_seconds) <= 20 * 12
+        for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+            cluster.turn()
+        assert cluster.counted() == cluster.true_counts()
