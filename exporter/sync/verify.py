@@ -295,7 +295,7 @@ def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:
 def resolve_set_aside(sync: Sync, order: Order) -> Asking[None]:
     """Look up the jobs that were set aside: they are where they were, or they are gone. Not those where the history
     has not been read yet."""
-    read_from_at = sync.progress.frontier_at or -INFINITE
+    read_from_at = -INFINITE if sync.reaches_edge else sync.progress.frontier_at or -INFINITE
     aside = sync.ledger.in_status(SET_ASIDE)
     yield from look_at(sync, order, (job for job in aside if order.moment(job) >= read_from_at))
     yield from recheck_filter(sync)
