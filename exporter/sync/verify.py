@@ -8,7 +8,7 @@ the jobs that are known.
 from collections.abc import Mapping, Sequence
 
 from exporter.errors import ApiError, SyncError
-from exporter.model import END_STATUSES, OUT_OF_WINDOW, SET_ASIDE
+from exporter.model import END_STATUSES, OUT_OF_WINDOW, SET_ASIDE, Job
 from exporter.sync.asking import Asking, Contradiction
 from exporter.sync.context import (
     BY_CHANGE,
@@ -310,7 +310,9 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
     page = yield from ask(sync, ListView(order), offset)
     if page.jobs and not boundaries(page, order):  # all are of one second: look where that ends
         page = yield from page_at(sync, order, order.moment(page.jobs[0]) - 1)
+    known_before = sync.ledger.known(page.uuids)
     found = [each for each in examine(sync, order, page) if each.at >= down_to_at]
+    rewritten = any(_rewritten(known_before.get(job.uuid), job) for job in page.jobs)
     if found and Stretch(whole(sync).newer, found[0]).differs(sync, order):
         yield from reread_head(sync, order)
         yield from search(sync, order, Stretch(whole(sync).newer, found[0]))
@@ -319,3 +321,13 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
     if frontier_at is not None and sync.reaches_edge:
         # One job too many in front of the edge, and one too few counted as unread, would fit the total.
         yield from _reconcile_to_edge(sync, order)
+    if rewritten:
+        read_again(sync, sync.progress.newest_at or 0)
+
+
+def _rewritten(old: Job | None, new: Job) -> bool:
+    """Whether a job that had ended is otherwise now, without a new time of change, as after its queue was renamed: then
+    many may be. Pure."""
+    if old is None or not (old.ended and new.ended):
+        return False
+    return old.modified_at == new.modified_at and old != new

@@ -163,6 +163,18 @@ def test_it_corrects_nothing_that_happens_while_it_looks(name: str) -> None:
     assert cluster.counted() == cluster.true_counts()
 
 
+@pytest.mark.parametrize("name", ["console", "documented"])
+def test_a_queue_that_is_renamed_has_the_history_read_again(name: str) -> None:
+    """Its name is no part of a job, so no job has a new time of change."""
+    cluster = settled(3_000, name)
+    jobs = cluster.jobs
+    for job in [each for each in jobs.jobs() if each.queue == "queue-01"]:
+        jobs.edit(job.uuid, cluster.now_at, queue="renamed", moves_modified=False)
+    rest_for_one_audit_interval(cluster)
+    assert cluster.counted() == cluster.true_counts()
+    assert cluster.ledger.progress.complete
+
+
 def test_what_ends_is_counted_though_the_history_is_too_deep_to_be_read() -> None:
     """As the runbook of EhpcHistoryWithheld promises."""
     listed = JobList()
