@@ -117,7 +117,9 @@ class Play:
             told = drawn.total_count != "missing"  # else it would have to be a long list
             drawn = replace(drawn, depth_limit=LIMIT if told else 0)
         if drawn.total_limit:
-            drawn = replace(drawn, total_limit=LIMIT)
+            # Only a full page shows that a list goes on behind such a total, or that the server refuses more.
+            shows = drawn.depth_limit or drawn.page_cap == PAGE_LIMIT
+            drawn = replace(drawn, total_limit=LIMIT if shows else 0)
             if drawn.beyond_depth == "empty":  # of a list at rest, nothing would tell of the others
                 drawn = replace(drawn, beyond_depth="problem")
         if self.telling:
