@@ -201,8 +201,11 @@ class Background:
             answer: Page | ApiError
             try:
                 answer = self._caller.call(ask)
-            except RefusedError as error:
-                answer = error  # the conversation may try another way
+            except ApiError as error:
+                lasting = isinstance(error, RefusedError) or self._failures + 1 >= FEW_TRIES
+                if not lasting or isinstance(error, BudgetExhausted):
+                    raise
+                answer = error  # the conversation may try another way, or remember what prevents it
             self._go_on(replica, asking, advance(asking, answer))
         except (ApiError, SyncError) as error:
             self._failed(error)

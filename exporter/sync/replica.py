@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
-from exporter.errors import RefusedError, SyncError
+from exporter.errors import ApiError, RefusedError, SyncError, TransportError
 from exporter.ledger.store import Ledger, Marks
 from exporter.model import SET_ASIDE
 from exporter.profile import UNKNOWN, Profile
@@ -226,10 +226,10 @@ class Replica:
         worth: Asking[None] | None = None
         if longer and sync.totals_told and sync.profile.due("order", now_at):
             if sync.allowance(Purpose.FRESH) >= calibration.ORDER_CALLS:
-                worth = self._calibrate_order(sync)
+                worth = self._meeting_obstacles(sync, self._calibrate_order(sync))
         elif sync.order is not None and progress.newest_at is not None and not sync.reaches_edge:
-            too_deep = self.obstacle is not None and self.obstacle.reason == "depth"
-            if too_deep and 0 <= now_at - self._tried_at < self.settings.rest_interval_seconds:
+            lasting = self.obstacle is not None and self.obstacle.reason != "moving"
+            if lasting and 0 <= now_at - self._tried_at < self.settings.rest_interval_seconds:
                 return None
             worth = self._meeting_obstacles(sync, reconcile.read_history(sync, sync.order))
         elif by_scan.worth_it(sync) and by_scan.due(sync, self._tried_at):
@@ -280,11 +280,14 @@ class Replica:
         begun_at = sync.progress.frontier_at
         try:
             yield from history
-        except SyncError as error:
+        except (ApiError, SyncError) as error:
             stuck = error.reason == "moving" and sync.progress.frontier_at == begun_at is not None
-            if error.reason == "depth":
+            lasting = error.reason == "depth" or isinstance(error, ApiError)
+            if lasting:
                 self._tried_at = sync.now_at
-            if (stuck or error.reason == "depth") and self.obstacle is None:
+            if isinstance(error, TransportError) and sync.profile.due("order", sync.now_at):
+                sync.contradict("order", "nothing proves an order yet")  # tried again, but later
+            if (stuck or lasting) and self.obstacle is None:
                 why = SyncFailure(error.reason, str(error), error.advice, sync.now_at)
                 sync.memory.obstacle = why
             raise

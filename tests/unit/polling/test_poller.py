@@ -291,6 +291,30 @@ class TestTooManyAtOnce:
         assert min(cloud.cluster.ledger.progress.checked_at.values()) > moved_at
 
 
+class TestPagesThatAreTooSlow:
+    """A database that takes longer for a page the deeper it is; at some depth, longer than a call may take."""
+
+    @pytest.mark.parametrize("name", ["documented", "sort-ignored-by-id"])
+    def test_the_history_is_withheld_for_that_reason_and_seldom_tried(self, name: str) -> None:
+        listed = JobList()
+        fill(listed, 3_000, active=40, now_at=START_AT - 5)
+        cloud = PolledCluster(SimulatedCluster(DIALECTS[name], jobs=listed))
+
+        def trouble(query: JobListQuery) -> None:
+            if query.offset > 1_500:
+                raise TransportError("timeout", "no answer", retryable=True, advice="Wait.")
+
+        cloud.trouble = trouble
+        cloud.run(1200)
+        before = len(cloud.call_times)
+        assert cloud.state.history_obstacle is not None
+        assert cloud.state.history_obstacle.reason == "timeout"
+        assert cloud.state.up
+        assert cloud.state.snapshot is not None
+        assert not cloud.state.snapshot.history_complete
+        assert before <= 130
+
+
 class TestWithheld:
     def test_counts_that_may_be_wrong_grow_old_though_syncs_succeed(self) -> None:
         """A long gap where no filter works: what is active is known only once it is closed."""
