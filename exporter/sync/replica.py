@@ -268,9 +268,7 @@ class Replica:
         try:
             yield from by_scan.scan(sync, self._marks)
         except Contradiction:
-            self._tried_at = (
-                0.0  # once the trait is found anew, this soon shows whether it fits now
-            )
+            self._tried_at = 0.0  # so that it soon shows whether the trait, found anew, fits now
             raise
         finally:
             self._marks = None

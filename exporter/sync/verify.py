@@ -124,9 +124,8 @@ def _reconcile_to_edge(sync: Sync, order: Order) -> Asking[None]:
     top = Stretch(whole(sync).newer, found[0])
     yield from search(sync, order, top)
     if not top.differs(sync, order):
-        if sync.ledger.size > (
-            sync.progress.expected or 0
-        ):  # more are known behind it than there are
+        if sync.ledger.size > (sync.progress.expected or 0):
+            # More are known behind the edge than there are.
             yield from reconcile(sync, order)
         sync.update(unread=(sync.progress.expected or 0) - sync.ledger.size)
 
