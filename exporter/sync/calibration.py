@@ -14,7 +14,14 @@ import msgspec
 
 from exporter.errors import RefusedError
 from exporter.model import Job, hidden
-from exporter.profile import KNOWN_DEPTHS, NONE, UNKNOWN, Trait, TraitName
+from exporter.profile import (
+    KNOWN_DEPTHS,
+    LONGEST_PAUSE_SECONDS,
+    NONE,
+    UNKNOWN,
+    Trait,
+    TraitName,
+)
 from exporter.sync.asking import Asking, Contradiction, T
 from exporter.sync.context import (
     BY_CHANGE,
@@ -256,8 +263,11 @@ def _shows(sync: Sync, view: ListView, place: int) -> Asking[bool]:
 
 
 def learn_lag(sync: Sync) -> None:
-    """Note the lag if an answer of this sync was older than what was known."""
-    behind = sync.intake.stale_seconds
+    """Note the lag if an answer of this sync was older than what was known. After a day it is forgotten: it costs calls,
+    and shows again if it is still there."""
+    behind, age_seconds = sync.intake.stale_seconds, sync.now_at - sync.profile.lag.at
+    if not behind and not 0 <= age_seconds < LONGEST_PAUSE_SECONDS:
+        sync.forget("lag")
     if behind <= max(0.0, sync.profile.lag_seconds) or behind > LAGS[-1]:
         return
     value = next(str(each) for each in LAGS if each >= behind)

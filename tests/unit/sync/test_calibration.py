@@ -418,6 +418,14 @@ class TestWhatShowsByItself:
         learn_lag(contact.sync)
         assert contact.sync.profile.lag.value == value
 
+    def test_a_lag_that_no_answer_has_shown_for_a_day_is_forgotten(self) -> None:
+        contact = Contact(fresh(3))
+        contact.sync.found("lag", "300", "an answer was 290 s behind an earlier one")
+        for hours, value in ((23, "300"), (25, "unknown")):
+            contact.sync.tell_time(START_AT + hours * 3600)
+            learn_lag(contact.sync)
+            assert contact.sync.profile.lag.value == value
+
 
 def test_a_total_of_a_list_that_grows_is_not_taken_for_one_of_hidden_jobs() -> None:
     listed = JobList()
