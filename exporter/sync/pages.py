@@ -60,16 +60,8 @@ def send(sync: Sync, view: ListView, offset: int, limit: int) -> Asking[PlacedPa
         jobs = tuple(reversed(jobs))
         offset = (told or 0) - query.offset - len(jobs)
     counted = view.status is None or sync.profile.total_count.value == "filtered"
-    return PlacedPage(
-        jobs,
-        offset,
-        told if counted else None,
-        told,
-        view,
-        query.limit,
-        page,
-        sync.depth,
-    )
+    total = told if counted else None
+    return PlacedPage(jobs, offset, total, told, view, query.limit, page, sync.depth)
 
 
 def _query(sync: Sync, view: ListView, offset: int, limit: int) -> JobListQuery:
