@@ -10,14 +10,7 @@ from typing import Protocol
 
 from exporter.api.budget import AccountBudget
 from exporter.clock import SystemClock
-from exporter.errors import (
-    ApiError,
-    BudgetExhausted,
-    RefusedError,
-    StateError,
-    Stopped,
-    SyncError,
-)
+from exporter.errors import ApiError, BudgetExhausted, RefusedError, StateError, Stopped, SyncError
 from exporter.ledger.store import Ledger
 from exporter.model import ClusterIdentity, JobListQuery, Page
 from exporter.polling.detector import Listings

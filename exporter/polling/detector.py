@@ -230,8 +230,7 @@ class ChangeDetection:
             return WHEN_DUE
         newest = listings.newest()
         self._take(
-            replica,
-            self._detector.listed(newest, neighbours_follow=listings.neighbours_follow),
+            replica, self._detector.listed(newest, neighbours_follow=listings.neighbours_follow)
         )
         now_seconds = self._clock.monotonic_seconds()
         if not replica.all_resolved:

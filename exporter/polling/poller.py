@@ -11,12 +11,7 @@ from exporter.errors import ApiError, BudgetExhausted, StateError, Stopped, Sync
 from exporter.polling.calling import Background, Caller, PollerParts
 from exporter.polling.detector import WHEN_DUE, ChangeDetection
 from exporter.polling.ledger_keeper import LedgerKeeper
-from exporter.polling.schedule import (
-    SyncCost,
-    first_wait_seconds,
-    next_due_at,
-    retry_wait_seconds,
-)
+from exporter.polling.schedule import SyncCost, first_wait_seconds, next_due_at, retry_wait_seconds
 from exporter.profile import UNKNOWN
 from exporter.snapshot import ClusterSnapshot, ClusterState, SyncFailure
 from exporter.sync.replica import Refreshed

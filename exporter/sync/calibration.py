@@ -14,14 +14,7 @@ import msgspec
 
 from exporter.errors import RefusedError
 from exporter.model import Job, hidden
-from exporter.profile import (
-    KNOWN_DEPTHS,
-    LONGEST_PAUSE_SECONDS,
-    NONE,
-    UNKNOWN,
-    Trait,
-    TraitName,
-)
+from exporter.profile import KNOWN_DEPTHS, LONGEST_PAUSE_SECONDS, NONE, UNKNOWN, Trait, TraitName
 from exporter.sync.asking import Asking, Contradiction, T
 from exporter.sync.context import (
     BY_CHANGE,

@@ -129,12 +129,7 @@ def _most_calls(sync: Sync, *, strewn: bool) -> int:
 
 
 def search(
-    sync: Sync,
-    order: Order,
-    stretch: Stretch,
-    *,
-    together: bool = False,
-    strewn: bool = True,
+    sync: Sync, order: Order, stretch: Stretch, *, together: bool = False, strewn: bool = True
 ) -> Asking[bool]:
     """Find and correct what differs within a stretch. Returns False if something may be left: a page did not divide
     its part, or it has stopped, after too many calls (more are allowed for differences that are ``strewn``), or, with

@@ -8,23 +8,8 @@ from exporter.ledger.store import Ledger, Marks
 from exporter.model import SET_ASIDE
 from exporter.profile import UNKNOWN, Profile
 from exporter.snapshot import RECENT_SECONDS, SyncFailure
-from exporter.sync import (
-    by_order,
-    by_scan,
-    calibration,
-    reader,
-    reconcile,
-    verify,
-    zone,
-)
-from exporter.sync.asking import (
-    Allowance,
-    Asking,
-    CollapseUnconfirmed,
-    Contradiction,
-    Purpose,
-    T,
-)
+from exporter.sync import by_order, by_scan, calibration, reader, reconcile, verify, zone
+from exporter.sync.asking import Allowance, Asking, CollapseUnconfirmed, Contradiction, Purpose, T
 from exporter.sync.context import (
     BY_CHANGE,
     FEW_TRIES,
