@@ -111,7 +111,9 @@ class SimulatorServer:
             asyncio.run(self._serve())
         except OSError as error:
             self._failure = error
-        except (ValueError, OverflowError) as error:  # such as a name of which a part is empty
+        except UnicodeError:  # a part of a name is empty, or too long
+            self._failure = OSError("that is no name of a host")
+        except (ValueError, OverflowError) as error:
             self._failure = OSError(str(error))
         finally:
             self._started.set()
