@@ -195,8 +195,7 @@ class Background:
             try:
                 answer = self._caller.call(ask)
             except ApiError as error:
-                lasting = isinstance(error, RefusedError) or self._failures + 1 >= FEW_TRIES
-                if not lasting or isinstance(error, BudgetExhausted):
+                if isinstance(error, BudgetExhausted) or not self._is_last(error):
                     raise
                 answer = error  # the conversation may try another way, or remember what prevents it
             self._go_on(replica, asking, advance(asking, answer))
@@ -221,9 +220,14 @@ class Background:
         self._current = (replica, asking, step) if isinstance(step, Ask) else None
 
     def _failed(self, error: ApiError | SyncError) -> None:
-        self._failures += 1
-        lasting = not isinstance(error, ApiError) or isinstance(error, RefusedError)
-        if lasting or self._failures >= FEW_TRIES:
+        if self._is_last(error):
             self._current = None
             self._failures = 0
+        else:
+            self._failures += 1
         _LOG.debug("the history could not be read on", extra=self._parts.fields(cause=str(error)))
+
+    def _is_last(self, error: ApiError | SyncError) -> bool:
+        """Whether the conversation ends with this failure: another try would fail, too, or there were enough."""
+        may_pass = isinstance(error, ApiError) and not isinstance(error, RefusedError)
+        return not may_pass or self._failures + 1 >= FEW_TRIES

@@ -34,12 +34,9 @@ def due(sync: Sync, tried_at: float) -> bool:
     patience_seconds = sync.intake.patience_seconds
     stale = sync.intake.stale_records.due(sync.now_at, patience_seconds)
     pause_seconds = patience_seconds if stale else sync.settings.rest_interval_seconds
-
-    def just_now(at: float) -> bool:
-        return 0 <= sync.now_at - at < pause_seconds
-
-    scanned_at = sync.progress.checked_at.get(SCAN, 0.0)
-    return not just_now(tried_at) and not (just_now(scanned_at) and sync.progress.complete)
+    last_at = sync.progress.checked_at.get(SCAN, 0.0)
+    scanned = sync.progress.complete and sync.just_now(last_at, pause_seconds)
+    return not scanned and not sync.just_now(tried_at, pause_seconds)
 
 
 def scan(sync: Sync, marks: Marks) -> Asking[None]:
@@ -68,9 +65,7 @@ def scan(sync: Sync, marks: Marks) -> Asking[None]:
     try:
         yield from read_whole(sync, ListView(None), marks, take)
         sync.ledger.drop_unmarked(marks)
-        sync.intake.stale_records.drop_unknown(sync.ledger)
     finally:
         marks.drop()
     sync.intake.correct("deleted", sync.ledger.forget_suspects(sync.now_at))
-    sync.update(known="all", frontier_at=None, unread=0)
-    sync.note_checked(SCAN, at=known_up_to_at)
+    sync.note_read_whole(at=known_up_to_at)

@@ -258,8 +258,8 @@ def _shows(sync: Sync, view: ListView, place: int) -> Asking[bool]:
 def learn_lag(sync: Sync) -> None:
     """Note the lag if an answer of this sync was older than what was known. After a day it is forgotten: it costs calls,
     and shows again if it is still there."""
-    behind, age_seconds = sync.intake.stale_seconds, sync.now_at - sync.profile.lag.at
-    if not behind and not 0 <= age_seconds < LONGEST_PAUSE_SECONDS:
+    behind = sync.intake.stale_seconds
+    if not behind and not sync.just_now(sync.profile.lag.at, LONGEST_PAUSE_SECONDS):
         sync.forget("lag")
     if behind <= max(0.0, sync.profile.lag_seconds) or behind > LAGS[-1]:
         return

@@ -231,6 +231,12 @@ class Sync:
         """Note that checks have shown what was true at a moment."""
         self.update(checked_at={**self.progress.checked_at, **dict.fromkeys(names, at)})
 
+    def note_read_whole(self, *, at: float) -> None:
+        """Note that the whole list was read, as it was at a moment: all jobs are known."""
+        self.intake.stale_records.drop_unknown(self.ledger)
+        self.update(known="all", frontier_at=None, unread=0)
+        self.note_checked(SCAN, at=at)
+
     def active_is_known(self) -> None:
         """Note that all active jobs are known."""
         self.update(known=self.progress.known or "active")
@@ -287,7 +293,7 @@ class Sync:
     @property
     def thorough(self) -> bool:
         """Whether this sync does what need not be done every time: see ``THOROUGH_SECONDS``."""
-        return not 0 <= self.now_at - self.memory.thorough_at < THOROUGH_SECONDS
+        return not self.just_now(self.memory.thorough_at, THOROUGH_SECONDS)
 
     @property
     def past_lag(self) -> bool:
@@ -346,6 +352,10 @@ class Sync:
     def sweep_pages(self) -> int:
         """About how many calls a sweep takes."""
         return sum(self.pages_for(self.ledger.count_status(status)) for status in SWEPT_STATUSES)
+
+    def just_now(self, at: float, seconds: float) -> bool:
+        """Whether a moment is less than so many seconds ago. One in the future was noted by a clock that was wrong."""
+        return 0 <= self.now_at - at < seconds
 
     def may_call(self) -> bool:
         """Whether the budget leaves a call for the current purpose."""

@@ -5,15 +5,7 @@ from exporter.model import PAGE_LIMIT
 from exporter.sync import zone
 from exporter.sync.asking import Asking, Contradiction
 from exporter.sync.calibration import calibrate_depth
-from exporter.sync.context import (
-    BY_CHANGE,
-    BY_SUBMISSION,
-    INFINITE,
-    SCAN,
-    ListView,
-    PlacedPage,
-    Sync,
-)
+from exporter.sync.context import BY_CHANGE, BY_SUBMISSION, INFINITE, ListView, PlacedPage, Sync
 from exporter.sync.pages import ask, is_refusal
 
 
@@ -81,7 +73,6 @@ def take_whole(sync: Sync, head: PlacedPage) -> str:
     """Take in a head that is the whole list: jobs that are not on it are gone. Returns the strategy."""
     sync.take(head)
     sync.ledger.suspect_between(INFINITE, -INFINITE, keep=head.uuids)
-    sync.intake.stale_records.drop_unknown(sync.ledger)
-    sync.update(known="all", frontier_at=None, unread=0, newest_at=None)
-    sync.note_checked(SCAN, at=sync.now_at)
+    sync.update(newest_at=None)
+    sync.note_read_whole(at=sync.now_at)
     return "delta" if head.jobs and BY_CHANGE.sorts(head.jobs) else "scan"

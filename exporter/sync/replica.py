@@ -214,7 +214,7 @@ class Replica:
                 worth = self._meeting_obstacles(sync, self._calibrate_order(sync))
         elif sync.order is not None and progress.newest_at is not None and not sync.reaches_edge:
             lasting = self.obstacle is not None and self.obstacle.reason != "moving"
-            if lasting and 0 <= now_at - self._tried_at < self.settings.rest_interval_seconds:
+            if lasting and sync.just_now(self._tried_at, self.settings.rest_interval_seconds):
                 return None
             worth = self._meeting_obstacles(sync, reconcile.read_history(sync, sync.order))
         elif by_scan.worth_it(sync) and by_scan.due(sync, self._tried_at):

@@ -218,8 +218,12 @@ class Exposition:
         first."""
         live = self._live = self._current_live()
         published, answers, now = self._published, self._answers, instant(self._clock)
-        known = answers is not None and answers.published is published and answers.live is live
-        if answers is None or not known or not answers.hold(now):
+        if (
+            answers is None
+            or answers.published is not published
+            or answers.live is not live
+            or not answers.hold(now)
+        ):
             answers = self._answers = _answers(published, live, now)
         form = (wanted, compressed, compressed and several, names)
         body = answers.made.get(form)
