@@ -181,7 +181,7 @@ def _add_doctor(parser: _Flags) -> None:
 def _add_language(parser: _Flags) -> None:
     parser.add_argument(
         "--lang", choices=LANGUAGES,
-        help="the language of the output (default: that of LC_ALL or LANG, or else English)",
+        help="the language of the output (default: that of LANGUAGE, LC_ALL or LANG, or else English)",
     )  # fmt: skip
 
 

@@ -71,13 +71,12 @@ def _warn_of_intervals(stretched: Collection[ClusterState]) -> None:
 
 
 class ClusterLog:
-    """The lines about one cluster. For one thread."""
+    """The lines about one cluster, also if its poller begins anew. For one thread."""
 
-    def __init__(self, interval_seconds: float, intervals: IntervalLog) -> None:
-        """``interval_seconds`` is the interval that the configuration asks for; ``intervals`` is the account's."""
-        self._interval_seconds = interval_seconds
-        self._intervals = intervals
+    def __init__(self) -> None:
         self._before: ClusterState | None = None
+        self._strategy: str | None = None
+        """The last one that was seen; None before the first sync."""
         self._now_seconds = 0.0
         self._told_seconds: dict[Hashable, float] = {}
         """When each thing was last logged, so that it is logged only now and then."""
@@ -95,12 +94,12 @@ class ClusterLog:
         before = self._before or ClusterState(state.identity)
         self._before, self._now_seconds = state, now_seconds
         if state.failure is None:
-            self._succeeded(state)
+            if state.tried:
+                self._succeeded(state)
         elif state.failure is not before.failure:
             self._failed(state.identity, state.failure)
-        self._tell_strategy(before, state)
+        self._tell_strategy(state)
         self._tell_profile(state)
-        self._intervals.note(state, self._interval_seconds, now_seconds)
         self._tell_history(before, state)
 
     def _failed(self, who: ClusterIdentity, failure: SyncFailure) -> None:
@@ -123,11 +122,13 @@ class ClusterLog:
             _LOG.info("the cluster is synced again", extra=failures)
         self._failures, self._failure_told = 0, False
 
-    def _tell_strategy(self, before: ClusterState, state: ClusterState) -> None:
-        if state.strategy == before.strategy:
+    def _tell_strategy(self, state: ClusterState) -> None:
+        before = self._strategy
+        if state.strategy in (None, before):
             return
+        self._strategy = state.strategy
         fields = _fields(state.identity, strategy=state.strategy)
-        if before.strategy is None:
+        if before is None:
             _LOG.info("the first sync is done", extra=fields)
         elif self._may_tell("strategy", CHANGE_SECONDS):
             _LOG.info("the sync strategy has changed", extra=fields)

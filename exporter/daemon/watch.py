@@ -20,7 +20,7 @@ from exporter.daemon.accounts import (
     sync_settings,
 )
 from exporter.daemon.capacity import CapacityWatch
-from exporter.daemon.cluster_log import ClusterLog
+from exporter.daemon.cluster_log import ClusterLog, IntervalLog
 from exporter.daemon.discovery import Finder, Finders
 from exporter.daemon.groups import GroupsFile
 from exporter.daemon.listing import Lister, Listers
@@ -30,6 +30,7 @@ from exporter.errors import Stopped
 from exporter.ledger.directory import StateDirectory
 from exporter.ledger.discovered import Discovered, purge, read_discovered, write_discovered
 from exporter.ledger.store import Ledger
+from exporter.model import ClusterIdentity
 from exporter.polling.poller import Poller, PollerParts
 from exporter.redaction import Redactor
 from exporter.snapshot import ClusterState, SnapshotBoard, dated
@@ -54,6 +55,8 @@ class Watch:
         self.board = SnapshotBoard()
         self.telemetry = Telemetry()
         self.clock = SystemClock()
+        self.logs: dict[ClusterIdentity, ClusterLog] = {}
+        """Of each cluster that is polled, also if its poller begins anew."""
         self.on_publish: Callable[[], None] = lambda: None
         self.on_found: Callable[[], None] = lambda: None
         """Called by another thread when the clusters that are found have changed."""
@@ -166,6 +169,7 @@ class Watch:
         for cluster in config.clusters:
             if cluster.name not in keep:
                 self._start(config, cluster)
+        self.logs = {each.identity: self.logs[each.identity] for each in config.clusters}
         self._list(config)
         self._capacity.start_missing(config, accounts)
         self._finders.apply(accounts)
@@ -213,7 +217,7 @@ class Watch:
     def _start(self, config: Config, cluster: ClusterConfig) -> None:
         account = self._accounts[cluster.account]
         identity = cluster.identity
-        log = ClusterLog(cluster.interval_seconds, account.intervals)
+        log = self.logs.setdefault(identity, ClusterLog())
         endpoint = account.config.endpoint
         self.telemetry.register_cluster(identity.name, SYNC_REASONS, CORRECTION_KINDS)
         clock = SystemClock()
@@ -243,7 +247,7 @@ class Watch:
             if cluster.staleness_seconds is None
             else cluster.staleness_seconds,
             budget=account.budget,
-            publish=partial(self._publish, cluster, log),
+            publish=partial(self._publish, cluster, account.intervals, log),
             telemetry=self.telemetry,
             clock=clock,
             rng=random.Random(),  # noqa: S311 - which ranks an audit looks at is no secret
@@ -252,6 +256,7 @@ class Watch:
             else None,
         )
         poller = Poller(parts)
+        _LOG.debug("polling begins", extra=parts.fields(interval=cluster.interval_seconds))
         poller.start()
         self._pollers[identity.name] = poller  # not before: one without a thread seems to have died
 
@@ -287,11 +292,14 @@ class Watch:
     def _published(self) -> None:
         self.on_publish()
 
-    def _publish(self, cluster: ClusterConfig, log: ClusterLog, state: ClusterState) -> None:
+    def _publish(
+        self, cluster: ClusterConfig, intervals: IntervalLog, log: ClusterLog, state: ClusterState
+    ) -> None:
         now, before = instant(self.clock), self.board.current().get(cluster.name)
         state = replace(state, staleness_wanted_seconds=cluster.staleness_seconds)
         self.board.publish(dated(state, before, now))
         log.note(state, now.seconds)
+        intervals.note(state, cluster.interval_seconds, now.seconds)
         self.on_publish()
 
 

@@ -91,7 +91,12 @@ class Words:
 
 
 def language_of(environ: Mapping[str, str]) -> Language:
-    """The language that the environment asks for: Chinese, or else English."""
+    """The language that the environment asks for, by gettext's rules: Chinese, or else English."""
     names = ("LC_ALL", "LC_MESSAGES", "LANG")
-    wanted = next((environ[name] for name in names if environ.get(name)), "")
-    return "zh" if wanted.lower().startswith("zh") else "en"
+    locale = next((environ[name] for name in names if environ.get(name)), "C")
+    preferred = environ.get("LANGUAGE", "") if locale.split(".")[0] not in ("C", "POSIX") else ""
+    for wanted in (*preferred.split(":"), locale):
+        for language in LANGUAGES:
+            if wanted.lower().startswith(language):
+                return language
+    return "en"

@@ -110,6 +110,12 @@ def test_every_value_has_a_schema() -> None:
     [
         ("demo", ["demo.enabled=false"], "config.clusters is empty: name the clusters to watch"),
         ("one-account", ["secret.data=null"], "a key is needed: set secret.existing"),
+        ("fleet", ["secret.data.EHPC_ACCESS_KEY_ID=x"], "secret.existing and secret.data are both set"),
+        ("one-account", ["web.tls=true"], "web.tls needs a certificate: set web.existingSecret"),
+        ("one-account", ["serviceMonitor.interval=1m", "serviceMonitor.scrapeTimeout=1m1s"],
+         "serviceMonitor.scrapeTimeout (1m1s) is longer than serviceMonitor.interval (1m)"),
+        ("one-account", ["serviceMonitor.endpoint.interval=5s"],
+         "serviceMonitor.scrapeTimeout (10s) is longer than serviceMonitor.interval (5s)"),
         ("one-account", ["replicas=2"], "additional properties 'replicas' not allowed"),
         ("one-account", ["config.clusters[0].zon=x"], "additional properties 'zon' not allowed"),
         ("one-account", ["config.state.path=/x"], "additional properties 'state' not allowed"),
@@ -263,7 +269,9 @@ def test_a_protected_exporter_is_asked_from_within(render: Render) -> None:
 
 
 def test_below_a_path_it_is_asked_and_scraped_there(render: Render) -> None:
-    documents = render("fleet-values.yaml", "--set=web.routePrefix=/ehpc,web.existingSecret=")
+    documents = render(
+        "fleet-values.yaml", "--set=web.routePrefix=/ehpc,web.existingSecret=,web.tls=false"
+    )
     container = only(documents, "StatefulSet")["spec"]["template"]["spec"]["containers"][0]
     flags = [flag for flag in container["args"] if not flag.startswith("--shard")]
     assert parse_arguments(flags).route_prefix == "/ehpc"

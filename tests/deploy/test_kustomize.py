@@ -22,7 +22,7 @@ KUBECTL = Path(sys.executable).with_name("kubectl")
 
 VALUES = """\
 fullnameOverride: ehpc-exporter
-secret: {existing: ehpc-keys}
+secret: {existing: ehpc-keys, data: null}
 networkPolicy: {from: []}
 """
 

@@ -106,7 +106,7 @@ def test_who_may_not_ask_is_told_once_and_asks_no_more(world: World, tmp_path: P
 def test_it_is_switched_off_and_on_while_jobs_are_followed_undisturbed(
     world: World, tmp_path: Path
 ) -> None:
-    with Exporter(tmp_path, config(world, "off")) as exporter:
+    with Exporter(tmp_path, config(world, "off"), "--log.level=debug") as exporter:
         exporter.until_up(*CLUSTERS)
         assert fleet_calls(world) == []
         reload(exporter, config(world, "1s"), 1)
@@ -117,7 +117,7 @@ def test_it_is_switched_off_and_on_while_jobs_are_followed_undisturbed(
         for _ in exporter.scrapes(CLUSTERS, turns=8):
             pass
         assert len(fleet_calls(world)) == calls
-        begun = exporter.log_lines("the first sync is done")
+        begun = exporter.log_lines("polling begins")
         assert len(begun) == len(CLUSTERS), "nobody has begun anew"
 
 

@@ -37,19 +37,19 @@ def until_watched(exporter: Exporter, *names: str) -> None:
 def test_an_account_and_a_zone_are_enough(tmp_path: Path) -> None:
     with World() as world:
         populate(world, "ehpc-one", "ehpc-two", "ehpc-unwanted")
-        with Exporter(tmp_path, config(world)) as exporter:
+        with Exporter(tmp_path, config(world), "--log.level=debug") as exporter:
             exporter.until_ready()
             until_watched(exporter, "ehpc-one", "ehpc-two")
             truths = {name: world.truth(name) for name in ("ehpc-one", "ehpc-two")}
             exporter.until_true(truths)
-            begun = exporter.log_lines("the first sync is done", "cluster=ehpc-one")
+            (begun,) = exporter.log_lines("polling begins", "cluster=ehpc-one")
             populate(world, "ehpc-three")
             until_watched(exporter, "ehpc-one", "ehpc-two", "ehpc-three")
             with world.lock:
                 world.cloud.remove_cluster("ehpc-two")
             until_watched(exporter, "ehpc-one", "ehpc-three")
             assert 'cluster_name="ehpc-two"' not in exporter.scrape().text
-            assert exporter.log_lines("the first sync is done", "cluster=ehpc-one") == begun
+            assert exporter.log_lines("polling begins", "cluster=ehpc-one") == [begun]
             assert exporter.log_lines("the watched clusters have changed", "gone=ehpc-two")
             status, page = exporter.get("/")
             assert (status, "ehpc-three" in page) == (200, True)

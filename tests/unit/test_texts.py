@@ -190,6 +190,14 @@ def test_nothing_is_left_over() -> None:
         ({"LC_ALL": "zh_TW", "LANG": "en_US.UTF-8"}, "zh"),
         ({"LC_ALL": "", "LANG": "zh_CN"}, "zh"),
         ({"LANG": "de_DE.UTF-8"}, "en"),
+        ({"LANGUAGE": "zh_CN:zh", "LANG": "en_US.UTF-8"}, "zh"),
+        ({"LANGUAGE": "en", "LC_ALL": "zh_CN.UTF-8"}, "en"),
+        ({"LANGUAGE": "de:zh_CN:en", "LANG": "de_DE.UTF-8"}, "zh"),
+        ({"LANGUAGE": "de", "LANG": "zh_CN.UTF-8"}, "zh"),
+        ({"LANGUAGE": "", "LANG": "zh_CN.UTF-8"}, "zh"),
+        ({"LANGUAGE": "zh_CN", "LANG": "C.UTF-8"}, "en"),
+        ({"LANGUAGE": "zh_CN", "LC_ALL": "POSIX"}, "en"),
+        ({"LANGUAGE": "zh_CN"}, "en"),
     ],
 )
 def test_the_language_of_the_environment(environ: dict[str, str], language: str) -> None:

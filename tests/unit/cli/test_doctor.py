@@ -24,7 +24,7 @@ FLAGS = ["doctor", "--endpoint=https://hpc.api.example.com", "--zone=jinan1a"]
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LC_ALL", "LC_MESSAGES", "LANG", *KEYS):
+    for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG", *KEYS):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -25,13 +25,14 @@ class Told:
         caplog.set_level(logging.INFO, "exporter")
         self._caplog = caplog
         self.intervals = IntervalLog()
-        self._log = ClusterLog(60.0, self.intervals)
+        self._log = ClusterLog()
         self._failures = 0
 
     def note(self, state: ClusterState, now: float) -> list[str]:
         """The messages about a state."""
         self._caplog.clear()
         self._log.note(state, now)
+        self.intervals.note(state, 60.0, now)
         assert all(vars(record)["cluster"] == "cfd" for record in self._caplog.records)
         return [record.message for record in self._caplog.records]
 
@@ -161,6 +162,20 @@ def test_how_it_is_synced(told: Told) -> None:
     assert told.note(dataclasses.replace(state, strategy="delta"), 1860) == changed
 
 
+def test_a_poller_that_begins_anew_tells_only_what_is_new(told: Told) -> None:
+    known = dataclasses.replace(FRESH, tried=True, up=True, strategy="delta", profile=AS_DOCUMENTED)
+    assert told.note(known, 0) == ["the first sync is done", "the server's profile"]
+    assert told.note(FRESH, 60) == []
+    assert told.note(known, 61) == []
+    failure = SyncFailure("busy", "busy", "Wait.", 0)
+    down = dataclasses.replace(known, up=False, failure=failure)
+    assert told.note(down, 120) == ["the cluster could not be synced"]
+    assert told.note(FRESH, 180) == []
+    assert told.note(dataclasses.replace(known, strategy="scan"), 181) == [
+        "the cluster is synced again", "the sync strategy has changed",
+    ]  # fmt: skip
+
+
 class TestIntervals:
     @pytest.mark.parametrize(("staleness", "advised"), [(None, False), (120.0, True)])
     def test_that_stay_stretched(self, told: Told, staleness: float | None, advised: bool) -> None:
@@ -189,11 +204,10 @@ class TestIntervals:
             )
             for number in range(300)
         ]
-        logs = {each.identity.name: ClusterLog(60.0, intervals) for each in states}
         for now in (0, 400, 800, 4000):
             caplog.clear()
             for state in states:
-                logs[state.identity.name].note(state, now)
+                intervals.note(state, 60.0, now)
             if now == 400:
                 (line,) = map(vars, caplog.records)
                 found = [line[each] for each in ("clusters", "shortest_seconds", "longest_seconds")]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exporter.config import parse_config
+from exporter.config import Config, parse_config
 from exporter.daemon import watch
 from exporter.daemon.watch import Watch
 from exporter.ledger.directory import StateDirectory
@@ -48,3 +48,21 @@ def test_ledgers_are_opened_one_at_a_time_and_none_after_a_stop(
     state.go_on.set()
     until(lambda: set(threading.enumerate()) <= others, "the pollers' end")
     assert len(state.opened) == 1
+
+
+def test_a_cluster_with_other_settings_goes_on_with_its_log(tmp_path: Path) -> None:
+    def config(more: str) -> Config:
+        account = "access_key_id: i, secret_access_key: s, endpoint: 'http://127.0.0.1:1'"
+        clusters = f"[{{cluster_id: c, zone: z{more}}}, {{cluster_id: d, zone: z}}]"
+        return parse_config(f"accounts: [{{{account}}}]\nclusters: {clusters}", {}, tmp_path)
+
+    pollers = Watch(StateDirectory(tmp_path), Redactor())
+    pollers.apply(config(""))
+    logs = dict(pollers.logs)
+    pollers.apply(config(", interval: 5m"))
+    assert {each.name: pollers.logs[each] is logs[each] for each in logs} == {"c": True, "d": True}
+    pollers.apply(config(", name: e"))
+    assert {each.name: pollers.logs[each] in logs.values() for each in pollers.logs} == {
+        "e": False, "d": True,
+    }  # fmt: skip
+    pollers.stop()

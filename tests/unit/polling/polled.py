@@ -78,7 +78,7 @@ class PolledCluster:
 
     def new_poller(self) -> Poller:
         """As after a restart."""
-        self.log = ClusterLog(self.settings.interval_seconds, IntervalLog())
+        self.log, self.intervals = ClusterLog(), IntervalLog()
         return Poller(
             PollerParts(
                 identity=self.identity,
@@ -156,5 +156,7 @@ class PolledCluster:
 
     def _publish(self, state: ClusterState) -> None:
         self.published.append(state)
-        self.log.note(state, self.clock.monotonic_seconds())
+        now_seconds = self.clock.monotonic_seconds()
+        self.log.note(state, now_seconds)
+        self.intervals.note(state, self.settings.interval_seconds, now_seconds)
         self.board.publish(state)

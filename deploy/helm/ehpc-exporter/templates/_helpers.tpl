@@ -51,7 +51,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{- define "ehpc.scheme" -}}
-{{ ternary "https" "http" (and (ne .Values.web.existingSecret "") .Values.web.tls) }}
+{{ ternary "https" "http" .Values.web.tls }}
 {{- end }}
 
 {{/* The program's configuration, as a map in JSON. */}}
@@ -82,6 +82,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- $_ := set $config "state" (dict "path" "/var/lib/ehpc-exporter") -}}
 {{- toJson $config -}}
+{{- end }}
+
+{{/* The milliseconds of a duration such as 1m30s. */}}
+{{- define "ehpc.milliseconds" -}}
+{{- $sum := 0 -}}
+{{- range regexFindAll "[0-9]+[a-z]+" . -1 -}}
+{{- $unit := regexFind "[a-z]+" . -}}
+{{- $sum = add $sum (mul (trimSuffix $unit .) (get (dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000) $unit)) -}}
+{{- end -}}
+{{ $sum }}
 {{- end }}
 
 {{/* Something, if an account finds clusters by itself. */}}
