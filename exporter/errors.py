@@ -111,10 +111,19 @@ class HttpStatusError(ApiError):
     """The server, or a gateway before it, answered with an HTTP error."""
 
     def __init__(
-        self, status: int, reason: str, message: str, *, retryable: bool, advice: str
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        *,
+        retryable: bool,
+        advice: str,
+        retry_after_seconds: float = 0.0,
     ) -> None:
         super().__init__(reason, message, retryable=retryable, advice=advice)
         self.status = status
+        self.retry_after_seconds = retry_after_seconds
+        """How long the server asks to wait."""
 
 
 class RefusedError(ApiError):

@@ -3,6 +3,7 @@ Pure."""
 
 from dataclasses import dataclass
 
+from exporter.api.retry import MOST_RETRY_AFTER_SECONDS
 from exporter.errors import HttpStatusError, RefusedError
 
 REQUEST_CODE = 1100
@@ -15,6 +16,8 @@ INTERNAL_CODE = 5000
 """The server failed at the request; stands for HTTP status 500, too."""
 QUOTA_CODE = 2500
 """The account has made too many requests in the period."""
+TOO_MANY_STATUS = 429
+"""HTTP: too many requests at once, says the server, or a gateway in front of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,8 @@ REASONS = tuple(
 """Every ``reason`` that there is."""
 
 
-def http_error(status: int) -> HttpStatusError | RefusedError:
-    """What an HTTP status other than 200 means."""
+def http_error(status: int, *, retry_after_seconds: float = 0.0) -> HttpStatusError | RefusedError:
+    """What an HTTP status other than 200 means; ``retry_after_seconds`` is what the server asks to wait."""
     message = f"the server answered with HTTP status {status}"
     if status == 500:  # it failed at what this request asks for, perhaps, as with a code
         known = _BY_CODE[INTERNAL_CODE]
@@ -98,8 +101,11 @@ def http_error(status: int) -> HttpStatusError | RefusedError:
             INTERNAL_CODE, known.reason, message, retryable=known.retryable, advice=known.advice
         )
     kind = status // 100
-    if status == 429:
-        reason, advice = "http_429", "Wait, or lengthen collection.interval."
+    retryable = kind == 5
+    if status == TOO_MANY_STATUS:
+        reason = "http_429"
+        advice = "Calls are sent further apart now; if it lasts, lengthen collection.interval."
+        retryable = retry_after_seconds <= MOST_RETRY_AFTER_SECONDS
     elif kind == 4:
         reason = "http_4xx"
         advice = "Check that the account's endpoint is the API's address."
@@ -110,4 +116,11 @@ def http_error(status: int) -> HttpStatusError | RefusedError:
         )
     else:
         reason, advice = "http_other", "Check that the account's endpoint is the API's address."
-    return HttpStatusError(status, reason, message, retryable=reason == "http_5xx", advice=advice)
+    return HttpStatusError(
+        status,
+        reason,
+        message,
+        retryable=retryable,
+        advice=advice,
+        retry_after_seconds=retry_after_seconds,
+    )

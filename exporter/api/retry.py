@@ -1,4 +1,4 @@
-"""How often a failed call is tried again, and after which wait. Pure.
+"""How often a failed call is tried again, after which wait, and how far apart calls are sent. Pure.
 
 Every retry costs quota, and a sync that cannot succeed has to say so within three timeouts and ten
 seconds. So retries are allowed to a whole sync, not to each of its calls; calls that succeed earn
@@ -6,6 +6,12 @@ a few back, so that a long sync survives rare faults.
 """
 
 from dataclasses import dataclass, replace
+
+LEAST_APART_SECONDS, MOST_APART_SECONDS = 0.5, 4.0
+"""Between two calls, once the server has refused a burst of them."""
+
+MOST_RETRY_AFTER_SECONDS = 4.0
+"""If the server asks for a longer wait, the sync fails, and the next one tries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,23 @@ class RetryPolicy:
         """
         step = self.first_wait_seconds * self.factor ** (retry - 1)
         return step * (0.5 + jitter / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How far apart an account's calls are sent: at once, unless the server refuses bursts (HTTP status 429). Then
+    further apart at each refusal, and slowly closer with each answer."""
+
+    apart_seconds: float = 0.0
+
+    def refused(self) -> "Pace":
+        """After HTTP status 429."""
+        return Pace(min(MOST_APART_SECONDS, max(LEAST_APART_SECONDS, 2 * self.apart_seconds)))
+
+    def answered(self) -> "Pace":
+        """After an answer."""
+        closer_seconds = self.apart_seconds * 0.99
+        return Pace(closer_seconds if closer_seconds >= LEAST_APART_SECONDS / 4 else 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 retried a few times. A retry is a new call with its own budget entry, signature and count."""
 
 import random
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
@@ -11,10 +12,10 @@ from urllib.parse import unquote
 from exporter.api import refusal, transport
 from exporter.api.answer import find_refusal
 from exporter.api.budget import CallGate
-from exporter.api.retry import Allowance, RetryPolicy
+from exporter.api.retry import Allowance, Pace, RetryPolicy
 from exporter.api.signature import signed_query
 from exporter.clock import Clock
-from exporter.errors import ApiError, ExporterError, RefusedError, Stopped
+from exporter.errors import ApiError, ExporterError, HttpStatusError, RefusedError, Stopped
 from exporter.redaction import Redactor
 
 FAILURE_REASONS = (
@@ -142,6 +143,10 @@ class Sender:
         """By path, which form of a question the server has understood."""
         self._skew_seconds = 0.0
         self._plain_slash = False
+        self._lock = threading.Lock()
+        self._pace = Pace()
+        self._next_seconds = 0.0
+        """When the next call may be sent, by the monotonic clock."""
 
     def seal(self, *, after_refusal: bool = False) -> Seal:
         """What to sign the next call with. Raises ApiError if the keys cannot be read."""
@@ -159,7 +164,8 @@ class Sender:
             ) from error
 
     def call(self, target: Target, question: Question[Answer], seal: Seal) -> Answer:
-        """One call. Raises ApiError."""
+        """One call. Raises ApiError, or Stopped if the program stops."""
+        self._keep_apart()
         self._gate.admit(target.name)
         signed_at = self._clock.now_at() + seal.skew_seconds
         parameters = _parameters(target, question, seal.credentials.access_key_id, signed_at)
@@ -190,7 +196,7 @@ class Sender:
         try:
             if answer.status != _HTTP_OK:
                 refused = find_refusal(answer.body, http_status=answer.status, scrub=scrub)
-                raise refused or refusal.http_error(answer.status)
+                raise refused or self._http_error(answer)
             read = question.decode(answer.body, server_time_at, scrub)
         except RefusedError as error:
             if error.ret_code == refusal.QUOTA_CODE:
@@ -201,7 +207,26 @@ class Sender:
                 raise _clock_error(error, answer.date_at, self._clock.now_at()) from None
             raise
         self._gate.passed()
+        with self._lock:
+            self._pace = self._pace.answered()
         return read
+
+    def _http_error(self, answer: transport.RawAnswer) -> HttpStatusError | RefusedError:
+        if answer.status == refusal.TOO_MANY_STATUS:
+            with self._lock:
+                self._pace = self._pace.refused()
+        told = dict(answer.quota_headers).get("retry-after", "")
+        seconds = float(told) if told.isdecimal() else 0.0
+        return refusal.http_error(answer.status, retry_after_seconds=seconds)
+
+    def _keep_apart(self) -> None:
+        """Sleep until the next call may be sent. Raises Stopped if the program stops."""
+        now_seconds = self._clock.monotonic_seconds()
+        with self._lock:
+            at_seconds = max(now_seconds, self._next_seconds)
+            self._next_seconds = at_seconds + self._pace.apart_seconds
+        if at_seconds > now_seconds and self._clock.sleep(at_seconds - now_seconds):
+            raise Stopped("the program is stopping")
 
     def note_names_cut(self, target: Target, names: int) -> None:
         """Count the names of an answer that were too long to become labels."""
@@ -235,6 +260,8 @@ class Sender:
     def wait(self, retry: int, error: ApiError) -> None:
         """Sleep before retry number ``retry`` of a call. Raises Stopped if the program stops."""
         seconds = self.policy.wait_seconds(retry, self._random.random())
+        if isinstance(error, HttpStatusError):
+            seconds = max(seconds, error.retry_after_seconds)
         if self._clock.sleep(seconds):
             raise Stopped("the program is stopping") from error
 

@@ -2,6 +2,7 @@
 
 import logging
 import traceback
+from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -166,6 +167,10 @@ def test_clusters_of_one_account_are_told_apart() -> None:
 # What failures become
 
 
+def too_many(retry_after: str) -> RawAnswer:
+    return RawAnswer(429, b"", None, 0.1, (("retry-after", retry_after),))
+
+
 HTML = b"<html>502 Bad Gateway</html>"
 FAILURES: list[Any] = [
     (lost("timeout"), TransportError, "timeout", True),
@@ -175,7 +180,7 @@ FAILURES: list[Any] = [
     (RawAnswer(502, HTML, None, 0.1), HttpStatusError, "http_5xx", True),
     (RawAnswer(503, b"", None, 0.1), HttpStatusError, "http_5xx", True),
     (answered(500, hpc_job_set=[RECORD]), RefusedError, "internal", True),
-    (RawAnswer(429, b"", None, 0.1), HttpStatusError, "http_429", False),
+    (RawAnswer(429, b"", None, 0.1), HttpStatusError, "http_429", True),
     (RawAnswer(404, HTML, None, 0.1), HttpStatusError, "http_4xx", False),
     (answered(403), HttpStatusError, "http_4xx", False),
     (RawAnswer(204, b"", None, 0.1), HttpStatusError, "http_other", False),
@@ -188,7 +193,9 @@ FAILURES: list[Any] = [
     (problem(401), HttpStatusError, "http_4xx", False),
     (problem(403), HttpStatusError, "http_4xx", False),
     (problem(407), HttpStatusError, "http_4xx", False),
-    (problem(429), HttpStatusError, "http_429", False),
+    (problem(429), HttpStatusError, "http_429", True),
+    (too_many("4"), HttpStatusError, "http_429", True),
+    (too_many("60"), HttpStatusError, "http_429", False),
     (problem(500), RefusedError, "internal", True),
     (RawAnswer(500, HTML, None, 0.1), RefusedError, "internal", True),
     (problem(500, http_status=200), RefusedError, "internal", True),
@@ -325,6 +332,44 @@ def test_a_stop_ends_the_waiting() -> None:
     with pytest.raises(Stopped):
         cloud.jobs().list_jobs(PAGE)
     assert len(cloud.urls) == 1
+
+
+def test_a_server_that_refuses_bursts_is_asked_more_slowly() -> None:
+    sent: deque[float] = deque([float("-inf")] * 5, maxlen=5)
+    refusals = 0
+
+    def outcome(_: str) -> RawAnswer:
+        nonlocal refusals
+        if cloud.elapsed - sent[0] < 2:  # five calls in two seconds
+            refusals += 1
+            return RawAnswer(429, b"", None, 0.1)
+        sent.append(cloud.elapsed)
+        return page()
+
+    cloud = world(outcome)
+    jobs = cloud.jobs()
+    for _ in range(4):
+        jobs.begin_sync()
+        for _ in range(50):
+            jobs.list_jobs(PAGE)
+    assert 0 < refusals <= 10
+
+
+def test_once_no_burst_is_refused_any_longer_calls_are_sent_at_once_again() -> None:
+    cloud = world(too_many("1"), page())
+    jobs = cloud.jobs()
+    for _ in range(300):
+        jobs.list_jobs(PAGE)
+    slept = len(cloud.slept)
+    for _ in range(50):
+        jobs.list_jobs(PAGE)
+    assert len(cloud.slept) == slept
+
+
+def test_a_retry_comes_no_sooner_than_the_server_asks_for() -> None:
+    cloud = world(too_many("4"), page())
+    cloud.jobs().list_jobs(PAGE)
+    assert sum(cloud.slept) == 4
 
 
 def test_without_retries_none_is_made() -> None:
