@@ -68,6 +68,11 @@ class SimulatorServer:
         host = f"[{self._where[0]}]" if ":" in self._where[0] else self._where[0]
         return f"{scheme}://{host}:{self._port}"
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to stop, and still runs or has ended."""
+        return self._stopping is not None and self._stopping.is_set()
+
     def start(self) -> None:
         """Listen; returns once requests are answered. ``OSError`` if the address cannot be used."""
         self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
@@ -129,12 +134,15 @@ class SimulatorServer:
         ticking = asyncio.create_task(self._tick())
         self._started.set()
         await self._stopping.wait()
+        for listening in server.sockets:
+            self._loop.remove_reader(listening)
         ticking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await ticking
+        # Not before: asyncio would drop a client that was accepted in the turn of the stop, and leave its socket open.
         server.close()
         for connection in list(self._open):
             connection.cut()
-        with contextlib.suppress(asyncio.CancelledError):
-            await ticking
         await asyncio.sleep(0)
 
     async def _tick(self) -> None:
@@ -160,6 +168,8 @@ class _Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._server.connections += 1
         self._peers.add(self)
+        if self._server.is_stopping:  # the others have been cut already
+            self.cut()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

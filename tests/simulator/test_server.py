@@ -1,12 +1,15 @@
 """The simulated cloud over real sockets: keep-alive, dates, TLS, the admin routes."""
 
+import asyncio
 import contextlib
 import email.utils
+import gc
 import json
 import socket
 import ssl
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
@@ -299,3 +302,30 @@ def test_admin_requests_that_make_no_sense(
     assert got == status
     assert json.loads(text)["error"]
     assert client.list_jobs(CLUSTER)["ret_code"] == 0
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_who_comes_while_it_stops_is_cut(turns: int) -> None:
+    """A client that connects so many turns of the loop before the server stops."""
+    server = SimulatorServer(a_simulation())
+    server.start()
+    assert server._loop is not None
+    assert server._thread is not None
+    address = urlsplit(server.address)
+
+    def stop_after(turns: int) -> None:
+        if turns:
+            asyncio.get_running_loop().call_soon(stop_after, turns - 1)
+        elif server._stopping is not None:
+            server._stopping.set()
+
+    def come() -> None:  # the kernel connects; the loop sees it in its next turn
+        late.connect((address.hostname, address.port))
+        stop_after(turns)
+
+    with socket.socket() as late, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        server._loop.call_soon_threadsafe(come)
+        server._thread.join(PATIENCE_SECONDS)
+        gc.collect()  # what was left open is told of
+        assert [str(each.message) for each in told] == []
