@@ -2,7 +2,6 @@
 retried a few times. A retry is a new call with its own budget entry, signature and count."""
 
 import random
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
@@ -143,7 +142,6 @@ class Sender:
         """By path, which form of a question the server has understood."""
         self._skew_seconds = 0.0
         self._plain_slash = False
-        self._lock = threading.Lock()
         self._pace = Pace()
         self._next_seconds = 0.0
         """When the next call may be sent, by the monotonic clock."""
@@ -207,14 +205,12 @@ class Sender:
                 raise _clock_error(error, answer.date_at, self._clock.now_at()) from None
             raise
         self._gate.passed()
-        with self._lock:
-            self._pace = self._pace.answered()
+        self._pace = self._pace.answered()
         return read
 
     def _http_error(self, answer: transport.RawAnswer) -> HttpStatusError | RefusedError:
         if answer.status == refusal.TOO_MANY_STATUS:
-            with self._lock:
-                self._pace = self._pace.refused()
+            self._pace = self._pace.refused()
         told = dict(answer.quota_headers).get("retry-after", "")
         seconds = float(told) if told.isdecimal() else 0.0
         return refusal.http_error(answer.status, retry_after_seconds=seconds)
@@ -222,9 +218,8 @@ class Sender:
     def _keep_apart(self) -> None:
         """Sleep until the next call may be sent. Raises Stopped if the program stops."""
         now_seconds = self._clock.monotonic_seconds()
-        with self._lock:
-            at_seconds = max(now_seconds, self._next_seconds)
-            self._next_seconds = at_seconds + self._pace.apart_seconds
+        at_seconds = max(now_seconds, self._next_seconds)
+        self._next_seconds = at_seconds + self._pace.apart_seconds  # two threads may share a moment
         if at_seconds > now_seconds and self._clock.sleep(at_seconds - now_seconds):
             raise Stopped("the program is stopping")
 

@@ -24,7 +24,7 @@ ADVICE: Mapping[str, str] = {
     "Check that the account's endpoint is the API's address.": "检查账户的 endpoint 是否是 API 的地址。",
     "Check that the account's endpoint is the API's address and that no proxy or gateway answers in its place.":
         "检查账户的 endpoint 是否是 API 的地址，以及是否有代理或网关代为应答。",
-    "Wait, or lengthen collection.interval.": "请稍候，或调大 collection.interval。",
+    "Calls are sent further apart now; if it lasts, lengthen collection.interval.": "现在调用之间会拉开间隔；如果持续出现，请调大 collection.interval。",
     "The cloud, or a gateway in front of it, has a problem; it should recover by itself.":
         "云端或其前面的网关出了问题，应会自行恢复。",
     # -- what the cloud refuses
