@@ -257,6 +257,10 @@ class Watch:
         )
         poller = Poller(parts)
         _LOG.debug("polling begins", extra=parts.fields(interval=cluster.interval_seconds))
+        # Rendered when all have begun, or by the first of them that publishes more.
+        self.board.publish(
+            ClusterState(identity, effective_interval_seconds=cluster.interval_seconds)
+        )
         poller.start()
         self._pollers[identity.name] = poller  # not before: one without a thread seems to have died
 

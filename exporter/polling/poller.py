@@ -53,7 +53,6 @@ class Poller(Loop):
 
     def start(self) -> None:
         """Start polling in a new thread."""
-        self._parts.publish(self._state)
         self._caller.note_alive()
         super().start()
 

@@ -189,6 +189,8 @@ class Exposition:
         self._facts = facts
         self._process_families = process_families
         self._publishers = threading.Lock()
+        self._next = threading.Lock()
+        """Held by the one publisher that waits for another to end."""
         self._outdated: Mapping[str, ClusterState] | None = None
         self._published = _Published({}, {}, (), ())
         self._counted = _Counted({}, {}, ())
@@ -199,8 +201,12 @@ class Exposition:
         """By the lines above it, what each was last made of, and what came of it."""
 
     def refresh(self) -> None:
-        """Render what is new on the board. For the publisher's thread: takes milliseconds."""
+        """Render what is new on the board. For the publisher's thread: takes milliseconds. If another one waits
+        to do so, it does this, too: when hundreds publish at once, they go on."""
+        if not self._next.acquire(blocking=False):
+            return
         with self._publishers:
+            self._next.release()
             self._refresh()
 
     def scrape(

@@ -32,13 +32,17 @@ class Slow(StateDirectory):
         return super()._ledger(identity, *more)
 
 
+def many(directory: Path) -> Config:
+    clusters = "".join(f"- {{cluster_id: c{number}, zone: z}}\n" for number in range(CLUSTERS))
+    account = "access_key_id: i, secret_access_key: s, endpoint: 'https://a.example.com'"
+    return parse_config(f"accounts: [{{{account}}}]\nclusters:\n{clusters}", {}, directory)
+
+
 def test_ledgers_are_opened_one_at_a_time_and_none_after_a_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three hundred at once took minutes; one after the other, that is seconds."""
-    clusters = "".join(f"- {{cluster_id: c{number}, zone: z}}\n" for number in range(CLUSTERS))
-    account = "access_key_id: i, secret_access_key: s, endpoint: 'https://a.example.com'"
-    config = parse_config(f"accounts: [{{{account}}}]\nclusters:\n{clusters}", {}, tmp_path)
+    config = many(tmp_path)
     state, others = Slow(tmp_path), set(threading.enumerate())
     pollers = Watch(state, Redactor())
     pollers.apply(config)
@@ -48,6 +52,18 @@ def test_ledgers_are_opened_one_at_a_time_and_none_after_a_stop(
     state.go_on.set()
     until(lambda: set(threading.enumerate()) <= others, "the pollers' end")
     assert len(state.opened) == 1
+
+
+def test_to_start_renders_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal is heeded once all have begun: to render each, and what others publish meanwhile, took a minute."""
+    state, published = Slow(tmp_path), []
+    pollers = Watch(state, Redactor())
+    pollers.on_publish = lambda: published.append(len(pollers.board.current()))
+    pollers.apply(many(tmp_path))
+    assert published == [CLUSTERS]
+    monkeypatch.setattr(watch, "STOP_SECONDS", 0.0)
+    pollers.stop()
+    state.go_on.set()
 
 
 def test_a_cluster_with_other_settings_goes_on_with_its_log(tmp_path: Path) -> None:

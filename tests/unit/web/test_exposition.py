@@ -29,7 +29,7 @@ from exporter.web.exposition import ExporterFacts, Exposition, ProcessFamilies
 from exporter.web.negotiation import Format
 from tests.unit.board_states import NOON_AT, capacity, good_state, hostile_state, new_state
 from tests.unit.manual_clock import ManualClock
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, until
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -418,6 +418,36 @@ def test_publishers_at_once_lose_nothing() -> None:
     for number in range(4):
         line = f'ehpc_snapshot_timestamp_seconds{{cluster_name="c{number}"}}'
         assert f"{line} {format_value(NOON_AT + 19)}" in text
+
+
+def test_of_many_publishers_at_once_only_one_waits(world: World) -> None:
+    """What the others have published is rendered by it: three hundred waited for each other."""
+    inside, go_on, looks = threading.Event(), threading.Event(), []
+    current = world.board.current
+
+    def slow_board() -> Mapping[str, ClusterState]:
+        looks.append(threading.current_thread().name)
+        inside.set()
+        assert go_on.wait(PATIENCE_SECONDS)
+        return current()
+
+    def publish(name: str) -> threading.Thread:
+        world.board.publish(good_state(name))
+        thread = threading.Thread(target=world.exposition.refresh, name=name)
+        thread.start()
+        return thread
+
+    world.board.current = slow_board  # type: ignore[method-assign]
+    rendering = publish("c1")
+    assert inside.wait(PATIENCE_SECONDS)
+    others = [publish(f"c{number}") for number in range(2, 6)]
+    until(lambda: sum(each.is_alive() for each in others) == 1, "all but one to go on")
+    go_on.set()
+    for thread in (rendering, *others):
+        thread.join(PATIENCE_SECONDS)
+    assert len(looks) == 2
+    for number in range(1, 6):
+        assert f'ehpc_up{{cluster_name="c{number}"}} 1.0' in world.text()
 
 
 def test_process_families_are_there() -> None:
