@@ -76,7 +76,8 @@ class Publisher:
         """Add up what has changed in the ledger since the last snapshot."""
         last_reading, self._last_reading = self._last_reading, object()
         usage, log = ledger.usage, ledger.groups.log
-        if ledger.last_reading is not last_reading:
+        begins = ledger.last_reading is not last_reading
+        if begins:
             log = ledger.groups.start_log()
             self._label_anew()
             usage.reconsider()
@@ -95,6 +96,7 @@ class Publisher:
         renamed = self._choose_names(ledger, counted, recent)
         if renamed:
             self._add_up_anew()
+        if renamed and not begins:
             changes = self._changes(ledger, dict.fromkeys(ledger.totals(), EMPTY))
         newly_live = self._jobs.take(changes, ledger.groups.active_pairs(), recent)
         self._counters.take(ledger, counted, named)
