@@ -128,6 +128,7 @@ class Ledger:
             self._counters.write()
             self.usage.write()
             self._activity.write()
+            self._suspects.keep()
             if progress != saved:
                 write_about(self._connection, "progress", msgspec.json.encode(progress).decode())
             proofs = self._proofs()

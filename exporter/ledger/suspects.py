@@ -50,6 +50,8 @@ class Suspects:
 
     def take_all(self) -> Iterator[list[Job]]:
         """Remove all suspects. Yields their jobs, in batches."""
+        if self.count:
+            self._connection.execute("DELETE FROM gone WHERE uuid IN (SELECT uuid FROM suspects)")
         while self.count:
             rows = self._connection.execute(
                 f"SELECT {_COLUMNS} FROM suspects ORDER BY rowid LIMIT {BATCH}"
@@ -81,6 +83,13 @@ class Suspects:
             self._connection.execute("DELETE FROM suspects")
         self._connection.execute("DELETE FROM gone")
         self.count = 0
+
+    def keep(self) -> None:
+        """Before a commit: remember the suspects as jobs that are gone, in case the process ends before it is known."""
+        if self.count:
+            self._connection.execute(
+                f"INSERT OR REPLACE INTO gone ({_COLUMNS}) SELECT {_COLUMNS} FROM suspects"
+            )
 
     def committed(self) -> None:
         """The transaction was committed: suspects stay suspects."""

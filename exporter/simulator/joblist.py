@@ -128,6 +128,14 @@ class JobList:
         for uuid in uuids:
             self._put(self._number(uuid), None, at=None)
 
+    def put_back(self, uuid: str, row: JobRow) -> None:
+        """A job that has left the list is there again, as it was."""
+        self._put(number_of(uuid, self._salt), row, at=None)
+
+    def row(self, uuid: str) -> JobRow:
+        """The job as ``put_back`` takes it; ``KeyError`` if it is not in the list."""
+        return self._columns.row(self._number(uuid))
+
     def load_one(self, row: JobRow) -> str:
         """Add one job as it is; returns its ``hpcjob_uuid``."""
         number = self._append(row)
@@ -253,12 +261,13 @@ class JobList:
         self._put(number, row._replace(**changed), at=at)
 
     def _put(self, number: int, row: JobRow | None, *, at: float | None) -> None:
-        self._unindex(number)
+        was_listed = self._columns.status[number] != GONE
+        if was_listed:
+            self._unindex(number)
         self._columns.put(number, row)
-        if row is None:
-            self._length -= 1
-        else:
+        if row is not None:
             self._index(number)
+        self._length += (row is not None) - was_listed
         self._note(at, number, row)
 
     def _note(self, at: float | None, number: int, row: JobRow | None) -> None:

@@ -298,7 +298,8 @@ class Sync:
     @property
     def past_lag(self) -> bool:
         """Whether the last change is longer ago than the lag, so that late answers say the same, too."""
-        return not self.lag_seconds or self.now_at - self.memory.moved_at > self.lag_seconds
+        rested_seconds = abs(self.now_at - self.memory.moved_at)
+        return not self.lag_seconds or self.lag_seconds < rested_seconds < INFINITE
 
     @property
     def moved(self) -> bool:
@@ -310,7 +311,7 @@ class Sync:
     def collapse_confirmed(self) -> bool:
         """Whether a collapse may be believed: an earlier sync has found one, long enough ago."""
         claimed_at = self.memory.collapse_at
-        return claimed_at is not None and self.now_at - claimed_at >= CONFIRMING_SECONDS
+        return claimed_at is not None and abs(self.now_at - claimed_at) >= CONFIRMING_SECONDS
 
     @property
     def page_size(self) -> int:

@@ -121,12 +121,12 @@ class Intake:
     ) -> list[Change]:
         """Take in records; returns what they have changed. With ``audit``, changes that an earlier sync
         should have found are counted as corrections. ``bare`` are the jobs whose times carry no zone."""
-        if self.stale_records.since:
-            self.stale_records.drop_superseded(jobs)
         came = {}
         if self.window_from_at != float("-inf"):
             came = {job.uuid: job for job in jobs}
             jobs = [self._as_wanted(job) for job in jobs]
+        if self.stale_records.since:
+            self.stale_records.drop_superseded(jobs)
         if self.also_mark is not None:
             self.also_mark.add_seen_elsewhere(job.uuid for job in jobs)
         changes = self.ledger.apply(jobs, accept=self._accept)

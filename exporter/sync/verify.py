@@ -74,7 +74,7 @@ def verify_total(sync: Sync, order: Order) -> Asking[bool]:
         read_again(sync, sync.progress.newest_at or 0)  # down to where it may end
         return True
     since_at = sync.memory.mismatch_at = sync.memory.mismatch_at or sync.now_at
-    if sync.now_at - since_at < sync.lag_seconds:
+    if abs(sync.now_at - since_at) < sync.lag_seconds:
         sync.ledger.restore_suspects()
         return True  # this may be a late answer: wait for the lag
     yield from reread_head(sync, order)
@@ -325,8 +325,5 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
 
 
 def _rewritten(old: Job | None, new: Job) -> bool:
-    """Whether a job that had ended is otherwise now, without a new time of change, as after its queue was renamed: then
-    many may be. Pure."""
-    if old is None or not (old.ended and new.ended):
-        return False
-    return old.modified_at == new.modified_at and old != new
+    """Whether a job that had ended is otherwise now, as after its queue was renamed: then many may be. Pure."""
+    return old is not None and old.ended and new.ended and old != new

@@ -199,6 +199,17 @@ class TestApply:
         assert ledger.known([job(1).uuid]) == {job(1).uuid: job(1, "running")}
         assert (ledger.size, ledger.suspects, ledger.count_status("running")) == (2, 0, 1)
 
+    def test_one_that_was_suspected_when_the_process_ended_is_not_new(self, path: Path) -> None:
+        ledger = open_ledger(path, WHOSE)
+        with ledger.transaction():
+            ledger.apply([job(1, "running")])
+            ledger.suspect([job(1).uuid])
+        ledger.close()
+        ledger = open_ledger(path, WHOSE)
+        with ledger.transaction():
+            assert ledger.apply([job(1)]) == [Change(job(1, "running"), job(1))]
+        ledger.close()
+
     def test_more_than_memory_holds_are_found_and_changed(self, ledger: Ledger) -> None:
         many = MOST_RECENT + 2000
         with ledger.transaction():

@@ -151,7 +151,9 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def reopen(self) -> None:
-        self.restore()
+        """The process ends. What it suspected may come back."""
+        self.gone |= self.suspects
+        self.suspects.clear()
         self.ledger.close()
         self.ledger = open_ledger(self.path, "whose")
 

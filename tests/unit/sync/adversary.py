@@ -1,7 +1,7 @@
 """Somebody who changes the remote list at the worst moments: between any two calls."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -30,13 +30,17 @@ class Adversary:
         """The list."""
         return self.cluster.jobs
 
-    def act(self, times: int = 1) -> None:
-        """Change something, so many times."""
-        acts = (
+    def acts(self) -> Sequence[Callable[[], None]]:
+        """What may happen, each as often as it is here."""
+        return (
             self.submit, self.submit, self.submit, self.start, self.start, self.end, self.end,
             self.cancel, self.requeue, self.suspend, self.resume, self.delete_one,
             self.delete_run, self.burst, self.pass_time, self.pass_time,
         )  # fmt: skip
+
+    def act(self, times: int = 1) -> None:
+        """Change something, so many times."""
+        acts = self.acts()
         for _ in range(times):
             self.rng.choice(acts)()
 

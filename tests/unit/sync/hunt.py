@@ -15,7 +15,8 @@ from pathlib import Path
 from rich.progress import Progress
 
 from exporter.simulator import DEPLOYMENTS, DIALECTS
-from tests.unit.sync.play import Play, short_of_memory
+from tests.unit.sync.play import short_of_memory
+from tests.unit.sync.upheaval import Upheaval
 
 NAMES = (*sorted(DIALECTS), *sorted(DEPLOYMENTS), *("plausible",) * 60, *("curious",) * 20)
 """Servers by name, and others drawn at random: plausible in each trait, or odd in some."""
@@ -30,7 +31,7 @@ def hunt(seconds: float, first_seed: int, names: Sequence[str] = NAMES) -> int:
         while time.monotonic() < until:
             for name in names:
                 with tempfile.TemporaryDirectory() as directory:
-                    play = Play(name, first_seed + cases, Path(directory))
+                    play = Upheaval(name, first_seed + cases, Path(directory))
                     try:
                         play.run()
                     except Exception as error:
@@ -50,7 +51,7 @@ def main(arguments: list[str]) -> int:
     """As the module's docstring says; 1 if there is a counterexample."""
     if arguments[0] == "case":
         with tempfile.TemporaryDirectory() as place:
-            Play(arguments[1], int(arguments[2]), Path(place), telling=True).run()
+            Upheaval(arguments[1], int(arguments[2]), Path(place), telling=True).run()
         return 0
     seconds, first_seed = float(arguments[0]), int(arguments[1]) if len(arguments) > 1 else 1
     return 1 if hunt(seconds, first_seed, arguments[2:] or NAMES) else 0

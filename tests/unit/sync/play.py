@@ -4,7 +4,7 @@
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from unittest.mock import patch
 import exporter.ledger.jobs
 import exporter.ledger.row_hints
 import exporter.sync.context
-from exporter.errors import SyncError, TransportError
+from exporter.errors import ExporterError, SyncError, TransportError
 from exporter.ledger.store import open_ledger
 from exporter.model import END_STATUSES, PAGE_LIMIT, JobListQuery, Page
 from exporter.simulator import (
@@ -56,6 +56,9 @@ def is_curious(dialect: Dialect) -> bool:
 
 class Play:
     """One case: a list, its adversary, and a replica on disk."""
+
+    expected: tuple[type[ExporterError], ...] = (SyncError, TransportError)
+    """The failures that may come out of a sync."""
 
     def __init__(
         self,
@@ -132,14 +135,18 @@ class Play:
 
     def run(self) -> None:
         """Play; raises AssertionError if the counts are not right in the end."""
-        deeds = (
+        deeds = self.deeds()
+        for _ in range(self.rng.randrange(3, 14)):
+            self.rng.choice(deeds)()
+        self.rest()
+
+    def deeds(self) -> Sequence[Callable[[], None]]:
+        """What may be done, each as often as it is here."""
+        return (
             self.change, self.change, self.look, self.look, self.look_while_it_changes,
             self.look_while_it_changes, self.look_and_fail, self.look_and_die, self.look_at_a_lie,
             self.lose_everything,
         )  # fmt: skip
-        for _ in range(self.rng.randrange(3, 14)):
-            self.rng.choice(deeds)()
-        self.rest()
 
     def change(self, times: int | None = None) -> None:
         """The list changes while nobody looks."""
@@ -187,7 +194,7 @@ class Play:
         calls = self.cluster.calls
         try:
             came_of_it: object = self.cluster.turn()
-        except (SyncError, TransportError) as error:
+        except self.expected as error:
             # What is deeper than a server shows is withheld for as long as it likes.
             self.failing = 1 if getattr(error, "reason", "") == "depth" else self.failing + 1
             came_of_it = error

@@ -163,13 +163,17 @@ def test_it_corrects_nothing_that_happens_while_it_looks(name: str) -> None:
     assert cluster.counted() == cluster.true_counts()
 
 
-@pytest.mark.parametrize("name", ["console", "documented"])
-def test_a_queue_that_is_renamed_has_the_history_read_again(name: str) -> None:
-    """Its name is no part of a job, so no job has a new time of change."""
+@pytest.mark.parametrize(
+    ("name", "moves_modified"), [("console", False), ("documented", False), ("console", True)]
+)
+def test_a_queue_that_is_renamed_has_the_history_read_again(
+    name: str, moves_modified: bool
+) -> None:
+    """If its name is no part of a job, no job has a new time of change; by submission, none comes to the head."""
     cluster = settled(3_000, name)
     jobs = cluster.jobs
     for job in [each for each in jobs.jobs() if each.queue == "queue-01"]:
-        jobs.edit(job.uuid, cluster.now_at, queue="renamed", moves_modified=False)
+        jobs.edit(job.uuid, cluster.now_at, queue="renamed", moves_modified=moves_modified)
     rest_for_one_audit_interval(cluster)
     assert cluster.counted() == cluster.true_counts()
     assert cluster.ledger.progress.complete

@@ -230,6 +230,16 @@ class TestOlderRecords:
         assert ledger.known([again.uuid]) == {again.uuid: again}
         assert not stale_records.since
 
+    def test_also_one_that_lies_outside_the_wanted_history(self, ledger: Ledger) -> None:
+        """As of a job that was queued again in a database that was restored since then."""
+        take(ledger, [self.RUNNING])
+        stale_records, ended = StaleRecords(), self.ENDED._replace(modified_at=AT - 9000)
+        for seconds in (0.0, PATIENCE_SECONDS):
+            how: Any = {"window_from_at": AT - 5000.0, "now_at": AT + 100.0 + seconds}
+            assert take(ledger, [ended], stale_records=stale_records, **how).changes == bool(
+                seconds
+            )
+
     def test_one_that_differs_from_the_last_begins_to_stand_anew(self, ledger: Ledger) -> None:
         take(ledger, [self.ENDED])
         stale_records = StaleRecords()

@@ -16,12 +16,14 @@ from exporter.sync.context import (
     BY_CHANGE,
     BY_DEFAULT,
     BY_SUBMISSION,
+    INFINITE,
     ListView,
     PlacedPage,
     Sync,
     collapsed,
 )
 from exporter.sync.pages import ask
+from exporter.sync.verify import verify_total
 from tests.unit.sync.answers import AT, a_sync, converse, numbered
 from tests.unit.sync.simulated import SimulatedCluster, plenty
 
@@ -303,9 +305,11 @@ class TestCollapse:
     def test_table(self, known: int, left: int, collapse: bool) -> None:
         assert collapsed(known, left) is collapse
 
-    def asked(self, *pages: Page, confirmed: bool = False, total: str = "filtered") -> Answers:
+    def asked(
+        self, *pages: Page, claimed_at: float | None = None, total: str = "filtered"
+    ) -> Answers:
         with a_sync(replaced(KNOWN, total_count=total), expected=500) as sync:
-            sync.memory.collapse_at = AT if confirmed else None
+            sync.memory.collapse_at = claimed_at
             answers = Answers(*pages)
             converse(ask(sync, WHOLE), answers)
             return answers
@@ -318,8 +322,9 @@ class TestCollapse:
         with pytest.raises(CollapseUnconfirmed):
             self.asked(page(0, 3, 3))
 
-    def test_but_by_one_that_knows_of_it(self) -> None:
-        assert len(self.asked(page(0, 3, 3), confirmed=True).asked) == 1
+    @pytest.mark.parametrize("claimed_at", [AT, AT + 3600])  # the clock may have been set back
+    def test_but_by_one_that_knows_of_it(self, claimed_at: float) -> None:
+        assert len(self.asked(page(0, 3, 3), claimed_at=claimed_at).asked) == 1
 
     def test_without_a_total_an_empty_head_is_one(self) -> None:
         with pytest.raises(CollapseUnconfirmed):
@@ -362,6 +367,19 @@ def test_where_answers_may_be_behind_only_what_has_stood_is_suspected() -> None:
 
     assert suspected("unknown") == 10
     assert suspected("5") == 5
+
+
+@pytest.mark.parametrize(
+    ("moved_at", "past"), [(AT + 95, False), (AT + 50, True), (AT + 3600, True), (INFINITE, False)]
+)
+def test_a_lag_is_over_also_if_the_clock_was_set_back(moved_at: float, past: bool) -> None:
+    with a_sync(replaced(KNOWN, lag="20"), numbered(10), newest_at=AT, expected=11) as sync:
+        sync.memory.moved_at = sync.memory.mismatch_at = moved_at
+        assert sync.past_lag is past
+        if moved_at < INFINITE:
+            answers = Answers(page(0, 10, 10))
+            converse(verify_total(sync, BY_CHANGE), answers)
+            assert bool(answers.asked) is past
 
 
 @pytest.mark.parametrize(("frontier_at", "suspected"), [(AT - 500, 9), (None, 10)])

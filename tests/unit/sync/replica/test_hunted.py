@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.sync.hunt import Play, short_of_memory
+from tests.unit.sync.play import Play, short_of_memory
 
 
 @pytest.mark.parametrize(
