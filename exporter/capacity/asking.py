@@ -224,7 +224,9 @@ class Asking:
         last_seconds = self._told_seconds.get(what)
         if last_seconds is None or now_seconds - last_seconds >= FAILURE_SECONDS:
             self._told_seconds[what] = now_seconds
-            _LOG.warning("capacity could not be queried", extra=fields)
+            # A cluster that has been deleted cannot be synced either, and that is warned of.
+            level = logging.INFO if fields["reason"] == _GONE else logging.WARNING
+            _LOG.log(level, "capacity could not be queried", extra=fields)
 
 
 def calls_of(told: Told) -> int:

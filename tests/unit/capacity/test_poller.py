@@ -216,6 +216,18 @@ def test_a_refusal_for_the_state_of_a_cluster_is_not_for_good() -> None:
     assert [bool(each.queues) for each in capacities.values()] == [True, False, False]
 
 
+def test_a_deleted_cluster_is_warned_of_by_its_syncs_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    world.round()
+    world.cloud.remove_cluster(EHPC)
+    with caplog.at_level(logging.INFO):
+        world.round()
+    told = [(r.levelno, r.__dict__["call"]) for r in caplog.records]
+    assert told == [(logging.INFO, "queues"), (logging.INFO, "nodes")]
+
+
 def test_a_part_that_fails_stands_until_it_is_too_old(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
     first = world.round()[EHPC]
