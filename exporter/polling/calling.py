@@ -183,11 +183,15 @@ class Background:
         return True
 
     def _step(self, replica: Replica) -> bool:
-        """Make one call. Returns False if there is nothing to do, if no call is left, or if it fails."""
+        """Begin a conversation, or make one call of it. Returns False if there is nothing to do, if no call is
+        left, or if it fails."""
         try:
-            if self._current is None and not self._begin(replica):
-                return False
-            assert self._current is not None  # noqa: S101 - it has begun
+            if self._current is None:
+                asking = replica.background(self._parts.clock.now_at(), self._caller.allowance)
+                if asking is None:
+                    return False
+                self._go_on(replica, asking, advance(asking, None))
+                return self._current is not None
             _, asking, ask = self._current
             if self._caller.allowance(ask.purpose) < 1:
                 return False
@@ -204,17 +208,6 @@ class Background:
             return False
         self._failures = 0
         return True
-
-    def _begin(self, replica: Replica) -> bool:
-        asking = replica.background(self._parts.clock.now_at(), self._caller.allowance)
-        if asking is None:
-            return False
-        step = advance(asking, None)
-        if isinstance(step, Ask) and self._caller.allowance(step.purpose) < 1:
-            asking.close()  # when there is a call for it, it has to begin with fresh data
-            return False
-        self._go_on(replica, asking, step)
-        return self._current is not None
 
     def _go_on(self, replica: Replica, asking: Asking[None], step: Ask | Finished[None]) -> None:
         self._current = (replica, asking, step) if isinstance(step, Ask) else None

@@ -212,6 +212,8 @@ class Replica:
         if longer and sync.totals_told and sync.profile.due("order", now_at):
             if sync.allowance(Purpose.FRESH) >= calibration.ORDER_CALLS:
                 worth = self._meeting_obstacles(sync, self._calibrate_order(sync))
+        elif not sync.may_call():
+            return None  # when there is a call for it, it has to begin with fresh data
         elif sync.order is not None and progress.newest_at is not None and not sync.reaches_edge:
             lasting = self.obstacle is not None and self.obstacle.reason != "moving"
             if lasting and sync.just_now(self._tried_at, self.settings.rest_interval_seconds):
