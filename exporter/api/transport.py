@@ -280,7 +280,7 @@ def _scheme_and_host(proxy: str) -> tuple[str, str]:
         host = (parts.hostname or "") if parts.port != 0 else ""
     except ValueError:
         return "http", ""
-    return parts.scheme, host
+    return parts.scheme, "" if re.search(r"\s", host) else host
 
 
 def _refused_by_proxy(status: int) -> TransportError:

@@ -56,7 +56,10 @@ def _parser(command: str) -> argparse.ArgumentParser:
         dest="command", required=True, metavar="COMMAND", prog="ehpc-exporter"
     )
     for name, (text, add_flags) in _COMMANDS.items():
-        its = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        usage = f"ehpc-exporter {name} [flags]"  # with every flag, it would hide what a mistake is about
+        its = commands.add_parser(
+            name, help=text, description=text, usage=usage, allow_abbrev=False
+        )
         # The simulator's flags cost an import that the daemon does without.
         if name != "simulate" or command in {"simulate", _COMPLETION}:
             add_flags(its)
@@ -90,7 +93,7 @@ def _complete_files(parser: argparse.ArgumentParser, files: object) -> None:
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
             for its in action.choices.values():
                 _complete_files(its, files)
-        elif action.type in {Path, _optional_path}:
+        elif action.type in {Path, _path, _optional_path}:
             action.complete = files  # type: ignore[attr-defined]
 
 
@@ -187,7 +190,7 @@ def _add_language(parser: _Flags) -> None:
 
 def _add_config_file(parser: _Flags) -> None:
     parser.add_argument(
-        "--config.file", dest="config_file", type=Path, default=DEFAULT_CONFIG,
+        "--config.file", dest="config_file", type=_path, default=DEFAULT_CONFIG,
         metavar="FILE", help="the configuration file (default %(default)s)",
     )  # fmt: skip
 
@@ -294,6 +297,12 @@ def _pace(text: str) -> float:
     from exporter.simulator.command import pace
 
     return pace(text)
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("is empty")
+    return Path(text)
 
 
 def _optional_path(text: str) -> Path | None:

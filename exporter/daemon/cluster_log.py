@@ -8,7 +8,7 @@ import threading
 from collections.abc import Collection, Hashable
 
 from exporter.model import ClusterIdentity
-from exporter.profile import TRAITS, Profile
+from exporter.profile import TRAITS, UNKNOWN, Profile
 from exporter.snapshot import ClusterState, SyncFailure
 
 _LOG = logging.getLogger(__name__)
@@ -146,7 +146,9 @@ class ClusterLog:
             old, new = getattr(before, name), getattr(known, name)
             if old.value != new.value and self._may_tell((name, new.value), CHANGE_SECONDS):
                 _LOG.info(
-                    "a trait of the server's profile has changed",
+                    "a trait of the server's profile was found"
+                    if old.value == UNKNOWN
+                    else "a trait of the server's profile has changed",
                     extra=_fields(
                         state.identity,
                         trait=name, old=old.value, new=new.value, evidence=new.evidence,

@@ -138,7 +138,7 @@ class Detector:
             return None
         unshown, self._unshown = self._unshown, None
         if unshown is not None and counters.jobs == unshown:
-            return Finding(follow=False, evidence="a change has not moved them")
+            return Finding(follow=False, evidence="a change has not moved the counters")
         return self._compare(last_sync, counters, neighbours_follow=neighbours_follow)
 
     def _compare(
@@ -148,13 +148,15 @@ class Detector:
         if not active_counts_match(counters.jobs, last_sync.jobs):
             longer = self._before is not None and self._before.jobs == counters.jobs
             if at_rest and longer:
-                return Finding(follow=False, evidence="at rest they differ from the list")
+                return Finding(follow=False, evidence="at rest the counters differ from the list")
             return None
         equalled, self._equalled = self._equalled, counters
         if equalled is not None and _active(equalled.jobs) != _active(counters.jobs):
-            return Finding(follow=True, evidence="they have moved with the list")
+            return Finding(follow=True, evidence="the counters have moved with the list")
         if at_rest and neighbours_follow:
-            return Finding(follow=True, evidence="they equal the list, and its neighbours' move")
+            return Finding(
+                follow=True, evidence="the counters equal the list, and those of neighbours move"
+            )
         return None
 
     def synced(self, last_sync: SyncResult) -> Finding | None:
@@ -173,7 +175,7 @@ class Detector:
         if last_sync.changed_by_seconds is None:
             return None
         if last_sync.changed_by_seconds < still_seconds:
-            return Finding(follow=False, evidence="they stood still after a change")
+            return Finding(follow=False, evidence="the counters stood still after a change")
         if self._base.jobs == before.jobs:
             self._unshown = before.jobs
         return None

@@ -62,7 +62,7 @@ def learn_from_head(sync: Sync, head: PlacedPage) -> None:
         for zone_seconds in (assumed, 0):
             since_seconds = age_seconds - (assumed - zone_seconds)
             if -LATE_SECONDS <= since_seconds <= FRESH_SECONDS:
-                evidence = f"then the newest of them is {since_seconds:.0f} s old"
+                evidence = f"in this zone, the newest time is {since_seconds:.0f} s old"
                 sync.found("zone", zone_name(zone_seconds), evidence)
                 return
 
@@ -90,7 +90,7 @@ def learn_from_changes(sync: Sync, last_look_at: float | None) -> None:
     known = sync.profile.zone.value != UNKNOWN
     if shift and (known or zone_seconds % 3600) and len(sync.intake.moved_at) < SEVERAL:
         return
-    evidence = f"then {len(sync.intake.moved_at)} jobs have changed when they were seen to"
+    evidence = f"in this zone, {len(sync.intake.moved_at)} jobs have changed when they were seen to"
     if not sync.settings.zone_configured:
         sync.found("zone", zone_name(zone_seconds), evidence)
     elif shift:

@@ -39,7 +39,7 @@ def states() -> list[ClusterState]:
         status_filter=Trait("job_status", "asked for pending jobs, it shows 12 of them and no others"),
         order=Trait("submission", "pages from here and there are sorted by submitted_time"),
         depth=Trait("10000", "of 1000000 jobs, it shows 10000"),
-        zone=Trait("+08:00", "then the newest of them is 3 s old"),
+        zone=Trait("+08:00", "in this zone, the newest time is 3 s old"),
     )  # fmt: skip
     withheld = SyncFailure(
         "depth", "the server shows no more than 10000 jobs from either end of the list",

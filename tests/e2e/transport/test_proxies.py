@@ -136,6 +136,7 @@ def test_a_proxy_that_wants_a_login_is_told_as_such(
         ("socks5h://127.0.0.1:1080", "a proxy of the kind socks5h is not supported"),
         ("ftp://127.0.0.1", "a proxy of the kind ftp is not supported"),
         ("http://someone:hush@:3128", "the environment's proxy is no URL with a host"),
+        ("http://some host:3128", "the environment's proxy is no URL with a host"),
         ("http://127.0.0.1:hush", "the environment's proxy is no URL with a host"),
     ],
 )

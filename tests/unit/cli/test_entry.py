@@ -104,6 +104,7 @@ def test_an_empty_web_config_file_is_none(daemon: FakeDaemon) -> None:
         ("--log.level=loud", "invalid choice: 'loud'"),
         ("--log.format=xml", "invalid choice: 'xml'"),
         ("--web.listen=:1", "unrecognized arguments: --web.listen=:1"),
+        ("--config.file=", "argument --config.file: is empty"),
     ],
 )
 def test_wrong_flags(
@@ -112,7 +113,9 @@ def test_wrong_flags(
     with pytest.raises(SystemExit) as caught:
         main([flag])
     assert caught.value.code == 2
-    assert said in capsys.readouterr().err
+    usage, error = capsys.readouterr().err.splitlines()
+    assert usage.startswith("usage: ehpc-exporter")
+    assert said in error
     assert not daemon.served
 
 

@@ -133,6 +133,12 @@ class TestTheProfile:
         ]
         fields = [told.field(name) for name in ("trait", "old", "new", "evidence")]
         assert fields == ["order", "change", "unknown", "a page is not sorted"]
+        assert told.note(state, 120) == ["a trait of the server's profile was found"]
+        assert [told.field(name) for name in ("trait", "old", "new")] == [
+            "order",
+            "unknown",
+            "change",
+        ]
 
     def test_what_alternates_is_told_now_and_then(self, told: Told) -> None:
         state = dataclasses.replace(FRESH, tried=True, up=True)
