@@ -133,7 +133,9 @@ def _get(url: str) -> str:
     """As Prometheus asks: compressed."""
     request = urllib.request.Request(url, headers=SCRAPE_HEADERS)
     with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
-        return gzip.decompress(answer.read()).decode()
+        return (
+            gzip.GzipFile(fileobj=answer).read().decode()
+        )  # ``decompress`` is slow for many members
 
 
 def _value(scrape: str, name: str) -> float:
