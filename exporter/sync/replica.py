@@ -243,9 +243,14 @@ class Replica:
     def _calibrate_order(self, sync: Sync) -> Asking[None]:
         before, sync.purpose = sync.order, Purpose.FRESH
         head = yield from calibration.calibrate_order(sync)
-        if head is None and sync.profile.order.value == "unknown":
+        found = sync.profile.order
+        if head is None and found.value == UNKNOWN:
             sync.contradict("order", "nothing proves an order yet")
-        elif head is not None and sync.order is not None and sync.order is not before:
+        elif head is None:
+            sync.found(
+                "order", found.value, found.evidence
+            )  # a better one is tried again, but later
+        elif sync.order is not None and sync.order is not before:
             reconcile.start_frontier(sync, sync.order, head)
             sync.head = head
 

@@ -239,6 +239,25 @@ class TestOrder:
         assert contact.sync.profile.order.value == ("change" if seconds else "unknown")
 
 
+@pytest.mark.parametrize("name", ["console", "sort-ignored", "nothing-honoured-arbitrary"])
+def test_nor_is_a_better_one_looked_for_without_an_end_among_them(name: str) -> None:
+    """An hour later, a list of nothing but one job array neither proves it nor contradicts it."""
+    cluster = fresh(COUNT, SERVERS[name])
+    for _ in range(15):
+        cluster.turn()
+    value = cluster.profile.order.value
+    cluster.jobs.delete(cluster.jobs.uuids())
+    for _ in range(250):
+        cluster.jobs.submit(cluster.now_at, queue="q", user="u")
+    with suppress(SyncError):  # most of the list is gone
+        cluster.turn()
+    cluster.turn()
+    cluster.now_at += 3600
+    cluster.calls_between = 100
+    assert calls_of_a_turn(cluster) < 30
+    assert cluster.profile.order.value == value
+
+
 @pytest.mark.parametrize("find", ["find_filter", "find_order", "find_depth"])
 def test_an_outage_that_begins_meanwhile_is_no_finding(find: str) -> None:
     """HTTP status 500 may be meant for what was asked for. If the head is refused, too, it is not."""

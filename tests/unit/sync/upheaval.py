@@ -12,7 +12,15 @@ from exporter.ledger.suspects import GONE_KEPT_SECONDS
 from exporter.model import JobListQuery
 from exporter.simulator import JobList, JobRow, draw_dialect, spell_dialect
 from exporter.sync.asking import Purpose
-from tests.unit.sync.adversary import ENDED, ENDS, QUEUES, TURNS_OF_LUCK, USERS, Adversary
+from tests.unit.sync.adversary import (
+    ENDED,
+    ENDS,
+    QUEUES,
+    TURNS_OF_LUCK,
+    USERS,
+    Adversary,
+    some_jobs,
+)
 from tests.unit.sync.play import Play, is_curious
 from tests.unit.sync.simulated import CLUSTER_ID, SimulatedCluster, plenty
 
@@ -133,7 +141,7 @@ class Upheaval(Play):
         return (
             *super().deeds(), self.look_slowly, self.look_slowly, self.run_dry, self.be_in_trouble,
             self.set_clock, self.back_up, self.restore, self.restore, self.upgrade, self.want_more_or_less,
-            self.copy_list, self.roll_back,
+            self.copy_list, self.roll_back, self.fail_over, self.mix_up,
         )  # fmt: skip
 
     def look_slowly(self) -> None:
@@ -190,6 +198,12 @@ class Upheaval(Play):
         step = ahead if late or self.rng.random() < 0.4 else back
         self._tell(f"clock {step}")
         self.cluster.now_at += step
+        for job in (
+            self.cluster.jobs.jobs()
+        ):  # what lies ahead of it may be taken for later than the ledger's begin
+            self.adversary.note_returned(
+                [0] * (max(job.modified_at, job.started_at or 0) > self.cluster.now_at)
+            )
 
     def back_up(self) -> None:
         """The state directory is copied."""
@@ -257,6 +271,35 @@ class Upheaval(Play):
                 self.adversary.events["ended"] += was not in ENDED
         self.cluster.cluster.jobs = jobs
         self.cluster.cluster.speak(self.cluster.cluster.dialect)
+
+    def fail_over(self) -> None:
+        """For some syncs, a copy of the server answers that has been left behind."""
+        if self.server_copy is not None:
+            self._tell("fail over")
+            self._show(self.server_copy.copy(), self.rng.randrange(1, 5))
+
+    def mix_up(self) -> None:
+        """For some syncs, the server answers with the list of another cluster."""
+        other = JobList(uuid_salt=self.rng.randrange(1, 99) * 7919)
+        some_jobs(other, self.rng.choice((3, 30, 120)), self.rng)
+        self._tell(f"mix up, {len(other)} jobs")
+        self._show(other, self.rng.randrange(1, 4))
+
+    def _show(self, other: JobList, turns: int) -> None:
+        usual, hosted = self.cluster.jobs, self.cluster.cluster
+        self.rolled_back = True
+        for now, then in ((usual, other), (other, usual)):
+            for job in then.jobs():  # what is seen to have happened counts, whatever its time
+                status = now.get(job.uuid).status if job.uuid in now else ""
+                self.adversary.events["submitted"] += not status
+                self.adversary.events["started"] += status in ("", "pending")
+                self.adversary.events["ended"] += status not in ENDED
+        hosted.jobs = other
+        hosted.speak(hosted.dialect)
+        for _ in range(turns):
+            self.look()
+        hosted.jobs = usual
+        hosted.speak(hosted.dialect)
 
     def _turns_of_luck(self) -> int:
         # What no total shows is found by random pages, a server that fails at what it does not know by failures.
