@@ -101,7 +101,19 @@ def _ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, kept)
 
 
+@contextlib.contextmanager
+def _sighup_waits() -> Iterator[None]:
+    """SIGHUP, which would end a program that starts, waits until the daemon heeds it."""
+    kept = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.sigtimedwait({signal.SIGHUP}, 0)  # it has come too late
+        signal.pthread_sigmask(signal.SIG_SETMASK, kept)
+
+
 @_ended_by_sigterm()
+@_sighup_waits()
 def _serve(namespace: argparse.Namespace) -> int:
     from exporter import daemon
 

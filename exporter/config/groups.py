@@ -54,6 +54,7 @@ def _problem(path: Path, message: str) -> ConfigProblem:
 
 
 def _of_csv(text: str, faults: list[tuple[int, str]]) -> Iterator[_Entry]:
+    begun = False
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -62,10 +63,14 @@ def _of_csv(text: str, faults: list[tuple[int, str]]) -> Iterator[_Entry]:
         except csv.Error:
             faults.append((number, "is not CSV"))
             continue
-        if number == 1 and row == _HEADER:
+        names, begun = [] if begun else [name.lower() for name in row], True
+        if names == _HEADER:
             continue
+        if names == _HEADER[::-1]:
+            faults.append((number, "the user must come first, and then the group"))
+            return
         if len(row) != len(_HEADER):
-            faults.append((number, f"must have a user and a group, not {len(row)} columns"))
+            faults.append((number, "must have a user and a group, with a comma between them"))
             continue
         yield number, row[0], row[1]
 

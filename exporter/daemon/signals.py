@@ -46,6 +46,7 @@ def heeded(numbers: Iterable[signal.Signals]) -> Iterator[Wait]:
         writer.settimeout(0)
         kept_descriptor = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         kept = {number: signal.signal(number, _noted) for number in numbers}
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, kept)  # what has come during the start comes now
         try:
             yield Wait(reader, writer, kept)
         finally:

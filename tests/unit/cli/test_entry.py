@@ -18,6 +18,7 @@ from exporter import __version__
 from exporter.cli import main
 from exporter.cli.arguments import COMMANDS
 from exporter.config import ServeOptions
+from exporter.daemon.signals import heeded
 from exporter.errors import ConfigError, ConfigProblem, StateError
 
 from .conftest import FakeDaemon
@@ -310,6 +311,33 @@ def test_streams_that_are_closed_lead_nowhere(closed: str, tmp_path: Path) -> No
     (tmp_path / "script.py").write_text(script)
     shell = ["sh", "-c", f'exec "$0" -P "$1" {closed}', sys.executable, str(tmp_path / "script.py")]
     assert subprocess.run(shell, capture_output=True, check=False).returncode == 7
+
+
+def test_sighup_during_a_start_waits_until_it_is_heeded(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early: list[int] = []
+    before = signal.signal(signal.SIGHUP, lambda number, _: early.append(number))
+
+    def start(*_: object) -> int:
+        signal.raise_signal(signal.SIGHUP)
+        with heeded([signal.SIGHUP]) as wait:
+            assert wait(0.0) == {signal.SIGHUP}
+        return 0
+
+    def fail(*_: object) -> int:
+        signal.raise_signal(signal.SIGHUP)
+        raise StateError("it cannot start")
+
+    try:
+        monkeypatch.setattr("exporter.daemon.serve", start)
+        assert main(["serve"]) == 0
+        monkeypatch.setattr("exporter.daemon.serve", fail)
+        assert main(["serve"]) == 1
+        assert signal.SIGHUP not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert not early
 
 
 @pytest.mark.parametrize("command", ["serve", "demo"])

@@ -40,6 +40,14 @@ def test_the_first_pattern_that_matches_counts(tmp_path: Path) -> None:
     assert [read_groups(path).of(user) for user in ("bc", "b")] == ["one", "two"]
 
 
+@pytest.mark.parametrize("first", ["user,group\n", "# ours\n\nUser, Group\n"])
+def test_a_line_that_says_what_the_columns_are_is_no_user(tmp_path: Path, first: str) -> None:
+    path = tmp_path / "g.csv"
+    path.write_text(f"{first}user,people\n")
+    assert read_groups(path).of("user") == "people"
+    assert read_groups(path).of("User") == NO_GROUP
+
+
 @pytest.mark.parametrize("name", ["g.csv", "g.yaml"])
 def test_an_empty_one_has_no_groups(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("")
@@ -53,14 +61,16 @@ def test_an_empty_one_has_no_groups(tmp_path: Path, name: str) -> None:
             "g.csv", b"li,a\nli,b\nwang\nliu,\n,x\n(,x\na,b,c\n\"a,b\n",
             [
                 "line 2: the same user or pattern as on line 1",
-                "line 3: must have a user and a group, not 1 columns",
+                "line 3: must have a user and a group, with a comma between them",
                 "line 4: the group is empty",
                 "line 5: the user is empty",
                 "line 6: the user is not a pattern: missing ), unterminated subpattern at position 0",
-                "line 7: must have a user and a group, not 3 columns",
+                "line 7: must have a user and a group, with a comma between them",
                 "line 8: is not CSV",
             ],
         ),
+        ("g.csv", b"# ours\nGroup, user\na,li\na,wang\n",
+         ["line 2: the user must come first, and then the group"]),
         ("g.yaml", b"li: a\nwang: [b]\nli: c\n",
          ["line 2: must have a user and a group", "line 3: the same user or pattern as on line 1"]),
         ("g.yaml", b"- li\n", ["line 1: must be a mapping of users to groups"]),
