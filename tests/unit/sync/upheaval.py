@@ -225,10 +225,13 @@ class Upheaval(Play):
         if self.upgraded or self.rng.random() < 0.5:
             return
         self.upgraded = True
-        now = self.cluster.cluster.dialect
-        drawn = draw_dialect(Random(self.rng.random()))
+        now, dice = self.cluster.cluster.dialect, Random(self.rng.random())
+        drawn = draw_dialect(dice)
+        limited = now.depth_limit or now.total_limit
         drawn = replace(
-            drawn, times=now.times, zone_offset_seconds=now.zone_offset_seconds, page_cap=now.page_cap,
+            drawn, zone_offset_seconds=now.zone_offset_seconds,
+            times=now.times if self.settings.zone_configured or not now.zone_offset_seconds else drawn.times,
+            page_cap=now.page_cap if limited else dice.choice((now.page_cap, now.page_cap // 2)),
             depth_limit=now.depth_limit, total_limit=now.total_limit, beyond_depth=now.beyond_depth,
             absent_start=now.absent_start, still_transitions=now.still_transitions,
         )  # fmt: skip
