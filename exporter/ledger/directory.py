@@ -59,8 +59,10 @@ class StateDirectory:
             reason = (
                 "it leads to something that is no directory" if no_directory else error.strerror
             )
+            # A file of another user, such as root, who has tried a command.
+            theirs = isinstance(error, PermissionError) and Path(error.filename or "").is_file()
             raise StateError(
-                f"state.path: {self.path}: cannot be used: {reason};"
+                f"state.path: {error.filename if theirs else self.path}: cannot be used: {reason};"
                 " let the exporter's user write there, or set state.path"
             ) from error
         try:

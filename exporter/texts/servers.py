@@ -122,7 +122,7 @@ EVIDENCE: Mapping[str, str] = {
     r"a page filtered by status holds jobs in another one": "按状态查询的一页中有别的状态的作业",
     r"a request was refused: the API refused the call with code (\d+)": "请求被拒绝，错误码 {}",
     r"a request was refused: the API refused the call with HTTP status (\d+)": "请求被拒绝，HTTP 状态 {}",
-    r"pages from here and there are sorted by (\w+)": "各处的页都按 {} 排序",
+    r"pages from here and there are sorted by (\w+)": "抽查的各页都按 {} 排序",
     r"a page is newer than one above it by (\w+)": "按 {} 有一页比它前面的页更新",
     r"a job is not on the head, where it ought to be by (\w+)": "按 {} 应在开头的作业不在开头",
     r"a page is not sorted by (\w+)": "有一页没有按 {} 排序",

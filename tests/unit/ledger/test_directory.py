@@ -1,5 +1,6 @@
 """The state directory: one user at a time, and what becomes of a file that cannot be used."""
 
+import errno
 import os
 import sqlite3
 import threading
@@ -398,6 +399,20 @@ def test_a_ledger_comes_back_over_a_damaged_file(state: StateDirectory) -> None:
         state.moved(in_memory, IDENTITY, ENDPOINT, ManualClock(NOW_AT)).close()
     assert works(in_memory, 50)
     in_memory.close()
+
+
+def test_a_file_of_another_user_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path, _: int) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    (tmp_path / "lock").touch()
+    monkeypatch.setattr("exporter.ledger.directory.open_private", denied)
+    with pytest.raises(StateError) as refused:
+        StateDirectory(tmp_path).acquire()
+    said = (
+        f"state.path: {tmp_path}/lock: cannot be used: Permission denied; let the exporter's user"
+    )
+    assert str(refused.value).startswith(said)
 
 
 @pytest.mark.parametrize("name", ["file", "file/below", "loop"])
