@@ -70,6 +70,17 @@ def change_everything(ledger: Ledger) -> None:
     ledger.progress = msgspec.structs.replace(ledger.progress, newest_at=AT + 9, known="active")
 
 
+def test_the_log_beside_a_ledger_stays_small(tmp_path: Path) -> None:
+    """Of three hundred, 16 MB each filled a disk that had room for their jobs many times."""
+    path = tmp_path / "x.ledger"
+    ledger = open_ledger(path, WHOSE)
+    for turn in range(60):
+        with ledger.transaction():
+            ledger.apply([job(number, modified_at=AT + turn) for number in range(1000)])
+    assert path.with_name("x.ledger-wal").stat().st_size < 2e6
+    ledger.close()
+
+
 class TestApply:
     def test_new_jobs_are_changes_from_nothing(self, ledger: Ledger) -> None:
         with ledger.transaction():
