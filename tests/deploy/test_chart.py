@@ -124,6 +124,8 @@ def test_every_value_has_a_schema() -> None:
         ("one-account", ["config.accounts[0].secret_access_key=hush"],
          "config.accounts[0].secret_access_key would be readable in a ConfigMap"),
         ("one-account", ["shards=2", "persistence.existingClaim=x"], "each shard needs its own"),
+        ("one-account", ["persistence.enabled=false", "persistence.existingClaim=x"],
+         "persistence.existingClaim is not used while persistence.enabled is false"),
         ("one-account", ["ingress.enabled=true"], "ingress.hosts is empty"),
         ("one-account", ["prometheusRule.thresholds.wait=1"],
          'prometheusRule.thresholds: there is no "wait"; known are'),
