@@ -8,7 +8,7 @@ the jobs that are known.
 from collections.abc import Mapping, Sequence
 
 from exporter.errors import ApiError, SyncError
-from exporter.model import END_STATUSES, OUT_OF_WINDOW, SET_ASIDE, Job
+from exporter.model import END_STATUSES, OUT_OF_WINDOW, SET_ASIDE
 from exporter.sync.asking import Asking, Contradiction
 from exporter.sync.context import (
     BY_CHANGE,
@@ -311,7 +311,9 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
         page = yield from page_at(sync, order, order.moment(page.jobs[0]) - 1)
     known_before = sync.ledger.known(page.uuids)
     found = [each for each in examine(sync, order, page) if each.at >= down_to_at]
-    rewritten = any(_rewritten(known_before.get(job.uuid), job) for job in page.jobs)
+    # An ended job that is otherwise now, as after its queue was renamed: then many may be.
+    before = ((known_before.get(job.uuid), job) for job in page.jobs if job.ended)
+    rewritten = any(old is not None and old.ended and old != job for old, job in before)
     if found and Stretch(whole(sync).newer, found[0]).differs(sync, order):
         yield from reread_head(sync, order)
         yield from search(sync, order, Stretch(whole(sync).newer, found[0]))
@@ -322,8 +324,3 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
         yield from _reconcile_to_edge(sync, order)
     if rewritten:
         read_again(sync, sync.progress.newest_at or 0)
-
-
-def _rewritten(old: Job | None, new: Job) -> bool:
-    """Whether a job that had ended is otherwise now, as after its queue was renamed: then many may be. Pure."""
-    return old is not None and old.ended and new.ended and old != new

@@ -10,7 +10,7 @@ from typing import Any
 from exporter.errors import ApiError, BudgetExhausted, SyncError
 from exporter.ledger.suspects import GONE_KEPT_SECONDS
 from exporter.model import JobListQuery
-from exporter.simulator import JobList, JobRow, draw_dialect, spell_dialect
+from exporter.simulator import JobList, JobRow, Order, draw_dialect, spell_dialect
 from exporter.sync.asking import Purpose
 from tests.unit.sync.adversary import (
     ENDED,
@@ -64,11 +64,14 @@ class Upheaver(Adversary):
         self._edit(uuid, self._at(), **{what: changes[what]})
 
     def rename_queue(self) -> None:
-        """All jobs of a queue are in another one, with a new time of change."""
+        """All jobs of a queue are in another one, with a new time of change; where no such change comes to the
+        head, only active ones: others are found by random pages, if they are many."""
         self.renamed = True
+        dialect = self.cluster.cluster.dialect
+        shown = dialect.reverse == "honoured" and Order.MODIFIED in dialect.sort_keys
         old, new, at = self.rng.choice(QUEUES), self.rng.choice((*QUEUES, "new")), self._at()
         for job in list(self.jobs.jobs()):
-            if job.queue == old:
+            if job.queue == old and (shown or job.status not in ENDED):
                 self._edit(job.uuid, at, queue=new)
 
     def _edit(self, uuid: str, at: float, **changes: Any) -> None:
