@@ -1,9 +1,12 @@
 """The addresses to listen on: their format, and their sockets."""
 
+import errno
 import re
 import socket
 
 from exporter.errors import ExporterError
+
+_IN_USE = "; stop what listens there, or choose another address by --web.listen-address"
 
 
 class ListenError(ExporterError):
@@ -49,7 +52,10 @@ def bind(address: str) -> socket.socket:
         sock.listen(128)
     except OSError as error:
         sock.close()
-        raise ListenError(f"cannot listen on {address}: {error.strerror or error}") from error
+        advice = _IN_USE if error.errno == errno.EADDRINUSE else ""
+        raise ListenError(
+            f"cannot listen on {address}: {error.strerror or error}{advice}"
+        ) from error
     return sock
 
 

@@ -99,7 +99,10 @@ def test_a_port_in_use_is_one_clear_line() -> None:
             server = WebServer(world.app, ["127.0.0.1:0", address])
             with pytest.raises(ListenError) as caught:
                 server.bind()
-        assert str(caught.value) == f"cannot listen on {address}: Address already in use"
+        assert str(caught.value) == (
+            f"cannot listen on {address}: Address already in use; stop what listens there, or choose another"
+            " address by --web.listen-address"
+        )
 
 
 @pytest.mark.parametrize("text", ["", "10046", "host", "[::1]", "::1:80", ":99999", ":-1", "a:b"])
