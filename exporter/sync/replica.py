@@ -246,10 +246,8 @@ class Replica:
         found = sync.profile.order
         if head is None and found.value == UNKNOWN:
             sync.contradict("order", "nothing proves an order yet")
-        elif head is None:
-            sync.found(
-                "order", found.value, found.evidence
-            )  # a better one is tried again, but later
+        elif head is None:  # a better one is tried again, but later
+            sync.found("order", found.value, found.evidence)
         elif sync.order is not None and sync.order is not before:
             reconcile.start_frontier(sync, sync.order, head)
             sync.head = head

@@ -311,9 +311,12 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
         page = yield from page_at(sync, order, order.moment(page.jobs[0]) - 1)
     known_before = sync.ledger.known(page.uuids)
     found = [each for each in examine(sync, order, page) if each.at >= down_to_at]
-    # An ended job that is otherwise now, as after its queue was renamed: then many may be.
-    before = ((known_before.get(job.uuid), job) for job in page.jobs if job.ended)
-    rewritten = any(old is not None and old.ended and old != job for old, job in before)
+    # If a queue or a user was renamed, many ended jobs may be under the old name.
+    both = ((known_before[job.uuid], job) for job in page.jobs if job.uuid in known_before)
+    renamed = any(
+        old.ended and new.ended and (old.queue, old.user) != (new.queue, new.user)
+        for old, new in both
+    )
     if found and Stretch(whole(sync).newer, found[0]).differs(sync, order):
         yield from reread_head(sync, order)
         yield from search(sync, order, Stretch(whole(sync).newer, found[0]))
@@ -322,5 +325,5 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
     if frontier_at is not None and sync.reaches_edge:
         # One job too many in front of the edge, and one too few counted as unread, would fit the total.
         yield from _reconcile_to_edge(sync, order)
-    if rewritten:
+    if renamed:
         read_again(sync, sync.progress.newest_at or 0)

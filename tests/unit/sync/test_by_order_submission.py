@@ -179,6 +179,17 @@ def test_a_queue_that_is_renamed_has_the_history_read_again(
     assert cluster.ledger.progress.complete
 
 
+def test_ended_jobs_that_only_get_a_new_time_have_no_history_read_again() -> None:
+    """Nothing that is counted has changed, and the end statuses would be withheld meanwhile."""
+    cluster = settled(3_000, "console")
+    for job in cluster.jobs.jobs():
+        if job.status == "finished":
+            cluster.jobs.edit(job.uuid, cluster.now_at, cores=job.cores, moves_modified=True)
+    for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+        cluster.turn()
+        assert cluster.ledger.progress.complete
+
+
 def test_what_ends_is_counted_though_the_history_is_too_deep_to_be_read() -> None:
     """As the runbook of EhpcHistoryWithheld promises."""
     listed = JobList()

@@ -201,12 +201,10 @@ class Upheaval(Play):
         step = ahead if late or self.rng.random() < 0.4 else back
         self._tell(f"clock {step}")
         self.cluster.now_at += step
-        for job in (
-            self.cluster.jobs.jobs()
-        ):  # what lies ahead of it may be taken for later than the ledger's begin
-            self.adversary.note_returned(
-                [0] * (max(job.modified_at, job.started_at or 0) > self.cluster.now_at)
-            )
+        for job in self.cluster.jobs.jobs():
+            # What lies ahead of it may be taken for later than the ledger's begin.
+            ahead = max(job.modified_at, job.started_at or 0) > self.cluster.now_at
+            self.adversary.note_returned([0] * ahead)
 
     def back_up(self) -> None:
         """The state directory is copied."""
