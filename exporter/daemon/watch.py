@@ -11,7 +11,14 @@ from exporter.api.client import FAILURE_REASONS
 from exporter.capacity import CapacityPoller
 from exporter.clock import SystemClock, instant
 from exporter.collector import AccountQuota
-from exporter.config import AccountConfig, ClusterConfig, Config, LabelsConfig, Shard
+from exporter.config import (
+    AccountConfig,
+    ClusterConfig,
+    CollectionConfig,
+    Config,
+    LabelsConfig,
+    Shard,
+)
 from exporter.daemon.accounts import (
     Account,
     cluster_calls,
@@ -148,9 +155,7 @@ class Watch:
         Raises ``StateError`` before anything is changed.
         """
         accounts = {each.name: self._account(each) for each in config.accounts}
-        keep = {
-            cluster.name for cluster in config.clusters if self._goes_on(config, cluster, accounts)
-        }
+        keep = self._going_on(config, accounts)
         self._capacity.stop_unwanted(config, accounts)
         self._stop([name for name in self._pollers if name not in keep])
         gone = set(self.board.current()) - {cluster.name for cluster in config.clusters}
@@ -200,19 +205,19 @@ class Watch:
             return known
         return open_account(config, self._state, self.telemetry, self.clock, self._redactor)
 
-    def _goes_on(
-        self, config: Config, cluster: ClusterConfig, accounts: Mapping[str, Account]
-    ) -> bool:
+    def _going_on(self, config: Config, accounts: Mapping[str, Account]) -> set[str]:
+        """The clusters whose pollers keep running."""
         old = self._config
-        return (
-            old is not None
-            and cluster.name in self._pollers
-            and _for_sync(cluster) in map(_for_sync, old.clusters)
-            and accounts[cluster.account] is self._accounts.get(cluster.account)
-            and config.labels == old.labels
-            and replace(config.collection, capacity_interval_seconds=None)
-            == replace(old.collection, capacity_interval_seconds=None)
-        )
+        if old is None or config.labels != old.labels or _for_jobs(config) != _for_jobs(old):
+            return set()
+        before = {each.name: _for_sync(each) for each in old.clusters}
+        return {
+            each.name
+            for each in config.clusters
+            if each.name in self._pollers
+            and _for_sync(each) == before.get(each.name)
+            and accounts[each.account] is self._accounts.get(each.account)
+        }
 
     def _start(self, config: Config, cluster: ClusterConfig) -> None:
         account = self._accounts[cluster.account]
@@ -310,3 +315,8 @@ class Watch:
 def _for_sync(cluster: ClusterConfig) -> ClusterConfig:
     """A cluster without what concerns only its capacity."""
     return replace(cluster, queues=())
+
+
+def _for_jobs(config: Config) -> CollectionConfig:
+    """How jobs are collected, without what concerns only capacity."""
+    return replace(config.collection, capacity_interval_seconds=None)

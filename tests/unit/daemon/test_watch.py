@@ -82,3 +82,19 @@ def test_a_cluster_with_other_settings_goes_on_with_its_log(tmp_path: Path) -> N
         "e": False, "d": True,
     }  # fmt: skip
     pollers.stop()
+
+
+def test_what_goes_on_is_found_by_looking_at_each_cluster_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To compare each of a thousand clusters with every other took two seconds at each reload."""
+    state, looked = Slow(tmp_path), []
+    pollers = Watch(state, Redactor())
+    pollers.apply(many(tmp_path))
+    look = watch._for_sync
+    monkeypatch.setattr(watch, "_for_sync", lambda each: looked.append(each) or look(each))
+    pollers.apply(many(tmp_path))
+    assert len(looked) == 2 * CLUSTERS
+    monkeypatch.setattr(watch, "STOP_SECONDS", 0.0)
+    pollers.stop()
+    state.go_on.set()
