@@ -7,13 +7,14 @@ as it is named, and by its aliases each time; so a tree that multiplies itself i
 
 import math
 import re
+from collections.abc import Callable
 
 import yaml
 
 from exporter.errors import ConfigError, ConfigProblem
 
-_STR, _INT, _FLOAT, _BOOL, _NULL = (
-    f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")
+_STR, _INT, _FLOAT, _BOOL, _NULL, _MAPPING, _LIST = (
+    f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")
 )
 
 LARGEST_BYTES = 1 << 20
@@ -22,6 +23,7 @@ MOST_NODES = 100_000
 _NO_COLON = "could not find expected ':'"
 """As PyYAML says it; often there is a wide colon, or no space."""
 MERGE_KEY = "<<"
+NO_TAGS = "has a tag that means nothing here"
 NO_MERGE_KEYS = "is a merge key, which is not supported; write the keys out"
 
 
@@ -72,6 +74,8 @@ def _root_of(text: str) -> yaml.Node | None:
     if root is not None and _size(root, {}) > MOST_NODES:
         problem = "not a configuration: its aliases multiply it beyond measure"
         raise ConfigError([ConfigProblem("", problem)])
+    if root is not None and is_tagged(root):
+        raise ConfigError([ConfigProblem("", NO_TAGS, line_of(root))])
     return root
 
 
@@ -105,18 +109,31 @@ def line_of(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
+def is_tagged(node: yaml.Node) -> bool:
+    """Whether a node has a tag that a configuration has no use for, or that does not fit its value."""
+    if isinstance(node, yaml.MappingNode):
+        return bool(node.tag != _MAPPING)
+    if isinstance(node, yaml.SequenceNode):
+        return bool(node.tag != _LIST)
+    try:
+        scalar_of(node)
+    except ValueError:
+        return True
+    return False
+
+
 def scalar_of(node: yaml.ScalarNode) -> str | int | float | bool | None:
-    """The value of a scalar. Raises ValueError for a tag that a configuration has no use for."""
-    text = str(node.value)
-    match node.tag:
-        case tag if tag == _STR:
-            return text
-        case tag if tag == _NULL:
-            return None
-        case tag if tag == _BOOL:
-            return text.lower() == "true"
-        case tag if tag == _INT:
-            return int(text)
-        case tag if tag == _FLOAT:
-            return float(text)
-    raise ValueError("has a tag that means nothing here")
+    """The value of a scalar. Raises ValueError for such a tag as ``is_tagged`` finds."""
+    try:
+        return _VALUES[node.tag](str(node.value))
+    except (KeyError, ValueError):  # whose own message would show the value
+        raise ValueError(NO_TAGS) from None
+
+
+_VALUES: dict[str, Callable[[str], str | int | float | bool | None]] = {
+    _STR: str,
+    _NULL: lambda _: None,
+    _BOOL: lambda text: text.lower() == "true",
+    _INT: int,
+    _FLOAT: float,
+}

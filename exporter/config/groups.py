@@ -19,10 +19,12 @@ from exporter.config import checks
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.files import read_file
 from exporter.labels import Groups
-from exporter.yaml_tree import LARGEST_BYTES, compose, line_of
+from exporter.yaml_tree import LARGEST_BYTES, NO_TAGS, compose, is_tagged, line_of
 
 KEY = "labels.user.groups_file"
 _HEADER = ["user", "group"]
+_MOST_TOLD = 10
+"""Lines that are told of: with a wrong separator, all are wrong, and the log has them in one line."""
 _PATTERN = re.compile(r"[*+?()\[\]{}|^$]")
 
 _Entry = tuple[int, str, str]
@@ -30,7 +32,7 @@ _Entry = tuple[int, str, str]
 
 
 def read_groups(path: Path) -> Groups:
-    """Read the whole file. Raises ``ConfigError`` with every problem of it."""
+    """Read the whole file. Raises ``ConfigError`` with its first problems, and how many there are."""
     try:
         data = read_file(path, LARGEST_BYTES)
         text = data.decode("utf-8-sig")
@@ -44,8 +46,11 @@ def read_groups(path: Path) -> Groups:
     entries = (_of_yaml if path.suffix in (".yaml", ".yml") else _of_csv)(text, faults)
     groups = _groups(entries, faults)
     if faults:
-        lines = sorted(faults)
-        raise ConfigError([_problem(path, f"line {line}: {fault}") for line, fault in lines])
+        told = [f"line {line}: {fault}" for line, fault in sorted(faults)]
+        more = len(told) - _MOST_TOLD
+        if more > 1:
+            told[_MOST_TOLD:] = [f"and {more} more lines"]
+        raise ConfigError([_problem(path, each) for each in told])
     return groups
 
 
@@ -83,7 +88,9 @@ def _of_yaml(text: str, faults: list[tuple[int, str]]) -> Iterator[_Entry]:
         faults.append((line_of(root), "must be a mapping of users to groups"))
     elif root is not None:
         for key, value in root.value:
-            if isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode):
+            if is_tagged(key) or is_tagged(value):
+                faults.append((line_of(key), NO_TAGS))
+            elif isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode):
                 yield line_of(key), str(key.value), str(value.value)
             else:
                 faults.append((line_of(key), "must have a user and a group"))

@@ -14,7 +14,7 @@ from msgspec import inspect
 from exporter.config.checks import suggest
 from exporter.config.file import ConfigFile
 from exporter.errors import ConfigProblem
-from exporter.yaml_tree import MERGE_KEY, NO_MERGE_KEYS, line_of, scalar_of
+from exporter.yaml_tree import MERGE_KEY, NO_MERGE_KEYS, NO_TAGS, is_tagged, line_of, scalar_of
 
 _VARIABLE = re.compile(r"\$(?:(\$)|\{([^{}]*)\}|([A-Za-z_][A-Za-z0-9_]*)|(?=\{))")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -67,6 +67,8 @@ class _Walk:
     ) -> Any:
         """The value at ``path``, or ``_INVALID`` after noting why."""
         self.reading.lines.setdefault(path, line_of(node))
+        if not isinstance(node, yaml.ScalarNode) and is_tagged(node):
+            return self._wrong(path, NO_TAGS)
         match kind:
             case inspect.Metadata():
                 return self.value(node, path, kind.type, kind.extra or {})
@@ -133,6 +135,9 @@ class _Walk:
                 continue
             seen[key] = line_of(key_node)
             self.reading.lines[key_path] = line_of(key_node)
+            if is_tagged(key_node):
+                self.reading.problem(key_path, NO_TAGS)
+                continue
             if key == MERGE_KEY:
                 self.reading.problem(path, f"{MERGE_KEY} {NO_MERGE_KEYS}")
                 continue

@@ -18,7 +18,15 @@ from exporter.errors import ConfigError, ConfigProblem
 from exporter.files import read_config_text, require_regular
 from exporter.web.access import bcrypt_cost
 from exporter.web.tls import CLIENT_AUTH_TYPES, VERSIONS, TlsConfig, asks_less, build_context
-from exporter.yaml_tree import LARGEST_BYTES, MERGE_KEY, NO_MERGE_KEYS, compose, line_of
+from exporter.yaml_tree import (
+    LARGEST_BYTES,
+    MERGE_KEY,
+    NO_MERGE_KEYS,
+    NO_TAGS,
+    compose,
+    is_tagged,
+    line_of,
+)
 
 _KEYS: Mapping[str, Sequence[str]] = {
     "": ("tls_server_config", "http_server_config", "basic_auth_users"),
@@ -189,6 +197,8 @@ class _Reader:
                 self._wrong(path, f"is there twice, first on line {first}", key_node)
             elif key == MERGE_KEY:
                 self._wrong(place, f"{MERGE_KEY} {NO_MERGE_KEYS}", key_node)
+            elif is_tagged(key_node) or is_tagged(value):
+                self._wrong(path, NO_TAGS, key_node)
             elif path in _NOT_HERE:
                 self._wrong(path, "is not supported by this exporter", key_node)
             elif place in _KEYS and key not in _KEYS[place]:

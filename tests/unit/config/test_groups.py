@@ -73,6 +73,8 @@ def test_an_empty_one_has_no_groups(tmp_path: Path, name: str) -> None:
          ["line 2: the user must come first, and then the group"]),
         ("g.yaml", b"li: a\nwang: [b]\nli: c\n",
          ["line 2: must have a user and a group", "line 3: the same user or pattern as on line 1"]),
+        ("g.yaml", b"li: !a b\n!a wang: b\n",
+         ["line 1: has a tag that means nothing here", "line 2: has a tag that means nothing here"]),
         ("g.yaml", b"- li\n", ["line 1: must be a mapping of users to groups"]),
         ("g.yaml", b"li: [\n", ["line 2: not YAML: expected the node content, but found '<stream end>'"]),
         ("g.csv", b"\xff,a\n", ["is not UTF-8 text"]),
@@ -89,6 +91,21 @@ def test_each_line_that_is_wrong_is_told(
         read_groups(path)
     lines = str(caught.value).splitlines()
     assert lines == [f"labels.user.groups_file: {name}: {line}" for line in said]
+
+
+@pytest.mark.parametrize(("lines", "told", "more"), [(11, 11, []), (5000, 10, ["and 4990 more lines"])])
+def test_a_wrong_separator_is_told_a_few_times(
+    tmp_path: Path, lines: int, told: int, more: list[str]
+) -> None:
+    path = tmp_path / "g.csv"
+    path.write_text("".join(f"user{number};group\n" for number in range(lines)))
+    with pytest.raises(ConfigError) as caught:
+        read_groups(path)
+    wrong = "must have a user and a group, with a comma between them"
+    assert [problem.message for problem in caught.value.problems] == [
+        f"g.csv: {each}"
+        for each in (*(f"line {number}: {wrong}" for number in range(1, told + 1)), *more)
+    ]
 
 
 @pytest.mark.parametrize("text", ["(", "a{99999999999}", "(" * 5000 + ")" * 5000])

@@ -242,6 +242,26 @@ CASES: dict[str, tuple[str, list[str]]] = {
         GOOD.replace("jinan1a", "!env ZONE"),
         ["clusters[0].zone: has a tag that means nothing here (line 7)"],
     ),
+    "a tag that does not fit": (
+        GOOD.replace("jinan1a", "!!int jinan1a"),
+        ["clusters[0].zone: has a tag that means nothing here (line 7)"],
+    ),
+    "a tag on a mapping, on a list and on a key": (
+        ACCOUNT
+        + "    quota: !mine {share: 0.5}\n"
+        + CLUSTER.replace("clusters:", "clusters: !mine")
+        + "!mine labels: {}\n",
+        [
+            "accounts[0].quota: has a tag that means nothing here (line 5)",
+            "clusters: has a tag that means nothing here (line 6)",
+            "labels: has a tag that means nothing here (line 9)",
+        ],
+    ),
+    "a tag on the whole": ("!mine\n" + GOOD, ["has a tag that means nothing here (line 1)"]),
+    "tags that fit": (
+        "!!map\n" + GOOD.replace("jinan1a", "!!str jinan1a") + "collection: !!seq []\n",
+        ["collection: must be a mapping, not a list (line 9)"],
+    ),
     "a tag on a list": (
         ACCOUNT + "clusters: !include x\n",
         ["clusters: must be a list, not a text with a tag (line 5)"],

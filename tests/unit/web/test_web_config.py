@@ -163,6 +163,10 @@ FAULTS = {
         "basic_auth_users.bob: must be a text (line 3)",
         "basic_auth_users.alice: is there twice, first on line 2 (line 4)",
     ],
+    f"basic_auth_users:\n  alice: !env {HASH}\n!env http_server_config: {{}}": [
+        "basic_auth_users.alice: has a tag that means nothing here (line 2)",
+        "http_server_config: has a tag that means nothing here (line 3)",
+    ],
     f'basic_auth_users:\n  "a:b": {HASH}': [
         "basic_auth_users.a:b: is not a user name; it must not be empty or contain a colon (line 2)"
     ],
