@@ -93,7 +93,9 @@ def test_each_line_that_is_wrong_is_told(
     assert lines == [f"labels.user.groups_file: {name}: {line}" for line in said]
 
 
-@pytest.mark.parametrize(("lines", "told", "more"), [(11, 11, []), (5000, 10, ["and 4990 more lines"])])
+@pytest.mark.parametrize(
+    ("lines", "told", "more"), [(11, 11, []), (5000, 10, ["and 4990 more lines"])]
+)
 def test_a_wrong_separator_is_told_a_few_times(
     tmp_path: Path, lines: int, told: int, more: list[str]
 ) -> None:
