@@ -111,10 +111,8 @@ def line_of(node: yaml.Node) -> int:
 
 def is_tagged(node: yaml.Node) -> bool:
     """Whether a node has a tag that a configuration has no use for, or that does not fit its value."""
-    if isinstance(node, yaml.MappingNode):
-        return bool(node.tag != _MAPPING)
-    if isinstance(node, yaml.SequenceNode):
-        return bool(node.tag != _LIST)
+    if not isinstance(node, yaml.ScalarNode):
+        return bool(node.tag != (_MAPPING if isinstance(node, yaml.MappingNode) else _LIST))
     try:
         scalar_of(node)
     except ValueError:
