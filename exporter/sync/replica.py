@@ -215,8 +215,8 @@ class Replica:
         elif not sync.may_call():
             return None  # when there is a call for it, it has to begin with fresh data
         elif sync.order is not None and progress.newest_at is not None and not sync.reaches_edge:
-            lasting = self.obstacle is not None and self.obstacle.reason != "moving"
-            if lasting and sync.just_now(self._tried_at, self.settings.rest_interval_seconds):
+            pause_seconds = self.settings.rest_interval_seconds
+            if self.obstacle is not None and sync.just_now(self._tried_at, pause_seconds):
                 return None
             worth = self._meeting_obstacles(sync, reconcile.read_history(sync, sync.order))
         elif by_scan.worth_it(sync) and by_scan.due(sync, self._tried_at):
@@ -271,7 +271,7 @@ class Replica:
         except (ApiError, SyncError) as error:
             stuck = error.reason == "moving" and sync.progress.frontier_at == begun_at is not None
             lasting = error.reason == "depth" or isinstance(error, ApiError)
-            if lasting:
+            if lasting or (stuck and self.obstacle is not None):  # as at the last try
                 self._tried_at = sync.now_at
             if isinstance(error, TransportError) and sync.profile.due("order", sync.now_at):
                 sync.contradict("order", "nothing proves an order yet")  # tried again, but later

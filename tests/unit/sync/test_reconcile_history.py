@@ -10,7 +10,13 @@ from exporter.errors import SyncError, TransportError
 from exporter.model import JobListQuery
 from exporter.simulator import DIALECTS, DOCUMENTED, TieOrder
 from exporter.sync.asking import Purpose
-from tests.unit.sync.settled import Traffic, fresh, rest_for_one_audit_interval
+from tests.unit.sync.settled import (
+    SETTINGS,
+    TURNS_OF_AN_AUDIT_INTERVAL,
+    Traffic,
+    fresh,
+    rest_for_one_audit_interval,
+)
 from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 
@@ -134,10 +140,19 @@ class TestObstacle:
         assert cluster.replica.obstacle is not None
         assert cluster.replica.obstacle.reason == "moving"
 
+    def test_it_is_tried_again_once_in_an_audit_interval(self) -> None:
+        cluster, tries = self.stuck(), 0
+        for _ in range(2 * TURNS_OF_AN_AUDIT_INTERVAL):
+            before = cluster.calls
+            with suppress(SyncError):
+                cluster.turn()
+            tries += cluster.calls - before > 12
+        assert tries in (2, 3)
+
     def test_it_is_gone_as_soon_as_a_page_can_be_read(self) -> None:
         cluster = self.stuck()
         cluster.cluster.dialect = replace(cluster.cluster.dialect, ties=TieOrder.STABLE)
-        cluster.now_at += 60
+        cluster.now_at += SETTINGS.audit_interval_seconds
         cluster.background(most_calls=12)
         assert not cluster.ledger.progress.complete
         assert cluster.replica.obstacle is None
