@@ -23,6 +23,7 @@ from exporter.texts import Words, language_of
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_RAISE = "; raise the limit of open files (ulimit -n, or LimitNOFILE= of a service)"
 _WITHOUT_CONFIG = """\
 Name another file with --config.file, or write one: config.example.yaml shows all keys. "ehpc-exporter demo"
 needs none.
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stderr.write(_WITHOUT_CONFIG)
         return MISUSED
     except ExporterError as error:
-        sys.stderr.write(f"ehpc-exporter: {error}\n")
+        sys.stderr.write(f"ehpc-exporter: {error}{_more_files(error.__cause__)}\n")
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -72,7 +73,10 @@ def _replace_closed_streams() -> None:
 
 def _without_output(error: OSError, run: Callable[[argparse.Namespace], int]) -> int:
     """The reader of our output, such as head, has had enough, or a disk is full: that of the output, or of the
-    file that the error names. Raises any other error."""
+    file that the error names; or no more files may be opened. Raises any other error."""
+    if advice := _more_files(error):
+        sys.stderr.write(f"ehpc-exporter: {error.strerror}{advice}\n")
+        return FAILED
     of_output = error.filename is None and run is not _serve  # which has none
     if error.errno not in (errno.EPIPE, *_FULL) or (error.filename is None and not of_output):
         raise error
@@ -82,6 +86,12 @@ def _without_output(error: OSError, run: Callable[[argparse.Namespace], int]) ->
     if of_output:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return FAILED
+
+
+def _more_files(error: BaseException | None) -> str:
+    """What to do if the program, or the machine, may open no more files; else nothing."""
+    few = isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+    return _RAISE if few else ""
 
 
 @contextlib.contextmanager

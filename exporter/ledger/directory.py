@@ -92,8 +92,9 @@ class StateDirectory:
         return FileSpendingLog(self.path / f"{_file_name(account)}.calls", now, most_calls)
 
     def ledger(self, identity: ClusterIdentity, endpoint: str, clock: Clock) -> Ledger:
-        """The ledger of one cluster. A file that cannot be used is set aside, and a new one begun. If no
-        file can be written, the ledger is kept in memory. Raises ``Stopped``."""
+        """The ledger of one cluster. A file that is damaged is set aside, and a new one begun. If no
+        file can be written, the ledger is kept in memory. Raises ``LedgerUnwritable`` if there is a file
+        that cannot be read now, such as one of another user; or ``Stopped``."""
         with self._turn(clock):
             return self._ledger(identity, endpoint, clock.now_at())
 
@@ -220,6 +221,18 @@ class StateDirectory:
         path: Path | None = None,
         published: Published = NOTHING,
     ) -> Ledger:
+        ledger = None
+        if path is not None and path.exists():
+            try:
+                ledger = read_ledger(path, whose, published, self._cache_limit)
+            except LedgerUnreadable as damaged:
+                _LOG.warning(
+                    "the ledger on disk cannot be read either, and is begun anew",
+                    extra={"cluster": identity.name, "reason": str(damaged)},
+                )
+            except LedgerUnwritable:
+                if path.is_file():  # it may be whole
+                    raise LedgerUnwritable(f"{path.name}: {error}") from error
         _LOG.error(
             "the ledger is kept in memory until the disk can be written again",
             extra={
@@ -228,15 +241,7 @@ class StateDirectory:
                 "advice": LedgerUnwritable.advice,
             },
         )
-        if path is not None and path.exists():
-            try:
-                return read_ledger(path, whose, published, self._cache_limit)
-            except StateError as unreadable:
-                _LOG.warning(
-                    "the ledger on disk cannot be read either, and is begun anew",
-                    extra={"cluster": identity.name, "reason": str(unreadable)},
-                )
-        return open_ledger(None, whose, cache_limit=self._cache_limit)
+        return ledger or open_ledger(None, whose, cache_limit=self._cache_limit)
 
 
 def _file_name(text: str) -> str:

@@ -99,17 +99,18 @@ class LedgerFile:
 
 def read_published(ledger: Path) -> Published:
     """What was last published of a ledger; ``NOTHING`` if there is no such file. Raises
-    ``LedgerUnreadable``."""
+    ``LedgerUnreadable`` if it is damaged, and ``LedgerUnwritable`` if it cannot be read now."""
     beside = _beside(ledger)
-    if beside.exists() and not beside.is_file():  # a pipe would block
-        raise LedgerUnreadable(f"{beside.name} is not a regular file")
     try:
+        if beside.exists() and not beside.is_file():  # a pipe would block
+            raise LedgerUnreadable(f"{beside.name} is not a regular file")
         found = beside.read_bytes()
-        lines = _lines(found)
     except FileNotFoundError:
         return NOTHING
     except OSError as error:
-        raise LedgerUnreadable(f"{beside.name} cannot be read ({error.strerror})") from error
+        raise LedgerUnwritable(f"{beside.name} cannot be read ({error.strerror})") from error
+    try:
+        lines = _lines(found)
     except _DAMAGE as error:
         raise LedgerUnreadable(f"{beside.name} is damaged") from error
     return Published(

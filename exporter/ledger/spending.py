@@ -35,6 +35,8 @@ CLOCK_TOLERANCE_SECONDS = 1.0
 """If the machine's clock moves by less than this against the monotonic one, it was not set."""
 
 UNKNOWN_BOOT = "-"
+_NO_FILE = (errno.EISDIR, errno.EINVAL, errno.ELOOP)
+"""Something else stands in the place of the file."""
 _APPENDING = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 _AT = rb"-?\d{1,12}\.\d{6}"
 _CALL = re.compile(_AT)
@@ -94,12 +96,12 @@ class MemorySpendingLog:
 class FileSpendingLog(MemorySpendingLog):
     """A log on disk; it survives a kill and a restart.
 
-    If the file cannot be written, calls are still counted in memory. A file that cannot be read is set
-    aside. It may have had as many calls as are allowed, up to the moment when it was last written.
+    If the file cannot be written, or no longer be read, calls are still counted in memory. A damaged file is
+    set aside. It may have had as many calls as are allowed, up to the moment when it was last written.
     """
 
     def __init__(self, path: Path, now: Instant, most_calls: int) -> None:
-        """Open or create the log. Raises ``StateError``."""
+        """Open or create the log. Raises ``StateError`` if it cannot be opened."""
         super().__init__(most_calls)
         self._most_calls = most_calls
         self._path = path
@@ -114,11 +116,16 @@ class FileSpendingLog(MemorySpendingLog):
         self._unwritten = False
         """Whether the file has to be written anew."""
         self._complaint: str | None = None
-        lock = path.with_suffix(".lock")
         try:
-            self._lock_descriptor = open_private(lock, os.O_RDWR | os.O_CREAT)
+            if path.is_file():  # what cannot be read now is not damaged
+                self._use(os.open(path, _APPENDING))
+            self._lock_descriptor = open_private(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
         except OSError as error:
-            raise StateError(f"{lock}: cannot be opened: {error.strerror}") from error
+            self._use(None)
+            raise StateError(
+                f"{error.filename}: cannot be opened: {error.strerror};"
+                " let the exporter's user read and write it"
+            ) from error
         with self.locked(now):
             pass
 
@@ -242,9 +249,8 @@ class FileSpendingLog(MemorySpendingLog):
             return
         except OSError as error:
             self._unwritten = True
-            if known:  # what it told before is not lost
-                self._calls = known
-            else:
+            self._calls = known  # what it told before is not lost
+            if error.errno in _NO_FILE and not known:
                 self._set_aside(now, str(error.strerror))
             return
         begins = self._read_to == 0

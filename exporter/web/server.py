@@ -159,6 +159,7 @@ class WebServer:
         )
         self._server = _Server(config, limits, tls, self._started.set)
         self._thread: threading.Thread | None = None
+        self._failure: Exception | None = None
 
     def bind(self) -> list[tuple[str, int]]:
         """Take all addresses, or none and raise ListenError. Gives hosts and ports as they are."""
@@ -177,7 +178,7 @@ class WebServer:
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
         self._thread.start()
         if not self._started.wait(_START_SECONDS) or not self.alive:
-            raise ListenError("the web server did not start; the log says why")
+            raise ListenError("the web server did not start; the log says why") from self._failure
 
     def stop(self) -> None:
         """End within five seconds, answers under way first."""
@@ -194,7 +195,8 @@ class WebServer:
     def _run(self) -> None:
         try:
             self._server.run(sockets=self._sockets)
-        except Exception:
+        except Exception as error:
+            self._failure = error
             _LOG.exception("the web server ended")
         finally:
             self._started.set()

@@ -243,6 +243,27 @@ def test_how_serving_ends(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == "ehpc-exporter: the state directory is in use\n"
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_without_descriptors_it_says_how_to_go_on(
+    named: bool,
+    daemon: FakeDaemon,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> int:
+        error = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        if not named:
+            raise error
+        raise StateError("x.lock: cannot be opened") from error
+
+    monkeypatch.setattr("exporter.daemon.serve", fail)
+    assert main([]) == 1
+    what = "x.lock: cannot be opened" if named else "Too many open files"
+    assert capsys.readouterr().err == (
+        f"ehpc-exporter: {what}; raise the limit of open files (ulimit -n, or LimitNOFILE= of a service)\n"
+    )
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_file_on_a_full_disk_is_named(
     number: int,

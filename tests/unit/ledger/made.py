@@ -1,6 +1,8 @@
 """What tests of the ledger have in common: jobs made up, what is written, and a process to die."""
 
 import multiprocessing
+import os
+import resource
 from collections.abc import Callable
 
 from exporter.ledger.records import Progress, TallyKey
@@ -48,6 +50,14 @@ def write_some_of_everything(ledger: Ledger) -> None:
     ledger.note_activity("q", "u", AT + 0.25)
     ledger.remember_shown("queue", frozenset({"q", "默认队列"}))
     ledger.progress = Progress(began_at=AT, newest_at=AT, checked_at={"probe": 7.0}, known="all")
+
+
+def without_descriptors(spare: int = 0) -> None:
+    """Let this process open so many files more."""
+    kept = [os.dup(0) for _ in range(spare + 1)]
+    for descriptor in kept:
+        os.close(descriptor)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(kept), max(kept)))
 
 
 def in_child(act: Callable[[], None]) -> int:

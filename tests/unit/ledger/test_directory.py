@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from exporter.clock import Instant, SystemClock
-from exporter.errors import StateError, Stopped
+from exporter.errors import LedgerUnwritable, StateError, Stopped
 from exporter.ledger.connection import write_about
 from exporter.ledger.directory import StateDirectory
 from exporter.ledger.spending import FileSpendingLog
 from exporter.ledger.state_files import set_aside
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import ClusterIdentity
-from tests.unit.ledger.made import in_child, run_of, write_some_of_everything
+from tests.unit.ledger.made import in_child, run_of, without_descriptors, write_some_of_everything
 from tests.unit.manual_clock import ManualClock
 from tests.waiting import PATIENCE_SECONDS
 
@@ -212,6 +212,27 @@ class TestBadFiles:
         ledger = opened(state)
         assert ledger.in_memory
         assert works(ledger, 0)
+        ledger.close()
+
+    @pytest.mark.parametrize("published", [True, False])
+    def test_one_that_cannot_be_opened_is_not_begun_anew(
+        self, state: StateDirectory, published: bool
+    ) -> None:
+        """As with too few descriptors, or if it belongs to another user: later it would have been written over."""
+        path = filled(state, jobs=1000)
+        if not published:
+            path.with_name(f"{path.name}.published").unlink()
+        before = names(state)
+
+        def start() -> None:
+            without_descriptors()
+            with pytest.raises(LedgerUnwritable, match=f"{path.name}.* open"):
+                opened(state)
+
+        assert in_child(start) == 0
+        assert names(state) == before
+        ledger = opened(state)
+        assert works(ledger, 1002)
         ledger.close()
 
     def test_a_directory_in_its_place_means_memory(

@@ -17,7 +17,7 @@ from exporter.errors import StateError
 from exporter.ledger import spending
 from exporter.ledger.spending import FileSpendingLog, MemorySpendingLog
 from exporter.model import Pause
-from tests.unit.ledger.made import in_child
+from tests.unit.ledger.made import in_child, without_descriptors
 
 AT = 1_700_000_000.0
 START = Instant(AT, 1000.0)
@@ -272,6 +272,22 @@ class TestDamage:
         assert stat.S_ISREG(path.lstat().st_mode)
         assert "used up" in caplog.text or "cannot be written" in caplog.text
         log.close()
+
+    @pytest.mark.parametrize("spare", [0, 1])
+    def test_one_that_cannot_be_opened_is_not_damaged(self, path: Path, spare: int) -> None:
+        """As with too few descriptors, or if it belongs to another user: its calls were not the whole share."""
+        log = opened(path)
+        spend(log, 0, 1)
+        log.close()
+
+        def start() -> None:
+            without_descriptors(spare)
+            with pytest.raises(StateError, match="cannot be opened: Too many open files"):
+                opened(path)
+
+        assert in_child(start) == 0
+        assert reopened(path) == [0, 1]
+        assert not list(path.parent.glob("*.set-aside-*"))
 
     @pytest.mark.parametrize("emptied", [True, False])
     def test_a_file_that_is_emptied_or_removed_in_use_is_written_anew(
