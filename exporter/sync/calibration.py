@@ -148,7 +148,7 @@ def calibrate_order(sync: Sync) -> Asking[PlacedPage | None]:
             "change_only" if only else value,
             f"pages from here and there are sorted by {order.sort_key or BY_SUBMISSION.sort_key}",
         )
-        return head
+        return head if head.total is not None else (yield from ask(sync, head.view))
     sync.found("order", "none", evidence)
     return None
 
@@ -157,7 +157,7 @@ def _prove(sync: Sync, order: Order) -> Asking[PlacedPage | None]:
     """Prove an order by a random page, the last page and the head: each must be sorted, and none may begin newer
     than one nearer to the head. Returns the head; None if all times are the same. Raises
     ``Contradiction``."""
-    last = int(min(sync.progress.expected or 0, sync.profile.most_offset)) - sync.page_size
+    last = int(min(sync.length, sync.profile.most_offset)) - sync.page_size
     places = [sync.rng.randrange(last), last] if last > 0 else []
     above_at, seen = float("inf"), dict[str, int]()
     deepest: list[Job] = []
@@ -197,7 +197,7 @@ def _sorted_page(sync: Sync, order: Order, place: int) -> Asking[PlacedPage]:
 
 def _also_by_submission(sync: Sync) -> Asking[bool]:
     """Whether the server can also sort by submission, in which only deletions move ranks."""
-    last = int(min(sync.progress.expected or 0, sync.profile.most_offset)) - sync.page_size
+    last = int(min(sync.length, sync.profile.most_offset)) - sync.page_size
     try:
         page = yield from _sorted_page(sync, BY_SUBMISSION, max(0, last) // 2)
     except (RefusedError, Contradiction):

@@ -245,10 +245,8 @@ class Sync:
         """Note that an answer has contradicted a trait, so that it is calibrated again."""
         pause_seconds = self.settings.audit_interval_seconds
         self.memory.profile = self.profile.contradicted(trait, evidence, self.now_at, pause_seconds)
-        if trait == "total_count":
-            self.forget("order")  # its proof needs the last page, which the total tells
-            if self.profile.total_count.retry_at > self.now_at:
-                self.found(trait, NONE, evidence)
+        if trait == "total_count" and self.profile.total_count.retry_at > self.now_at:
+            self.found(trait, NONE, evidence)
 
     def forget(self, trait: TraitName) -> None:
         """Make a trait unknown, although nothing has contradicted it."""
@@ -273,7 +271,7 @@ class Sync:
     @property
     def order(self) -> Order | None:
         """The order in which the server is known to sort the list."""
-        return ORDERS.get(self.profile.order.value) if self.totals_told else None
+        return ORDERS.get(self.profile.order.value)
 
     @property
     def totals_told(self) -> bool:
@@ -344,6 +342,11 @@ class Sync:
         total = self.progress.expected or 0
         counts = is_limit(total) and self.ledger.size > total
         return total if counts else self.profile.most_offset
+
+    @property
+    def length(self) -> int:
+        """How many jobs the list has, as far as is told; where totals are not to be believed, how many are known."""
+        return self.progress.expected or (0 if self.totals_told else self.ledger.size)
 
     def pages_for(self, jobs: int) -> int:
         """About how many calls it takes to read this many jobs."""

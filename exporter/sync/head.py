@@ -14,7 +14,6 @@ def read_head(sync: Sync) -> Asking[PlacedPage]:
     profile = sync.profile
     if profile.total_count.value == "none" and 0 <= profile.total_count.retry_at <= sync.now_at:
         sync.found("total_count", "unknown", profile.total_count.evidence)
-        sync.forget("order")  # its proof needs the last page, which the total tells
     order = sync.order
     if order is None and sync.profile.due("order", sync.now_at):
         order = BY_CHANGE

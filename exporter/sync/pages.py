@@ -8,22 +8,24 @@ from dataclasses import replace
 
 from exporter.errors import RefusedError, SyncError
 from exporter.model import PAGE_LIMIT, JobListQuery, Page, hidden
-from exporter.profile import TraitName
+from exporter.profile import KNOWN_DEPTHS, TraitName
 from exporter.sync.asking import Ask, Asking, CollapseUnconfirmed, Contradiction, Purpose
-from exporter.sync.context import MANY_TRIES, SCAN, ListView, PlacedPage, Sync, collapsed
+from exporter.sync.context import INFINITE, MANY_TRIES, SCAN, ListView, PlacedPage, Sync, collapsed
 from exporter.sync.intake import LATE_SECONDS
 
 FILTER_NAMES = ("jobs_status", "job_status")
+MOST_HALVINGS = 40
+"""So many calls find the end of any list."""
 REQUEST_REFUSALS = frozenset({"request", "client", "internal"})
 """The reasons of refusals that are, or may be, about what was asked for."""
 
 
 def ask(sync: Sync, view: ListView, offset: int = 0, limit: int = PAGE_LIMIT) -> Asking[PlacedPage]:
     """Query one page, and check it against the profile. Raises ``Contradiction``."""
-    page = yield from send(sync, view, offset, limit)
+    page = yield from _with_length(sync, (yield from send(sync, view, offset, limit)))
     if view.status is None:
         if _collapse(sync, page):  # another limit, so that no cache answers
-            page = yield from send(sync, view, offset, limit - 1)
+            page = yield from _with_length(sync, (yield from send(sync, view, offset, limit - 1)))
             if collapse := _collapse(sync, page):
                 raise CollapseUnconfirmed(collapse)
         yield from _check_length(sync, page)
@@ -64,6 +66,38 @@ def send(sync: Sync, view: ListView, offset: int, limit: int) -> Asking[PlacedPa
     return PlacedPage(jobs, offset, total, told, view, query.limit, page, sync.depth)
 
 
+def _with_length(sync: Sync, page: PlacedPage) -> Asking[PlacedPage]:
+    """A page; of a sorted list whose total is not to be believed, with the length of the list in its place. That is
+    measured with each head, by where the list ends."""
+    view, order = page.view, sync.order
+    if sync.totals_told or view.status is not None or order is None or view.order is not order:
+        return page
+    length = sync.totals.get(None, 0)
+    if page.offset == 0 or not length:
+        length = yield from _measure(sync, view)
+    length = sync.totals[None] = max(length, page.end)
+    return replace(page, total=length)
+
+
+def _measure(sync: Sync, view: ListView) -> Asking[int]:
+    """How many jobs a sorted list has. Looks for its end from where it was, by steps that grow, then by halving."""
+    above, below, step = 0, INFINITE, sync.page_size
+    offset = max(1, sync.length - step // 2)
+    for _ in range(MOST_HALVINGS):
+        try:
+            page = yield from send(sync, view, offset, PAGE_LIMIT)
+        except (Contradiction, SyncError) as error:
+            if error.reason == "depth" or is_refusal(error):
+                break
+            raise
+        above, below = (page.end, below) if page.jobs else (above, page.offset)
+        if above >= below or 0 < len(page.jobs) < min(page.limit, sync.page_size):
+            return above
+        offset = int(above + below) // 2 if below < INFINITE else above + step
+        step *= 2
+    raise Contradiction("order", "the end of the list is not shown")
+
+
 def _query(sync: Sync, view: ListView, offset: int, limit: int) -> JobListQuery:
     """The query for a page at an offset. Beyond the depth that the server shows, it is asked for in the
     reverse order, counted from the other end."""
@@ -72,8 +106,9 @@ def _query(sync: Sync, view: ListView, offset: int, limit: int) -> JobListQuery:
     total = sync.totals.get(view.status, sync.progress.expected)
     if sync.profile.depth.contradictions:
         # Such a server refuses any page that reaches beyond its depth, even if no job is there.
-        left = limit if total is None else max(1, total - offset)
-        limit = min(limit, sync.page_size if sync.page_size > 1 else limit, left)
+        reaches = (each for each in KNOWN_DEPTHS if total is not None and offset < each >= total)
+        reach = next(reaches, INFINITE)
+        limit = int(min(limit, sync.page_size if sync.page_size > 1 else limit, reach - offset))
     least = min(2, limit)  # pages overlap by one job, so a page of one shows nothing new
     sort_key = view.order.sort_key if view.order else None
     if offset + limit > depth or view.from_end:
@@ -156,7 +191,7 @@ def _should_be_known(sync: Sync, page: PlacedPage) -> list[str]:
 
 def _check_length(sync: Sync, page: PlacedPage) -> Asking[None]:
     """Check the length of a page of the whole list, and learn the page size from it."""
-    size, total, known = len(page.jobs), page.total, sync.profile.page_size.value
+    size, total, known = len(page.jobs), page.total_count, sync.profile.page_size.value
     if total is not None and size and page.end > total:
         raise Contradiction("total_count", "the list goes on beyond its total")
     if total is not None and size < min(sync.page_size, page.limit, total - page.offset):

@@ -207,9 +207,9 @@ class Replica:
         progress = sync.progress
         if not progress.active_known and (sync.filters or sync.order is None):
             return None  # the active jobs come first
-        longer = progress.expected is not None and progress.expected > sync.page_size
+        longer = sync.length > sync.page_size
         worth: Asking[None] | None = None
-        if longer and sync.totals_told and sync.profile.due("order", now_at):
+        if longer and sync.profile.due("order", now_at):
             if sync.allowance(Purpose.FRESH) >= calibration.ORDER_CALLS:
                 worth = self._meeting_obstacles(sync, self._calibrate_order(sync))
         elif not sync.may_call():

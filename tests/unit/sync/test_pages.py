@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +25,7 @@ from exporter.sync.context import (
 )
 from exporter.sync.pages import ask
 from exporter.sync.verify import verify_total
-from tests.unit.sync.answers import AT, a_sync, converse, numbered
+from tests.unit.sync.answers import AT, MovingList, a_sync, converse, numbered
 from tests.unit.sync.simulated import SimulatedCluster, plenty
 
 WHOLE = ListView(BY_CHANGE)
@@ -121,8 +122,6 @@ class TestOrder:
     def test_what_the_profile_gives(self, sync: Sync, value: str, order: object) -> None:
         sync.memory.profile = replaced(KNOWN, order=value)
         assert sync.order is order
-        sync.memory.profile = replaced(sync.memory.profile, total_count="none")
-        assert sync.order is None, "ranks need totals"
 
 
 def replaced(profile: Profile, **values: str) -> Profile:
@@ -280,7 +279,7 @@ class TestTotals:
     @pytest.mark.parametrize(
         ("value", "status", "believed"),
         [
-            ("unknown", None, 40), ("filtered", None, 40), ("cluster", None, 40), ("none", None, None),
+            ("unknown", None, 40), ("filtered", None, 40), ("cluster", None, 40),
             ("unknown", "running", None), ("filtered", "running", 40), ("cluster", "running", None),
             ("none", "running", None),
         ],
@@ -290,6 +289,62 @@ class TestTotals:
     ) -> None:
         sync.memory.profile = replaced(KNOWN, total_count=value)
         assert asked_of(sync, ListView(BY_CHANGE, status), page(0, 10, 40)).total == believed
+
+
+class TestLength:
+    """Of a sorted list whose total is not to be believed: measured with each head, by where the list ends."""
+
+    @pytest.mark.parametrize(
+        ("length", "known", "most_calls"),
+        [
+            (37, 37, 1),
+            (36, 37, 1),
+            (40, 37, 1),
+            (41, 37, 2),
+            (0, 37, 15),
+            (900, 37, 13),
+            (37, 0, 7),
+        ],
+    )
+    @pytest.mark.parametrize("told", [0, 30, 50, 10_000])
+    def test_where_the_list_ends(
+        self, sync: Sync, length: int, known: int, most_calls: int, told: int
+    ) -> None:
+        sync.memory.profile = replaced(KNOWN, total_count="none")
+        sync.update(expected=known)
+        jobs = MovingList(numbered(length), cap=10, total=lambda _: told)
+        sync.memory.collapse_at = 0.0  # it may have become shorter
+        shown = converse(ask(sync, WHOLE), jobs.answer)
+        assert (shown.total, sync.progress.expected) == (length, length)
+        assert len(jobs.asked) <= 1 + most_calls
+        assert converse(ask(sync, WHOLE, 1 + length // 2), jobs.answer).total == length
+        assert len(jobs.asked) <= 2 + most_calls
+
+    def test_a_list_that_grows_is_longer_than_it_was_measured(self, sync: Sync) -> None:
+        sync.memory.profile = replaced(KNOWN, total_count="none")
+        jobs = MovingList(numbered(37), cap=10)
+        converse(ask(sync, WHOLE), jobs.answer)
+        jobs.jobs += numbered(41)[37:]
+        assert converse(ask(sync, WHOLE, 32), jobs.answer).total == 41
+
+    def test_a_server_that_shows_no_end_has_no_order_to_follow(self, sync: Sync) -> None:
+        sync.memory.profile = replaced(KNOWN, total_count="none")
+        with pytest.raises(Contradiction, match="end of the list") as contradiction:
+            asked_of(sync, WHOLE, page(0, 10, None))
+        assert contradiction.value.trait == "order"
+
+    def test_a_page_that_might_reach_beyond_a_depth_reaches_beyond_the_total(
+        self, sync: Sync
+    ) -> None:
+        """The server has refused a page once: a total that is too small must show all the same."""
+        trait = Trait("unlimited", contradictions=1)
+        sync.memory.profile = msgspec.structs.replace(KNOWN, depth=trait)
+        sync.update(expected=247)
+        with pytest.raises(Contradiction) as contradiction:
+            converse(
+                ask(sync, WHOLE, 240), MovingList(numbered(250), cap=10, total=lambda _: 247).answer
+            )
+        assert contradiction.value.trait == "total_count"
 
 
 class TestCollapse:
@@ -328,8 +383,8 @@ class TestCollapse:
 
     def test_without_a_total_an_empty_head_is_one(self) -> None:
         with pytest.raises(CollapseUnconfirmed):
-            self.asked(page(0, 0, None), total="none")
-        assert len(self.asked(page(0, 3, None), total="none").asked) == 1
+            self.asked(page(0, 0, None))
+        assert len(self.asked(page(0, 3, None)).asked) == 1
 
 
 class TestPageSize:
