@@ -75,7 +75,7 @@ def _with_length(sync: Sync, page: PlacedPage) -> Asking[PlacedPage]:
     length = sync.totals.get(None, 0)
     if page.offset == 0 or not length:
         length = yield from _measure(sync, view)
-    length = sync.totals[None] = max(length, page.end)
+    length = sync.totals[None] = max(length, page.end if page.jobs else 0)
     return replace(page, total=length)
 
 
@@ -106,7 +106,8 @@ def _query(sync: Sync, view: ListView, offset: int, limit: int) -> JobListQuery:
     total = sync.totals.get(view.status, sync.progress.expected)
     if sync.profile.depth.contradictions:
         # Such a server refuses any page that reaches beyond its depth, even if no job is there.
-        reaches = (each for each in KNOWN_DEPTHS if total is not None and offset < each >= total)
+        ends = KNOWN_DEPTHS if depth == INFINITE else (max(total or 0, offset + 1),)
+        reaches = (each for each in ends if total is not None and offset < each >= total)
         reach = next(reaches, INFINITE)
         limit = int(min(limit, sync.page_size if sync.page_size > 1 else limit, reach - offset))
     least = min(2, limit)  # pages overlap by one job, so a page of one shows nothing new

@@ -88,8 +88,8 @@ SERVERS: Mapping[str, tuple[str, str]] = {
     "do.total_of_cluster": ("Nothing: checks by status read pages instead.", "不必处理，按状态的核对改为读取各页。"),
     "differs.no_total": ("total_count is missing, or does not match the list.", "没有给出 total_count，或与列表不符。"),
     "do.no_total": (
-        "If it costs too much, lengthen the interval: each sync reads the active jobs or the whole list.",
-        "如果开销过大，请加长间隔：每次同步都要读取活动作业或整个列表。"),
+        "If it costs too much, lengthen the interval: each sync takes a call more, or reads the active jobs or the whole list.",
+        "如果开销过大，请加长间隔：每次同步要多一次调用，或要读取活动作业或整个列表。"),
     "differs.short_pages": ("A page has at most {value} jobs, not 100.", "每页最多 {value} 个作业，而不是 100 个。"),
     "do.short_pages": ("Nothing, but everything that needs several pages takes more calls.", "不必处理；只是需要多页时调用更多。"),
     "differs.depth": ("The server shows only {value} jobs from either end of a list.", "服务端只显示列表两端各 {value} 个作业。"),
@@ -126,6 +126,7 @@ EVIDENCE: Mapping[str, str] = {
     r"a page is newer than one above it by (\w+)": "按 {} 有一页比它前面的页更新",
     r"a job is not on the head, where it ought to be by (\w+)": "按 {} 应在开头的作业不在开头",
     r"a page is not sorted by (\w+)": "有一页没有按 {} 排序",
+    "the end of the list is not shown": "没有显示列表的末尾",
     r"no order could be proven": "无法证明任何排序",
     r"nothing proves an order yet": "还不能证明排序",
     r"the longest page yet seen": "目前见到的最长的一页",
