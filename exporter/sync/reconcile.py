@@ -305,7 +305,7 @@ def read_history(sync: Sync, order: Order) -> Asking[None]:
             return  # a sync in between has changed it
         found = examine(sync, order, page)
         if not found or found[-1].at >= at:
-            if page.total is None and sync.memory.obstacle is not None:  # not a single answer
+            if page.total is None:
                 raise Contradiction("total_count", "the total is told no longer")
             raise SyncError("moving", "the history cannot be read on: it moves too fast")
         known_behind = _move_frontier(sync, order, found[-1])
