@@ -217,7 +217,6 @@ class ChangeDetection:
         self._detector = Detector()
         self._synced_part = 1.0
         self._proven: Instant | None = None
-        self._matched: Instant | None = None
 
     @property
     def synced_part(self) -> float:
@@ -226,7 +225,8 @@ class ChangeDetection:
         return max(self._synced_part, min(1.0, least))
 
     def verdict(self, replica: Replica | None) -> Verdict:
-        """When to sync the cluster, by the newest listing."""
+        """When to sync the cluster, by the newest listing. Tells the replica which counts the counters confirm, so that
+        the next sync need not check them."""
         listings = self._listings
         if listings is None or replica is None:
             return WHEN_DUE
@@ -247,20 +247,12 @@ class ChangeDetection:
             self._proven = verdict.proven
             self._note_synced(0.0, listings.interval_seconds / self._settings.interval_seconds)
             listings.note_use()
-        if newest is not None and verdict.proven is not None:
+        last_sync = self._detector.last_sync
+        if newest is not None and verdict.proven is not None and last_sync is not None:
             counts = _counts(replica.ledger)
             if active_counts_match(newest.jobs, counts) and ended_counts_match(newest.jobs, counts):
-                self._matched = newest.asked
+                replica.counted_right(newest.asked.seconds - last_sync.began_seconds)
         return verdict
-
-    def before_sync(self, replica: Replica) -> None:
-        """Take in the newest listing before a sync, and tell the replica which counts the counters have confirmed,
-        so that the sync need not check them."""
-        self.verdict(replica)
-        last_sync = self._detector.last_sync
-        if self._matched is not None and last_sync is not None:
-            replica.counted_right(self._matched.seconds - last_sync.began_seconds)
-            self._matched = None
 
     def after_sync(self, replica: Replica, refreshed: Refreshed, began: Instant) -> None:
         """Tell the detector what a sync has found, and so whether the counters had to move."""

@@ -179,7 +179,7 @@ class Poller(Loop):
         replica, caller, started_at = self._keeper.ready(), self._caller, started.at
         calls_before = caller.made_fresh
         with self._keeper.transaction(replica):
-            self._detection.before_sync(replica)
+            self._detection.verdict(replica)  # takes in the newest listing
             refreshed = caller.converse(replica.refresh(started_at, caller.allowance))
             snapshot = self._parts.publisher.snapshot(replica.ledger, started_at)
             ledger = replica.ledger

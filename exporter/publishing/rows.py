@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Container, Mapping
 from operator import attrgetter
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from exporter.labels import FirstNames
 from exporter.ledger.totals import Pair
@@ -21,16 +21,7 @@ STATUS_LIMIT = 50
 """How many statuses, beside the documented ones, are shown under their own names: any text may come."""
 
 
-class OfUser(Protocol):
-    """A row about a user."""
-
-    @property
-    def user(self) -> str:
-        """The user's name."""
-        ...
-
-
-_Row = TypeVar("_Row", bound=OfUser)
+_Row = TypeVar("_Row", JobCount, ShownUsage)
 Group = tuple[str, ...]
 """What the rows of a group have in common: their status and queue, or only their queue."""
 

@@ -86,7 +86,7 @@ def _measure(sync: Sync, view: ListView) -> Asking[int]:
     for _ in range(MOST_HALVINGS):
         try:
             page = yield from send(sync, view, offset, PAGE_LIMIT)
-        except (Contradiction, SyncError) as error:
+        except SyncError as error:
             if error.reason == "depth" or is_refusal(error):
                 break
             raise
