@@ -8,7 +8,7 @@ import threading
 from collections.abc import Collection, Hashable
 
 from exporter.model import ClusterIdentity
-from exporter.profile import TRAITS, UNKNOWN, Profile
+from exporter.profile import TRAITS, UNKNOWN, Profile, zone_name
 from exporter.snapshot import ClusterState, SyncFailure
 
 _LOG = logging.getLogger(__name__)
@@ -22,6 +22,8 @@ CHANGE_SECONDS = 1800.0
 HISTORY_SECONDS = 300.0
 """How often it is told how far the history is."""
 STRETCHED = 1.1
+_CONFIGURED = {"configured", "contradicted"}
+"""Zones that are not found out, so that the ledger does not follow them."""
 
 
 class IntervalLog:
@@ -144,7 +146,10 @@ class ClusterLog:
             return
         for name in TRAITS:
             old, new = getattr(before, name), getattr(known, name)
-            if old.value != new.value and self._may_tell((name, new.value), CHANGE_SECONDS):
+            asked_anew = new.value == UNKNOWN and not new.evidence  # nothing has contradicted it
+            if asked_anew or old.value == new.value:
+                continue
+            if self._may_tell((name, new.value), CHANGE_SECONDS):
                 _LOG.info(
                     "a trait of the server's profile was found"
                     if old.value == UNKNOWN
@@ -154,6 +159,18 @@ class ClusterLog:
                         trait=name, old=old.value, new=new.value, evidence=new.evidence,
                     ),
                 )  # fmt: skip
+        self._tell_zone(state.identity, before, known)
+
+    @staticmethod
+    def _tell_zone(who: ClusterIdentity, before: Profile, known: Profile) -> None:
+        if _CONFIGURED & {before.zone.value, known.zone.value}:
+            return
+        old, new = zone_name(before.zone_seconds), zone_name(known.zone_seconds)
+        if old != new:
+            _LOG.info(
+                "the ledger begins anew, as its times were read in another zone; the history is read again",
+                extra=_fields(who, old=old, new=new),
+            )
 
     def _tell_history(self, before: ClusterState, state: ClusterState) -> None:
         obstacle, shown = state.history_obstacle, state.snapshot

@@ -4,6 +4,7 @@ import dataclasses
 import logging
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from exporter.daemon.cluster_log import ClusterLog, IntervalLog
@@ -139,6 +140,35 @@ class TestTheProfile:
             "unknown",
             "change",
         ]
+
+    @pytest.mark.parametrize(
+        ("was", "found", "anew"),
+        [
+            (Trait(), Trait("utc", "seen"), True),
+            (Trait("utc", "seen"), Trait("-03:30", "seen"), True),
+            (Trait(), Trait("+08:00", "seen"), False),
+            (Trait("utc", "seen"), Trait("configured", "seen"), False),
+        ],
+    )
+    def test_a_ledger_that_begins_anew_in_another_zone(
+        self, told: Told, was: Trait, found: Trait, anew: bool
+    ) -> None:
+        """That the order is asked for again, which nothing has contradicted, is a consequence and not told."""
+        state = dataclasses.replace(FRESH, tried=True, up=True)
+        before = msgspec.structs.replace(AS_DOCUMENTED, zone=was)
+        told.note(dataclasses.replace(state, profile=before), 0)
+        known = msgspec.structs.replace(before, zone=found, order=Trait() if anew else before.order)
+        of_trait, *others = told.note(dataclasses.replace(state, profile=known), 60)
+        assert of_trait.startswith("a trait of the server's profile ")
+        assert (
+            others
+            == [
+                "the ledger begins anew, as its times were read in another zone; the history is read again"
+            ]
+            * anew
+        )
+        if anew:
+            assert told.field("new") == found.value
 
     def test_what_alternates_is_told_now_and_then(self, told: Told) -> None:
         state = dataclasses.replace(FRESH, tried=True, up=True)
