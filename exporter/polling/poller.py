@@ -115,8 +115,7 @@ class Poller(Loop):
         if proven is None or shown is None or proven.at == shown.taken_at:
             return
         self._declare_demand()
-        self._state = self._renewed(snapshot=replace(shown, taken_at=proven.at))
-        self._publish()
+        self._publish(snapshot=replace(shown, taken_at=proven.at))
         self._run_background(until_seconds)
 
     def _turn(self) -> float:
@@ -207,7 +206,7 @@ class Poller(Loop):
         self._failures = 0
         if snapshot is None and shown is not None:  # keep the old counts until they are too old
             snapshot = replace(shown, history_complete=False)
-        self._state = self._renewed(
+        self._publish(
             tried=True,
             up=True,
             snapshot=snapshot,
@@ -215,7 +214,6 @@ class Poller(Loop):
             failure=None,
             strategy=refreshed.strategy,
         )
-        self._publish()
 
     def _failed(self, error: ApiError | SyncError | StateError, started_seconds: float) -> float:
         parts = self._parts
@@ -224,16 +222,23 @@ class Poller(Loop):
         self._failures += 1
         parts.telemetry.sync_failed(self._name, error.reason, took_seconds)
         failure = SyncFailure(error.reason, str(error), error.advice, now_at)
-        self._state = self._renewed(tried=True, up=False, failure=failure)
-        self._publish()
+        self._publish(tried=True, up=False, failure=failure)
         wait_seconds = retry_wait_seconds(self._failures, parts.settings.interval_seconds)
         if isinstance(error, BudgetExhausted) and error.reason == "quota":
             wait_seconds = max(wait_seconds, error.until_at - now_at)
         return wait_seconds
 
-    def _publish(self) -> None:
-        """Raises Stopped if this poller is to stop: another may be publishing by now, or the cluster is
-        no longer wanted."""
+    def _publish(self, **changes: Any) -> None:
+        """Publish the state with these changes, and with what any turn may have changed. Raises Stopped if this
+        poller is to stop: another may be publishing by now, or the cluster is no longer wanted."""
+        replica = self._keeper.replica
+        self._state = replace(
+            self._state,
+            profile=self._state.profile if replica is None else replica.profile,
+            history_obstacle=self._obstacle,
+            ledger_on_disk=self._keeper.on_disk,
+            **changes,
+        )
         if self._parts.clock.sleep(0.0):
             raise Stopped("the poller is to stop")
         self._parts.publish(self._state)
@@ -256,19 +261,7 @@ class Poller(Loop):
         if shown is not None:
             known, expected = replica.ledger.size, replica.ledger.progress.expected
             shown = replace(shown, history_known=known, history_expected=expected)
-        self._state = self._renewed(snapshot=shown)
-        self._publish()
-
-    def _renewed(self, **changes: Any) -> ClusterState:
-        """The state with these changes, and with what any turn may have changed."""
-        replica = self._keeper.replica
-        return replace(
-            self._state,
-            profile=self._state.profile if replica is None else replica.profile,
-            history_obstacle=self._obstacle,
-            ledger_on_disk=self._keeper.on_disk,
-            **changes,
-        )
+        self._publish(snapshot=shown)
 
     @property
     def _obstacle(self) -> SyncFailure | None:
@@ -287,7 +280,6 @@ class Poller(Loop):
                     replica.widen_history()
                     snapshot = parts.publisher.snapshot(replica.ledger, last_at)
                 self._state = replace(self._state, snapshot=snapshot, last_success_at=last_at)
-            self._state = self._renewed()
             self._publish()
         except Stopped:
             raise
