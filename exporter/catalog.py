@@ -220,7 +220,7 @@ HISTORY_KNOWN = Metric(
 )  # fmt: skip
 HISTORY_EXPECTED = Metric(
     "ehpc_history_jobs_expected", "gauge", ("cluster_name",),
-    "Jobs that the ledger will hold when the history is complete, by total_count of job/list;"
+    "Jobs that the ledger will hold when the history is complete, by total_count of job/list, or by where it ends;"
     " absent while this is unknown.",
 )  # fmt: skip
 EFFECTIVE_INTERVAL = Metric(
