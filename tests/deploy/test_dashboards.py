@@ -146,6 +146,14 @@ def test_a_panel_says_what_it_shows(panel: Mapping[str, Any]) -> None:
     assert all(units), units
 
 
+@pytest.mark.parametrize("panel", EVERY_PANEL)
+def test_marks_of_short_times_differ(panel: Mapping[str, Any]) -> None:
+    """With one decimal, each mark of an axis of waits below six minutes was 0.0 h or 0.1 h."""
+    defaults = panel["fieldConfig"]["defaults"]
+    if defaults.get("unit") == "suffix:h":
+        assert "decimals" not in defaults
+
+
 def value_titles(panel: Mapping[str, Any]) -> list[str]:
     """The titles of a table's columns of numbers."""
     return [title for field, title in columns_of(panel).items() if field.startswith("Value")]

@@ -138,7 +138,7 @@ def longest_wait_by_queue() -> panels.Panel:
         {"{{queue}}": hours(highest("queue", longest_wait_or_none("queue", QUEUE)))},
         unit=looks.HOURS,
         legend_right=True,
-    ).decimals(1)
+    )
 
 
 def wait_by_queue() -> panels.Panel:
@@ -154,7 +154,7 @@ def wait_by_queue() -> panels.Panel:
         },
         unit=looks.HOURS,
         legend_right=True,
-    ).decimals(1)
+    )
 
 
 def run_by_queue() -> panels.Panel:
@@ -170,7 +170,7 @@ def run_by_queue() -> panels.Panel:
         },
         unit=looks.HOURS,
         legend_right=True,
-    ).decimals(1)
+    )
 
 
 def percentiles(family: str) -> dict[str, str]:
@@ -188,7 +188,7 @@ def waits() -> panels.Panel:
         percentiles("ehpc_job_wait_seconds"),
         unit=looks.HOURS,
         colours=looks.PERCENTILE_COLOURS,
-    ).decimals(1)
+    )
 
 
 def runs() -> panels.Panel:
@@ -200,7 +200,7 @@ def runs() -> panels.Panel:
         percentiles("ehpc_job_run_seconds"),
         unit=looks.HOURS,
         colours=looks.PERCENTILE_COLOURS,
-    ).decimals(1)
+    )
 
 
 def flow() -> panels.Panel:

@@ -157,7 +157,7 @@ def longest_by_cluster() -> panels.Panel:
         },
         unit=looks.HOURS,
         legend_right=True,
-    ).decimals(1)
+    )
 
 
 def ended() -> panels.Panel:
