@@ -116,8 +116,7 @@ def reconcile(sync: Sync, order: Order) -> Asking[None]:
         orders = [BY_SUBMISSION, order]
     for together in (True, False) if len(orders) > 1 else (False,):
         for each in orders:
-            strewn = each is orders[-1]
-            if (yield from search(sync, each, whole(sync), together=together, strewn=strewn)):
+            if (yield from search(sync, each, whole(sync), together=together)):
                 return
 
 
@@ -128,13 +127,11 @@ def _most_calls(sync: Sync, *, strewn: bool) -> int:
     return max(halvings, min(2 * pages, sync.allowance(Purpose.FRESH) // 2)) if strewn else halvings
 
 
-def search(
-    sync: Sync, order: Order, stretch: Stretch, *, together: bool = False, strewn: bool = True
-) -> Asking[bool]:
+def search(sync: Sync, order: Order, stretch: Stretch, *, together: bool = False) -> Asking[bool]:
     """Find and correct what differs within a stretch. Returns False if something may be left: a page did not divide
-    its part, or it has stopped, after too many calls (more are allowed for differences that are ``strewn``), or, with
-    ``together``, when the differences turn out to be in more than one place."""
-    open_, calls, most_calls, done = [stretch], 0, _most_calls(sync, strewn=strewn), True
+    its part, or it has stopped: after too many calls, or, with ``together``, when the differences turn out to be in more
+    than one place. Without it, more calls are allowed."""
+    open_, calls, most_calls, done = [stretch], 0, _most_calls(sync, strewn=not together), True
     while open_:
         part = open_.pop()
         if not part.differs(sync, order):
