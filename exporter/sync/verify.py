@@ -25,7 +25,6 @@ from exporter.sync.pages import ask, is_refusal
 from exporter.sync.reader import recheck_filter, sweep
 from exporter.sync.reconcile import (
     Stretch,
-    boundaries,
     examine,
     look_at,
     page_at,
@@ -307,10 +306,12 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
     known = sync.ledger.count_between(INFINITE, down_to_at, by=order.column)
     offset = sync.rng.randrange(max(1, known - sync.page_size + 1))
     page = yield from ask(sync, ListView(order), offset)
-    if page.jobs and not boundaries(page, order):  # all are of one second: look where that ends
-        page = yield from page_at(sync, order, order.moment(page.jobs[0]) - 1)
     known_before = sync.ledger.known(page.uuids)
-    found = [each for each in examine(sync, order, page) if each.at >= down_to_at]
+    found = examine(sync, order, page)
+    if page.jobs and not found:  # all are of one second: look where that ends, too
+        end = yield from page_at(sync, order, order.moment(page.jobs[0]) - 1)
+        found = examine(sync, order, end)
+    found = [each for each in found if each.at >= down_to_at]
     # If a queue or a user was renamed, many ended jobs may be under the old name.
     both = ((known_before[job.uuid], job) for job in page.jobs if job.uuid in known_before)
     renamed = any(

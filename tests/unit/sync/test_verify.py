@@ -243,3 +243,24 @@ def test_a_probe_in_a_crowd_of_one_second_looks_on_to_where_the_crowd_ends() -> 
     rest_for_one_audit_interval(cluster)
     assert cluster.counted() == cluster.true_counts()
     assert cluster.calls - before < 200  # the crowd is read once, to correct what differs
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_probe_in_a_crowd_of_one_second_takes_in_what_it_sees(seed: int) -> None:
+    """Others stand there now than are known, and as many: no count shows it, nor does the crowd's end."""
+    crowd, at = JobList(), int(START_AT) - 9_000
+    row = JobRow("finished", "q", "u", 1, at, at, at)
+    uuids = [crowd.load_one(row._replace(user=f"u{n % 6}")) for n in range(900)]
+    for younger_at in range(at + 1, at + 101):
+        crowd.load_one(row._replace(submitted_at=younger_at, modified_at=younger_at))
+    later = {uuid: crowd.row(uuid) for uuid in uuids[1::6]}
+    crowd.delete(later)
+    cluster = SimulatedCluster(settings=SETTINGS, jobs=crowd, seed=seed)
+    for _ in range(2):
+        cluster.turn()
+    assert cluster.ledger.progress.complete
+    crowd.delete(uuids[4::6])
+    for uuid, its_row in later.items():
+        crowd.put_back(uuid, its_row)
+    rest_for_one_audit_interval(cluster)
+    assert cluster.counted() == cluster.true_counts()
