@@ -265,7 +265,9 @@ class Play:
         progress = self.cluster.ledger.progress
         dialect, jobs = self.cluster.cluster.dialect, len(self.cluster.jobs)
         limited = dialect.depth_limit or dialect.total_limit
-        if not self.curious and not (limited and jobs > limited) and jobs != LIMIT:
+        by_status = Counter(job.status for job in self.cluster.jobs.jobs())
+        ends_at_limit = LIMIT in (jobs, *by_status.values())
+        if not self.curious and not (limited and jobs > limited) and not ends_at_limit:
             return False
         right = not progress.active_known or self.cluster.active_is_right()
         traits = self.cluster.profile
