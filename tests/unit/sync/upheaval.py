@@ -269,10 +269,7 @@ class Upheaval(Play):
         self.adversary.note_returned(
             job.modified_at for job in jobs.jobs() if job.uuid not in before
         )
-        for job in jobs.jobs():  # what is seen to have happened counts, whatever its time
-            if job.uuid in before and (was := before.get(job.uuid).status) != job.status:
-                self.adversary.events["started"] += was == "pending"
-                self.adversary.events["ended"] += was not in ENDED
+        self._note_seen(before, jobs)
         self.cluster.cluster.jobs = jobs
         self.cluster.cluster.speak(self.cluster.cluster.dialect)
 
@@ -293,17 +290,25 @@ class Upheaval(Play):
         usual, hosted = self.cluster.jobs, self.cluster.cluster
         self.rolled_back = True
         for now, then in ((usual, other), (other, usual)):
-            for job in then.jobs():  # what is seen to have happened counts, whatever its time
-                status = now.get(job.uuid).status if job.uuid in now else ""
-                self.adversary.events["submitted"] += not status
-                self.adversary.events["started"] += status in ("", "pending")
-                self.adversary.events["ended"] += status not in ENDED
+            self.adversary.events["submitted"] += len(set(then.uuids()) - set(now.uuids()))
+            self._note_seen(now, then)
         hosted.jobs = other
         hosted.speak(hosted.dialect)
         for _ in range(turns):
             self.look()
         hosted.jobs = usual
         hosted.speak(hosted.dialect)
+
+    def _note_seen(self, now: JobList, then: JobList) -> None:
+        """What is seen to have happened counts, whatever its time: a job that has another start has started, and, if it
+        has ended, ended again."""
+        for job in then.jobs():
+            was = now.get(job.uuid) if job.uuid in now else None
+            again = was is None or was.started_at != job.started_at
+            status = "" if was is None else was.status
+            if again or status != job.status:
+                self.adversary.events["started"] += again or status == "pending"
+                self.adversary.events["ended"] += again or status not in ENDED
 
     def _turns_of_luck(self) -> int:
         # What no total shows is found by random pages, a server that fails at what it does not know by failures.
