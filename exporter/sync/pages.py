@@ -171,7 +171,12 @@ def _collapse(sync: Sync, page: PlacedPage) -> str:
         return ""  # the page has more jobs than its total allows
     if collapsed(known, listed):
         return f"of {known} jobs the server shows {listed}"
-    # Perhaps it is the list of another cluster.
+    return another_list(sync, page)
+
+
+def another_list(sync: Sync, page: PlacedPage) -> str:
+    """What a page has, in words, if it seems to be of another list, as of another cluster: so many jobs on it are
+    unknown; else empty."""
     old = _should_be_known(sync, page)
     known = len(sync.ledger.known(old))
     return f"of {len(old)} jobs on a page, {known} are known" if collapsed(len(old), known) else ""

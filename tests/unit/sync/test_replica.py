@@ -217,6 +217,23 @@ def test_a_list_that_has_gone_back_as_a_whole_is_read_anew(
     assert cluster.ledger.tallies() == counted
 
 
+@pytest.mark.parametrize("dialect", ["documented", "sort-by-submitted-only"])
+@pytest.mark.parametrize("jobs", [120, 299, 900])
+def test_another_list_that_is_believed_leaves_no_job_behind(jobs: int, dialect: str) -> None:
+    """For some syncs, another cluster's list is shown: parts of both have equal numbers of jobs."""
+    cluster = settled(300, dialect)
+    usual, other = cluster.jobs, JobList(uuid_salt=7919)
+    fill(other, jobs, active=12, now_at=cluster.now_at - 50)
+    for shown in (other, usual):
+        cluster.cluster.jobs = shown
+        cluster.cluster.speak(cluster.cluster.dialect)
+        for _ in range(4):
+            with suppress(SyncError):
+                cluster.turn()
+        assert cluster.counted() == cluster.true_counts()
+        assert cluster.ledger.progress.complete
+
+
 def test_stamps_that_are_set_back_are_believed() -> None:
     """A server was restored with a clock that was wrong: a few jobs are older than they were."""
     cluster = settled(COUNT)
