@@ -24,8 +24,7 @@ from exporter.telemetry import Telemetry
 _LOG = logging.getLogger(__name__)
 
 LONG_READ_CALLS = 50
-"""A sync that has made this many calls, or a whole window of them, waits for the budget instead of
-failing and beginning again."""
+"""A sync that has made this many calls, or a whole window of them, waits for the budget, and does not fail."""
 CALLS_WRITTEN_TOGETHER = 20
 """In the background, this many calls share a transaction, so a kill loses no more than their results."""
 
@@ -54,8 +53,7 @@ class PollerParts:
     keeps_on_disk: bool
     """Whether the ledger is to be in a file, if it can be."""
     moved: Callable[[Ledger], Ledger]
-    """Copies a ledger from its file to memory, or from memory to its file, and opens the copy. Raises ``StateError``
-    or ``Stopped``."""
+    """Copies a ledger from file to memory or back, and opens the copy. Raises ``StateError`` or ``Stopped``."""
     settings: SyncSettings
     publisher: Publisher
     staleness_seconds: float
@@ -100,8 +98,7 @@ class Caller:
         return step.value
 
     def call(self, ask: Ask, *, made_for_it: int = 0) -> Page:
-        """Make one call of a conversation that has made ``made_for_it`` calls before. Raises
-        ``ApiError`` or ``Stopped``."""
+        """Make one call of a conversation that has made ``made_for_it`` before. Raises ApiError or Stopped."""
         while True:
             self.note_alive()
             try:
@@ -155,8 +152,7 @@ class Background:
         self._failures = 0
 
     def work(self, replica: Replica, until_seconds: float) -> bool:
-        """Spend the calls that are left, until a moment of the monotonic clock. Returns whether a
-        conversation has ended."""
+        """Spend the calls that are left, until a monotonic moment. Returns whether a conversation has ended."""
         made_before = self._caller.made
         if self._current is not None and self._current[0] is not replica:
             self._current = None  # the ledger has been replaced
@@ -183,8 +179,7 @@ class Background:
         return True
 
     def _step(self, replica: Replica) -> bool:
-        """Begin a conversation, or make one call of it. Returns False if there is nothing to do, if no call is
-        left, or if it fails."""
+        """Begin a conversation, or make a call of it. Returns False if nothing is to do, or can be done now."""
         try:
             if self._current is None:
                 asking = replica.background(self._parts.clock.now_at(), self._caller.allowance)

@@ -32,8 +32,7 @@ FRESH_INTERVALS = 1.5
 """A listing is used for this many listing intervals."""
 
 LONGEST_APART_SECONDS = 1200.0
-"""A cluster gets a sync at least this often, however rare audits are: one without a sync for half an hour
-is taken for stuck."""
+"""A cluster gets a sync at least this often: one without a sync for half an hour is taken for stuck."""
 _LEAD_SECONDS = 10.0
 """The time that a sync may take once it is due."""
 
@@ -76,8 +75,7 @@ class SyncResult:
     jobs: Mapping[str, int]
     """Jobs in the ledger after it, by status, for those of ``COUNTED``."""
     changed_by_seconds: float | None
-    """The latest moment at which the oldest change that it found can have happened; None if it found no
-    change."""
+    """When the oldest change that it found has happened, at the latest; None if it found none."""
 
 
 class Finding(NamedTuple):
@@ -302,8 +300,7 @@ def active_counts_match(counted: Mapping[str, int], jobs: Mapping[str, int]) -> 
 
 
 def ended_counts_match(counted: Mapping[str, int], jobs: Mapping[str, int]) -> bool:
-    """The same for finished jobs, where failed and cancelled ones may be counted as finished or not.
-    Pure."""
+    """The same for finished jobs; failed and cancelled ones may be counted as finished or not. Pure."""
     ended = sum(jobs.get(each, 0) for each in END_STATUSES)
     return counted.get("finished") in (jobs.get("finished", 0), ended)
 

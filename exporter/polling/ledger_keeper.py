@@ -26,8 +26,7 @@ class LedgerKeeper:
         """When the disk is tried again, by the monotonic clock; infinite if the ledger is where it is to be."""
 
     def ready(self) -> Replica:
-        """The replica. Opens the ledger if necessary, and moves it back to disk if it is time to try.
-        Raises ``StateError``."""
+        """The replica. Opens its ledger, or moves it back to disk, if it is time to. Raises ``StateError``."""
         if self.replica is None:
             return self._go_on_with(self._parts.open_ledger())
         if self._parts.clock.monotonic_seconds() >= self._disk_retry_seconds:

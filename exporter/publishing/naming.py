@@ -143,8 +143,7 @@ class Label:
         return value in self.shown or value == OTHER or self._mode == "off"
 
     def groups(self, groups: Groups, names: Set[str]) -> tuple[UserGroup, ...]:
-        """The group of each user that is shown under one of the ``names``. ``_other`` is a group of its
-        own."""
+        """The group of each user that is shown under one of the ``names``; ``_other`` has one of its own."""
         if self._mode == "off":
             return ()
         found = {

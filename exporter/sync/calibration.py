@@ -33,8 +33,7 @@ from exporter.sync.intake import LAGS
 from exporter.sync.pages import ask, is_refusal, send
 
 ORDER_CALLS = 4
-"""How many calls the proof of an order takes. With fewer it does not begin: it would take those of the next
-sync."""
+"""How many calls the proof of an order takes. With fewer it does not begin: it would take the next sync's."""
 ORDERS_TO_TRY = ((BY_CHANGE, "change"), (BY_SUBMISSION, "submission"), (BY_DEFAULT, "default"))
 """The orders to try, best first, with their names in the profile."""
 
@@ -43,8 +42,7 @@ ORDERS_TO_TRY = ((BY_CHANGE, "change"), (BY_SUBMISSION, "submission"), (BY_DEFAU
 
 
 def calibrate_filter(sync: Sync, head: PlacedPage) -> Asking[None]:
-    """Find the name of the status filter. Both names are sent; if the server refuses that, each name is tried
-    alone."""
+    """Find the name of the status filter: both are sent, or, if the server refuses that, each alone."""
     trait = sync.profile.status_filter
     if trait.value == UNKNOWN and trait.contradictions > 1:
         # It seemed to work, and was contradicted each time.
@@ -155,8 +153,7 @@ def calibrate_order(sync: Sync) -> Asking[PlacedPage | None]:
 
 def _prove(sync: Sync, order: Order) -> Asking[PlacedPage | None]:
     """Prove an order by a random page, the last page and the head: each must be sorted, and none may begin newer
-    than one nearer to the head. Returns the head; None if all times are the same. Raises
-    ``Contradiction``."""
+    than one nearer to the head. Returns the head; None if all times are the same. Raises ``Contradiction``."""
     last = int(min(sync.length, sync.profile.most_offset)) - sync.page_size
     places = [sync.rng.randrange(last), last] if last > 0 else []
     above_at, seen = float("inf"), dict[str, int]()

@@ -18,8 +18,7 @@ from exporter.sync.intake import LATE_SECONDS, Intake, StaleRecords
 
 MANY_TRIES = 12
 FEW_TRIES = 3
-"""After this many attempts something is given up, or tried in another way: many if what is read moves, few if
-nothing can have changed."""
+"""After so many attempts another way is tried, if any: many if what is read moves, few if it cannot have changed."""
 
 SWEPT_STATUSES = ("pending", "running")
 """The active statuses that are queried, if the server can filter."""
@@ -33,8 +32,7 @@ the jobs that were set aside."""
 
 LEAST_COLLAPSE_JOBS = 10
 COLLAPSED_PART = 0.4
-"""A collapse: more jobs than this number, and more than this part of them, are gone at once, or all are. It is
-not believed at once."""
+"""A collapse, not believed at once: more jobs than this, and more than this part of them, are gone, or all are."""
 
 CONFIRMING_SECONDS = 5.0
 """A collapse is believed if a sync finds it again after this time."""
@@ -98,8 +96,7 @@ ORDERS = {
 
 @dataclass(frozen=True, slots=True)
 class ListView:
-    """One of the lists that the server shows: all jobs, or those in a status, in an order, or in any order
-    (None)."""
+    """One of the lists that the server shows: all jobs, or those in a status, in an order or in any (None)."""
 
     order: Order | None = None
     status: str | None = None

@@ -51,8 +51,7 @@ def _tell_time(sync: Sync, head: PlacedPage) -> None:
 
 
 def is_whole(sync: Sync, head: PlacedPage) -> Asking[bool]:
-    """Whether the head is the whole list: by its total, if the page is not full; otherwise because nothing
-    follows its last job."""
+    """Whether the head is the whole list: by its total, if it is not full; else because nothing follows it."""
     size = len(head.jobs)
     if head.total is not None:
         if head.total != size:

@@ -36,8 +36,7 @@ database: then the ledger begins anew."""
 
 @dataclass(slots=True)
 class StaleRecords:
-    """Stale records, and when they were first seen. Kept from sync to sync; not more than
-    ``MOST_STALE_RECORDS``."""
+    """Stale records, at most ``MOST_STALE_RECORDS``, and when they were first seen. Kept from sync to sync."""
 
     since: dict[str, tuple[Job, float]] = field(default_factory=dict)
 
@@ -94,8 +93,7 @@ class Intake:
     patience_seconds: float = PATIENCE_SECONDS
     """How long a stale record must have been there before it is believed."""
     window_from_at: float = float("-inf")
-    """Ended jobs that changed before this moment are outside the wanted history: they are known, but not
-    shown."""
+    """Ended jobs that changed before this are outside the wanted history: they are known, but not shown."""
     was_complete: bool = False
     """Whether the ledger was complete when the sync began: only then does a check find faults."""
     known_up_to_at: int | None = None

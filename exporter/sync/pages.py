@@ -175,8 +175,7 @@ def _collapse(sync: Sync, page: PlacedPage) -> str:
 
 
 def another_list(sync: Sync, page: PlacedPage) -> str:
-    """What a page has, in words, if it seems to be of another list, as of another cluster: so many jobs on it are
-    unknown; else empty."""
+    """How many jobs on a page are unknown, in words, if it seems to be of another cluster's list; else empty."""
     old = _should_be_known(sync, page)
     known = len(sync.ledger.known(old))
     return f"of {len(old)} jobs on a page, {known} are known" if collapsed(len(old), known) else ""
@@ -209,8 +208,7 @@ def _check_length(sync: Sync, page: PlacedPage) -> Asking[None]:
 
 
 def _judge_short(sync: Sync, page: PlacedPage) -> Asking[None]:
-    """A page is shorter than usual, although the list should go on by its total. Look whether it does, and
-    raise the ``Contradiction``."""
+    """By its total, the list should go on behind a short page. Look whether it does; raise ``Contradiction``."""
     following = yield from send(sync, page.view, page.end, page.limit)
     if following.jobs:
         size = len(page.jobs)

@@ -197,8 +197,7 @@ def _learn_what_totals_count(sync: Sync, last: PlacedPage, jobs: int) -> None:
 
 
 def sweep_active(sync: Sync, head: PlacedPage) -> Asking[None]:
-    """Read the active jobs by status. Pending ones come first: so a job that starts meanwhile is seen twice,
-    and not missed."""
+    """Read the active jobs by status, pending ones first: a job that starts meanwhile is seen twice, not missed."""
     for status in SWEPT_STATUSES:
         yield from sweep(sync, status)
     sync.active_is_known()
@@ -208,8 +207,7 @@ def sweep_active(sync: Sync, head: PlacedPage) -> Asking[None]:
 
 
 def sweep(sync: Sync, status: str) -> Asking[None]:
-    """Read all jobs in a status. Jobs that are no longer in it are set aside, until it is known what became
-    of them."""
+    """Read all jobs in a status. Those that have left it are set aside until it is known what became of them."""
     known = sync.ledger.count_status(status)
     seen = SeenInMemory()
     yield from read_whole(sync, ListView(sync.order, status), seen)

@@ -128,9 +128,9 @@ def _most_calls(sync: Sync, *, strewn: bool) -> int:
 
 
 def search(sync: Sync, order: Order, stretch: Stretch, *, together: bool = False) -> Asking[bool]:
-    """Find and correct what differs within a stretch. Returns False if something may be left: a page did not divide
-    its part, or it has stopped: after too many calls, or, with ``together``, when the differences turn out to be in more
-    than one place. Without it, more calls are allowed."""
+    """Find and correct what differs within a stretch. Returns False if something may be left: a page did not divide its
+    part, or it has stopped: after too many calls, or, with ``together``, when the differences turn out to be in several
+    places. Without it, more calls are allowed."""
     open_, calls, most_calls, done = [stretch], 0, _most_calls(sync, strewn=not together), True
     while open_:
         part = open_.pop()
@@ -314,8 +314,7 @@ def _known_behind(sync: Sync, order: Order, at: float) -> int:
 
 
 def _move_frontier(sync: Sync, order: Order, lowest: Boundary) -> int:
-    """Move the frontier down to a boundary: everything in front of it is known. Returns how many jobs are known
-    behind it."""
+    """Move the frontier down to a boundary: all in front of it is known. Returns how many jobs are known behind."""
     sync.memory.obstacle = None
     known_behind = _known_behind(sync, order, lowest.at)
     unread = -lowest.rank - known_behind

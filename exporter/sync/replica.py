@@ -74,8 +74,7 @@ class Replica:
     # -- what the counters of cluster/list say -----------------------------------------------------
 
     def note_counters(self, evidence: str, now_at: float, *, follow: bool) -> bool:
-        """Note in the profile whether the counters follow the list. Returns False if that was known, or if it is
-        too early to try again."""
+        """Note whether the counters follow the list. Returns False if that is known, or too early to try again."""
         profile = self.profile
         known = profile.counters.value == "follow"
         if (known and follow) or not (known or profile.due("counters", now_at)):

@@ -45,8 +45,7 @@ ENDED, ACTIVE, PROBE, STALE = "ended", "active", "probe", "stale"
 
 
 def reread_head(sync: Sync, order: Order) -> Asking[bool]:
-    """Read the head again: it shows what has changed since the sync began. Returns whether it shows all of
-    that."""
+    """Read the head again. Returns whether it shows all that has changed since the sync began."""
     page = yield from ask(sync, ListView(order))
     still = sync.head is not None and sync.head.jobs == page.jobs
     sync.take_head(order, page)

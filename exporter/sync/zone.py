@@ -21,8 +21,7 @@ SEVERAL = 3
 
 
 def follow(sync: Sync) -> bool:
-    """Begin the ledger anew if its times were read in another zone than the one that is known now. Returns
-    whether it was."""
+    """Begin the ledger anew if its times were read in another zone than is known now. Returns whether it was."""
     kept, found = sync.progress.profile, sync.profile
     changed = not sync.settings.zone_configured and kept.zone_seconds != found.zone_seconds
     if changed:
@@ -45,8 +44,7 @@ def follow_configuration(sync: Sync) -> None:
 
 
 def learn_from_head(sync: Sync, head: PlacedPage) -> None:
-    """Find the zone from the configuration, or by comparing the newest time on the head with the server's
-    clock."""
+    """Find the zone from the configuration, or from the newest time on the head and the server's clock."""
     page = head.answer
     if sync.settings.zone_configured:
         sync.found("zone", "configured", f"{sync.settings.zone_name}, by the configuration")
