@@ -37,19 +37,28 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How far apart an account's calls are sent: at once, unless the server refuses bursts (HTTP status 429). Then
-    further apart at each refusal, and slowly closer with each answer."""
+    """How far apart a cluster's calls are sent: at once, unless the server refuses bursts (HTTP status 429). Then
+    further apart at each refusal, and slowly closer with each answer. Other clusters are not kept waiting."""
 
     apart_seconds: float = 0.0
+    next_seconds: float = 0.0
+    """When the next call may be sent, by the monotonic clock."""
 
     def refused(self) -> "Pace":
         """After HTTP status 429."""
-        return Pace(min(MOST_APART_SECONDS, max(LEAST_APART_SECONDS, 2 * self.apart_seconds)))
+        apart_seconds = max(LEAST_APART_SECONDS, 2 * self.apart_seconds)
+        return replace(self, apart_seconds=min(MOST_APART_SECONDS, apart_seconds))
 
     def answered(self) -> "Pace":
         """After an answer."""
         closer_seconds = self.apart_seconds * 0.99
-        return Pace(closer_seconds if closer_seconds >= LEAST_APART_SECONDS / 4 else 0.0)
+        if closer_seconds < LEAST_APART_SECONDS / 4:
+            closer_seconds = 0.0
+        return replace(self, apart_seconds=closer_seconds)
+
+    def sent(self, at_seconds: float) -> "Pace":
+        """After a call that was sent at this moment of the monotonic clock."""
+        return replace(self, next_seconds=at_seconds + self.apart_seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,9 +142,8 @@ class Sender:
         """By path, which form of a question the server has understood."""
         self._skew_seconds = 0.0
         self._plain_slash = False
-        self._pace = Pace()
-        self._next_seconds = 0.0
-        """When the next call may be sent, by the monotonic clock."""
+        self._paces: dict[str, Pace] = {}
+        """By cluster, for those of which a call was refused as one too many."""
 
     def seal(self, *, after_refusal: bool = False) -> Seal:
         """What to sign the next call with. Raises ApiError if the keys cannot be read."""
@@ -163,7 +162,7 @@ class Sender:
 
     def call(self, target: Target, question: Question[Answer], seal: Seal) -> Answer:
         """One call. Raises ApiError, or Stopped if the program stops."""
-        self._keep_apart()
+        self._keep_apart(target)
         self._gate.admit(target.name)
         signed_at = self._clock.now_at() + seal.skew_seconds
         parameters = _parameters(target, question, seal.credentials.access_key_id, signed_at)
@@ -175,6 +174,7 @@ class Sender:
         started_seconds = self._clock.monotonic_seconds()
         try:
             answer = self._transport.exchange(f"{self._endpoint}{path}?{signed}", question.method)
+            self._keep_pace(target, answer.status)
             scrub = _scrub_of(seal.credentials, signed)
             return self._read(answer, question, _server_time_at(answer.date_at, signed_at), scrub)
         except ApiError as error:
@@ -194,7 +194,7 @@ class Sender:
         try:
             if answer.status != _HTTP_OK:
                 refused = find_refusal(answer.body, http_status=answer.status, scrub=scrub)
-                raise refused or self._http_error(answer)
+                raise refused or _http_error(answer)
             read = question.decode(answer.body, server_time_at, scrub)
         except RefusedError as error:
             if error.ret_code == refusal.QUOTA_CODE:
@@ -205,21 +205,23 @@ class Sender:
                 raise _clock_error(error, answer.date_at, self._clock.now_at()) from None
             raise
         self._gate.passed()
-        self._pace = self._pace.answered()
         return read
 
-    def _http_error(self, answer: transport.RawAnswer) -> HttpStatusError | RefusedError:
-        if answer.status == refusal.TOO_MANY_STATUS:
-            self._pace = self._pace.refused()
-        told = dict(answer.quota_headers).get("retry-after", "")
-        seconds = float(told) if told.isdecimal() else 0.0
-        return refusal.http_error(answer.status, retry_after_seconds=seconds)
+    def _keep_pace(self, target: Target, status: int) -> None:
+        pace = self._paces.get(target.name)
+        if status == refusal.TOO_MANY_STATUS:
+            self._paces[target.name] = (pace or Pace()).refused()
+        elif pace is not None and status == _HTTP_OK:
+            self._paces[target.name] = pace.answered()
 
-    def _keep_apart(self) -> None:
-        """Sleep until the next call may be sent. Raises Stopped if the program stops."""
+    def _keep_apart(self, target: Target) -> None:
+        """Sleep until the next call about a cluster may be sent. Raises Stopped if the program stops."""
+        pace = self._paces.get(target.name)
+        if pace is None:
+            return
         now_seconds = self._clock.monotonic_seconds()
-        at_seconds = max(now_seconds, self._next_seconds)
-        self._next_seconds = at_seconds + self._pace.apart_seconds  # two threads may share a moment
+        at_seconds = max(now_seconds, pace.next_seconds)
+        self._paces[target.name] = pace.sent(at_seconds)
         if at_seconds > now_seconds and self._clock.sleep(at_seconds - now_seconds):
             raise Stopped("the program is stopping")
 
@@ -327,6 +329,12 @@ def _server_time_at(date_at: float | None, signed_at: float) -> float:
     if date_at is not None and abs(date_at - signed_at) <= _MOST_SKEW_SECONDS:
         return date_at
     return signed_at
+
+
+def _http_error(answer: transport.RawAnswer) -> HttpStatusError | RefusedError:
+    told = dict(answer.quota_headers).get("retry-after", "")
+    seconds = float(told) if told.isdecimal() else 0.0
+    return refusal.http_error(answer.status, retry_after_seconds=seconds)
 
 
 def _clock_error(error: RefusedError, date_at: float | None, now_at: float) -> _ClockError:

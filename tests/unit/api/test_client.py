@@ -355,6 +355,20 @@ def test_a_server_that_refuses_bursts_is_asked_more_slowly() -> None:
     assert 0 < refusals <= 10
 
 
+def test_a_cluster_whose_calls_are_refused_keeps_no_other_waiting() -> None:
+    cloud = world(lambda url: too_many("1") if "ehpc-refused" in url else page())
+    client = cloud.client()
+    refused_one, other = (
+        client.cluster(name, cluster_id=f"ehpc-{name}", zone="jinan1a", timezone=UTC)
+        for name in ("refused", "other")
+    )
+    failure_of(refused_one)
+    slept = len(cloud.slept)
+    for _ in range(50):
+        other.list_jobs(PAGE)
+    assert len(cloud.slept) == slept
+
+
 def test_once_no_burst_is_refused_any_longer_calls_are_sent_at_once_again() -> None:
     cloud = world(too_many("1"), page())
     jobs = cloud.jobs()
