@@ -3,7 +3,7 @@ Pure."""
 
 from dataclasses import dataclass
 
-from exporter.api.retry import MOST_RETRY_AFTER_SECONDS
+from exporter.api.retry import MOST_APART_SECONDS
 from exporter.errors import HttpStatusError, RefusedError
 
 REQUEST_CODE = 1100
@@ -105,7 +105,7 @@ def http_error(status: int, *, retry_after_seconds: float = 0.0) -> HttpStatusEr
     if status == TOO_MANY_STATUS:
         reason = "http_429"
         advice = "Calls are sent further apart now; if it lasts, lengthen collection.interval."
-        retryable = retry_after_seconds <= MOST_RETRY_AFTER_SECONDS
+        retryable = retry_after_seconds <= MOST_APART_SECONDS
     elif kind == 4:
         reason = "http_4xx"
         advice = "Check that the account's endpoint is the API's address."

@@ -8,10 +8,8 @@ a few back, so that a long sync survives rare faults.
 from dataclasses import dataclass, replace
 
 LEAST_APART_SECONDS, MOST_APART_SECONDS = 0.5, 4.0
-"""Between two calls, once the server has refused a burst of them."""
-
-MOST_RETRY_AFTER_SECONDS = 4.0
-"""If the server asks for a longer wait, the sync fails, and the next one tries."""
+"""Between two calls, once the server has refused a burst of them. If it asks for a longer wait, the sync fails, and
+the next one tries."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,7 @@ class Finished(Generic[T]):
 
 
 def advance(asking: Asking[T], answer: Page | ApiError | None) -> Ask | Finished[T]:
-    """Send a conversation the answer to its last query (None starts it). Returns its next query, or its
-    result. Raises the errors that it does not handle."""
+    """Send a conversation an answer (None starts it). Returns its next query or its result. Raises its errors."""
     try:
         if isinstance(answer, ApiError):
             return asking.throw(answer)
@@ -72,8 +71,7 @@ class Contradiction(SyncError):  # noqa: N818 - says what is the matter
 
 
 class CollapseUnconfirmed(SyncError):  # noqa: N818 - says what is the matter
-    """A large part of the list, or of the active jobs, seems to be gone, or the list seems to be another one. This
-    is believed only if a later sync finds it, too."""
+    """Much of the list, or of the active jobs, seems gone, or it seems another list: believed if found again later."""
 
     def __init__(self, evidence: str) -> None:
         super().__init__(

@@ -80,8 +80,7 @@ def _trying(sync: Sync, trait: TraitName, value: str, asking: Asking[T]) -> Aski
 
 
 def _filters(sync: Sync, head: PlacedPage, jobs: Sequence[Job]) -> Asking[str]:
-    """Try the filter with the statuses of these jobs, and return the evidence that it works. Raises
-    ``Contradiction`` if it does not."""
+    """Try the filter with the statuses of these jobs: the evidence that it works, or else ``Contradiction``."""
     first = jobs[0].status if jobs else ""
     others = [job.status for job in jobs if job.status != first and not hidden(job.status)]
     absent = next(each for each in SWEPT_STATUSES if each != first)
@@ -103,8 +102,7 @@ def _filters(sync: Sync, head: PlacedPage, jobs: Sequence[Job]) -> Asking[str]:
 
 
 def _tells_of_some(sync: Sync, head: PlacedPage, page: PlacedPage) -> Asking[bool]:
-    """Whether the total of a filtered page without jobs says that there are some in that status. It may also be
-    the total of the whole list, which moves."""
+    """Whether the total of a filtered page without jobs tells of some; it may be the whole list's, which moves."""
     told, before = page.answer.total_count, head.answer.total_count
     if told is None or before is None or told in (0, before):
         return before is None and bool(told)
@@ -121,9 +119,8 @@ def order_pays(sync: Sync) -> bool:
 
 
 def calibrate_order(sync: Sync) -> Asking[PlacedPage | None]:
-    """Find the order in which the server can sort the list. Returns the list's head in that order; None if there
-    is none, or if nothing proves one yet. An order that was contradicted is tried first: mostly the answer was
-    wrong, and the server still sorts."""
+    """Find the order in which the server can sort the list. Returns the head in it; None if none is proven. One that
+    was contradicted is tried first: mostly the answer was wrong, and the server still sorts."""
     evidence = "no order could be proven"
     was = ORDERS.get(sync.profile.order.was)
     for order, value in sorted(ORDERS_TO_TRY, key=lambda each: each[0] is not was):
@@ -253,8 +250,7 @@ def _shows(sync: Sync, view: ListView, place: int) -> Asking[bool]:
 
 
 def learn_lag(sync: Sync) -> None:
-    """Note the lag if an answer of this sync was older than what was known. After a day it is forgotten: it costs calls,
-    and shows again if it is still there."""
+    """Note the lag if an answer was older than what was known. It costs calls, so it is forgotten after a day."""
     behind = sync.intake.stale_seconds
     if not behind and not sync.just_now(sync.profile.lag.at, LONGEST_PAUSE_SECONDS):
         sync.forget("lag")

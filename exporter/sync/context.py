@@ -27,8 +27,7 @@ SCAN = "scan"
 """The check that reads the whole list."""
 
 THOROUGH_SECONDS = 30.0
-"""At short intervals, some work is done only this often: reading the last ``LATE_SECONDS`` again, and looking up
-the jobs that were set aside."""
+"""At short intervals, the last ``LATE_SECONDS`` are read again, and set-aside jobs looked up, only so often."""
 
 LEAST_COLLAPSE_JOBS = 10
 COLLAPSED_PART = 0.4
@@ -146,8 +145,7 @@ class PlacedPage:
 
 @dataclass(slots=True)
 class Memory:
-    """What is remembered from one sync to the next, also from syncs that failed. After a restart, only the
-    profile is left, because the ledger has it."""
+    """What is remembered of all syncs, also of failed ones. After a restart, only the profile: the ledger has it."""
 
     profile: Profile = field(default_factory=Profile)
     stale_records: StaleRecords = field(default_factory=StaleRecords)
@@ -363,8 +361,7 @@ class Sync:
         return self.allowance(self.purpose) >= 1
 
     def newest_on(self, order: Order, head: PlacedPage) -> int | None:
-        """The newest moment on the head of a list; None if there is no job. Moments in the future do not
-        count: changes until then are still to come."""
+        """The newest moment on a head; None if it is empty. A future one does not count: changes come before it."""
         moments = [order.moment(job) for job in head.jobs]
         past = [at for at in moments if at <= self.now_at + LATE_SECONDS]
         return max(past, default=int(self.now_at) if moments else None)
@@ -382,8 +379,7 @@ class Sync:
         return self.intake.take(page.jobs, audit=audit, bare=page.answer.bare)
 
     def take_head(self, order: Order, page: PlacedPage) -> None:
-        """Take in the head of the sorted list. It has every job that is newer than its last one: known jobs
-        that are missing become suspects."""
+        """Take in the head of the sorted list. Jobs that are newer than its last one, and not on it, are suspects."""
         self.take(page)
         self.head = page
         if page.jobs:
@@ -393,8 +389,7 @@ class Sync:
     def suspect_absent(
         self, order: Order, newest_at: float, oldest_at: float, page: PlacedPage
     ) -> None:
-        """Suspect all known jobs between two moments that are not on a page; but if answers may be behind,
-        not those that have just changed."""
+        """Suspect all known jobs between two moments that are not on a page; not those that changed within the lag."""
         if self.lag_seconds:
             newest_at = min(newest_at, self.now_at - self.lag_seconds)
         keep = page.uuids

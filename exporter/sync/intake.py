@@ -18,8 +18,7 @@ from exporter.model import END_STATUSES, NO_STATUS, OUT_OF_WINDOW, SET_ASIDE, Jo
 from exporter.snapshot import RECENT_SECONDS, WAIT_BUCKETS_SECONDS
 
 LATE_SECONDS = 10
-"""A change may be stamped this much earlier than the newest one that is already known: the server's clocks
-differ a little, and times have steps of one second."""
+"""A change may be stamped so much before the newest known one: clocks differ a little, and times are in seconds."""
 
 PATIENCE_SECONDS = 90.0
 """A stale record is believed after this time, if no lag is known: later than a replica that is a minute behind
@@ -30,8 +29,7 @@ LAGS = (5, 10, 20, 30, 60, 120, 300)
 further behind than the last one does not show a lag."""
 
 MOST_STALE_RECORDS = 10_000
-"""If there are this many for that long, the whole list has gone back, as after a restore of the cloud's
-database: then the ledger begins anew."""
+"""If there are so many for that long, the whole list has gone back, as if restored: the ledger begins anew."""
 
 
 @dataclass(slots=True)
@@ -41,8 +39,7 @@ class StaleRecords:
     since: dict[str, tuple[Job, float]] = field(default_factory=dict)
 
     def is_confirmed(self, job: Job, now_at: float, patience_seconds: float) -> bool:
-        """Whether a stale record has been there long enough to be believed. If not, it is remembered. Raises
-        ``SyncError`` if there are too many."""
+        """Whether a stale record is old enough to be believed; else it is noted. ``SyncError`` if too many are."""
         known, since_at = self.since.get(job.uuid, (None, now_at))
         if known is None and len(self.since) >= MOST_STALE_RECORDS:
             raise SyncError(

@@ -67,8 +67,7 @@ def send(sync: Sync, view: ListView, offset: int, limit: int) -> Asking[PlacedPa
 
 
 def _with_length(sync: Sync, page: PlacedPage) -> Asking[PlacedPage]:
-    """A page; of a sorted list whose total is not to be believed, with the length of the list in its place. That is
-    measured with each head, by where the list ends."""
+    """A page; if its total is not to be believed, with the list's length in its place, measured with each head."""
     view, order = page.view, sync.order
     if sync.totals_told or view.status is not None or order is None or view.order is not order:
         return page
@@ -99,8 +98,7 @@ def _measure(sync: Sync, view: ListView) -> Asking[int]:
 
 
 def _query(sync: Sync, view: ListView, offset: int, limit: int) -> JobListQuery:
-    """The query for a page at an offset. Beyond the depth that the server shows, it is asked for in the
-    reverse order, counted from the other end."""
+    """The query for a page at an offset. Beyond the server's depth, it is counted from the other end, in reverse."""
     depth, mirrored, place = sync.profile.most_offset, False, offset
     name = sync.profile.status_filter.value
     total = sync.totals.get(view.status, sync.progress.expected)
@@ -175,23 +173,19 @@ def _collapse(sync: Sync, page: PlacedPage) -> str:
 
 
 def another_list(sync: Sync, page: PlacedPage) -> str:
-    """How many jobs on a page are unknown, in words, if it seems to be of another cluster's list; else empty."""
-    old = _should_be_known(sync, page)
-    known = len(sync.ledger.known(old))
-    return f"of {len(old)} jobs on a page, {known} are known" if collapsed(len(old), known) else ""
-
-
-def _should_be_known(sync: Sync, page: PlacedPage) -> list[str]:
-    """The jobs on a page that were submitted before the list was last known, and not before everything is. Only a sync
-    is held against them: nothing that a page between two syncs seems to say would be confirmed."""
+    """How many jobs on a page are unknown, in words, if it seems to be of another cluster's list; else empty. Those
+    count that were submitted before the list was last known, and not before everything is."""
     progress = sync.progress
     placed = sync.intake.timed and not (progress.frontier_at is None and progress.unread)
+    # Nothing that a page between two syncs seems to say would be confirmed.
     if not (placed and progress.complete) or sync.purpose is Purpose.HISTORY:
-        return []
+        return ""
     from_at = progress.frontier_at or 1
     known_at = progress.newest_at or progress.checked_at.get(SCAN, 0)  # syncs may be sweeps
     to_at = min(known_at, progress.last_success_at or 0) - sync.lag_seconds - LATE_SECONDS
-    return [job.uuid for job in page.jobs if from_at <= (job.submitted_at or 0) < to_at]
+    old = [job.uuid for job in page.jobs if from_at <= (job.submitted_at or 0) < to_at]
+    known = len(sync.ledger.known(old))
+    return f"of {len(old)} jobs on a page, {known} are known" if collapsed(len(old), known) else ""
 
 
 def _check_length(sync: Sync, page: PlacedPage) -> Asking[None]:

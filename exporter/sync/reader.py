@@ -152,8 +152,7 @@ def _joins(page: PlacedPage, previous: PlacedPage | None, seen: Seen, steps_back
 def read_whole(
     sync: Sync, view: ListView, seen: Seen, take: Callable[[PlacedPage], object] | None = None
 ) -> Asking[int]:
-    """Read a list again and again, and take it in, until as many jobs were seen as it has. Returns how many.
-    Raises ``Contradiction`` if the numbers never agree."""
+    """Read and take in a list until as many jobs were seen as it has: returns how many, or ``Contradiction``."""
     last: list[PlacedPage] = []
 
     def on_page(page: PlacedPage) -> bool:

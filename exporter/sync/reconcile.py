@@ -55,8 +55,7 @@ class Stretch:
 
     @property
     def listed(self) -> int:
-        """How many there are in the remote list. At least 0, even if the list has moved between the calls that
-        showed the two boundaries."""
+        """How many there are in the remote list; 0 if it has moved between the calls that showed the boundaries."""
         return max(0, self.older.rank - self.newer.rank)
 
     def known(self, sync: Sync, order: Order) -> int:
@@ -291,8 +290,7 @@ def read_again(sync: Sync, from_at: int) -> None:
 
 
 def read_history(sync: Sync, order: Order) -> Asking[None]:
-    """Read the history from the frontier down: to its end, to its edge, or to where the ledger has as many jobs
-    behind the frontier as the list."""
+    """Read the history from the frontier down: to its end or edge, or to where as many jobs are known behind it."""
     known_behind = _known_behind(sync, order, sync.progress.frontier_at or 0)
     while (at := sync.progress.frontier_at) is not None and sync.order is order:
         if sync.reaches_edge:

@@ -35,8 +35,7 @@ class Refreshed:
     changes: int
     corrections: dict[str, int]
     changed_from_at: float | None = None
-    """When the oldest change that it found happened, by its time of change; None if it found none. By the
-    server's clock, like all moments here."""
+    """When the oldest change that it found happened, by the server's clock; None if it found none."""
 
 
 class Replica:
@@ -87,8 +86,7 @@ class Replica:
         return True
 
     def counted_right(self, later_seconds: float) -> None:
-        """Note that the counters confirmed the counts of all statuses, this long after the last sync: the checks of
-        these statuses count as done."""
+        """Note that so long after the last sync, the counters confirmed all statuses: their checks count as done."""
         progress = self.ledger.progress
         if progress.last_success_at is None or progress.frontier_at is not None:
             return

@@ -35,8 +35,7 @@ from exporter.sync.reconcile import (
 )
 
 BUSY_AUDIT_INTERVALS = 2
-"""How many audit intervals are between two checks while the list moves: then a check sometimes has to read the
-head again."""
+"""Audit intervals between two checks while the list moves: then a check may have to read the head again."""
 
 ENDED, ACTIVE, PROBE, STALE = "ended", "active", "probe", "stale"
 
@@ -279,8 +278,7 @@ def _check_ended(sync: Sync, order: Order) -> Asking[None]:
 
 
 def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:
-    """How many jobs are in a status, by the total of a random page of them, which is taken in, too. None if
-    the page is shorter than it should be by that total."""
+    """How many jobs a status has by the total of a random page, taken in, too; None if by that it is too short."""
     offset = sync.rng.randrange(max(1, sync.ledger.count_status(status) - sync.page_size + 1))
     page = yield from ask(sync, ListView(order, status), offset)
     sync.take(page, audit=True)
@@ -290,8 +288,7 @@ def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:
 
 
 def resolve_set_aside(sync: Sync, order: Order) -> Asking[None]:
-    """Look up the jobs that were set aside: they are where they were, or they are gone. Not those where the history
-    has not been read yet."""
+    """Look up the jobs that were set aside, but where no history is read yet: they are where they were, or gone."""
     read_from_at = -INFINITE if sync.reaches_edge else sync.progress.frontier_at or -INFINITE
     aside = sync.ledger.in_status(SET_ASIDE)
     yield from look_at(sync, order, (job for job in aside if order.moment(job) >= read_from_at))

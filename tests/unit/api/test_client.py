@@ -355,6 +355,14 @@ def test_a_server_that_refuses_bursts_is_asked_more_slowly() -> None:
     assert 0 < refusals <= 10
 
 
+def waits_of(cloud: World, jobs: ClusterJobs) -> int:
+    """How many times 50 calls wait."""
+    slept = len(cloud.slept)
+    for _ in range(50):
+        jobs.list_jobs(PAGE)
+    return len(cloud.slept) - slept
+
+
 def test_a_cluster_whose_calls_are_refused_keeps_no_other_waiting() -> None:
     cloud = world(lambda url: too_many("1") if "ehpc-refused" in url else page())
     client = cloud.client()
@@ -363,10 +371,7 @@ def test_a_cluster_whose_calls_are_refused_keeps_no_other_waiting() -> None:
         for name in ("refused", "other")
     )
     failure_of(refused_one)
-    slept = len(cloud.slept)
-    for _ in range(50):
-        other.list_jobs(PAGE)
-    assert len(cloud.slept) == slept
+    assert waits_of(cloud, other) == 0
 
 
 def test_once_no_burst_is_refused_any_longer_calls_are_sent_at_once_again() -> None:
@@ -374,10 +379,7 @@ def test_once_no_burst_is_refused_any_longer_calls_are_sent_at_once_again() -> N
     jobs = cloud.jobs()
     for _ in range(300):
         jobs.list_jobs(PAGE)
-    slept = len(cloud.slept)
-    for _ in range(50):
-        jobs.list_jobs(PAGE)
-    assert len(cloud.slept) == slept
+    assert waits_of(cloud, jobs) == 0
 
 
 def test_a_retry_comes_no_sooner_than_the_server_asks_for() -> None:
