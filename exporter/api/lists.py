@@ -2,7 +2,8 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.clock import Clock, Instant, instant
@@ -58,3 +59,42 @@ class ZoneLists:
             finally:
                 self.on_told(zone)
             return told
+
+
+class Counters(NamedTuple):
+    """The job counters of one cluster in one listing."""
+
+    jobs: Mapping[str, int]
+    """By status, for those that the listing has."""
+    asked: Instant
+    """The moment just before the call of cluster/list."""
+
+
+@dataclass(slots=True)
+class Listings:
+    """The answers for one zone, as far as somebody asks for them regularly, so that its clusters may wait for the
+    next one; and what these have found of them."""
+
+    lists: ZoneLists
+    zone: str
+    interval_seconds: float
+    """How often they are asked for."""
+    polled: bool = False
+    """Whether they are asked for again and again."""
+    neighbours_follow: bool = False
+    """Whether counters of a cluster in them were last found to follow their list."""
+    used: bool = False
+    """Whether the newest one has spared a sync."""
+    unused: int = 0
+    """How often in a row the call has failed or spared no sync."""
+    due_seconds: float = 0.0
+    """When the next one is due, by the monotonic clock."""
+
+    def newest(self, cluster_id: str) -> Counters | None:
+        """The newest counters of a cluster; None if the last call failed, or did not list it."""
+        told = self.lists.newest(self.zone) if self.polled else None
+        if told is None:
+            return None
+        listed = (each.jobs for each in told.clusters if each.cluster_id == cluster_id)
+        jobs = next(listed, None)
+        return None if jobs is None else Counters(jobs, told.asked)

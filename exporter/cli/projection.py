@@ -16,7 +16,7 @@ from exporter.daemon.listing import WORTH_CLUSTERS
 from exporter.daemon.sightings import Sighting, together
 from exporter.logs import one_line
 from exporter.model import PAGE_LIMIT
-from exporter.polling.detector import forced_seconds
+from exporter.polling.schedule import forced_seconds
 from exporter.sync.context import SyncSettings
 from exporter.texts import Words
 

@@ -3,14 +3,12 @@
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from exporter.api.budget import Demand
-from exporter.api.lists import ZoneLists
+from exporter.api.lists import Listings
 from exporter.clock import Loop, SystemClock
 from exporter.daemon.accounts import Account, ListTrouble
 from exporter.errors import ApiError, BudgetExhausted, Stopped
-from exporter.polling.detector import Counters
 
 _LOG = logging.getLogger(__name__)
 
@@ -22,62 +20,13 @@ WORTH_CLUSTERS = 2
 """With fewer of them a list costs what it spares."""
 
 
-@dataclass(slots=True)
-class ZoneWatch:
-    """One zone, and how useful its list has been."""
-
-    interval_seconds: float
-    polled: bool = False
-    """Whether the list is asked for again and again, so that a cluster may wait for the next one."""
-    neighbours_follow: bool = False
-    used: bool = False
-    unused: int = 0
-    """How often in a row it has failed or spared no sync."""
-    due_seconds: float = 0.0
-
-
-class ClusterListings:
-    """A zone's list as one of its clusters sees it: see ``polling.detector.Listings``."""
-
-    def __init__(self, lists: ZoneLists, zone: str, watch: ZoneWatch, cluster_id: str) -> None:
-        self._lists, self._zone, self._watch = lists, zone, watch
-        self._cluster_id = cluster_id
-
-    @property
-    def interval_seconds(self) -> float:
-        """See ``Listings``."""
-        return self._watch.interval_seconds
-
-    @property
-    def neighbours_follow(self) -> bool:
-        """See ``Listings``."""
-        return self._watch.neighbours_follow
-
-    @neighbours_follow.setter
-    def neighbours_follow(self, follow: bool) -> None:
-        self._watch.neighbours_follow = follow
-
-    def newest(self) -> Counters | None:
-        """See ``Listings``."""
-        told = self._lists.newest(self._zone) if self._watch.polled else None
-        if told is None:
-            return None
-        listed = (each.jobs for each in told.clusters if each.cluster_id == self._cluster_id)
-        jobs = next(listed, None)
-        return None if jobs is None else Counters(jobs, told.asked)
-
-    def note_use(self) -> None:
-        """See ``Listings``."""
-        self._watch.used = True
-
-
 class Lister(Loop):
     """Asks for the lists of one account's zones, again and again."""
 
     def __init__(self, account: Account, clock: SystemClock | None = None) -> None:
         super().__init__(f"list {account.config.name}", clock or SystemClock())
         self.account = account
-        self._zones: dict[str, ZoneWatch] = {}
+        self._zones: dict[str, Listings] = {}
         self._wanted: Mapping[str, float] = {}
         self._trouble = ListTrouble(
             account.config.name,
@@ -88,16 +37,16 @@ class Lister(Loop):
 
     # -- from other threads ------------------------------------------------------------------
 
-    def listings(self, zone: str, cluster_id: str) -> ClusterListings:
-        """For the poller of a cluster."""
-        return ClusterListings(self.account.lists, zone, self._watch(zone), cluster_id)
+    def listings(self, zone: str) -> Listings:
+        """For the pollers of a zone's clusters."""
+        return self._zones.setdefault(zone, Listings(self.account.lists, zone, LONGEST_SECONDS))
 
     def watch(self, intervals: Mapping[str, Iterable[float]]) -> None:
         """By zone, the intervals of the clusters that have a detector."""
         found = {zone: tuple(each) for zone, each in intervals.items()}
         wanted = {zone: min(each) for zone, each in found.items() if len(each) >= WORTH_CLUSTERS}
         for zone, seconds in wanted.items():
-            self._watch(zone).interval_seconds = seconds
+            self.listings(zone).interval_seconds = seconds
         self._want(wanted)
         self._clock.rouse()
 
@@ -145,7 +94,7 @@ class Lister(Loop):
         dues = (self._zones[zone].due_seconds - now_seconds for zone in wanted)
         return max(0.0, min(dues, default=LONGEST_SECONDS))
 
-    def _list(self, zone: str, watch: ZoneWatch) -> None:
+    def _list(self, zone: str, watch: Listings) -> None:
         clock, budget = self._clock, self.account.budget
         started_seconds, not_before_seconds = clock.monotonic_seconds(), 0.0
         watch.unused, watch.used = 0 if watch.used else watch.unused + 1, False
@@ -171,9 +120,6 @@ class Lister(Loop):
         if not watch.polled:  # it has been given up meanwhile
             budget.declare(name, None)
         watch.due_seconds = started_seconds + wait_seconds
-
-    def _watch(self, zone: str) -> ZoneWatch:
-        return self._zones.setdefault(zone, ZoneWatch(LONGEST_SECONDS))
 
 
 class Listers:

@@ -256,7 +256,7 @@ class Watch:
             telemetry=self.telemetry,
             clock=clock,
             rng=random.Random(),  # noqa: S311 - which ranks an audit looks at is no secret
-            listings=self._listers.of(account).listings(cluster.zone, cluster.cluster_id)
+            listings=self._listers.of(account).listings(cluster.zone)
             if config.collection.change_detector
             else None,
         )

@@ -9,11 +9,11 @@ from random import Random
 from typing import Protocol
 
 from exporter.api.budget import AccountBudget
+from exporter.api.lists import Listings
 from exporter.clock import SystemClock
 from exporter.errors import ApiError, BudgetExhausted, RefusedError, StateError, Stopped, SyncError
 from exporter.ledger.store import Ledger
 from exporter.model import ClusterIdentity, JobListQuery, Page
-from exporter.polling.detector import Listings
 from exporter.publishing.publisher import Publisher
 from exporter.snapshot import ClusterState
 from exporter.sync.asking import Ask, Asking, Finished, Purpose, T, advance
@@ -64,7 +64,7 @@ class PollerParts:
     """This poller's own: stopping it stops no other poller."""
     rng: Random
     listings: Listings | None = None
-    """The answers of cluster/list, if there is a change detector."""
+    """Those of the cluster's zone, if there is a change detector."""
 
     def fields(self, **more: object) -> dict[str, object]:
         """The fields of a log line about the cluster."""

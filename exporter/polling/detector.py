@@ -12,12 +12,13 @@ what it finds.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
+from exporter.api.lists import Counters, Listings
 from exporter.clock import Clock, Instant
 from exporter.ledger.store import Ledger
 from exporter.model import END_STATUSES
-from exporter.polling.schedule import SMOOTHING
+from exporter.polling.schedule import forced_seconds
 from exporter.sync.context import SyncSettings
 from exporter.sync.intake import LATE_SECONDS
 from exporter.sync.replica import Refreshed, Replica
@@ -30,40 +31,6 @@ COUNTED = frozenset({"pending", "running"}) | SUSPENDED | END_STATUSES
 
 FRESH_INTERVALS = 1.5
 """A listing is used for this many listing intervals."""
-
-LONGEST_APART_SECONDS = 1200.0
-"""A cluster gets a sync at least this often: one without a sync for half an hour is taken for stuck."""
-_LEAD_SECONDS = 10.0
-"""The time that a sync may take once it is due."""
-
-
-class Counters(NamedTuple):
-    """The job counters of one cluster in one listing."""
-
-    jobs: Mapping[str, int]
-    """By status, for those that the listing has."""
-    asked: Instant
-    """The moment just before the call of cluster/list."""
-
-
-class Listings(Protocol):
-    """What cluster/list tells about one cluster. Somebody else asks for it regularly."""
-
-    @property
-    def interval_seconds(self) -> float:
-        """How often it is asked for."""
-        ...
-
-    neighbours_follow: bool
-    """Whether counters of a cluster in it were last found to follow their list."""
-
-    def newest(self) -> Counters | None:
-        """The newest counters; None if the last call failed, or did not list the cluster."""
-        ...
-
-    def note_use(self) -> None:
-        """Note that it has spared a sync."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +70,19 @@ class Detector:
     """Compares one cluster's listings with each other and with its syncs."""
 
     def __init__(self) -> None:
+        self.last_sync: SyncResult | None = None
         self._newest: Counters | None = None
         self._base: Counters | None = None
-        """The newest listing that was asked for before the last sync began."""
-        self._before: Counters | None = None
-        """The same for the sync before that."""
-        self._still_seconds = float("-inf")
-        """Up to this moment the counters were seen to be as in ``_base``."""
-        self.last_sync: SyncResult | None = None
-        self._unshown: Mapping[str, int] | None = None
-        """The counters before a change; the next listing must have others."""
-        self._equalled: Counters | None = None
-        """The last listing that was equal to the ledger."""
+        """The newest listing that was asked for before the last sync began; or a later one, as long as all had the same
+        counters."""
         self._moved = False
         """Whether a listing after the last sync had other counters, even if a later one has not."""
+        self._stood = False
+        """Whether the counters before the last sync were those before the sync before that."""
+        self._unshown = False
+        """Whether a change was found while they stood: the next listing must have other counters."""
+        self._equalled: tuple[int, int] | None = None
+        """The pending and running jobs of the last listing that was equal to the ledger."""
 
     def listed(
         self, counters: Counters | None, *, neighbours_follow: bool = False
@@ -126,30 +92,30 @@ class Detector:
         if counters is None or counters == self._newest:
             self._newest = counters
             return None
-        self._newest, last_sync, base = counters, self.last_sync, self._base
-        of_later = last_sync is not None and counters.asked.seconds > last_sync.ended_seconds
-        if base is not None and counters.jobs != base.jobs:
-            self._moved = self._moved or of_later
-        elif base is not None and not self._moved:
-            self._still_seconds = counters.asked.seconds
-        if last_sync is None or not of_later:
+        self._newest, last_sync = counters, self.last_sync
+        at_rest = self._base is not None and counters.jobs == self._base.jobs
+        if at_rest and not self._moved:
+            self._base = counters
+        if last_sync is None or counters.asked.seconds <= last_sync.ended_seconds:
             return None
-        unshown, self._unshown = self._unshown, None
-        if unshown is not None and counters.jobs == unshown:
+        self._moved = self._moved or not at_rest
+        unshown, self._unshown = self._unshown, False
+        if unshown and at_rest:
             return Finding(follow=False, evidence="a change has not moved the counters")
-        return self._compare(last_sync, counters, neighbours_follow=neighbours_follow)
+        return self._compare(
+            counters, last_sync, at_rest=at_rest, neighbours_follow=neighbours_follow
+        )
 
     def _compare(
-        self, last_sync: SyncResult, counters: Counters, *, neighbours_follow: bool
+        self, counters: Counters, last_sync: SyncResult, *, at_rest: bool, neighbours_follow: bool
     ) -> Finding | None:
-        at_rest = self._base is not None and self._base.jobs == counters.jobs
+        """Compare a listing with the ledger. ``at_rest``: whether its counters are those before the last sync."""
         if not active_counts_match(counters.jobs, last_sync.jobs):
-            longer = self._before is not None and self._before.jobs == counters.jobs
-            if at_rest and longer:
+            if at_rest and self._stood:
                 return Finding(follow=False, evidence="at rest the counters differ from the list")
             return None
-        equalled, self._equalled = self._equalled, counters
-        if equalled is not None and _active(equalled.jobs) != _active(counters.jobs):
+        equalled, self._equalled = self._equalled, _active(counters.jobs)
+        if equalled not in (None, self._equalled):
             return Finding(follow=True, evidence="the counters have moved with the list")
         if at_rest and neighbours_follow:
             return Finding(
@@ -160,22 +126,18 @@ class Detector:
     def synced(self, last_sync: SyncResult) -> Finding | None:
         """Take in the result of a sync."""
         before, newest = self._base, self._newest
-        still_seconds = self._still_seconds
         if newest is not None and newest.asked.seconds <= last_sync.began_seconds:
-            if before is None or newest.jobs != before.jobs:
-                self._still_seconds = newest.asked.seconds
             self._base = newest
-        self._before, self.last_sync, self._moved = before, last_sync, False
+        self.last_sync, self._moved = last_sync, False
         if before is None or self._base is None:
             return None
-        if self._base.jobs != before.jobs:
-            self._unshown = None
+        self._stood = self._base.jobs == before.jobs
+        self._unshown = self._unshown and self._stood
         if last_sync.changed_by_seconds is None:
             return None
-        if last_sync.changed_by_seconds < still_seconds:
+        if last_sync.changed_by_seconds < before.asked.seconds:
             return Finding(follow=False, evidence="the counters stood still after a change")
-        if self._base.jobs == before.jobs:
-            self._unshown = before.jobs
+        self._unshown = self._stood
         return None
 
     def verdict(
@@ -207,20 +169,15 @@ class Detector:
 class ChangeDetection:
     """Spares one cluster the syncs that would find no change."""
 
-    def __init__(self, listings: Listings | None, settings: SyncSettings, clock: Clock) -> None:
+    def __init__(
+        self, listings: Listings | None, cluster_id: str, settings: SyncSettings, clock: Clock
+    ) -> None:
         """``listings`` is None if there is no change detector."""
         self._listings = listings
+        self._cluster_id = cluster_id
         self._settings = settings
         self._clock = clock
         self._detector = Detector()
-        self._synced_part = 1.0
-        self._proven: Instant | None = None
-
-    @property
-    def synced_part(self) -> float:
-        """The part of the intervals that lately got a sync."""
-        least = self._settings.interval_seconds / forced_seconds(self._settings)
-        return max(self._synced_part, min(1.0, least))
 
     def verdict(self, replica: Replica | None) -> Verdict:
         """When to sync the cluster, by the newest listing. Tells the replica which counts the counters confirm, so that
@@ -228,25 +185,20 @@ class ChangeDetection:
         listings = self._listings
         if listings is None or replica is None:
             return WHEN_DUE
-        newest = listings.newest()
-        self._take(
-            replica, self._detector.listed(newest, neighbours_follow=listings.neighbours_follow)
-        )
-        now_seconds = self._clock.monotonic_seconds()
+        newest = listings.newest(self._cluster_id)
+        finding = self._detector.listed(newest, neighbours_follow=listings.neighbours_follow)
+        self._take(replica, listings, finding)
         if not replica.all_resolved:
             return WHEN_DUE
         verdict = self._detector.verdict(
-            now_seconds,
+            self._clock.monotonic_seconds(),
             follow=replica.profile.counters.value == "follow",
             listing_interval_seconds=listings.interval_seconds,
             forced_seconds=forced_seconds(self._settings),
         )
-        if verdict.proven is not None and verdict.proven != self._proven:
-            self._proven = verdict.proven
-            self._note_synced(0.0, listings.interval_seconds / self._settings.interval_seconds)
-            listings.note_use()
         last_sync = self._detector.last_sync
         if newest is not None and verdict.proven is not None and last_sync is not None:
+            listings.used = True
             counts = _counts(replica.ledger)
             if active_counts_match(newest.jobs, counts) and ended_counts_match(newest.jobs, counts):
                 replica.counted_right(newest.asked.seconds - last_sync.began_seconds)
@@ -256,7 +208,6 @@ class ChangeDetection:
         """Tell the detector what a sync has found, and so whether the counters had to move."""
         if self._listings is None:
             return
-        self._note_synced(1.0)
         ended_seconds = self._clock.monotonic_seconds()
         ahead_seconds = (replica.ledger.progress.last_success_at or began.at) - began.at
         changed_by_seconds = None
@@ -266,26 +217,13 @@ class ChangeDetection:
         last_sync = SyncResult(
             began.seconds, ended_seconds, _counts(replica.ledger), changed_by_seconds
         )
-        self._take(replica, self._detector.synced(last_sync))
+        self._take(replica, self._listings, self._detector.synced(last_sync))
 
-    def _take(self, replica: Replica, finding: Finding | None) -> None:
-        if finding is None or self._listings is None:
-            return
-        follow, evidence = finding
-        if replica.note_counters(evidence, self._clock.now_at(), follow=follow):
-            self._listings.neighbours_follow = follow
-
-    def _note_synced(self, asked: float, intervals: float = 1.0) -> None:
-        """Take into the moving mean whether there was a sync (1) or not (0), in this many intervals."""
-        self._synced_part += SMOOTHING * min(1.0, intervals) * (asked - self._synced_part)
-
-
-def forced_seconds(settings: SyncSettings) -> float:
-    """How long after a sync the next one is forced, whatever the counters say: soon enough that every
-    change is found within one audit interval. Pure."""
-    beside = settings.interval_seconds + _LEAD_SECONDS
-    apart = min(settings.audit_interval_seconds - beside, LONGEST_APART_SECONDS)
-    return max(settings.interval_seconds, apart)
+    def _take(self, replica: Replica, listings: Listings, finding: Finding | None) -> None:
+        if finding is not None:
+            follow, evidence = finding
+            if replica.note_counters(evidence, self._clock.now_at(), follow=follow):
+                listings.neighbours_follow = follow
 
 
 def active_counts_match(counted: Mapping[str, int], jobs: Mapping[str, int]) -> bool:

@@ -39,7 +39,9 @@ class Poller(Loop):
         self._keeper = LedgerKeeper(parts)
         self._background = Background(parts, self._keeper.transaction, self._caller)
         self._sync_cost = SyncCost(parts.settings)
-        self._detection = ChangeDetection(parts.listings, parts.settings, parts.clock)
+        self._detection = ChangeDetection(
+            parts.listings, parts.identity.cluster_id, parts.settings, parts.clock
+        )
         self._background_ended = False
         """Whether the background has just finished something that the next sync will publish."""
         self._due_seconds = float("-inf")
@@ -114,6 +116,7 @@ class Poller(Loop):
         shown = self._state.snapshot
         if proven is None or shown is None or proven.at == shown.taken_at:
             return
+        self._sync_cost.spared(proven.at - shown.taken_at)
         self._declare_demand()
         self._publish(snapshot=replace(shown, taken_at=proven.at))
         self._run_background(until_seconds)
@@ -247,9 +250,7 @@ class Poller(Loop):
         settings, replica = self._parts.settings, self._keeper.replica
         history = replica is None or not replica.ledger.progress.complete
         budget = self._parts.budget
-        budget.declare(
-            self._name, self._sync_cost.demand(self._detection.synced_part, history=history)
-        )
+        budget.declare(self._name, self._sync_cost.demand(history=history))
         effective = max(settings.interval_seconds, budget.effective_interval_seconds(self._name))
         self._state = replace(self._state, effective_interval_seconds=effective)
 

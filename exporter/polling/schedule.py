@@ -14,6 +14,11 @@ LEAST_RETRY_LIMIT_SECONDS = 30.0
 RETRY_LIMIT_INTERVALS = 3
 """After a failed sync, the next one comes within these seconds or intervals, whichever is longer."""
 
+LONGEST_APART_SECONDS = 1200.0
+"""A cluster gets a sync at least this often: one without a sync for half an hour is taken for stuck."""
+_LEAD_SECONDS = 10.0
+"""The time that a sync may take once it is due."""
+
 SMOOTHING = 0.2
 """The weight of the newest value in a moving mean."""
 
@@ -57,6 +62,14 @@ def retry_wait_seconds(failures: int, interval_seconds: float) -> float:
     return min(limit, interval_seconds * 2.0 ** min(failures - 1, 10))
 
 
+def forced_seconds(settings: SyncSettings) -> float:
+    """How long after a sync the next one is forced, whatever the counters of cluster/list say: soon enough that every
+    change is found within one audit interval."""
+    beside = settings.interval_seconds + _LEAD_SECONDS
+    apart = min(settings.audit_interval_seconds - beside, LONGEST_APART_SECONDS)
+    return max(settings.interval_seconds, apart)
+
+
 class SyncCost:
     """Moving means over the syncs of one cluster."""
 
@@ -64,6 +77,8 @@ class SyncCost:
         self._settings = settings
         self._calls = 1.0
         self._changes_per_second = 0.0
+        self._synced_part = 1.0
+        """The part of the intervals that lately got a sync."""
         self._strategy: str | None = None
         self._began_seconds = float("-inf")
 
@@ -87,14 +102,21 @@ class SyncCost:
             self._changes_per_second += SMOOTHING * (
                 changes / since_seconds - self._changes_per_second
             )
+        self._synced_part += SMOOTHING * (1 - self._synced_part)
         self._strategy, self._began_seconds = strategy, began_seconds
 
-    def demand(self, synced_part: float, *, history: bool) -> Demand:
-        """What the coming syncs need. ``synced_part``: the part of the intervals that get a sync;
-        ``history``: whether some of it has not been read yet."""
+    def spared(self, seconds: float) -> None:
+        """Take in that for so long no sync was needed."""
+        intervals = min(1.0, max(0.0, seconds) / self._settings.interval_seconds)
+        self._synced_part -= SMOOTHING * intervals * self._synced_part
+
+    def demand(self, *, history: bool) -> Demand:
+        """What the coming syncs need. ``history``: whether some of it has not been read yet."""
+        interval_seconds = self._settings.interval_seconds
+        forced_part = min(1.0, interval_seconds / forced_seconds(self._settings))
         return Demand(
-            self._settings.interval_seconds,
-            self._calls * synced_part,
+            interval_seconds,
+            self._calls * max(self._synced_part, forced_part),
             check_calls_per_second(self._settings),
             history=history,
             worth=self._changes_per_second,

@@ -18,7 +18,7 @@ from exporter.simulator.plant import Counting
 from exporter.sync.context import SyncSettings
 from tests.unit.manual_clock import StoppableClock
 from tests.unit.polling.polled import PolledCluster
-from tests.unit.sync.simulated import CLUSTER_ID, START_AT, SimulatedCluster
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 ZONE = "jinan1a"
 NO_LIST = TransportError("timeout", "no answer", retryable=True, advice="Wait.")
@@ -59,11 +59,11 @@ class SimulatedFleet:
             fill(listed, jobs, active=active, now_at=START_AT - 100, seed=number)
             self.clusters[name] = PolledCluster(
                 SimulatedCluster(jobs=listed, seed=number),
-                identity=ClusterIdentity(name, CLUSTER_ID, ZONE, "default"),
+                identity=ClusterIdentity(name, name, ZONE, "default"),
                 clock=self.clock,
                 budget=self.budget,
                 settings=settings,
-                listings=self.lister.listings(ZONE, name) if detector else None,
+                listings=self.lister.listings(ZONE) if detector else None,
             )
         self._due = {
             name: self.clock.monotonic + first_wait_seconds(name, settings.interval_seconds)

@@ -6,12 +6,12 @@ from pathlib import Path
 from random import Random
 
 from exporter.api.budget import AccountBudget
+from exporter.api.lists import Listings
 from exporter.daemon.cluster_log import ClusterLog, IntervalLog
 from exporter.errors import ApiError, TransportError
 from exporter.ledger.spending import MemorySpendingLog
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import ClusterIdentity, JobListQuery, Page
-from exporter.polling.detector import Listings
 from exporter.polling.poller import Poller, PollerParts
 from exporter.publishing.naming import LabelRules
 from exporter.publishing.publisher import Publisher

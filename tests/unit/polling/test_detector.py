@@ -8,17 +8,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from exporter.api.lists import Counters
 from exporter.clock import Instant
 from exporter.model import ListedCluster
 from exporter.polling.detector import (
-    Counters,
     Detector,
     SyncResult,
     Verdict,
     active_counts_match,
     ended_counts_match,
-    forced_seconds,
 )
+from exporter.polling.schedule import forced_seconds
 from exporter.sync.context import SyncSettings
 from tests.unit.polling.fleet import ZONE, SimulatedFleet
 
@@ -85,15 +85,15 @@ def test_when_a_cluster_is_asked(
 def test_a_zone_that_nobody_lists_spares_no_sync() -> None:
     """A listing that capacity or discovery has asked for may be the last for long."""
     fleet = SimulatedFleet(1)
-    listings, lists = fleet.lister.listings(ZONE, "ehpc-0"), fleet.lister.account.lists
+    listings, lists = fleet.lister.listings(ZONE), fleet.lister.account.lists
     lists.get(ZONE)
-    assert listings.newest() is None
+    assert listings.newest("ehpc-0") is None
     fleet.lister.watch({ZONE: [60.0, 60.0]})
-    assert listings.newest() is not None
+    assert listings.newest("ehpc-0") is not None
     fleet.lister.turn()
     assert fleet.budget.effective_interval_seconds(f"cluster/list {ZONE}") > 0
     fleet.lister.stop()
-    assert listings.newest() is None
+    assert listings.newest("ehpc-0") is None
 
 
 MOVED = (*AT_REST, listed(60, QUIET), looked(70, BUSY, 71), listed(120, BUSY))
