@@ -26,7 +26,7 @@ SWEPT_STATUSES = ("pending", "running")
 SCAN = "scan"
 """The check that reads the whole list."""
 
-THOROUGH_SECONDS = 30.0
+THOROUGH, THOROUGH_SECONDS = "thorough", 30.0
 """At short intervals, the last ``LATE_SECONDS`` are read again, and set-aside jobs looked up, only so often."""
 
 LEAST_COLLAPSE_JOBS = 10
@@ -161,8 +161,6 @@ class Memory:
     """The server's time at the last sync that found a change; infinite before the first sync."""
     obstacle: SyncFailure | None = None
     """Why the history could not be read on the last time."""
-    thorough_at: float = 0.0
-    """When a sync was last ``thorough``."""
     missed: set[str] = field(default_factory=set)
     """Active jobs that the last scan has met, and that syncs by status ought to have seen."""
 
@@ -286,7 +284,7 @@ class Sync:
     @property
     def thorough(self) -> bool:
         """Whether this sync does what need not be done every time: see ``THOROUGH_SECONDS``."""
-        return not self.just_now(self.memory.thorough_at, THOROUGH_SECONDS)
+        return not self.just_now(self.progress.checked_at.get(THOROUGH, 0.0), THOROUGH_SECONDS)
 
     @property
     def past_lag(self) -> bool:

@@ -16,6 +16,7 @@ from exporter.sync.context import (
     INFINITE,
     ORDERS,
     SWEPT_STATUSES,
+    THOROUGH,
     Memory,
     Order,
     PlacedPage,
@@ -316,7 +317,7 @@ class Replica:
         if sync.moved or not self._memory.refreshed:
             self._memory.moved_at = sync.now_at
         if sync.thorough:
-            self._memory.thorough_at = sync.now_at
+            sync.note_checked(THOROUGH, at=sync.now_at)
         sync.update(last_success_at=sync.now_at)
 
 
