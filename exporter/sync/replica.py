@@ -132,9 +132,6 @@ class Replica:
         zone.follow(sync)
         sync.intake.correct("deleted", self.ledger.forget_suspects(sync.now_at))
         self._finish(sync)
-        missed = sync.intake.corrections.keys() & {"changed", "missing"}
-        if missed and sync.order is BY_CHANGE and not sync.intake.stale_seconds:
-            sync.contradict("order", "a change did not bring its job to the head of the list")
         self._memory.collapse_at = None
         return Refreshed(
             strategy,
@@ -181,8 +178,12 @@ class Replica:
             # Not at every sync: several jobs together may be on the same pages.
             yield from verify.resolve_set_aside(sync, order)
         fits = yield from verify.verify_total(sync, order)
+        away = bool(sync.intake.corrections)  # what a total shows may only have been away for a while
         if fits and self._memory.refreshed and sync.progress.active_known:
             yield from verify.run_due(sync, order)
+        missed = sync.intake.corrections.keys() & {"changed", "missing"}
+        if missed and not away and order is BY_CHANGE and not sync.intake.stale_seconds:
+            sync.contradict("order", "a change did not bring its job to the head of the list")
         self._memory.unexplained = 0 if fits else self._memory.unexplained + 1
         if self._memory.unexplained >= FEW_TRIES:
             self._memory.unexplained = 0

@@ -17,6 +17,7 @@ from exporter.simulator import DIALECTS, JobList, fill
 from tests.unit.sync.settled import (
     SETTINGS,
     TURNS_OF_AN_AUDIT_INTERVAL,
+    Traffic,
     calls_of_a_turn,
     newest_change_first,
     settled,
@@ -184,6 +185,26 @@ class TestDeletionsDoNotCostTheTrustInTheOrder:
         for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
             assert cluster.turn().strategy == "delta"
         assert cluster.counted() == cluster.true_counts()
+
+    @pytest.mark.parametrize("minutes", [2, 10])
+    def test_of_a_quarter_that_is_away_for_some_minutes_three_times(self, minutes: int) -> None:
+        """As where one part of the server's database does not answer. What has changed there meanwhile is stamped
+        so much earlier than what was known when it is back."""
+        cluster = settled(1_500)
+        for _ in range(3):
+            part = set(sorted(cluster.jobs.uuids())[::4])
+            running = [uuid for uuid in cluster.jobs.uuids({"running"}) if uuid in part]
+            away = {uuid: cluster.jobs.row(uuid) for uuid in part}
+            cluster.jobs.delete(part)
+            traffic = Traffic(cluster)
+            traffic.turns(minutes, 2)
+            for uuid, row in away.items():
+                cluster.jobs.put_back(uuid, row)
+            cluster.jobs.end(running[0], cluster.now_at - 60 * minutes + 30)
+            traffic.turns(TURNS_OF_AN_AUDIT_INTERVAL, 2)
+            assert cluster.turn().strategy == "delta"
+            assert cluster.profile.order.contradictions == 0
+            assert cluster.counted() == cluster.true_counts()
 
 
 def delete_once(cluster: SimulatedCluster, uuid: str) -> Callable[[], None]:
