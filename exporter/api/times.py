@@ -134,9 +134,9 @@ def _moment(value: Any, timezone: tzinfo) -> tuple[int | None, bool]:
             value = float(value)
         except ValueError:
             return None, False
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None, False
-    return _plausible_at(value / 1000 if value >= _LEAST_MILLISECONDS else value), False
+    return _plausible_at(value // 1000 if value >= _LEAST_MILLISECONDS else value), False
 
 
 def _iso_moment(text: str, timezone: tzinfo) -> tuple[int | None, bool]:

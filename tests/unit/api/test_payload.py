@@ -318,6 +318,8 @@ TIMES = [
     ([AT], None),
     ({"at": AT}, None),
     (10**18, None),
+    pytest.param(10**400, None, id="huge"),
+    pytest.param(-(10**400), None, id="huge and negative"),
 ]
 
 
