@@ -178,7 +178,7 @@ class Replica:
             # Not at every sync: several jobs together may be on the same pages.
             yield from verify.resolve_set_aside(sync, order)
         fits = yield from verify.verify_total(sync, order)
-        away = bool(sync.intake.corrections)  # what a total shows may only have been away for a while
+        away = bool(sync.intake.corrections)  # what a total has shown may only have been away
         if fits and self._memory.refreshed and sync.progress.active_known:
             yield from verify.run_due(sync, order)
         missed = sync.intake.corrections.keys() & {"changed", "missing"}
