@@ -100,8 +100,8 @@ class Demand:
     calls: float
     audits_per_second: float = 0.0
     """The calls that its audits may come to, beside those of the syncs."""
-    history: bool = False
-    """Whether there is history to be read."""
+    history: int = 0
+    """About how many calls it takes to read what is left of its history."""
     worth: float = 0.0
     """What its calls are good for, against the others': how much has lately happened in a second.
     Infinite: it is served before them."""
@@ -117,10 +117,17 @@ class _Beside:
     audits: int
     audits_wanted: float
     history: int
-    has_history: bool
-    """Whether there is any to be read."""
+    history_wanted: int
+    """The calls that all that is left of it takes."""
     capacity: int
     capacity_wanted: float
+
+    @property
+    def history_part(self) -> int:
+        """What the history may have of the calls of a window."""
+        wanted = self.audits_wanted + self.capacity_wanted
+        beside = max(self.audits + self.capacity, int(min(wanted, AUDITS_PART * self.calls)))
+        return self.calls - beside
 
 
 class AccountBudget:
@@ -257,22 +264,33 @@ class AccountBudget:
         """Calls that audits may make now such that every refresh that is planned for the next window
         finds its own, and the history its part. Who asks first has them."""
         now = self._beside_refreshes()
-        history = max(now.history, math.ceil(HISTORY_PART * now.calls) if now.has_history else 0)
+        part = math.ceil(HISTORY_PART * now.calls) if now.history_wanted else 0
+        history = max(now.history, part)
         return max(0, min(now.spare, now.calls - now.audits - now.capacity - history))
 
     def left_for_history(self) -> int:
         """The same for the history, which leaves audits their part, and capacity what they leave of
         it."""
         now = self._beside_refreshes()
-        wanted = now.audits_wanted + now.capacity_wanted
-        beside = max(now.audits + now.capacity, int(min(wanted, AUDITS_PART * now.calls)))
-        return max(0, min(now.spare, now.calls - beside - now.history))
+        return max(0, min(now.spare, now.history_part - now.history))
+
+    def history_seconds(self) -> float:
+        """About how long it takes to read all histories, with the calls that are left for them: each of them is made
+        again when it leaves the window."""
+        later = self._beside_refreshes().history_wanted - self.left_for_history()
+        if later <= 0:
+            return 0.0
+        windows, place = divmod(later - 1, max(1, self._beside_refreshes().history_part))
+        with self._lock:
+            made, now_seconds = list(self._history), self._clock.monotonic_seconds()
+        ago_seconds = now_seconds - made[place] if place < len(made) else 0.0
+        return (windows + 1) * self.period_seconds - ago_seconds
 
     def left_for_capacity(self) -> int:
         """The same for queues and nodes, which come last: they have what audits do not want of all
         that is left, or, while there is history to be read, of the audits' part."""
         now = self._beside_refreshes()
-        part = int(AUDITS_PART * now.calls) if now.has_history else now.calls - now.history
+        part = int(AUDITS_PART * now.calls) if now.history_wanted else now.calls - now.history
         audits = max(now.audits, math.ceil(now.audits_wanted))
         return max(0, min(now.spare, part - audits - now.capacity))
 
@@ -293,7 +311,7 @@ class AccountBudget:
             audits_wanted=self.period_seconds
             * sum(demand.audits_per_second for demand in demands.values()),
             history=history,
-            has_history=any(demand.history for demand in demands.values()),
+            history_wanted=sum(demand.history for demand in demands.values()),
             capacity=capacity,
             capacity_wanted=capacity_wanted,
         )

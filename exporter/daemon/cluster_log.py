@@ -19,8 +19,8 @@ LASTING_SECONDS = 300.0
 """One that returns within that hour is told once it has lasted so long. So are intervals that are stretched."""
 CHANGE_SECONDS = 1800.0
 """How often the same change is told, should it alternate."""
-HISTORY_SECONDS = 300.0
-"""How often it is told how far the history is."""
+HISTORY_SECONDS = 1800.0
+"""How often it is told how far the history is, and how long the rest of it takes."""
 STRETCHED = 1.1
 _CONFIGURED = {"configured", "contradicted"}
 """Zones that are not found out, so that the ledger does not follow them."""
@@ -188,8 +188,13 @@ class ClusterLog:
             return
         moves = before.snapshot is not None and before.snapshot.history_known != known
         if moves and self._may_tell("history", HISTORY_SECONDS):
-            fields = _fields(state.identity, known=known, expected=shown.history_expected)
-            _LOG.info("reading the history", extra=fields)
+            _LOG.info(
+                "reading the history",
+                extra=_fields(
+                    state.identity,
+                    known=known, expected=shown.history_expected, left_seconds=round(state.history_left_seconds),
+                ),
+            )  # fmt: skip
 
     def _may_tell(self, what: Hashable, every_seconds: float) -> bool:
         """Whether it may be logged now; if so, it counts as logged."""

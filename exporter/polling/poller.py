@@ -248,11 +248,15 @@ class Poller(Loop):
 
     def _declare_demand(self) -> None:
         settings, replica = self._parts.settings, self._keeper.replica
-        history = replica is None or not replica.ledger.progress.complete
+        history = 1 if replica is None else replica.history_calls
         budget = self._parts.budget
         budget.declare(self._name, self._sync_cost.demand(history=history))
         effective = max(settings.interval_seconds, budget.effective_interval_seconds(self._name))
-        self._state = replace(self._state, effective_interval_seconds=effective)
+        self._state = replace(
+            self._state,
+            effective_interval_seconds=effective,
+            history_left_seconds=budget.history_seconds() if history else 0.0,
+        )
 
     def _publish_background(self) -> None:
         """Publish how far the history has been read. The sync that finds it complete publishes its jobs."""

@@ -110,8 +110,8 @@ class SyncCost:
         intervals = min(1.0, max(0.0, seconds) / self._settings.interval_seconds)
         self._synced_part -= SMOOTHING * intervals * self._synced_part
 
-    def demand(self, *, history: bool) -> Demand:
-        """What the coming syncs need. ``history``: whether some of it has not been read yet."""
+    def demand(self, *, history: int) -> Demand:
+        """What the coming syncs need. ``history``: about how many calls it takes to read what is left of it."""
         interval_seconds = self._settings.interval_seconds
         forced_part = min(1.0, interval_seconds / forced_seconds(self._settings))
         return Demand(

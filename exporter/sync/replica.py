@@ -65,6 +65,13 @@ class Replica:
         return self._memory.obstacle
 
     @property
+    def history_calls(self) -> int:
+        """About how many calls it takes to read what is left of the history; 0 if it is complete."""
+        sync = self._sync(0.0, lambda _: 0)
+        left = sync.pages_for((sync.progress.expected or 0) - self.ledger.size)
+        return 0 if sync.progress.complete else left
+
+    @property
     def all_resolved(self) -> bool:
         """Whether the last sync has left nothing that the next one has to look up."""
         memory, aside = self._memory, self.ledger.count_status(SET_ASIDE)

@@ -36,6 +36,7 @@ PAGE: Mapping[str, tuple[str, str]] = {
     "page.history": ("History", "历史作业"),
     "page.history_complete": ("complete", "完整"),
     "page.history_of": ("{known} of {expected}", "{known} / {expected}"),
+    "page.history_left": ("about {left} left", "约还需 {left}"),
     "page.history_stuck": ("The history cannot be read to its end.", "历史作业无法全部读取。"),
     "page.none_waiting": ("none waiting", "无等待"),
     "page.failed_ago": ("Failed {ago} ago.", "{ago}前失败。"),

@@ -539,7 +539,7 @@ class TestLeftFor:
 
     def test_audits_and_the_history_leave_each_other_a_part(self) -> None:
         budget = budget_of(100, ManualClock(AT))
-        budget.declare("a", Demand(3600 / 40, 1, audits_per_second=22 / PERIOD, history=True))
+        budget.declare("a", Demand(3600 / 40, 1, audits_per_second=22 / PERIOD, history=100))
         assert budget.left_for_audits() == 30
         assert budget.left_for_history() == 45
         for _ in range(45):
@@ -552,10 +552,24 @@ class TestLeftFor:
             budget.note_audit()
         assert budget.left_for_audits() == 0
 
+    def test_how_long_all_histories_take_with_what_is_left(self) -> None:
+        clock = ManualClock(AT)
+        budget = budget_of(100, clock)
+        budget.declare("a", Demand(PERIOD / 40, 1, history=60))
+        assert budget.history_seconds() == 0
+        budget.declare("b", Demand(PERIOD / 20, 1, history=80))
+        assert budget.history_seconds() == 3 * PERIOD  # 40 calls now, and in each window
+        for _ in range(40):
+            clock.advance(10)
+            budget.admit("a")
+            budget.note_history()
+        budget.declare("a", Demand(PERIOD / 40, 1, history=20))
+        assert budget.history_seconds() == 3 * PERIOD - 200  # the last call follows one 200 s ago
+
     @pytest.mark.parametrize("allowed", [2, 3, 9, 15, 100])
     def test_the_history_has_a_call_in_any_budget_that_leaves_one(self, allowed: int) -> None:
         budget = budget_of(allowed, ManualClock(AT))
-        budget.declare("a", Demand(60, 1, audits_per_second=30 / PERIOD, history=True))
+        budget.declare("a", Demand(60, 1, audits_per_second=30 / PERIOD, history=100))
         audits = 0
         while budget.left_for_audits():
             budget.admit("a")
@@ -588,7 +602,7 @@ class TestLeftFor:
         budget = budget_of(600, clock)
         names = [f"cluster-{number}" for number in range(clusters)]
         for name in names:
-            budget.declare(name, Demand(60, 1, history=True))
+            budget.declare(name, Demand(60, 1, history=100))
         history = 0
         for _ in range(300):
             for name in names:

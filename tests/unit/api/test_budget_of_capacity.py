@@ -38,7 +38,7 @@ def test_refreshes_and_audits_go_before_it() -> None:
 def test_while_there_is_history_it_has_what_audits_leave_of_their_part() -> None:
     budget = budget_of(140, ManualClock(AT))
     budget.declare_capacity(50 / PERIOD)
-    budget.declare("a", Demand(PERIOD / 40, 1, audits_per_second=10 / PERIOD, history=True))
+    budget.declare("a", Demand(PERIOD / 40, 1, audits_per_second=10 / PERIOD, history=100))
     assert budget.left_for_capacity() == 25 - 10
     assert budget.left_for_history() == 100 - 25
     asked(budget, 15)
@@ -52,7 +52,7 @@ def test_while_there_is_history_it_has_what_audits_leave_of_their_part() -> None
 
 def test_the_history_leaves_it_no_more_than_it_wants() -> None:
     budget = budget_of(140, ManualClock(AT))
-    budget.declare("a", Demand(PERIOD / 40, 1, history=True))
+    budget.declare("a", Demand(PERIOD / 40, 1, history=100))
     assert budget.left_for_history() == 100
     budget.declare_capacity(7 / PERIOD)
     assert budget.left_for_history() == 93

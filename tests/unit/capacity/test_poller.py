@@ -316,7 +316,7 @@ def test_it_comes_after_everything_else_in_the_budget() -> None:
 
 def test_the_budget_knows_what_is_wanted() -> None:
     world = World(allowed=1000)
-    world.budget.declare("jobs", Demand(3600.0, 1, history=True))
+    world.budget.declare("jobs", Demand(3600.0, 1, history=100))
     before = world.budget.left_for_history()
     world.round()
     wanted = round(3600 / INTERVAL * sum(CALLS.values()))

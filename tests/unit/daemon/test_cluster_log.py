@@ -284,8 +284,8 @@ def test_a_history_of_hours_is_told_now_and_then_and_at_its_end(
 ) -> None:
     caplog.set_level(logging.INFO, "exporter")
     cloud = polled(8_000)
-    cloud.call_seconds = 8.0  # some pages between two syncs: it takes a quarter of an hour
-    cloud.run(3600)
+    cloud.call_seconds = 25.0  # a page or two between two syncs: it takes an hour
+    cloud.run(7200)
     told = caplog.messages
     progress = told.count("reading the history")
     shown = {state.snapshot.history_known for state in cloud.published if state.snapshot}

@@ -21,7 +21,7 @@ from exporter.ledger.store import Ledger, LedgerUnreadable, LedgerUnwritable, op
 from exporter.model import END_STATUSES, JobListQuery
 from exporter.polling.ledger_keeper import DISK_RETRY_SECONDS
 from exporter.polling.poller import STUCK_SECONDS
-from exporter.simulator import DIALECTS, DOCUMENTED, JobList, fill
+from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, fill
 from exporter.sync.asking import Ask, Asking
 from exporter.sync.context import SyncSettings
 from tests.unit.polling.polled import IDENTITY, TIMEOUT, PolledCluster
@@ -29,10 +29,10 @@ from tests.unit.sync.settled import Traffic, settled
 from tests.unit.sync.simulated import CLUSTER_ID, START_AT, SimulatedCluster
 
 
-def polled(jobs: int = 300, **how: object) -> PolledCluster:
+def polled(jobs: int = 300, dialect: Dialect = DOCUMENTED, **how: object) -> PolledCluster:
     listed = JobList()
     fill(listed, jobs, active=min(40, jobs), now_at=START_AT - 5)
-    return PolledCluster(SimulatedCluster(DOCUMENTED, jobs=listed), **how)  # type: ignore[arg-type]
+    return PolledCluster(SimulatedCluster(dialect, jobs=listed), **how)  # type: ignore[arg-type]
 
 
 class TestGoingWell:
@@ -374,6 +374,22 @@ class TestBudget:
         assert cloud.state.snapshot is not None
         assert cloud.state.snapshot.history_complete
         assert "budget" not in cloud.telemetry.syncs
+
+    @pytest.mark.parametrize("name", ["documented", "sort-ignored-arbitrary"])
+    def test_how_long_the_history_takes_is_told_from_the_beginning(self, name: str) -> None:
+        cloud = polled(4_000, DIALECTS[name], allowed=100)
+        cloud.run(6 * 3600)
+        told = [
+            (each.last_success_at, each.history_left_seconds, each.snapshot.history_complete)
+            for each in cloud.published
+            if each.snapshot is not None and each.last_success_at is not None
+        ]
+        complete_at = next(at for at, _, complete in told if complete)
+        early = [(at, left) for at, left, _ in told if 600 < at - START_AT < 900]
+        assert early
+        for at, left_seconds in early:
+            assert (complete_at - at) / 2 < left_seconds < 2 * (complete_at - at)
+        assert told[-1][1] == 0
 
     def test_the_background_leaves_refreshes_their_calls(self) -> None:
         """A list that takes much longer to read than one window allows."""

@@ -171,6 +171,9 @@ def test_progress_of_the_history() -> None:
     assert "250,000 of 1,000,000" in page.text
     assert ("progress", {"value": "0.250"}) in page.tags
     assert "✔ well, reading the history" in page.text
+    assert " left" not in page.text
+    long = dataclasses.replace(good_state(), snapshot=halfway, history_left_seconds=11_280.0)
+    assert "about 3 h 8 min left" in render(long).text
     unknown = dataclasses.replace(halfway, history_expected=None)
     page = render(dataclasses.replace(good_state(), snapshot=unknown))
     assert "250,000" in page.text
