@@ -246,9 +246,10 @@ class Sync:
         self.memory.profile = msgspec.structs.replace(self.profile, **{trait: Trait()})
 
     def begin_anew(self) -> None:
-        """Delete all jobs, and what is known of the list, because the times in the ledger are wrong. The
-        counters stay, and nothing that happened before is counted again."""
+        """Delete all jobs, and what is known of the list, because its times were read wrong, or it is
+        another list. The counters stay, and nothing that happened before is counted again."""
         self.ledger.clear()
+        self.intake.was_complete = False
         self.forget("order")
         self.update(
             began_at=None, newest_at=None, frontier_at=None, unread=0, known="",

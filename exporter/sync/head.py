@@ -6,7 +6,7 @@ from exporter.sync import zone
 from exporter.sync.asking import Asking, Contradiction
 from exporter.sync.calibration import calibrate_depth
 from exporter.sync.context import BY_CHANGE, BY_SUBMISSION, INFINITE, ListView, PlacedPage, Sync
-from exporter.sync.pages import ask, is_refusal
+from exporter.sync.pages import another_list, ask, is_refusal
 
 
 def read_head(sync: Sync) -> Asking[PlacedPage]:
@@ -26,6 +26,8 @@ def read_head(sync: Sync) -> Asking[PlacedPage]:
         head = yield from ask(sync, ListView(None))  # if the server is in trouble, this fails, too
         if known:
             raise
+    if sync.memory.collapse_at is not None and another_list(sync, head):
+        sync.begin_anew()  # it is believed
     _tell_time(sync, head)
     zone.learn_from_head(sync, head)
     if zone.follow(sync):

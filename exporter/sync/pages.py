@@ -174,16 +174,16 @@ def _collapse(sync: Sync, page: PlacedPage) -> str:
 
 def another_list(sync: Sync, page: PlacedPage) -> str:
     """How many jobs on a page are unknown, in words, if it seems to be of another cluster's list; else empty. Those
-    count that were submitted before the list was last known, and not before everything is."""
+    count that were submitted when all jobs were known there."""
     progress = sync.progress
-    placed = sync.intake.timed and not (progress.frontier_at is None and progress.unread)
-    # Nothing that a page between two syncs seems to say would be confirmed.
-    if not (placed and progress.complete) or sync.purpose is Purpose.HISTORY:
-        return ""
+    if sync.purpose is Purpose.HISTORY:
+        return ""  # nothing that a page between two syncs seems to say would be confirmed
+    scanned_at = progress.checked_at.get(SCAN, 0) if sync.intake.timed else 0  # syncs may be sweeps
+    known_at = min(progress.newest_at or scanned_at, progress.last_success_at or 0)
+    to_at = known_at - sync.lag_seconds - LATE_SECONDS
     from_at = progress.frontier_at or 1
-    known_at = progress.newest_at or progress.checked_at.get(SCAN, 0)  # syncs may be sweeps
-    to_at = min(known_at, progress.last_success_at or 0) - sync.lag_seconds - LATE_SECONDS
-    old = [job.uuid for job in page.jobs if from_at <= (job.submitted_at or 0) < to_at]
+    jobs = page.jobs[1:] if page.offset else page.jobs  # without the overlap
+    old = [job.uuid for job in jobs if from_at <= (job.submitted_at or 0) < to_at]
     known = len(sync.ledger.known(old))
     return f"of {len(old)} jobs on a page, {known} are known" if collapsed(len(old), known) else ""
 

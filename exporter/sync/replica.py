@@ -25,7 +25,6 @@ from exporter.sync.context import (
 )
 from exporter.sync.head import is_whole, read_head, take_whole
 from exporter.sync.intake import LATE_SECONDS, PATIENCE_SECONDS, Intake
-from exporter.sync.pages import another_list
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +125,6 @@ class Replica:
         head = yield from read_head(sync)
         if not self._memory.refreshed:
             reconcile.widen_history(sync)
-        believed = self._memory.collapse_at is not None and sync.order is not None
-        if believed and another_list(sync, head):  # parts may have as many jobs, and other ones
-            reconcile.read_again(sync, sync.progress.newest_at or 0)
-            sync.update(known="")
         if (yield from is_whole(sync, head)):
             strategy = take_whole(sync, head)
         else:

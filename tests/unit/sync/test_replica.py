@@ -234,6 +234,40 @@ def test_another_list_that_is_believed_leaves_no_job_behind(jobs: int, dialect: 
         assert cluster.ledger.progress.complete
 
 
+@pytest.mark.parametrize("dialect", ["documented", "sort-by-submitted-only"])
+@pytest.mark.parametrize(
+    ("page_cap", "jobs", "turns", "calls_between", "zone_configured"),
+    [(100, 300, 1, None, True), (10, 40, 2, 4, True), (10, 40, 2, 4, False)],
+    ids=["total not compared yet", "short pages, some not read yet", "and no known zone"],
+)
+def test_another_list_is_noticed_at_any_time(
+    page_cap: int,
+    jobs: int,
+    turns: int,
+    calls_between: int | None,
+    zone_configured: bool,
+    dialect: str,
+) -> None:
+    """A proxy that was set up wrong shows another cluster's list before the right one."""
+    cluster = SimulatedCluster(
+        replace(SERVERS[dialect], page_cap=page_cap, times="plain"),
+        SyncSettings(zone_configured=zone_configured),
+    )
+    fill(cluster.jobs, jobs, active=12, now_at=START_AT - 5000)
+    cluster.calls_between = calls_between
+    for _ in range(turns):
+        cluster.turn()
+    cluster.calls_between = None
+    cluster.cluster.jobs = JobList(uuid_salt=7919)
+    fill(cluster.jobs, 300, active=12, now_at=START_AT - 5000, seed=1)
+    cluster.cluster.speak(cluster.cluster.dialect)
+    for _ in range(5):
+        with suppress(SyncError):
+            cluster.turn()
+    assert cluster.counted() == cluster.true_counts()
+    assert cluster.ledger.progress.complete
+
+
 def test_stamps_that_are_set_back_are_believed() -> None:
     """A server was restored with a clock that was wrong: a few jobs are older than they were."""
     cluster = settled(COUNT)
