@@ -216,7 +216,8 @@ class Play:
         for _ in range(TURNS_OF_AN_AUDIT_INTERVAL if self.miscounted else 0):
             self.look()
         for _ in range(self._turns_of_luck()):
-            if self._withheld() or self.cluster.counted() == self.cluster.true_counts():
+            right = self.cluster.counted() == self.cluster.true_counts()
+            if self._withheld() or (right and self.cluster.ledger.progress.complete):
                 break
             self.look()
         progress = self.cluster.ledger.progress

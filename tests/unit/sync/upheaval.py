@@ -42,6 +42,7 @@ class Upheaver(Adversary):
     def __init__(self, cluster: SimulatedCluster, rng: Random) -> None:
         super().__init__(cluster, rng)
         self.vanished: list[tuple[str, JobRow]] = []
+        self.returned = set[str]()
         self.renamed = False
 
     def acts(self) -> Sequence[Callable[[], None]]:
@@ -114,6 +115,7 @@ class Upheaver(Adversary):
         """They are there again as they were."""
         for uuid, row in self.vanished:
             self.jobs.put_back(uuid, row)
+            self.returned.add(uuid)
         self.note_returned(row.modified_at for _, row in self.vanished)
         self.vanished.clear()
 
@@ -309,6 +311,17 @@ class Upheaval(Play):
             if again or status != job.status:
                 self.adversary.events["started"] += again or status == "pending"
                 self.adversary.events["ended"] += again or status not in ENDED
+
+    def _withheld(self) -> bool:
+        return super()._withheld() or self._replaced()
+
+    def _replaced(self) -> bool:
+        """Whether all that is unknown are ended jobs that came back as they were, and as many others in their place are
+        gone: of long lists, only chance would show it."""
+        jobs, ledger = self.cluster.jobs, self.cluster.ledger
+        unknown = set(jobs.uuids()) - ledger.known(jobs.uuids()).keys()
+        ended = self.adversary.returned.intersection(jobs.uuids(ENDED))
+        return bool(unknown) and unknown <= ended and ledger.size == len(jobs)
 
     def _turns_of_luck(self) -> int:
         # What no total shows is found by random pages, a server that fails at what it does not know by failures.
