@@ -240,7 +240,7 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, network: Network, max_idle_connections: int) -> None:
         self._pool_classes = pool_classes(network)
-        self._trust = Trust(DEFAULT_CA_BUNDLE_PATH)
+        self._trust = Trust()
         super().__init__(pool_maxsize=max_idle_connections, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -248,6 +248,7 @@ class _Adapter(HTTPAdapter):
         self._keep_deadlines(self.poolmanager)
 
     def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
+        self._trust.add(DEFAULT_CA_BUNDLE_PATH)  # the proxy itself may be reached by TLS
         kwargs |= {"ssl_context": self._trust.context, "proxy_ssl_context": self._trust.context}
         return self._keep_deadlines(super().proxy_manager_for(proxy, **kwargs))
 
@@ -255,7 +256,10 @@ class _Adapter(HTTPAdapter):
         """Trust the file that is to be trusted as well; requests would let it replace all else."""
         del cert
         conn.cert_reqs = "CERT_REQUIRED"
-        if url.startswith("https:") and verify is not True:
+        if not url.startswith("https:"):
+            return
+        self._trust.add(DEFAULT_CA_BUNDLE_PATH)
+        if verify is not True:
             if not Path(verify).exists():
                 raise _failed("tls", f"the file of trusted issuers {verify} does not exist")
             self._trust.add(verify)

@@ -8,17 +8,18 @@ from urllib3.util.ssl_ import create_urllib3_context
 class Trust:
     """The machine's own issuers and those of files, all in one context.
 
-    The machine's are found as OpenSSL finds them: its own store, or SSL_CERT_FILE and SSL_CERT_DIR.
+    They are read when a connection first needs them, which takes longer than the rest of a start. The
+    machine's are found as OpenSSL finds them: its own store, or SSL_CERT_FILE and SSL_CERT_DIR.
     """
 
-    def __init__(self, file: str) -> None:
+    def __init__(self) -> None:
         self.context = create_urllib3_context()
-        self.context.load_default_certs()
         self._files: set[str] = set()
-        self.add(file)
 
     def add(self, path: str) -> None:
-        """Trust the issuers in a file, or in a directory, as well. Raises OSError."""
+        """Trust the issuers in a file, or in a directory, beside the machine's own. Raises OSError."""
+        if not self._files:
+            self.context.load_default_certs()
         if path not in self._files:
             if Path(path).is_dir():
                 self.context.load_verify_locations(capath=path)

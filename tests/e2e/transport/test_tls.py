@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.api.trust import Trust
 from tests.e2e.transport.peers import (
     BODY,
     Authority,
@@ -55,6 +56,16 @@ def test_a_ca_file_stands_beside_the_store_of_the_machine(
     for each in (authority, other):
         server = peer(serve(answer()), each.server)
         assert client.exchange(server.url("https")).body == BODY
+
+
+def test_without_tls_no_issuers_are_read(
+    peer: Start, transport: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes longer than all else that a client does before its first call."""
+    read: list[str] = []
+    monkeypatch.setattr(Trust, "add", lambda _, path: read.append(path))
+    assert transport().exchange(peer(serve(answer())).url("http")).body == BODY
+    assert read == []
 
 
 def test_through_a_tunnel_the_store_of_the_machine_counts_as_well(
