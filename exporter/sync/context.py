@@ -188,8 +188,6 @@ class Sync:
     """The head of the list, as last seen by this sync."""
     set_aside: dict[str, Job] = field(default_factory=dict)
     """Jobs that this sync has set aside, as they were before."""
-    longest_page: int = 0
-    """The most jobs that this sync has seen on a page of the whole list."""
     known_at_begin: int = field(init=False)
     totals: dict[str | None, int] = field(default_factory=dict)
     """The last total of each list, by status; None is the whole list."""
@@ -309,7 +307,7 @@ class Sync:
     def page_size(self) -> int:
         """How many jobs a full page has, as far as is known."""
         value = self.profile.page_size.value
-        return int(value) if value.isdigit() else max(self.longest_page, 1)
+        return int(value) if value.isdigit() else 1
 
     @property
     def reaches_edge(self) -> bool:

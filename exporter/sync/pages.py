@@ -52,8 +52,6 @@ def send(sync: Sync, view: ListView, offset: int, limit: int) -> Asking[PlacedPa
         raise Contradiction(trait, evidence, reason=error.reason) from error
     if query.zone_seconds not in (None, sync.profile.zone_seconds):
         raise SyncError("moving", "the zone of its times was found while it was asked for")
-    if view.status is None:
-        sync.longest_page = max(sync.longest_page, len(page.jobs))
     jobs, told = page.jobs, page.total_count if sync.totals_told else None
     view = replace(view, from_end=not query.descending)
     if told is not None:
@@ -165,8 +163,6 @@ def _collapse(sync: Sync, page: PlacedPage) -> str:
     listed, known = page.total, sync.known_at_begin
     if listed is None:
         listed = 0 if not page.jobs and page.offset == 0 else known
-    elif page.jobs and page.end > listed:
-        return ""  # the page has more jobs than its total allows
     if collapsed(known, listed):
         return f"of {known} jobs the server shows {listed}"
     return another_list(sync, page)
