@@ -79,14 +79,16 @@ test-fast: $(STAMP)
 	  --hypothesis-profile=quick -m 'not simulated_cloud' $(PYTEST_ARGS)
 
 # The oldest versions that pyproject.toml allows; `test` has the newest. The lean part of the tests:
-# what the libraries do for us, by itself and through the real program.
+# what the libraries do for us, by itself and through the real program. `test` also tries the
+# properties with all their examples.
 FLOOR_TESTS = tests/unit/api/test_payload.py tests/unit/api/test_shape.py tests/unit/config \
   tests/unit/cli/test_collecting.py tests/unit/web \
   tests/unit/test_collector.py tests/unit/test_telemetry.py tests/e2e/test_golden.py \
   tests/e2e/test_web.py tests/e2e/test_web_protected.py tests/e2e/transport
 
 test-floor: $(FLOOR)/.installed
-	$(FLOOR)/bin/pytest --quiet --numprocesses=$(WORKERS) --dist=worksteal $(FLOOR_TESTS)
+	$(FLOOR)/bin/pytest --quiet --numprocesses=$(WORKERS) --dist=worksteal $(FLOOR_TESTS) \
+	  --hypothesis-profile=quick
 
 $(FLOOR)/.installed: pyproject.toml tests/floor.py
 	@test -x $(FLOOR)/bin/python || $(PYTHON) -m venv $(FLOOR) || { rm -rf $(FLOOR); exit 1; }
