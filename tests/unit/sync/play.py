@@ -60,16 +60,7 @@ class Play:
     expected: tuple[type[ExporterError], ...] = (SyncError, TransportError)
     """The failures that may come out of a sync."""
 
-    def __init__(
-        self,
-        name: str,
-        seed: int,
-        directory: Path,
-        *,
-        telling: bool = False,
-        varied: bool = True,
-    ) -> None:
-        """``varied``: also a part of the history, few calls between syncs, and totals too small."""
+    def __init__(self, name: str, seed: int, directory: Path, *, telling: bool = False) -> None:
         self.name = name
         self.rng = Random(seed)
         self.telling = telling
@@ -78,7 +69,7 @@ class Play:
         some_jobs(listed, self.rng.choice((0, 3, 30, 120, 250)), self.rng)
         self.path = directory / f"{seed}.ledger"
         dialect = self._dialect(seed, page_cap)
-        self.settings = self._some_settings(seed) if varied else SETTINGS
+        self.settings = self._some_settings(seed)
         if dialect.zone_offset_seconds and dialect.times != "plain":
             self.settings = SETTINGS  # which part of the history is wanted would be hard to say
         if self.settings.history_seconds == float("inf"):
@@ -95,7 +86,7 @@ class Play:
         """By how many the server miscounts the jobs that it sends."""
         if name == "plausible" or dialect.depth_limit or dialect.total_limit:
             self.miscounted = 0  # nobody can tell a part of a list from a total that is wrong
-        elif varied and not self.miscounted and page_cap == PAGE_LIMIT:
+        elif not self.miscounted and page_cap == PAGE_LIMIT:
             self.miscounted = Random(f"{seed} totals").choice((0,) * 9 + (-3,))
         self.curious = bool(self.miscounted) or is_curious(dialect)
         """Whether it need not be right, but may be withheld for a reason."""
@@ -104,8 +95,7 @@ class Play:
         self.lied = False
         self.withheld = False
         self.lost = False
-        if varied:
-            self.cluster.calls_between = Random(f"{seed} budget").choice((None, None, 1, 4, 15))
+        self.cluster.calls_between = Random(f"{seed} budget").choice((None, None, 1, 4, 15))
 
     def _dialect(self, seed: int, page_cap: int) -> Dialect:
         if self.name in ("plausible", "curious"):
