@@ -90,12 +90,14 @@ class Label:
         self._active: Counter[str] = Counter()
         """How many active jobs each value has."""
         self._names: dict[str, str] = {}
-        self._chosen = False
+        """The names of those that are shown under one."""
+        self._other = "" if mode == "off" else OTHER
+        """The name of the others."""
         self.wanted = cache(wanted)
         self.present: frozenset[str] = frozenset()
         """The values that have jobs, or are kept for another reason."""
         self.shown: frozenset[str] = frozenset()
-        """Those that are shown under their own name."""
+        """Those that are shown under their own name, if any is."""
 
     def add(self, changes: Iterable[Changed]) -> None:
         """Take in what has changed."""
@@ -109,16 +111,17 @@ class Label:
 
     def choose(self, ledger: Ledger, kept: Set[str]) -> bool:
         """Choose which values are shown, of those with jobs and the ``kept`` ones, and note that in the
-        ledger. Returns whether names have changed, as all have the first time."""
+        ledger. Returns whether these are others than before."""
         self.present = frozenset(self._groups) | kept
         before = ledger.shown(self._name)
         shown = choose_shown(self._active, self.present, before, self._limit)
         ledger.remember_shown(self._name, shown)
-        if self._chosen and shown == self.shown:
-            return False
-        self._chosen, self.shown = True, shown
-        self._names.clear()
-        return True
+        if shown != self.shown:
+            self.shown = shown
+            if self._mode != "off":
+                hashes = self._mode == "hash"
+                self._names = {value: pseudonym(value) if hashes else value for value in shown}
+        return shown != before
 
     @property
     def folded(self) -> int:
@@ -126,10 +129,7 @@ class Label:
         return 0 if self._mode == "off" else len(self.present - self.shown)
 
     def __getitem__(self, value: str) -> str:
-        name = self._names.get(value)
-        if name is None:
-            name = self._names[value] = self._written(value)
-        return name
+        return self._names.get(value, self._other)
 
     def series(self, value: str) -> str | None:
         """The value whose counters those of this value are added to: itself or ``_other``. While it is not
@@ -152,10 +152,3 @@ class Label:
         if OTHER in names and OTHER not in self.shown:
             found.add(UserGroup(OTHER, OTHER))
         return tuple(sorted(found))
-
-    def _written(self, value: str) -> str:
-        if self._mode == "off":
-            return ""
-        if value not in self.shown:
-            return OTHER
-        return pseudonym(value) if self._mode == "hash" else value

@@ -2,15 +2,16 @@
 
 from collections.abc import Collection, Mapping
 
+from exporter.labels import FirstNames
 from exporter.ledger.records import JobTotals
 from exporter.ledger.store import Ledger
 from exporter.ledger.totals import EMPTY, GroupKey, Pair
 from exporter.ledger.usage import Amount
-from exporter.model import LEFT_OUT_REASONS, hidden
+from exporter.model import END_STATUSES, LEFT_OUT_REASONS, hidden
 from exporter.profile import UNKNOWN
 from exporter.publishing.folding import QueueCounters
 from exporter.publishing.naming import Changed, Label, LabelRules
-from exporter.publishing.rows import JobRows, Statuses, UsageRows
+from exporter.publishing.rows import ALWAYS_SHOWN, STATUS_LIMIT, JobRows, UsageRows
 from exporter.snapshot import (
     RECENT_SECONDS,
     ClusterSnapshot,
@@ -33,7 +34,7 @@ class Publisher:
         self._rules = rules
         self._history_wanted = history_wanted
         self._last_reading = object()
-        self._statuses = Statuses()
+        self._statuses = FirstNames((*ALWAYS_SHOWN, *END_STATUSES), STATUS_LIMIT)
         self._label_anew()
         self._add_up_anew()
 
@@ -75,13 +76,12 @@ class Publisher:
     def _take(self, ledger: Ledger, taken_at: float) -> None:
         """Add up what has changed in the ledger since the last snapshot."""
         last_reading, self._last_reading = self._last_reading, object()
-        usage, log = ledger.usage, ledger.groups.log
-        begins = ledger.last_reading is not last_reading
+        usage, begins = ledger.usage, ledger.last_reading is not last_reading
         if begins:
-            log = ledger.groups.start_log()
-            self._label_anew()
+            ledger.groups.start_log()
             usage.reconsider()
-        changes = self._changes(ledger, log)
+            self._label_anew()
+        changes = self._changes(ledger, ledger.groups.log)
         self._queues.add(changes)
         self._users.add(changes)
         # This also shows users whose jobs were submitted, ended and deleted between two syncs.
@@ -93,18 +93,17 @@ class Publisher:
             if at >= active_from_at and self._wants(pair)
         )  # fmt: skip
         counted, named = _counted(ledger), ledger.shown("queue")
-        renamed = self._choose_names(ledger, counted, recent)
-        if renamed:
+        anew = self._choose_names(ledger, counted, recent) or begins
+        if anew:
             self._add_up_anew()
-        if renamed and not begins:
             changes = self._changes(ledger, dict.fromkeys(ledger.totals(), EMPTY))
         newly_live = self._jobs.take(changes, ledger.groups.active_pairs(), recent)
         self._counters.take(ledger, counted, named)
         credited = usage.credit(newly_live, self._series)
-        if renamed:
+        if anew:
             credited = dict.fromkeys(usage.shown, Amount())
         self._usage.take(credited, usage.shown)
-        log.clear()
+        ledger.groups.log.clear()
         ledger.last_reading = self._last_reading
 
     def _label_anew(self) -> None:
@@ -121,7 +120,7 @@ class Publisher:
     def _choose_names(
         self, ledger: Ledger, counted: frozenset[str], recent: frozenset[Pair]
     ) -> bool:
-        """Choose which queues and users are shown. Returns whether their names have changed."""
+        """Choose which queues and users are shown. Returns whether these are others than before."""
         # This includes queues that are not wanted: if they are one day, their counters continue.
         countable = counted | {key.queue for key in ledger.tallies()}
         kept = {queue for queue, _ in recent}.union(filter(self._queues.wanted, countable))

@@ -68,18 +68,11 @@ class Rows(Generic[_Row]):
         return self._groups.values()
 
 
-class Statuses(FirstNames):
-    """The names under which statuses of jobs are shown."""
-
-    def __init__(self) -> None:
-        super().__init__((*ALWAYS_SHOWN, *END_STATUSES), STATUS_LIMIT)
-
-
 class JobRows:
     """Jobs and cores. Each (queue, user) that is *live*, because it has an active job or had one within the
     last hour, has rows of pending and running jobs, also of none."""
 
-    def __init__(self, statuses: Statuses, queues: Label, users: Label) -> None:
+    def __init__(self, statuses: FirstNames, queues: Label, users: Label) -> None:
         self._statuses = statuses
         self._queues = queues
         self._users = users
