@@ -42,6 +42,8 @@ class SystemClock:
     def __init__(self) -> None:
         self._stopping = threading.Event()
         self._roused = threading.Event()
+        self._awake_by_seconds = time.monotonic()
+        """When the last sleep ends, by the clock that nobody sets."""
 
     def now_at(self) -> float:
         """See ``Clock``."""
@@ -53,13 +55,24 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> bool:
         """See ``Clock``."""
+        self._awake_by_seconds = time.monotonic() + max(0.0, seconds)
         return self._stopping.wait(max(0.0, seconds))
 
     def doze(self, seconds: float) -> bool:
         """As ``sleep``, but ``rouse`` ends it, too: for one thread."""
+        self._awake_by_seconds = time.monotonic() + max(0.0, seconds)
         self._roused.wait(max(0.0, seconds))
         self._roused.clear()
+        return self.stopping
+
+    @property
+    def stopping(self) -> bool:
+        """Whether ``stop`` was called."""
         return self._stopping.is_set()
+
+    def late_seconds(self) -> float:
+        """How long ago the last sleep ought to have ended: its thread has been busy since, or is stuck."""
+        return time.monotonic() - self._awake_by_seconds
 
     def rouse(self) -> None:
         """End what dozes, or will."""
@@ -74,9 +87,10 @@ class SystemClock:
 class Loop(ABC):
     """Something that goes on in a thread of its own, until it is stopped."""
 
-    def __init__(self, thread_name: str, clock: SystemClock) -> None:
-        """``clock`` is that of this loop alone: stopping it stops only this one."""
+    def __init__(self, thread_name: str, what: str, clock: SystemClock) -> None:
+        """``what`` goes on, in words. ``clock`` is that of this loop alone: stopping it stops only this one."""
         self._thread_name = thread_name
+        self._what = what
         self._clock = clock
         self._thread: threading.Thread | None = None
 
@@ -105,3 +119,7 @@ class Loop(ABC):
     def alive(self) -> bool:
         """Whether it has begun, and goes on."""
         return self._thread is not None and self._thread.is_alive()
+
+    def health(self) -> str | None:
+        """Why it is not healthy; None if it is."""
+        return None if self.alive else f"{self._what} has died"

@@ -134,6 +134,10 @@ class ClusterIdentity:
         """Which cluster it is, whatever it is called here."""
         return self.account, self.zone, self.cluster_id
 
+    def fields(self, **more: object) -> dict[str, object]:
+        """The fields of a log line about the cluster."""
+        return {"cluster": self.name, "account": self.account, **more}
+
 
 class ListedCluster(NamedTuple):
     """One cluster of cluster/list, as far as it says; empty where it does not."""

@@ -57,7 +57,8 @@ class CapacityPoller(Loop):
     """Queries the capacity of one account's clusters, and publishes it."""
 
     def __init__(self, parts: CapacityParts, clusters: Sequence[WatchedCluster]) -> None:
-        super().__init__(f"capacity {parts.account}", parts.clock)
+        what = f"the poller of capacity of account {parts.account}"
+        super().__init__(f"capacity {parts.account}", what, parts.clock)
         self._parts = parts
         self._clusters = clusters
         self._asking = Asking(parts.account, parts.client, parts.lists, parts.budget, parts.clock)
@@ -73,12 +74,6 @@ class CapacityPoller(Loop):
     def watch(self, clusters: Sequence[WatchedCluster]) -> None:
         """Query these clusters from the next round on."""
         self._clusters = clusters
-
-    def health(self) -> str | None:
-        """Why this poller is not healthy; None if it is."""
-        if not self.alive:
-            return f"the poller of capacity of account {self._parts.account} has died"
-        return None
 
     # -- the loop ------------------------------------------------------------------------------
 

@@ -65,8 +65,8 @@ def _warn_of_intervals(stretched: Collection[ClusterState]) -> None:
         advice += " Counts are withdrawn between two syncs: raise collection.staleness."
     _LOG.warning(
         "intervals are stretched: the account's share of calls does not allow more",
-        extra=_fields(
-            longest, clusters=len(intervals), longest_seconds=intervals[longest],
+        extra=longest.fields(
+            clusters=len(intervals), longest_seconds=intervals[longest],
             shortest_seconds=min(intervals.values()), advice=advice,
         ),
     )  # fmt: skip
@@ -120,7 +120,7 @@ class ClusterLog:
 
     def _succeeded(self, state: ClusterState) -> None:
         if self._failure_told:
-            failures = _fields(state.identity, failed_syncs=self._failures)
+            failures = state.identity.fields(failed_syncs=self._failures)
             _LOG.info("the cluster is synced again", extra=failures)
         self._failures, self._failure_told = 0, False
 
@@ -129,7 +129,7 @@ class ClusterLog:
         if state.strategy in (None, before):
             return
         self._strategy = state.strategy
-        fields = _fields(state.identity, strategy=state.strategy)
+        fields = state.identity.fields(strategy=state.strategy)
         if before is None:
             _LOG.info("the first sync is done", extra=fields)
         elif self._may_tell("strategy", CHANGE_SECONDS):
@@ -142,7 +142,7 @@ class ClusterLog:
         self._profile = known
         if before is None:
             found = {name: getattr(known, name).value for name in TRAITS}
-            _LOG.info("the server's profile", extra=_fields(state.identity, **found))
+            _LOG.info("the server's profile", extra=state.identity.fields(**found))
             return
         for name in TRAITS:
             old, new = getattr(before, name), getattr(known, name)
@@ -154,9 +154,8 @@ class ClusterLog:
                     "a trait of the server's profile was found"
                     if old.value == UNKNOWN
                     else "a trait of the server's profile has changed",
-                    extra=_fields(
-                        state.identity,
-                        trait=name, old=old.value, new=new.value, evidence=new.evidence,
+                    extra=state.identity.fields(
+                        trait=name, old=old.value, new=new.value, evidence=new.evidence
                     ),
                 )  # fmt: skip
         self._tell_zone(state.identity, before, known)
@@ -169,7 +168,7 @@ class ClusterLog:
         if old != new:
             _LOG.info(
                 "the ledger begins anew, as its times were read in another zone; the history is read again",
-                extra=_fields(who, old=old, new=new),
+                extra=who.fields(old=old, new=new),
             )
 
     def _tell_history(self, before: ClusterState, state: ClusterState) -> None:
@@ -184,17 +183,16 @@ class ClusterLog:
         known = shown.history_known
         if shown.history_complete:
             if self._told_seconds.pop("history", None) is not None:
-                _LOG.info("the history is complete", extra=_fields(state.identity, known=known))
+                _LOG.info("the history is complete", extra=state.identity.fields(known=known))
             return
         moves = before.snapshot is not None and before.snapshot.history_known != known
         if moves and self._may_tell("history", HISTORY_SECONDS):
-            _LOG.info(
-                "reading the history",
-                extra=_fields(
-                    state.identity,
-                    known=known, expected=shown.history_expected, left_seconds=round(state.history_left_seconds),
-                ),
-            )  # fmt: skip
+            fields = state.identity.fields(
+                known=known,
+                expected=shown.history_expected,
+                left_seconds=round(state.history_left_seconds),
+            )
+            _LOG.info("reading the history", extra=fields)
 
     def _may_tell(self, what: Hashable, every_seconds: float) -> bool:
         """Whether it may be logged now; if so, it counts as logged."""
@@ -207,9 +205,5 @@ class ClusterLog:
 
 def _warn(who: ClusterIdentity, message: str, failure: SyncFailure, **more: object) -> None:
     advice = {"advice": failure.advice} if failure.advice else {}
-    fields = _fields(who, reason=failure.reason, cause=failure.message, **advice, **more)
+    fields = who.fields(reason=failure.reason, cause=failure.message, **advice, **more)
     _LOG.warning(message, extra=fields)
-
-
-def _fields(who: ClusterIdentity, **more: object) -> dict[str, object]:
-    return {"cluster": who.name, "account": who.account, **more}

@@ -58,7 +58,10 @@ class Finder(Loop):
         kept: Mapping[str, tuple[ListedCluster, ...]] | None = None,
     ) -> None:
         """``kept``: by zone, what was found before."""
-        super().__init__(f"discover {account.config.name}", SystemClock())
+        name = account.config.name
+        super().__init__(
+            f"discover {name}", f"the search for clusters of account {name}", SystemClock()
+        )
         self.account, self.discovery = account, discovery
         self.found = {zone: each for zone, each in (kept or {}).items() if zone in discovery.zones}
         """By zone; zones that have never been listed are not there."""
@@ -81,12 +84,6 @@ class Finder(Loop):
             "the account's clusters cannot be listed",
         )
         self._shared_seconds = min(SHARED_SECONDS, discovery.interval_seconds / 2)
-
-    def health(self) -> str | None:
-        """Why it is not healthy; None if it is."""
-        if self.alive:
-            return None
-        return f"the search for clusters of account {self.account.config.name} has died"
 
     @property
     def ready(self) -> bool:

@@ -24,7 +24,9 @@ class Lister(Loop):
     """Asks for the lists of one account's zones, again and again."""
 
     def __init__(self, account: Account, clock: SystemClock | None = None) -> None:
-        super().__init__(f"list {account.config.name}", clock or SystemClock())
+        name = account.config.name
+        what = f"the lister of clusters of account {name}"
+        super().__init__(f"list {name}", what, clock or SystemClock())
         self.account = account
         self._zones: dict[str, Listings] = {}
         self._wanted: Mapping[str, float] = {}
@@ -61,12 +63,6 @@ class Lister(Loop):
             watch.polled = zone in wanted
             if not watch.polled:
                 self.account.budget.declare(_name(zone), None)
-
-    def health(self) -> str | None:
-        """Why it is not healthy; None if it is."""
-        if self.alive:
-            return None
-        return f"the lister of clusters of account {self.account.config.name} has died"
 
     # -- the loop ------------------------------------------------------------------------------
 

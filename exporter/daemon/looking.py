@@ -6,8 +6,6 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
-import msgspec
-
 from exporter.api.budget import AccountBudget
 from exporter.api.client import ClusterJobs
 from exporter.clock import Clock
@@ -138,8 +136,6 @@ class Look:
                         else replica.refresh(started_at, allowance)
                     )
                     refreshed = self._converse(asking, ledger, most_beside)
-                    progress = msgspec.structs.replace(ledger.progress, synced_at=started_at)
-                    ledger.progress = progress
                     return self._seen(refreshed, ledger, started_at)
             except (Contradiction, CollapseUnconfirmed) as error:
                 if tries == MOST_TRIES:

@@ -1,7 +1,6 @@
 """The pollers of all clusters, following the configuration when it changes."""
 
 import logging
-import math
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -36,6 +35,7 @@ from exporter.daemon.summary import Standing, standings
 from exporter.errors import Stopped
 from exporter.ledger.directory import StateDirectory
 from exporter.ledger.discovered import Discovered, purge, read_discovered, write_discovered
+from exporter.ledger.keeper import LedgerKeeper
 from exporter.ledger.store import Ledger
 from exporter.model import ClusterIdentity
 from exporter.polling.poller import Poller, PollerParts
@@ -231,26 +231,23 @@ class Watch:
 
         def open_ledger() -> Ledger:
             # Its ledger is held by the one before, which ends with its call: within a timeout.
-            while any(each.alive for each in before):
-                if clock.sleep(LEFT_SECONDS):
+            while not all(each.join(LEFT_SECONDS) for each in before):
+                if clock.stopping:  # asking so is no sign of life, which a sleep would be
                     raise Stopped("the poller is to stop")
             return self._state.ledger(identity, endpoint, clock)
-
-        def moved(ledger: Ledger) -> Ledger:
-            return self._state.moved(ledger, identity, endpoint, clock)
 
         parts = PollerParts(
             identity=identity,
             calls=cluster_calls(account.client, cluster),
-            open_ledger=open_ledger,
-            keeps_on_disk=self._state.path is not None,
-            moved=moved,
+            keeper=LedgerKeeper(
+                open_ledger,
+                lambda ledger: self._state.moved(ledger, identity, endpoint, clock),
+                clock,
+                identity.fields(),
+                keeps_on_disk=self._state.path is not None,
+            ),
             settings=sync_settings(config, cluster),
             publisher=publisher_of(config, self._groups.current if self._groups else None),
-            # What is kept may be shown: if it is too old by the interval in use, it is withdrawn.
-            staleness_seconds=math.inf
-            if cluster.staleness_seconds is None
-            else cluster.staleness_seconds,
             budget=account.budget,
             publish=partial(self._publish, cluster, account.intervals, log),
             telemetry=self.telemetry,
@@ -261,7 +258,7 @@ class Watch:
             else None,
         )
         poller = Poller(parts)
-        _LOG.debug("polling begins", extra=parts.fields(interval=cluster.interval_seconds))
+        _LOG.debug("polling begins", extra=parts.identity.fields(interval=cluster.interval_seconds))
         # Rendered when all have begun, or by the first of them that publishes more.
         self.board.publish(
             ClusterState(identity, effective_interval_seconds=cluster.interval_seconds)

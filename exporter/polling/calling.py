@@ -1,19 +1,20 @@
-"""Sends the queries of conversations as the budget allows, those of syncs and those of the background, which
-is the work between two syncs: above all, reading the history. And what a poller is made of."""
+"""Sends the queries of conversations as the budget allows, those of syncs and those of the background. And what a
+poller is made of."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol
 
 from exporter.api.budget import AccountBudget
+from exporter.api.client import ClusterJobs
 from exporter.api.lists import Listings
 from exporter.clock import SystemClock
 from exporter.errors import ApiError, BudgetExhausted, RefusedError, StateError, Stopped, SyncError
-from exporter.ledger.store import Ledger
-from exporter.model import ClusterIdentity, JobListQuery, Page
+from exporter.ledger.keeper import LedgerKeeper
+from exporter.model import ClusterIdentity, Page
 from exporter.publishing.publisher import Publisher
 from exporter.snapshot import ClusterState
 from exporter.sync.asking import Ask, Asking, Finished, Purpose, T, advance
@@ -28,35 +29,16 @@ LONG_READ_CALLS = 50
 CALLS_WRITTEN_TOGETHER = 20
 """In the background, this many calls share a transaction, so a kill loses no more than their results."""
 
-Transaction = Callable[[Replica], AbstractContextManager[None]]
-
-
-class Calls(Protocol):
-    """The remote list of one cluster, with a number of retries for every sync."""
-
-    def begin_sync(self) -> None:
-        """Allow the retries of one sync."""
-        ...
-
-    def list_jobs(self, query: JobListQuery) -> Page:
-        """Ask for one page. Raises ApiError, or Stopped."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class PollerParts:
     """What a poller is made of."""
 
     identity: ClusterIdentity
-    calls: Calls
-    open_ledger: Callable[[], Ledger]
-    keeps_on_disk: bool
-    """Whether the ledger is to be in a file, if it can be."""
-    moved: Callable[[Ledger], Ledger]
-    """Copies a ledger from file to memory or back, and opens the copy. Raises ``StateError`` or ``Stopped``."""
+    calls: ClusterJobs
+    keeper: LedgerKeeper
     settings: SyncSettings
     publisher: Publisher
-    staleness_seconds: float
     budget: AccountBudget
     publish: Callable[[ClusterState], None]
     telemetry: Telemetry
@@ -66,63 +48,47 @@ class PollerParts:
     listings: Listings | None = None
     """Those of the cluster's zone, if there is a change detector."""
 
-    def fields(self, **more: object) -> dict[str, object]:
-        """The fields of a log line about the cluster."""
-        return {"cluster": self.identity.name, "account": self.identity.account, **more}
-
 
 class Caller:
     """Makes the calls of one cluster and tells the budget what they were for."""
 
     def __init__(self, parts: PollerParts) -> None:
         self._parts = parts
-        self.expected_by_seconds = 0.0
-        """When the next sign of life is due, by the monotonic clock."""
-        self.made = 0
-        """How many calls were answered, for any purpose."""
-        self.made_fresh = 0
-        """How many of these were ``Purpose.FRESH``."""
+        self.made: Counter[Purpose] = Counter()
+        """How many calls were answered, by what they were for."""
 
     def converse(self, asking: Asking[T]) -> T:
         """Run a conversation to its end, and return its result."""
-        made_before = self.made
+        made_before = self.made.total()
         with closing(asking):  # if a call fails, its last steps belong to the same transaction
             step: Ask | Finished[T] = advance(asking, None)
             while isinstance(step, Ask):
-                answer: Page | ApiError
-                try:
-                    answer = self.call(step, made_for_it=self.made - made_before)
-                except ApiError as error:
-                    answer = error  # the conversation may try another way
+                answer = self.answer(step, made_for_it=self.made.total() - made_before)
                 step = advance(asking, answer)
         return step.value
 
-    def call(self, ask: Ask, *, made_for_it: int = 0) -> Page:
-        """Make one call of a conversation that has made ``made_for_it`` before. Raises ApiError or Stopped."""
+    def answer(self, ask: Ask, *, made_for_it: int = 0) -> Page | ApiError:
+        """Make one call of a conversation that has made ``made_for_it`` before. Returns what it is to be told: the page, or
+        why there is none, as it may know another way. Raises Stopped."""
+        clock = self._parts.clock
+        answer: Page | ApiError
         while True:
-            self.note_alive()
             try:
-                page = self._parts.calls.list_jobs(ask.query)
+                answer = self._parts.calls.list_jobs(ask.query)
             except BudgetExhausted as error:
                 enough = min(LONG_READ_CALLS, self._parts.budget.allowed)
-                if error.reason != "budget" or made_for_it < enough:
-                    raise
-                if self.rest(error.until_at - self._parts.clock.now_at()):
-                    raise Stopped("the program is stopping") from error
+                if error.reason == "budget" and made_for_it >= enough:
+                    if clock.sleep(error.until_at - clock.now_at()):
+                        raise Stopped("the program is stopping") from error
+                    continue
+                answer = error
+            except ApiError as error:
+                answer = error
             else:
                 self._count(ask.purpose)
-                if self._parts.clock.sleep(0.0):  # else it would publish a cluster that is gone
-                    raise Stopped("the program is stopping")
-                return page
-
-    def rest(self, seconds: float) -> bool:
-        """Sleep; returns True if the program is stopping."""
-        self.note_alive(max(0.0, seconds))
-        return self._parts.clock.sleep(seconds)
-
-    def note_alive(self, resting_seconds: float = 0.0) -> None:
-        """Note a sign of life, and that the next one may take this long."""
-        self.expected_by_seconds = self._parts.clock.monotonic_seconds() + resting_seconds
+            if clock.sleep(0.0):  # else it would publish a cluster that is gone
+                raise Stopped("the program is stopping")
+            return answer
 
     def allowance(self, purpose: Purpose) -> int:
         """How many calls the budget leaves for a purpose at the moment."""
@@ -132,90 +98,78 @@ class Caller:
         return budget.left_for_audits() if purpose is Purpose.AUDIT else budget.left_for_history()
 
     def _count(self, purpose: Purpose) -> None:
-        self.made += 1
-        if purpose is Purpose.FRESH:
-            self.made_fresh += 1
-        elif purpose is Purpose.AUDIT:
+        self.made[purpose] += 1
+        if purpose is Purpose.AUDIT:
             self._parts.budget.note_audit()
-        else:
+        elif purpose is Purpose.HISTORY:
             self._parts.budget.note_history()
 
 
 class Background:
-    """Continues one conversation between the syncs of a cluster, a few calls each time."""
+    """The work between two syncs of a cluster, above all reading the history: continues one conversation, a few calls
+    each time."""
 
-    def __init__(self, parts: PollerParts, transaction: Transaction, caller: Caller) -> None:
+    def __init__(self, parts: PollerParts, caller: Caller) -> None:
         self._parts = parts
-        self._transaction = transaction
         self._caller = caller
         self._current: tuple[Replica, Asking[None], Ask] | None = None
+        """The conversation, and the call that it asks for."""
         self._failures = 0
+        """How often in a row that call has failed."""
 
-    def work(self, replica: Replica, until_seconds: float) -> bool:
+    def work(self, replica: Replica | None, until_seconds: float) -> bool:
         """Spend the calls that are left, until a monotonic moment. Returns whether a conversation has ended."""
-        made_before = self._caller.made
-        if self._current is not None and self._current[0] is not replica:
-            self._current = None  # the ledger has been replaced
+        made_before = self._caller.made.total()
         try:
-            while self._batch(replica, until_seconds):
+            while replica is not None and self._batch(replica, until_seconds):
                 pass
         except StateError:
-            self._current = None
             return False
-        return self._caller.made > made_before and self._current is None
-
-    def give_up(self) -> None:
-        """Drop the current conversation; ``work`` begins another."""
-        self._current = None
+        return self._caller.made.total() > made_before and self._current is None
 
     def _batch(self, replica: Replica, until_seconds: float) -> bool:
         """Make some calls in one transaction, which takes a third of the time of one for each. Returns
         False if there is nothing more to do now."""
-        with self._transaction(replica):
-            for _ in range(CALLS_WRITTEN_TOGETHER):
-                late = self._parts.clock.monotonic_seconds() >= until_seconds
-                if late or not self._step(replica):
-                    return False
-        return True
+        clock = self._parts.clock
+        try:
+            with self._parts.keeper.transaction(replica.ledger):
+                return all(
+                    clock.monotonic_seconds() < until_seconds and self._step(replica)
+                    for _ in range(CALLS_WRITTEN_TOGETHER)
+                )
+        except BaseException:
+            self._current = None  # what it has read is undone
+            raise
 
     def _step(self, replica: Replica) -> bool:
         """Begin a conversation, or make a call of it. Returns False if nothing is to do, or can be done now."""
-        try:
-            if self._current is None:
-                asking = replica.background(self._parts.clock.now_at(), self._caller.allowance)
-                if asking is None:
-                    return False
-                self._go_on(replica, asking, advance(asking, None))
-                return self._current is not None
+        answer = None
+        if self._current is None or self._current[0] is not replica:  # the ledger has been replaced
+            asking = replica.background(self._parts.clock.now_at(), self._caller.allowance)
+        else:
             _, asking, ask = self._current
             if self._caller.allowance(ask.purpose) < 1:
                 return False
-            answer: Page | ApiError
-            try:
-                answer = self._caller.call(ask)
-            except ApiError as error:
-                if isinstance(error, BudgetExhausted) or not self._is_last(error):
-                    raise
-                answer = error  # the conversation may try another way, or remember what prevents it
-            self._go_on(replica, asking, advance(asking, answer))
-        except (ApiError, SyncError) as error:
-            self._failed(error)
-            return False
-        self._failures = 0
-        return True
-
-    def _go_on(self, replica: Replica, asking: Asking[None], step: Ask | Finished[None]) -> None:
-        self._current = (replica, asking, step) if isinstance(step, Ask) else None
-
-    def _failed(self, error: ApiError | SyncError) -> None:
-        if self._is_last(error):
-            self._current = None
+            answer = self._caller.answer(ask)
+            if isinstance(answer, ApiError) and self._may_pass(answer):
+                return False
             self._failures = 0
-        else:
-            self._failures += 1
-        _LOG.debug("the history could not be read on", extra=self._parts.fields(cause=str(error)))
+        self._current = None
+        if asking is None:
+            return False
+        try:
+            step = advance(asking, answer)
+        except (ApiError, SyncError) as error:
+            cause = self._parts.identity.fields(cause=str(error))
+            _LOG.debug("the history could not be read on", extra=cause)
+            return False
+        if isinstance(step, Ask):
+            self._current = replica, asking, step
+        return answer is not None or self._current is not None
 
-    def _is_last(self, error: ApiError | SyncError) -> bool:
-        """Whether the conversation ends with this failure: another try would fail, too, or there were enough."""
-        may_pass = isinstance(error, ApiError) and not isinstance(error, RefusedError)
-        return not may_pass or self._failures + 1 >= FEW_TRIES
+    def _may_pass(self, error: ApiError) -> bool:
+        """Whether the call is to be made again, after the next sync. Otherwise the conversation is told why it failed."""
+        if isinstance(error, BudgetExhausted):
+            return True
+        self._failures += 1
+        return self._failures < FEW_TRIES and not isinstance(error, RefusedError)

@@ -209,11 +209,11 @@ class ChangeDetection:
         if self._listings is None:
             return
         ended_seconds = self._clock.monotonic_seconds()
-        ahead_seconds = (replica.ledger.progress.last_success_at or began.at) - began.at
+        began_at = replica.ledger.progress.last_success_at or began.at  # by the server's clock
         changed_by_seconds = None
         if refreshed.changed_from_at is not None:
-            since_seconds = refreshed.changed_from_at - ahead_seconds - began.at
-            changed_by_seconds = min(ended_seconds, began.seconds + since_seconds + LATE_SECONDS)
+            ago_seconds = began_at - refreshed.changed_from_at
+            changed_by_seconds = min(ended_seconds, began.seconds - ago_seconds + LATE_SECONDS)
         last_sync = SyncResult(
             began.seconds, ended_seconds, _counts(replica.ledger), changed_by_seconds
         )

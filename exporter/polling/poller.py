@@ -4,17 +4,21 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-import msgspec
-
-from exporter.clock import Instant, Loop
-from exporter.errors import ApiError, BudgetExhausted, StateError, Stopped, SyncError
+from exporter.clock import Instant, Loop, instant
+from exporter.errors import (
+    ApiError,
+    BudgetExhausted,
+    StateError,
+    Stopped,
+    SyncError,
+)
 from exporter.polling.calling import Background, Caller, PollerParts
-from exporter.polling.detector import WHEN_DUE, ChangeDetection
-from exporter.polling.ledger_keeper import LedgerKeeper
+from exporter.polling.detector import WHEN_DUE, ChangeDetection, Verdict
 from exporter.polling.schedule import SyncCost, first_wait_seconds, next_due_at, retry_wait_seconds
 from exporter.profile import UNKNOWN
-from exporter.snapshot import ClusterSnapshot, ClusterState, SyncFailure
-from exporter.sync.replica import Refreshed
+from exporter.snapshot import ClusterState, SyncFailure
+from exporter.sync.asking import Purpose
+from exporter.sync.replica import Replica
 
 __all__ = ["Poller", "PollerParts"]
 
@@ -28,16 +32,17 @@ class Poller(Loop):
     """Keeps one cluster's ledger equal to the remote list, and publishes snapshots of it."""
 
     def __init__(self, parts: PollerParts) -> None:
-        super().__init__(f"poll {parts.identity.name}", parts.clock)
+        name = parts.identity.name
+        super().__init__(f"poll {name}", f"the poller of cluster {name}", parts.clock)
         self._parts = parts
         self.identity = parts.identity
-        self._name = parts.identity.name
+        self._name = name
         self._state = ClusterState(
             identity=parts.identity, effective_interval_seconds=parts.settings.interval_seconds
         )
         self._caller = Caller(parts)
-        self._keeper = LedgerKeeper(parts)
-        self._background = Background(parts, self._keeper.transaction, self._caller)
+        self._background = Background(parts, self._caller)
+        self._opened: Replica | None = None
         self._sync_cost = SyncCost(parts.settings)
         self._detection = ChangeDetection(
             parts.listings, parts.identity.cluster_id, parts.settings, parts.clock
@@ -53,23 +58,16 @@ class Poller(Loop):
 
     # -- from other threads ------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Start polling in a new thread."""
-        self._caller.note_alive()
-        super().start()
-
     def rouse(self) -> None:
         """Wake the loop: a new answer of cluster/list has come, or the call has failed."""
         self._parts.clock.rouse()
 
     def health(self) -> str | None:
-        """Why this poller is not healthy; None if it is healthy."""
-        if not self.alive:
-            return f"the poller of cluster {self._name} has died"
-        late_seconds = self._parts.clock.monotonic_seconds() - self._caller.expected_by_seconds
-        if late_seconds > STUCK_SECONDS:
-            return f"the poller of cluster {self._name} has not turned for {late_seconds:.0f} s"
-        return None
+        """Why it is not healthy; None if it is."""
+        late_seconds = self._parts.clock.late_seconds()
+        if self.alive and late_seconds > STUCK_SECONDS:
+            return f"{self._what} has not turned for {late_seconds:.0f} s"
+        return super().health()
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -77,16 +75,17 @@ class Poller(Loop):
         parts = self._parts
         try:
             self._declare_demand()
-            if self._keeper.replica is None:
+            if self._replica is None:
                 self._show_kept()
-            if self._caller.rest(first_wait_seconds(self._name, parts.settings.interval_seconds)):
+            first_seconds = first_wait_seconds(self._name, parts.settings.interval_seconds)
+            if parts.clock.sleep(first_seconds):
                 return
-            while not self._parts.clock.doze(self.step()):
+            while not parts.clock.doze(self.step()):
                 pass
         except Stopped:
             return
         finally:
-            self._keeper.close()
+            self._parts.keeper.close()
 
     def step(self) -> float:
         """Run a sync if one is due. It is due when the interval is over, earlier if the cluster's
@@ -94,119 +93,110 @@ class Poller(Loop):
         something rouses the loop before. Raises Stopped if the program stops."""
         clock, verdict = self._parts.clock, WHEN_DUE
         if not self._failures and not self._background_ended:
-            verdict = self._detection.verdict(self._keeper.replica)
+            verdict = self._detection.verdict(self._replica)
         if verdict.ask == "later":
             self._due_seconds = verdict.until_seconds
-            self._unchanged(verdict.proven, verdict.until_seconds)
+            self._unchanged(verdict)
         elif verdict.ask == "now":
             self._due_seconds = self._soonest_seconds
         elif self._spared:  # back to its own schedule, so that clusters do not sync all at once
-            beat_seconds = self._next_due_seconds(at_once=True)
-            self._due_seconds = max(beat_seconds, self._soonest_seconds)
+            self._due_seconds = self._next_due_seconds(self._soonest_seconds)
         self._spared = verdict.ask == "later"
         if clock.monotonic_seconds() >= self._due_seconds:
             wait_seconds = self._turn()
             self._due_seconds = clock.monotonic_seconds() + wait_seconds
-        wait_seconds = max(0.0, self._due_seconds - clock.monotonic_seconds())
-        self._caller.note_alive(wait_seconds)
-        return wait_seconds
+        return max(0.0, self._due_seconds - clock.monotonic_seconds())
 
-    def _unchanged(self, proven: Instant | None, until_seconds: float) -> None:
+    def _unchanged(self, verdict: Verdict) -> None:
         """Nothing has changed up to the ``proven`` moment, so the published counts are true for it."""
-        shown = self._state.snapshot
+        shown, proven = self._state.snapshot, verdict.proven
         if proven is None or shown is None or proven.at == shown.taken_at:
             return
         self._sync_cost.spared(proven.at - shown.taken_at)
         self._declare_demand()
         self._publish(snapshot=replace(shown, taken_at=proven.at))
-        self._run_background(until_seconds)
+        self._run_background(verdict.until_seconds)
 
     def _turn(self) -> float:
         """Run one sync, then the background until the next sync is due. Returns the seconds until then."""
-        parts = self._parts
-        parts.calls.begin_sync()
-        started_at = parts.clock.now_at()
-        started_seconds = parts.clock.monotonic_seconds()
+        clock, interval_seconds = self._parts.clock, self._parts.settings.interval_seconds
+        self._parts.calls.begin_sync()
+        started = instant(clock)
         try:
-            self._sync(Instant(started_at, started_seconds))
+            self._sync(started)
         except (ApiError, SyncError, StateError) as error:
-            return self._failed(error, started_seconds)
+            return self._failed(error, started)
         except Stopped:
             raise
         except Exception as error:
-            _LOG.exception("a sync ended in an error of this program", extra=self._parts.fields())
+            _LOG.exception(
+                "a sync ended in an error of this program", extra=self._parts.identity.fields()
+            )
             bug = f"an error of this program ({type(error).__name__})"
             advice = "Report it, with the log's lines about it."
-            return self._failed(SyncError("bug", bug, advice=advice), started_seconds)
+            return self._failed(SyncError("bug", bug, advice=advice), started)
         effective_seconds = self._state.effective_interval_seconds
-        interval_seconds = parts.settings.interval_seconds
-        # Listings come about once an interval. One that shows a change should not have to wait for a
-        # whole one.
-        least = interval_seconds / 2 if effective_seconds <= interval_seconds else effective_seconds
-        self._soonest_seconds = started_seconds + least
-        due_seconds = self._next_due_seconds(stretched_seconds=effective_seconds)
+        ended_seconds = clock.monotonic_seconds()
+        if effective_seconds > interval_seconds:  # stretched by the budget
+            self._soonest_seconds = started.seconds + effective_seconds
+            due_seconds = ended_seconds + effective_seconds
+        else:
+            # Listings come about once an interval: one that shows a change does not wait for a whole one. And
+            # a sync that ended just before its moment is not followed by another at once.
+            self._soonest_seconds = started.seconds + interval_seconds / 2
+            due_seconds = self._next_due_seconds(ended_seconds + interval_seconds / 2)
         self._run_background(due_seconds)
-        self._keeper.rest()
-        return due_seconds - parts.clock.monotonic_seconds()
+        if self._replica is not None:
+            self._replica.ledger.rest()
+        return due_seconds - clock.monotonic_seconds()
 
-    def _next_due_seconds(self, *, stretched_seconds: float = 0.0, at_once: bool = False) -> float:
-        """When the next sync is due, by the monotonic clock, which nobody can set."""
-        interval_seconds, clock = self._parts.settings.interval_seconds, self._parts.clock
-        now_at = clock.now_at()
-        due_at = next_due_at(
-            self._name,
-            interval_seconds,
-            now_at,
-            stretched_seconds=stretched_seconds,
-            at_once=at_once,
-        )
-        return clock.monotonic_seconds() + due_at - now_at
+    def _next_due_seconds(self, not_before_seconds: float) -> float:
+        """The next moment of the cluster's schedule, by the monotonic clock, which nobody can set."""
+        now = instant(self._parts.clock)
+        not_before_at = max(now.at, now.at + not_before_seconds - now.seconds)
+        due_at = next_due_at(self._name, self._parts.settings.interval_seconds, not_before_at)
+        return now.seconds + due_at - now.at
 
     def _run_background(self, due_seconds: float) -> None:
+        """Work until the next sync is due, and publish how far the history has been read. The sync that finds it complete
+        publishes its jobs."""
         try:
-            replica = self._keeper.replica
-            worked = replica is not None and self._background.work(replica, due_seconds)
-            self._background_ended = worked
-            if worked or self._obstacle is not self._state.history_obstacle:
-                self._publish_background()
+            self._background_ended = self._background.work(self._replica, due_seconds)
+            replica, shown = self._replica, self._state.snapshot
+            news = self._background_ended or self._obstacle is not self._state.history_obstacle
+            if replica is not None and news:
+                if shown is not None:
+                    known, expected = replica.ledger.size, replica.ledger.progress.expected
+                    shown = replace(shown, history_known=known, history_expected=expected)
+                self._publish(snapshot=shown)
         except Stopped:
             raise
         except Exception:
             _LOG.exception(
-                "the background ended in an error of this program", extra=self._parts.fields()
+                "the background ended in an error of this program",
+                extra=self._parts.identity.fields(),
             )
-            self._background.give_up()
 
     def _sync(self, started: Instant) -> None:
-        replica, caller, started_at = self._keeper.ready(), self._caller, started.at
-        calls_before = caller.made_fresh
-        with self._keeper.transaction(replica):
+        parts, replica, caller = self._parts, self._ready(), self._caller
+        calls_before = caller.made[Purpose.FRESH]
+        with parts.keeper.transaction(replica.ledger):
             self._detection.verdict(replica)  # takes in the newest listing
-            refreshed = caller.converse(replica.refresh(started_at, caller.allowance))
-            snapshot = self._parts.publisher.snapshot(replica.ledger, started_at)
-            ledger = replica.ledger
-            ledger.progress = msgspec.structs.replace(ledger.progress, synced_at=started_at)
+            refreshed = caller.converse(replica.refresh(started.at, caller.allowance))
+            snapshot = parts.publisher.snapshot(replica.ledger, started.at)
         self._detection.after_sync(replica, refreshed, started)
         self._sync_cost.learn(
             refreshed,
-            caller.made_fresh - calls_before,
+            caller.made[Purpose.FRESH] - calls_before,
             started.seconds,
-            order_known=replica.ledger.progress.profile.order.value != UNKNOWN,
+            order_known=replica.profile.order.value != UNKNOWN,
         )
         self._declare_demand()
-        self._succeeded(refreshed, snapshot, started)
-
-    # -- what came of it -------------------------------------------------------------------------
-
-    def _succeeded(
-        self, refreshed: Refreshed, snapshot: ClusterSnapshot | None, started: Instant
-    ) -> None:
-        parts, shown = self._parts, self._state.snapshot
         took_seconds = parts.clock.monotonic_seconds() - started.seconds
         parts.telemetry.sync_succeeded(self._name, took_seconds)
         for kind, jobs in refreshed.corrections.items():
             parts.telemetry.corrected(self._name, kind, jobs)
-        self._failures = 0
+        self._failures, shown = 0, self._state.snapshot
         if snapshot is None and shown is not None:  # keep the old counts until they are too old
             snapshot = replace(shown, history_complete=False)
         self._publish(
@@ -218,10 +208,25 @@ class Poller(Loop):
             strategy=refreshed.strategy,
         )
 
-    def _failed(self, error: ApiError | SyncError | StateError, started_seconds: float) -> float:
+    def _ready(self) -> Replica:
+        """The replica, and its ledger open. Raises ``StateError``."""
+        ledger = self._parts.keeper.ready()
+        if self._opened is None or self._opened.ledger is not ledger:
+            self._opened = Replica(ledger, self._parts.settings, self._parts.rng)
+        return self._opened
+
+    @property
+    def _replica(self) -> Replica | None:
+        """The replica; None while its ledger is not open, or has just been replaced."""
+        known = self._opened
+        return None if known is None or known.ledger is not self._parts.keeper.ledger else known
+
+    # -- what came of it -------------------------------------------------------------------------
+
+    def _failed(self, error: ApiError | SyncError | StateError, started: Instant) -> float:
         parts = self._parts
         now_at = parts.clock.now_at()
-        took_seconds = parts.clock.monotonic_seconds() - started_seconds
+        took_seconds = parts.clock.monotonic_seconds() - started.seconds
         self._failures += 1
         parts.telemetry.sync_failed(self._name, error.reason, took_seconds)
         failure = SyncFailure(error.reason, str(error), error.advice, now_at)
@@ -234,12 +239,12 @@ class Poller(Loop):
     def _publish(self, **changes: Any) -> None:
         """Publish the state with these changes, and with what any turn may have changed. Raises Stopped if this
         poller is to stop: another may be publishing by now, or the cluster is no longer wanted."""
-        replica = self._keeper.replica
+        replica = self._replica
         self._state = replace(
             self._state,
             profile=self._state.profile if replica is None else replica.profile,
             history_obstacle=self._obstacle,
-            ledger_on_disk=self._keeper.on_disk,
+            ledger_on_disk=self._parts.keeper.on_disk,
             **changes,
         )
         if self._parts.clock.sleep(0.0):
@@ -247,7 +252,7 @@ class Poller(Loop):
         self._parts.publish(self._state)
 
     def _declare_demand(self) -> None:
-        settings, replica = self._parts.settings, self._keeper.replica
+        settings, replica = self._parts.settings, self._replica
         history = 1 if replica is None else replica.history_calls
         budget = self._parts.budget
         budget.declare(self._name, self._sync_cost.demand(history=history))
@@ -258,29 +263,19 @@ class Poller(Loop):
             history_left_seconds=budget.history_seconds() if history else 0.0,
         )
 
-    def _publish_background(self) -> None:
-        """Publish how far the history has been read. The sync that finds it complete publishes its jobs."""
-        replica, shown = self._keeper.replica, self._state.snapshot
-        if replica is None:
-            return
-        if shown is not None:
-            known, expected = replica.ledger.size, replica.ledger.progress.expected
-            shown = replace(shown, history_known=known, history_expected=expected)
-        self._publish(snapshot=shown)
-
     @property
     def _obstacle(self) -> SyncFailure | None:
         """Why the history cannot be read to its end; None if nothing is known to prevent it."""
-        replica = self._keeper.replica
+        replica = self._replica
         return None if replica is None or replica.ledger.progress.complete else replica.obstacle
 
     def _show_kept(self) -> None:
-        """After a restart, publish the counts of the last sync until there are new ones."""
+        """After a restart, publish the counts of the last sync until there are new ones, or they are too old."""
         parts = self._parts
         try:
-            replica = self._keeper.ready()
+            replica = self._ready()
             last_at = replica.ledger.progress.synced_at
-            if last_at is not None and parts.clock.now_at() - last_at <= parts.staleness_seconds:
+            if last_at is not None:
                 with replica.ledger.transaction():
                     replica.widen_history()
                     snapshot = parts.publisher.snapshot(replica.ledger, last_at)
@@ -289,5 +284,5 @@ class Poller(Loop):
         except Stopped:
             raise
         except Exception as error:  # the first sync will fail in the same way, and report it
-            _LOG.debug("the ledger is not yet there", extra=parts.fields(cause=str(error)))
-            self._keeper.close()
+            _LOG.debug("the ledger is not yet there", extra=parts.identity.fields(cause=str(error)))
+            parts.keeper.close()

@@ -35,24 +35,11 @@ def first_wait_seconds(cluster_name: str, interval_seconds: float) -> float:
     return offset_part(cluster_name) * min(interval_seconds, LONGEST_FIRST_WAIT_SECONDS)
 
 
-def next_due_at(
-    cluster_name: str,
-    interval_seconds: float,
-    now_at: float,
-    *,
-    stretched_seconds: float = 0.0,
-    at_once: bool = False,
-) -> float:
-    """The next moment of a cluster's schedule after ``now_at``, or, while the budget stretches the
-    interval, ``stretched_seconds`` from now. Unless ``at_once``, at least half an interval from now."""
-    if stretched_seconds > interval_seconds:
-        return now_at + stretched_seconds
+def next_due_at(cluster_name: str, interval_seconds: float, not_before_at: float) -> float:
+    """The first moment of a cluster's schedule that is not before another one."""
     phase_seconds = offset_part(cluster_name) * interval_seconds
-    beats = math.floor((now_at - phase_seconds) / interval_seconds) + 1
-    due_at = phase_seconds + beats * interval_seconds
-    # A sync that ended just before its moment is not followed by another at once.
-    soon = due_at - now_at < interval_seconds / 2
-    return due_at + interval_seconds if soon and not at_once else due_at
+    beats = math.ceil((not_before_at - phase_seconds) / interval_seconds)
+    return phase_seconds + beats * interval_seconds
 
 
 def retry_wait_seconds(failures: int, interval_seconds: float) -> float:

@@ -118,7 +118,7 @@ class Replica:
         if stale_records.show_that_list_went_back(now_at, sync.intake.patience_seconds):
             stale_records.since.clear()
             sync.begin_anew()
-        return (yield from self._remembering(sync, self._refresh(sync)))
+        return (yield from self._synced(sync, self._refresh(sync)))
 
     def _refresh(self, sync: Sync) -> Asking[Refreshed]:
         last_look_at = sync.progress.last_success_at
@@ -194,7 +194,7 @@ class Replica:
     def full_look(self, now_at: float) -> Asking[Refreshed]:
         """Read the whole list once, however many calls it takes."""
         sync = self._sync(now_at, lambda _: 0)
-        return (yield from self._remembering(sync, self._full_look(sync)))
+        return (yield from self._synced(sync, self._full_look(sync)))
 
     def _full_look(self, sync: Sync) -> Asking[Refreshed]:
         head = yield from read_head(sync)
@@ -228,6 +228,13 @@ class Replica:
         elif by_scan.worth_it(sync) and by_scan.due(sync, self._tried_at):
             worth = self._meeting_obstacles(sync, self._scan(sync))
         return None if worth is None else self._remembering(sync, worth)
+
+    def _synced(self, sync: Sync, asking: Asking[Refreshed]) -> Asking[Refreshed]:
+        """Run a sync, and note by this machine's clock when that was."""
+        synced_at = sync.now_at
+        refreshed = yield from self._remembering(sync, asking)
+        sync.update(synced_at=synced_at)
+        return refreshed
 
     def _remembering(self, sync: Sync, asking: Asking[T]) -> Asking[T]:
         """Run a conversation, and remember how it ended, even if it fails."""

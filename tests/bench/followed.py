@@ -19,6 +19,7 @@ from exporter.api.budget import AccountBudget
 from exporter.api.joblist import job_parameters
 from exporter.api.payload import decode_page
 from exporter.clock import SystemClock
+from exporter.ledger.keeper import LedgerKeeper
 from exporter.ledger.spending import MemorySpendingLog
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import ClusterIdentity, JobListQuery, Page
@@ -150,13 +151,16 @@ class Followed:
         self.poller = Poller(
             PollerParts(
                 identity=identity,
-                calls=self,
-                open_ledger=self.open_ledger,
-                keeps_on_disk=True,
-                moved=lambda ledger: ledger,
+                calls=self,  # type: ignore[arg-type]
+                keeper=LedgerKeeper(
+                    self.open_ledger,
+                    lambda ledger: ledger,
+                    self.clock,
+                    identity.fields(),
+                    keeps_on_disk=True,
+                ),
                 settings=self.settings,
                 publisher=self.publisher,
-                staleness_seconds=0.0,
                 budget=self._budget,
                 publish=self._publish,
                 telemetry=telemetry,
@@ -205,12 +209,12 @@ class Followed:
     # -- what a poller asks of the client -------------------------------------------------------
 
     def begin_sync(self) -> None:
-        """See ``Calls``."""
+        """See ``ClusterJobs``."""
         self.before_turn(self)
         self.turns.append(Turn(self.clock.now_at()))
 
     def list_jobs(self, query: JobListQuery) -> Page:
-        """See ``Calls``."""
+        """See ``ClusterJobs``."""
         self._budget.admit(CLUSTER_ID)
         self.clock.pass_time(LATENCY_SECONDS)
         now_at = self.clock.now_at()

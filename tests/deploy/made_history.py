@@ -32,6 +32,7 @@ from exporter.clock import instant
 from exporter.collector import AccountQuota, BuildInfo, ReloadStatus, collect
 from exporter.daemon.watch import SYNC_REASONS
 from exporter.labels import Groups
+from exporter.ledger.keeper import LedgerKeeper
 from exporter.ledger.spending import MemorySpendingLog
 from exporter.ledger.store import open_ledger
 from exporter.model import ClusterIdentity
@@ -159,12 +160,15 @@ class Past:
                 calls=self.clients[identity.account].cluster(
                     name, cluster_id=identity.cluster_id, zone=identity.zone, timezone=UTC
                 ),
-                open_ledger=lambda: open_ledger(self.state / name, name),
-                keeps_on_disk=True,
-                moved=lambda ledger: ledger,
+                keeper=LedgerKeeper(
+                    lambda: open_ledger(self.state / name, name),
+                    lambda ledger: ledger,
+                    self.clock,
+                    identity.fields(),
+                    keeps_on_disk=True,
+                ),
                 settings=SyncSettings(),
                 publisher=Publisher(LabelRules(groups=lambda: GROUPS)),
-                staleness_seconds=300,
                 budget=self.budgets[identity.account],
                 publish=self.board.publish,
                 telemetry=self.telemetry,

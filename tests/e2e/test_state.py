@@ -135,7 +135,7 @@ def remount(place: Path, *options: str) -> None:
     subprocess.run(["mount", "-o", ",".join(("remount", *options)), str(place)], check=True)
 
 
-SOON = {"exporter.polling.ledger_keeper.DISK_RETRY_SECONDS": 2.0}
+SOON = {"exporter.ledger.keeper.DISK_RETRY_SECONDS": 2.0}
 """How long it waits before it tries the disk again; else minutes."""
 
 

@@ -30,9 +30,14 @@ class StoppableClock(ManualClock):
         super().__init__(now_at)
         self.stop_at = float("inf")
         self.slept: list[float] = []
+        self.awake_by = self.monotonic
+
+    def late_seconds(self) -> float:
+        return self.monotonic - self.awake_by
 
     def sleep(self, seconds: float) -> bool:
         self.slept.append(seconds)
+        self.awake_by = self.monotonic + max(0.0, seconds)
         super().sleep(max(0.0, seconds))
         return self.now >= self.stop_at
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from exporter.clock import instant
 from exporter.daemon.cluster_log import ClusterLog, IntervalLog
 from exporter.model import JobListQuery
 from exporter.profile import TRAITS, Profile, Trait
@@ -350,5 +351,5 @@ def test_what_the_server_does_is_known_also_while_it_cannot_be_reached(tmp_path:
     cloud.poller = cloud.new_poller()
     cloud.run(60)
     assert not cloud.state.up
-    assert cloud.state.snapshot is None
+    assert cloud.state.is_withdrawn(instant(cloud.clock))
     assert cloud.state.profile == known

@@ -52,7 +52,7 @@ class Followed:
 
     def close(self) -> None:
         """Stop it."""
-        self.polled.poller._keeper.close()
+        self.polled.keeper.close()
         self.cluster.ledger.close()
 
 

@@ -2,20 +2,23 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 from exporter.api.budget import AccountBudget
 from exporter.api.lists import Listings
+from exporter.clock import instant
 from exporter.daemon.cluster_log import ClusterLog, IntervalLog
 from exporter.errors import ApiError, TransportError
+from exporter.ledger.keeper import LedgerKeeper
 from exporter.ledger.spending import MemorySpendingLog
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import ClusterIdentity, JobListQuery, Page
 from exporter.polling.poller import Poller, PollerParts
 from exporter.publishing.naming import LabelRules
 from exporter.publishing.publisher import Publisher
-from exporter.snapshot import ClusterState, SnapshotBoard
+from exporter.snapshot import ClusterState, SnapshotBoard, dated
 from exporter.sync.context import SyncSettings
 from tests.unit.manual_clock import StoppableClock
 from tests.unit.sync.simulated import CLUSTER_ID, SimulatedCluster
@@ -79,16 +82,20 @@ class PolledCluster:
     def new_poller(self) -> Poller:
         """As after a restart."""
         self.log, self.intervals = ClusterLog(), IntervalLog()
+        self.keeper = LedgerKeeper(
+            lambda: self.open(),  # noqa: PLW0108 - it may be replaced
+            lambda ledger: ledger.copied_to(self.path if ledger.in_memory else None),
+            self.clock,
+            self.identity.fields(),
+            keeps_on_disk=self.path is not None,
+        )
         return Poller(
             PollerParts(
                 identity=self.identity,
-                calls=self,
-                open_ledger=lambda: self.open(),  # noqa: PLW0108 - it may be replaced
-                moved=lambda ledger: ledger.copied_to(self.path if ledger.in_memory else None),
-                keeps_on_disk=self.path is not None,
+                calls=self,  # type: ignore[arg-type]
+                keeper=self.keeper,
                 settings=self.settings,
                 publisher=Publisher(LabelRules()),
-                staleness_seconds=300.0,
                 budget=self.budget,
                 publish=self._publish,
                 telemetry=self.telemetry,  # type: ignore[arg-type]
@@ -99,11 +106,11 @@ class PolledCluster:
         )
 
     def begin_sync(self) -> None:
-        """See ``Calls``."""
+        """See ``ClusterJobs``."""
         self.sync_times.append(self.clock.now)
 
     def list_jobs(self, query: JobListQuery) -> Page:
-        """See ``Calls``."""
+        """See ``ClusterJobs``."""
         self.budget.admit(self.identity.name)
         self.call_times.append(self.clock.now)
         self.clock.advance(self.call_seconds)
@@ -138,9 +145,8 @@ class PolledCluster:
     @property
     def ledger(self) -> Ledger:
         """The poller's."""
-        replica = self.poller._keeper.replica
-        assert replica is not None
-        return replica.ledger
+        assert self.keeper.ledger is not None
+        return self.keeper.ledger
 
     def fail(self, error: ApiError | Exception = TIMEOUT) -> None:
         """From now on every call fails so."""
@@ -156,7 +162,8 @@ class PolledCluster:
 
     def _publish(self, state: ClusterState) -> None:
         self.published.append(state)
-        now_seconds = self.clock.monotonic_seconds()
-        self.log.note(state, now_seconds)
-        self.intervals.note(state, self.settings.interval_seconds, now_seconds)
-        self.board.publish(state)
+        now, before = instant(self.clock), self.board.current().get(self.identity.name)
+        self.log.note(state, now.seconds)
+        self.intervals.note(state, self.settings.interval_seconds, now.seconds)
+        state = replace(state, staleness_wanted_seconds=300.0)
+        self.board.publish(dated(state, before, now))

@@ -8,7 +8,7 @@ from threading import Event, current_thread
 
 import pytest
 
-from exporter.clock import SystemClock
+from exporter.clock import SystemClock, instant
 from exporter.errors import (
     HttpStatusError,
     PayloadError,
@@ -17,9 +17,9 @@ from exporter.errors import (
     SyncError,
     TransportError,
 )
+from exporter.ledger.keeper import DISK_RETRY_SECONDS
 from exporter.ledger.store import Ledger, LedgerUnreadable, LedgerUnwritable, open_ledger
 from exporter.model import END_STATUSES, JobListQuery
-from exporter.polling.ledger_keeper import DISK_RETRY_SECONDS
 from exporter.polling.poller import STUCK_SECONDS
 from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, fill
 from exporter.sync.asking import Ask, Asking
@@ -123,7 +123,7 @@ class TestGoingWell:
             cloud.turn()
         assert cloud.telemetry.syncs == {"ok": 1}
         cloud.poller._run()  # ends, and closes the ledger
-        assert cloud.poller._keeper.replica is None
+        assert cloud.keeper.ledger is None
         assert cloud.telemetry.syncs == {"ok": 1}
 
 
@@ -531,7 +531,7 @@ class TestDisk:
         assert not cloud.ledger.in_memory
         assert cloud.state.ledger_on_disk is True
         assert cloud.ledger.tallies() == counted
-        cloud.poller._keeper.close()
+        cloud.keeper.close()
         kept = open_ledger(tmp_path / "one.ledger", CLUSTER_ID)
         assert kept.size == len(cloud.cluster.jobs)
         assert kept.tallies() == counted
@@ -549,7 +549,7 @@ class TestDisk:
             tries += 1
             raise LedgerUnwritable("it cannot be written (full)")
 
-        object.__setattr__(cloud.poller._parts, "moved", full)
+        cloud.keeper._moved = full
         cloud.ledger._connection.execute("PRAGMA query_only = 1")
         Traffic(cloud.cluster).pass_by(20)
         cloud.run(3600)
@@ -591,13 +591,11 @@ class TestDisk:
         cloud.poller = cloud.new_poller()
         cloud.fail()
         cloud.run(1)
-        if there:
-            assert cloud.shown == shown
-            assert cloud.state.last_success_at == last_at
-            assert cloud.state.snapshot is not None
-            assert cloud.state.snapshot.taken_at == last_at
-        else:
-            assert all(state.snapshot is None for state in cloud.board.current().values())
+        assert cloud.shown == shown
+        assert cloud.state.last_success_at == last_at
+        assert cloud.state.snapshot is not None
+        assert cloud.state.snapshot.taken_at == last_at
+        assert cloud.state.is_withdrawn(instant(cloud.clock)) is not there
 
     def test_a_longer_history_is_not_complete_from_the_restart_on(self, tmp_path: Path) -> None:
         cloud = polled(path=tmp_path / "one.ledger")
@@ -622,7 +620,7 @@ class TestDisk:
         cloud.poller = cloud.new_poller()
         cloud.fail()
         cloud.run(1)
-        assert all(state.snapshot is None for state in cloud.board.current().values())
+        assert cloud.state.is_withdrawn(instant(cloud.clock))
 
     def test_a_restart_goes_on_where_it_was(self, tmp_path: Path) -> None:
         cloud = polled(path=tmp_path / "one.ledger")
