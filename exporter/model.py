@@ -6,6 +6,7 @@ Moments are Unix seconds and are named ``*_at``; durations are seconds and are n
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta, timezone, tzinfo
+from enum import IntEnum
 from typing import Generic, NamedTuple, TypeVar
 
 END_STATUSES = frozenset({"finished", "exited", "cancelled"})
@@ -63,6 +64,19 @@ class Job(NamedTuple):
     def ended(self) -> bool:
         """Whether the job is in an end status."""
         return self.status in END_STATUSES
+
+
+class Purpose(IntEnum):
+    """What a call is for. When the budget is short, smaller values go first."""
+
+    FRESH = 0
+    """The counts that a sync is to publish."""
+    AUDIT = 1
+    """Checking that the ledger equals the list."""
+    HISTORY = 2
+    """Reading the history between syncs."""
+    CAPACITY = 3
+    """Queues and nodes."""
 
 
 @dataclass(frozen=True, slots=True)

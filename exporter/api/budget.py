@@ -16,7 +16,7 @@ from typing import Protocol
 from exporter.api.window import MARGIN_SECONDS, slowdown, spare_calls
 from exporter.clock import Clock, Instant, instant
 from exporter.errors import BudgetExhausted
-from exporter.model import Pause
+from exporter.model import Pause, Purpose
 
 FIRST_PAUSE_SECONDS = 300.0
 LONGEST_PAUSE_SECONDS = 4 * 3600.0
@@ -124,10 +124,22 @@ class _Beside:
 
     @property
     def history_part(self) -> int:
-        """What the history may have of the calls of a window."""
+        """What the history may have of the calls of a window: it leaves audits their part, and capacity what they leave
+        of it."""
         wanted = self.audits_wanted + self.capacity_wanted
         beside = max(self.audits + self.capacity, int(min(wanted, AUDITS_PART * self.calls)))
         return self.calls - beside
+
+    def left(self, purpose: Purpose) -> int:
+        """How many calls are left for a purpose other than refreshes, if they can be made now."""
+        if purpose is Purpose.HISTORY:
+            return self.history_part - self.history
+        if purpose is Purpose.AUDIT:  # they leave the history its part
+            part = math.ceil(HISTORY_PART * self.calls) if self.history_wanted else 0
+            return self.calls - self.audits - self.capacity - max(self.history, part)
+        # Capacity comes last: it has what audits do not want, while there is history to be read only of their part.
+        part = int(AUDITS_PART * self.calls) if self.history_wanted else self.calls - self.history
+        return part - max(self.audits, math.ceil(self.audits_wanted)) - self.capacity
 
 
 class AccountBudget:
@@ -145,10 +157,10 @@ class AccountBudget:
         self._demands: dict[str, Demand] = {}
         self._own: deque[float] = deque()
         """When this process made its calls, whatever becomes of the log's file."""
-        self._audits: deque[float] = deque()
-        self._history: deque[float] = deque()
-        self._capacity: deque[float] = deque()
-        """Those of them that were none of a refresh."""
+        self._beside: dict[Purpose, deque[float]] = {
+            each: deque() for each in Purpose if each is not Purpose.FRESH
+        }
+        """Those of them that were none of a refresh, by what they were for."""
         self._capacity_per_second = 0.0
         self._careful_call_seconds: float | None = None
 
@@ -240,79 +252,53 @@ class AccountBudget:
         room_in_seconds = made[needed - 1] - window_from + MARGIN_SECONDS
         return max(planned[cluster_name], min(interval, room_in_seconds))
 
-    def left(self) -> int:
-        """Calls that may be made now."""
-        with self._lock:
-            return max(0, self.allowed - len(self._calls(self._clock.monotonic_seconds())))
-
-    def note_audit(self) -> None:
-        """The call that was just made was an audit's."""
-        with self._lock:
-            self._audits.append(self._clock.monotonic_seconds())
-
-    def note_history(self) -> None:
-        """The call that was just made was for the history."""
-        with self._lock:
-            self._history.append(self._clock.monotonic_seconds())
-
-    def note_capacity(self) -> None:
-        """The call that was just made was for queues or nodes."""
-        with self._lock:
-            self._capacity.append(self._clock.monotonic_seconds())
-
-    def left_for_audits(self) -> int:
-        """Calls that audits may make now such that every refresh that is planned for the next window
-        finds its own, and the history its part. Who asks first has them."""
+    def left(self, purpose: Purpose = Purpose.FRESH) -> int:
+        """Calls that may be made now: by a refresh; or for another purpose, such that every refresh that is planned for
+        the next window finds its own, and the others have their parts. Who asks first has them."""
+        if purpose is Purpose.FRESH:
+            with self._lock:
+                return max(0, self.allowed - len(self._calls(self._clock.monotonic_seconds())))
         now = self._beside_refreshes()
-        part = math.ceil(HISTORY_PART * now.calls) if now.history_wanted else 0
-        history = max(now.history, part)
-        return max(0, min(now.spare, now.calls - now.audits - now.capacity - history))
+        return max(0, min(now.spare, now.left(purpose)))
 
-    def left_for_history(self) -> int:
-        """The same for the history, which leaves audits their part, and capacity what they leave of
-        it."""
-        now = self._beside_refreshes()
-        return max(0, min(now.spare, now.history_part - now.history))
+    def note(self, purpose: Purpose) -> None:
+        """The call that was just made was for this."""
+        if purpose is not Purpose.FRESH:
+            with self._lock:
+                self._beside[purpose].append(self._clock.monotonic_seconds())
 
     def history_seconds(self) -> float:
         """About how long it takes to read all histories, with the calls that are left for them: each of them is made
         again when it leaves the window."""
-        later = self._beside_refreshes().history_wanted - self.left_for_history()
+        later = self._beside_refreshes().history_wanted - self.left(Purpose.HISTORY)
         if later <= 0:
             return 0.0
         windows, place = divmod(later - 1, max(1, self._beside_refreshes().history_part))
         with self._lock:
-            made, now_seconds = list(self._history), self._clock.monotonic_seconds()
+            made = list(self._beside[Purpose.HISTORY])
+            now_seconds = self._clock.monotonic_seconds()
         ago_seconds = now_seconds - made[place] if place < len(made) else 0.0
         return (windows + 1) * self.period_seconds - ago_seconds
-
-    def left_for_capacity(self) -> int:
-        """The same for queues and nodes, which come last: they have what audits do not want of all
-        that is left, or, while there is history to be read, of the audits' part."""
-        now = self._beside_refreshes()
-        part = int(AUDITS_PART * now.calls) if now.history_wanted else now.calls - now.history
-        audits = max(now.audits, math.ceil(now.audits_wanted))
-        return max(0, min(now.spare, part - audits - now.capacity))
 
     def _beside_refreshes(self) -> "_Beside":
         with self._lock:
             demands, seconds = dict(self._demands), self._clock.monotonic_seconds()
             made, window_from = self._calls(seconds), seconds - self.period_seconds
-            for calls in (self._audits, self._history, self._capacity):
+            for calls in self._beside.values():
                 while calls and calls[0] <= window_from:
                     calls.popleft()
-            audits, history, capacity = map(len, (self._audits, self._history, self._capacity))
+            beside = {purpose: len(calls) for purpose, calls in self._beside.items()}
             capacity_wanted = self._capacity_per_second * self.period_seconds
         rate = _calls_per_second(demands, self._planned_intervals(demands))
         return _Beside(
             calls=self.allowed - math.ceil(rate * self.period_seconds - _ROUNDING),
             spare=spare_calls(self.allowed, made, rate, window_from),
-            audits=audits,
+            audits=beside[Purpose.AUDIT],
             audits_wanted=self.period_seconds
             * sum(demand.audits_per_second for demand in demands.values()),
-            history=history,
+            history=beside[Purpose.HISTORY],
             history_wanted=sum(demand.history for demand in demands.values()),
-            capacity=capacity,
+            capacity=beside[Purpose.CAPACITY],
             capacity_wanted=capacity_wanted,
         )
 

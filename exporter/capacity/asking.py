@@ -18,7 +18,7 @@ from exporter.errors import (
     Stopped,
     TransportError,
 )
-from exporter.model import ClusterIdentity, ListedCluster, ListedNode, ListedQueue
+from exporter.model import ClusterIdentity, ListedCluster, ListedNode, ListedQueue, Purpose
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,8 +54,8 @@ class Budget(Protocol):
     allowed: int
     period_seconds: float
 
-    def left_for_capacity(self) -> int: ...
-    def note_capacity(self) -> None: ...
+    def left(self, purpose: Purpose) -> int: ...
+    def note(self, purpose: Purpose) -> None: ...
 
 
 class _Dropped(NamedTuple):
@@ -197,20 +197,20 @@ class Asking:
             except BudgetExhausted as error:
                 self.rest(max(pace_seconds, error.until_at - self._clock.now_at()))
             except ApiError:
-                self._budget.note_capacity()
+                self._budget.note(Purpose.CAPACITY)
                 raise
             else:
-                self._budget.note_capacity()
+                self._budget.note(Purpose.CAPACITY)
                 return answer
 
     def _next_page(self) -> None:
         """One page has come; the next one is another call."""
-        self._budget.note_capacity()
+        self._budget.note(Purpose.CAPACITY)
         self._wait_for_room(self._budget.period_seconds / self._budget.allowed)
 
     def _wait_for_room(self, pace_seconds: float) -> None:
         self.rest(0.0)
-        while self._budget.left_for_capacity() < 1:
+        while self._budget.left(Purpose.CAPACITY) < 1:
             self.rest(pace_seconds)
 
     def rest(self, seconds: float) -> None:

@@ -11,7 +11,7 @@ from exporter.api.client import ClusterJobs
 from exporter.clock import Clock
 from exporter.errors import ApiError, SyncError
 from exporter.ledger.store import Ledger, open_ledger
-from exporter.model import PAGE_LIMIT, JobListQuery, Page
+from exporter.model import PAGE_LIMIT, JobListQuery, Page, Purpose
 from exporter.polling.calling import CALLS_WRITTEN_TOGETHER
 from exporter.publishing.publisher import Publisher
 from exporter.snapshot import ClusterSnapshot
@@ -21,7 +21,6 @@ from exporter.sync.asking import (
     CollapseUnconfirmed,
     Contradiction,
     Finished,
-    Purpose,
     T,
     advance,
 )

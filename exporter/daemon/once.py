@@ -22,6 +22,7 @@ from exporter.daemon.looking import CONTACT_CALLS, Look, Seen, calls_for
 from exporter.errors import ApiError, StateError, StateInUse, SyncError
 from exporter.ledger.directory import StateDirectory
 from exporter.ledger.store import Ledger
+from exporter.model import Purpose
 from exporter.redaction import Redactor
 from exporter.snapshot import ClusterState, SyncFailure
 from exporter.telemetry import Telemetry
@@ -209,7 +210,7 @@ class _Collection:
         if beside_daemon and self._state.path is not None:
             for cluster in self._config.clusters_of(config.name):
                 budget.declare(cluster.name, Demand(cluster.interval_seconds, 1.0))
-            left = budget.left_for_history()
+            left = budget.left(Purpose.HISTORY)
         if needed <= left:
             return None
         period = format_duration(config.quota_period_seconds)

@@ -14,10 +14,10 @@ from exporter.api.lists import Listings
 from exporter.clock import SystemClock
 from exporter.errors import ApiError, BudgetExhausted, RefusedError, StateError, Stopped, SyncError
 from exporter.ledger.keeper import LedgerKeeper
-from exporter.model import ClusterIdentity, Page
+from exporter.model import ClusterIdentity, Page, Purpose
 from exporter.publishing.publisher import Publisher
 from exporter.snapshot import ClusterState
-from exporter.sync.asking import Ask, Asking, Finished, Purpose, T, advance
+from exporter.sync.asking import Ask, Asking, Finished, T, advance
 from exporter.sync.context import FEW_TRIES, SyncSettings
 from exporter.sync.replica import Replica
 from exporter.telemetry import Telemetry
@@ -85,24 +85,11 @@ class Caller:
             except ApiError as error:
                 answer = error
             else:
-                self._count(ask.purpose)
+                self.made[ask.purpose] += 1
+                self._parts.budget.note(ask.purpose)
             if clock.sleep(0.0):  # else it would publish a cluster that is gone
                 raise Stopped("the program is stopping")
             return answer
-
-    def allowance(self, purpose: Purpose) -> int:
-        """How many calls the budget leaves for a purpose at the moment."""
-        budget = self._parts.budget
-        if purpose is Purpose.FRESH:
-            return budget.left()
-        return budget.left_for_audits() if purpose is Purpose.AUDIT else budget.left_for_history()
-
-    def _count(self, purpose: Purpose) -> None:
-        self.made[purpose] += 1
-        if purpose is Purpose.AUDIT:
-            self._parts.budget.note_audit()
-        elif purpose is Purpose.HISTORY:
-            self._parts.budget.note_history()
 
 
 class Background:
@@ -145,10 +132,10 @@ class Background:
         """Begin a conversation, or make a call of it. Returns False if nothing is to do, or can be done now."""
         answer = None
         if self._current is None or self._current[0] is not replica:  # the ledger has been replaced
-            asking = replica.background(self._parts.clock.now_at(), self._caller.allowance)
+            asking = replica.background(self._parts.clock.now_at(), self._parts.budget.left)
         else:
             _, asking, ask = self._current
-            if self._caller.allowance(ask.purpose) < 1:
+            if self._parts.budget.left(ask.purpose) < 1:
                 return False
             answer = self._caller.answer(ask)
             if isinstance(answer, ApiError) and self._may_pass(answer):

@@ -12,12 +12,12 @@ from exporter.errors import (
     Stopped,
     SyncError,
 )
+from exporter.model import Purpose
 from exporter.polling.calling import Background, Caller, PollerParts
 from exporter.polling.detector import WHEN_DUE, ChangeDetection, Verdict
 from exporter.polling.schedule import SyncCost, first_wait_seconds, next_due_at, retry_wait_seconds
 from exporter.profile import UNKNOWN
 from exporter.snapshot import ClusterState, SyncFailure
-from exporter.sync.asking import Purpose
 from exporter.sync.replica import Replica
 
 __all__ = ["Poller", "PollerParts"]
@@ -182,7 +182,7 @@ class Poller(Loop):
         calls_before = caller.made[Purpose.FRESH]
         with parts.keeper.transaction(replica.ledger):
             self._detection.verdict(replica)  # takes in the newest listing
-            refreshed = caller.converse(replica.refresh(started.at, caller.allowance))
+            refreshed = caller.converse(replica.refresh(started.at, parts.budget.left))
             snapshot = parts.publisher.snapshot(replica.ledger, started.at)
         self._detection.after_sync(replica, refreshed, started)
         self._sync_cost.learn(

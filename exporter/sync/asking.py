@@ -2,23 +2,11 @@
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Generic, TypeVar
 
 from exporter.errors import ApiError, SyncError
-from exporter.model import JobListQuery, Page
+from exporter.model import JobListQuery, Page, Purpose
 from exporter.profile import TraitName
-
-
-class Purpose(IntEnum):
-    """What a call is for. When the budget is short, smaller values go first."""
-
-    FRESH = 0
-    """The counts that the sync is to publish."""
-    AUDIT = 1
-    """Checking that the ledger equals the list."""
-    HISTORY = 2
-    """Reading the history between syncs."""
 
 
 @dataclass(frozen=True, slots=True)

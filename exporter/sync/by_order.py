@@ -13,7 +13,8 @@ with every active job. The checks of ``verify`` find the rest.
 """
 
 from exporter.errors import SyncError
-from exporter.sync.asking import Asking, Purpose
+from exporter.model import Purpose
+from exporter.sync.asking import Asking
 from exporter.sync.context import (
     BY_CHANGE,
     INFINITE,

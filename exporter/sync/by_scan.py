@@ -6,8 +6,8 @@ and it has seen as many jobs as there are. Only then, jobs that it has not seen 
 """
 
 from exporter.ledger.store import Marks
-from exporter.model import SET_ASIDE
-from exporter.sync.asking import Asking, Contradiction, Purpose
+from exporter.model import SET_ASIDE, Purpose
+from exporter.sync.asking import Asking, Contradiction
 from exporter.sync.context import BY_CHANGE, SCAN, SWEPT_STATUSES, ListView, PlacedPage, Sync
 from exporter.sync.reader import read_whole
 

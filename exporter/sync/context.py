@@ -10,10 +10,10 @@ import msgspec
 
 from exporter.ledger.records import Change, Progress
 from exporter.ledger.store import Ledger, TimeColumn
-from exporter.model import PAGE_LIMIT, Job, Page
+from exporter.model import PAGE_LIMIT, Job, Page, Purpose
 from exporter.profile import KNOWN_DEPTHS, LEAST_LIMIT, NONE, Profile, Trait, TraitName
 from exporter.snapshot import RECENT_SECONDS, SyncFailure
-from exporter.sync.asking import Allowance, Purpose
+from exporter.sync.asking import Allowance
 from exporter.sync.intake import LATE_SECONDS, Intake, StaleRecords
 
 MANY_TRIES = 12

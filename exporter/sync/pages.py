@@ -7,9 +7,9 @@ does not fit the profile raises a ``Contradiction``, which ends the sync. ``ask`
 from dataclasses import replace
 
 from exporter.errors import RefusedError, SyncError
-from exporter.model import PAGE_LIMIT, JobListQuery, Page, hidden
+from exporter.model import PAGE_LIMIT, JobListQuery, Page, Purpose, hidden
 from exporter.profile import KNOWN_DEPTHS, TraitName
-from exporter.sync.asking import Ask, Asking, CollapseUnconfirmed, Contradiction, Purpose
+from exporter.sync.asking import Ask, Asking, CollapseUnconfirmed, Contradiction
 from exporter.sync.context import INFINITE, MANY_TRIES, SCAN, ListView, PlacedPage, Sync, collapsed
 from exporter.sync.intake import LATE_SECONDS
 

@@ -17,9 +17,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from exporter.errors import SyncError
-from exporter.model import OUT_OF_WINDOW, Job
+from exporter.model import OUT_OF_WINDOW, Job, Purpose
 from exporter.snapshot import RECENT_SECONDS
-from exporter.sync.asking import Asking, Contradiction, Purpose
+from exporter.sync.asking import Asking, Contradiction
 from exporter.sync.context import (
     BY_SUBMISSION,
     INFINITE,

@@ -5,11 +5,11 @@ from random import Random
 
 from exporter.errors import ApiError, RefusedError, SyncError, TransportError
 from exporter.ledger.store import Ledger, Marks
-from exporter.model import SET_ASIDE
+from exporter.model import SET_ASIDE, Purpose
 from exporter.profile import UNKNOWN, Profile
 from exporter.snapshot import RECENT_SECONDS, SyncFailure
 from exporter.sync import by_order, by_scan, calibration, reader, reconcile, verify, zone
-from exporter.sync.asking import Allowance, Asking, CollapseUnconfirmed, Contradiction, Purpose, T
+from exporter.sync.asking import Allowance, Asking, CollapseUnconfirmed, Contradiction, T
 from exporter.sync.context import (
     BY_CHANGE,
     FEW_TRIES,

@@ -22,7 +22,7 @@ from exporter.api.budget import (
 from exporter.clock import instant
 from exporter.errors import BudgetExhausted
 from exporter.ledger.spending import FileSpendingLog, MemorySpendingLog
-from exporter.model import Pause
+from exporter.model import Pause, Purpose
 from tests.unit.api.budgets import AT, PERIOD, admitted, after_a_pause, budget_of
 from tests.unit.manual_clock import ManualClock
 
@@ -495,19 +495,19 @@ class TestLeftFor:
     def test_all_of_it_where_nobody_needs_anything(self) -> None:
         budget = budget_of(100, ManualClock(AT))
         assert budget.left() == 100
-        assert budget.left_for_audits() == 100
-        assert budget.left_for_history() == 100
+        assert budget.left(Purpose.AUDIT) == 100
+        assert budget.left(Purpose.HISTORY) == 100
 
     def test_what_refreshes_need_is_kept(self) -> None:
         clock = ManualClock(AT)
         budget = budget_of(100, clock)
         budget.declare("a", Demand(3600 / 40, 1))
-        assert budget.left_for_audits() == 60
+        assert budget.left(Purpose.AUDIT) == 60
         for _ in range(39):
             clock.advance(90)
             budget.admit("a")
             clock.advance(1)
-            assert budget.left_for_audits() == 60
+            assert budget.left(Purpose.AUDIT) == 60
             clock.advance(-1)
         assert budget.left() == 61
 
@@ -516,9 +516,9 @@ class TestLeftFor:
         budget = budget_of(100, ManualClock(AT))
         budget.declare("a", Demand(3600 / 40, 1))
         assert admitted(budget, 50) == 50
-        assert budget.left_for_audits() == 50 - 40
+        assert budget.left(Purpose.AUDIT) == 50 - 40
         assert admitted(budget, 50) == 50
-        assert budget.left_for_audits() == 0
+        assert budget.left(Purpose.AUDIT) == 0
 
     def test_what_was_taken_beside_refreshes_counts_for_one_window(self) -> None:
         clock = ManualClock(AT)
@@ -526,31 +526,31 @@ class TestLeftFor:
         budget.declare("a", Demand(3600 / 40, 1))
         for _ in range(25):
             budget.admit("a")
-            budget.note_audit()
-        assert budget.left_for_audits() == budget.left_for_history() == 35
+            budget.note(Purpose.AUDIT)
+        assert budget.left(Purpose.AUDIT) == budget.left(Purpose.HISTORY) == 35
         for _ in range(39):
             clock.advance(90)
             budget.admit("a")
-        assert budget.left_for_audits() == budget.left_for_history() == 35
+        assert budget.left(Purpose.AUDIT) == budget.left(Purpose.HISTORY) == 35
         clock.advance(91)
         budget.admit("a")
         clock.advance(1)
-        assert budget.left_for_audits() == budget.left_for_history() == 60
+        assert budget.left(Purpose.AUDIT) == budget.left(Purpose.HISTORY) == 60
 
     def test_audits_and_the_history_leave_each_other_a_part(self) -> None:
         budget = budget_of(100, ManualClock(AT))
         budget.declare("a", Demand(3600 / 40, 1, audits_per_second=22 / PERIOD, history=100))
-        assert budget.left_for_audits() == 30
-        assert budget.left_for_history() == 45
+        assert budget.left(Purpose.AUDIT) == 30
+        assert budget.left(Purpose.HISTORY) == 45
         for _ in range(45):
             budget.admit("a")
-            budget.note_history()
-        assert budget.left_for_audits() == 15
-        assert budget.left_for_history() == 0
+            budget.note(Purpose.HISTORY)
+        assert budget.left(Purpose.AUDIT) == 15
+        assert budget.left(Purpose.HISTORY) == 0
         for _ in range(15):
             budget.admit("a")
-            budget.note_audit()
-        assert budget.left_for_audits() == 0
+            budget.note(Purpose.AUDIT)
+        assert budget.left(Purpose.AUDIT) == 0
 
     def test_how_long_all_histories_take_with_what_is_left(self) -> None:
         clock = ManualClock(AT)
@@ -562,7 +562,7 @@ class TestLeftFor:
         for _ in range(40):
             clock.advance(10)
             budget.admit("a")
-            budget.note_history()
+            budget.note(Purpose.HISTORY)
         budget.declare("a", Demand(PERIOD / 40, 1, history=20))
         assert budget.history_seconds() == 3 * PERIOD - 200  # the last call follows one 200 s ago
 
@@ -571,27 +571,27 @@ class TestLeftFor:
         budget = budget_of(allowed, ManualClock(AT))
         budget.declare("a", Demand(60, 1, audits_per_second=30 / PERIOD, history=100))
         audits = 0
-        while budget.left_for_audits():
+        while budget.left(Purpose.AUDIT):
             budget.admit("a")
-            budget.note_audit()
+            budget.note(Purpose.AUDIT)
             audits += 1
-        assert budget.left_for_history() >= 1
+        assert budget.left(Purpose.HISTORY) >= 1
         assert audits or allowed < 20
 
     def test_it_is_never_negative_where_the_share_is_short(self) -> None:
         budget = budget_of(100, ManualClock(AT))
         budget.declare("a", Demand(60, 50))
         budget.declare("b", Demand(60, 50))
-        assert 0 <= budget.left_for_history() <= 10
+        assert 0 <= budget.left(Purpose.HISTORY) <= 10
         assert admitted(budget, 100) == 100
-        assert budget.left_for_audits() == 0
+        assert budget.left(Purpose.AUDIT) == 0
 
     def test_a_cluster_that_left_needs_nothing(self) -> None:
         budget = budget_of(100, ManualClock(AT))
         budget.declare("a", Demand(60, 50))
         budget.declare("a", None)
         budget.declare("never there", None)
-        assert budget.left_for_audits() == 100
+        assert budget.left(Purpose.AUDIT) == 100
 
     @pytest.mark.parametrize("clusters", [1, 2, 5, 9])
     def test_spending_what_is_left_refuses_no_refresh_and_wastes_little(
@@ -607,9 +607,9 @@ class TestLeftFor:
         for _ in range(300):
             for name in names:
                 budget.admit(name)
-            for _ in range(budget.left_for_history()):
+            for _ in range(budget.left(Purpose.HISTORY)):
                 budget.admit("cluster-0")
-                budget.note_history()
+                budget.note(Purpose.HISTORY)
                 history += 1
             interval = max(budget.effective_interval_seconds(name) for name in names)
             assert interval == pytest.approx(60, rel=0.001)
@@ -627,7 +627,7 @@ class TestLeftFor:
         log = log_of(tmp_path, clock)
         budget = budget_of(100, clock, log)
         budget.declare("a", Demand(3600 / 40, 1))
-        assert budget.left_for_audits() == 50 - 39
+        assert budget.left(Purpose.AUDIT) == 50 - 39
         log.close()
 
     def test_a_clock_that_is_set_forward_frees_nothing(self) -> None:
@@ -635,7 +635,7 @@ class TestLeftFor:
         budget = budget_of(100, clock)
         assert admitted(budget, 70) == 70
         clock.now += 2 * PERIOD
-        assert budget.left() == budget.left_for_history() == 30
+        assert budget.left() == budget.left(Purpose.HISTORY) == 30
 
 
 class TestEffectiveInterval:

@@ -19,7 +19,7 @@ from exporter.clock import SystemClock
 from exporter.errors import Stopped
 from exporter.labels import OTHER
 from exporter.ledger.spending import MemorySpendingLog
-from exporter.model import Amount, ClusterIdentity
+from exporter.model import Amount, ClusterIdentity, Purpose
 from exporter.simulator import Account, Cloud, parse_fleet
 from exporter.simulator.records import CONTENT_MARK
 from exporter.snapshot import Capacity
@@ -317,10 +317,10 @@ def test_it_comes_after_everything_else_in_the_budget() -> None:
 def test_the_budget_knows_what_is_wanted() -> None:
     world = World(allowed=1000)
     world.budget.declare("jobs", Demand(3600.0, 1, history=100))
-    before = world.budget.left_for_history()
+    before = world.budget.left(Purpose.HISTORY)
     world.round()
     wanted = round(3600 / INTERVAL * sum(CALLS.values()))
-    assert before - world.budget.left_for_history() == wanted
+    assert before - world.budget.left(Purpose.HISTORY) == wanted
 
 
 def test_a_pause_of_the_account_is_waited_for() -> None:

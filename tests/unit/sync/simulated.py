@@ -14,12 +14,12 @@ from exporter.api.joblist import job_parameters
 from exporter.api.payload import decode_page
 from exporter.errors import ApiError, SyncError
 from exporter.ledger.store import Ledger, open_ledger
-from exporter.model import END_STATUSES, JobListQuery, Page, hidden
+from exporter.model import END_STATUSES, JobListQuery, Page, Purpose, hidden
 from exporter.profile import Profile
 from exporter.simulator import Cloud, Dialect, JobList
 from exporter.simulator.dialect import DOCUMENTED
 from exporter.snapshot import RECENT_SECONDS
-from exporter.sync.asking import Allowance, Ask, Asking, Contradiction, Purpose, advance
+from exporter.sync.asking import Allowance, Ask, Asking, Contradiction, advance
 from exporter.sync.context import SyncSettings
 from exporter.sync.replica import Refreshed, Replica
 

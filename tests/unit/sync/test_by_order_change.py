@@ -7,8 +7,7 @@ from random import Random
 import pytest
 
 from exporter.errors import RefusedError, SyncError
-from exporter.model import JobListQuery, Page
-from exporter.sync.asking import Purpose
+from exporter.model import JobListQuery, Page, Purpose
 from tests.unit.sync.settled import TURNS_OF_AN_AUDIT_INTERVAL, Traffic, settled
 from tests.unit.sync.simulated import SimulatedCluster
 

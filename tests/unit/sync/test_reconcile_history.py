@@ -7,9 +7,8 @@ from random import Random
 import pytest
 
 from exporter.errors import SyncError, TransportError
-from exporter.model import JobListQuery
+from exporter.model import JobListQuery, Purpose
 from exporter.simulator import DIALECTS, DOCUMENTED, TieOrder
-from exporter.sync.asking import Purpose
 from tests.unit.sync.settled import (
     SETTINGS,
     TURNS_OF_AN_AUDIT_INTERVAL,

@@ -9,9 +9,8 @@ from typing import Any
 
 from exporter.errors import ApiError, BudgetExhausted, SyncError
 from exporter.ledger.suspects import GONE_KEPT_SECONDS
-from exporter.model import JobListQuery
+from exporter.model import JobListQuery, Purpose
 from exporter.simulator import JobList, JobRow, Order, draw_dialect, spell_dialect
-from exporter.sync.asking import Purpose
 from tests.unit.sync.adversary import (
     ENDED,
     ENDS,

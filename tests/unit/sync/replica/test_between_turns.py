@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from exporter.errors import SyncError
-from exporter.model import JobListQuery, Page
+from exporter.model import JobListQuery, Page, Purpose
 from exporter.simulator import DIALECTS, JobList, fill
-from exporter.sync.asking import Ask, Asking, Contradiction, Finished, Purpose, advance
+from exporter.sync.asking import Ask, Asking, Contradiction, Finished, advance
 from exporter.sync.context import SyncSettings
 from tests.unit.sync.settled import (
     SETTINGS,
