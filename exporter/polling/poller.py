@@ -163,8 +163,9 @@ class Poller(Loop):
         try:
             self._background_ended = self._background.work(self._replica, due_seconds)
             replica, shown = self._replica, self._state.snapshot
-            news = self._background_ended or self._obstacle is not self._state.history_obstacle
-            if replica is not None and news:
+            if replica is not None and (
+                self._background_ended or replica.obstacle is not self._state.history_obstacle
+            ):
                 if shown is not None:
                     known, expected = replica.ledger.size, replica.ledger.progress.expected
                     shown = replace(shown, history_known=known, history_expected=expected)
@@ -243,7 +244,7 @@ class Poller(Loop):
         self._state = replace(
             self._state,
             profile=self._state.profile if replica is None else replica.profile,
-            history_obstacle=self._obstacle,
+            history_obstacle=None if replica is None else replica.obstacle,
             ledger_on_disk=self._parts.keeper.on_disk,
             **changes,
         )
@@ -262,12 +263,6 @@ class Poller(Loop):
             effective_interval_seconds=effective,
             history_left_seconds=budget.history_seconds() if history else 0.0,
         )
-
-    @property
-    def _obstacle(self) -> SyncFailure | None:
-        """Why the history cannot be read to its end; None if nothing is known to prevent it."""
-        replica = self._replica
-        return None if replica is None or replica.ledger.progress.complete else replica.obstacle
 
     def _show_kept(self) -> None:
         """After a restart, publish the counts of the last sync until there are new ones, or they are too old."""

@@ -61,7 +61,7 @@ class Replica:
     @property
     def obstacle(self) -> SyncFailure | None:
         """Why the history cannot be read on, or to its end; None if nothing is known to prevent it."""
-        return self._memory.obstacle
+        return None if self.ledger.progress.complete else self._memory.obstacle
 
     @property
     def history_calls(self) -> int:
@@ -165,7 +165,7 @@ class Replica:
         if by_scan.sweeps(sync):
             sync.take(head)
             yield from reader.sweep_active(sync, head)
-            doubted = self.obstacle is not None or sync.collapse_confirmed
+            doubted = self._memory.obstacle is not None or sync.collapse_confirmed
             if doubted and not sync.total_fits():
                 sync.update(known="active")  # it is longer than the server shows, or another list
             return "sweep"
@@ -222,7 +222,7 @@ class Replica:
             return None  # when there is a call for it, it has to begin with fresh data
         elif sync.order is not None and progress.newest_at is not None and not sync.reaches_edge:
             pause_seconds = self.settings.rest_interval_seconds
-            if self.obstacle is not None and sync.just_now(self._tried_at, pause_seconds):
+            if self._memory.obstacle is not None and sync.just_now(self._tried_at, pause_seconds):
                 return None
             worth = self._meeting_obstacles(sync, reconcile.read_history(sync, sync.order))
         elif by_scan.worth_it(sync) and by_scan.due(sync, self._tried_at):
@@ -284,11 +284,11 @@ class Replica:
         except (ApiError, SyncError) as error:
             stuck = error.reason == "moving" and sync.progress.frontier_at == begun_at is not None
             lasting = error.reason == "depth" or isinstance(error, ApiError)
-            if lasting or (stuck and self.obstacle is not None):  # as at the last try
+            if lasting or (stuck and self._memory.obstacle is not None):  # as at the last try
                 self._tried_at = sync.now_at
             if isinstance(error, TransportError) and sync.profile.due("order", sync.now_at):
                 sync.contradict("order", "nothing proves an order yet")  # tried again, but later
-            if (stuck or lasting) and self.obstacle is None:
+            if (stuck or lasting) and self._memory.obstacle is None:
                 why = SyncFailure(error.reason, str(error), error.advice, sync.now_at)
                 sync.memory.obstacle = why
             raise
