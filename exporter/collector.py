@@ -8,8 +8,7 @@ the counters of ``exporter.telemetry`` are families already.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
-from operator import itemgetter
-from typing import TypeVar
+from operator import attrgetter, itemgetter
 
 from prometheus_client.core import Metric as Family
 from prometheus_client.core import Sample
@@ -22,7 +21,9 @@ from exporter.samples import Histogram, Part, Run
 from exporter.snapshot import (
     ClusterSnapshot,
     ClusterState,
+    Columns,
     DurationTally,
+    Group,
     Grouped,
     JobCount,
     QueueCapacity,
@@ -140,33 +141,34 @@ def _plain(
         yield Sample(metric.name, dict(zip(metric.labels, values, strict=True)), float(value))
 
 
-_Row = TypeVar("_Row", JobCount, Usage)
-
-
-def _groups(rows: Sequence[_Row], alike: int) -> Iterable[tuple[_Row, ...]]:
+def _groups(rows: Sequence[JobCount | Usage], alike: int) -> Mapping[Group, Columns]:
     """Rows, in order, by what stands in so many of their first places."""
     if isinstance(rows, Grouped):
         return rows.groups
-    return (tuple(group) for _, group in groupby(sorted(rows), itemgetter(slice(alike))))
+    return {
+        group: tuple(zip(*(row[alike:] for row in of_group), strict=True))
+        for group, of_group in groupby(sorted(rows), itemgetter(slice(alike)))
+    }
 
 
 def _counts(number: int, statuses: Collection[str] = ()) -> _Samples:
-    """The number at a place of each count, a run for each status and queue; of these statuses only,
-    if any are named."""
+    """One of the numbers of each count, a run for each status and queue; of these statuses only, if any
+    are named."""
 
     def runs(metric: catalog.Metric, state: ClusterState) -> Iterator[Run]:
-        for of_queue in _groups(state.snapshot.counts, 2) if state.snapshot else ():
-            status, queue = of_queue[0][:2]
+        groups = _groups(state.snapshot.counts, 2) if state.snapshot else {}
+        for (status, queue), of_users in groups.items():
             if not statuses or status in statuses:
                 labels = {
                     "cluster_name": state.identity.name, "status": status, "queue": queue
                 }  # fmt: skip
-                yield Run({metric.name: number}, labels, "user", of_queue, _USER)
+                yield Run((metric.name,), labels, "user", (of_users[0], of_users[number]))
 
     return runs
 
 
-_USER, _JOBS, _CORES = (JobCount._fields.index(name) for name in ("user", "jobs", "cores"))
+_JOBS, _CORES = 1, 2
+"""Behind the user."""
 
 
 def _oldest_pending(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:
@@ -179,17 +181,16 @@ def _tallies(tallies_of: Callable[[ClusterSnapshot], Sequence[Tally]]) -> _Sampl
 
     def runs(metric: catalog.Metric, state: ClusterState) -> Iterator[Run]:
         tallies = tuple(sorted(tallies_of(state.snapshot))) if state.snapshot else ()
-        names, cluster = {metric.name: _TOTAL}, {"cluster_name": state.identity.name}
+        names, cluster = (metric.name,), {"cluster_name": state.identity.name}
         if "status" not in metric.labels:
-            yield Run(names, cluster, "queue", tallies, _QUEUE)
+            totals = tuple(tally.total for tally in tallies)
+            yield Run(names, cluster, "queue", (tuple(tally.queue for tally in tallies), totals))
             return
-        for queue, of_queue in groupby(tallies, itemgetter(_QUEUE)):
-            yield Run(names, {**cluster, "queue": queue}, "status", tuple(of_queue), _STATUS)
+        for queue, of_queue in groupby(tallies, attrgetter("queue")):
+            _, statuses, totals = zip(*of_queue, strict=True)
+            yield Run(names, {**cluster, "queue": queue}, "status", (statuses, totals))
 
     return runs
-
-
-_QUEUE, _STATUS, _TOTAL = (Tally._fields.index(name) for name in ("queue", "status", "total"))
 
 
 def _durations(tallies_of: Callable[[ClusterSnapshot], Sequence[DurationTally]]) -> _Samples:
@@ -212,15 +213,18 @@ def _usage(
     name, the place of its number."""
 
     def runs(metric: catalog.Metric, state: ClusterState) -> Iterator[Run]:
-        names = {metric.name + ending: place for ending, place in endings.items()}
-        for of_queue in _groups(rows_of(state.snapshot), 1) if state.snapshot else ():
-            labels = {"cluster_name": state.identity.name, "queue": of_queue[0].queue}
-            yield Run(names, labels, "user", of_queue, _USAGE_USER)
+        names = tuple(metric.name + ending for ending in endings)
+        groups = _groups(rows_of(state.snapshot), 1) if state.snapshot else {}
+        for (queue,), of_users in groups.items():
+            labels = {"cluster_name": state.identity.name, "queue": queue}
+            columns = (of_users[0], *(of_users[place] for place in endings.values()))
+            yield Run(names, labels, "user", columns)
 
     return runs
 
 
-_USAGE_USER, _TIMES, _SECONDS = (Usage._fields.index(name) for name in ("user", "times", "seconds"))
+_TIMES, _SECONDS = 1, 2
+"""Behind the user."""
 
 
 def _info(metric: catalog.Metric, state: ClusterState) -> Iterator[Sample]:

@@ -5,13 +5,13 @@ From one publication to the next, most of a cluster's samples stay as they are. 
 shows which do, without making them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from prometheus_client.core import Sample
 
-from exporter.snapshot import WAIT_BUCKETS_SECONDS, DurationTally
+from exporter.snapshot import WAIT_BUCKETS_SECONDS, Columns, DurationTally
 
 
 def format_value(value: float) -> str:
@@ -31,35 +31,34 @@ class Run(NamedTuple):
     """Samples that differ in one label only, or several for each of its values. Two runs of equal
     ``items`` are the same."""
 
-    names: Mapping[str, int]
-    """Of the samples of an item, each with the place at which the item has its number."""
+    names: tuple[str, ...]
+    """Of the samples of each value."""
     labels: Mapping[str, str]
     """Those that are the same for all."""
     label: str
     """The one that is not."""
-    items: Sequence[tuple[Any, ...]]
-    """What the samples are made of."""
-    value: int
-    """At which place of an item the label's value is."""
+    items: Columns
+    """What the samples are made of: the label's values, then the numbers of each name."""
 
     def samples(self) -> Iterator[Sample]:
         """One by one."""
-        for item in self.items:
-            labels = {**self.labels, self.label: item[self.value]}
-            for name, place in self.names.items():
-                yield Sample(name, labels, float(item[place]))
+        for value, *numbers in zip(*self.items, strict=True):
+            labels = {**self.labels, self.label: value}
+            for name, number in zip(self.names, numbers, strict=True):
+                yield Sample(name, labels, float(number))
 
     @property
     def key(self) -> tuple[str, ...]:
         """Which run of a cluster it is."""
         return (*self.names, *self.labels.values())
 
-    def pieces(self) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """Its items, a few at a time: of a long run, little changes from one time to the next."""
-        last = max(0, len(self.items) // _PIECE - 1)  # no short one is left at the end
-        for number in range(last):
-            yield self.items[number * _PIECE : (number + 1) * _PIECE]
-        yield self.items[last * _PIECE :]
+    def pieces(self) -> Iterator["Run"]:
+        """Some of its values at a time: of a long run, little changes from one time to the next."""
+        last = max(0, len(self.items[0]) // _PIECE - 1)  # no short one is left at the end
+        for number in range(last + 1):
+            behind = (number + 1) * _PIECE if number < last else None
+            part = tuple(column[number * _PIECE : behind] for column in self.items)
+            yield self._replace(items=part)
 
 
 _PIECE = 32
@@ -80,8 +79,8 @@ class Histogram(NamedTuple):
     @property
     def buckets(self) -> Run:
         """The samples of its buckets."""
-        counts = tuple(zip(_BOUNDS, accumulate(self.items.bucket_counts), strict=True))
-        return Run({f"{self.name}_bucket": 1}, self.labels, "le", counts, 0)
+        counts = tuple(accumulate(self.items.bucket_counts))
+        return Run((f"{self.name}_bucket",), self.labels, "le", (_BOUNDS, counts))
 
     @property
     def totals(self) -> tuple[Sample, Sample]:

@@ -4,9 +4,8 @@ A poller publishes, web threads read. Nothing on the board is ever changed: publ
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
@@ -74,22 +73,29 @@ class Usage(NamedTuple):
 
 
 _Row = TypeVar("_Row")
+Group = tuple[str, ...]
+"""What rows have in common: counts their status and queue, usage its queue."""
+Columns = tuple[Sequence[Any], ...]
+"""The users of a group, and their numbers."""
 
 
 class Grouped(Sequence[_Row]):
-    """Rows in order that come in groups, so that nobody needs to look at each of them to see what has
-    changed: a group that is as it was before is the same object."""
+    """Rows in order, made of groups in columns. They take a fifth of the memory of rows, and nobody needs
+    to look at each row to see what has changed: the columns of a group that is as it was are the same
+    object."""
 
-    def __init__(self, groups: Iterable[tuple[_Row, ...]]) -> None:
+    def __init__(self, row: Callable[..., _Row], groups: Mapping[Group, Columns]) -> None:
         """None of the ``groups`` is empty."""
-        self.groups = tuple(groups)
-        """Counts of one status and queue, usage of one queue."""
+        self._row = row
+        self.groups = groups
 
     def __len__(self) -> int:
-        return sum(map(len, self.groups))
+        return sum(len(columns[0]) for columns in self.groups.values())
 
     def __iter__(self) -> Iterator[_Row]:
-        return chain.from_iterable(self.groups)
+        for group, columns in self.groups.items():
+            for values in zip(*columns, strict=True):
+                yield self._row(*group, *values)
 
     def __getitem__(self, place: Any) -> Any:
         return tuple(self)[place]

@@ -1,6 +1,6 @@
 """Makes the frozen snapshot of a ledger, with its labels folded, hashed or left out. Pure."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from exporter.labels import FirstNames
 from exporter.ledger.records import JobTotals
@@ -15,6 +15,7 @@ from exporter.publishing.rows import ALWAYS_SHOWN, STATUS_LIMIT, JobRows, UsageR
 from exporter.snapshot import (
     RECENT_SECONDS,
     ClusterSnapshot,
+    Grouped,
     JobCount,
     LeftOut,
     QueueMoment,
@@ -61,7 +62,7 @@ class Publisher:
             runs=counters.durations("run"),
             core_seconds=core_seconds,
             user_waits=user_waits,
-            user_groups=self._groups([counts, core_seconds, user_waits]),
+            user_groups=self._groups(counts, core_seconds, user_waits),
             history_complete=progress.complete,
             history_known=ledger.size,
             history_expected=progress.expected,
@@ -153,11 +154,11 @@ class Publisher:
                 found[name] = min(at, found.get(name, at))
         return tuple(QueueMoment(queue, float(at)) for queue, at in sorted(found.items()))
 
-    def _groups(self, shown: Collection[Collection[JobCount | Usage]]) -> tuple[UserGroup, ...]:
+    def _groups(self, *shown: Grouped[JobCount] | Grouped[Usage]) -> tuple[UserGroup, ...]:
         """The groups of the users of these rows."""
         if self._rules.groups is None:
             return ()
-        names = {row.user for rows in shown for row in rows}
+        names = {user for rows in shown for users, *_ in rows.groups.values() for user in users}
         return self._users.groups(self._rules.groups(), names)
 
 

@@ -4,68 +4,66 @@ objects. Pure."""
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Container, Mapping
-from operator import attrgetter
-from typing import Generic, TypeVar
+from collections.abc import Collection, Container
 
 from exporter.labels import FirstNames
 from exporter.ledger.totals import Pair
 from exporter.ledger.usage import USAGE_KINDS, Amounts
 from exporter.model import END_STATUSES
 from exporter.publishing.naming import Changed, Label
-from exporter.snapshot import Grouped, JobCount
+from exporter.snapshot import Columns, Group, Grouped, JobCount
 from exporter.snapshot import Usage as ShownUsage
 
 ALWAYS_SHOWN = ("pending", "running")
 STATUS_LIMIT = 50
 """How many statuses, beside the documented ones, are shown under their own names: any text may come."""
 
-
-_Row = TypeVar("_Row", JobCount, ShownUsage)
-Group = tuple[str, ...]
-"""What the rows of a group have in common: their status and queue, or only their queue."""
-
-_user = attrgetter("user")
+_NOBODY: Columns = ((), (), ())
 
 
-class Rows(Generic[_Row]):
-    """Rows by group and user. A group that has not changed stays the same object."""
+class Rows:
+    """Two numbers of each user of a group, in columns. Those of a group that has not changed stay the
+    same object."""
 
     def __init__(self) -> None:
-        self._groups: dict[Group, tuple[_Row, ...]] = {}
-        """The rows of each group that has any, in order, as of the last call of ``groups``."""
-        self._changed: dict[Group, dict[str, _Row | None]] = {}
-        """What has changed since, by user; None if the row is gone."""
+        self._groups: dict[Group, Columns] = {}
+        """Of each group that has any users, in order, as of the last call of ``groups``."""
+        self._changed: dict[Group, dict[str, tuple[int, int] | None]] = {}
+        """What has changed since, by user; None for those that are gone."""
 
-    def row(self, group: Group, user: str) -> _Row | None:
-        """The row of a user; None if there is none."""
+    def numbers(self, group: Group, user: str) -> tuple[int, int] | None:
+        """Those of a user; None if there are none."""
         changed = self._changed.get(group, {})
         if user in changed:
             return changed[user]
-        rows = self._groups.get(group, ())
-        place = bisect_left(rows, user, key=_user)
-        return rows[place] if place < len(rows) and rows[place].user == user else None
+        users, ones, others = self._groups.get(group, _NOBODY)
+        place = bisect_left(users, user)
+        there = place < len(users) and users[place] == user
+        return (ones[place], others[place]) if there else None
 
-    def put(self, group: Group, user: str, row: _Row | None) -> None:
-        """Add or replace the row of a user, or remove it for None."""
-        self._changed.setdefault(group, {})[user] = row
+    def put(self, group: Group, user: str, numbers: tuple[int, int] | None) -> None:
+        """Add or replace the numbers of a user, or remove them for None."""
+        self._changed.setdefault(group, {})[user] = numbers
 
-    def groups(self) -> Collection[tuple[_Row, ...]]:
-        """The rows of each group that has any, in the order of groups and users."""
+    def groups(self) -> dict[Group, Columns]:
+        """Each group that has any users, in the order of groups and users."""
         new = self._changed.keys() - self._groups.keys()
         for group, changed in self._changed.items():
-            rows = list(self._groups.get(group, ()))
-            for user, row in changed.items():
-                place = bisect_left(rows, user, key=_user)
-                behind = place + (place < len(rows) and rows[place].user == user)
-                rows[place:behind] = () if row is None else (row,)
-            self._groups[group] = tuple(rows)
-            if not rows:
+            columns = [list(column) for column in self._groups.get(group, _NOBODY)]
+            users = columns[0]
+            for user, numbers in changed.items():
+                place = bisect_left(users, user)
+                behind = place + (place < len(users) and users[place] == user)
+                row = _NOBODY if numbers is None else ((user,), numbers[:1], numbers[1:])
+                for column, cell in zip(columns, row, strict=True):
+                    column[place:behind] = cell
+            self._groups[group] = tuple(map(tuple, columns))
+            if not users:
                 del self._groups[group]
         if new:
             self._groups = dict(sorted(self._groups.items()))
         self._changed.clear()
-        return self._groups.values()
+        return dict(self._groups)
 
 
 class JobRows:
@@ -80,7 +78,7 @@ class JobRows:
         self._live: set[Pair] = set()
         self._shown_live: Counter[Pair] = Counter()
         """How many live pairs there are under each pair of names."""
-        self._rows: Rows[JobCount] = Rows()
+        self._rows = Rows()
 
     def take(
         self, changes: Collection[Changed], active: Container[Pair], recent: frozenset[Pair]
@@ -108,18 +106,18 @@ class JobRows:
         """The rows in order: while the list is not ``complete``, only of pending and running jobs; later of all, also
         of those that have ``ended`` if they are wanted."""
         hidden = () if ended else END_STATUSES
-        return Grouped(
-            rows for rows in self._rows.groups()
-            if rows[0].status in ALWAYS_SHOWN or (complete and rows[0].status not in hidden)
-        )  # fmt: skip
+        groups = {
+            group: columns for group, columns in self._rows.groups().items()
+            if group[0] in ALWAYS_SHOWN or (complete and group[0] not in hidden)
+        }  # fmt: skip
+        return Grouped(JobCount, groups)
 
     def _add(self, status: str, queue: str, user: str, jobs: int, cores: int) -> None:
         status, queue, user = self._statuses[status], self._queues[queue], self._users[user]
-        if known := self._rows.row((status, queue), user):
-            jobs, cores = jobs + known.jobs, cores + known.cores
+        if known := self._rows.numbers((status, queue), user):
+            jobs, cores = jobs + known[0], cores + known[1]
         shown = jobs or (status in ALWAYS_SHOWN and self._shown_live[queue, user])
-        row = JobCount(status, queue, user, jobs, cores) if shown else None
-        self._rows.put((status, queue), user, row)
+        self._rows.put((status, queue), user, (jobs, cores) if shown else None)
 
 
 class UsageRows:
@@ -128,7 +126,7 @@ class UsageRows:
     def __init__(self, queues: Label, users: Label) -> None:
         self._queues = queues
         self._users = users
-        self._rows: Mapping[str, Rows[ShownUsage]] = {kind: Rows() for kind in USAGE_KINDS}
+        self._rows = {kind: Rows() for kind in USAGE_KINDS}
 
     def take(self, before: Amounts, now: Amounts) -> None:
         """Take in the series of the ledger that have changed; ``before`` has them as they were."""
@@ -137,10 +135,10 @@ class UsageRows:
                 queue, user = self._queues[key.queue], self._users[key.user]
                 times, seconds = now[key].minus(then)
                 rows = self._rows[key.kind]
-                if known := rows.row((queue,), user):
-                    times, seconds = times + known.times, seconds + known.seconds
-                rows.put((queue,), user, ShownUsage(queue, user, times, seconds))
+                if known := rows.numbers((queue,), user):
+                    times, seconds = times + known[0], seconds + known[1]
+                rows.put((queue,), user, (times, seconds))
 
     def rows(self, kind: str) -> Grouped[ShownUsage]:
         """The rows of one kind, in order."""
-        return Grouped(self._rows[kind].groups())
+        return Grouped(ShownUsage, self._rows[kind].groups())

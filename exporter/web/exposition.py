@@ -54,8 +54,8 @@ from exporter.web.rendering import (
 LIVE_SECONDS = 1.0
 """How old the families of the process and of the exporter itself can be; a cluster's are never old."""
 
-LINES_AT_A_TIME = 1000
-"""Lines rendered before others are let in; less than a millisecond."""
+PIECES_AT_A_TIME = 32
+"""Pieces rendered before others are let in: some 1,000 lines, less than a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class ExporterFacts:
 class _Rendered:
     """The lines of a run of samples, or of a histogram."""
 
-    items: Sequence[Any]
+    items: Any
     """What it is made of."""
     lines: Pieces
     """Of each piece of a run."""
@@ -334,30 +334,35 @@ def _share(state: ClusterState, before: _Share | None) -> _Share:
             return (encode(render_samples((part,))),)
         key = part.key
         run = known.get(key)
-        if run is None or (run.items is not part.items and run.items != part.items):
+        if run is None or run.items != part.items:
             run = _rendered(part, run)
-            rendered += len(part.items)
-            if rendered >= LINES_AT_A_TIME:
+            rendered += len(run.lines)
+            if rendered >= PIECES_AT_A_TIME:
                 rendered = 0
                 time.sleep(0)  # so that a scrape need not wait for a publication
-        runs[key] = run
+        # Not the former items: equal ones that were made anew would be kept twice.
+        runs[key] = _Rendered(part.items, run.lines)
         return run.lines
 
-    families = tuple(
+    families = [
         joined(chain.from_iterable(map(lines, parts))) for parts in collector.cluster_parts(state)
-    )
-    return _Share(state, families, collector.expiries(state), runs)
+    ]
+    if before:  # The same for equal lines, which are in those of all clusters, too.
+        families = [
+            was if was == made else made for was, made in zip(before.lines, families, strict=True)
+        ]
+    return _Share(state, tuple(families), collector.expiries(state), runs)
 
 
 def _rendered(part: Run | Histogram, before: _Rendered | None) -> _Rendered:
     """What is not what it was; of the pieces of a run, those are taken that are."""
     if isinstance(part, Histogram):
         return _Rendered(part.items, (packed(encode(render_histogram(part))),))
-    before = before or _Rendered((), ())
-    known = zip(part._replace(items=before.items).pieces(), before.lines, strict=False)
+    former = part._replace(items=before.items).pieces() if before else ()
+    known = zip(former, before.lines if before else (), strict=False)
     lines = (
-        was if items == were else packed(encode(render_run(part._replace(items=items))))
-        for items, (were, was) in zip(
+        was if piece == were else packed(encode(render_run(piece)))
+        for piece, (were, was) in zip(
             part.pieces(), chain(known, repeat((None, b""))), strict=False
         )
     )

@@ -50,8 +50,8 @@ def render_run(run: Run) -> str:
     )
     heads = [f'{name}{{{before}{run.label}="' for name in run.names]
     tail = f'"{behind}}} '
-    values = [_escape(item[run.value]) for item in run.items]
-    numbers = [_formatted(item[place] for item in run.items) for place in run.names.values()]
+    values = map(_escape, run.items[0])
+    numbers = map(_formatted, run.items[1:])
     if len(heads) == 1:
         (head,), (of_all,) = heads, numbers
         return "".join([f"{head}{v}{tail}{n}\n" for v, n in zip(values, of_all, strict=True)])

@@ -5,6 +5,7 @@ import gc
 import gzip
 import re
 import threading
+import weakref
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ from exporter import collector
 from exporter.clock import instant
 from exporter.collector import AccountQuota, BuildInfo, ReloadStatus
 from exporter.samples import format_value
-from exporter.snapshot import ClusterState, JobCount, SnapshotBoard, Usage, dated
+from exporter.snapshot import ClusterState, Grouped, JobCount, SnapshotBoard, Usage, dated
 from exporter.telemetry import Telemetry
 from exporter.web import packing
 from exporter.web.exposition import ExporterFacts, Exposition, ProcessFamilies
@@ -187,6 +188,32 @@ def test_what_many_clusters_show_is_kept_twice_and_no_more(world: World) -> None
     world.board.publish(many_jobs("c0", 501, NOON_AT))
     world.exposition.refresh()
     assert kept_bytes(world.exposition) < 2.5 * size
+    for number in range(3 * packing.LINES_TOGETHER):  # the same jobs at another moment
+        world.board.publish(many_jobs(f"c{number}", 500, NOON_AT + 1))
+    world.exposition.refresh()
+    assert kept_bytes(world.exposition) < 2.5 * size
+
+
+class Column(list[object]):
+    """Tells when it is gone, which a tuple cannot."""
+
+
+def test_rows_that_were_made_anew_and_are_as_they_were_are_not_kept_twice(world: World) -> None:
+    """A sync that fails, or names that change, let all rows be made anew."""
+    state = good_state("cfd")
+    assert state.snapshot is not None
+    seen = []
+    for _ in range(2):
+        users = Column(["alice", "bob"])
+        counts = Grouped(JobCount, {("pending", "gpu"): (users, Column([1, 2]), Column([3, 4]))})
+        world.board.publish(
+            dataclasses.replace(state, snapshot=dataclasses.replace(state.snapshot, counts=counts))
+        )
+        world.exposition.refresh()
+        seen.append(weakref.ref(users))
+    del users, counts
+    assert seen[0]() is None
+    assert seen[1]() is not None
 
 
 NAMES = st.sampled_from(["a", "b", "cfd", 'o"dd'])

@@ -119,14 +119,15 @@ def test_a_type_that_we_do_not_have_is_refused() -> None:
 @given(
     labels=st.dictionaries(st.sampled_from(["cluster_name", "queue", "status"]), st.text()),
     label=st.sampled_from(["le", "user", "a"]),
-    items=st.lists(st.tuples(NUMBERS, st.text(), NUMBERS)),
-    names=st.dictionaries(st.sampled_from(["x_count", "x_sum"]), st.sampled_from([0, 2])),
+    rows=st.lists(st.tuples(st.text(), NUMBERS, NUMBERS)),
+    names=st.sampled_from([("x_count",), ("x_count", "x_sum")]),
 )
 def test_a_run_is_its_samples(
     labels: dict[str, str],
     label: str,
-    items: list[tuple[float, str, float]],
-    names: dict[str, int],
+    rows: list[tuple[str, float, float]],
+    names: tuple[str, ...],
 ) -> None:
-    run = Run(names, labels, label, items, 1)
+    columns = tuple([row[place] for row in rows] for place in range(len(names) + 1))
+    run = Run(names, labels, label, columns)
     assert render_run(run) == render_samples(run.samples())
