@@ -1,7 +1,9 @@
 """How many jobs and cores there are by status, queue and user, without counting again each time."""
 
 from collections import defaultdict
-from collections.abc import Iterable, KeysView, Sequence
+from collections.abc import Iterable, Sequence
+
+import msgspec
 
 from exporter.ledger.records import JobTotals
 from exporter.model import END_STATUSES, Job, hidden
@@ -21,15 +23,13 @@ class Log(dict[GroupKey, JobTotals]):
     one reader, who clears it."""
 
 
-class _Group:
+class _Group(msgspec.Struct, gc=False):
     """Jobs and cores of one group. Changed in place, because every job of every page changes one."""
 
-    __slots__ = ("cores", "jobs", "noted")
-
-    def __init__(self) -> None:
-        self.jobs = self.cores = 0
-        self.noted: object = None
-        """The ``_noting`` of its ``Totals`` when its totals were noted."""
+    jobs: int = 0
+    cores: int = 0
+    noted: object = None
+    """The ``_noting`` of its ``Totals`` when its totals were noted."""
 
     def now(self) -> JobTotals:
         """The current totals."""
@@ -41,9 +41,9 @@ class Totals:
 
     def __init__(self, groups: Iterable[tuple[GroupKey, int, int]]) -> None:
         """Start with the given jobs and cores of each group."""
-        self._groups: dict[GroupKey, _Group] = {}
+        self._groups: dict[tuple[str, str], dict[str, _Group]] = defaultdict(dict)
+        """By status and queue, then by user."""
         self._by_status: dict[str, int] = defaultdict(int)
-        self._active: dict[Pair, int] = {}  # in how many groups
         self._idle: set[Pair] = set()
         self._before: dict[GroupKey, tuple[int, int]] = {}
         """Jobs and cores before the transaction, of each group that it has changed."""
@@ -63,7 +63,7 @@ class Totals:
         for old, new in moves:
             if new is not None:
                 key = new[1:4]  # status, queue, user
-                group = groups.get(key) or self._begin(key)
+                group = groups[key[:2]].get(key[2]) or self._begin(key)
                 if group.noted is not noting:
                     self._note(key, group)
                 group.jobs += 1
@@ -71,7 +71,7 @@ class Totals:
                 by_status[key[0]] += 1
             if old is not None:
                 key = old[1:4]
-                group = groups[key]
+                group = groups[key[:2]][key[2]]
                 if group.noted is not noting:
                     self._note(key, group)
                 group.jobs -= 1
@@ -98,18 +98,23 @@ class Totals:
     def start_log(self) -> Log:
         """Start a log of changes, in which all current groups are new. There is one log at a time: an
         earlier one ends."""
-        self.log = Log(dict.fromkeys(self._groups, EMPTY))
+        self.log = Log(dict.fromkeys(self.by_group(), EMPTY))
         self._noting = object()
         return self.log
 
     def group(self, key: GroupKey) -> JobTotals:
         """The totals of one group; ``EMPTY`` if it has no jobs."""
-        group = self._groups.get(key)
+        status, queue, user = key
+        group = self._groups.get((status, queue), {}).get(user)
         return EMPTY if group is None else group.now()
 
     def by_group(self) -> dict[GroupKey, JobTotals]:
         """The totals of all groups that have a job."""
-        return {key: group.now() for key, group in self._groups.items()}
+        return {
+            (*key, user): group.now()
+            for key, users in self._groups.items()
+            for user, group in users.items()
+        }
 
     @property
     def size(self) -> int:
@@ -126,17 +131,21 @@ class Totals:
             status for status, jobs in self._by_status.items() if jobs and _is_active(status)
         )
 
-    def active_pairs(self) -> KeysView[Pair]:
-        """The (queue, user) pairs that have an active job."""
-        return self._active.keys()
+    def is_active(self, pair: Pair) -> bool:
+        """Whether a (queue, user) pair has an active job."""
+        queue, user = pair
+        return any(
+            user in self._groups.get((status, queue), ()) and _is_active(status)
+            for status in self._by_status
+        )
 
     def take_idle_pairs(self) -> frozenset[Pair]:
         """The pairs that had an active job since the last call, and have none now."""
         idle, self._idle = self._idle, set()
-        return frozenset(idle - self._active.keys())
+        return frozenset(pair for pair in idle if not self.is_active(pair))
 
     def _set(self, key: GroupKey, jobs: int, cores: int) -> None:
-        group = self._groups.get(key) or self._begin(key)
+        group = self._groups[key[:2]].get(key[2]) or self._begin(key)
         self._by_status[key[0]] += jobs - group.jobs
         group.jobs, group.cores = jobs, cores
         if not jobs:
@@ -150,20 +159,16 @@ class Totals:
         group.noted = self._noting
 
     def _begin(self, key: GroupKey) -> _Group:
-        if _is_active(key[0]):
-            pair = key[1:]
-            self._active[pair] = self._active.get(pair, 0) + 1
-        group = self._groups[key] = _Group()
+        group = self._groups[key[:2]][key[2]] = _Group()
         return group
 
     def _end(self, key: GroupKey) -> None:
-        del self._groups[key]
-        pair = key[1:]
+        users = self._groups[key[:2]]
+        del users[key[2]]
+        if not users:
+            del self._groups[key[:2]]
         if _is_active(key[0]):
-            self._active[pair] -= 1
-            if not self._active[pair]:
-                del self._active[pair]
-                self._idle.add(pair)
+            self._idle.add(key[1:])
 
 
 def _is_active(status: str) -> bool:

@@ -4,7 +4,7 @@ objects. Pure."""
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Container
+from collections.abc import Callable, Collection
 
 from exporter.labels import FirstNames
 from exporter.ledger.totals import Pair
@@ -81,15 +81,18 @@ class JobRows:
         self._rows = Rows()
 
     def take(
-        self, changes: Collection[Changed], active: Container[Pair], recent: frozenset[Pair]
+        self,
+        changes: Collection[Changed],
+        is_active: Callable[[Pair], bool],
+        recent: frozenset[Pair],
     ) -> set[Pair]:
-        """Take in what has changed. ``active`` are the pairs that have an active job, ``recent`` those that
-        had one within the last hour. Returns those that have become live."""
+        """Take in what has changed. ``is_active`` tells of a pair whether it has an active job, ``recent`` are
+        those that had one within the last hour. Returns those that have become live."""
         pairs = {change.key[1:] for change in changes} | (recent ^ self._recent)
         self._recent = recent
         turned = {
             pair for pair in pairs
-            if (pair in active or pair in recent) is not (pair in self._live)
+            if (pair in recent or is_active(pair)) is not (pair in self._live)
         }  # fmt: skip
         self._live ^= turned
         for queue, user in turned:
