@@ -240,8 +240,6 @@ def _whole_second(
     behind = min((n for n, job in placed if order.moment(job) < at), default=0)
     now = {job.uuid: job for _, job in placed if order.moment(job) == at}
     jobs = seen[at] = seen.get(at, {}) | now
-    if len(jobs) > behind - first:  # some are gone
-        jobs = seen[at] = now
     if len(jobs) != behind - first:
         return None
     above = [job for n, job in placed if n == first - 1][:1]
@@ -252,20 +250,17 @@ def _whole_second(
 
 def start_frontier(sync: Sync, order: Order, head: PlacedPage) -> None:
     """Set the frontier after an order was found: everything is known down to the last boundary on its head."""
-    if not head.jobs or not order.sorts(head.jobs):
+    if not head.jobs:
         return
     sync.take(head)
     top = Boundary(order.moment(head.jobs[0]) + 1, -(head.total or 0))
     lowest = next((each for each in reversed(boundaries(head, order)) if each.at < top.at), top)
-    known = sync.progress.known
     # Jobs that are known from other queries may be gone: their number proves nothing.
-    unread = 0 if known == "all" else None
+    unread = 0 if sync.progress.complete else None
     sync.update(newest_at=sync.newest_on(order, head), frontier_at=int(sync.now_at), unread=unread)
-    if known == "all":
-        sync.update(known="active")
     _move_frontier(sync, order, lowest)
-    if sync.progress.frontier_at is None:
-        sync.update(known=known)
+    if sync.progress.complete and sync.progress.frontier_at is not None:
+        sync.update(known="active")
 
 
 def widen_history(sync: Sync) -> None:
