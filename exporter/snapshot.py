@@ -241,8 +241,6 @@ class ClusterState:
     identity: ClusterIdentity
     tried: bool = False
     """Whether a sync has been tried since the start, successfully or not."""
-    up: bool = False
-    """Whether the last sync succeeded."""
     snapshot: ClusterSnapshot | None = None
     last_success_at: float | None = None
     failure: SyncFailure | None = None
@@ -265,6 +263,11 @@ class ClusterState:
     """``snapshot.taken_at`` by the clock that nobody sets; None where that is not known."""
     capacity: Capacity | None = None
     """None where it is not known. It has a publisher of its own."""
+
+    @property
+    def up(self) -> bool:
+        """Whether the last sync succeeded."""
+        return self.tried and self.failure is None
 
     @property
     def zone_contradicted(self) -> bool:

@@ -248,7 +248,6 @@ def _state_of(cluster: ClusterConfig, outcome: Seen | _Failed) -> ClusterState:
     return ClusterState(
         cluster.identity,
         tried=True,
-        up=True,
         snapshot=outcome.snapshot,
         last_success_at=outcome.snapshot.taken_at if outcome.snapshot else None,
         strategy=outcome.strategy,

@@ -202,7 +202,6 @@ class Poller(Loop):
             snapshot = replace(shown, history_complete=False)
         self._publish(
             tried=True,
-            up=True,
             snapshot=snapshot,
             last_success_at=started.at,
             failure=None,
@@ -231,7 +230,7 @@ class Poller(Loop):
         self._failures += 1
         parts.telemetry.sync_failed(self._name, error.reason, took_seconds)
         failure = SyncFailure(error.reason, str(error), error.advice, now_at)
-        self._publish(tried=True, up=False, failure=failure)
+        self._publish(tried=True, failure=failure)
         wait_seconds = retry_wait_seconds(self._failures, parts.settings.interval_seconds)
         if isinstance(error, BudgetExhausted) and error.reason == "quota":
             wait_seconds = max(wait_seconds, error.until_at - now_at)

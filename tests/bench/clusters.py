@@ -79,9 +79,7 @@ def _milliseconds(bench: Bench, clusters: int, syncs: int) -> float:
     followed = Followed(jobs, path, world=Churn(jobs, per_minute=CHANGES_A_MINUTE))
     followed.run(3 * 60)
     assert followed.shown is not None
-    shown = ClusterState(
-        _identity(0), tried=True, up=True, snapshot=followed.shown, strategy="delta"
-    )
+    shown = ClusterState(_identity(0), tried=True, snapshot=followed.shown, strategy="delta")
     others = [replace(shown, identity=_identity(number)) for number in range(1, clusters)]
     spent = Spent(followed, others, scrape_every=syncs)
     followed.run(syncs * followed.settings.interval_seconds)

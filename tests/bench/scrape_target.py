@@ -44,7 +44,7 @@ def state_with(series: int, name: str = "cfd") -> ClusterState:
     clock = SystemClock()
     return ClusterState(
         identity=ClusterIdentity(name, "ehpc-qmmvigwe", "jinan1a", "default"),
-        tried=True, up=True, strategy="delta", effective_interval_seconds=60,
+        tried=True, strategy="delta", effective_interval_seconds=60,
         last_success_at=clock.now_at(),
         snapshot=ClusterSnapshot(taken_at=clock.now_at(), counts=counts, oldest_pending=()),
         staleness_wanted_seconds=float("inf"),

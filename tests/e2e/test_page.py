@@ -54,7 +54,7 @@ def states() -> list[ClusterState]:
             good_state("仿真集群"), snapshot=history, last_success_at=now_at, profile=odd,
             history_obstacle=withheld,
         ),
-        dataclasses.replace(good_state("materials", now_at - 90), up=False, failure=timeout),
+        dataclasses.replace(good_state("materials", now_at - 90), failure=timeout),
         dataclasses.replace(new_state("genomics"), failure=dataclasses.replace(
             timeout, reason="authentication", message="refused: the signature does not match",
             advice="Check the account's access_key_id and secret access key, and that the key is still"

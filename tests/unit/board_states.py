@@ -98,7 +98,6 @@ def good_state(name: str = "cfd", taken_at: float = NOON_AT) -> ClusterState:
     return ClusterState(
         identity=identity(name),
         tried=True,
-        up=True,
         snapshot=snapshot(taken_at),
         last_success_at=taken_at + 0.5,
         profile=AS_DOCUMENTED,
@@ -123,7 +122,6 @@ def hostile_state() -> ClusterState:
     return ClusterState(
         identity=ClusterIdentity(text, text, text, text),
         tried=True,
-        up=False,
         snapshot=ClusterSnapshot(
             taken_at=NOON_AT,
             counts=(JobCount("pending", text, text, 1, 1), JobCount(text, text, text, 2, 2)),

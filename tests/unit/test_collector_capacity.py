@@ -130,9 +130,9 @@ def test_capacity_has_a_publisher_of_its_own() -> None:
     board.publish_capacity(bare.identity, capacity())
     assert board.current()["cfd"] is before
     assert before == good_state()
-    board.publish(dataclasses.replace(bare, up=False))
-    assert board.current()["cfd"] == dataclasses.replace(good_state(), up=False)
+    board.publish(dataclasses.replace(bare, tried=False))
+    assert board.current()["cfd"] == dataclasses.replace(good_state(), tried=False)
     board.publish_capacity(bare.identity, None)
     assert board.current()["cfd"] == ClusterState(
-        **{f.name: getattr(bare, f.name) for f in dataclasses.fields(bare)} | {"up": False}
+        **{f.name: getattr(bare, f.name) for f in dataclasses.fields(bare)} | {"tried": False}
     )

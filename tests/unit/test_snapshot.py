@@ -23,7 +23,7 @@ def test_the_same_counts_stay_as_old_as_they_are(jump: float) -> None:
     assert before.snapshot is not None
     later = Instant(NOW.at + 100 + jump, NOW.seconds + 100)
     for after in (
-        replace(good_state(), up=False),
+        replace(good_state(), tried=False),
         replace(good_state(), snapshot=replace(before.snapshot, history_known=7)),
     ):
         state = dated(after, before, later)

@@ -35,7 +35,7 @@ def good(name: str = "cfd", queue: str = "默认队列") -> ClusterState:
     )
     return ClusterState(
         ClusterIdentity(name, "ehpc-1", "jinan1a", "default"),
-        tried=True, up=True, snapshot=snapshot, last_success_at=1_700_000_000, strategy="scan",
+        tried=True, snapshot=snapshot, last_success_at=1_700_000_000, strategy="scan",
     )  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def test_waits_are_told_to_their_two_largest_units(waits_seconds: float, shown: 
     )
     stream = io.StringIO()
     write_table(
-        {"cfd": ClusterState(good().identity, up=True, snapshot=snapshot)}, stream, Words("en")
+        {"cfd": ClusterState(good().identity, tried=True, snapshot=snapshot)}, stream, Words("en")
     )
     assert f" {shown} │" in stream.getvalue()
 
@@ -99,7 +99,7 @@ def test_history_that_is_not_complete_is_not_counted(capsys: pytest.CaptureFixtu
     )
     stream = io.StringIO()
     write_table(
-        {"cfd": ClusterState(state.identity, up=True, snapshot=snapshot)}, stream, Words("en")
+        {"cfd": ClusterState(state.identity, tried=True, snapshot=snapshot)}, stream, Words("en")
     )
     cells = [
         [cell.strip() for cell in line.split("│")[1:-1]] for line in stream.getvalue().splitlines()

@@ -51,7 +51,7 @@ class Told:
 
     def recovers(self, now: float) -> int | None:
         """How many syncs failed before, if that is told."""
-        told = self.note(dataclasses.replace(FRESH, tried=True, up=True), now)
+        told = self.note(dataclasses.replace(FRESH, tried=True), now)
         return int(str(self.field("failed_syncs"))) if told else None
 
     def field(self, name: str) -> object:
@@ -116,18 +116,16 @@ class TestTheProfile:
         known = dataclasses.replace(FRESH, profile=AS_DOCUMENTED)
         assert told.note(FRESH, 0) == []
         assert told.note(known, 1) == []  # read from the ledger: nobody has been asked yet
-        assert told.note(dataclasses.replace(known, tried=True, up=True), 2) == [
-            "the server's profile"
-        ]
+        assert told.note(dataclasses.replace(known, tried=True), 2) == ["the server's profile"]
         assert {name: told.field(name) for name in TRAITS} == {
             "status_filter": "both", "order": "change", "total_count": "filtered",
             "page_size": "100", "depth": "unknown", "zone": "stamped", "lag": "unknown",
             "counters": "unknown",
         }  # fmt: skip
-        assert told.note(dataclasses.replace(known, tried=True, up=True), 3) == []
+        assert told.note(dataclasses.replace(known, tried=True), 3) == []
 
     def test_each_change_is_told_with_its_evidence(self, told: Told) -> None:
-        state = dataclasses.replace(FRESH, tried=True, up=True, profile=AS_DOCUMENTED)
+        state = dataclasses.replace(FRESH, tried=True, profile=AS_DOCUMENTED)
         told.note(state, 0)
         changed = AS_DOCUMENTED.contradicted("order", "a page is not sorted", 60, 600)
         assert told.note(dataclasses.replace(state, profile=changed), 60) == [
@@ -155,7 +153,7 @@ class TestTheProfile:
         self, told: Told, was: Trait, found: Trait, anew: bool
     ) -> None:
         """That the order is asked for again, which nothing has contradicted, is a consequence and not told."""
-        state = dataclasses.replace(FRESH, tried=True, up=True)
+        state = dataclasses.replace(FRESH, tried=True)
         before = msgspec.structs.replace(AS_DOCUMENTED, zone=was)
         told.note(dataclasses.replace(state, profile=before), 0)
         known = msgspec.structs.replace(before, zone=found, order=Trait() if anew else before.order)
@@ -172,7 +170,7 @@ class TestTheProfile:
             assert told.field("new") == found.value
 
     def test_what_alternates_is_told_now_and_then(self, told: Told) -> None:
-        state = dataclasses.replace(FRESH, tried=True, up=True)
+        state = dataclasses.replace(FRESH, tried=True)
         orders = [Profile(order=Trait(value, "seen")) for value in ("change", "unknown")]
         lines = [
             len(told.note(dataclasses.replace(state, profile=orders[turn % 2]), turn * 60))
@@ -182,7 +180,7 @@ class TestTheProfile:
         assert sum(lines) == 5
 
     def test_evidence_of_the_same_is_no_change(self, told: Told) -> None:
-        state = dataclasses.replace(FRESH, tried=True, up=True, profile=AS_DOCUMENTED)
+        state = dataclasses.replace(FRESH, tried=True, profile=AS_DOCUMENTED)
         told.note(state, 0)
         again = Profile(
             **{n: Trait(getattr(AS_DOCUMENTED, n).value, "more", at=9.0) for n in TRAITS}
@@ -191,7 +189,7 @@ class TestTheProfile:
 
 
 def test_how_it_is_synced(told: Told) -> None:
-    state = dataclasses.replace(FRESH, tried=True, up=True)
+    state = dataclasses.replace(FRESH, tried=True)
     assert told.note(dataclasses.replace(state, strategy="sweep"), 0) == ["the first sync is done"]
     changed = ["the sync strategy has changed"]
     assert told.note(dataclasses.replace(state, strategy="delta"), 60) == changed
@@ -200,12 +198,12 @@ def test_how_it_is_synced(told: Told) -> None:
 
 
 def test_a_poller_that_begins_anew_tells_only_what_is_new(told: Told) -> None:
-    known = dataclasses.replace(FRESH, tried=True, up=True, strategy="delta", profile=AS_DOCUMENTED)
+    known = dataclasses.replace(FRESH, tried=True, strategy="delta", profile=AS_DOCUMENTED)
     assert told.note(known, 0) == ["the first sync is done", "the server's profile"]
     assert told.note(FRESH, 60) == []
     assert told.note(known, 61) == []
     failure = SyncFailure("busy", "busy", "Wait.", 0)
-    down = dataclasses.replace(known, up=False, failure=failure)
+    down = dataclasses.replace(known, failure=failure)
     assert told.note(down, 120) == ["the cluster could not be synced"]
     assert told.note(FRESH, 180) == []
     assert told.note(dataclasses.replace(known, strategy="scan"), 181) == [

@@ -284,7 +284,7 @@ def test_whatever_happens_it_is_what_is_rendered_from_nothing(
 
 def test_a_publication_shows_at_once(world: World) -> None:
     world.text()
-    world.board.publish(dataclasses.replace(good_state(), up=False))
+    world.board.publish(dataclasses.replace(good_state(), tried=False))
     assert 'ehpc_up{cluster_name="cfd"} 1.0' in world.text()
     world.exposition.refresh()
     assert 'ehpc_up{cluster_name="cfd"} 0.0' in world.text()
@@ -392,7 +392,7 @@ def test_a_clock_that_is_set_back_keeps_no_counts_for_longer(world: World) -> No
 
 def test_a_forgotten_refresh_is_made_up_for(world: World) -> None:
     world.text()
-    world.board.publish(dataclasses.replace(good_state(), up=False))
+    world.board.publish(dataclasses.replace(good_state(), tried=False))
     for _ in range(3):
         world.clock.advance(1)
         world.board.publish(new_state())  # others go on publishing, and forget it too

@@ -68,7 +68,7 @@ def render(
 
 
 def failing(name: str = "failing") -> ClusterState:
-    return dataclasses.replace(good_state(name), up=False, failure=FAILED)
+    return dataclasses.replace(good_state(name), failure=FAILED)
 
 
 def test_all_is_well_at_a_glance() -> None:
@@ -449,7 +449,7 @@ def test_hostile_names_stay_text(language: str) -> None:
     page = render(hostile_state(), language=language, quotas=(AccountQuota(HOSTILE, 0, 0),))
     harmless = render(
         dataclasses.replace(
-            serves(order=Trait("none", "seen")), up=False, failure=FAILED,
+            serves(order=Trait("none", "seen")), failure=FAILED,
             snapshot=dataclasses.replace(snapshot(), history_complete=False, history_expected=None),
             capacity=dataclasses.replace(capacity(), status="stopped"),
         ),
@@ -464,7 +464,7 @@ def test_hostile_names_stay_text(language: str) -> None:
 def test_whatever_is_in_names_and_messages_the_page_stays_whole(name: str, message: str) -> None:
     state = good_state(name)
     failure = SyncFailure(name, message, message, NOON_AT)
-    page = render(dataclasses.replace(state, up=False, failure=failure))
+    page = render(dataclasses.replace(state, failure=failure))
     assert not [tag for tag, _ in page.tags if tag in {"script", "img", "iframe", "object"}]
 
 
