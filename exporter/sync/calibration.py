@@ -204,34 +204,34 @@ def _also_by_submission(sync: Sync) -> Asking[bool]:
 
 def calibrate_depth(sync: Sync, head: PlacedPage) -> Asking[None]:
     """Find how many jobs the server shows of those that its total counts, or that the total is wrong."""
-    total = head.total or 0
-    shown = yield from _trying(sync, "depth", "unlimited", _depth(sync, head.view, total))
-    if shown is None:
-        evidence = f"it tells of {total} jobs, and the list ends before that"
+    shown = yield from _trying(sync, "depth", "unlimited", _depth(sync, head.view, head.total))
+    if not shown and head.total is not None:
+        evidence = f"it tells of {head.total} jobs, and the list ends before that"
         sync.contradict("total_count", evidence)  # if it happens again, totals are not used
-    else:
-        sync.found(
-            "depth", shown, f"of {total} jobs, it shows {'all' if shown == 'unlimited' else shown}"
-        )
+        return
+    told = "no total is told" if head.total is None else f"of {head.total} jobs"
+    found = shown or "unlimited"
+    sync.found("depth", found, f"{told}, it shows {found if found.isdigit() else 'all'}")
 
 
-def _depth(sync: Sync, view: ListView, total: int) -> Asking[str | None]:
-    """The depth; None if the list ends where no server stops showing jobs: then the total is wrong."""
-    depths = [*(window for window in KNOWN_DEPTHS if window < total), total]
+def _depth(sync: Sync, view: ListView, total: int | None) -> Asking[str]:
+    """The depth; empty if the list ends where no server stops showing jobs: then the total, if any, is wrong."""
+    depths = [window for window in KNOWN_DEPTHS if total is None or window < total]
+    depths += [total] if total else []
     reached, beyond = 0, len(depths)
-    while total and reached < beyond:
+    while reached < beyond:
         middle = (reached + beyond) // 2
         shown = yield from _shows(sync, view, depths[middle] - 1)
         reached, beyond = (middle + 1, beyond) if shown else (reached, middle)
-    if not total or reached == len(depths):
+    if reached == len(depths):
         # The total may count no more than that.
-        goes_on = is_limit(total) and not (yield from _shows(sync, view, total))
+        goes_on = total and is_limit(total) and not (yield from _shows(sync, view, total))
         return str(total) if goes_on else "unlimited"
     if not reached:
         yield from ask(sync, view)  # if this is refused, too, the server is in trouble
-        return None
+        return ""
     window = depths[reached - 1]
-    return None if (yield from _shows(sync, view, window)) else str(window)
+    return "" if (yield from _shows(sync, view, window)) else str(window)
 
 
 def _shows(sync: Sync, view: ListView, place: int) -> Asking[bool]:

@@ -132,6 +132,8 @@ EVIDENCE: Mapping[str, str] = {
     r"the longest page yet seen": "目前见到的最长的一页",
     r"of (\d+) jobs, it shows all": "{} 个作业全部可见",
     r"of (\d+) jobs, it shows (\d+)": "{} 个作业中只显示 {} 个",
+    r"no total is told, it shows all": "服务器不给出总数，作业全部可见",
+    r"no total is told, it shows (\d+)": "服务器不给出总数，只显示 {} 个作业",
     r"of (\d+) jobs that it tells of, (\d+) can be read": "声称有 {} 个作业，只能读到 {} 个",
     r"it tells of (\d+) jobs, and the list ends before that": "声称有 {} 个作业，列表却更早结束",
     r"the list ends after (\d+) jobs, and says that it has (\d+)": "列表在 {} 个作业后结束，却声称有 {} 个",

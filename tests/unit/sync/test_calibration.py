@@ -14,6 +14,7 @@ from tests.unit.sync.contact import Contact
 from tests.unit.sync.settled import (
     SERVERS,
     SETTINGS,
+    TURNS_OF_AN_AUDIT_INTERVAL,
     Traffic,
     calls_of_a_turn,
     fresh,
@@ -366,6 +367,32 @@ class TestDepth:
         cluster.distort = lambda page: replace(page, jobs=()) if cluster.calls == lying else page
         contact.find_depth()
         assert contact.sync.profile.depth.value in ("unlimited", "unknown")
+
+    @pytest.mark.parametrize("beyond", ["1100", "5000", "problem"])
+    def test_where_no_total_is_told_it_is_found_as_well(self, beyond: str) -> None:
+        """It was not, and the list was read down to it again and again, without a word."""
+        dialect = replace(
+            DOCUMENTED,
+            total_count="missing",
+            depth_limit=200,
+            beyond_depth=beyond,  # type: ignore[arg-type]
+        )
+        cluster = fresh(COUNT, dialect)
+        for _ in range(4):
+            with suppress(SyncError, RefusedError):
+                cluster.turn()
+        assert cluster.profile.depth.value == "200"
+        scanned = 0
+        for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+            cluster.now_at += 60
+            cluster.refresh()
+            assert cluster.active_is_right()
+            assert cluster.replica.obstacle is not None
+            before = cluster.calls
+            with suppress(SyncError):
+                cluster.background()
+            scanned += cluster.calls - before
+        assert scanned <= 2 * 200 // 99
 
     def test_of_a_very_long_list(self) -> None:
         cluster = fresh(COUNT, replace(DOCUMENTED, depth_limit=200))
