@@ -98,11 +98,14 @@ def status_word(status: str) -> str:
 
 
 def _types(objects: Iterable[Mapping[str, Any]]) -> Fields:
-    fields: dict[str, frozenset[str]] = {}
+    found: dict[str, set[str]] = {}
     for each in objects:
         for written, value in each.items():
-            name = _known(written, _NAME)
-            fields[name] = fields.get(name, frozenset()) | {_type(name, value)}
+            found.setdefault(written, set()).add(_type(written, value))
+    fields: dict[str, frozenset[str]] = {}
+    for written, types in found.items():
+        name = _known(written, _NAME)
+        fields[name] = fields.get(name, frozenset()) | types
     return fields
 
 
