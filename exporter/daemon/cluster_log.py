@@ -187,11 +187,9 @@ class ClusterLog:
             return
         moves = before.snapshot is not None and before.snapshot.history_known != known
         if moves and self._may_tell("history", HISTORY_SECONDS):
-            fields = state.identity.fields(
-                known=known,
-                expected=shown.history_expected,
-                left_seconds=round(state.history_left_seconds),
-            )
+            fields = state.identity.fields(known=known, expected=shown.history_expected)
+            if state.history_left_seconds:
+                fields["left_seconds"] = round(state.history_left_seconds)
             _LOG.info("reading the history", extra=fields)
 
     def _may_tell(self, what: Hashable, every_seconds: float) -> bool:

@@ -25,7 +25,8 @@ from exporter.telemetry import Telemetry
 _LOG = logging.getLogger(__name__)
 
 LONG_READ_CALLS = 50
-"""A sync that has made this many calls, or a whole window of them, waits for the budget, and does not fail."""
+"""A sync that has made this many calls, or a whole window of them, waits for the budget, and does not fail. So does any
+other, if there is room again within its interval."""
 CALLS_WRITTEN_TOGETHER = 20
 """In the background, this many calls share a transaction, so a kill loses no more than their results."""
 
@@ -76,9 +77,11 @@ class Caller:
             try:
                 answer = self._parts.calls.list_jobs(ask.query)
             except BudgetExhausted as error:
-                enough = min(LONG_READ_CALLS, self._parts.budget.allowed)
-                if error.reason == "budget" and made_for_it >= enough:
-                    if clock.sleep(error.until_at - clock.now_at()):
+                long = made_for_it >= min(LONG_READ_CALLS, self._parts.budget.allowed)
+                wait_seconds = error.until_at - clock.now_at()
+                soon = wait_seconds <= self._parts.settings.interval_seconds
+                if error.reason == "budget" and (long or soon):
+                    if clock.sleep(wait_seconds):
                         raise Stopped("the program is stopping") from error
                     continue
                 answer = error

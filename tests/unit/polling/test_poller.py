@@ -375,6 +375,23 @@ class TestBudget:
         assert cloud.state.snapshot.history_complete
         assert "budget" not in cloud.telemetry.syncs
 
+    @pytest.mark.parametrize(("room_in_seconds", "succeeds"), [(50, True), (100, False)])
+    def test_a_sync_waits_for_room_that_comes_within_its_interval(
+        self, room_in_seconds: float, succeeds: bool
+    ) -> None:
+        """Others of the account were a little earlier: that is no failure."""
+        cloud = polled(allowed=20)
+        cloud.turn()
+        cloud.clock.advance(cloud.budget.period_seconds + 1)
+        for _ in range(20):
+            cloud.budget.admit("another")
+        cloud.clock.advance(cloud.budget.period_seconds - room_in_seconds)
+        began = cloud.clock.now
+        cloud.turn()
+        assert cloud.state.up == succeeds
+        assert (cloud.clock.now - began >= room_in_seconds) == succeeds
+        assert cloud.telemetry.syncs["budget"] == (not succeeds)
+
     @pytest.mark.parametrize("name", ["documented", "sort-ignored-arbitrary"])
     def test_how_long_the_history_takes_is_told_from_the_beginning(self, name: str) -> None:
         cloud = polled(4_000, DIALECTS[name], allowed=100)
