@@ -1,19 +1,21 @@
 """The exporter's own counters: what its syncs and calls did. Passed to whoever does the work.
 
 Every method may be called from any thread. A cluster or account has its series, at zero, from the
-moment it is registered, so that a rate over the first failure is right. Each has them in a registry of
-its own, beside a number that grows with everything that is counted of it: so whoever shows them need
-look only at those of which something was.
+moment it is registered, so that a rate over the first failure is right. Each has a number that grows
+with everything that is counted of it: so whoever shows them need look only at those of which something
+was.
 """
 
 import threading
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import count
+from itertools import accumulate, count
+from math import inf
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import Metric as Family
 from prometheus_client.core import Sample
+from prometheus_client.utils import floatToGoString
 
 from exporter import catalog
 
@@ -27,41 +29,53 @@ class Owner(NamedTuple):
 
 
 class _Counts:
-    """What is counted of one owner."""
+    """What is counted of one owner. (The client's own counters would take ten times the memory.)"""
 
     def __init__(self, owner: Owner, ticks: Iterator[int]) -> None:
         self.changes = next(ticks)
         self._ticks = ticks
-        self._name = owner.name
-        self._registry = CollectorRegistry()
-        self._counters: dict[catalog.Metric, Counter] = {}
-        self._histograms: dict[catalog.Metric, Histogram] = {}
-        self._metrics = [each for each in catalog.TELEMETRY if each.labels[0] == owner.label]
-        for metric in self._metrics:
-            name, text, labels, registry = metric.name, metric.help, metric.labels, self._registry
-            if metric.type == "counter":
-                self._counters[metric] = Counter(name, text, labels, registry=registry)
-            else:
-                self._histograms[metric] = Histogram(
-                    name, text, labels, registry=registry, buckets=metric.buckets, unit=metric.unit
-                )
+        self._owner = owner
+        self._counters: dict[catalog.Metric, dict[tuple[str, ...], float]] = {}
+        """By metric and further label values."""
+        self._buckets: dict[catalog.Metric, list[int]] = {}
+        """Of each histogram; not cumulative, one more than it has bounds."""
+        self._seconds: dict[catalog.Metric, float] = {}
+        """The sum of each histogram."""
 
-    def counter(self, metric: catalog.Metric, *values: str) -> Counter:
-        """The counter with these further label values; it begins at zero."""
+    def count(self, metric: catalog.Metric, *values: str, more: float = 1.0) -> None:
+        """Add to the counter with these further label values; it begins at zero."""
         self.changes = next(self._ticks)
-        return self._counters[metric].labels(self._name, *values)
+        numbers = self._counters.setdefault(metric, {})
+        numbers[values] = numbers.get(values, 0.0) + more
 
-    def histogram(self, metric: catalog.Metric) -> Histogram:
-        """The histogram; it begins at zero."""
+    def observe(self, metric: catalog.Metric, *seconds: float) -> None:
+        """Add to the histogram; it begins empty."""
         self.changes = next(self._ticks)
-        return self._histograms[metric].labels(self._name)
+        buckets = self._buckets.setdefault(metric, [0] * (len(metric.buckets) + 1))
+        for each in seconds:
+            buckets[bisect_left(metric.buckets, each)] += 1
+        self._seconds[metric] = self._seconds.get(metric, 0.0) + sum(seconds)
 
     def samples(self) -> dict[catalog.Metric, list[Sample]]:
-        """Of each metric, without ``_created``."""
-        return {
-            metric: [each for each in family.samples if not each.name.endswith("_created")]
-            for metric, family in zip(self._metrics, self._registry.collect(), strict=True)
-        }
+        """Of each metric."""
+        label, name = self._owner
+        found: dict[catalog.Metric, list[Sample]] = {}
+        for metric, numbers in self._counters.items():
+            found[metric] = [
+                Sample(metric.name, dict(zip(metric.labels, (name, *values), strict=True)), number)
+                for values, number in numbers.items()
+            ]
+        for metric, buckets in self._buckets.items():
+            bounds, counts = map(floatToGoString, (*metric.buckets, inf)), accumulate(buckets)
+            found[metric] = [
+                *(
+                    Sample(f"{metric.name}_bucket", {label: name, "le": bound}, float(number))
+                    for bound, number in zip(bounds, counts, strict=True)
+                ),
+                Sample(f"{metric.name}_count", {label: name}, float(sum(buckets))),
+                Sample(f"{metric.name}_sum", {label: name}, self._seconds[metric]),
+            ]
+        return found
 
 
 class Telemetry:
@@ -82,37 +96,37 @@ class Telemetry:
         with self._lock:
             self._forgotten.discard(cluster_name)
             counts = self._of_cluster(cluster_name)
-            counts.counter(catalog.SYNCS)
-            counts.histogram(catalog.SYNC_DURATION)
-            counts.counter(catalog.LABEL_VALUES_CUT)
+            counts.count(catalog.SYNCS, more=0)
+            counts.observe(catalog.SYNC_DURATION)
+            counts.count(catalog.LABEL_VALUES_CUT, more=0)
             for reason in reasons:
-                counts.counter(catalog.SYNC_FAILURES, reason)
+                counts.count(catalog.SYNC_FAILURES, reason, more=0)
             for kind in kinds:
-                counts.counter(catalog.SYNC_CORRECTIONS, kind)
+                counts.count(catalog.SYNC_CORRECTIONS, kind, more=0)
 
     def register_account(self, account: str, reasons: Sequence[str] = ()) -> None:
         """Begin the account's series at zero; ``reasons`` are failures known to be possible."""
         with self._lock:
             counts = self._of_account(account)
-            counts.counter(catalog.API_REQUESTS)
-            counts.histogram(catalog.API_DURATION)
+            counts.count(catalog.API_REQUESTS, more=0)
+            counts.observe(catalog.API_DURATION)
             for reason in reasons:
-                counts.counter(catalog.API_FAILURES, reason)
+                counts.count(catalog.API_FAILURES, reason, more=0)
 
     def api_call_sent(self, account: str) -> None:
         """A call, first try or retry, is about to be sent."""
         with self._lock:
-            self._of_account(account).counter(catalog.API_REQUESTS).inc()
+            self._of_account(account).count(catalog.API_REQUESTS)
 
     def api_call_failed(self, account: str, reason: str) -> None:
         """A call gave no usable page."""
         with self._lock:
-            self._of_account(account).counter(catalog.API_FAILURES, reason).inc()
+            self._of_account(account).count(catalog.API_FAILURES, reason)
 
     def api_call_took(self, account: str, seconds: float) -> None:
         """A call ended, well or badly, after ``seconds``."""
         with self._lock:
-            self._of_account(account).histogram(catalog.API_DURATION).observe(seconds)
+            self._of_account(account).observe(catalog.API_DURATION, seconds)
 
     def sync_succeeded(self, cluster_name: str, seconds: float) -> None:
         """A sync ended well after ``seconds``."""
@@ -123,19 +137,19 @@ class Telemetry:
         """A sync failed after ``seconds``."""
         with self._lock:
             if self._sync_ended(cluster_name, seconds):
-                self._of_cluster(cluster_name).counter(catalog.SYNC_FAILURES, reason).inc()
+                self._of_cluster(cluster_name).count(catalog.SYNC_FAILURES, reason)
 
     def corrected(self, cluster_name: str, kind: str, jobs: int) -> None:
         """An audit put ``jobs`` jobs right that were wrong in the way ``kind``."""
         with self._lock:
             if cluster_name not in self._forgotten:
-                self._of_cluster(cluster_name).counter(catalog.SYNC_CORRECTIONS, kind).inc(jobs)
+                self._of_cluster(cluster_name).count(catalog.SYNC_CORRECTIONS, kind, more=jobs)
 
     def label_values_cut(self, cluster_name: str, values: int) -> None:
         """An answer of the cloud had so many names that were too long for a label."""
         with self._lock:
             if cluster_name not in self._forgotten:
-                self._of_cluster(cluster_name).counter(catalog.LABEL_VALUES_CUT).inc(values)
+                self._of_cluster(cluster_name).count(catalog.LABEL_VALUES_CUT, more=values)
 
     def forget_cluster(self, cluster_name: str) -> None:
         """Drop the cluster's series. A straggling sync of it is ignored until it registers anew."""
@@ -160,7 +174,7 @@ class Telemetry:
             return {} if counts is None else counts.samples()
 
     def families(self) -> list[Family]:
-        """A copy of all families as they are now, in a fixed order, without ``_created``."""
+        """A copy of all families as they are now, in a fixed order."""
         families = {metric: empty_family(metric) for metric in catalog.TELEMETRY}
         for owner in self.changes():
             for metric, samples in self.samples(owner).items():
@@ -171,8 +185,8 @@ class Telemetry:
         if cluster_name in self._forgotten:
             return False
         counts = self._of_cluster(cluster_name)
-        counts.counter(catalog.SYNCS).inc()
-        counts.histogram(catalog.SYNC_DURATION).observe(seconds)
+        counts.count(catalog.SYNCS)
+        counts.observe(catalog.SYNC_DURATION, seconds)
         return True
 
     def _of_cluster(self, name: str) -> _Counts:
