@@ -67,6 +67,7 @@ class Watch:
         self.on_publish: Callable[[], None] = lambda: None
         self.on_found: Callable[[], None] = lambda: None
         """Called by another thread when the clusters that are found have changed."""
+        self._rng = random.Random()  # noqa: S311 - which ranks an audit looks at is no secret
         self._state = state
         self._redactor = redactor
         self._config: Config | None = None
@@ -252,7 +253,7 @@ class Watch:
             publish=partial(self._publish, cluster, account.intervals, log),
             telemetry=self.telemetry,
             clock=clock,
-            rng=random.Random(),  # noqa: S311 - which ranks an audit looks at is no secret
+            rng=self._rng,
             listings=self._listers.of(account).listings(cluster.zone)
             if config.collection.change_detector
             else None,

@@ -10,7 +10,7 @@ be shown a second time.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from sys import intern
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -48,6 +48,30 @@ class Amount(NamedTuple):
 
 
 Amounts = Mapping[UsageKey, Amount]
+
+
+class _ByUser(MutableMapping[UsageKey, Amount]):
+    """Counters by kind and queue, then by user: keys of all three would take more memory than the rest."""
+
+    def __init__(self) -> None:
+        self._users: dict[tuple[str, str], dict[str, Amount]] = {}
+
+    def __getitem__(self, key: UsageKey) -> Amount:
+        return self._users[key[:2]][key[2]]
+
+    def __setitem__(self, key: UsageKey, amount: Amount) -> None:
+        self._users.setdefault(key[:2], {})[key[2]] = amount
+
+    def __delitem__(self, key: UsageKey) -> None:
+        del self._users[key[:2]][key[2]]
+
+    def __iter__(self) -> Iterator[UsageKey]:
+        return (UsageKey(*key, user) for key, users in self._users.items() for user in users)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._users.values()))
+
+
 Account = Literal["owed", "shown", "elsewhere", "debts"]
 """``shown`` is by the names under which it is shown. The others are by queue and user: what is owed to them,
 what of theirs is shown under other names, and what was published and has to be counted again."""
@@ -62,7 +86,7 @@ class Usage:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._accounts: dict[Account, dict[UsageKey, Amount]] = {name: {} for name in ACCOUNTS}
+        self._accounts = {name: _ByUser() for name in ACCOUNTS}
         self._before: dict[tuple[Account, UsageKey], Amount | None] = {}
         """The counters that this transaction has changed, as they were before."""
         self._due: set[UsageKey] = set()
@@ -227,7 +251,8 @@ class Usage:
         )
         for account, kind, queue, user, count, seconds, proof in checked(rows):
             amounts = self._accounts[ACCOUNTS[account]]
-            amounts[UsageKey(*map(intern, (kind, queue, user)))] = Amount(count, seconds)
+            key = UsageKey(*map(intern, (kind, queue, user)))
+            amounts[key] = Amount(count, seconds)
             proofs += proof
         return proofs
 

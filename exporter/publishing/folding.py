@@ -37,8 +37,10 @@ class QueueCounters:
         self._begun: frozenset[str] = frozenset()
         """The queues whose counters are all there."""
         self._counted: dict[TallyKey, tuple[int, float]] = {}
-        self._sources: dict[TallyKey, dict[TallyKey, Tally]] = {}
-        """For each shown counter, the counters and parts that are added up in it."""
+        self._own: dict[TallyKey, Tally] = {}
+        """For each counter that is shown under its queue's own name, what of it is."""
+        self._folded: dict[TallyKey, dict[TallyKey, Tally]] = {}
+        """For each counter of ``_other``, the parts that are added up in it."""
         self._totals: dict[TallyKey, ShownTally] = {}
         self._durations: dict[TallyKey, DurationTally] = {}
 
@@ -66,11 +68,11 @@ class QueueCounters:
                 if part is not None:  # so that a restart shows the same
                     ledger.put_tally(place, part)
             if key.queue in names.shown:
-                self._sources.setdefault(key, {})[key] = own or tally
+                self._own[key] = own or tally
                 touched.add(key)
             if other:
                 into = key._replace(queue=OTHER)
-                self._sources.setdefault(into, {})[_other_part(key)] = other
+                self._folded.setdefault(into, {})[_other_part(key)] = other
                 touched.add(into)
             if is_named or key.queue not in names.shown:  # else its own part is shown the next time
                 self._counted[key] = now
@@ -87,7 +89,9 @@ class QueueCounters:
 
     def _add_up(self, into: TallyKey) -> None:
         _, queue, status = into
-        tallies = [tally for _, tally in sorted(self._sources.get(into, {}).items())]
+        tallies = [tally for _, tally in sorted(self._folded.get(into, {}).items())]
+        if into in self._own:
+            tallies.append(self._own[into])
         if into.kind not in TIMED:
             total = sum(tally.count for tally in tallies)
             self._totals[into] = ShownTally(queue, status, total)

@@ -94,7 +94,7 @@ class JobRows:
             pair for pair in pairs
             if (pair in recent or is_active(pair)) is not (pair in self._live)
         }  # fmt: skip
-        self._live ^= turned
+        self._live = self._live ^ turned  # a new one, as one that grows takes twice the memory
         for queue, user in turned:
             more = 1 if (queue, user) in self._live else -1
             self._shown_live[self._queues[queue], self._users[user]] += more
