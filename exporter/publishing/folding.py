@@ -38,9 +38,8 @@ class QueueCounters:
         """The queues whose counters are all there."""
         self._counted: dict[TallyKey, tuple[int, float]] = {}
         self._own: dict[TallyKey, Tally] = {}
-        """For each counter that is shown under its queue's own name, what of it is."""
         self._folded: dict[TallyKey, dict[TallyKey, Tally]] = {}
-        """For each counter of ``_other``, the parts that are added up in it."""
+        """For each shown counter, what is its own, and the parts of others that are added up in it."""
         self._totals: dict[TallyKey, ShownTally] = {}
         self._durations: dict[TallyKey, DurationTally] = {}
 

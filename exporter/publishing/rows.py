@@ -49,8 +49,7 @@ class Rows:
         """Each group that has any users, in the order of groups and users."""
         new = self._changed.keys() - self._groups.keys()
         for group, changed in self._changed.items():
-            columns = [list(column) for column in self._groups.get(group, _NOBODY)]
-            users = columns[0]
+            users, *_ = columns = [list(column) for column in self._groups.get(group, _NOBODY)]
             for user, numbers in changed.items():
                 place = bisect_left(users, user)
                 behind = place + (place < len(users) and users[place] == user)
@@ -81,18 +80,15 @@ class JobRows:
         self._rows = Rows()
 
     def take(
-        self,
-        changes: Collection[Changed],
-        is_active: Callable[[Pair], bool],
-        recent: frozenset[Pair],
+        self, changes: Collection[Changed], active: Callable[[Pair], bool], recent: frozenset[Pair]
     ) -> set[Pair]:
-        """Take in what has changed. ``is_active`` tells of a pair whether it has an active job, ``recent`` are
-        those that had one within the last hour. Returns those that have become live."""
+        """Take in what has changed. ``active`` tells whether a pair has an active job, ``recent`` are those
+        that had one within the last hour. Returns those that have become live."""
         pairs = {change.key[1:] for change in changes} | (recent ^ self._recent)
         self._recent = recent
         turned = {
             pair for pair in pairs
-            if (pair in recent or is_active(pair)) is not (pair in self._live)
+            if (pair in recent or active(pair)) is not (pair in self._live)
         }  # fmt: skip
         self._live = self._live ^ turned  # a new one, as one that grows takes twice the memory
         for queue, user in turned:
@@ -109,11 +105,10 @@ class JobRows:
         """The rows in order: while the list is not ``complete``, only of pending and running jobs; later of all, also
         of those that have ``ended`` if they are wanted."""
         hidden = () if ended else END_STATUSES
-        groups = {
+        return Grouped(JobCount, {
             group: columns for group, columns in self._rows.groups().items()
             if group[0] in ALWAYS_SHOWN or (complete and group[0] not in hidden)
-        }  # fmt: skip
-        return Grouped(JobCount, groups)
+        })  # fmt: skip
 
     def _add(self, status: str, queue: str, user: str, jobs: int, cores: int) -> None:
         status, queue, user = self._statuses[status], self._queues[queue], self._users[user]
