@@ -174,9 +174,9 @@ def another_list(sync: Sync, page: PlacedPage) -> str:
     progress = sync.progress
     if sync.purpose is Purpose.HISTORY:
         return ""  # nothing that a page between two syncs seems to say would be confirmed
-    scanned_at = progress.checked_at.get(SCAN, 0) if sync.intake.timed else 0  # syncs may be sweeps
-    known_at = min(progress.newest_at or scanned_at, progress.last_success_at or 0)
-    to_at = known_at - sync.lag_seconds - LATE_SECONDS
+    scanned = sync.intake.timed and progress.complete  # where syncs are sweeps
+    known_at = progress.newest_at or (progress.checked_at.get(SCAN, 0) if scanned else 0)
+    to_at = min(known_at, progress.last_success_at or 0) - sync.lag_seconds - LATE_SECONDS
     from_at = progress.frontier_at or 1
     jobs = page.jobs[1:] if page.offset else page.jobs  # without the overlap
     old = [job.uuid for job in jobs if from_at <= (job.submitted_at or 0) < to_at]

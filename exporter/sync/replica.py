@@ -22,6 +22,7 @@ from exporter.sync.context import (
     PlacedPage,
     Sync,
     SyncSettings,
+    collapsed,
 )
 from exporter.sync.head import is_whole, read_head, take_whole
 from exporter.sync.intake import LATE_SECONDS, PATIENCE_SECONDS, Intake
@@ -165,9 +166,10 @@ class Replica:
         if by_scan.sweeps(sync):
             sync.take(head)
             yield from reader.sweep_active(sync, head)
-            doubted = self._memory.obstacle is not None or sync.collapse_confirmed
+            fewer, more = sorted((self.ledger.size, sync.length or self.ledger.size))
+            doubted = self._memory.obstacle is not None or collapsed(more, fewer)
             if doubted and not sync.total_fits():
-                sync.update(known="active")  # it is longer than the server shows, or another list
+                sync.update(known="active")  # it is longer than the server shows, or not as it was
             return "sweep"
         yield from by_scan.scan(sync, self.ledger.marks())
         return "scan"

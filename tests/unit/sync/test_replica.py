@@ -136,6 +136,23 @@ class TestCollapse:
         assert cluster.counted() == cluster.true_counts()
         assert cluster.ledger.progress.complete
 
+    @pytest.mark.parametrize("name", ["console", "sort-ignored"])
+    def test_nor_is_it_if_new_jobs_fill_its_head(self, name: str) -> None:
+        cluster = SimulatedCluster(replace(SERVERS[name], page_cap=20))
+        cluster.turn()
+        fill(cluster.jobs, 500, active=20, now_at=START_AT - DAY)
+        for number in range(25):
+            uuid = cluster.jobs.submit(cluster.now_at + 58, queue="q", user="u")
+            if number % 2:
+                cluster.jobs.start(uuid, cluster.now_at + 59)
+        cluster.now_at += 60
+        cluster.refresh()
+        assert not cluster.ledger.progress.complete
+        cluster.background()
+        rest_for_one_audit_interval(cluster)
+        assert cluster.counted() == cluster.true_counts()
+        assert cluster.ledger.progress.complete
+
 
 def live_with(
     dialect: Dialect, interval_seconds: float, seed: int
