@@ -26,6 +26,7 @@ from exporter.sync.context import (
 )
 from exporter.sync.head import is_whole, read_head, take_whole
 from exporter.sync.intake import LATE_SECONDS, PATIENCE_SECONDS, Intake
+from exporter.sync.pages import is_refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +179,19 @@ class Replica:
         """Check after a sync by an order that no job is missing or too many."""
         sync.purpose = Purpose.AUDIT
         aside = self.ledger.count_status(SET_ASIDE)
-        if aside and sync.thorough and (sync.reaches_edge or order is not BY_CHANGE):
-            # Not at every sync: several jobs together may be on the same pages.
-            yield from verify.resolve_set_aside(sync, order)
-        fits = yield from verify.verify_total(sync, order)
-        away = bool(sync.intake.corrections)  # what a total has shown may only have been away
-        if fits and self._memory.refreshed and sync.progress.active_known:
-            yield from verify.run_due(sync, order)
+        try:
+            if aside and sync.thorough and (sync.reaches_edge or order is not BY_CHANGE):
+                # Not at every sync: several jobs together may be on the same pages.
+                yield from verify.resolve_set_aside(sync, order)
+            fits = yield from verify.verify_total(sync, order)
+            away = bool(sync.intake.corrections)  # what a total has shown may only have been away
+            if fits and self._memory.refreshed and sync.progress.active_known:
+                yield from verify.run_due(sync, order)
+        except ApiError as error:  # the sync stands without, unless an audit has set jobs aside
+            self.ledger.restore_suspects()
+            if is_refusal(error) or (order is BY_CHANGE and self.ledger.count_status(SET_ASIDE)):
+                raise
+            return
         missed = sync.intake.corrections.keys() & {"changed", "missing"}
         if missed and not away and order is BY_CHANGE and not sync.intake.stale_seconds:
             sync.contradict("order", "a change did not bring its job to the head of the list")

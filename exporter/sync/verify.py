@@ -7,7 +7,7 @@ the jobs that are known.
 
 from collections.abc import Mapping, Sequence
 
-from exporter.errors import ApiError, SyncError
+from exporter.errors import SyncError
 from exporter.model import END_STATUSES, OUT_OF_WINDOW, SET_ASIDE
 from exporter.sync.asking import Asking, Contradiction
 from exporter.sync.context import (
@@ -21,7 +21,7 @@ from exporter.sync.context import (
     SyncSettings,
 )
 from exporter.sync.intake import LATE_SECONDS
-from exporter.sync.pages import ask, is_refusal
+from exporter.sync.pages import ask
 from exporter.sync.reader import recheck_filter, sweep
 from exporter.sync.reconcile import (
     Stretch,
@@ -191,12 +191,6 @@ def run_due(sync: Sync, order: Order) -> Asking[None]:
         try:
             yield from _run(sync, order, name)
             yield from _resolve_suspects(sync, order)
-        except ApiError as error:
-            # The sync succeeds without the check, unless that has set jobs aside.
-            sync.ledger.restore_suspects()
-            if is_refusal(error) or sync.ledger.count_status(SET_ASIDE):
-                raise
-            return
         except SyncError as error:
             if error.reason != "depth":
                 raise

@@ -169,6 +169,29 @@ class TestUnmovedChanges:
         rest_for_one_audit_interval(cluster)
         assert cluster.counted() == cluster.true_counts()
 
+    @pytest.mark.parametrize("calls", [1, 2, 4])
+    def test_so_does_the_search_for_what_was_deleted(self, calls: int) -> None:
+        cluster = settled(2_000)
+        cluster.jobs.delete(newest_change_first(cluster.jobs)[900:903])
+        pending = [job.uuid for job in cluster.jobs.jobs() if job.status == "pending"]
+        left = calls
+
+        def spend(_: JobListQuery) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise BudgetExhausted("budget", "used up", until_at=0.0, advice="")
+
+        cluster.before_call = spend
+        cluster.now_at += 60
+        cluster.jobs.start(pending[0], cluster.now_at)
+        cluster.refresh()
+        assert left < 0
+        assert cluster.active_is_right()
+        cluster.before_call = lambda query: None
+        cluster.turn()
+        assert cluster.counted() == cluster.true_counts()
+
     def test_they_are_counted_as_corrections(self) -> None:
         cluster = settled(2_000)
         change_without_a_trace(cluster, "end", Random(2))
