@@ -331,5 +331,11 @@ def look_at(sync: Sync, order: Order, jobs: Iterable[Job]) -> Asking[None]:
             continue
         if sync.purpose is not Purpose.FRESH and not sync.may_call():
             return  # a sync that needs them for its counts fails instead
-        found = examine(sync, order, (yield from page_at(sync, order, at)))
+        try:
+            found = examine(sync, order, (yield from page_at(sync, order, at)))
+        except SyncError as error:
+            if error.reason != "depth" or not sync.filters:
+                raise
+            read_again(sync, at)  # what has become of it cannot be known: nor is the history
+            return
         seen_down_to_at = found[-1].at if found else at

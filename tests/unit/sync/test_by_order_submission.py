@@ -11,6 +11,7 @@ import pytest
 from exporter.errors import BudgetExhausted, SyncError
 from exporter.model import SET_ASIDE, JobListQuery
 from exporter.simulator import JobList, fill
+from exporter.sync.asking import Contradiction
 from tests.unit.sync.settled import (
     SERVERS,
     SETTINGS,
@@ -211,6 +212,43 @@ def test_what_ends_is_counted_though_the_history_is_too_deep_to_be_read() -> Non
     assert sum(tally.count for key, tally in tallies if key[0] == "ended") == 5
     assert not cluster.ledger.count_status(SET_ASIDE)
     assert cluster.active_is_right()
+
+
+@pytest.mark.parametrize("status", ["running", "suspended"])
+@pytest.mark.parametrize("reverse", ["honoured", "ascending"])
+def test_a_job_that_leaves_where_no_page_reaches_blinds_nobody(reverse: str, status: str) -> None:
+    """What has become of it cannot be known. The other jobs are counted, and the history is withheld."""
+    listed = JobList()
+    fill(listed, 350 if reverse == "honoured" else 180, active=0, now_at=START_AT - 5)
+    server = replace(SERVERS["console"], page_cap=20, depth_limit=200, reverse=reverse)  # type: ignore[arg-type]
+    cluster = SimulatedCluster(server, SETTINGS, jobs=listed)
+    jobs = cluster.jobs
+    started = [jobs.submit(cluster.now_at - 3, queue="q", user="u") for _ in range(2)]
+    for uuid in started:
+        jobs.start(uuid, cluster.now_at - 2)
+    for _ in range(4):
+        with suppress(SyncError):  # its depth is found
+            cluster.turn()
+    assert cluster.ledger.progress.complete
+    for _ in range(30):
+        for _ in range(12):
+            jobs.cancel(jobs.submit(cluster.now_at, queue="q", user="u"), cluster.now_at)
+        cluster.now_at += 60
+        with suppress(Contradiction):  # its depth is found
+            cluster.refresh()
+    if status == "running":
+        jobs.end(started[0], cluster.now_at)
+    else:
+        jobs.suspend(started[0], cluster.now_at)
+    for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+        cluster.now_at += 60
+        cluster.refresh()
+        with suppress(SyncError):  # the history is too deep
+            cluster.background()
+        counted, true = cluster.counted(), cluster.true_counts()
+        assert counted["running", "q", "u"] == true["running", "q", "u"]
+        assert not cluster.ledger.progress.complete
+    assert cluster.replica.obstacle is not None
 
 
 def test_a_sync_that_finds_no_calls_for_the_active_jobs_fails() -> None:
