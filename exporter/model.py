@@ -12,6 +12,9 @@ from typing import Generic, NamedTuple, TypeVar
 END_STATUSES = frozenset({"finished", "exited", "cancelled"})
 """A job in one of these statuses has ended. Any other status, known or not, may still change."""
 
+OTHER_STATUSES = frozenset({"stopped", "suspended", "unknown"})
+"""Statuses that an active job is known to have beside pending and running; there may be more."""
+
 NO_STATUS = "_no_status"
 """The hidden status of a record that has none."""
 

@@ -75,9 +75,10 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """Every job with this moment or a later one is known. None: all jobs are known."""
     unread: int | None = 0
     """How many more jobs the list has behind the frontier than the ledger. None: unknown."""
-    known: Literal["", "active", "all"] = ""
-    """Which jobs are completely known, so that their counts may be published: ``active``, or ``all`` when
-    the whole wanted history is known, too, and the total fits."""
+    known: Literal["", "active", "history", "all"] = ""
+    """Which jobs are completely known, so that their counts may be published: the pending and running ones
+    (``active``), those of the whole wanted ``history``, too, whose total fits, or ``all``: no other active job is
+    older than that."""
     expected: int | None = None
     """``total_count`` of the whole list, as last seen."""
     checked_at: dict[str, float] = {}
@@ -88,11 +89,11 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def complete(self) -> bool:
         """Whether the whole wanted history is known."""
-        return self.known == "all"
+        return self.known in ("history", "all")
 
     @property
     def active_known(self) -> bool:
-        """Whether all active jobs are known."""
+        """Whether all pending and running jobs are known."""
         return self.known != ""
 
 
@@ -105,7 +106,8 @@ def progress_of(text: str) -> Progress:
     is dropped, too, and the history is read again. Raises ``msgspec.MsgspecError``."""
     progress, written = _PROGRESS.decode(text), _WRITTEN.decode(text)
     if written.get("active_known"):  # as earlier versions wrote it
-        known: Literal["active", "all"] = "all" if written.get("complete") else "active"
+        unread = "profile" in written and progress.frontier_at is not None
+        known = ("history" if unread else "all") if written.get("complete") else "active"
         progress = msgspec.structs.replace(progress, known=known)
     if "profile" not in written:
         zone = Trait("utc", "as an earlier version has read them")

@@ -49,7 +49,9 @@ class Publisher:
             return None
         self._take(ledger, taken_at)
         counters = self._counters
-        counts = self._jobs.rows(complete=progress.complete, ended=self._history_wanted)
+        counts = self._jobs.rows(
+            ended=progress.complete and self._history_wanted, others=progress.known == "all"
+        )
         core_seconds, user_waits = self._usage.rows("cores"), self._usage.rows("wait")
         return ClusterSnapshot(
             taken_at=taken_at,

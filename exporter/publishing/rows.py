@@ -101,13 +101,11 @@ class JobRows:
                 self._add(status, *pair, 0, 0)
         return turned & self._live
 
-    def rows(self, *, complete: bool, ended: bool) -> Grouped[JobCount]:
-        """The rows in order: while the list is not ``complete``, only of pending and running jobs; later of all, also
-        of those that have ``ended`` if they are wanted."""
-        hidden = () if ended else END_STATUSES
+    def rows(self, *, ended: bool, others: bool) -> Grouped[JobCount]:
+        """The rows in order: of pending and running jobs, of those that have ``ended``, and of ``others``."""
         return Grouped(JobCount, {
             group: columns for group, columns in self._rows.groups().items()
-            if group[0] in ALWAYS_SHOWN or (complete and group[0] not in hidden)
+            if group[0] in ALWAYS_SHOWN or (ended if group[0] in END_STATUSES else others)
         })  # fmt: skip
 
     def _add(self, status: str, queue: str, user: str, jobs: int, cores: int) -> None:

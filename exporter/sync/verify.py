@@ -6,9 +6,10 @@ the jobs that are known.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
-from exporter.errors import SyncError
-from exporter.model import END_STATUSES, OUT_OF_WINDOW, SET_ASIDE
+from exporter.errors import RefusedError, SyncError
+from exporter.model import END_STATUSES, OTHER_STATUSES, OUT_OF_WINDOW, SET_ASIDE
 from exporter.sync.asking import Asking, Contradiction
 from exporter.sync.context import (
     BY_CHANGE,
@@ -22,7 +23,7 @@ from exporter.sync.context import (
 )
 from exporter.sync.intake import LATE_SECONDS
 from exporter.sync.pages import ask
-from exporter.sync.reader import recheck_filter, sweep
+from exporter.sync.reader import SeenInMemory, read_whole, recheck_filter, sweep
 from exporter.sync.reconcile import (
     Stretch,
     examine,
@@ -37,7 +38,7 @@ from exporter.sync.reconcile import (
 BUSY_AUDIT_INTERVALS = 2
 """Audit intervals between two checks while the list moves: then a check may have to read the head again."""
 
-ENDED, ACTIVE, PROBE, STALE = "ended", "active", "probe", "stale"
+ENDED, ACTIVE, OLDER, PROBE, STALE = "ended", "active", "older", "probe", "stale"
 
 
 # -- the total -----------------------------------------------------------------------------------
@@ -101,7 +102,8 @@ def _mend(sync: Sync, order: Order) -> Asking[bool]:
 def _accept_total(sync: Sync) -> bool:
     sync.memory.mismatch_at = None
     sync.intake.correct("deleted", sync.ledger.forget_suspects(sync.now_at))
-    sync.update(known="all")
+    proven = sync.progress.frontier_at is None or sync.progress.known == "all"
+    sync.update(known="all" if proven else "history")
     return True
 
 
@@ -136,9 +138,10 @@ def checks_of(sync: Sync) -> tuple[str, ...]:
         return (ACTIVE, PROBE)
     others = (ACTIVE,) if sync.ledger.active_statuses() - set(SWEPT_STATUSES) else ()
     counted = sync.profile.total_count.value == "filtered" and sync.progress.complete
+    unproven = (OLDER,) if counted and sync.progress.known != "all" else ()
     all_shown = sync.progress.frontier_at is None and not sync.ledger.count_status(OUT_OF_WINDOW)
     ended = (ENDED,) if counted and all_shown else ()
-    return (*SWEPT_STATUSES, PROBE, *ended, *others)
+    return (*unproven, *SWEPT_STATUSES, PROBE, *ended, *others)
 
 
 def due_checks(
@@ -215,6 +218,8 @@ def _run(sync: Sync, order: Order, name: str) -> Asking[None]:
         yield from look_at(
             sync, order, sync.active_jobs(but=SWEPT_STATUSES if sync.filters else ())
         )
+    elif name == OLDER:
+        yield from _find_older(sync, order)
     elif name == STALE:
         due_jobs = sync.intake.stale_records.due(sync.now_at, sync.intake.patience_seconds)
         yield from look_at(sync, order, due_jobs)
@@ -269,6 +274,23 @@ def _check_ended(sync: Sync, order: Order) -> Asking[None]:
             all_fit = False
             if told is not None and told > sync.ledger.count_status(status):
                 yield from search(sync, order, whole(sync, status))
+
+
+def _find_older(sync: Sync, order: Order) -> Asking[None]:
+    """Look for active jobs behind the edge of the history, where no page is read, by the statuses that they may have;
+    and find out, by the counts of all ended jobs, whether there are others."""
+    for status in sorted(OTHER_STATUSES | sync.ledger.active_statuses() - set(SWEPT_STATUSES)):
+        with suppress(Contradiction, RefusedError):  # the filter does not know it
+            yield from read_whole(sync, ListView(order, status), SeenInMemory())
+    for _ in range(FEW_TRIES):
+        ended = 0
+        for status in END_STATUSES:
+            ended += (yield from ask(sync, ListView(order, status), limit=1)).total or 0
+        yield from reread_head(sync, order)
+        known_ended = sum(map(sync.ledger.count_status, (*END_STATUSES, OUT_OF_WINDOW)))
+        if sync.ledger.size - known_ended + ended == sync.progress.expected:
+            sync.update(known="all")
+            return
 
 
 def _count_status(sync: Sync, order: Order, status: str) -> Asking[int | None]:

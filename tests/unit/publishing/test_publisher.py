@@ -260,20 +260,24 @@ class TestHistory:
         assert Publisher(LabelRules()).snapshot(ledger, AT) is None
 
     @pytest.mark.parametrize(
-        ("complete", "wanted", "there"),
-        [(True, True, True), (False, True, False), (True, False, False), (False, False, False)],
-    )
+        ("known", "wanted", "there"),
+        [
+            ("all", True, True), ("history", True, True), ("active", True, False),
+            ("all", False, False), ("history", False, False), ("active", False, False),
+        ],
+    )  # fmt: skip
     def test_end_statuses_are_there_when_complete_and_wanted(
-        self, complete: bool, wanted: bool, there: bool
+        self, known: str, wanted: bool, there: bool
     ) -> None:
-        """Any other but pending and running, when complete: some may stand where nobody has read."""
+        """Any other but pending and running, when all is known: some may stand where nobody has read."""
         ends = [job(number, status) for number, status in enumerate(sorted(END_STATUSES))]
-        ledger = ledger_with(job(9), job(10, "stopped"), *ends, complete=complete)
+        ledger = ledger_with(job(9), job(10, "stopped"), *ends)
+        ledger.progress = msgspec.structs.replace(ledger.progress, known=known)
         snapshot = shown(ledger, history_wanted=wanted)
         statuses = {status for status, _, _ in counts(snapshot)}
-        others = {"stopped"} if complete else set()
+        others = {"stopped"} if known == "all" else set()
         assert statuses == {"pending", "running"} | others | (END_STATUSES if there else set())
-        assert snapshot.history_complete is complete
+        assert snapshot.history_complete is (known != "active")
         assert snapshot.history_known == 5
         assert snapshot.history_expected == 5
 

@@ -17,6 +17,7 @@ from exporter.sync.verify import ACTIVE, PROBE, checks_of, due_checks
 from tests.unit.ledger.made import job
 from tests.unit.sync.answers import a_sync
 from tests.unit.sync.settled import (
+    DAY,
     SETTINGS,
     TURNS_OF_AN_AUDIT_INTERVAL,
     newest_change_first,
@@ -287,3 +288,37 @@ def test_a_probe_in_a_crowd_of_one_second_takes_in_what_it_sees(seed: int) -> No
         crowd.put_back(uuid, its_row)
     rest_for_one_audit_interval(cluster)
     assert cluster.counted() == cluster.true_counts()
+
+
+class TestBehindTheEdge:
+    """A job that was suspended before the wanted history began: no page that is read has it."""
+
+    @pytest.mark.parametrize(
+        ("dialect", "status", "known"),
+        [
+            ("documented", "suspended", "all"),
+            ("documented", "", "all"),
+            ("documented", "held", "history"),
+            ("statuses-refused", "suspended", "history"),
+            ("statuses-refused", "", "all"),
+            ("total-whole", "suspended", "history"),
+            ("total-whole", "", "history"),
+        ],
+    )
+    def test_other_active_jobs_are_found_or_not_called_known(
+        self, dialect: str, status: str, known: str
+    ) -> None:
+        listed = JobList()
+        fill(listed, 2_000, active=50, now_at=START_AT - 5)
+        if status:
+            at = int(START_AT - 30 * DAY)
+            listed.load_one(JobRow(status, "q", "u", 1, at - 9, at - 5, at))
+        settings = replace(SETTINGS, history_seconds=DAY)
+        cluster = SimulatedCluster(DIALECTS[dialect], settings, jobs=listed)
+        for _ in range(3):
+            cluster.turn()
+        assert cluster.ledger.progress.complete
+        for _ in range(TURNS_OF_AN_AUDIT_INTERVAL):
+            cluster.turn()
+        assert cluster.ledger.progress.known == known
+        assert (cluster.counted() == cluster.true_counts()) == (known == "all" or not status)
