@@ -13,11 +13,12 @@ from exporter.sync.reader import read_whole
 
 
 def sweeps(sync: Sync) -> bool:
-    """Whether reading the active jobs takes fewer calls than reading the whole list."""
+    """Whether reading the active jobs takes fewer calls than reading the whole list, or this cannot be read."""
     jobs = sync.progress.expected
     if jobs is None and sync.progress.complete:
         jobs = sync.ledger.size
-    return sync.filters and (jobs is None or sync.pages_for(jobs) > sync.sweep_pages + 1)
+    shown = jobs is not None and jobs <= sync.profile.most_offset
+    return sync.filters and not (shown and sync.pages_for(jobs or 0) <= sync.sweep_pages + 1)
 
 
 def worth_it(sync: Sync) -> bool:

@@ -2,15 +2,22 @@
 
 from contextlib import suppress
 from copy import deepcopy
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from exporter.errors import SyncError, TransportError
 from exporter.model import JobListQuery, Page
-from exporter.simulator import DIALECTS, JobList, JobRow
-from tests.unit.sync.settled import fresh, rest_for_one_audit_interval, settled
-from tests.unit.sync.simulated import SimulatedCluster
+from exporter.simulator import DIALECTS, JobList, JobRow, fill
+from tests.unit.sync.settled import (
+    SERVERS,
+    SETTINGS,
+    fresh,
+    rest_for_one_audit_interval,
+    settled,
+)
+from tests.unit.sync.simulated import START_AT, SimulatedCluster
 
 
 class TestMarks:
@@ -164,3 +171,18 @@ def test_a_scan_that_began_long_ago_lets_a_stale_record_stand_its_time() -> None
         tally.count for key, tally in cluster.ledger.tallies().items() if key.kind == "started"
     ]
     assert sum(started) == 1
+
+
+@pytest.mark.parametrize("name", ["window", "window-refused"])
+def test_a_list_that_cannot_be_read_whole_is_swept_however_many_of_its_jobs_are_active(
+    name: str,
+) -> None:
+    """To read it all takes no more calls than to sweep it, and every sync failed at that."""
+    listed = JobList()
+    fill(listed, 250, active=240, now_at=START_AT - 5)
+    cluster = SimulatedCluster(replace(SERVERS[name], depth_limit=200), SETTINGS, jobs=listed)
+    for _ in range(3):
+        with suppress(SyncError):  # its depth is found
+            cluster.turn()
+    assert cluster.ledger.progress.active_known
+    assert cluster.active_is_right()
