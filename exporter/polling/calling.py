@@ -26,7 +26,7 @@ _LOG = logging.getLogger(__name__)
 
 LONG_READ_CALLS = 50
 """A sync that has made this many calls, or a whole window of them, waits for the budget, and does not fail. So does any
-other, if there is room again within its interval."""
+other for the counts that it is to publish, if there is room again within its interval."""
 CALLS_WRITTEN_TOGETHER = 20
 """In the background, this many calls share a transaction, so a kill loses no more than their results."""
 
@@ -79,7 +79,8 @@ class Caller:
             except BudgetExhausted as error:
                 long = made_for_it >= min(LONG_READ_CALLS, self._parts.budget.allowed)
                 wait_seconds = error.until_at - clock.now_at()
-                soon = wait_seconds <= self._parts.settings.interval_seconds
+                interval_seconds = self._parts.settings.interval_seconds
+                soon = ask.purpose is Purpose.FRESH and wait_seconds <= interval_seconds
                 if error.reason == "budget" and (long or soon):
                     if clock.sleep(wait_seconds):
                         raise Stopped("the program is stopping") from error

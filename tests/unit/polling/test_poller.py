@@ -25,7 +25,7 @@ from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, fill
 from exporter.sync.asking import Ask, Asking
 from exporter.sync.context import SyncSettings
 from tests.unit.polling.polled import IDENTITY, TIMEOUT, PolledCluster
-from tests.unit.sync.settled import Traffic, settled
+from tests.unit.sync.settled import Traffic, newest_change_first, settled
 from tests.unit.sync.simulated import CLUSTER_ID, START_AT, SimulatedCluster
 
 
@@ -391,6 +391,26 @@ class TestBudget:
         assert cloud.state.up == succeeds
         assert (cloud.clock.now - began >= room_in_seconds) == succeeds
         assert cloud.telemetry.syncs["budget"] == (not succeeds)
+
+    def test_what_it_can_do_without_does_not_wait_for_room(self) -> None:
+        """The counts are there: the search for what was deleted goes on in a later sync."""
+        cloud = polled(2_000, allowed=200)
+        for _ in range(3):
+            cloud.turn()
+            cloud.clock.advance(cloud.budget.period_seconds)
+        cloud.budget.admit("another")
+        cloud.clock.advance(cloud.budget.period_seconds - 40)
+        while cloud.budget.used() < 198:
+            cloud.budget.admit("another")
+        cloud.cluster.jobs.delete(newest_change_first(cloud.cluster.jobs)[900:903])
+        began, calls = cloud.clock.now, len(cloud.call_times)
+        cloud.turn()
+        assert cloud.state.up
+        assert len(cloud.call_times) - calls == 2
+        assert cloud.clock.now == began
+        cloud.clock.advance(cloud.budget.period_seconds + 1)
+        cloud.turn()
+        assert cloud.shown == cloud.cluster.true_counts()
 
     @pytest.mark.parametrize("name", ["documented", "sort-ignored-arbitrary"])
     def test_how_long_the_history_takes_is_told_from_the_beginning(self, name: str) -> None:
