@@ -68,9 +68,17 @@ class Replica:
     @property
     def history_calls(self) -> int:
         """About how many calls it takes to read what is left of the history; 0 if it is complete."""
-        sync = self._sync(0.0, lambda _: 0)
-        left = sync.pages_for((sync.progress.expected or 0) - self.ledger.size)
-        return 0 if sync.progress.complete else left
+        progress, known = self.ledger.progress, self.ledger.size
+        if progress.complete:
+            return 0
+        sync = self._sync(progress.last_success_at or 0.0, lambda _: 0)
+        left = (progress.expected or 0) - known
+        if sync.has_edge and progress.frontier_at is not None:
+            # As many jobs in a second down to the edge as in front of the frontier.
+            read_seconds = max(1, (progress.newest_at or 0) - progress.frontier_at)
+            further = (progress.frontier_at - sync.intake.window_from_at) / read_seconds
+            left = int(min(left, known * further))
+        return sync.pages_for(left)
 
     @property
     def all_resolved(self) -> bool:

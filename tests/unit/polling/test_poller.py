@@ -1,6 +1,7 @@
 """The loop of one cluster: when it asks, what it publishes, and what it survives."""
 
 import logging
+import math
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -412,9 +413,19 @@ class TestBudget:
         cloud.turn()
         assert cloud.shown == cloud.cluster.true_counts()
 
-    @pytest.mark.parametrize("name", ["documented", "sort-ignored-arbitrary"])
-    def test_how_long_the_history_takes_is_told_from_the_beginning(self, name: str) -> None:
-        cloud = polled(4_000, DIALECTS[name], allowed=100)
+    @pytest.mark.parametrize(
+        ("name", "jobs", "days"),
+        [
+            ("documented", 4_000, math.inf),
+            ("sort-ignored-arbitrary", 4_000, math.inf),
+            ("documented", 20_000, 7),  # wanted are some 4,000
+        ],
+    )
+    def test_how_long_the_history_takes_is_told_from_the_beginning(
+        self, name: str, jobs: int, days: float
+    ) -> None:
+        settings = SyncSettings(interval_seconds=60, history_seconds=days * 86400)
+        cloud = polled(jobs, DIALECTS[name], allowed=100, settings=settings)
         cloud.run(6 * 3600)
         told = [
             (each.last_success_at, each.history_left_seconds, each.snapshot.history_complete)
