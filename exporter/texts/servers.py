@@ -129,6 +129,7 @@ EVIDENCE: Mapping[str, str] = {
     "the end of the list is not shown": "没有显示列表的末尾",
     r"no order could be proven": "无法证明任何排序",
     r"nothing proves an order yet": "还不能证明排序",
+    r"a change did not bring its job to the head of the list": "有作业变更后没有出现在列表开头",
     r"the longest page yet seen": "目前见到的最长的一页",
     r"of (\d+) jobs, it shows all": "{} 个作业全部可见",
     r"of (\d+) jobs, it shows (\d+)": "{} 个作业中只显示 {} 个",
@@ -154,7 +155,6 @@ EVIDENCE: Mapping[str, str] = {
     r"a change has not moved (?:the counters|them)": "有变化，计数却没有变",
     r"(?:the counters|they) stood still after a change": "变化之后计数仍然不变",
     r"at rest (?:the counters|they) differ from the list": "静止时计数与列表不同",
-    r"all jobs of many pages seem to have changed at once": "很多页的作业似乎同时变更",
     r"an answer was (\d+) s behind an earlier one": "有一次应答比先前的滞后 {} 秒",
 }
 """What a profile has as evidence, in its own words (English) and in Chinese."""

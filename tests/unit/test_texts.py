@@ -61,7 +61,7 @@ def test_each_evidence_has_its_chinese(pattern: str) -> None:
 def test_each_evidence_that_is_written_down_has_its_chinese() -> None:
     """Of those without parts, by the way in which they are written."""
     written = re.findall(r'evidence="([^"]+)"', "".join(SOURCES.values()))
-    written += re.findall(r'Contradiction\("\w+", "([^"]+)"\)', "".join(SOURCES.values()))
+    written += re.findall(r'[Cc]ontradict(?:ion)?\("\w+", "([^"]+)"\)', "".join(SOURCES.values()))
     assert len(written) > 7
     assert not [text for text in written if not CHINESE.search(Words("zh").evidence(text) or "")]
 
