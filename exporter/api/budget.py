@@ -131,15 +131,19 @@ class _Beside:
         return self.calls - beside
 
     def left(self, purpose: Purpose) -> int:
-        """How many calls are left for a purpose other than refreshes, if they can be made now."""
+        """How many calls can be made now for a purpose other than refreshes."""
         if purpose is Purpose.HISTORY:
-            return self.history_part - self.history
-        if purpose is Purpose.AUDIT:  # they leave the history its part
+            left = self.history_part - self.history
+        elif purpose is Purpose.AUDIT:  # they leave the history its part
             part = math.ceil(HISTORY_PART * self.calls) if self.history_wanted else 0
-            return self.calls - self.audits - self.capacity - max(self.history, part)
-        # Capacity comes last: it has what audits do not want, while there is history to be read only of their part.
-        part = int(AUDITS_PART * self.calls) if self.history_wanted else self.calls - self.history
-        return part - max(self.audits, math.ceil(self.audits_wanted)) - self.capacity
+            left = self.calls - self.audits - self.capacity - max(self.history, part)
+        else:
+            # Capacity comes last: it has what audits do not want, while there is history to be read only of their part.
+            part = (
+                int(AUDITS_PART * self.calls) if self.history_wanted else self.calls - self.history
+            )
+            left = part - max(self.audits, math.ceil(self.audits_wanted)) - self.capacity
+        return max(0, min(self.spare, left))
 
 
 class AccountBudget:
@@ -258,8 +262,7 @@ class AccountBudget:
         if purpose is Purpose.FRESH:
             with self._lock:
                 return max(0, self.allowed - len(self._calls(self._clock.monotonic_seconds())))
-        now = self._beside_refreshes()
-        return max(0, min(now.spare, now.left(purpose)))
+        return self._beside_refreshes().left(purpose)
 
     def note(self, purpose: Purpose) -> None:
         """The call that was just made was for this."""
@@ -270,10 +273,11 @@ class AccountBudget:
     def history_seconds(self) -> float:
         """About how long it takes to read all histories, with the calls that are left for them: each of them is made
         again when it leaves the window."""
-        later = self._beside_refreshes().history_wanted - self.left(Purpose.HISTORY)
+        beside = self._beside_refreshes()
+        later = beside.history_wanted - beside.left(Purpose.HISTORY)
         if later <= 0:
             return 0.0
-        windows, place = divmod(later - 1, max(1, self._beside_refreshes().history_part))
+        windows, place = divmod(later - 1, max(1, beside.history_part))
         with self._lock:
             made = list(self._beside[Purpose.HISTORY])
             now_seconds = self._clock.monotonic_seconds()
