@@ -1,5 +1,6 @@
 """Which certificates TLS connections trust."""
 
+import threading
 from pathlib import Path
 
 from urllib3.util.ssl_ import create_urllib3_context
@@ -15,14 +16,16 @@ class Trust:
     def __init__(self) -> None:
         self.context = create_urllib3_context()
         self._files: set[str] = set()
+        self._lock = threading.Lock()
 
     def add(self, path: str) -> None:
         """Trust the issuers in a file, or in a directory, beside the machine's own. Raises OSError."""
-        if not self._files:
-            self.context.load_default_certs()
-        if path not in self._files:
-            if Path(path).is_dir():
-                self.context.load_verify_locations(capath=path)
-            else:
-                self.context.load_verify_locations(cafile=path)
-            self._files.add(path)
+        with self._lock:  # threads that begin together would all read them
+            if not self._files:
+                self.context.load_default_certs()
+            if path not in self._files:
+                if Path(path).is_dir():
+                    self.context.load_verify_locations(capath=path)
+                else:
+                    self.context.load_verify_locations(cafile=path)
+                self._files.add(path)

@@ -1,5 +1,6 @@
 """Whom a TLS connection trusts."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,38 @@ def test_without_tls_no_issuers_are_read(
     monkeypatch.setattr(Trust, "add", lambda _, path: read.append(path))
     assert transport().exchange(peer(serve(answer())).url("http")).body == BODY
     assert read == []
+
+
+def test_many_first_calls_at_once_read_the_issuers_once() -> None:
+    """All clusters of an account begin together, and each reading takes a tenth of a second of CPU time."""
+    trust, read, met = Trust(), list[str](), threading.Event()
+    lock = trust._lock
+
+    class Door:
+        def __enter__(self) -> None:
+            if not lock.acquire(blocking=False):
+                met.set()
+                lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            lock.release()
+
+    class Context:
+        def load_default_certs(self) -> None:
+            read.append("the machine's")
+            if len(read) == 1:
+                other.start()
+                met.wait(60)
+            met.set()
+
+        def load_verify_locations(self, **file: str) -> None:
+            read.append(file["cafile"])
+
+    trust._lock, trust.context = Door(), Context()  # type: ignore[assignment]
+    other = threading.Thread(target=trust.add, args=("ca.pem",))
+    trust.add("ca.pem")
+    other.join()
+    assert read == ["the machine's", "ca.pem"]
 
 
 def test_through_a_tunnel_the_store_of_the_machine_counts_as_well(
