@@ -165,6 +165,10 @@ def read_whole(
         seen_before = seen.count
         jobs = yield from read(sync, view, on_page, seen)
         lowest = last[0]
+        at_depth = lowest.end in KNOWN_DEPTHS and sync.profile.depth.value == UNKNOWN
+        if at_depth and seen.count < (lowest.total_count or 0):
+            jobs = lowest.total_count
+            break
         if seen.count < (jobs or 0):  # some were inserted at the head meanwhile
             now = yield from read(sync, view, on_page, seen, until_known=True)
             jobs = jobs if now is None else now
@@ -177,7 +181,7 @@ def read_whole(
     # If no job in front of the last one was missed, the list was read completely: its total is wrong.
     whole = view.status is None or seen.count >= lowest.end
     trait: TraitName = "total_count" if whole else "status_filter"
-    if lowest.end in KNOWN_DEPTHS and sync.profile.depth.value == UNKNOWN:
+    if at_depth:
         trait = "depth"  # its calibration also finds out whether the total is wrong
     raise Contradiction(trait, f"of {jobs} jobs that it tells of, {seen.count} can be read")
 

@@ -155,8 +155,11 @@ class Replica:
     def _longer_list(self, sync: Sync, head: PlacedPage) -> Asking[str]:
         if sync.profile.due("status_filter", sync.now_at):
             yield from calibration.calibrate_filter(sync, head)
-        due = not sync.filters and sync.profile.due("order", sync.now_at)
-        if due and calibration.order_pays(sync):
+        deep = (
+            sync.length >= sync.profile.most_offset
+        )  # then only a sorted list shows its other end
+        needed = deep or (not sync.filters and calibration.order_pays(sync))
+        if needed and sync.profile.due("order", sync.now_at):
             yield from self._calibrate_order(sync)
             head = sync.head or head  # the head in the order that was found
         if not sync.filters and sync.progress.frontier_at is not None:
