@@ -2,6 +2,7 @@
 poller is made of."""
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -26,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 
 LONG_READ_CALLS = 50
 """A sync that has made this many calls, or a whole window of them, waits for the budget, and does not fail. So does any
-other for the counts that it is to publish, if there is room again within its interval."""
+other, if there is room again within its interval."""
 CALLS_WRITTEN_TOGETHER = 20
 """In the background, this many calls share a transaction, so a kill loses no more than their results."""
 
@@ -60,28 +61,27 @@ class Caller:
 
     def converse(self, asking: Asking[T]) -> T:
         """Run a conversation to its end, and return its result."""
-        made_before = self.made.total()
+        interval_seconds = self._parts.settings.interval_seconds
+        enough = self.made.total() + min(LONG_READ_CALLS, self._parts.budget.allowed)
         with closing(asking):  # if a call fails, its last steps belong to the same transaction
             step: Ask | Finished[T] = advance(asking, None)
             while isinstance(step, Ask):
-                answer = self.answer(step, made_for_it=self.made.total() - made_before)
+                patience_seconds = math.inf if self.made.total() >= enough else interval_seconds
+                answer = self.answer(step, patience_seconds=patience_seconds)
                 step = advance(asking, answer)
         return step.value
 
-    def answer(self, ask: Ask, *, made_for_it: int = 0) -> Page | ApiError:
-        """Make one call of a conversation that has made ``made_for_it`` before. Returns what it is to be told: the page, or
-        why there is none, as it may know another way. Raises Stopped."""
+    def answer(self, ask: Ask, *, patience_seconds: float = 0.0) -> Page | ApiError:
+        """Make one call of a conversation, and wait no longer than this for the budget. Returns what it is to be told: the
+        page, or why there is none, as it may know another way. Raises Stopped."""
         clock = self._parts.clock
         answer: Page | ApiError
         while True:
             try:
                 answer = self._parts.calls.list_jobs(ask.query)
             except BudgetExhausted as error:
-                long = made_for_it >= min(LONG_READ_CALLS, self._parts.budget.allowed)
                 wait_seconds = error.until_at - clock.now_at()
-                interval_seconds = self._parts.settings.interval_seconds
-                soon = ask.purpose is Purpose.FRESH and wait_seconds <= interval_seconds
-                if error.reason == "budget" and (long or soon):
+                if error.reason == "budget" and wait_seconds <= patience_seconds:
                     if clock.sleep(wait_seconds):
                         raise Stopped("the program is stopping") from error
                     continue
