@@ -415,10 +415,10 @@ class TestBudget:
         cloud.clock.advance(cloud.budget.period_seconds - 50)
         admit, began = cloud.budget.admit, cloud.clock.now
 
-        def late(name: str) -> None:
+        def late(cluster_name: str) -> None:
             for _ in range(cloud.budget.left() if cloud.published else 0):
                 admit("another")
-            admit(name)
+            admit(cluster_name)
 
         cloud.budget.admit = late  # type: ignore[method-assign]
         cloud.turn()
