@@ -330,10 +330,11 @@ class Sync:
 
     @property
     def depth(self) -> float:
-        """How many jobs the server shows of a list, or counts: if more are known, a total may be that limit."""
+        """How many jobs the server shows of a list, or counts: a total may be that limit if more are known, or a page
+        beyond a limit was once missing."""
         total = self.progress.expected or 0
-        counts = is_limit(total) and self.ledger.size > total
-        return total if counts else self.profile.most_offset
+        doubted = self.ledger.size > total or self.profile.depth.contradictions
+        return total if doubted and is_limit(total) else self.profile.most_offset
 
     @property
     def length(self) -> int:

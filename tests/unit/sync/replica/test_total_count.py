@@ -298,3 +298,26 @@ class TestATotalThatCountsNoFurtherThanTheServerShows:
         self.look(cluster, 12)
         assert cluster.ledger.progress.complete
         assert cluster.counted() == cluster.true_counts()
+
+
+@pytest.mark.usefixtures("_small_limits")
+def test_a_total_may_be_a_limit_also_where_what_has_shown_it_is_forgotten() -> None:
+    """For instance because the server has answered with another cluster's list for a while."""
+    listed, other = JobList(), JobList(uuid_salt=7919)
+    some_jobs(listed, 250, Random(1))
+    some_jobs(other, 120, Random(2))
+    cluster = SimulatedCluster(
+        replace(
+            SERVERS["reverse-ignored"], depth_limit=200, total_limit=200, beyond_depth="problem"
+        ),
+        SETTINGS,
+        jobs=listed,
+    )
+    for each, turns in ((listed, 1), (other, 3), (listed, 3)):
+        cluster.cluster.jobs = each
+        cluster.cluster.speak(cluster.cluster.dialect)
+        for _ in range(turns):
+            with suppress(SyncError):
+                cluster.turn()
+    with pytest.raises(SyncError, match="shows no more than 200 jobs"):
+        cluster.turn()
