@@ -227,7 +227,8 @@ def _whole_second(
     sync: Sync, order: Order, page: PlacedPage, seen: dict[int, dict[str, Job]]
 ) -> Asking[PlacedPage | None]:
     """All jobs of the second with which a page ends, and one job on each side, as one page. Their order may differ at
-    each call: so None until, with those ``seen`` at earlier tries, as many were seen as there are places."""
+    each call: so None until, with those ``seen`` at earlier tries, as many were seen as there are places in the end. Some
+    of them may have left by then: the total tells that."""
     at, pages = order.moment(page.jobs[-1]), [page]
 
     def passes(page: PlacedPage) -> bool:
@@ -235,17 +236,24 @@ def _whole_second(
         return bool(page.jobs) and order.moment(page.jobs[-1]) != at
 
     yield from read(sync, page.view, passes, SeenInMemory(), after=page)
-    placed = [pair for each in pages for pair in enumerate(each.jobs, each.rank)]
-    first = max((n + 1 for n, job in placed if order.moment(job) > at), default=page.rank)
-    behind = min((n for n, job in placed if order.moment(job) < at), default=0)
-    now = {job.uuid: job for _, job in placed if order.moment(job) == at}
-    jobs = seen[at] = seen.get(at, {}) | now
-    if len(jobs) != behind - first:
+    jobs = seen[at] = seen.get(at, {}) | {
+        job.uuid: job for each in pages for job in each.jobs if order.moment(job) == at
+    }
+    for job in sync.ledger.known(jobs).values():
+        if order.moment(job) > at:
+            del jobs[job.uuid]  # it has changed meanwhile
+    begins_at = page.offset + _newer(page, order, at)
+    top = yield from ask(sync, page.view, begins_at - sync.page_size // 2)
+    newer, down_to, last = _newer(top, order, at), _newer(pages[-1], order, at - 1), pages[-1]
+    if len(jobs) < last.rank + down_to - top.rank - newer or (top.offset and not newer):
         return None
-    above = [job for n, job in placed if n == first - 1][:1]
-    below = [job for n, job in placed if n == behind][-1:]
-    offset = first - len(above) - pages[-1].rank + pages[-1].offset
-    return replace(pages[-1], jobs=(*above, *jobs.values(), *below), offset=offset)
+    above, below = top.jobs[max(0, newer - 1) : newer], last.jobs[down_to : down_to + 1]
+    offset = last.offset + down_to - len(jobs) - len(above)
+    return replace(last, jobs=(*above, *jobs.values(), *below), offset=offset)
+
+
+def _newer(page: PlacedPage, order: Order, at: float) -> int:
+    return sum(each > at for each in order.moments(page.jobs))
 
 
 def start_frontier(sync: Sync, order: Order, head: PlacedPage) -> None:

@@ -13,7 +13,7 @@ from exporter.profile import Profile, Trait
 from exporter.simulator import DIALECTS, JobList
 from exporter.sync.asking import Ask, CollapseUnconfirmed
 from exporter.sync.context import BY_CHANGE, BY_SUBMISSION
-from exporter.sync.reconcile import look_at, page_at, reconcile, search, whole
+from exporter.sync.reconcile import boundaries, look_at, page_at, reconcile, search, whole
 from exporter.sync.replica import Refreshed
 from tests.unit.sync.answers import AT, MovingList, a_sync, converse, numbered
 from tests.unit.sync.settled import SETTINGS, calls_of_a_turn, settled
@@ -302,6 +302,24 @@ def test_a_second_in_any_order_is_read_whole_while_jobs_are_submitted() -> None:
         page = converse(page_at(sync, BY_SUBMISSION, AT - 20, 20), listed.answer)
     assert {*page.uuids} >= {job.uuid for job in jobs[20:50]}
     assert len(page.jobs) == 32
+
+
+@pytest.mark.parametrize("place", [0, 25, 45, -1])
+@pytest.mark.parametrize("calls", [2, 3])
+def test_a_second_is_read_whole_while_jobs_are_deleted(place: int, calls: int) -> None:
+    """In front of it, in it and behind it, one at every second or third call."""
+    jobs = numbered(100)
+    jobs[20:70] = [job._replace(submitted_at=AT - 20) for job in jobs[20:70]]
+    profile = Profile(order=Trait("submission"), total_count=Trait("filtered"))
+    with a_sync(profile, jobs[:5], newest_at=AT, expected=100) as sync:
+        acts = {call: lambda listed: listed.pop(place) for call in range(calls, 2000, calls)}
+        listed = MovingList(jobs, cap=10, acts=acts)
+        page = converse(page_at(sync, BY_SUBMISSION, AT - 20, 20), listed.answer)
+        assert {*page.uuids} >= {job.uuid for job in listed.jobs if job.submitted_at == AT - 20}
+        assert len(listed.asked) <= 12
+        found = boundaries(page, BY_SUBMISSION)
+        assert (found[0].at, found[-1].at) == (AT - 19, AT - 20)
+        assert abs(found[-1].rank + 30) <= len(listed.asked)
 
 
 def test_what_one_order_cannot_show_is_searched_in_the_other() -> None:
