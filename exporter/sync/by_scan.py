@@ -17,7 +17,7 @@ def sweeps(sync: Sync) -> bool:
     jobs = sync.progress.expected
     if jobs is None and sync.progress.complete:
         jobs = sync.ledger.size
-    shown = jobs is not None and jobs < sync.profile.most_offset
+    shown = jobs is not None and jobs < sync.depth
     return sync.filters and not (shown and sync.pages_for(jobs or 0) <= sync.sweep_pages + 1)
 
 
