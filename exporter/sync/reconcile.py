@@ -187,7 +187,7 @@ def page_at(
         offset = sync.ledger.count_between(INFINITE, at + 1, by=order.column) - 1
     above, below, failed = -INFINITE, INFINITE, 0
     step, view = max(1, sync.page_size // 4), ListView(order, status)
-    seen: dict[int, dict[str, Job]] = {}
+    seen: dict[str, Job] = {}
     offset = min(offset, whole(sync, status).listed - 1)  # more jobs may be known than there are
     for _ in range(_most_calls(sync, strewn=False)):
         page = yield from ask(sync, view, offset)
@@ -224,7 +224,7 @@ def page_at(
 
 
 def _whole_second(
-    sync: Sync, order: Order, page: PlacedPage, seen: dict[int, dict[str, Job]]
+    sync: Sync, order: Order, page: PlacedPage, seen: dict[str, Job]
 ) -> Asking[PlacedPage | None]:
     """All jobs of the second with which a page ends, and one job on each side, as one page. Their order may differ at
     each call: so None until, with those ``seen`` at earlier tries, as many were seen as there are places in the end. Some
@@ -236,12 +236,13 @@ def _whole_second(
         return bool(page.jobs) and order.moment(page.jobs[-1]) != at
 
     yield from read(sync, page.view, passes, SeenInMemory(), after=page)
-    jobs = seen[at] = seen.get(at, {}) | {
-        job.uuid: job for each in pages for job in each.jobs if order.moment(job) == at
-    }
-    for job in sync.ledger.known(jobs).values():
-        if order.moment(job) > at:
-            del jobs[job.uuid]  # it has changed meanwhile
+    seen.update((job.uuid, job) for each in pages for job in each.jobs)
+    known = sync.ledger.known(seen)  # some may have changed meanwhile
+    jobs = [
+        job
+        for job in seen.values()
+        if order.moment(job) == at >= order.moment(known.get(job.uuid, job))
+    ]
     begins_at = page.offset + _newer(page, order, at)
     top = yield from ask(sync, page.view, begins_at - sync.page_size // 2)
     newer, down_to, last = _newer(top, order, at), _newer(pages[-1], order, at - 1), pages[-1]
@@ -249,7 +250,7 @@ def _whole_second(
         return None
     above, below = top.jobs[max(0, newer - 1) : newer], last.jobs[down_to : down_to + 1]
     offset = last.offset + down_to - len(jobs) - len(above)
-    return replace(last, jobs=(*above, *jobs.values(), *below), offset=offset)
+    return replace(last, jobs=(*above, *jobs, *below), offset=offset)
 
 
 def _newer(page: PlacedPage, order: Order, at: float) -> int:

@@ -266,14 +266,19 @@ def _check_ended(sync: Sync, order: Order) -> Asking[None]:
     for status in sorted(END_STATUSES):
         if all_fit and status == max(END_STATUSES):
             return
-        try:
-            told = (yield from ask(sync, ListView(order, status), limit=1)).total
-        except Contradiction:
-            told = None  # the filter does not know this status
+        told = yield from _told(sync, order, status)
         if (yield from _miscounts(sync, order, status, told)):
             all_fit = False
             if told is not None and told > sync.ledger.count_status(status):
                 yield from search(sync, order, whole(sync, status))
+
+
+def _told(sync: Sync, order: Order, status: str) -> Asking[int | None]:
+    """How many jobs a status has by its total; None if the filter does not know it."""
+    try:
+        return (yield from ask(sync, ListView(order, status), limit=1)).total
+    except Contradiction:
+        return None
 
 
 def _find_older(sync: Sync, order: Order) -> Asking[None]:
@@ -285,7 +290,7 @@ def _find_older(sync: Sync, order: Order) -> Asking[None]:
     for _ in range(FEW_TRIES):
         ended = 0
         for status in END_STATUSES:
-            ended += (yield from ask(sync, ListView(order, status), limit=1)).total or 0
+            ended += (yield from _told(sync, order, status)) or 0
         yield from reread_head(sync, order)
         known_ended = sum(map(sync.ledger.count_status, (*END_STATUSES, OUT_OF_WINDOW)))
         if sync.ledger.size - known_ended + ended == sync.progress.expected:
