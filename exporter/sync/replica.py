@@ -155,9 +155,7 @@ class Replica:
     def _longer_list(self, sync: Sync, head: PlacedPage) -> Asking[str]:
         if sync.profile.due("status_filter", sync.now_at):
             yield from calibration.calibrate_filter(sync, head)
-        deep = (
-            sync.length >= sync.profile.most_offset
-        )  # then only a sorted list shows its other end
+        deep = sync.length >= sync.profile.most_offset  # only when sorted, it shows its other end
         needed = deep or (not sync.filters and calibration.order_pays(sync))
         if needed and sync.profile.due("order", sync.now_at):
             yield from self._calibrate_order(sync)
