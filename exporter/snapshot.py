@@ -250,7 +250,8 @@ class ClusterState:
     history_obstacle: SyncFailure | None = None
     """Why the history cannot be read to its end; None if nothing is known to be in the way."""
     history_left_seconds: float = 0.0
-    """About how long it takes to read the rest of it, with the calls that are left for it."""
+    """About how long it takes to read the rest of it, and of the others of the account, which share the calls that are
+    left for them."""
     strategy: str | None = None
     """``delta``, ``sweep``, ``scan``; None before the first good sync."""
     effective_interval_seconds: float = 0.0

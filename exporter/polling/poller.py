@@ -260,7 +260,7 @@ class Poller(Loop):
         self._state = replace(
             self._state,
             effective_interval_seconds=effective,
-            history_left_seconds=budget.history_seconds() if history else 0.0,
+            history_left_seconds=budget.history_seconds() if replica and history else 0.0,
         )
 
     def _show_kept(self) -> None:

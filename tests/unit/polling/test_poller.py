@@ -9,6 +9,7 @@ from threading import Event, current_thread
 
 import pytest
 
+from exporter.api.budget import Demand
 from exporter.clock import SystemClock, instant
 from exporter.errors import (
     HttpStatusError,
@@ -657,6 +658,16 @@ class TestDisk:
         assert cloud.state.snapshot is not None
         assert cloud.state.snapshot.taken_at == last_at
         assert cloud.state.is_withdrawn(instant(cloud.clock)) is not there
+
+    def test_a_restart_does_not_tell_how_long_a_history_takes_that_nobody_has_seen(
+        self, tmp_path: Path
+    ) -> None:
+        cloud = polled(path=tmp_path / "one.ledger")
+        cloud.budget.declare("another", Demand(60, 1, history=100_000))
+        cloud.fail()
+        cloud.run(120)
+        assert cloud.state.failure is not None
+        assert cloud.state.history_left_seconds == 0
 
     def test_a_longer_history_is_not_complete_from_the_restart_on(self, tmp_path: Path) -> None:
         cloud = polled(path=tmp_path / "one.ledger")
