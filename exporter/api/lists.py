@@ -72,8 +72,8 @@ class Counters(NamedTuple):
 
 @dataclass(slots=True)
 class Listings:
-    """The answers for one zone, as far as somebody asks for them regularly, so that its clusters may wait for the
-    next one; and what these have found of them."""
+    """What the clusters of one zone share: the answers for it, while somebody asks for them regularly, so that a
+    cluster may wait for the next one; and of what use these have been."""
 
     lists: ZoneLists
     zone: str
