@@ -28,8 +28,6 @@ class _Group(msgspec.Struct, gc=False):
 
     jobs: int = 0
     cores: int = 0
-    noted: object = None
-    """The ``_noting`` of its ``Totals`` when its totals were noted."""
 
     def now(self) -> JobTotals:
         """The current totals."""
@@ -49,22 +47,18 @@ class Totals:
         """Jobs and cores before the transaction, of each group that it has changed."""
         self.log = Log()
         """The current log."""
-        self._noting = object()
-        """Replaced when the totals of groups must be noted again before they change."""
         for key, jobs, cores in groups:
             self._set(key, jobs, cores)
         self._kept_idle: frozenset[Pair] = frozenset()
 
     def move(self, moves: Sequence[Move]) -> None:
         """Move jobs from the group in which they were to the one in which they are now."""
-        if not self.log:  # it may have been cleared
-            self._noting = object()
-        groups, by_status, noting = self._groups, self._by_status, self._noting
+        groups, by_status, before, log = self._groups, self._by_status, self._before, self.log
         for old, new in moves:
             if new is not None:
                 key = new[1:4]  # status, queue, user
                 group = groups[key[:2]].get(key[2]) or self._begin(key)
-                if group.noted is not noting:
+                if key not in before or key not in log:
                     self._note(key, group)
                 group.jobs += 1
                 group.cores += new.cores
@@ -72,7 +66,7 @@ class Totals:
             if old is not None:
                 key = old[1:4]
                 group = groups[key[:2]][key[2]]
-                if group.noted is not noting:
+                if key not in before or key not in log:
                     self._note(key, group)
                 group.jobs -= 1
                 group.cores -= old.cores
@@ -84,7 +78,6 @@ class Totals:
         """The transaction was committed."""
         self._kept_idle = frozenset(self._idle)
         self._before.clear()
-        self._noting = object()
 
     def rolled_back(self) -> None:
         """The transaction was rolled back."""
@@ -93,13 +86,11 @@ class Totals:
             self._set(key, *group)
         self._idle = set(self._kept_idle)
         self._before.clear()
-        self._noting = object()
 
     def start_log(self) -> Log:
         """Start a log of changes, in which all current groups are new. There is one log at a time: an
         earlier one ends."""
         self.log = Log(dict.fromkeys(self.by_group(), EMPTY))
-        self._noting = object()
         return self.log
 
     def group(self, key: GroupKey) -> JobTotals:
@@ -131,10 +122,10 @@ class Totals:
             status for status, jobs in self._by_status.items() if jobs and _is_active(status)
         )
 
-    def is_active(self, pair: Pair) -> bool:
-        """Whether a (queue, user) pair has an active job."""
+    def active_groups(self, pair: Pair) -> int:
+        """In how many statuses a (queue, user) pair has active jobs."""
         queue, user = pair
-        return any(
+        return sum(
             user in self._groups.get((status, queue), ()) and _is_active(status)
             for status in self._by_status
         )
@@ -142,7 +133,7 @@ class Totals:
     def take_idle_pairs(self) -> frozenset[Pair]:
         """The pairs that had an active job since the last call, and have none now."""
         idle, self._idle = self._idle, set()
-        return frozenset(pair for pair in idle if not self.is_active(pair))
+        return frozenset(pair for pair in idle if not self.active_groups(pair))
 
     def _set(self, key: GroupKey, jobs: int, cores: int) -> None:
         group = self._groups[key[:2]].get(key[2]) or self._begin(key)
@@ -154,9 +145,7 @@ class Totals:
     def _note(self, key: GroupKey, group: _Group) -> None:
         """Note the totals of a group that is about to change."""
         self._before.setdefault(key, (group.jobs, group.cores))
-        if key not in self.log:
-            self.log[key] = group.now()
-        group.noted = self._noting
+        self.log.setdefault(key, group.now())
 
     def _begin(self, key: GroupKey) -> _Group:
         group = self._groups[key[:2]][key[2]] = _Group()

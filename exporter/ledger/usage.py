@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from sys import intern
 from typing import Any, Literal, NamedTuple, get_args
 
+import msgspec
+
 from exporter.ledger.proof import checked, proven
 from exporter.ledger.totals import Pair
 
@@ -31,11 +33,15 @@ class UsageKey(NamedTuple):
     user: str
 
 
-class Amount(NamedTuple):
-    """How many events, and how many seconds in all."""
+class Amount(msgspec.Struct, frozen=True, gc=False):
+    """How many events, and how many seconds in all. A ledger keeps hundreds: tuples would take twice the
+    memory."""
 
     times: int = 0
     seconds: int = 0
+
+    def __iter__(self) -> Iterator[int]:
+        return iter((self.times, self.seconds))
 
     def plus(self, other: "Amount") -> "Amount":
         """The sum of both."""

@@ -100,7 +100,7 @@ class Publisher:
         if anew:
             self._add_up_anew()
             changes = self._changes(ledger, dict.fromkeys(ledger.totals(), EMPTY))
-        newly_live = self._jobs.take(changes, ledger.groups.is_active, recent)
+        newly_live = self._jobs.take(changes, ledger.groups.active_groups, recent)
         self._counters.take(ledger, counted, named)
         credited = usage.credit(newly_live, self._series)
         if anew:

@@ -3,7 +3,7 @@ Little changes from one snapshot to the next: only that is added up again, and o
 objects. Pure."""
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 
 from exporter.labels import FirstNames
@@ -74,32 +74,36 @@ class JobRows:
         self._queues = queues
         self._users = users
         self._recent: frozenset[Pair] = frozenset()
-        self._live: set[Pair] = set()
-        self._shown_live: Counter[Pair] = Counter()
-        """How many live pairs there are under each pair of names."""
+        self._shown_live: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        """How many live pairs there are under each name of a queue and of a user."""
         self._rows = Rows()
 
     def take(
-        self, changes: Collection[Changed], active: Callable[[Pair], bool], recent: frozenset[Pair]
+        self, changes: Collection[Changed], active: Callable[[Pair], int], recent: frozenset[Pair]
     ) -> set[Pair]:
-        """Take in what has changed. ``active`` tells whether a pair has an active job, ``recent`` are those
-        that had one within the last hour. Returns those that have become live."""
-        pairs = {change.key[1:] for change in changes} | (recent ^ self._recent)
-        self._recent = recent
-        turned = {
-            pair for pair in pairs
-            if (pair in recent or active(pair)) is not (pair in self._live)
-        }  # fmt: skip
-        self._live = self._live ^ turned  # a new one, as one that grows takes twice the memory
-        for queue, user in turned:
-            more = 1 if (queue, user) in self._live else -1
-            self._shown_live[self._queues[queue], self._users[user]] += more
+        """Take in what has changed. ``active`` tells in how many statuses a pair has active jobs, ``recent`` are
+        those that had one within the last hour. Returns those that have become live."""
+        more: Counter[Pair] = Counter()
+        """Than before, in how many statuses the pair has active jobs."""
+        for key, before, now in changes:
+            if key[0] not in END_STATUSES:
+                more[key[1:]] += bool(now.jobs) - bool(before.jobs)
+        recent_before, self._recent = self._recent, recent
+        turned: dict[Pair, bool] = {}
+        """The pairs that are live now and were not, or the other way round."""
+        for pair in more.keys() | (recent ^ recent_before):
+            statuses = active(pair)
+            is_live = pair in recent or statuses > 0
+            if is_live is not (pair in recent_before or statuses > more[pair]):
+                turned[pair] = is_live
+        for (queue, user), is_live in turned.items():
+            self._shown_live[self._queues[queue]][self._users[user]] += 1 if is_live else -1
         for key, before, now in changes:
             self._add(*key, now.jobs - before.jobs, now.cores - before.cores)
         for pair in turned:
             for status in ALWAYS_SHOWN:
                 self._add(status, *pair, 0, 0)
-        return turned & self._live
+        return {pair for pair, is_live in turned.items() if is_live}
 
     def rows(self, *, ended: bool, others: bool) -> Grouped[JobCount]:
         """The rows in order: of pending and running jobs, of those that have ``ended``, and of ``others``."""
@@ -112,7 +116,7 @@ class JobRows:
         status, queue, user = self._statuses[status], self._queues[queue], self._users[user]
         if known := self._rows.numbers((status, queue), user):
             jobs, cores = jobs + known[0], cores + known[1]
-        shown = jobs or (status in ALWAYS_SHOWN and self._shown_live[queue, user])
+        shown = jobs or (status in ALWAYS_SHOWN and self._shown_live[queue][user])
         self._rows.put((status, queue), user, (jobs, cores) if shown else None)
 
 

@@ -66,7 +66,7 @@ def test_a_pair_that_lost_its_last_active_job_is_told_once() -> None:
     assert totals.take_idle_pairs() == {("q", "u")}
     assert not totals.take_idle_pairs()
     totals.rolled_back()
-    assert totals.is_active(("q", "u"))
+    assert totals.active_groups(("q", "u")) == 2
 
 
 def _look(totals: Totals, log: Log, seen: dict[GroupKey, JobTotals]) -> dict[GroupKey, JobTotals]:
@@ -84,7 +84,7 @@ def _is_right(totals: Totals, jobs: dict[str, Job]) -> None:
     statuses = Counter(job.status for job in jobs.values())
     for status in ("pending", "finished", "", "unheard of"):
         assert totals.in_status(status) == statuses[status]
-    assert {pair for pair in product("qr", "uv") if totals.is_active(pair)} == _active_pairs(jobs)
+    assert {pair for pair in product("qr", "uv") if totals.active_groups(pair)} == _active_pairs(jobs)
     assert totals.active_statuses() == {s for s in statuses if _is_active(s)}
 
 
