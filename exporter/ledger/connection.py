@@ -14,8 +14,8 @@ from exporter.ledger.state_files import open_private
 _MOST_BYTES = 64 << 20
 """SQLite tries to stay within this much memory."""
 
-_STATEMENTS = 32
-"""Kept ready, 3 kB each. A sync uses fewer; those that a ledger is opened with are not needed again."""
+_STATEMENTS = 24
+"""Kept ready, 3 kB each. A sync uses about 20; those that a ledger is opened with are not needed again."""
 
 _UNWRITABLE_CODES = frozenset(
     {

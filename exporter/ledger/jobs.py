@@ -29,7 +29,7 @@ _NumberedRow = tuple[str, int, int, int, int, int, int | None, int, int, int]
 
 MOST_RECENT = 10_000
 """How many jobs of all ledgers are kept in memory because they changed last: about 6 MB."""
-LEAST_RECENT = 2 * PAGE_LIMIT
+LEAST_RECENT = PAGE_LIMIT
 """Each ledger may keep at least this many, however many ledgers there are."""
 BATCH = 10_000
 """How many jobs are removed, or put back, at a time."""
@@ -363,10 +363,8 @@ class JobTable:
         recent, most = self._recent, self._cache_limit.jobs_each()
         # If there are more, the first of them have no room.
         recent.update((each[0].uuid, each) for each in kept[-most:])
-        if len(recent) > most:
-            too_many = len(recent) - most // 2
-            for uuid in list(islice(recent, too_many)):  # the oldest ones
-                del recent[uuid]
+        for uuid in list(islice(recent, max(0, len(recent) - most))):  # the oldest ones
+            del recent[uuid]
 
     def _has_room(self, jobs: int) -> bool:
         """Whether hints of this many more jobs can be added. Lets the hints grow if that makes room."""

@@ -166,7 +166,7 @@ def test_the_jobs_that_changed_last_are_the_ones_kept(
         ledger.apply(run_of(4))
         ledger.apply(run_of(1, "exited"))
         ledger.apply(run_of(1, first=4))
-    assert set(ledger._jobs._recent) == {job(0).uuid, job(4).uuid}
+    assert list(ledger._jobs._recent) == [job(number).uuid for number in (2, 3, 0, 4)]
 
 
 def test_what_is_kept_in_memory_is_never_older_than_the_file(

@@ -84,7 +84,9 @@ def _is_right(totals: Totals, jobs: dict[str, Job]) -> None:
     statuses = Counter(job.status for job in jobs.values())
     for status in ("pending", "finished", "", "unheard of"):
         assert totals.in_status(status) == statuses[status]
-    assert {pair for pair in product("qr", "uv") if totals.active_groups(pair)} == _active_pairs(jobs)
+    assert {pair for pair in product("qr", "uv") if totals.active_groups(pair)} == _active_pairs(
+        jobs
+    )
     assert totals.active_statuses() == {s for s in statuses if _is_active(s)}
 
 
