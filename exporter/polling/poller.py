@@ -5,13 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from exporter.clock import Instant, Loop, instant
-from exporter.errors import (
-    ApiError,
-    BudgetExhausted,
-    StateError,
-    Stopped,
-    SyncError,
-)
+from exporter.errors import ApiError, BudgetExhausted, StateError, Stopped, SyncError
 from exporter.model import Purpose
 from exporter.polling.calling import Background, Caller, PollerParts
 from exporter.polling.detector import WHEN_DUE, ChangeDetection, Verdict

@@ -17,8 +17,9 @@ def sweeps(sync: Sync) -> bool:
     jobs = sync.progress.expected
     if jobs is None and sync.progress.complete:
         jobs = sync.ledger.size
-    shown = jobs is not None and jobs < sync.depth
-    return sync.filters and not (shown and sync.pages_for(jobs or 0) <= sync.sweep_pages + 1)
+    if jobs is None or jobs >= sync.depth:
+        return sync.filters
+    return sync.filters and sync.pages_for(jobs) > sync.sweep_pages + 1
 
 
 def worth_it(sync: Sync) -> bool:

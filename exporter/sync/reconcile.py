@@ -345,6 +345,6 @@ def look_at(sync: Sync, order: Order, jobs: Iterable[Job]) -> Asking[None]:
         except SyncError as error:
             if error.reason != "depth" or not sync.filters:
                 raise
-            read_again(sync, at)  # what has become of it cannot be known: nor is the history
+            read_again(sync, at)  # what became of it is not shown, so the history is not complete
             return
         seen_down_to_at = found[-1].at if found else at
