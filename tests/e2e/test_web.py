@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -237,7 +238,7 @@ def test_clients_that_dawdle_are_cut_off() -> None:
         sender.join(PATIENCE_SECONDS)
         # The server strikes a connection off its list a moment before its socket is closed.
         for client in (idle, dripping, again, body):
-            until(lambda client=client: closed(client), "the connection to be closed")
+            until(partial(closed, client), "the connection to be closed")
         assert world.get("/-/ready")[0].status == 200
 
 
