@@ -237,7 +237,8 @@ def _whole_second(
 
     yield from read(sync, page.view, passes, SeenInMemory(), after=page)
     seen.update((job.uuid, job) for each in pages for job in each.jobs)
-    known = sync.ledger.known(seen)  # some may have changed meanwhile
+    # Some may have changed meanwhile; not those that have gone back to an older record.
+    known = sync.ledger.known(seen.keys() - sync.intake.stale_records.since.keys())
     jobs = [
         job
         for job in seen.values()
