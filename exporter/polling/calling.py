@@ -59,9 +59,8 @@ class Caller:
         self.made: Counter[Purpose] = Counter()
         """How many calls were answered, by what they were for."""
 
-    def converse(self, asking: Asking[T]) -> T:
-        """Run a conversation to its end, and return its result."""
-        interval_seconds = self._parts.settings.interval_seconds
+    def converse(self, asking: Asking[T], interval_seconds: float) -> T:
+        """Run a conversation to its end, and return its result. The next one follows after an interval."""
         enough = self.made.total() + min(LONG_READ_CALLS, self._parts.budget.allowed)
         with closing(asking):  # if a call fails, its last steps belong to the same transaction
             step: Ask | Finished[T] = advance(asking, None)

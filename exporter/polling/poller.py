@@ -177,7 +177,10 @@ class Poller(Loop):
         calls_before = caller.made[Purpose.FRESH]
         with parts.keeper.transaction(replica.ledger):
             self._detection.verdict(replica)  # takes in the newest listing
-            refreshed = caller.converse(replica.refresh(started.at, parts.budget.left))
+            refreshed = caller.converse(
+                replica.refresh(started.at, parts.budget.left),
+                self._state.effective_interval_seconds,
+            )
             snapshot = parts.publisher.snapshot(replica.ledger, started.at)
         self._detection.after_sync(replica, refreshed, started)
         self._sync_cost.learn(
