@@ -26,6 +26,7 @@ from exporter.daemon.findings import (
     once_each,
 )
 from exporter.daemon.overhearing import CallLimit, Exchange, Overheard
+from exporter.daemon.sightings import with_found
 from exporter.errors import ApiError, HttpStatusError, RefusedError, SyncError
 from exporter.ledger.directory import StateDirectory
 from exporter.model import ListedCluster
@@ -43,15 +44,10 @@ Progressing = Callable[[str, int, int], None]
 
 
 def diagnose(
-    config: Config,
-    account: AccountConfig,
-    like: ClusterConfig,
-    progressing: Progressing,
-    redactor: Redactor,
+    config: Config, account: AccountConfig, progressing: Progressing, redactor: Redactor
 ) -> Findings:
-    """Find out what there is to know about one account and those clusters of the configuration that
-    use it; where there are none, about those that cluster/list shows, each with the zone and the
-    settings of ``like``. Raises ``StateError``."""
+    """Find out what there is to know about one account, those clusters of the configuration that use
+    it, and those that its ``discovery`` finds. Raises ``StateError``."""
     clock = SystemClock()
     state = StateDirectory(config.state.path)
     opened = open_account(account, state, Telemetry(), clock, redactor)
@@ -66,7 +62,7 @@ def diagnose(
             rng=random.Random(),  # noqa: S311 - which pages are looked at is no secret
             progressing=progressing,
         )
-        return doctor.diagnose(config.clusters_of(account.name), like)
+        return doctor.diagnose()
     finally:
         opened.transport.close()
 
@@ -108,18 +104,18 @@ class Doctor:
         self._in_vain = False
         """Whether further calls would fail for the same reason."""
 
-    def diagnose(self, clusters: Sequence[ClusterConfig], like: ClusterConfig) -> Findings:
+    def diagnose(self) -> Findings:
         """See the function of this name."""
-        listed, list_failure, list_shape = self._list_clusters(like.zone)
-        if not clusters and listed is not None:
-            clusters = [
-                replace(like, name=each.cluster_id, cluster_id=each.cluster_id) for each in listed
-            ]
+        zones, list_failure = self._list_zones()
+        list_shape = self._shape_since(0)
+        listed = [each for zone in zones.values() for each in zone] if zones else None
+        together = with_found(self._config, {self._account.name: zones})
+        clusters = together.clusters_of(self._account.name)
         if not clusters:
-            self._failures = [list_failure or none_listed(like.zone)]
-        by_id = {each.cluster_id: each for each in listed or ()}
+            self._failures = [list_failure or none_listed(self._zones)]
+        by_id = {(zone, each.cluster_id): each for zone in zones for each in zones[zone]}
         found = [
-            replace(each, listed=by_id.get(each.config.cluster_id))
+            replace(each, listed=by_id.get((each.config.zone, each.config.cluster_id)))
             for each in self._look_at_all(clusters)
         ]
         found = self._with_capacity(found)
@@ -135,7 +131,7 @@ class Doctor:
                 (e.quota_headers for e in reversed(self._overheard.exchanges) if e.quota_headers),
                 (),
             ),
-            listed=listed,
+            listed=None if listed is None else tuple(listed),
             list_shape=list_shape,
             list_failure=list_failure,
             clusters=tuple(found),
@@ -144,20 +140,28 @@ class Doctor:
 
     # -- calls -------------------------------------------------------------------------------------
 
-    def _list_clusters(
-        self, zone: str
-    ) -> tuple[tuple[ListedCluster, ...] | None, Failure | None, Shape | None]:
-        """The account's clusters, why they are not shown, and what the answer looks like."""
-        self._tell("")
-        try:
-            listed = self._client.list_clusters(zone)
-        except ApiError as error:
-            failure = failure_of((), error)
-            self._in_vain = error.reason not in ABOUT_ONE_CALL
-            if self._in_vain:
-                self._failures.append(failure)
-            return None, failure, self._shape_since(0)
-        return listed, None, self._shape_since(0)
+    @property
+    def _zones(self) -> tuple[str, ...]:
+        """Those whose clusters are listed: where some may be found, or else that of the first cluster."""
+        if self._account.discovery is not None:
+            return self._account.discovery.zones
+        return tuple(each.zone for each in self._config.clusters_of(self._account.name)[:1])
+
+    def _list_zones(self) -> tuple[dict[str, tuple[ListedCluster, ...]], Failure | None]:
+        """The account's clusters by zone, and why those of a zone are not there."""
+        zones: dict[str, tuple[ListedCluster, ...]] = {}
+        failure: Failure | None = None
+        for zone in self._zones:
+            self._tell("")
+            try:
+                zones[zone] = self._client.list_clusters(zone)
+            except ApiError as error:
+                failure = failure_of((), error)
+                self._in_vain = error.reason not in ABOUT_ONE_CALL
+                if self._in_vain:
+                    self._failures.append(failure)
+                    break
+        return zones, failure
 
     def _look_at_all(self, clusters: Sequence[ClusterConfig]) -> list[ClusterFindings]:
         """One after the other, with one call kept for each that is to come; then once more those of
@@ -271,12 +275,12 @@ def failure_of(clusters: tuple[str, ...], error: ApiError | SyncError) -> Failur
     )
 
 
-def none_listed(zone: str) -> Failure:
+def none_listed(zones: Sequence[str]) -> Failure:
     """The error if there is no cluster to look at."""
     return Failure(
         (),
         "no_cluster",
-        f"cluster/list shows no cluster in zone {zone}",
+        f"cluster/list shows no such cluster in zone {', '.join(zones)}",
         "Check the zone, and whose keys these are, or give a cluster's id.",
     )
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -16,7 +17,6 @@ from exporter.cli.doctor.page import failure_lines, write_page
 from exporter.cli.doctor.report import report_text
 from exporter.config import AccountConfig, ClusterConfig, Config, load_config, parse_config
 from exporter.daemon.doctor import Progressing
-from exporter.daemon.sightings import found_cluster
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.logs import one_line
 from exporter.redaction import Redactor
@@ -27,6 +27,7 @@ _FLAGS = {
     "accounts[0].endpoint": "--endpoint",
     "accounts[0].access_key_id": KEY_ID,
     "accounts[0].secret_access_key": SECRET,
+    "accounts[0].discovery.zones[0]": "--zone",
 }
 """By key of a configuration, what stands for it where there is none."""
 
@@ -37,11 +38,11 @@ def doctor(namespace: argparse.Namespace, environ: Mapping[str, str], redactor: 
     from exporter import daemon
 
     words = Words(namespace.lang or language_of(environ))
-    config, account, like = patients(namespace, environ)
+    config, account = patients(namespace, environ)
     redactor.learn([account.access_key_id, account.secret_access_key.reveal()])
     _check_writable(namespace.report)
     with progress_on(sys.stdout, sys.stderr, words) as progressing:
-        found = daemon.diagnose(config, account, like, progressing, redactor)
+        found = daemon.diagnose(config, account, progressing, redactor)
     write_page(found, words, sys.stdout)
     unwritten = []
     if namespace.report is not None:
@@ -60,29 +61,36 @@ def doctor(namespace: argparse.Namespace, environ: Mapping[str, str], redactor: 
 
 def patients(
     namespace: argparse.Namespace, environ: Mapping[str, str]
-) -> tuple[Config, AccountConfig, ClusterConfig]:
-    """The configuration with those clusters that are to be looked at, their account, and a cluster as
-    which those are that cluster/list shows where there are none. Raises ``ConfigError``."""
+) -> tuple[Config, AccountConfig]:
+    """An account, and the configuration with those of its clusters that are to be looked at, and with a
+    ``discovery`` for those that are to be found first. Raises ``ConfigError``."""
     if namespace.endpoint is not None:
         config = _config_of_flags(namespace, environ)
-        like, named = config.clusters[0], bool(namespace.cluster_ids)
-        return replace(config, clusters=config.clusters if named else ()), config.accounts[0], like
+        return config, config.accounts[0]
     for flag, given in (("--zone", namespace.zone), ("--cluster-id", namespace.cluster_ids)):
         if given:
             _wrong(f"{flag}: goes with --endpoint; a configuration has it for each cluster")
     config = load_config(namespace.config_file, environ)
     clusters = [each for each in config.clusters if _is_wanted(each, namespace)]
-    if not clusters and not namespace.clusters:
-        for account in config.accounts:
-            if account.discovery is not None and namespace.account in (None, account.name):
-                like = found_cluster(config, account, account.discovery.zones[0])
-                return replace(config, clusters=()), account, like
-    _check_names(config, namespace, clusters)
-    accounts = dict.fromkeys(each.account for each in clusters)
-    if len(accounts) > 1:
-        _wrong(f"--account: needed, as there are several: {', '.join(map(one_line, accounts))}")
-    chosen = replace(config, clusters=tuple(clusters))
-    return chosen, config.account(clusters[0].account), clusters[0]
+    unknown = set(namespace.clusters) - {each.name for each in clusters}
+    searched = [each.name for each in config.accounts if _is_searched(each, namespace)]
+    _check_names(config, namespace, set() if searched else unknown)
+    names = dict.fromkeys(each.account for each in clusters)
+    if unknown or not namespace.clusters:
+        names |= dict.fromkeys(searched)
+    if not names:
+        _wrong("--account: no cluster uses it, and it has no discovery")
+    if len(names) > 1:
+        _wrong(f"--account: needed, as there are several: {', '.join(map(one_line, names))}")
+    account = config.account(*names)
+    if account.discovery is not None and namespace.clusters:
+        include = tuple(re.compile(re.escape(each)) for each in unknown)
+        account = replace(account, discovery=replace(account.discovery, include=include))
+    return replace(config, accounts=(account,), clusters=tuple(clusters)), account
+
+
+def _is_searched(account: AccountConfig, namespace: argparse.Namespace) -> bool:
+    return account.discovery is not None and namespace.account in (None, account.name)
 
 
 def _is_wanted(cluster: ClusterConfig, namespace: argparse.Namespace) -> bool:
@@ -90,21 +98,18 @@ def _is_wanted(cluster: ClusterConfig, namespace: argparse.Namespace) -> bool:
     return of_account and (not namespace.clusters or cluster.name in namespace.clusters)
 
 
-def _check_names(
-    config: Config, namespace: argparse.Namespace, clusters: list[ClusterConfig]
-) -> None:
+def _check_names(config: Config, namespace: argparse.Namespace, unknown: set[str]) -> None:
     accounts = [each.name for each in config.accounts]
     if namespace.account is not None and namespace.account not in accounts:
         known = ", ".join(map(one_line, accounts))
         _wrong(f"--account: no account is named {one_line(namespace.account)}; known: {known}")
-    wanted = set(namespace.clusters) - {each.name for each in clusters}
-    if wanted or not clusters:
+    if unknown:
         known = ", ".join(
             one_line(each.name)
             for each in config.clusters
             if namespace.account in (None, each.account)
         )
-        names = ", ".join(map(one_line, sorted(wanted)))
+        names = ", ".join(map(one_line, sorted(unknown)))
         _wrong(f"--cluster: no cluster is named {names}; known: {known}")
 
 
@@ -115,14 +120,15 @@ def _config_of_flags(namespace: argparse.Namespace, environ: Mapping[str, str]) 
             _wrong(f"{flag}: names one of a configuration, which --endpoint takes the place of")
     if namespace.zone is None:
         _wrong("--zone: needed with --endpoint, as jinan1a")
-    account = {
+    account: dict[str, object] = {
         "endpoint": _literally(namespace.endpoint),
         "access_key_id": f"${{{KEY_ID}}}",
         "secret_access_key": f"${{{SECRET}}}",
     }
     zone = _literally(namespace.zone)
-    ids = map(_literally, namespace.cluster_ids or ["ehpc-unnamed"])
-    clusters = [{"cluster_id": each, "zone": zone} for each in ids]
+    clusters = [{"cluster_id": _literally(each), "zone": zone} for each in namespace.cluster_ids]
+    if not clusters:
+        account["discovery"] = {"zones": [zone]}
     file = {"accounts": [account], "clusters": clusters, "state": {"path": ":memory:"}}
     try:
         return parse_config(json.dumps(file), environ, Path())

@@ -12,7 +12,7 @@ import pytest
 
 import exporter
 from exporter.collector import AccountQuota
-from exporter.config import AccountConfig, ClusterConfig, Config, ServeOptions
+from exporter.config import AccountConfig, Config, ServeOptions
 from exporter.daemon.findings import Findings
 from exporter.errors import ExporterError
 from exporter.redaction import Redactor
@@ -41,7 +41,7 @@ class FakeDaemon:
     served_texts: list[str] = field(default_factory=list)
     collected: list[list[str]] = field(default_factory=list)
     findings: Findings | None = None
-    diagnosed: list[tuple[Config, AccountConfig, ClusterConfig]] = field(default_factory=list)
+    diagnosed: list[tuple[Config, AccountConfig]] = field(default_factory=list)
 
     def serve(self, config_path: Path, options: ServeOptions, redactor: Redactor) -> int:
         assert isinstance(redactor, Redactor)
@@ -55,14 +55,13 @@ class FakeDaemon:
         self,
         config: Config,
         account: AccountConfig,
-        like: ClusterConfig,
         progressing: Callable[[str, int, int], None],
         redactor: Redactor,
     ) -> Findings:
         assert account.secret_access_key.reveal() not in redactor.clean(
             account.secret_access_key.reveal()
         )
-        self.diagnosed.append((config, account, like))
+        self.diagnosed.append((config, account))
         progressing("", 0, 25)
         assert self.findings is not None
         return self.findings

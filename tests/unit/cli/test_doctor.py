@@ -62,12 +62,11 @@ def test_all_is_right(
     assert out.startswith("This makes at most 25 calls")
     assert "keys           accepted" in out
     assert err == ""
-    config, account, like = daemon.diagnosed[0]
+    config, account = daemon.diagnosed[0]
     assert [(each.name, each.zone) for each in config.clusters] == [("ehpc-0", "jinan1a")]
     assert config.state.path is None
     assert account.access_key_id == "KEYID"
     assert account.secret_access_key.reveal() == "hush-hush"
-    assert like.zone == "jinan1a"
 
 
 def test_without_an_id_all_that_the_cloud_lists(
@@ -75,7 +74,10 @@ def test_without_an_id_all_that_the_cloud_lists(
 ) -> None:
     daemon.findings = good
     assert main(FLAGS) == 0
-    assert daemon.diagnosed[0][0].clusters == ()
+    ((config, account),) = daemon.diagnosed
+    assert config.clusters == ()
+    assert account.discovery is not None
+    assert account.discovery.zones == ("jinan1a",)
 
 
 def test_what_failed_is_told_once_with_advice_and_the_exit_code(
@@ -137,7 +139,7 @@ def test_keys_are_no_flags(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_dollar_in_a_flag_is_a_dollar(daemon: FakeDaemon, good: Findings, keys: None) -> None:
     daemon.findings = good
     assert main([*FLAGS, "--cluster-id=ehpc-${HOME}"]) == 0
-    assert daemon.diagnosed[0][2].cluster_id == "ehpc-${HOME}"
+    assert [each.cluster_id for each in daemon.diagnosed[0][0].clusters] == ["ehpc-${HOME}"]
 
 
 def test_the_clusters_of_a_configuration(
@@ -146,7 +148,7 @@ def test_the_clusters_of_a_configuration(
     daemon.findings = good
     assert main(["doctor", f"--config.file={config_file}"]) == 0
     assert main(["doctor", f"--config.file={config_file}", "--cluster=fea"]) == 0
-    names = [[each.name for each in config.clusters] for config, _, _ in daemon.diagnosed]
+    names = [[each.name for each in config.clusters] for config, _ in daemon.diagnosed]
     assert names == [["cfd", "fea"], ["fea"]]
 
 
@@ -185,8 +187,48 @@ def test_one_account_of_several(
     if isinstance(told, str):
         assert (code, capsys.readouterr().err) == (2, f"{told}\n")
         return
-    ((config, account, _),) = daemon.diagnosed
+    ((config, account),) = daemon.diagnosed
     assert (account.name, [each.name for each in config.clusters]) == told
+
+
+SEARCHED = """\
+accounts:
+  - endpoint: https://a.example.com
+    access_key_id: A
+    secret_access_key: hush-one
+    discovery: {zones: [jinan1a], include: [ehpc-.*], exclude: [ehpc-9]}
+clusters:
+  - {name: cfd, cluster_id: ehpc-1, zone: jinan1a}
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "configured", "looked_for", "passed_over"),
+    [
+        ([], ["cfd"], "ehpc-2", "hpc-3"),
+        (["--cluster=cfd"], ["cfd"], "", "ehpc-2"),
+        (["--cluster=ehpc-2"], [], "ehpc-2", "ehpc-3"),
+        (["--cluster=cfd", "--cluster=ehpc-2"], ["cfd"], "ehpc-2", "ehpc-9"),
+    ],
+)
+def test_found_clusters_beside_those_of_the_configuration(
+    daemon: FakeDaemon,
+    good: Findings,
+    config_file: Path,
+    arguments: list[str],
+    configured: list[str],
+    looked_for: str,
+    passed_over: str,
+) -> None:
+    config_file.write_text(SEARCHED)
+    daemon.findings = good
+    assert main(["doctor", f"--config.file={config_file}", *arguments]) == 0
+    ((config, account),) = daemon.diagnosed
+    assert [each.name for each in config.clusters] == configured
+    assert config.accounts == (account,)
+    assert account.discovery is not None
+    assert account.discovery.wants(looked_for) == bool(looked_for)
+    assert not account.discovery.wants(passed_over)
 
 
 def test_the_report(

@@ -94,9 +94,14 @@ class Surgery:
         secret: str | None = None,
         seed: int = 0,
         capacity_interval: str = "off",
+        discovery: dict[str, Any] | None = None,
     ) -> Findings:
-        """By configuration, or, without any id, by cluster/list."""
-        config = config_of(cluster_ids or ("ehpc-unnamed",), capacity_interval)
+        """Those of the configuration, and, without any, or with a ``discovery``, those that cluster/list
+        shows."""
+        discovery = discovery if cluster_ids else {"zones": [ZONE]}
+        config = config_of(
+            cluster_ids, capacity_interval, **{"discovery": discovery} if discovery else {}
+        )
         (account,) = config.accounts
         keys = Credentials(account.access_key_id, secret or account.secret_access_key.reveal())
         doctor = Doctor(
@@ -109,7 +114,7 @@ class Surgery:
             rng=random.Random(seed),
             progressing=lambda *told: self.told.append(told),
         )
-        return doctor.diagnose(config.clusters if cluster_ids else (), config.clusters[0])
+        return doctor.diagnose()
 
 
 class SecretWords(Surgery):

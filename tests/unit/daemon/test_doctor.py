@@ -24,7 +24,15 @@ from exporter.daemon.findings import (
 )
 from exporter.errors import TransportError
 from exporter.profile import TRAITS
-from exporter.simulator import CONTENT_MARK, DOCUMENTED, Dialect, Order, draw_dialect, parse_fleet
+from exporter.simulator import (
+    CONTENT_MARK,
+    DOCUMENTED,
+    Dialect,
+    Order,
+    draw_dialect,
+    fill,
+    parse_fleet,
+)
 from exporter.simulator import parse_dialect as spoken
 from exporter.simulator.command import add_arguments, build_simulation
 from exporter.texts import Words
@@ -246,6 +254,19 @@ def test_clusters_are_those_that_the_cloud_lists() -> None:
     found = Surgery(DOCUMENTED, DOCUMENTED, jobs=50, active=5).diagnose()
     assert [each.config.cluster_id for each in found.clusters] == ["ehpc-0", "ehpc-1"]
     assert [each.listed is not None for each in found.clusters] == [True, True]
+
+
+def test_those_that_discovery_finds_are_looked_at_in_each_zone_beside_the_configured_ones() -> None:
+    surgery = Surgery(DOCUMENTED, DOCUMENTED, DOCUMENTED, jobs=50, active=5)
+    far = surgery.cloud.add_cluster("ehpc-far", zone="jn1a")
+    fill(far.jobs, 20, active=2, now_at=NOW_AT, seed=9)
+    zones = {"zones": [ZONE, "jn1a"], "exclude": ["ehpc-2"]}
+    found = surgery.diagnose("ehpc-1", discovery=zones)
+    assert [each.config.name for each in found.clusters] == ["ehpc-1", "ehpc-0", "ehpc-far"]
+    assert [each.total for each in found.clusters] == [50, 50, 20]
+    assert all(each.listed is not None for each in found.clusters)
+    assert len(found.listed or ()) == 4
+    assert not found.failures
 
 
 def test_no_cluster_anywhere() -> None:
