@@ -61,6 +61,8 @@ class CapacityPoller(Loop):
         super().__init__(f"capacity {parts.account}", what, parts.clock)
         self._parts = parts
         self._clusters = clusters
+        self._asked: set[WatchedCluster] = set()
+        """Those that have been queried as they are named and configured now."""
         self._asking = Asking(parts.account, parts.client, parts.lists, parts.budget, parts.clock)
         self._told: dict[tuple[str, str, str], Told] = {}
         """By the remote cluster, since a name may be given to another one."""
@@ -72,8 +74,9 @@ class CapacityPoller(Loop):
     # -- from other threads ------------------------------------------------------------------
 
     def watch(self, clusters: Sequence[WatchedCluster]) -> None:
-        """Query these clusters from the next round on."""
+        """Query these clusters from now on; at once those that are new, or named or configured otherwise."""
         self._clusters = clusters
+        self._parts.clock.rouse()
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -83,7 +86,11 @@ class CapacityPoller(Loop):
             while not all(parts.tried(each.identity.name) for each in self._clusters):
                 self._asking.rest(TRIED_SECONDS)
             while True:
-                self._asking.rest(self.turn())
+                due_seconds = self.turn() + parts.clock.monotonic_seconds()
+                while (left_seconds := due_seconds - parts.clock.monotonic_seconds()) > 0:
+                    if parts.clock.doze(left_seconds):
+                        return
+                    self.catch_up()
         except Stopped:
             return
 
@@ -92,19 +99,28 @@ class CapacityPoller(Loop):
         parts = self._parts
         started_seconds = parts.clock.monotonic_seconds()
         self._declare()
+        self._attempt(self._clusters)
+        self._round_seconds = parts.clock.monotonic_seconds() - started_seconds
+        return max(0.0, parts.interval_seconds - self._round_seconds)
+
+    def catch_up(self) -> None:
+        """Query those clusters that have come since the last round, or are named or configured otherwise.
+        Raises Stopped if the program stops."""
+        self._asked.intersection_update(self._clusters)
+        self._attempt([each for each in self._clusters if each not in self._asked])
+
+    def _attempt(self, clusters: Sequence[WatchedCluster]) -> None:
         try:
-            self._round()
+            self._round(clusters)
         except Stopped:
             raise
         except Exception:
             what = "asking for capacity ended in an error of this program"
-            _LOG.exception(what, extra={"account": parts.account})
-        self._round_seconds = parts.clock.monotonic_seconds() - started_seconds
-        return max(0.0, parts.interval_seconds - self._round_seconds)
+            _LOG.exception(what, extra={"account": self._parts.account})
 
-    def _round(self) -> None:
-        clusters = self._clusters
-        known = {each.identity.remote for each in clusters}
+    def _round(self, clusters: Sequence[WatchedCluster]) -> None:
+        known = {each.identity.remote for each in self._clusters}
+        self._asked.update(clusters)
         self._told = {remote: told for remote, told in self._told.items() if remote in known}
         self._words = {remote: words for remote, words in self._words.items() if remote in known}
         for zone in dict.fromkeys(each.identity.zone for each in clusters):

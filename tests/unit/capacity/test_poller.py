@@ -352,6 +352,26 @@ def test_clusters_come_and_go_between_two_rounds() -> None:
     assert not world.poller._told
 
 
+def test_what_comes_between_two_rounds_is_asked_about_at_once_and_nothing_else() -> None:
+    world = World()
+    world.round()
+    world.calls()
+    first, *others = world.clusters
+    renamed = replace(first, identity=replace(first.identity, name="cfd"))
+    hosted = world.cloud.add_cluster("ehpc-new", zone=ZONE)
+    hosted.plant.add_queue("gpu", cores=128)
+    come = WatchedCluster(ClusterIdentity("ehpc-new", "ehpc-new", ZONE, "default"))
+    world.poller.watch([renamed, *others, come])
+    world.published.clear()
+    world.poller.catch_up()
+    cores = {name: by_name(each)["gpu"].cores.total for name, each in world.published if each}
+    assert cores == {"cfd": 64.0, "ehpc-new": 128.0}
+    assert {entry.cluster_id for entry in world.cloud.journal} <= {"", EHPC, "ehpc-new"}
+    world.published.clear()
+    world.poller.catch_up()
+    assert not world.published
+
+
 def test_a_name_that_goes_to_another_cluster_says_nothing_of_the_one_before() -> None:
     """Neither what was told of it, should nothing be told of the new one, nor what may not be asked."""
     world = World()
@@ -399,6 +419,24 @@ def test_its_thread_waits_until_jobs_were_asked_for_and_ends_when_told() -> None
     poller.stop()
     assert poller.join(PATIENCE_SECONDS)
     assert poller.health() is not None
+
+
+def test_its_thread_does_not_sleep_when_a_cluster_comes() -> None:
+    world = World()
+    *others, last = world.clusters
+    published = {each.identity.name: threading.Event() for each in world.clusters}
+    parts = replace(
+        world.poller._parts,
+        publish=lambda who, _: published[who.name].set(),
+        clock=SystemClock(),
+    )
+    poller = CapacityPoller(parts, others)
+    poller.start()
+    assert all(published[each.identity.name].wait(PATIENCE_SECONDS) for each in others)
+    poller.watch([*others, last])
+    assert published[last.identity.name].wait(PATIENCE_SECONDS)
+    poller.stop()
+    assert poller.join(PATIENCE_SECONDS)
 
 
 def test_what_is_configured_is_shown_while_nothing_can_be_asked() -> None:
