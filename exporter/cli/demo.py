@@ -13,12 +13,16 @@ from exporter.redaction import Redactor
 from exporter.simulator.command import add_arguments, build_simulation
 from exporter.simulator.server import SimulatorServer
 from exporter.simulator.story import FLOOD_QUEUE, PERIOD_SECONDS
+from exporter.simulator.workload import GROUPS
 from exporter.texts import Words
 
 QUOTA_REQUESTS = 20_000
 """More than the real cloud's, so that a demonstration can look every few seconds."""
 
 INTERVAL = "5s"
+
+GROUPS_FILE = "groups.csv"
+"""Beside the configuration."""
 
 _KEY_ID, _SECRET = "DEMOACCESSKEYID", "demo-secret-access-key"
 
@@ -54,6 +58,7 @@ def demo(options: ServeOptions, redactor: Redactor, say: Words, *, pace: float) 
     clusters = [SimulatedCluster(each.cluster_id, each.zone) for each in hosted]
     with SimulatorServer(simulation) as server, tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "config.yaml")
+        Path(directory, GROUPS_FILE).write_text(GROUPS, encoding="utf-8")
         path.write_text(config_text(server.address, clusters))
         sys.stdout.write(guide(options, server.address, clusters, say))
         sys.stdout.flush()
@@ -61,7 +66,7 @@ def demo(options: ServeOptions, redactor: Redactor, say: Words, *, pace: float) 
 
 
 def config_text(endpoint: str, clusters: list[SimulatedCluster]) -> str:
-    """A configuration for the simulated cloud. JSON is YAML."""
+    """A configuration for the simulated cloud, to be read beside ``GROUPS_FILE``. JSON is YAML."""
     account = {
         "endpoint": endpoint,
         "access_key_id": _KEY_ID,
@@ -81,6 +86,7 @@ def config_text(endpoint: str, clusters: list[SimulatedCluster]) -> str:
                 "capacity_interval": "1m",
             },
             "state": {"path": ":memory:"},
+            "labels": {"user": {"groups_file": GROUPS_FILE}},
         },
         indent=2,
     )

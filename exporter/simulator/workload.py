@@ -71,6 +71,20 @@ _USERS = (
     "xu@phys",
     "林 小红",
 )
+GROUPS = """\
+user,group
+zhangwei,physics
+xu@phys,physics
+周杰,physics
+李娜,chemistry
+wang.fang,chemistry
+赵敏,chemistry
+liuyang,engineering
+huang_lei,engineering
+wu-tong,engineering
+usr-.*,guests
+"""
+"""The groups of most users, as a file of the exporter's has them; the others are in none."""
 _QUEUES = (
     QueueProfile("默认队列", 5, 900),
     QueueProfile("gpu-a100", 2, 5400, headroom=1.02),

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from exporter.config import load_config
+from exporter.simulator.workload import GROUPS
 from tests.deploy.rule_files import RULE_FILES
 from tests.e2e.running import ROOT, Exporter, run_command, simulating
 from tests.waiting import PATIENCE_SECONDS
@@ -81,6 +83,10 @@ def test_the_chinese_files_take_the_places_of_english_ones() -> None:
 
 def test_without_a_word_it_is_the_demonstration() -> None:
     assert (COMPOSE / ".env").read_text() == "COMPOSE_PROFILES=demo\n"
+
+
+def test_its_users_are_in_the_groups_of_the_demo() -> None:
+    assert (COMPOSE / "demo-groups.csv").read_text(encoding="utf-8") == GROUPS
 
 
 def test_what_is_mounted_is_there(stack: Mapping[str, Any]) -> None:
@@ -163,6 +169,7 @@ def test_the_demonstration_runs(stack: Mapping[str, Any], tmp_path: Path) -> Non
     port = where.rpartition(":")[2]
     told = (COMPOSE / "demo-config.yaml").read_text()
     assert told.count(f"http://simulator:{port}\n") == 1
+    shutil.copy(COMPOSE / "demo-groups.csv", tmp_path)
     with simulating(*flags) as endpoint:
         config = told.replace(f"http://simulator:{port}", endpoint)
         with Exporter(tmp_path, config) as exporter:
@@ -170,6 +177,7 @@ def test_the_demonstration_runs(stack: Mapping[str, Any], tmp_path: Path) -> Non
             shown = exporter.until_up(*names)
             assert len(names) == 4
             assert shown.sum("ehpc_jobs", status="running") > 0
+            assert shown.sum("ehpc_user_info", group="physics") > 0
     checked = run_command("check-config", f"--config.file={COMPOSE / 'demo-config.yaml'}")
     assert "fits" in checked.stdout
     assert checked.returncode == 0

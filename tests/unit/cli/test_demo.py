@@ -4,21 +4,29 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cli.demo import SimulatedCluster, config_text, guide
+from exporter.cli.demo import GROUPS_FILE, SimulatedCluster, config_text, guide
 from exporter.config import ServeOptions, parse_config
+from exporter.labels import NO_GROUP
 from exporter.simulator import story
-from exporter.simulator.workload import demo_profiles
+from exporter.simulator.workload import GROUPS, demo_profiles
 from exporter.texts import LANGUAGES, Words
 
 
-def test_the_configuration_is_one() -> None:
+def test_the_configuration_is_one(tmp_path: Path) -> None:
+    (tmp_path / GROUPS_FILE).write_text(GROUPS, encoding="utf-8")
     clusters = [SimulatedCluster("ehpc-a", "z1"), SimulatedCluster("ehpc-b", "z2")]
-    config = parse_config(config_text("http://127.0.0.1:1", clusters), {}, Path("/"))
+    config = parse_config(config_text("http://127.0.0.1:1", clusters), {}, tmp_path)
     assert [(each.name, each.cluster_id, each.zone) for each in config.clusters] == [
         ("demo-1", "ehpc-a", "z1"),
         ("demo-2", "ehpc-b", "z2"),
     ]
     assert config.state.path is None
+    groups = config.labels.users.groups
+    assert groups is not None
+    users = {user for profile in demo_profiles(4) for user in profile.users}
+    told = {groups.of(user) for user in users}
+    assert {NO_GROUP, groups.of(story.FLOOD_USER)} < told
+    assert set(groups.names) <= users
 
 
 @pytest.mark.parametrize(
