@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exporter.config import (
     NO_HISTORY_SECONDS,
@@ -13,7 +13,7 @@ from exporter.config import (
     format_duration,
 )
 from exporter.daemon.listing import WORTH_CLUSTERS
-from exporter.daemon.sightings import Sighting, together
+from exporter.daemon.sightings import Sighting, found_cluster, together
 from exporter.logs import one_line
 from exporter.model import PAGE_LIMIT
 from exporter.polling.schedule import forced_seconds
@@ -123,12 +123,17 @@ def _detected_calls(config: Config, account: AccountConfig) -> float | None:
         if intervals in listed:
             calls += _HOUR_SECONDS / min(intervals)
         for seconds in intervals:
-            settings = SyncSettings(
-                interval_seconds=seconds, audit_interval_seconds=collection.audit_interval_seconds
-            )
-            apart_seconds = forced_seconds(settings) if intervals in listed else seconds
+            apart_seconds = _apart_seconds(config, seconds) if intervals in listed else seconds
             calls += _HOUR_SECONDS / apart_seconds
     return calls
+
+
+def _apart_seconds(config: Config, interval_seconds: float) -> float:
+    """How far apart the syncs of a cluster are in which nothing changes."""
+    audit_seconds = config.collection.audit_interval_seconds
+    return forced_seconds(
+        SyncSettings(interval_seconds=interval_seconds, audit_interval_seconds=audit_seconds)
+    )
 
 
 def warnings(config: Config) -> list[str]:
@@ -207,8 +212,25 @@ def _discovery_lines(cost: AccountCost, config: Config) -> list[str]:
     room = max(0, int((cost.account.calls_per_hour - cost.calls - listing) / each))
     zones = one_line(", ".join(discovery.zones))
     per_cluster = f"{_calls(listing)} an hour for that, and {_number(each)} for each cluster"
-    enough = f"there is room for {room} clusters before intervals are stretched"
+    more = "more " if cost.clusters else ""
+    enough = f"there is room for {room} {more}clusters before intervals are stretched"
+    if (quiet_room := _quiet_room(cost, config, discovery.zones, listing)) > room:
+        enough += f", and with the change detector for {quiet_room} in which nothing changes"
     return [f"  discovers clusters in {zones}: {per_cluster}; {enough}"]
+
+
+def _quiet_room(
+    cost: AccountCost, config: Config, zones: tuple[str, ...], listing_calls: float
+) -> int:
+    """How many clusters in which nothing changes could be found, if the cloud's counters are reliable;
+    0 without a change detector."""
+    come = tuple(found_cluster(config, cost.account, zone) for zone in zones) * WORTH_CLUSTERS
+    calls = _detected_calls(replace(config, clusters=(*config.clusters, *come)), cost.account)
+    if calls is None:
+        return 0
+    left = cost.account.calls_per_hour - listing_calls - calls
+    each = _HOUR_SECONDS / _apart_seconds(config, config.collection.interval_seconds)
+    return max(0, len(come) + math.floor(left / each))
 
 
 def found_report(sightings: Iterable[Sighting]) -> str:

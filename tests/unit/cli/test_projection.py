@@ -7,7 +7,7 @@ import pytest
 from exporter.cli import main
 from exporter.cli.projection import found_report, project, report, warnings
 from exporter.config import Config, parse_config
-from exporter.daemon.sightings import survey
+from exporter.daemon.sightings import survey, with_found
 from exporter.model import ListedCluster
 
 from .conftest import CONFIG
@@ -54,8 +54,25 @@ def test_before_anything_is_found_it_says_how_many_clusters_there_is_room_for() 
     assert report(config_of(FINDING)).startswith(
         "account default: 1,000 calls an hour allowed (0.5 of 2,000 in 1h)\n"
         "  discovers clusters in jinan1a: 6 calls an hour for that, and 66 for each cluster;"
-        " there is room for 15 clusters before intervals are stretched\n\n"
+        " there is room for 15 clusters before intervals are stretched, and with the change detector for"
+        " 137 in which nothing changes\n\n"
     )
+    alone = FINDING + "collection: {change_detector: off}\n"
+    assert "for 15 clusters before intervals are stretched\n" in report(config_of(alone))
+
+
+def test_what_is_found_counts_as_what_it_costs() -> None:
+    """So many quiet clusters fit, and one more does not."""
+    config = config_of(FINDING)
+    listed = [ListedCluster(f"ehpc-{i}", "", "active", {}) for i in range(138)]
+    for number, fits in ((137, True), (138, False)):
+        found = with_found(config, {"default": {"jinan1a": tuple(listed[:number])}})
+        (cost,) = project(found)
+        assert cost.detected_calls is not None
+        assert (cost.detected_calls + 6 <= 1000) == fits
+    few = with_found(config, {"default": {"jinan1a": tuple(listed[:5])}})
+    assert "room for 10 more clusters before intervals are stretched" in report(few)
+    assert "and with the change detector for 132 in which nothing changes" in report(few)
 
 
 def test_a_good_configuration(config_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
