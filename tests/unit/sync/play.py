@@ -250,7 +250,11 @@ class Play:
         began_at = self.cluster.ledger.progress.began_at
         least = Counter[str]()
         if configured and began_at is not None and not self.withheld:
+            # Others have ended behind the edge of the history before a sync could see them.
+            known = self.cluster.ledger.known(self.cluster.jobs.uuids())
             for job in self.cluster.jobs.jobs():
+                if job.uuid not in known:
+                    continue
                 least["submitted"] += job.submitted_at >= began_at
                 started = job.status != "pending" and (job.started_at or 0) >= began_at
                 least["started"] += started
