@@ -7,8 +7,8 @@ the last line of defence.
 import html
 import re
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Iterable
-from urllib.parse import unquote
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, unquote
 
 MASK = "***"
 _SHORTEST_SECRET = 4
@@ -41,9 +41,8 @@ class Redactor:
                 # base64's padding may be missing, and a form's + is a space.
                 spelled = {secret, secret.rstrip("="), secret.replace("+", " ")}
                 forms |= spelled | {repr(each)[1:-1] for each in spelled}
-                for encode in (b64encode, urlsafe_b64encode):
-                    forms.add(encode(secret.encode()).decode().rstrip("="))
                 forms |= {secret.encode().hex(), secret.encode().hex().upper()}
+                forms.update(_in_base64(secret), _in_base64(quote(secret, safe="")))
         self._forms = tuple(sorted(forms, key=len, reverse=True))
 
     def clean(self, text: str) -> str:
@@ -61,6 +60,16 @@ class Redactor:
         for form in self._forms:
             text = text.replace(form, MASK)
         return text
+
+
+def _in_base64(secret: str) -> Iterator[str]:
+    """How a secret looks in base64, whatever stands before and after it in the encoded text, such as a user's
+    name: the characters that hold nothing but its bits."""
+    octets = secret.encode()
+    for before in range(3):  # three octets become four characters
+        begin, end = (8 * before + 5) // 6, 8 * (before + len(octets)) // 6
+        for encode in (b64encode, urlsafe_b64encode):
+            yield encode(bytes(before) + octets).decode()[begin:end]
 
 
 def _character(escape: re.Match[str]) -> str:

@@ -35,6 +35,7 @@ SPELLINGS: list[Callable[[str], str]] = [
     lambda text: urlsafe_b64encode(text.encode()).decode(),
     lambda text: text.encode().hex(),
     lambda text: text.encode().hex().upper(),
+    lambda text: b64encode(quote(text, safe="").encode()).decode(),
 ]
 
 
@@ -69,6 +70,20 @@ def test_a_secret_is_found_in_every_spelling(number: int) -> None:
     assert "***" in clean
     assert clean.endswith("] failed: 100% wrong")
     assert not {"sEcr3t", "with+", "%73", "&#115;"} & set(clean.replace("[", "] ").split("]"))
+
+
+@pytest.mark.parametrize("before", ["", "i", "id", "id:", "a query=1&secret="])
+@pytest.mark.parametrize("after", ["", "\n", " and more"])
+@pytest.mark.parametrize("encode", [b64encode, urlsafe_b64encode])
+def test_a_secret_is_found_in_a_longer_text_in_base64(
+    encode: Callable[[bytes], bytes], before: str, after: str
+) -> None:
+    """Such as the user and the password of a header, which do not begin where three bytes do."""
+    encoded = encode((before + SECRET + after).encode()).decode()
+    clean = Redactor([SECRET]).clean(f"it was sent as Basic {encoded}")
+    begin = len(before.encode()) * 4 // 3 + 1
+    secret_part = encoded[begin : begin + len(SECRET) * 4 // 3 - 2]
+    assert not any(secret_part[at : at + 4] in clean for at in range(len(secret_part) - 3))
 
 
 @given(
