@@ -51,6 +51,8 @@ class Dialect:
     """No job that stands further down in any order is ever sent; 0 if there is no such limit."""
     beyond_depth: Literal["empty"] | Refused = "empty"
     """``empty`` sends as much of the page as lies above the limit, and the right total."""
+    depth_of: Literal["page", "offset"] = "page"
+    """What must not lie beyond the limit: all of a page, or only its offset."""
     lag_seconds: int = 0
     """A read replica, as old as that, gives some of the answers; 0 if there is none."""
     lagging: Literal["alternate", "random"] = "alternate"

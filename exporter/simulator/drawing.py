@@ -35,6 +35,7 @@ PLAUSIBLE: Mapping[str, tuple[Any, ...]] = {
     "filtered_page_cap": (0, 50),
     "depth_limit": (0, 10_000),
     "beyond_depth": ("empty", "1100", "5000", "problem"),
+    "depth_of": ("page",),
     "lag_seconds": (0, 5, 20, 60),
     "lagging": ("alternate", "random"),
     "cache_seconds": (0, 5, 20, 60),
@@ -66,6 +67,7 @@ CURIOSITIES: Mapping[str, tuple[Any, ...]] = {
     ),
     "total_count": ("missing",),
     "beyond_depth": ("1101",),
+    "depth_of": ("offset",),
     "status_spelling": ("untidy",),
     "still_transitions": (
         frozenset({Transition.START}),

@@ -135,9 +135,10 @@ def _question(params: Mapping[str, str], dialect: Dialect) -> _Question:
     limit = min(whole_number(params, "limit", DEFAULT_LIMIT), dialect.page_cap)
     if filtered and dialect.filtered_page_cap:
         limit = min(limit, dialect.filtered_page_cap)
-    if dialect.depth_limit and offset + limit > dialect.depth_limit:
+    reach = offset + limit if dialect.depth_of == "page" else offset
+    if dialect.depth_limit and reach > dialect.depth_limit:
         if dialect.beyond_depth != "empty":
-            raise refusal(dialect.beyond_depth, f"offset + limit > {dialect.depth_limit}")
+            raise refusal(dialect.beyond_depth, f"beyond the first {dialect.depth_limit}")
         limit = max(0, dialect.depth_limit - offset)
     order, descending = _sorting(params, dialect)
     return _Question(offset, limit, order, descending, filters, word)

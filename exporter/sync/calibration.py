@@ -91,6 +91,7 @@ def _filters(sync: Sync, head: PlacedPage, jobs: Sequence[Job]) -> Asking[str]:
         for _ in range(FEW_TRIES):
             page = yield from ask(sync, replace(head.view, status=status), limit=1)
             if page.jobs:
+                others.append(status)
                 break
             if status not in (first, *others) and not (yield from _tells_of_some(sync, head, page)):
                 break
@@ -230,8 +231,10 @@ def _depth(sync: Sync, view: ListView, total: int | None) -> Asking[str]:
     if not reached:
         yield from ask(sync, view)  # if this is refused, too, the server is in trouble
         return ""
-    window = depths[reached - 1]
-    return "" if (yield from _shows(sync, view, window)) else str(window)
+    for window in (depths[reached - 1], depths[reached - 1] + 1):  # or it holds for offsets alone
+        if not (yield from _shows(sync, view, window)):
+            return str(window)
+    return ""
 
 
 def _shows(sync: Sync, view: ListView, place: int) -> Asking[bool]:

@@ -110,6 +110,20 @@ class TestStatusFilter:
             assert contact.find_filter() <= ONE_TRAIT_CALLS
             assert contact.sync.profile.status_filter.value == value
 
+    @pytest.mark.parametrize("waiting", [0, 3])
+    def test_the_evidence_says_what_was_shown(self, waiting: int) -> None:
+        """It said that no job waits where none was on the head and in the middle of the list."""
+        listed = JobList()
+        for number in range(COUNT):
+            uuid = listed.submit(START_AT - 9000 + number, queue="q", user="u")
+            if number >= waiting:
+                listed.cancel(uuid, START_AT - 7000 + number)
+        contact = Contact(SimulatedCluster(DOCUMENTED, SETTINGS, jobs=listed))
+        contact.find_filter()
+        shown = "asked for pending jobs, it shows 1 of them and no others"
+        evidence = shown if waiting else "no job is pending, and it shows none"
+        assert contact.sync.profile.status_filter.evidence == evidence
+
     @pytest.mark.parametrize("reason", ["denied", "quota"])
     def test_a_refusal_for_another_reason_says_nothing_of_it(self, reason: str) -> None:
         contact = Contact(fresh(COUNT))
@@ -344,6 +358,21 @@ class TestDepth:
         contact = Contact(fresh(COUNT, dialect))
         assert contact.find_depth() <= ONE_TRAIT_CALLS
         assert contact.sync.profile.depth.value == (str(limit) if limit else "unlimited")
+        assert contact.sync.profile.total_count.value == "unknown"
+
+    @pytest.mark.parametrize("beyond", ["empty", "1100", "5000", "problem"])
+    @pytest.mark.parametrize("limit", [200, 1_000])
+    def test_windows_for_the_offset_alone(self, limit: int, beyond: str) -> None:
+        """They show one job more than a whole number, and their total was taken for wrong."""
+        dialect = replace(
+            DOCUMENTED,
+            depth_limit=limit,
+            depth_of="offset",
+            beyond_depth=beyond,  # type: ignore[arg-type]
+        )
+        contact = Contact(fresh(COUNT, dialect))
+        assert contact.find_depth() <= ONE_TRAIT_CALLS + 1
+        assert contact.sync.profile.depth.value == str(limit + 1)
         assert contact.sync.profile.total_count.value == "unknown"
 
     @pytest.mark.parametrize("beyond", [1, 37, 5_000])
