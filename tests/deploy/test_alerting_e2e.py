@@ -28,9 +28,9 @@ from exporter.simulator.simulation import Simulation
 from tests.deploy.doc_queries import queries_of
 from tests.deploy.fast_rules import write_alertmanager, write_prometheus
 from tests.deploy.rule_files import OPERATIONS, ROOT
-from tests.deploy.servers import free_address, program
 from tests.e2e.real_prometheus import fetch, query
 from tests.e2e.running import KEY_ID, SECRET, Exporter, config_of
+from tests.servers import kept_address, program
 from tests.waiting import PATIENCE_SECONDS, until
 
 Tool = Callable[[str], str]
@@ -151,8 +151,8 @@ def submit_usual_jobs(simulation: Simulation) -> None:
 
 @contextlib.contextmanager
 def running(directory: Path, require_tool: Tool) -> Iterator[Stack]:
-    prometheus, alertmanager = free_address(), free_address()
     with contextlib.ExitStack() as stack:
+        prometheus, alertmanager = (stack.enter_context(kept_address()) for _ in range(2))
         receiver = stack.enter_context(Receiver().listening())
         simulation = a_flying_world()
         cloud = stack.enter_context(SimulatorServer(simulation)).address

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.rule_files import ALERTMANAGER, alerts
-from tests.deploy.servers import free_address, program
 from tests.e2e.real_prometheus import fetch
+from tests.servers import kept_address, program
 from tests.waiting import PATIENCE_SECONDS, until
 
 Tool = Callable[[str], str]
@@ -37,13 +37,12 @@ def not_synced(cluster: str) -> Labels:
 
 @contextlib.contextmanager
 def alertmanager(directory: Path, require_tool: Tool) -> Iterator[str]:
-    address = free_address()
-    command = [
+    with kept_address() as address, program(
+        directory / "log", address,
         require_tool("prometheus-alertmanager"), f"--config.file={ALERTMANAGER}",
         f"--storage.path={directory}", f"--web.listen-address={address}",
         "--cluster.listen-address=",
-    ]  # fmt: skip
-    with program(directory / "log", address, *command) as url:
+    ) as url:  # fmt: skip
         yield url
 
 

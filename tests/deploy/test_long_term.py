@@ -8,9 +8,9 @@ import yaml
 
 from tests.deploy.fast_rules import write_rules
 from tests.deploy.rule_files import PROMETHEUS
-from tests.deploy.servers import free_address, program
 from tests.e2e.real_prometheus import fetch, query
 from tests.e2e.web_serving import serving
+from tests.servers import kept_address, program
 from tests.unit.board_states import good_state
 from tests.waiting import until
 
@@ -31,9 +31,15 @@ def write_example(directory: Path, exporter: str, storage: str) -> Path:
     return path
 
 
+def names_at(url: str) -> set[str]:
+    """The names of all series there."""
+    return set(json.loads(fetch(f"{url}/api/v1/label/__name__/values"))["data"])
+
+
 def test_what_is_kept_for_years(tmp_path: Path, require_tool: Tool) -> None:
-    storage, prometheus = free_address(), free_address()
-    with serving(good_state()) as world, program(
+    with kept_address() as storage, kept_address() as prometheus, serving(
+        good_state()
+    ) as world, program(
         tmp_path / "storage.log", storage,
         require_tool("victoria-metrics"), f"-storageDataPath={tmp_path / 'storage'}",
         f"-httpListenAddr={storage}", "-retentionPeriod=10y", "-search.latencyOffset=0s",
@@ -46,10 +52,13 @@ def test_what_is_kept_for_years(tmp_path: Path, require_tool: Tool) -> None:
         ) as prometheus_url:  # fmt: skip
             recorded = "cluster_queue:ehpc_jobs_pending:sum"
             until(lambda: query(storage_url, recorded), "what the rules record to be written")
-            names = set(json.loads(fetch(f"{storage_url}/api/v1/label/__name__/values"))["data"])
-            here = set(json.loads(fetch(f"{prometheus_url}/api/v1/label/__name__/values"))["data"])
-            sample = query(storage_url, 'ehpc_up{cluster_name="cfd"}')[0]
-    assert {"ehpc_jobs", "ehpc_up", "up", "ehpc_job_wait_seconds_bucket", recorded} <= names
+            # The series of one scrape come in several parts.
+            wanted = {"ehpc_jobs", "ehpc_up", "up", "ehpc_job_wait_seconds_bucket", recorded}
+            until(lambda: wanted <= names_at(storage_url), "all of them")
+            names = names_at(storage_url)
+            here = names_at(prometheus_url)
+            up = 'ehpc_up{cluster_name="cfd"}'
+            (sample,) = until(lambda: query(storage_url, up), "its value")
     assert {"ehpc_api_request_duration_seconds_bucket", "process_cpu_seconds_total"} <= here
     assert not {name for name in names if name.startswith(("process_", "python_", "scrape_"))} | (
         names & {"ehpc_api_request_duration_seconds_bucket"}

@@ -8,6 +8,7 @@ from pathlib import Path
 from exporter.catalog import JOB_GAUGES
 from tests.e2e.churn import populate
 from tests.e2e.running import Exporter, World, config_of
+from tests.ports import kept_port
 from tests.waiting import until
 
 STALENESS_SECONDS = 5
@@ -44,14 +45,17 @@ def test_one_hanging_cluster_of_four_delays_nobody(tmp_path: Path) -> None:
 
 
 def test_starting_with_no_cloud_in_reach(tmp_path: Path) -> None:
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        port = taken.getsockname()[1]
-    config = config_of(f"http://127.0.0.1:{port}", ["early", "late"])
-    with Exporter(tmp_path, config) as exporter:
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(kept_port())
+        config = config_of(f"http://127.0.0.1:{port}", ["early", "late"])
+        # Until this has been seen, no call ends.
+        mute = stack.enter_context(socket.create_server(("127.0.0.1", port)))
+        exporter = stack.enter_context(Exporter(tmp_path, config))
         assert exporter.get("/-/healthy")[0] == 200
         status, text = exporter.get("/-/ready")
         assert status == 503
         assert "early" in text
+        mute.close()
         exporter.until_ready()
         metrics = exporter.scrape()
         assert [metrics.up(name) for name in ("early", "late")] == [0, 0]

@@ -9,7 +9,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.running import ROOT
+from tests.ports import kept_port
 from tests.waiting import PATIENCE_SECONDS
 
 WALK = (ROOT / "docs/walk.md").read_text(encoding="utf-8")
@@ -59,11 +59,6 @@ def script(exporter_port: int, cloud_port: int) -> str:
     return text
 
 
-def free_ports() -> tuple[int, int]:
-    with socket.create_server(("", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        return one.getsockname()[1], other.getsockname()[1]
-
-
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """A directory beside which an exporter is installed, and nothing else."""
@@ -96,8 +91,8 @@ def run_bash(text: str, place: Path) -> tuple[int, str, str]:
 def test_the_walk(place: Path, require_tool: Callable[[str], str]) -> None:
     for tool in ("bash", "openssl", "curl"):
         require_tool(tool)
-    exporter_port, cloud_port = free_ports()
-    code, said, complaints = run_bash(script(exporter_port, cloud_port), place)
+    with kept_port("") as exporter_port, kept_port() as cloud_port:
+        code, said, complaints = run_bash(script(exporter_port, cloud_port), place)
     assert code == 0, complaints
     assert re.findall(r"^ehpc_up.*", said, re.MULTILINE) == [
         'ehpc_up{cluster_name="cfd"} 1.0',

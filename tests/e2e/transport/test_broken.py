@@ -23,6 +23,7 @@ from tests.e2e.transport.peers import (
     reset,
     serve,
 )
+from tests.ports import kept_port
 
 
 @pytest.mark.parametrize(
@@ -101,9 +102,8 @@ def test_a_reset_in_the_middle_of_a_body(peer: Start, transport: Make) -> None:
 
 
 def test_nobody_listens(transport: Make) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
-    error = failure_of(transport(), f"http://127.0.0.1:{port}{TARGET}")
+    with kept_port() as port:
+        error = failure_of(transport(), f"http://127.0.0.1:{port}{TARGET}")
     assert str(error) == "the connection failed: Connection refused (127.0.0.1)"
     assert (error.reason, error.retryable) == ("connection", True)
 

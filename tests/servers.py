@@ -2,18 +2,21 @@
 
 import contextlib
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.e2e.real_prometheus import is_ready
+import requests
+
+from tests.ports import kept_port
 from tests.waiting import PATIENCE_SECONDS, until
 
 
-def free_address() -> str:
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
-        return f"127.0.0.1:{free.getsockname()[1]}"
+@contextlib.contextmanager
+def kept_address() -> Iterator[str]:
+    """An address for a server, until the end of the block."""
+    with kept_port() as port:
+        yield f"127.0.0.1:{port}"
 
 
 @contextlib.contextmanager
@@ -28,3 +31,10 @@ def program(log_path: Path, address: str, *command: str) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(PATIENCE_SECONDS)
+
+
+def is_ready(address: str) -> bool:
+    try:
+        return requests.get(f"http://{address}/-/ready", timeout=PATIENCE_SECONDS).ok
+    except OSError:
+        return False
