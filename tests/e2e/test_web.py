@@ -6,12 +6,11 @@ import gzip
 import json
 import os
 import resource
-import signal
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from exporter.web.listening import ListenError, parse_listen_address
 from exporter.web.server import WebServer
 from tests.e2e.real_prometheus import fetch, query, scraping
 from tests.e2e.web_serving import Serving, serving
+from tests.servers import kept_address, program
 from tests.unit.board_states import HOSTILE, good_state, hostile_state, new_state
 from tests.waiting import PATIENCE_SECONDS, until
 
@@ -213,18 +213,36 @@ def closed(client: socket.socket) -> bool:
     return False
 
 
+@contextlib.contextmanager
+def answered(world: Serving, request: bytes) -> Iterator[socket.socket]:
+    """A client that has the beginning of its answer. One that is short of processor time may have been
+    cut off before it asked: then it comes again."""
+
+    def ask() -> socket.socket | None:
+        client = connect(world.port)
+        with contextlib.suppress(ConnectionError):
+            client.sendall(request)
+            if client.recv(10):
+                return client
+        client.close()
+        return None
+
+    with contextlib.closing(until(ask, "an answer")) as client:
+        yield client
+
+
 def test_clients_that_dawdle_are_cut_off() -> None:
     limits = Limits(request_seconds=1, answer_seconds=1)
     big = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 4000
     with serving(good_state(), limits=limits) as world, contextlib.ExitStack() as stack:
-        idle, dripping, again, body, deaf = (
-            stack.enter_context(contextlib.closing(connect(world.port))) for _ in range(5)
+        asking = b"/-/ready HTTP/1.1\r\nHost: x\r\n"
+        again = stack.enter_context(answered(world, b"GET " + asking + b"\r\n"))
+        posting = b"POST " + asking + b"Content-Length: 1000\r\n\r\n"
+        body = stack.enter_context(answered(world, posting))
+        idle, dripping, deaf = (
+            stack.enter_context(contextlib.closing(connect(world.port))) for _ in range(3)
         )
         dripping.sendall(b"GET / HTTP/1.1\r\n")
-        again.sendall(b"GET /-/ready HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert again.recv(10)
-        body.sendall(b"POST /-/ready HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
-        assert body.recv(10)
         sender = threading.Thread(target=_send_all, args=(deaf, big), name="deaf")
         sender.start()
 
@@ -249,9 +267,11 @@ def _send_all(client: socket.socket, data: bytes) -> None:
 
 def test_a_kept_connection_outlives_the_time_for_a_request() -> None:
     limits = Limits(request_seconds=0.5, answer_seconds=0.5)
-    with serving(limits=limits) as world, contextlib.closing(connect(world.port)) as client:
-        for _ in range(2):
-            client.sendall(b"GET /-/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+    ask = b"GET /-/ready HTTP/1.1\r\nHost: x\r\n\r\n"
+    with serving(limits=limits) as world, answered(world, ask) as client:
+        for turn in range(2):
+            if turn:
+                client.sendall(ask)
             answer = b""
             while not answer.endswith(b"ready\n"):
                 chunk = client.recv(1000)
@@ -311,29 +331,19 @@ def test_500_idle_or_dripping_clients_do_not_delay_a_scrape() -> None:
         assert server.ident is not None
         its_work = time.pthread_getcpuclockid(server.ident)
 
-        def scrapes_seconds() -> float:
+        def scrapes_seconds(dripping: Sequence[socket.socket] = ()) -> float:
             begun = time.clock_gettime(its_work)
-            for _ in range(50):
+            for number in range(50):
+                if number % 10 == 0:  # not by the clock: so often, however long a scrape takes here
+                    for client in dripping:
+                        with contextlib.suppress(OSError):
+                            client.send(b"G")
                 assert world.get()[0].status == 200
             return time.clock_gettime(its_work) - begun
 
         alone = min(scrapes_seconds() for _ in range(3))
         crowd = [stack.enter_context(contextlib.closing(connect(world.port))) for _ in range(500)]
-        stop = threading.Event()
-
-        def drip() -> None:
-            while not stop.wait(0.1):
-                for client in crowd[::2]:
-                    with contextlib.suppress(OSError):
-                        client.send(b"G")
-
-        dripper = threading.Thread(target=drip, name="dripper")
-        dripper.start()
-        try:
-            crowded = min(scrapes_seconds() for _ in range(3))
-        finally:
-            stop.set()
-            dripper.join()
+        crowded = min(scrapes_seconds(crowd[::2]) for _ in range(3))
     assert crowded < 5 * alone + 0.5
 
 
@@ -389,11 +399,11 @@ def test_publishing_while_scraping_never_gives_half_an_answer() -> None:
 def test_a_real_prometheus_scrapes_it(
     prometheus_tool: Callable[[str], str], tmp_path: Path
 ) -> None:
-    program = prometheus_tool("prometheus")
+    prometheus = prometheus_tool("prometheus")
     with serving(good_state(), new_state(), hostile_state()) as world:
         target = f"127.0.0.1:{world.port}"
         config = f"- {{job_name: ehpc, static_configs: [{{targets: ['{target}']}}]}}\n"
-        with scraping(program, tmp_path, config) as address:
+        with scraping(prometheus, tmp_path, config) as address:
             until(lambda: query(address, "up{job='ehpc'} == 1"), "a scrape that succeeds")
             targets = json.loads(fetch(f"{address}/api/v1/targets"))
             assert targets["data"]["activeTargets"][0]["lastError"] == ""
@@ -431,35 +441,21 @@ def test_promtool_has_nothing_to_say(prometheus_tool: Callable[[str], str]) -> N
 
 
 def test_victoria_metrics_scrapes_it(require_tool: Callable[[str], str], tmp_path: Path) -> None:
-    program = require_tool("victoria-metrics")
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    with serving(good_state(), hostile_state()) as world:
+    storage = require_tool("victoria-metrics")
+    with serving(good_state(), hostile_state()) as world, kept_address() as address:
         config = tmp_path / "scrape.yml"
         config.write_text(
             "global: {scrape_interval: 1s}\nscrape_configs:\n"
             f"- {{job_name: ehpc, static_configs: [{{targets: ['127.0.0.1:{world.port}']}}]}}\n"
         )
-        command = [
-            program, f"-promscrape.config={config}", "-promscrape.config.strictParse",
+        with program(
+            tmp_path / "log", address,
+            storage, f"-promscrape.config={config}", "-promscrape.config.strictParse",
             f"-storageDataPath={tmp_path / 'data'}", f"-httpListenAddr={address}",
             "-search.latencyOffset=0s",
-        ]  # fmt: skip
-        with (tmp_path / "log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            url = f"http://{address}"
-            until(lambda: is_ready_vm(address), "VictoriaMetrics to start")
+        ) as url:  # fmt: skip
+            # It shows the samples of one scrape by and by.
             until(lambda: query(url, "ehpc_jobs{status='finished'}"), "a scrape")
-            (row,) = query(url, "ehpc_jobs{status='pending', cluster_name!='cfd'}")
+            hostile = "ehpc_jobs{status='pending', cluster_name!='cfd'}"
+            (row,) = until(lambda: query(url, hostile), "the other cluster of it")
             assert row["metric"]["user"] == HOSTILE  # type: ignore[index]
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(PATIENCE_SECONDS)
-
-
-def is_ready_vm(address: str) -> bool:
-    try:
-        return fetch(f"http://{address}/health") == "OK"
-    except OSError:
-        return False

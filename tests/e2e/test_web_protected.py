@@ -131,6 +131,17 @@ def test_a_scrape_with_a_password_costs_no_check_after_the_first(
     assert checks == [HASH.encode()]
 
 
+def scrape(world: Serving, authority: Authority) -> None:
+    """Get in. A handshake that is short of processor time may be too late, too: then it is tried again."""
+
+    def answer() -> int | None:
+        with contextlib.suppress(OSError):
+            return status(world, authority.client_context())[0]
+        return None
+
+    assert until(answer, "a scrape") == 200
+
+
 def test_handshakes_that_never_end_keep_nobody_out(authority: Authority) -> None:
     limits = Limits(handshake_seconds=1)
     with authority.serving(limits=limits) as world, contextlib.ExitStack() as stack:
@@ -141,7 +152,7 @@ def test_handshakes_that_never_end_keep_nobody_out(authority: Authority) -> None
             )
             for _ in range(200)
         ]
-        assert status(world, authority.client_context())[0] == 200
+        scrape(world, authority)
         for client in crowd:
             client.settimeout(PATIENCE_SECONDS)
             assert client.recv(10) == b""  # cut off
@@ -161,7 +172,7 @@ def test_handshakes_that_never_end_take_no_memory_to_speak_of(
     try:
         with authority.serving(limits=limits) as world, contextlib.ExitStack() as stack:
             for _ in range(200):
-                client = socket.create_connection(("127.0.0.1", world.port), 20)
+                client = socket.create_connection(("127.0.0.1", world.port), PATIENCE_SECONDS)
                 stack.enter_context(contextlib.closing(client))
                 with contextlib.suppress(ConnectionError):
                     client.sendall(said)
