@@ -28,7 +28,7 @@ from tests.e2e.transport.peers import (
     read_request,
     serve,
 )
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, until
 
 LONG_SECONDS = 3600.0
 """A deadline at which nobody waits for its end."""
@@ -80,8 +80,14 @@ def test_the_deadline_is_for_the_whole_exchange(
 
 
 def test_the_deadline_holds_on_a_kept_connection(peer: Start, transport: Make) -> None:
-    server = peer(asked(lambda it: it.sendall(answer()), lambda it: drip(it, answer() * 99)))
-    client = transport(4 * TIMEOUT_SECONDS)
+    clock = JumpingClock()
+
+    def drip_for_long(connection: socket.socket) -> None:
+        clock.jumped_seconds += LONG_SECONDS
+        drip(connection, answer() * 99)
+
+    server = peer(asked(lambda it: it.sendall(answer()), drip_for_long))
+    client = transport(LONG_SECONDS, clock=clock)
     client.exchange(server.url())
     assert failure_of(client, server.url()).reason == "timeout"
     assert server.connections == 1
@@ -105,15 +111,19 @@ def test_a_slow_answer_within_the_deadline_is_fine(peer: Start, transport: Make)
 
 
 def test_after_a_timeout_the_connection_is_not_used_again(peer: Start, transport: Make) -> None:
+    clock = JumpingClock()
+
     def behave(connection: socket.socket) -> None:
         read_request(connection)
         if server.connections == 1:
+            clock.jumped_seconds += LONG_SECONDS
+            connection.sendall(answer()[:9])
             hold(connection)
         connection.sendall(answer())
 
     server = peer(behave)
-    client = transport(4 * TIMEOUT_SECONDS)
-    failure_of(client, server.url())
+    client = transport(LONG_SECONDS, clock=clock)
+    assert failure_of(client, server.url()).reason == "timeout"
     assert client.exchange(server.url()).body == BODY
 
 
@@ -144,6 +154,7 @@ def test_a_name_service_that_stalls(transport: Make, monkeypatch: pytest.MonkeyP
     for _ in range(2):
         error = failure_of(client, f"http://hpc.example{TARGET}")
         assert error.reason == "timeout"
+    until(lambda: asked, "the look-up, whose thread may begin late")
     assert asked == ["hpc.example"]  # one look-up under way is enough
     goes_on.set()
     for thread in threading.enumerate():
@@ -171,7 +182,7 @@ def test_an_address_that_swallows_packets_leaves_time_for_the_next(
             return [entry for ip in ("127.0.0.2", "127.0.0.1") for entry in real(ip, *rest)]
 
         monkeypatch.setattr(socket, "getaddrinfo", two)
-        got = transport(3.0).exchange(server.url(host="hpc.example"))
+        got = transport(10.0).exchange(server.url(host="hpc.example"))
         for filler in fillers:
             filler.close()
     assert got.body == BODY

@@ -62,13 +62,16 @@ def test_a_proxy_that_is_reached_by_tls(
 ) -> None:
     monkeypatch.setenv("https_proxy", f"https://127.0.0.1:{peer(Proxy(), authority.server).port}")
 
+    clock = JumpingClock()
+    timeout_seconds = 3600.0
+
     def drip_a_body(connection: socket.socket) -> None:
         connection.sendall(answer(b"{", length=3000))
+        clock.jumped_seconds += timeout_seconds
         drip(connection, b" " * 2000)
 
     behave = asked(lambda it: it.sendall(answer()), drip_a_body)
-    timeout_seconds = 3.0
-    client = transport(timeout_seconds, ca_file=authority.file)
+    client = transport(timeout_seconds, clock, ca_file=authority.file)
     url = peer(behave, authority.server).url("https", "hpc.example")
     assert client.exchange(url).body == BODY
     assert failure_of(client, url).reason == "timeout"
