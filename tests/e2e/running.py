@@ -133,7 +133,7 @@ def config_of(
     audit_interval: str = "4s",
     staleness: str = "5m",
     state: str = ":memory:",
-    timeout: str = "5s",
+    timeout: str = "1m",
     quota: Mapping[str, object] | None = None,
     key_id: str = KEY_ID,
     secret: str = SECRET,

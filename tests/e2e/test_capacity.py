@@ -113,10 +113,14 @@ def test_it_is_switched_off_and_on_while_jobs_are_followed_undisturbed(
         until_told(exporter)
         reload(exporter, config(world, "off"), 2)
         until(lambda: not exporter.scrape().samples("ehpc_queue_cores"), "capacity to go")
-        calls = len(fleet_calls(world))
-        for _ in exporter.scrapes(CLUSTERS, turns=8):
-            pass
-        assert len(fleet_calls(world)) == calls
+
+        def nothing_asked() -> bool:
+            calls = len(fleet_calls(world))
+            for _ in exporter.scrapes(CLUSTERS, turns=8):
+                pass
+            return len(fleet_calls(world)) == calls
+
+        until(nothing_asked, "the end of a call that was under way")
         begun = exporter.log_lines("polling begins")
         assert len(begun) == len(CLUSTERS), "nobody has begun anew"
 

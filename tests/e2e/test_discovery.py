@@ -22,8 +22,9 @@ def config(world: World, clusters: dict[str, str] | None = None, **more: Any) ->
 
 def populate(world: World, *cluster_ids: str) -> None:
     for number, cluster_id in enumerate(cluster_ids):
-        hosted = world.add(cluster_id)
-        fill(hosted.jobs, 150, active=30, now_at=time.time(), seed=number)
+        with world.lock:  # it may be queried as soon as it is there
+            hosted = world.add(cluster_id)
+            fill(hosted.jobs, 150, active=30, now_at=time.time(), seed=number)
 
 
 def until_watched(exporter: Exporter, *names: str) -> None:
@@ -48,9 +49,13 @@ def test_an_account_and_a_zone_are_enough(tmp_path: Path) -> None:
             with world.lock:
                 world.cloud.remove_cluster("ehpc-two")
             until_watched(exporter, "ehpc-one", "ehpc-three")
+            # Its jobs are taken away first, then what was counted of its calls; then that is told.
+            until(
+                lambda: exporter.log_lines("the watched clusters have changed", "gone=ehpc-two"),
+                "it to be told",
+            )
             assert 'cluster_name="ehpc-two"' not in exporter.scrape().text
             assert exporter.log_lines("polling begins", "cluster=ehpc-one") == [begun]
-            assert exporter.log_lines("the watched clusters have changed", "gone=ehpc-two")
             status, page = exporter.get("/")
             assert (status, "ehpc-three" in page) == (200, True)
 

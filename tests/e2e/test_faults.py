@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -127,10 +128,12 @@ def test_every_fault(tmp_path: Path, faults: list[str]) -> None:
             failed = {fault: before[fault] for fault in faults if fault not in going_on}
             watch_them_fail(exporter, list(failed))
             metrics = exporter.until_true({**after, **failed})
+            until_told(exporter, "could not be synced", failed)
             check_failures(exporter, metrics, faults)
             world.no_faults()
             exporter.until_true(after)
             exporter.until_up(*faults)
+            until_told(exporter, "is synced again", failed)
             for fault in failed:
                 assert len(exporter.log_lines("is synced again", f"cluster={fault} ")) == 1
             assert exporter.get("/-/healthy")[0] == 200
@@ -148,6 +151,16 @@ def watch_them_fail(exporter: Exporter, failing: list[str]) -> None:
         return len(seen_down) == len(failing) and len(again) > len(failing) / 3
 
     until(all_failed, "every faulty cluster to fail")
+
+
+def until_told(exporter: Exporter, what: str, clusters: Iterable[str]) -> None:
+    """There is a line of each of these: one may come a moment after what it tells of is shown."""
+
+    def all_told() -> bool:
+        lines = exporter.log_lines(what)
+        return all(any(f"cluster={name} " in line for line in lines) for name in clusters)
+
+    until(all_told, f"lines of the log: {what}")
 
 
 def check_failures(exporter: Exporter, metrics: Metrics, faults: list[str]) -> None:
@@ -232,6 +245,7 @@ def test_records_that_cannot_be_counted_blind_nobody(tmp_path: Path, fault: str)
         with Exporter(tmp_path, config_of(world.endpoint, dialects)) as exporter:
             exporter.until_true(truths)
             exporter.until_up(*dialects)
+            until_told(exporter, "records of the list cannot be counted", dialects)
             told = exporter.log_lines("level=warn", "records of the list cannot be counted")
             assert {dialect for dialect in dialects for line in told if dialect in line} == {
                 *dialects

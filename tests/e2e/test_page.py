@@ -16,6 +16,7 @@ from exporter.web.manual import PICTURES as SHOWN
 from tests.e2e.browser import Browser, browsing
 from tests.e2e.web_serving import serving
 from tests.unit.board_states import AS_DOCUMENTED, good_state, hostile_state, new_state, snapshot
+from tests.waiting import until
 
 PICTURES = os.environ.get("PICTURES", "")
 """A directory where pictures of the page are wanted; ``docs/images`` has some of them."""
@@ -174,9 +175,8 @@ def test_manual(require_tool: Callable[[str], str], tmp_path: Path, width: int, 
         assert browser.evaluate("document.querySelector(':target').innerText") == "timeout"
         browser.open(f"{home}/docs/operations.md#ehpcdatastale")
         assert "EhpcDataStale" in browser.evaluate("document.querySelector(':target').innerText")
-        assert (
-            browser.evaluate("document.querySelector(':target').getBoundingClientRect().top") < 99
-        )
+        top = "document.querySelector(':target').getBoundingClientRect().top"
+        until(lambda: browser.evaluate(top) < 99, "the page to be scrolled there")
         assert browser.complaints == []
 
 

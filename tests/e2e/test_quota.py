@@ -111,8 +111,7 @@ def _it_is_silent_for(first_pause_seconds: float, place: Path) -> bool:
         exporter = Exporter(place, config, constants=short).start()
         exporter.until_true(truths)
         world.fault("ret-2500", next_calls=1)
-        until(lambda: [x for x in world.calls() if x.fault], "the refusal")
-        refused_at = world.calls()[-1].at
+        refused_at = until(lambda: [x for x in world.calls() if x.fault], "the refusal")[0].at
         until(lambda: all(exporter.scrape().up(name) == 0 for name in clusters), "all to be down")
         assert exporter.scrape().jobs() == truths
         exporter.kill()

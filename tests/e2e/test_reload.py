@@ -73,9 +73,10 @@ def test_clusters_come_go_and_are_renamed(tmp_path: Path) -> None:
             assert metrics.sum("ehpc_jobs_started_total", cluster_name="B") == 1
             assert restarts_of(world, "one", changed_at) == 0
             assert restarts_of(world, "two", changed_at) == 0
-            time.sleep(2)
+            until(lambda: exporter.log_lines("the configuration was reloaded"), "it to be told")
             calls = len(world.calls("three"))
-            time.sleep(2)
+            for _ in exporter.scrapes(truths, turns=8):
+                pass
             assert len(world.calls("three")) == calls, "nobody asks for what has left"
             assert len(exporter.log_lines("the configuration was reloaded")) == 1
 
@@ -148,7 +149,13 @@ def test_who_is_shown_and_in_which_group(tmp_path: Path) -> None:
         for user, queue in (("li", "q"), ("root", "q"), ("li", "debug")):
             jobs.submit(at - 60, queue=queue, user=user, cores=2)
         groups = tmp_path / "groups.csv"
-        groups.write_text("li,chemistry\n")
+
+        def group(text: str) -> None:
+            """In one step: it is read at any moment."""
+            (tmp_path / "new").write_text(text)
+            (tmp_path / "new").replace(groups)
+
+        group("li,chemistry\n")
 
         def written(users: list[str], queues: list[str]) -> dict[str, Any]:
             user = {"groups_file": "groups.csv", "exclude": users}
@@ -179,12 +186,12 @@ def test_who_is_shown_and_in_which_group(tmp_path: Path) -> None:
                 now, [uuid] = time.time() + 1, [j.uuid for j in jobs.jobs() if j.queue == "debug"]
                 jobs.start(uuid, now)
                 jobs.end(uuid, now + 50)
-            groups.write_text("li,chemistry\nroot\n")
+            group("li,chemistry\nroot\n")
             good = "ehpc_exporter_groups_last_reload_successful"
             until(lambda: exporter.scrape().value(good) == 0, "the bad file to be seen")
             assert len(exporter.log_lines("the old ones stay in use", "line 2")) == 1
             assert grouped() == {("li", "chemistry")}
-            groups.write_text("li,physics\nroot,staff\n")
+            group("li,physics\nroot,staff\n")
             until(lambda: grouped() == {("li", "physics")}, "the groups to follow their file")
             assert exporter.scrape().value(good) == 1
             exporter.rewrite_config(written([], []))
@@ -232,21 +239,23 @@ def test_a_reload_changes_labels_and_account_settings(tmp_path: Path) -> None:
                 lambda: exporter.scrape().sum("ehpc_sync_failures_total", reason="authentication"),
                 "the new secret to be refused",
             )
-            assert exporter.scrape().up("a") == 0
+            # It is counted a moment before it is published.
+            until(lambda: exporter.scrape().up("a") == 0, "the cluster to be down")
 
 
 def test_a_reload_waits_for_the_ledger_of_a_call_that_hangs(tmp_path: Path) -> None:
     """The old poller is left behind with it; the new one goes on with the same ledger, on disk."""
     with World() as world:
         populate(world.add("one").jobs, 330, active=40)
-        settings = config(world, {"a": "one"}, timeout="4s")
+        timeout = "15s"  # longer than a reload takes on a busy machine
+        settings = config(world, {"a": "one"}, timeout=timeout)
         with Exporter(tmp_path, settings) as exporter:
             exporter.until_true({"a": world.truth("one")})
             until(lambda: exporter.scrape().sum("ehpc_history_complete") == 1, "the whole history")
             world.fault("stall", cluster_id="one")
             until(lambda: [x for x in world.calls("one") if x.fault], "a call that hangs")
             changed_at = time.time()
-            exporter.rewrite_config(config(world, {"b": "one"}, timeout="4s"))
+            exporter.rewrite_config(config(world, {"b": "one"}, timeout=timeout))
             exporter.process.send_signal(signal.SIGHUP)
             until(lambda: exporter.log_lines("a call hangs and is left behind"), "it to be left")
             world.no_faults()
