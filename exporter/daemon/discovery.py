@@ -122,11 +122,11 @@ class Finder(Loop):
             self._asked[zone] = told.asked
             # What each counts changes all the time, and is no news here.
             listed = [each._replace(jobs={}, core_hours=None) for each in told.clusters]
-            self.listed |= {zone}
             known = self.found.get(zone, ())
             there = after_listing(known, listed, self._missing[zone])
             self._note_gone(zone, known, there)
             self.found = {**self.found, zone: there}
+            self.listed |= {zone}  # last: then others take it that all of the zone is known
         self.tried = True
         if well:
             self._trouble.over()

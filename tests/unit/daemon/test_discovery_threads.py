@@ -17,7 +17,7 @@ from exporter.errors import RefusedError
 from exporter.model import ListedCluster
 from tests.unit.daemon.zones import ZONE, config, listed
 from tests.unit.manual_clock import ManualClock
-from tests.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 
 REFUSED = RefusedError(1400, "denied", "refused", retryable=False, advice="Look.")
 
@@ -99,6 +99,21 @@ def test_what_changes_is_told_and_nothing_else(finder: Finder, client: Client) -
     assert len(changes) == 3
 
 
+def test_what_a_zone_has_is_there_as_soon_as_it_is_listed(client: Client) -> None:
+    """Others look at any moment, to tell whether the program is ready."""
+    there: list[bool] = []
+
+    class Observed(Finder):
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value)
+            if name == "listed":
+                there.append(set(value) <= set(self.found))
+
+    one = account(client)
+    assert Observed(one, one.config.discovery, lambda: None).look()
+    assert there == [True] * 3  # none, one zone, both
+
+
 def test_a_zone_that_cannot_be_listed_keeps_what_was_found(
     finder: Finder, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -172,7 +187,7 @@ def test_what_is_gone_is_told_for_as_long_as_its_ledger_is_kept(
     until(lambda: not finders.waiting(for_all=True), "both zones to be listed")
     (finder,) = finders._running.values()
     finder.stop()
-    assert finder.join(10.0)
+    assert finder.join(PATIENCE_SECONDS)
     clock = finder._clock = Ended(0.0)  # type: ignore[assignment]
     client.zones = {ZONE: listed("ehpc-2"), "jn1a": REFUSED}
     finder.look()
@@ -211,7 +226,7 @@ def test_what_is_gone_is_told_by_the_shard_that_watched_it(
     until(lambda: not finders.waiting(for_all=True), "both zones to be listed")
     (finder,) = finders._running.values()
     finder.stop()
-    assert finder.join(10.0)
+    assert finder.join(PATIENCE_SECONDS)
     finder._clock = Ended(0.0)  # type: ignore[assignment]
     client.zones[ZONE] = ()
     for _ in range(2):
@@ -250,7 +265,7 @@ def finders() -> Iterator[Finders]:
     made = Finders(lambda: None, {})
     yield made
     for each in made.stop():
-        each.join(10.0)
+        each.join(PATIENCE_SECONDS)
 
 
 def test_a_finder_goes_on_or_begins_anew_with_what_was_found(
@@ -268,7 +283,7 @@ def test_a_finder_goes_on_or_begins_anew_with_what_was_found(
     assert finders._running["default"] is not known
     assert finders.found() == {"default": {ZONE: listed("ehpc-1")}}
     assert finders.waiting(for_all=True) == ["default"]
-    assert known.join(10.0)
+    assert known.join(PATIENCE_SECONDS)
     assert finders.health() is None
 
 
@@ -291,4 +306,4 @@ def test_what_was_found_before_the_start_is_watched_until_it_is_listed_anew(clie
     assert finders.found() == {"default": {ZONE: listed("ehpc-1"), "jn1a": ()}}
     assert not finders.ready
     for each in finders.stop():
-        each.join(10.0)
+        each.join(PATIENCE_SECONDS)
