@@ -8,6 +8,7 @@ import pytest
 
 from exporter import files
 from exporter.files import read_file, require_regular
+from tests.waiting import PATIENCE_SECONDS
 
 
 def test_a_file(tmp_path: Path) -> None:
@@ -18,7 +19,8 @@ def test_a_file(tmp_path: Path) -> None:
     assert require_regular(path).st_size == 200_000
 
 
-def test_a_pipe_is_read_to_its_end() -> None:
+def test_a_pipe_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "PATIENCE_MILLISECONDS", 1000 * PATIENCE_SECONDS)
     reading, writing = os.pipe()
     writer = threading.Thread(target=_write_slowly, args=(writing,), name="writer")
     writer.start()

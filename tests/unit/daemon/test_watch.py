@@ -1,6 +1,8 @@
 """The pollers of all clusters, as the daemon starts and stops them."""
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,32 +40,38 @@ def many(directory: Path) -> Config:
     return parse_config(f"accounts: [{{{account}}}]\nclusters:\n{clusters}", {}, directory)
 
 
+@contextlib.contextmanager
+def slow(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Slow, Watch]]:
+    """Pollers that wait for their ledgers; after the block they are told to stop, only then to go on, and
+    have ended."""
+    state, others = Slow(directory), set(threading.enumerate())
+    pollers = Watch(state, Redactor())
+    try:
+        yield state, pollers
+    finally:
+        monkeypatch.setattr(watch, "STOP_SECONDS", 0.0)
+        pollers.stop()
+        state.go_on.set()
+        until(lambda: set(threading.enumerate()) <= others, "the pollers' end")
+
+
 def test_ledgers_are_opened_one_at_a_time_and_none_after_a_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three hundred at once took minutes; one after the other, that is seconds."""
-    config = many(tmp_path)
-    state, others = Slow(tmp_path), set(threading.enumerate())
-    pollers = Watch(state, Redactor())
-    pollers.apply(config)
-    assert state.entered.wait(PATIENCE_SECONDS)
-    monkeypatch.setattr(watch, "STOP_SECONDS", 0.0)
-    pollers.stop()
-    state.go_on.set()
-    until(lambda: set(threading.enumerate()) <= others, "the pollers' end")
+    with slow(tmp_path, monkeypatch) as (state, pollers):
+        pollers.apply(many(tmp_path))
+        assert state.entered.wait(PATIENCE_SECONDS)
     assert len(state.opened) == 1
 
 
 def test_to_start_renders_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A signal is heeded once all have begun: to render each, and what others publish meanwhile, took a minute."""
-    state, published = Slow(tmp_path), []
-    pollers = Watch(state, Redactor())
-    pollers.on_publish = lambda: published.append(len(pollers.board.current()))
-    pollers.apply(many(tmp_path))
-    assert published == [CLUSTERS]
-    monkeypatch.setattr(watch, "STOP_SECONDS", 0.0)
-    pollers.stop()
-    state.go_on.set()
+    published: list[int] = []
+    with slow(tmp_path, monkeypatch) as (_, pollers):
+        pollers.on_publish = lambda: published.append(len(pollers.board.current()))
+        pollers.apply(many(tmp_path))
+        assert published == [CLUSTERS]
 
 
 def test_a_cluster_with_other_settings_goes_on_with_its_log(tmp_path: Path) -> None:
@@ -88,13 +96,9 @@ def test_what_goes_on_is_found_by_looking_at_each_cluster_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To compare each of a thousand clusters with every other took two seconds at each reload."""
-    state, looked = Slow(tmp_path), []
-    pollers = Watch(state, Redactor())
-    pollers.apply(many(tmp_path))
-    look = watch._for_sync
-    monkeypatch.setattr(watch, "_for_sync", lambda each: looked.append(each) or look(each))
-    pollers.apply(many(tmp_path))
-    assert len(looked) == 2 * CLUSTERS
-    monkeypatch.setattr(watch, "STOP_SECONDS", 0.0)
-    pollers.stop()
-    state.go_on.set()
+    looked, look = [], watch._for_sync
+    with slow(tmp_path, monkeypatch) as (_, pollers):
+        pollers.apply(many(tmp_path))
+        monkeypatch.setattr(watch, "_for_sync", lambda each: looked.append(each) or look(each))
+        pollers.apply(many(tmp_path))
+        assert len(looked) == 2 * CLUSTERS

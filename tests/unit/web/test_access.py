@@ -159,7 +159,7 @@ def test_a_password_that_is_checked_while_users_change_does_not_open_for_the_new
 
     def check(password: bytes, hashed: bytes) -> bool:
         begun.set()
-        assert go_on.wait(30)
+        assert go_on.wait(PATIENCE_SECONDS)
         return real(password, hashed)
 
     monkeypatch.setattr(bcrypt, "checkpw", check)
@@ -168,7 +168,7 @@ def test_a_password_that_is_checked_while_users_change_does_not_open_for_the_new
         auth = BasicAuth(HASHES)
         alice = basic("alice", "wonderland")
         asked = asyncio.create_task(auth.admits(alice, ""))
-        await asyncio.to_thread(begun.wait, 30)
+        assert await asyncio.to_thread(begun.wait, PATIENCE_SECONDS)
         auth.change({"alice": HASHES["用户"]})
         go_on.set()
         await asked
