@@ -5,7 +5,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +25,7 @@ from tests.e2e.running import (
     run_command,
     write_config,
 )
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, until
 
 ENDED = ("finished", "exited", "cancelled")
 
@@ -281,12 +280,12 @@ def test_collect_with_a_wrong_clock(tmp_path: Path, skew_seconds: int) -> None:
         assert [entry.outcome for entry in world.calls()].count("1300") == 1
         world.fault("ret-1300")
         direction = "behind" if skew_seconds > 0 else "ahead of"
-        began = time.monotonic()
-        stderr = failed_with(path, {"cfd": ("clock", "Set this machine's clock")})
-        told = re.search(rf"It is (\d+) s {direction} the server's\.", stderr)
-        assert told, stderr
-        # To a second, and what the answer that tells it took to be read.
-        assert abs(int(told[1]) - 600) <= 1 + time.monotonic() - began
+
+        def told() -> bool:
+            stderr = failed_with(path, {"cfd": ("clock", "Set this machine's clock")})
+            return bool(re.search(rf"It is (599|600|601) s {direction} the server's\.", stderr))
+
+        until(told, "the seconds, as they are where an answer is read as soon as it comes")
 
 
 def test_collect_of_one_good_and_one_bad_cluster(tmp_path: Path) -> None:
