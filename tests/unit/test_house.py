@@ -127,12 +127,15 @@ def deadlines(tree: ast.Module) -> Iterator[str]:
         if isinstance(node, ast.Attribute) and node.attr in {"monotonic", "perf_counter"}:
             yield f"{node.attr} on line {node.lineno}"
         if isinstance(node, ast.Call):
+            named = [each.value for each in node.keywords if each.arg == "timeout"]
+            if getattr(node.func, "attr", "") in {"join", "wait"}:
+                named += node.args
             yield from (
-                f"timeout={keyword.value.value} on line {node.lineno}"
-                for keyword in node.keywords
-                if keyword.arg == "timeout"
-                and isinstance(keyword.value, ast.Constant)
-                and isinstance(keyword.value.value, int | float)
+                f"{ast.unparse(value)} s on line {node.lineno}"
+                for value in named
+                if isinstance(value, ast.Constant)
+                and isinstance(value.value, int | float)
+                and value.value >= 1  # else it is how often something is done
             )
 
 
@@ -288,8 +291,10 @@ def test_the_rules_can_be_broken() -> None:
         "time.time on line 4",
     ]
     assert imported(bad) & INPUT_OUTPUT == {"socket"}
-    slow = ast.parse("f(timeout=5)\nf(timeout=PATIENCE)\ntime.monotonic()\n")
-    assert sorted(deadlines(slow)) == ["monotonic on line 3", "timeout=5 on line 1"]
+    slow = ast.parse(
+        "f(timeout=5)\nf(timeout=PATIENCE)\ntime.monotonic()\nx.wait(30)\nx.wait(0.1)\n','.join(x)"
+    )
+    assert sorted(deadlines(slow)) == ["30 s on line 4", "5 s on line 1", "monotonic on line 3"]
     assert list(unnamed_threads(bad)) == [8, 9]
     late = ast.parse(
         "msgspec.json.decode(x)\nmsgspec.json.decode(x, type=T)\nmsgspec.convert(x, T)"

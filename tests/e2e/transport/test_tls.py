@@ -17,6 +17,7 @@ from tests.e2e.transport.peers import (
     read_request,
     serve,
 )
+from tests.waiting import PATIENCE_SECONDS
 
 
 def test_tls_with_a_ca_file(peer: Start, transport: Make, authority: Authority) -> None:
@@ -88,7 +89,7 @@ def test_many_first_calls_at_once_read_the_issuers_once() -> None:
             read.append("the machine's")
             if len(read) == 1:
                 other.start()
-                met.wait(60)
+                met.wait(PATIENCE_SECONDS)
             met.set()
 
         def load_verify_locations(self, **file: str) -> None:

@@ -29,6 +29,7 @@ from exporter.sync.context import SyncSettings
 from tests.unit.polling.polled import IDENTITY, TIMEOUT, PolledCluster
 from tests.unit.sync.settled import Traffic, newest_change_first, settled
 from tests.unit.sync.simulated import CLUSTER_ID, START_AT, SimulatedCluster
+from tests.waiting import PATIENCE_SECONDS
 
 
 def polled(jobs: int = 300, dialect: Dialect = DOCUMENTED, **how: object) -> PolledCluster:
@@ -722,7 +723,7 @@ class TestHealth:
         assert cloud.poller._thread.name == "poll cfd"
         assert cloud.poller._thread.daemon
         cloud.poller.stop()
-        assert cloud.poller.join(10)
+        assert cloud.poller.join(PATIENCE_SECONDS)
         assert cloud.poller.health() == "the poller of cluster cfd has died"
 
     def test_one_that_is_stuck_in_a_call_is_told(self) -> None:
@@ -731,17 +732,17 @@ class TestHealth:
 
         def trouble(_: JobListQuery) -> None:
             called.set()
-            go_on.wait(30)
+            go_on.wait(PATIENCE_SECONDS)
             raise Stopped("enough")
 
         cloud.trouble = trouble
         cloud.poller.start()
-        assert called.wait(30)
+        assert called.wait(PATIENCE_SECONDS)
         assert cloud.poller.health() is None
         cloud.clock.advance(STUCK_SECONDS + 1)
         health = cloud.poller.health()
         go_on.set()
-        assert cloud.poller.join(30)
+        assert cloud.poller.join(PATIENCE_SECONDS)
         assert health == "the poller of cluster cfd has not turned for 601 s"
 
     def test_a_long_rest_is_no_illness(self) -> None:
