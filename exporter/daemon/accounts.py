@@ -35,7 +35,7 @@ from exporter.telemetry import Telemetry
 _LOG = logging.getLogger(__name__)
 Say = Callable[..., None]
 """A method of a logger."""
-Versions = tuple[tuple[int, int], ...]
+Versions = tuple[tuple[int, int, int], ...]
 
 
 class ListTrouble:
@@ -132,7 +132,7 @@ def _versions(files: Sequence[Path]) -> Versions | None:
         states = [file.stat() for file in files]
     except OSError:
         return None
-    return tuple((state.st_mtime_ns, state.st_ino) for state in states)
+    return tuple((state.st_mtime_ns, state.st_size, state.st_ino) for state in states)
 
 
 def _read_or(path: Path | None, given: str) -> str:

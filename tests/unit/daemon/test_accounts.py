@@ -63,6 +63,19 @@ def test_one_that_is_in_a_file_is_followed_at_once(name: str, tmp_path: Path) ->
     assert {after.access_key_id, after.secret} == {"given", "after"}
 
 
+def test_one_that_is_written_on_within_a_tick_is_followed(tmp_path: Path) -> None:
+    """Most kernels tell when a file has changed in steps of some milliseconds."""
+    path = tmp_path / "key"
+    path.write_text("half")
+    config = config_of(access_key_id="given", secret_access_key_file=path)
+    keys = Keys(config.accounts[0], Redactor())
+    assert keys().secret == "half"
+    written_ns = path.stat().st_mtime_ns
+    path.write_text("half and half")
+    os.utime(path, ns=(written_ns, written_ns))
+    assert keys().secret == "half and half"
+
+
 @pytest.mark.parametrize("id_first", [True, False])
 def test_a_pair_is_followed_together(ids: Path, secrets: Path, *, id_first: bool) -> None:
     redactor = Redactor()
