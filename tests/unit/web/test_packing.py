@@ -39,8 +39,11 @@ def test_a_text_of_many_members_is_the_same_and_takes_time_by_its_length() -> No
         texts = [rng.randbytes(LEAST_PACKED_BYTES) for _ in range(members)]
         texts[0] *= 10
         piece = joined(map(packed, texts))
-        began = time.thread_time()
-        text = plain([piece])
-        spent.append(time.thread_time() - began)
-        assert text == b"".join(texts)
+        tries = []
+        for _ in range(3):  # one may have had to collect others' garbage
+            began = time.thread_time()
+            text = plain([piece])
+            tries.append(time.thread_time() - began)
+            assert text == b"".join(texts)
+        spent.append(min(tries))
     assert spent[1] < 10 * spent[0]
