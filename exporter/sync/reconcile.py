@@ -229,12 +229,15 @@ def _whole_second(
     """All jobs of the second with which a page ends, and one job on each side, as one page. Their order may differ at
     each call: so None until, with those ``seen`` at earlier tries, as many were seen as there are places in the end. Some
     of them may have left by then: the total tells that."""
-    at, pages = order.moment(page.jobs[-1]), [page]
+    at, pages = order.moment(page.jobs[-1]), list[PlacedPage]()
 
     def passes(page: PlacedPage) -> bool:
+        sync.take(page)
         pages.append(page)
         return bool(page.jobs) and order.moment(page.jobs[-1]) != at
 
+    passes(page)
+    passes(page)
     yield from read(sync, page.view, passes, SeenInMemory(), after=page)
     seen.update((job.uuid, job) for each in pages for job in each.jobs)
     # Some may have changed meanwhile; not those that have gone back to an older record.

@@ -331,10 +331,7 @@ def _probe(sync: Sync, order: Order) -> Asking[None]:
     found = [each for each in found if each.at >= down_to_at]
     # If a queue or a user was renamed, many ended jobs may be under the old name.
     both = ((known_before[job.uuid], job) for job in page.jobs if job.uuid in known_before)
-    renamed = any(
-        old.ended and new.ended and (old.queue, old.user) != (new.queue, new.user)
-        for old, new in both
-    )
+    renamed = any(new.ended and (old.queue, old.user) != (new.queue, new.user) for old, new in both)
     if found and Stretch(whole(sync).newer, found[0]).differs(sync, order):
         yield from reread_head(sync, order)
         yield from search(sync, order, Stretch(whole(sync).newer, found[0]))

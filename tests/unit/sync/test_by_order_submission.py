@@ -12,7 +12,9 @@ from exporter.errors import BudgetExhausted, SyncError
 from exporter.model import SET_ASIDE, JobListQuery
 from exporter.simulator import JobList, fill
 from exporter.sync.asking import Contradiction
+from exporter.sync.context import INFINITE
 from tests.unit.sync.settled import (
+    DAY,
     SERVERS,
     SETTINGS,
     TURNS_OF_AN_AUDIT_INTERVAL,
@@ -167,11 +169,13 @@ def test_it_corrects_nothing_that_happens_while_it_looks(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "moves_modified"), [("console", False), ("documented", False), ("console", True)]
 )
+@pytest.mark.parametrize("history_seconds", [INFINITE, DAY])
 def test_a_queue_that_is_renamed_has_the_history_read_again(
-    name: str, moves_modified: bool
+    name: str, moves_modified: bool, history_seconds: float
 ) -> None:
-    """If its name is no part of a job, no job has a new time of change; by submission, none comes to the head."""
-    cluster = settled(3_000, name)
+    """If its name is no part of a job, no job has a new time of change; by submission, none comes to the head. Most pages
+    show jobs that are too old to be counted."""
+    cluster = settled(3_000, name, replace(SETTINGS, history_seconds=history_seconds))
     jobs = cluster.jobs
     for job in [each for each in jobs.jobs() if each.queue == "queue-01"]:
         jobs.edit(job.uuid, cluster.now_at, queue="renamed", moves_modified=moves_modified)

@@ -322,6 +322,19 @@ def test_a_second_is_read_whole_while_jobs_are_deleted(place: int, calls: int) -
         assert abs(found[-1].rank + 30) <= len(listed.asked)
 
 
+def test_a_second_is_read_whole_though_jobs_in_it_were_known_with_a_later_change() -> None:
+    """The clocks of two machines differ: it was queued again a moment before it ended, by the stamps after that."""
+    jobs = numbered(60)
+    jobs[20:50] = [job._replace(modified_at=AT - 20) for job in jobs[20:50]]
+    known = [job._replace(status="pending", modified_at=AT - 18) for job in jobs[30:33]]
+    profile = Profile(order=Trait("change"), total_count=Trait("filtered"), page_size=Trait("10"))
+    with a_sync(profile, known, newest_at=AT, expected=60) as sync:
+        listed = MovingList(jobs, cap=10)
+        page = converse(page_at(sync, BY_CHANGE, AT - 20, 20), listed.answer)
+    assert {*page.uuids} >= {job.uuid for job in jobs[20:50]}
+    assert len(listed.asked) <= 6
+
+
 def test_what_one_order_cannot_show_is_searched_in_the_other() -> None:
     """For instance because all were submitted in one second, and a cache shows half of them on no page."""
     jobs = [job._replace(submitted_at=AT) for job in numbered(60)]
