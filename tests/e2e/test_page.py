@@ -70,9 +70,10 @@ def states() -> list[ClusterState]:
     ("width", "language", "words"),
     [
         (1200, "en-GB", "2 of 5 clusters need attention"),
+        (1200, "zh-CN", "5 个集群中有 2 个需要处理"),
         (390, "zh-CN", "5 个集群中有 2 个需要处理"),
     ],
-    ids=["desktop", "phone"],
+    ids=["desktop", "chinese", "phone"],
 )
 def test_page(
     require_tool: Callable[[str], str], tmp_path: Path,
@@ -92,7 +93,8 @@ def test_page(
         requests = "performance.getEntriesByType('resource').map(entry => entry.name)"
         assert [url for url in browser.evaluate(requests) if not url.endswith("/favicon.svg")] == []
         assert browser.complaints == []
-        picture(browser, "landing-page", width=width, dark=dark)
+        in_chinese = ".zh-CN" if language == "zh-CN" else ""
+        picture(browser, "landing-page", width=width, dark=dark, suffix=in_chinese)
 
 
 def test_a_hundred_clusters_in_both_languages(
@@ -180,10 +182,10 @@ def test_manual(require_tool: Callable[[str], str], tmp_path: Path, width: int, 
         assert browser.complaints == []
 
 
-def picture(browser: Browser, name: str, *, width: int, dark: bool) -> None:
+def picture(browser: Browser, name: str, *, width: int, dark: bool, suffix: str = "") -> None:
     if PICTURES:
         kind = f"{'phone' if width < 600 else 'desktop'}-{'dark' if dark else 'light'}"
-        browser.screenshot(Path(PICTURES) / f"{name}-{kind}.png")
+        browser.screenshot(Path(PICTURES) / f"{name}-{kind}{suffix}.png")
 
 
 def test_hostile_names_do_nothing(require_tool: Callable[[str], str], tmp_path: Path) -> None:
