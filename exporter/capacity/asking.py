@@ -89,13 +89,15 @@ class Asking:
         self.unreached = self.answered = False
 
         def ask() -> ZoneList:
-            recent = self._lists.recent(zone, SHARED_SECONDS)
-            return recent or self._call(lambda: self._lists.get(zone))
+            return self._call(lambda: self._lists.get(zone))
 
-        told = self._part(zone, {"zone": zone}, "cluster/list", ask, None)
-        if told is None:
-            return None
-        return Dated({each.cluster_id: each for each in told.value.clusters}, told.value.asked)
+        listed = self._lists.recent(zone, SHARED_SECONDS)
+        if listed is None:
+            told = self._part(zone, {"zone": zone}, "cluster/list", ask, None)
+            if told is None:
+                return None
+            listed = told.value
+        return Dated({each.cluster_id: each for each in listed.clusters}, listed.asked)
 
     def look(self, cluster: ClusterIdentity, told: Told) -> Told:
         """What is reported about one cluster now, and the parts of ``told`` that were not reported again."""
@@ -172,7 +174,7 @@ class Asking:
         know, as another one behind the same name may."""
         if may_not:
             self._dropped[key] = _Dropped(math.inf)
-            what = "the account may not ask for this, and it is asked no more"
+            what = "the account may not ask for this, and it is asked no more before a restart"
             _LOG.warning(what, extra=fields)
             return
         known = self._dropped.get(key)

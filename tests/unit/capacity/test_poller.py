@@ -163,6 +163,21 @@ def test_what_may_not_be_asked_is_asked_once_and_said_once(
     assert sum(world.calls().values()) < sum(CALLS.values())
 
 
+def test_a_list_that_others_ask_for_is_used_though_it_is_asked_for_here_no_more() -> None:
+    """The account has been allowed it meanwhile: discovery and change detectors ask again and again."""
+    world = World()
+    world.cloud.fleet = parse_fleet("forbidden=clusters")
+    world.round()
+    world.cloud.fleet = parse_fleet("documented")
+    world.poller._parts.lists.get(ZONE)
+    world.calls()
+    shown = world.round()
+    assert {name: each.status for name, each in shown.items()} == {
+        EHPC: "active", HPC: "active", ELSEWHERE: "",
+    }  # fmt: skip
+    assert "/api/cluster/list" not in world.calls()
+
+
 def test_a_cloud_that_wants_an_owner_who_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
     world.cloud.fleet = parse_fleet("owner=required")
