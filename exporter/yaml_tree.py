@@ -99,6 +99,8 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     problem = str(error.problem or error.context)
     if problem == _NO_COLON:
         return f"{problem}: a colon and a space must follow each key"
+    if "another document" in problem:
+        return "it holds more than one document"
     if "undefined" in problem:
         return "a text that begins with *, & or ! must be in quotes"
     return problem

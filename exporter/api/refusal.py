@@ -16,6 +16,8 @@ INTERNAL_CODE = 5000
 """The server failed at the request; stands for HTTP status 500, too."""
 QUOTA_CODE = 2500
 """The account has made too many requests in the period."""
+UNKNOWN_METHOD_STATUS = 405
+"""HTTP: what is there is not to be had by GET."""
 TOO_MANY_STATUS = 429
 """HTTP: too many requests at once, says the server, or a gateway in front of it."""
 
@@ -106,6 +108,12 @@ def http_error(status: int, *, retry_after_seconds: float = 0.0) -> HttpStatusEr
         reason = "http_429"
         advice = "Calls are sent further apart now; if it lasts, lengthen collection.interval."
         retryable = retry_after_seconds <= MOST_APART_SECONDS
+    elif status == UNKNOWN_METHOD_STATUS:
+        reason = "http_4xx"
+        advice = (
+            "This program only sends GET requests: check that the account's endpoint is the API's address,"
+            " and that no gateway in front of it refuses them."
+        )
     elif kind == 4:
         reason = "http_4xx"
         advice = "Check that the account's endpoint is the API's address."

@@ -22,6 +22,8 @@ ADVICE: Mapping[str, str] = {
     "Set the account's endpoint to the API's own address: a signed call follows no redirect.":
         "请把账户的 endpoint 设为 API 自己的地址：带签名的调用不会跟随重定向。",
     "Check that the account's endpoint is the API's address.": "检查账户的 endpoint 是否是 API 的地址。",
+    "This program only sends GET requests: check that the account's endpoint is the API's address, and that no gateway in front of it refuses them.":
+        "本程序只发送 GET 请求：请检查账户的 endpoint 是否是 API 的地址，以及其前面的网关是否拒绝这类请求。",
     "Check that the account's endpoint is the API's address and that no proxy or gateway answers in its place.":
         "检查账户的 endpoint 是否是 API 的地址，以及是否有代理或网关代为应答。",
     "Calls are sent further apart now; if it lasts, lengthen collection.interval.": "现在调用之间会拉开间隔；如果持续出现，请调大 collection.interval。",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.api.refusal import REASONS, refusal_of
+from exporter.api.refusal import REASONS, http_error, refusal_of
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,10 @@ def test_codes(code: int, reason: str, retryable: bool) -> None:
 def test_advice_tells_refusals_apart() -> None:
     advices = {refusal_of(code).advice for code in (1100, 1200, 1300, 1400, 2500, 4000, 5000)}
     assert len(advices) == 7
+
+
+def test_a_server_that_takes_no_get_is_told_apart_from_a_wrong_address() -> None:
+    error = http_error(405)
+    assert error.reason == "http_4xx"
+    assert "GET" in error.advice
+    assert "GET" not in http_error(404).advice

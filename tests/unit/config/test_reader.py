@@ -122,7 +122,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "accounts[0]: needs a secret_access_key or a secret_access_key_file (line 3)",
         ],
     ),
-    "two documents": ("--- {}\n--- {}\n", ["not YAML: but found another document (line 2)"]),
+    "two documents": ("--- {}\n--- {}\n", ["not YAML: it holds more than one document (line 2)"]),
     "deep": ("[" * 3000, ["not a configuration: nested too deeply"]),
     "large": ("#" * (1 << 20) + "#", ["the file is too large for a configuration"]),
     # missing, unknown, twice
