@@ -359,7 +359,11 @@ def _what_happened(causes: tuple[BaseException, ...]) -> tuple[str, str]:
         return "tls", f"the certificate is not trusted: {unverified.verify_message}"
     for kinds, reason, what in _WHAT_HAPPENED:
         if _first(causes, *kinds):
-            return reason, what
+            # OpenSSL's words, such as WRONG_VERSION_NUMBER.
+            words = (
+                getattr(_first(causes, ssl.SSLError), "reason", None) if reason == "tls" else None
+            )
+            return reason, f"{what}: {words.replace('_', ' ').lower()}" if words else what
     for cause in causes:
         if isinstance(cause, OSError) and cause.errno and cause.strerror:
             return "connection", f"the connection failed: {cause.strerror}"

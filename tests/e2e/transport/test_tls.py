@@ -1,5 +1,6 @@
 """Whom a TLS connection trusts."""
 
+import re
 import threading
 from pathlib import Path
 
@@ -151,6 +152,7 @@ def test_a_server_without_tls(peer: Start, transport: Make, authority: Authority
     server = peer(lambda it: it.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
     error = failure_of(transport(ca_file=authority.file), server.url("https"))
     assert error.reason == "tls"
+    assert re.match(r"TLS failed: [a-z0-9 ]{6,} \(127", str(error)), error
 
 
 @pytest.mark.parametrize("content", [None, "", "-----BEGIN CERTIFICATE-----\nnonsense\n"])
