@@ -179,7 +179,7 @@ class JobTable:
         recent = self._recent
         found = {uuid: recent[uuid] for uuid in uuids if uuid in recent}
         if len(found) < len(uuids):
-            wanted = {uuid for uuid in uuids if uuid not in found}
+            wanted = set(uuids).difference(found)
             hints = self._row_hints.hints(wanted)
             if len(hints) > len(wanted) + MOST_STALE_HINTS:
                 self._refilled = True
@@ -362,7 +362,7 @@ class JobTable:
     def _remember(self, kept: Sequence[StoredJob]) -> None:
         recent, most = self._recent, self._cache_limit.jobs_each()
         # If there are more, the first of them have no room.
-        recent.update((each[0].uuid, each) for each in kept[-most:])
+        recent.update({each[0].uuid: each for each in kept[-most:]})
         for uuid in list(islice(recent, max(0, len(recent) - most))):  # the oldest ones
             del recent[uuid]
 

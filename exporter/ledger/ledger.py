@@ -196,26 +196,18 @@ class Ledger:
         ``accept(known, record)`` is true."""
         by_uuid = {job.uuid: job for job in jobs}
         known = self._jobs.find(by_uuid)
-        unknown = [uuid for uuid in by_uuid if uuid not in known]
-        returned = self._suspects.take_back(unknown) if unknown else {}
-        changes: list[Change] = []
         rewritten: list[tuple[StoredJob, Job]] = []
-        new: list[Job] = []
-        for uuid, job in by_uuid.items():
-            if uuid in known:
-                kept = known[uuid]
-                old = kept[0]
-                if old == job or not accept(old, job):
-                    continue
+        for uuid, kept in known.items():
+            job = by_uuid.pop(uuid)
+            if kept[0] != job and accept(kept[0], job):
                 rewritten.append((kept, job))
-                changes.append(Change(old, job))
-                continue
-            before = returned.get(uuid)
-            if before is None or before == job or accept(before, job):
-                new.append(job)
-                changes.append(Change(before, job))
-            else:  # it is there after all, and as it was known
-                new.append(before)
+        returned = self._suspects.take_back(by_uuid) if by_uuid else {}
+        for uuid, before in returned.items():
+            if before != by_uuid[uuid] and not accept(before, by_uuid[uuid]):
+                by_uuid[uuid] = before  # it is there after all, and as it was known
+        new = list(by_uuid.values())
+        changes: list[Change] = [(kept[0], job) for kept, job in rewritten]
+        changes += [(old, job) for job in new if (old := returned.get(job.uuid)) is not job]
         moves: Sequence[Move] = changes
         if returned:  # they were in no group
             moves = [*((kept[0], job) for kept, job in rewritten), *((None, job) for job in new)]

@@ -9,13 +9,8 @@ import msgspec
 from exporter.model import Job
 from exporter.profile import Profile, Trait
 
-
-class Change(NamedTuple):
-    """What one record of the remote list has changed in the ledger."""
-
-    old: Job | None
-    """None for a job that was not known."""
-    new: Job
+Change = tuple[Job | None, Job]
+"""What one record of the remote list has changed in the ledger: a job before (None: it was not known) and now."""
 
 
 class JobTotals(NamedTuple):

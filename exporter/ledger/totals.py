@@ -58,16 +58,20 @@ class Totals:
             if new is not None:
                 key = new[1:4]  # status, queue, user
                 group = groups[key[:2]].get(key[2]) or self._begin(key)
-                if key not in before or key not in log:
-                    self._note(key, group)
+                if key not in before:
+                    before[key] = (group.jobs, group.cores)
+                if key not in log:
+                    log[key] = group.now()
                 group.jobs += 1
                 group.cores += new.cores
                 by_status[key[0]] += 1
             if old is not None:
                 key = old[1:4]
                 group = groups[key[:2]][key[2]]
-                if key not in before or key not in log:
-                    self._note(key, group)
+                if key not in before:
+                    before[key] = (group.jobs, group.cores)
+                if key not in log:
+                    log[key] = group.now()
                 group.jobs -= 1
                 group.cores -= old.cores
                 by_status[key[0]] -= 1
@@ -141,11 +145,6 @@ class Totals:
         group.jobs, group.cores = jobs, cores
         if not jobs:
             self._end(key)
-
-    def _note(self, key: GroupKey, group: _Group) -> None:
-        """Note the totals of a group that is about to change."""
-        self._before.setdefault(key, (group.jobs, group.cores))
-        self.log.setdefault(key, group.now())
 
     def _begin(self, key: GroupKey) -> _Group:
         group = self._groups[key[:2]][key[2]] = _Group()

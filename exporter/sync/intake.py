@@ -103,8 +103,10 @@ class Intake:
     changes: int = 0
     timed: bool = True
     """Whether the zone of times is known. Otherwise no duration is counted."""
-    changed_at: list[int] = field(default_factory=list)
-    """The times of change of all jobs that this sync has found changed; 0 for a job that has none."""
+    last_look_at: float = 0.0
+    """The server's time at the last sync."""
+    changed_from_at: float = float("inf")
+    """When the oldest change happened, of those since the last sync that this one has found."""
     moved_at: list[int] = field(default_factory=list)
     """The times of change of jobs that have changed since the last sync, if they carry no zone: of known jobs
     with a new one, and of unknown ones if all jobs were known."""
@@ -129,7 +131,8 @@ class Intake:
         for old, new in changes:
             self._count(old, came.get(new.uuid, new))
             at = new.modified_at or 0
-            self.changed_at.append(at)
+            if self.last_look_at <= at < self.changed_from_at:
+                self.changed_from_at = at
             moved = self.was_complete if old is None else old.modified_at != at
             if moved:
                 self._note_late(at)
@@ -153,6 +156,9 @@ class Intake:
             self.ledger.hide_before(self.window_from_at)
 
     def _count(self, old: Job | None, new: Job) -> None:
+        times = (new.submitted_at or 0, new.started_at or 0, new.modified_at or 0)
+        if old is None and max(times) < self.began_at:
+            return  # most of a history
         for counted in transitions(old, new, began_at=self.began_at):
             if counted.bucket is None:
                 self.ledger.tally(counted.key)
@@ -218,11 +224,6 @@ def transitions(old: Job | None, new: Job, *, began_at: float) -> list[Counted]:
     Each transition is counted once, even if there were several since then. Nothing that happened before the
     ledger began is counted.
     """
-    if (
-        old is None
-        and max(new.submitted_at or 0, new.started_at or 0, new.modified_at or 0) < began_at
-    ):
-        return []  # most of a history
     if old is not None and old.status == OUT_OF_WINDOW:
         old = old._replace(status="finished")  # in one end status or another
     found: list[Counted] = []

@@ -200,7 +200,7 @@ def page_at(
         elif (
             not moments
             or _ends_list(page)
-            or moments[-1] < max((each for each in moments if each <= at), default=-INFINITE)
+            or moments[-1] < next((each for each in moments if each <= at), -INFINITE)
         ):
             return page  # it has a boundary behind the moment
         else:

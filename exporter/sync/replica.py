@@ -149,7 +149,7 @@ class Replica:
             strategy,
             sync.intake.changes,
             dict(sync.intake.corrections),
-            _changed_from_at(sync, last_look_at),
+            _changed_from_at(sync),
         )
 
     def _longer_list(self, sync: Sync, head: PlacedPage) -> Asking[str]:
@@ -330,6 +330,7 @@ class Replica:
                 lag_seconds, min(PATIENCE_SECONDS, self.settings.audit_interval_seconds / 4)
             ),
             was_complete=progress.complete,
+            last_look_at=progress.last_success_at or 0.0,
             timed=self._memory.profile.zone.value != UNKNOWN or self.settings.zone_configured,
             known_up_to_at=up_to_at,
             by_change=ORDERS.get(self._memory.profile.order.value) is BY_CHANGE,
@@ -349,12 +350,11 @@ class Replica:
         sync.update(last_success_at=sync.now_at)
 
 
-def _changed_from_at(sync: Sync, last_look_at: float | None) -> float | None:
+def _changed_from_at(sync: Sync) -> float | None:
     """When the oldest change happened that a sync has found, of those since the last sync."""
     intake = sync.intake
-    stamps = [at for at in intake.changed_at if at >= (last_look_at or 0.0)]
-    if stamps:
-        return min(stamps)
+    if intake.changed_from_at < INFINITE:
+        return intake.changed_from_at
     # Changes without a new time of change count, unless the history is being read.
     changed = intake.was_complete and (intake.changes or intake.corrections)
     return sync.now_at if changed else None

@@ -309,12 +309,12 @@ def test_one_that_was_gone_for_less_than_a_day_is_no_new_job(path: Path) -> None
     ledger.close()
     ledger = open_ledger(path, WHOSE)
     with ledger.transaction():
-        old = {change.new.uuid: change.old for change in ledger.apply(run_of(3))}
+        old = {new.uuid: old for old, new in ledger.apply(run_of(3))}
         jobs = run_of(4)
         assert old == {jobs[0].uuid: None, jobs[1].uuid: jobs[1], jobs[2].uuid: jobs[2]}
         ledger.suspect([jobs[1].uuid])
         assert ledger.forget_suspects(AT + day + 4) == 1
-        assert [change.old for change in ledger.apply(jobs[1:])] == [None, None]
+        assert [old for old, _ in ledger.apply(jobs[1:])] == [None, None]
         assert ledger._connection.execute("SELECT COUNT(*) FROM gone").fetchone() == (0,)
     ledger.close()
 

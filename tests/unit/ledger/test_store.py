@@ -16,7 +16,7 @@ from exporter.errors import LedgerUnreadable, LedgerUnwritable
 from exporter.ledger.connection import connect
 from exporter.ledger.jobs import MOST_RECENT, CacheLimit
 from exporter.ledger.published import NOTHING
-from exporter.ledger.records import Change, JobTotals, TallyKey
+from exporter.ledger.records import JobTotals, TallyKey
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import Job
 from tests.unit.ledger.made import (
@@ -85,7 +85,7 @@ class TestApply:
     def test_new_jobs_are_changes_from_nothing(self, ledger: Ledger) -> None:
         with ledger.transaction():
             changes = ledger.apply([job(1), job(2, "running", cores=8)])
-        assert changes == [Change(None, job(1)), Change(None, job(2, "running", cores=8))]
+        assert changes == [(None, job(1)), (None, job(2, "running", cores=8))]
         assert ledger.size == 2
         assert ledger.totals() == {
             ("pending", "q", "u"): JobTotals(1, 1),
@@ -119,7 +119,7 @@ class TestApply:
         with ledger.transaction():
             ledger.apply([job(1), job(2)])
         with ledger.transaction():
-            assert ledger.apply([new, job(2)]) == [Change(job(1), new)]
+            assert ledger.apply([new, job(2)]) == [(job(1), new)]
         assert ledger.known([new.uuid]) == {new.uuid: new}
         assert sum(totals.cores for totals in ledger.totals().values()) == new.cores + 1
 
@@ -140,7 +140,7 @@ class TestApply:
             records = [job(1), job(2), *run_of(1), job(9)]
             changes = ledger.apply(records, accept)
         assert asked == [(run_of(4)[1], job(1)), (run_of(4)[2], job(2))]
-        assert changes == [Change(run_of(4)[2], job(2)), Change(None, job(9))]
+        assert changes == [(run_of(4)[2], job(2)), (None, job(9))]
         assert ledger.known([job(1).uuid]) == {job(1).uuid: run_of(4)[1]}
         assert ledger.count_status("finished") == 3
 
@@ -218,7 +218,7 @@ class TestApply:
         ledger.close()
         ledger = open_ledger(path, WHOSE)
         with ledger.transaction():
-            assert ledger.apply([job(1)]) == [Change(job(1, "running"), job(1))]
+            assert ledger.apply([job(1)]) == [(job(1, "running"), job(1))]
         ledger.close()
 
     def test_more_than_memory_holds_are_found_and_changed(self, ledger: Ledger) -> None:
@@ -300,7 +300,7 @@ class TestSuspects:
         with ledger.transaction():
             ledger.apply(run_of(10))
             ledger.suspect([job(3).uuid, job(4).uuid])
-            assert ledger.apply([moved]) == [Change(run_of(1, first=3)[0], moved)]
+            assert ledger.apply([moved]) == [(run_of(1, first=3)[0], moved)]
             assert ledger.suspects == 1
             assert ledger.forget_suspects(1e12) == 1
         assert ledger.size == 9
@@ -310,7 +310,7 @@ class TestSuspects:
         with ledger.transaction():
             ledger.apply(run_of(10))
             ledger.suspect([same[0].uuid])
-            assert all(change.old is not None for change in ledger.apply(same))
+            assert all(old is not None for old, _ in ledger.apply(same))
         assert (ledger.size, ledger.suspects) == (10, 0)
 
     def test_suspecting_twice_counts_once(self, ledger: Ledger) -> None:

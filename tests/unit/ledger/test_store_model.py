@@ -219,11 +219,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def _apply(self, batch: list[Job], changes: list[Change]) -> None:
         new = {job.uuid: job for job in batch}
         expected = {
-            uuid: Change(self.jobs.get(uuid) or self.suspects.get(uuid) or self.gone.get(uuid), job)
+            uuid: (self.jobs.get(uuid) or self.suspects.get(uuid) or self.gone.get(uuid), job)
             for uuid, job in new.items()
             if self.jobs.get(uuid) != job
         }
-        assert {change.new.uuid: change for change in changes} == expected
+        assert {change[1].uuid: change for change in changes} == expected
         self.jobs |= new
         for uuid in new:
             self.suspects.pop(uuid, None)
