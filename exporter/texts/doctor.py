@@ -19,7 +19,7 @@ DOCTOR: Mapping[str, tuple[str, str]] = {
     "row.clock": ("clock", "时钟"),
     "row.clusters": ("clusters", "集群"),
     "row.answers": ("answers", "应答"),
-    "row.quota": ("quota headers", "配额头"),
+    "row.quota": ("quota headers", "配额响应头"),
     "keys.accepted": ("accepted", "有效"),
     "keys.refused": ("refused", "被拒绝"),
     "keys.unknown": ("unknown: no call got that far", "未知：没有调用进行到这一步"),
@@ -118,7 +118,7 @@ DOCTOR: Mapping[str, tuple[str, str]] = {
         "Set the clock, for instance with chrony: beyond 60 s, the first calls are refused.",
         "请校准时钟，例如用 chrony：超过 60 秒时调用起初会被拒绝。"),
     "differs.no_date": ("Answers have no Date header, so the server's clock is unknown.", "应答没有 Date 头，因此不知道服务端的时间。"),
-    "do.no_date": ("Keep this machine's clock accurate; ask the gateway's operator to pass the Date header on.", "请保持本机时钟准确；请网关的管理者转发 Date。"),
+    "do.no_date": ("Keep this machine's clock accurate; ask the gateway's operator to pass the Date header on.", "请保持本机时钟准确；请网关管理员转发 Date 头。"),
     "differs.plain_http": (
         "The endpoint is plain http: anybody on the network path can read and change answers.",
         "端点是明文 http：途中任何人都能读取和改动应答。"),
@@ -134,7 +134,7 @@ DOCTOR: Mapping[str, tuple[str, str]] = {
         "配额份额不够：间隔将延长到 {times} 倍。"),
     "do.over_budget": (
         "Lengthen the interval, raise quota.share, or watch fewer clusters with this account.",
-        "请加长间隔，调大 quota.share，或减少这个账户监视的集群。"),
+        "请调大间隔，调大 quota.share，或减少这个账户监视的集群。"),
     "differs.not_active": ("The cluster is {status}.", "集群状态为 {status}。"),
     "do.not_active": ("Nothing, if this is intended.", "如果本来如此，不必处理。"),
     "differs.not_listed": ("cluster/list does not show it.", "cluster/list 没有列出它。"),
