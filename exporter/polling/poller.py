@@ -225,6 +225,7 @@ class Poller(Loop):
         now_at = parts.clock.now_at()
         took_seconds = parts.clock.monotonic_seconds() - started.seconds
         self._failures += 1
+        self._declare_demand()  # so that it waits for room as long as others do
         parts.telemetry.sync_failed(self._name, error.reason, took_seconds)
         failure = SyncFailure(error.reason, str(error), error.advice, now_at)
         self._publish(tried=True, failure=failure)
@@ -251,13 +252,14 @@ class Poller(Loop):
     def _declare_demand(self) -> None:
         settings, replica = self._parts.settings, self._replica
         history = 1 if replica is None else replica.history_calls
+        seen = replica is not None and replica.ledger.progress.last_success_at is not None
         budget = self._parts.budget
         budget.declare(self._name, self._sync_cost.demand(history=history))
         effective = max(settings.interval_seconds, budget.effective_interval_seconds(self._name))
         self._state = replace(
             self._state,
             effective_interval_seconds=effective,
-            history_left_seconds=budget.history_seconds() if replica and history else 0.0,
+            history_left_seconds=budget.history_seconds() if seen and history else 0.0,
         )
 
     def _show_kept(self) -> None:

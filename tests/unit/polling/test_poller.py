@@ -398,6 +398,18 @@ class TestBudget:
         assert (cloud.clock.now - began >= room_in_seconds) == succeeds
         assert cloud.telemetry.syncs["budget"] == (not succeeds)
 
+    def test_a_cluster_whose_first_sync_finds_no_room_then_waits_as_long_as_others(self) -> None:
+        """Else others, whose intervals are stretched, take each call before it does: it was never synced."""
+        cloud = polled(allowed=20)
+        for _ in range(20):
+            cloud.budget.admit("another")
+            cloud.clock.advance(170)
+        cloud.turn()
+        assert cloud.telemetry.syncs == {"budget": 1}
+        assert cloud.state.effective_interval_seconds > 170
+        cloud.turn()
+        assert cloud.telemetry.syncs["ok"] == 1
+
     def test_the_search_for_deleted_jobs_waits_for_room(self) -> None:
         """A search that was given up would begin from its start in the next sync, and never come to its end."""
         cloud = polled(2_000, allowed=200)
