@@ -19,8 +19,10 @@ REQUESTS, PERIOD_SECONDS, SHARE = 40, 5, 0.5
 
 
 def a_config(endpoint: str, state: str, clusters: Iterable[str] = CLUSTERS) -> dict[str, Any]:
-    quota = {"requests": REQUESTS, "period": f"{PERIOD_SECONDS}s", "share": SHARE}
-    return config_of(endpoint, clusters, quota=quota, state=state)
+    period = f"{PERIOD_SECONDS}s"
+    quota = {"requests": REQUESTS, "period": period, "share": SHARE}
+    # Calls count for a period and a timeout.
+    return config_of(endpoint, clusters, quota=quota, state=state, timeout=period)
 
 
 def most_within(seconds: float, calls: Iterable[JournalEntry]) -> int:

@@ -19,6 +19,8 @@ SHARE = 40
 PERIODS = 1.6
 """So many shares are used up: there is more to ask than one period allows."""
 QUOTA = {"requests": 2 * SHARE, "period": f"{PERIOD_SECONDS}s", "share": 0.5}
+TIMEOUT = f"{PERIOD_SECONDS}s"
+"""A call may arrive as late as that: the exporter lets as much more time pass before it calls again."""
 
 
 def most_in_a_period(calls: Sequence[JournalEntry]) -> int:
@@ -43,7 +45,9 @@ def test_never_a_call_beyond_the_share(tmp_path: Path) -> None:
         world.fault("ret-5000", probability=0.05)
         world.fault("close", probability=0.03)
         world.fault("ret-1300", probability=0.03)
-        config = config_of(world.endpoint, list(dialects), state="state", quota=QUOTA)
+        config = config_of(
+            world.endpoint, list(dialects), state="state", quota=QUOTA, timeout=TIMEOUT
+        )
         exporter = Exporter(tmp_path, config, "--web.enable-lifecycle").start()
         while len(world.calls()) < PERIODS * SHARE:
             time.sleep(rng.uniform(0.5, 2))
@@ -72,7 +76,7 @@ def test_the_interval_stretches_before_the_share_is_exceeded(tmp_path: Path) -> 
     with World(quota=Quota(2 * SHARE, PERIOD_SECONDS)) as world:
         populate(world.add("cheap").jobs, 50, active=20)
         populate(world.add("costly", "nothing-honoured-arbitrary").jobs, 1200, active=300)
-        config = config_of(world.endpoint, ["cheap", "costly"], quota=QUOTA)
+        config = config_of(world.endpoint, ["cheap", "costly"], quota=QUOTA, timeout=TIMEOUT)
         soon = {"exporter.daemon.cluster_log.LASTING_SECONDS": 1.0}
         with Exporter(tmp_path, config, constants=soon) as exporter:
             exporter.until_true({name: world.truth(name) for name in ("cheap", "costly")})
