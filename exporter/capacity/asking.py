@@ -26,6 +26,11 @@ FAILURE_SECONDS = 3600.0
 """How often a failure is told that goes on, or returns."""
 PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 3600.0, 86400.0
 """How long a call is not made that the server does not know; doubled each time, up to a day."""
+_LIST = "cluster/list"
+_DO_WITHOUT = (
+    "Only capacity needs it; with collection.capacity_interval: off, it is not asked for, and cores can be"
+    " set in the cluster's queues."
+)
 _MAY_NOT = "denied"
 _GONE = "not_found"
 _ACTIVE = ("", "active")
@@ -93,7 +98,7 @@ class Asking:
 
         listed = self._lists.recent(zone, SHARED_SECONDS)
         if listed is None:
-            told = self._part(zone, {"zone": zone}, "cluster/list", ask, None)
+            told = self._part(zone, {"zone": zone}, _LIST, ask, None)
             if told is None:
                 return None
             listed = told.value
@@ -187,7 +192,9 @@ class Asking:
             what = (
                 "the server does not know this call, and it is tried again in an hour, then rarely"
             )
-            _LOG.warning(what, extra=fields)
+            # It may only be a list of clusters that wants the account's owner: that advice stays.
+            advice = fields["advice"] if fields["call"] == _LIST else _DO_WITHOUT
+            _LOG.warning(what, extra={**fields, "advice": advice})
 
     def _call(self, ask: Callable[[], T]) -> T:
         """One call, or the pages of one list, when there is room for the first."""

@@ -211,6 +211,7 @@ def test_a_call_that_is_not_known_is_tried_again_rarely(caplog: pytest.LogCaptur
     assert [bool(world.round()[EHPC].nodes) for _ in range(2)][-1]
     lines = [each for each in caplog.records if "tried again in an hour" in each.message]
     assert {each.__dict__["call"] for each in lines} == {"queues", "nodes"}
+    assert all("capacity_interval: off" in each.__dict__["advice"] for each in lines)
 
 
 def test_a_gateway_that_fails_for_one_call_hides_nothing_else() -> None:
