@@ -14,7 +14,8 @@ none counted from the end. In a list by submission, only deletions move ranks at
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple
+
+import msgspec
 
 from exporter.errors import SyncError
 from exporter.model import OUT_OF_WINDOW, Job, Purpose
@@ -36,7 +37,7 @@ CALLS_A_HALVING = 4
 """How many calls a search may take for each halving: the list may differ in several places."""
 
 
-class Boundary(NamedTuple):
+class Boundary(msgspec.Struct, frozen=True, gc=False):
     """All jobs with the moment ``at`` or a later one are in front of it."""
 
     at: float
