@@ -120,12 +120,14 @@ class PlacedPage:
     """The answer as the server sent it."""
     depth: float = INFINITE
     """How many jobs of a list the server shows, or counts, as far as was known."""
+    most: int = PAGE_LIMIT
+    """How many jobs a page can have, as far as was known."""
 
     @property
     def may_go_on(self) -> bool:
         """Whether jobs may follow though by its total the list ends here: a server may count, or show, only so many."""
         at_limit = self.end == self.depth or (is_limit(self.end) and self.total is None)
-        return at_limit or len(self.answer.jobs) == PAGE_LIMIT
+        return at_limit or len(self.answer.jobs) >= self.most
 
     @property
     def rank(self) -> int:

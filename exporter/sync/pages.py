@@ -61,7 +61,8 @@ def send(sync: Sync, view: ListView, offset: int, limit: int) -> Asking[PlacedPa
         offset = (told or 0) - query.offset - len(jobs)
     counted = view.status is None or sync.profile.total_count.value == "filtered"
     total = told if counted else None
-    return PlacedPage(jobs, offset, total, told, view, query.limit, page, sync.depth)
+    most = sync.page_size if sync.page_size > 1 else PAGE_LIMIT
+    return PlacedPage(jobs, offset, total, told, view, query.limit, page, sync.depth, most)
 
 
 def _with_length(sync: Sync, page: PlacedPage) -> Asking[PlacedPage]:

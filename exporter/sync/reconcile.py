@@ -238,7 +238,6 @@ def _whole_second(
         return bool(page.jobs) and order.moment(page.jobs[-1]) != at
 
     passes(page)
-    passes(page)
     yield from read(sync, page.view, passes, SeenInMemory(), after=page)
     seen.update((job.uuid, job) for each in pages for job in each.jobs)
     # Some may have changed meanwhile; not those that have gone back to an older record.

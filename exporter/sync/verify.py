@@ -66,11 +66,11 @@ def verify_total(sync: Sync, order: Order) -> Asking[bool]:
     if not sync.reaches_edge:
         sync.memory.mismatch_at = None
         return True  # the total cannot be compared yet
-    if sync.total_fits():
-        return _accept_total(sync)
     if sync.progress.expected == sync.depth and sync.progress.frontier_at is None:
         read_again(sync, sync.progress.newest_at or 0)  # down to where it may end
         return True
+    if sync.total_fits():
+        return _accept_total(sync)
     since_at = sync.memory.mismatch_at = sync.memory.mismatch_at or sync.now_at
     if abs(sync.now_at - since_at) < sync.lag_seconds:
         sync.ledger.restore_suspects()

@@ -13,9 +13,10 @@ from exporter.errors import BudgetExhausted
 from exporter.model import END_STATUSES, JobListQuery
 from exporter.profile import Profile, Trait
 from exporter.simulator import DIALECTS, JobList, JobRow, fill
-from exporter.sync.verify import ACTIVE, PROBE, checks_of, due_checks
+from exporter.sync.context import BY_CHANGE
+from exporter.sync.verify import ACTIVE, PROBE, checks_of, due_checks, verify_total
 from tests.unit.ledger.made import job
-from tests.unit.sync.answers import a_sync
+from tests.unit.sync.answers import AT, a_sync, converse, numbered
 from tests.unit.sync.settled import (
     DAY,
     SETTINGS,
@@ -108,6 +109,18 @@ class TestDue:
             jobs = [job(n, status) for n, status in enumerate(statuses)]
             sync.ledger.apply(jobs)
             assert checks_of(sync) == names
+
+
+@pytest.mark.parametrize(
+    ("depth", "complete"), [("unlimited", True), ("500", True), ("200", False)]
+)
+def test_a_total_that_fits_proves_nothing_if_it_is_the_depth(depth: str, complete: bool) -> None:
+    """A server that shows no more jobs than that may not count more, either."""
+    profile = Profile(order=Trait("change"), depth=Trait(depth))
+    known = {"newest_at": AT, "expected": 200, "unread": 0, "known": "all"}
+    with a_sync(profile, numbered(200), **known) as sync:
+        converse(verify_total(sync, BY_CHANGE), lambda _: pytest.fail("no call is needed"))
+        assert sync.progress.complete is complete
 
 
 def change_without_a_trace(cluster: SimulatedCluster, kind: str, dice: Random) -> None:
