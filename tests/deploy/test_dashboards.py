@@ -17,6 +17,7 @@ import pytest
 
 from deploy.grafana.generator import CHINESE, chinese, content, generate, looks
 from deploy.grafana.generator import __main__ as generator
+from deploy.grafana.generator.promql import longest_wait_or_none
 from deploy.grafana.generator.texts_zh import TEXTS
 from exporter.catalog import CATALOG, LAST_SYNC_SUCCESS, RELOAD_SUCCESS_TIMESTAMP
 from tests.deploy.dashboard_files import (
@@ -277,6 +278,38 @@ def test_a_cluster_that_two_targets_report_is_not_there_twice() -> None:
     of_clusters = {metric.name for metric in CATALOG if "cluster_name" in metric.labels}
     for query in queries():
         assert not set(ADDED_UP.findall(query.expr)) & of_clusters, f"use promql.once: {query}"
+
+
+def test_a_longest_wait_is_nothing_only_where_nobody_waits(
+    tmp_path: Path, require_tool: Tool
+) -> None:
+    """Of one of the clusters it is not known since when its jobs wait."""
+    pending = {"known": "4", "unknown": "5", "empty": "0"}
+    series = [
+        {"series": f'ehpc_jobs{{cluster_name="{name}", status="pending"}}', "values": jobs}
+        for name, jobs in pending.items()
+    ]
+    oldest = 'ehpc_oldest_pending_submit_timestamp_seconds{cluster_name="known"}'
+    series.append({"series": oldest, "values": "-600"})
+    wanted = {"known": 600, "unknown": None, "empty": 0}
+    asked = [
+        {
+            "expr": longest_wait_or_none(by, f'cluster_name="{name}"'),
+            "eval_time": "0s",
+            "exp_samples": []
+            if seconds is None
+            else [{"labels": f'{{{by}="{name}"}}' if by else "{}", "value": seconds}],
+        }
+        for name, seconds in wanted.items()
+        for by in ("", "cluster_name")
+    ]
+    path = tmp_path / "wait.test.yml"  # JSON is YAML
+    path.write_text(json.dumps({"tests": [{"input_series": series, "promql_expr_test": asked}]}))
+    done = subprocess.run(
+        [require_tool("promtool"), "test", "rules", path],
+        capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_metric_is_on_some_dashboard() -> None:

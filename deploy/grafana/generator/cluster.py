@@ -80,8 +80,7 @@ def numbers() -> list[panels.Panel]:
         number(
             "Longest wait",
             f"How long has the first in line waited, since its submission? {ALL_USERS}",
-            longest_wait("", QUEUE), unit=looks.SECONDS, steps=looks.WAIT_STEPS,
-            nothing="nobody waits", decimals=1,
+            longest_wait_or_none("", QUEUE), unit=looks.SECONDS, steps=looks.WAIT_STEPS, decimals=1,
         ),
         number(
             "Wait, 95 %",

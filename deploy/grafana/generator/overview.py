@@ -72,8 +72,7 @@ def numbers() -> list[panels.Panel]:
         number(
             "Longest wait",
             "How long has the first in line waited, since its submission? Of all clusters.",
-            longest_wait("", CLUSTER), unit=looks.SECONDS, steps=looks.WAIT_STEPS,
-            nothing="nobody waits", decimals=1,
+            longest_wait_or_none("", CLUSTER), unit=looks.SECONDS, steps=looks.WAIT_STEPS, decimals=1,
         ),
         number(
             "Failed (1 h)",

@@ -56,8 +56,8 @@ def longest_wait(by: str, where: str) -> str:
 
 
 def longest_wait_or_none(by: str, where: str) -> str:
-    """The same for a graph: 0 where nobody waits."""
-    return f"{longest_wait(by, where)} or 0 * {total(by, jobs(where, 'pending'))}"
+    """The same, and 0 where nobody waits: not where jobs wait and it is not known since when."""
+    return f"{longest_wait(by, where)} or {total(by, jobs(where, 'pending'))} == 0"
 
 
 def data_age(by: str, where: str) -> str:

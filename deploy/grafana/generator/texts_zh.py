@@ -36,7 +36,6 @@ TEXTS = {
     "Longest wait": "最长等待",
     "How long has the first in line waited, since its submission?": "排在最前的作业自提交以来等了多久？",
     "Of all clusters.": "统计所有集群。",
-    "nobody waits": "无人等待",
     "Failed (1 h)": "失败（1 小时）",
     "How much of what ended in the hour before failed (exited)?": "最近一小时结束的作业中有多少失败（exited）？",
     "Oldest data": "最旧数据",
