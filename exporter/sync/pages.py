@@ -68,7 +68,7 @@ def send(sync: Sync, view: ListView, offset: int, limit: int) -> Asking[PlacedPa
 def _with_length(sync: Sync, page: PlacedPage) -> Asking[PlacedPage]:
     """A page; if its total is not to be believed, with the list's length in its place, measured with each head."""
     view, order = page.view, sync.order
-    if sync.totals_told or view.status is not None or order is None or view.order is not order:
+    if sync.totals_told or view.status is not None or order is None or view.order is None:
         return page
     length = sync.totals.get(None, 0)
     if page.offset == 0 or not length:

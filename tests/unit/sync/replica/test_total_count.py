@@ -17,6 +17,7 @@ from tests.unit.sync.settled import (
     SERVERS,
     SETTINGS,
     Traffic,
+    calls_of_a_turn,
     rest_for_one_audit_interval,
     settled,
 )
@@ -163,6 +164,17 @@ class TestATotalThatCountsSomethingElse:
         )
         rest_for_one_audit_interval(cluster, doubts=3)
         rest_for_one_audit_interval(cluster)
+        assert cluster.counted() == cluster.true_counts()
+
+    def test_a_run_of_deleted_jobs_is_searched_by_submission_too(self) -> None:
+        """In that order they are in one place, and spread over the list by their changes."""
+        cluster = counting_something_else("documented", -3, 3_000)
+        for _ in range(14):
+            with suppress(SyncError):
+                cluster.turn()
+        assert cluster.profile.total_count.value == "none"
+        cluster.jobs.delete(cluster.jobs.uuids()[1_500:1_530])
+        assert calls_of_a_turn(cluster) <= 14
         assert cluster.counted() == cluster.true_counts()
 
     @pytest.mark.parametrize("there", ["documented", "sort-ignored", "nothing-honoured"])
