@@ -79,7 +79,7 @@ def lay_out(connection: sqlite3.Connection, identity: str) -> None:
     connection.execute("BEGIN IMMEDIATE")
     schema.create(connection)
     write_about(connection, "identity", identity)
-    write_proofs(connection, 0, 0, 0)
+    write_proofs(connection, 0, 0)
     connection.execute("COMMIT")  # before there is a write-ahead log that could be lost
     tune(connection)
 
@@ -101,24 +101,28 @@ def check(connection: sqlite3.Connection, identity: str) -> None:
     require_integrity(connection)
     if version != schema.SCHEMA_VERSION:
         connection.execute("BEGIN IMMEDIATE")
-        schema.migrate(connection)
-        _carry_proofs(connection, version)
+        _convert(connection, version)
         connection.execute("COMMIT")
     if read_about(connection, "identity") != identity:
         raise LedgerUnreadable("it belongs to another cluster")
     tune(connection)
 
 
-def _carry_proofs(connection: sqlite3.Connection, version: int) -> None:
-    """Write the sums of the proofs of a converted ledger."""
-    sums = read_proofs(connection)
-    if version == 2:  # it had no sums
-        # Not TOTAL: that is a float, which is not exact for a million jobs.
-        queries = (f"SELECT COALESCE(SUM(proof), 0) FROM {table}" for table in ("jobs", "tallies"))
-        sums = [connection.execute(each).fetchone()[0] for each in queries]
-    if version < 4:
-        sums.append(0)  # of what users have used
-    write_proofs(connection, *sums)
+def _convert(connection: sqlite3.Connection, version: int) -> None:
+    """Convert a ledger of an earlier format, within a transaction, with the sums of its proofs."""
+    tables = {2: (), 3: ("tallies",)}.get(version, ("tallies", "usage"))  # those that had a sum
+    counters = [_sum_of_proofs(connection, table) for table in tables]
+    schema.migrate(connection)
+    jobs, *written = read_proofs(connection) or [_sum_of_proofs(connection, "jobs")]
+    if written != counters:
+        raise LedgerUnreadable("its parts do not belong together")
+    write_proofs(connection, jobs, _sum_of_proofs(connection, "counters"))
+
+
+def _sum_of_proofs(connection: sqlite3.Connection, table: str) -> int:
+    # Not TOTAL: that is a float, which is not exact for a million jobs.
+    found = connection.execute(f"SELECT COALESCE(SUM(proof), 0) FROM {table}").fetchone()
+    return int(found[0])
 
 
 def require_integrity(connection: sqlite3.Connection) -> None:
@@ -139,7 +143,7 @@ def write_about(connection: sqlite3.Connection, key: str, value: str) -> None:
 
 
 def read_proofs(connection: sqlite3.Connection) -> list[int]:
-    """The sums of the proofs of all jobs, of all counters and of all usage, as last written."""
+    """The sums of the proofs of all jobs and of all counters, as last written."""
     text = read_about(connection, "proofs")
     return [] if text is None else [int(part) for part in text.split()]
 

@@ -194,7 +194,7 @@ class StateDirectory:
     def _watched(self, ledger: Ledger, identity: ClusterIdentity, path: Path) -> Ledger:
         """Watch a ledger: if it turns out to be damaged while in use, it is not opened again."""
         ledger.on_damage = partial(self._damaged.__setitem__, path)
-        if ledger.behind:
+        if ledger.counters.behind:
             _LOG.warning(
                 "the ledger is older than what was last published of it: what happened since is"
                 " counted again, and no counter is shown lower than it was",

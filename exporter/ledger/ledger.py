@@ -24,14 +24,14 @@ from exporter.ledger.connection import (
     write_about,
     write_proofs,
 )
-from exporter.ledger.counters import Activity, Counters, Shown
+from exporter.ledger.counters import PUBLISHED, CounterKey, Counters
 from exporter.ledger.jobs import CacheLimit, JobTable, StoredJob, TimeColumn
 from exporter.ledger.marks import Marks
 from exporter.ledger.published import NOTHING, LedgerFile, Published
-from exporter.ledger.records import Change, JobTotals, Progress, Tally, TallyKey, progress_of
+from exporter.ledger.records import Change, JobTotals, Progress, progress_of
+from exporter.ledger.remembered import Activity, Shown
 from exporter.ledger.suspects import Suspects
 from exporter.ledger.totals import Move, Totals
-from exporter.ledger.usage import PUBLISHED, Usage
 from exporter.model import OUT_OF_WINDOW, SET_ASIDE, Job
 
 
@@ -59,14 +59,12 @@ class Ledger:
         self._jobs = JobTable(connection, cache_limit)
         self.groups = Totals(self._jobs.groups())
         self._suspects = Suspects(connection, self._jobs)
-        self._counters = Counters(connection, published.tallies)
-        self.usage = Usage(connection)
-        """What users have used; counted in the running transaction."""
+        self.counters = Counters(connection)
+        """What has happened; credited in the running transaction."""
         self._activity = Activity(connection)
         self._shown = Shown(connection)
         self._parts = (
-            self._jobs, self.groups, self._counters, self.usage, self._activity, self._shown,
-            self._suspects,
+            self._jobs, self.groups, self.counters, self._activity, self._shown, self._suspects,
         )  # fmt: skip
         self._saved_progress = self._load_progress()
         self.progress = self._saved_progress
@@ -79,7 +77,7 @@ class Ledger:
         self._marks_made = 0
         self._marks: WeakSet[Marks] = WeakSet()
         self.rest()  # all of the file has just been read
-        if self._counters.behind or self.usage.lacks(published.usage):
+        if self.counters.lacks(published.counters):
             self._go_on_from(published)
         elif self._published() != published:  # the process was killed before it was written
             self._remember(self._published())
@@ -123,10 +121,9 @@ class Ledger:
         progress, saved = self.progress, self._saved_progress
         try:
             if progress.complete and progress.synced_at != saved.synced_at:
-                self._catch_up()
+                self.counters.catch_up()
             changed = self._changed()
-            self._counters.write()
-            self.usage.write()
+            self.counters.write()
             self._activity.write()
             self._suspects.keep()
             if progress != saved:
@@ -340,22 +337,9 @@ class Ledger:
 
     # -- counters ------------------------------------------------------------------------------
 
-    def tally(self, key: TallyKey, *, seconds: float = 0.0, bucket: int | None = None) -> None:
-        """Count one transition, and its duration where it has one, in the running transaction."""
-        self._counters.count(key, seconds=seconds, bucket=bucket)
-
-    def put_tally(self, key: TallyKey, tally: Tally) -> None:
-        """Set a counter that is derived from others, in the running transaction."""
-        self._counters.put(key, tally)
-
-    def tallies(self) -> Mapping[TallyKey, Tally]:
-        """All counters, none lower than it was published."""
-        return self._counters.tallies
-
-    @property
-    def behind(self) -> bool:
-        """Whether some counters are lower than they were published, so that the ledger has to catch up."""
-        return self._counters.behind or self.usage.behind
+    def tally(self, key: CounterKey, seconds: int = 0, bucket: int | None = None) -> None:
+        """Count one event, and its duration where it has one, in the running transaction."""
+        self.counters.add(key, seconds, bucket)
 
     def note_activity(self, queue: str, user: str, at: float) -> None:
         """A user had an active job in a queue at this moment."""
@@ -408,30 +392,25 @@ class Ledger:
             self._file.remember(self._published, changed)
 
     def _changed(self) -> Published:
-        """What has been counted in the running transaction, as it will be published."""
-        usage = {account: self.usage.changed(account) for account in PUBLISHED}
-        changed = Published(self._counters.changed(), self._shown.changed(), usage)
-        return self._published() if self._counters.behind and changed != NOTHING else changed
+        """What has been credited in the running transaction, as it will be published."""
+        counters = {account: self.counters.changed(account) for account in PUBLISHED}
+        return Published(self._shown.changed(), counters)
 
     def _published(self) -> Published:
-        usage = {account: self.usage[account] for account in PUBLISHED}
-        return Published(self.tallies(), self._shown.all(), usage)
-
-    def _catch_up(self) -> None:
-        self._counters.catch_up()
-        self.usage.catch_up()
+        counters = {account: self.counters[account] for account in PUBLISHED}
+        return Published(self._shown.all(), counters)
 
     def _go_on_from(self, published: Published) -> None:
         """The ledger is older than what was published of it, so its shown names are, too."""
         with self.transaction():
-            for label, values in published.shown.items():
+            for label, values in published.names.items():
                 self._shown.remember(label, values)
-            self.usage.take_over(published.usage)
+            self.counters.take_over(published.counters)
             if self.progress.began_at is None:  # nothing will be counted again
-                self._catch_up()
+                self.counters.catch_up()
 
     def _proofs(self) -> list[int]:
-        return [self._jobs.proofs, sum(self._counters.proofs.values()), self.usage.proofs]
+        return [self._jobs.proofs, self.counters.proofs]
 
     def _load_progress(self) -> Progress:
         text = read_about(self._connection, "progress")

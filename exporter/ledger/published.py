@@ -14,24 +14,36 @@ from pathlib import Path
 import msgspec
 
 from exporter.errors import LedgerUnreadable, LedgerUnwritable
+from exporter.ledger.counters import PUBLISHED, Account, Amount, Amounts, CounterKey
+from exporter.ledger.former import COUNTED, accounts_of
 from exporter.ledger.proof import proof_of, require_proof
-from exporter.ledger.records import Tally, TallyKey
 from exporter.ledger.state_files import LEDGER_SUFFIXES, replace_private, write_private
-from exporter.ledger.usage import PUBLISHED, Account, Amount, Amounts, UsageKey
 
-Shown = Mapping[str, frozenset[str]]
+Names = Mapping[str, frozenset[str]]
 """By label, the values that have been shown under their own name."""
 
-_Row = tuple[str, str, str, int, float, list[int]]
-_UsageRow = tuple[str, str, str, int, int]
+
+class _Row(msgspec.Struct, array_like=True):
+    kind: str
+    queue: str
+    of: str
+    times: int
+    seconds: int | float
+    buckets: tuple[int, ...] = ()
+
+    @property
+    def counter(self) -> tuple[CounterKey, Amount]:
+        key = CounterKey(self.kind, self.queue, self.of)
+        return key, Amount(self.times, int(self.seconds), self.buckets)
 
 
 class _Content(msgspec.Struct, array_like=True):
-    rows: list[_Row]
-    shown: dict[str, list[str]]
-    usage: list[_UsageRow] = []
-    elsewhere: list[_UsageRow] = []
-    """Earlier versions have none of either."""
+    tallies: list[_Row]
+    """The counters of queues, as earlier versions wrote them."""
+    names: dict[str, list[str]]
+    shown: list[_Row] = []
+    elsewhere: list[_Row] = []
+    """Earlier versions have none of either, or those of users only."""
 
 
 _LINE = msgspec.json.Decoder(tuple[msgspec.Raw, int])
@@ -44,9 +56,10 @@ _DAMAGE = (msgspec.MsgspecError, LedgerUnreadable, ValueError)
 class Published:
     """What was published. No counter may be lower again."""
 
-    tallies: Mapping[TallyKey, Tally] = field(default_factory=dict)
-    shown: Shown = field(default_factory=dict)
-    usage: Mapping[Account, Amounts] = field(default_factory=lambda: {key: {} for key in PUBLISHED})
+    names: Names = field(default_factory=dict)
+    counters: Mapping[Account, Amounts] = field(
+        default_factory=lambda: {account: {} for account in PUBLISHED}
+    )
 
 
 NOTHING = Published()
@@ -113,17 +126,19 @@ def read_published(ledger: Path) -> Published:
         lines = _lines(found)
     except _DAMAGE as error:
         raise LedgerUnreadable(f"{beside.name} is damaged") from error
-    return Published(
-        {key: tally for line in lines for key, tally in line.tallies.items()},
-        {label: values for line in lines for label, values in line.shown.items()},
-        {
-            account: {key: amount for line in lines for key, amount in line.usage[account].items()}
-            for account in PUBLISHED
-        },
-    )
+    names = {label: frozenset(of) for line in lines for label, of in line.names.items()}
+    tallies = dict(row.counter for line in lines for row in line.tallies)
+    former = accounts_of(tallies, names)
+    counters = {
+        account: former[account]
+        | dict(row.counter for line in lines for row in getattr(line, account))
+        for account in PUBLISHED
+    }
+    names.pop(COUNTED, None)
+    return Published(names, counters)
 
 
-def _lines(found: bytes) -> list[Published]:
+def _lines(found: bytes) -> list[_Content]:
     """What the lines say. Raises one of ``_DAMAGE``.
 
     After a power cut, the line that was being appended may be cut short, or have something else in it.
@@ -139,33 +154,19 @@ def _lines(found: bytes) -> list[Published]:
     return lines
 
 
-def _read(line: bytes) -> Published:
+def _read(line: bytes) -> _Content:
     written, proof = _LINE.decode(line)
     require_proof(msgspec.json.decode(written), proof)
-    content = _CONTENT.decode(written)
-    tallies = {
-        TallyKey(kind, queue, status): Tally(count, seconds, buckets)
-        for kind, queue, status, count, seconds, buckets in content.rows
-    }
-    shown = {label: frozenset(values) for label, values in content.shown.items()}
-    usage = {
-        account: {UsageKey(*row[:3]): Amount(*row[3:]) for row in rows}
-        for account, rows in zip(PUBLISHED, (content.usage, content.elsewhere), strict=True)
-    }
-    return Published(tallies, shown, usage)
+    return _CONTENT.decode(written)
 
 
 def _line(published: Published) -> bytes:
-    rows = [
-        (*key, tally.count, tally.sum_seconds, tally.buckets)
-        for key, tally in published.tallies.items()
-    ]
-    shown = {label: sorted(values) for label, values in published.shown.items()}
-    usage = [
-        [(*key, *amount) for key, amount in published.usage[account].items()]
+    names = {label: sorted(values) for label, values in published.names.items()}
+    counters = [
+        [(*key, *amount) for key, amount in published.counters[account].items()]
         for account in PUBLISHED
     ]
-    content = (rows, shown, *usage)
+    content = ([], names, *counters)
     return msgspec.json.encode((content, proof_of(content))) + b"\n"
 
 

@@ -1,7 +1,5 @@
 """The values that go into a ledger and come out of it."""
 
-from dataclasses import dataclass, field
-from itertools import zip_longest
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -18,33 +16,6 @@ class JobTotals(NamedTuple):
 
     jobs: int
     cores: int
-
-
-class TallyKey(NamedTuple):
-    """A counter of transitions. ``kind`` is submitted, started, ended, wait or run, or that of a part of
-    such a counter (see ``publishing.folding``)."""
-
-    kind: str
-    queue: str
-    status: str
-
-
-@dataclass(slots=True)
-class Tally:
-    """How many events there were, their seconds in all, and how many were in each bucket of a histogram."""
-
-    count: int = 0
-    sum_seconds: float = 0.0
-    buckets: list[int] = field(default_factory=list)
-
-    def minus(self, part: "Tally | None") -> "Tally":
-        """The rest without a part; None takes nothing away."""
-        part = part or Tally()
-        return Tally(
-            self.count - part.count,
-            self.sum_seconds - part.sum_seconds,
-            [a - b for a, b in zip_longest(self.buckets, part.buckets, fillvalue=0)],
-        )
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,12 +3,13 @@
 import sqlite3
 from collections.abc import Iterable
 
+from exporter.ledger.former import join_counters
 from exporter.ledger.proof import proof_of, proven
 from exporter.model import OUT_OF_WINDOW
 
 APPLICATION_ID = 0x45485043  # "EHPC"
-SCHEMA_VERSION = 5
-FORMER_VERSIONS = (2, 3, 4)
+SCHEMA_VERSION = 6
+FORMER_VERSIONS = (2, 3, 4, 5)
 
 FIXED_STATUSES = ("", "finished", "exited", "cancelled", "pending", "running")
 """Statuses whose ids are their indexes here, so that indexes and queries can use them.
@@ -46,15 +47,15 @@ _JOBS = """
 """
 _TEXT_IDS = "id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, proof INTEGER NOT NULL"
 
-_USAGE = f"""
-CREATE TABLE usage (
-    shown INTEGER NOT NULL, kind TEXT NOT NULL, queue TEXT NOT NULL, user TEXT NOT NULL,
-    count INTEGER NOT NULL CHECK (count >= 0), seconds INTEGER NOT NULL CHECK (seconds >= 0),
-    proof INTEGER NOT NULL,
-    PRIMARY KEY (shown, kind, queue, user)
+_COUNTERS = f"""
+CREATE TABLE counters (
+    account INTEGER NOT NULL, kind TEXT NOT NULL, queue TEXT NOT NULL, of TEXT NOT NULL,
+    times INTEGER NOT NULL CHECK (times >= 0), seconds INTEGER NOT NULL CHECK (seconds >= 0),
+    buckets TEXT NOT NULL, proof INTEGER NOT NULL,
+    PRIMARY KEY (account, kind, queue, of)
 ) {_KEYED};
 """
-"""New in format 4; ``shown`` is the number of an account, of which format 4 had the first two."""
+"""New in format 6; ``account`` is its number."""
 
 _TABLES = f"""
 CREATE TABLE about (
@@ -68,14 +69,7 @@ CREATE INDEX jobs_ended ON jobs (modified_at) WHERE status <= {LAST_END_STATUS_I
 CREATE INDEX jobs_active ON jobs (status, queue, submitted_at, modified_at)
     WHERE status > {LAST_END_STATUS_ID};
 CREATE TABLE gone ({_JOBS.format(unique=" UNIQUE")}) {_STRICT};
-CREATE TABLE tallies (
-    kind TEXT NOT NULL, queue TEXT NOT NULL, status TEXT NOT NULL,
-    count INTEGER NOT NULL CHECK (count >= 0),
-    sum_seconds REAL NOT NULL CHECK (sum_seconds >= 0),
-    buckets TEXT NOT NULL, proof INTEGER NOT NULL,
-    PRIMARY KEY (kind, queue, status)
-) {_KEYED};
-{_USAGE}CREATE TABLE activity (
+{_COUNTERS}CREATE TABLE activity (
     queue TEXT NOT NULL, user TEXT NOT NULL, last_active_at REAL NOT NULL, proof INTEGER NOT NULL,
     PRIMARY KEY (queue, user)
 ) {_KEYED};
@@ -94,11 +88,11 @@ _FORMAT_2 = {
     "users": "id, text",
     "jobs": _JOB_VALUES,
     "gone": _JOB_VALUES,
-    "tallies": "kind, queue, status, count, sum_seconds, buckets",
     "activity": "queue, user, last_active_at",
     "shown": "label, value",
 }
-"""The columns of the tables of format 2, which had neither types nor proofs."""
+"""The columns of the tables of format 2, which had neither types nor proofs. Its counters are joined, as those of
+later formats are."""
 
 
 def create(connection: sqlite3.Connection) -> None:
@@ -112,13 +106,14 @@ def create(connection: sqlite3.Connection) -> None:
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Convert a ledger of an earlier format, within a transaction. Nothing is lost. Raises
-    ``sqlite3.Error``, also if a value does not have the type of its column.
+    ``sqlite3.Error``, also if a value does not have the type of its column, or ``LedgerUnreadable``.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == 2:
         _rewrite(connection)
-    elif version == 3:
-        _execute(connection, _USAGE)
+    else:
+        _execute(connection, _COUNTERS)
+    join_counters(connection, version)
     _set_version(connection)
     _know_hidden(connection)
 

@@ -1,17 +1,16 @@
 """Makes the frozen snapshot of a ledger, with its labels folded, hashed or left out. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from exporter.labels import FirstNames
+from exporter.labels import OTHER, FirstNames
+from exporter.ledger.counters import NOTHING, USER_KINDS, CounterKey
 from exporter.ledger.records import JobTotals
 from exporter.ledger.store import Ledger
 from exporter.ledger.totals import EMPTY, GroupKey, Pair
-from exporter.ledger.usage import Amount
 from exporter.model import END_STATUSES, LEFT_OUT_REASONS, hidden
 from exporter.profile import UNKNOWN
-from exporter.publishing.folding import QueueCounters
 from exporter.publishing.naming import Changed, Label, LabelRules
-from exporter.publishing.rows import ALWAYS_SHOWN, STATUS_LIMIT, JobRows, UsageRows
+from exporter.publishing.rows import ALWAYS_SHOWN, STATUS_LIMIT, CounterRows, JobRows
 from exporter.snapshot import (
     RECENT_SECONDS,
     ClusterSnapshot,
@@ -23,8 +22,11 @@ from exporter.snapshot import (
     UserGroup,
 )
 
-COUNTED = "counted"
-"""The label under which the ledger keeps the queues whose counters have been shown."""
+QUEUE_COUNTERS = (
+    ("submitted", ""), ("started", ""), ("waits", ""),
+    *((kind, status) for kind in ("ended", "runs") for status in sorted(END_STATUSES)),
+)  # fmt: skip
+"""The counters that every queue has: kind and status."""
 
 
 class Publisher:
@@ -36,6 +38,8 @@ class Publisher:
         self._history_wanted = history_wanted
         self._last_reading = object()
         self._statuses = FirstNames((*ALWAYS_SHOWN, *END_STATUSES), STATUS_LIMIT)
+        self._counting: set[str] = set()
+        """The queues that have counters, which are kept."""
         self._label_anew()
         self._add_up_anew()
 
@@ -52,7 +56,7 @@ class Publisher:
         counts = self._jobs.rows(
             ended=progress.complete and self._history_wanted, others=progress.known == "all"
         )
-        core_seconds, user_waits = self._usage.rows("cores"), self._usage.rows("wait")
+        core_seconds, user_waits = counters.usage("cores"), counters.usage("wait")
         return ClusterSnapshot(
             taken_at=taken_at,
             counts=counts,
@@ -60,8 +64,8 @@ class Publisher:
             submitted=counters.totals("submitted"),
             started=counters.totals("started"),
             ended=counters.totals("ended"),
-            waits=counters.durations("wait"),
-            runs=counters.durations("run"),
+            waits=counters.durations("waits"),
+            runs=counters.durations("runs"),
             core_seconds=core_seconds,
             user_waits=user_waits,
             user_groups=self._groups(counts, core_seconds, user_waits),
@@ -79,33 +83,40 @@ class Publisher:
     def _take(self, ledger: Ledger, taken_at: float) -> None:
         """Add up what has changed in the ledger since the last snapshot."""
         last_reading, self._last_reading = self._last_reading, object()
-        usage, begins = ledger.usage, ledger.last_reading is not last_reading
+        counters, begins = ledger.counters, ledger.last_reading is not last_reading
         if begins:
             ledger.groups.start_log()
-            usage.reconsider()
+            counters.reconsider()
             self._label_anew()
+            self._counting = _queues(counters.shown) - {OTHER} | _queues(counters["elsewhere"])
         changes = self._changes(ledger, ledger.groups.log)
         self._queues.add(changes)
         self._users.add(changes)
+        self._counting |= _queues(counters.due)
         # This also shows users whose jobs were submitted, ended and deleted between two syncs.
-        for pair in filter(self._wants, usage.due_pairs):
-            ledger.note_activity(*pair, taken_at)
+        for kind, queue, user in counters.due:
+            if kind in USER_KINDS and self._wants((queue, user)):
+                ledger.note_activity(queue, user, taken_at)
         active_from_at = taken_at - RECENT_SECONDS
         recent = frozenset(
             pair for pair, at in ledger.activity().items()
             if at >= active_from_at and self._wants(pair)
         )  # fmt: skip
-        counted, named = _counted(ledger), ledger.shown("queue")
-        anew = self._choose_names(ledger, counted, recent) or begins
+        present = self._queues.present
+        anew = self._choose_names(ledger, recent) or begins
         if anew:
             self._add_up_anew()
             changes = self._changes(ledger, dict.fromkeys(ledger.totals(), EMPTY))
+            present = frozenset()
         newly_live = self._jobs.take(changes, ledger.groups.active_groups, recent)
-        self._counters.take(ledger, counted, named)
-        credited = usage.credit(newly_live, self._series)
+        live = {CounterKey(kind, *pair) for pair in newly_live for kind in USER_KINDS}
+        for queue in self._queues.present - present:
+            live.update(CounterKey(kind, queue, status) for kind, status in QUEUE_COUNTERS)
+        credited = counters.credit(live, self._series, self._counters.has)
+        self._counting |= _queues(credited) - {OTHER}
         if anew:
-            credited = dict.fromkeys(usage.shown, Amount())
-        self._usage.take(credited, usage.shown)
+            credited = dict.fromkeys(counters.shown, NOTHING)
+        self._counters.take(credited, counters.shown)
         ledger.groups.log.clear()
         ledger.last_reading = self._last_reading
 
@@ -117,28 +128,22 @@ class Publisher:
     def _add_up_anew(self) -> None:
         """Forget what was added up by names."""
         self._jobs = JobRows(self._statuses, self._queues, self._users)
-        self._usage = UsageRows(self._queues, self._users)
-        self._counters = QueueCounters(self._queues)
+        self._counters = CounterRows(self._queues, self._users)
 
-    def _choose_names(
-        self, ledger: Ledger, counted: frozenset[str], recent: frozenset[Pair]
-    ) -> bool:
+    def _choose_names(self, ledger: Ledger, recent: frozenset[Pair]) -> bool:
         """Choose which queues and users are shown. Returns whether these are others than before."""
-        # This includes queues that are not wanted: if they are one day, their counters continue.
-        countable = counted | {key.queue for key in ledger.tallies()}
-        kept = {queue for queue, _ in recent}.union(filter(self._queues.wanted, countable))
+        kept = {queue for queue, _ in recent}.union(filter(self._queues.wanted, self._counting))
         renamed = self._queues.choose(ledger, kept)
-        # Prometheus does not see the events that a counter has when it first appears: so it is 0 first.
-        ledger.remember_shown(COUNTED, self._queues.present | countable)
         return self._users.choose(ledger, {user for _, user in recent}) or renamed
 
     def _wants(self, pair: Pair) -> bool:
         return self._queues.wanted(pair[0]) and self._users.wanted(pair[1])
 
-    def _series(self, queue: str, user: str) -> Pair | None:
-        """The series that the usage of a queue and a user is added to; None while there is none."""
-        into_queue, into_user = self._queues.series(queue), self._users.series(user)
-        return None if into_queue is None or into_user is None else (into_queue, into_user)
+    def _series(self, key: CounterKey) -> CounterKey | None:
+        """The series that a counter is added to; None while there is none."""
+        queue = self._queues.series(key.queue)
+        of = self._users.series(key.of) if key.kind in USER_KINDS else key.of
+        return None if queue is None or of is None else CounterKey(key.kind, queue, of)
 
     def _changes(self, ledger: Ledger, before: Mapping[GroupKey, JobTotals]) -> list[Changed]:
         """How many jobs there are now, of what is wanted, where there were so many before."""
@@ -164,9 +169,6 @@ class Publisher:
         return self._users.groups(self._rules.groups(), names)
 
 
-def _counted(ledger: Ledger) -> frozenset[str]:
-    """The queues whose counters have been shown before."""
-    counted = ledger.shown(COUNTED)
-    if not counted and ledger.shown("queue"):  # an earlier version showed all that it counted
-        return frozenset(key.queue for key in ledger.tallies())
-    return counted
+def _queues(counters: Iterable[CounterKey]) -> set[str]:
+    """The queues of those counters that are not of users."""
+    return {key.queue for key in counters if key.kind not in USER_KINDS}

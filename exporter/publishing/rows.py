@@ -1,18 +1,25 @@
-"""The rows of metrics about users, by the names that are shown: jobs and cores, and what users have used.
-Little changes from one snapshot to the next: only that is added up again, and other rows stay the same
-objects. Pure."""
+"""The rows of metrics, by the names that are shown: jobs and cores of users, and the counters. Little changes
+from one snapshot to the next: only that is added up again, and other rows stay the same objects. Pure."""
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 
 from exporter.labels import FirstNames
+from exporter.ledger.counters import HISTOGRAM_KINDS, USER_KINDS, Amount, Amounts, CounterKey
 from exporter.ledger.totals import Pair
-from exporter.ledger.usage import USAGE_KINDS, Amounts
 from exporter.model import END_STATUSES
 from exporter.publishing.naming import Changed, Label
-from exporter.snapshot import Columns, Group, Grouped, JobCount
-from exporter.snapshot import Usage as ShownUsage
+from exporter.snapshot import (
+    WAIT_BUCKETS_SECONDS,
+    Columns,
+    DurationTally,
+    Group,
+    Grouped,
+    JobCount,
+    Tally,
+    Usage,
+)
 
 ALWAYS_SHOWN = ("pending", "running")
 STATUS_LIMIT = 50
@@ -120,25 +127,51 @@ class JobRows:
         self._rows.put((status, queue), user, (jobs, cores) if shown else None)
 
 
-class UsageRows:
-    """What users have used and how long they waited."""
+class CounterRows:
+    """What has happened in queues, and what users have used and how long they waited."""
 
     def __init__(self, queues: Label, users: Label) -> None:
         self._queues = queues
         self._users = users
-        self._rows = {kind: Rows() for kind in USAGE_KINDS}
+        self._by_user = {kind: Rows() for kind in USER_KINDS}
+        self._tallies: dict[str, dict[CounterKey, Tally]] = defaultdict(dict)
+        self._durations: dict[str, dict[CounterKey, DurationTally]] = defaultdict(dict)
+
+    def has(self, key: CounterKey) -> bool:
+        """Whether a series of the ledger is shown."""
+        return self._queues.has(key.queue) and (
+            key.kind not in USER_KINDS or self._users.has(key.of)
+        )
 
     def take(self, before: Amounts, now: Amounts) -> None:
         """Take in the series of the ledger that have changed; ``before`` has them as they were."""
         for key, then in before.items():
-            if self._queues.has(key.queue) and self._users.has(key.user):
-                queue, user = self._queues[key.queue], self._users[key.user]
-                times, seconds = now[key].minus(then)
-                rows = self._rows[key.kind]
-                if known := rows.numbers((queue,), user):
-                    times, seconds = times + known[0], seconds + known[1]
-                rows.put((queue,), user, (times, seconds))
+            if not self.has(key):
+                continue
+            if key.kind in USER_KINDS:
+                self._add(key, now[key].minus(then))
+            elif key.kind in HISTOGRAM_KINDS:
+                amount = now[key]
+                rest = (0,) * (len(WAIT_BUCKETS_SECONDS) + 1 - len(amount.buckets))
+                self._durations[key.kind][key] = DurationTally(
+                    key.queue, key.of, amount.buckets + rest, float(amount.seconds)
+                )
+            else:
+                self._tallies[key.kind][key] = Tally(key.queue, key.of, now[key].times)
 
-    def rows(self, kind: str) -> Grouped[ShownUsage]:
-        """The rows of one kind, in order."""
-        return Grouped(ShownUsage, self._rows[kind].groups())
+    def usage(self, kind: str) -> Grouped[Usage]:
+        """The rows of one kind of users, in order."""
+        return Grouped(Usage, self._by_user[kind].groups())
+
+    def totals(self, kind: str) -> tuple[Tally, ...]:
+        """The counters of one kind of queues, in order."""
+        return tuple(sorted(self._tallies[kind].values()))
+
+    def durations(self, kind: str) -> tuple[DurationTally, ...]:
+        """The histograms of one kind, in order."""
+        return tuple(sorted(self._durations[kind].values()))
+
+    def _add(self, key: CounterKey, more: Amount) -> None:
+        group, user = (self._queues[key.queue],), self._users[key.of]
+        times, seconds = self._by_user[key.kind].numbers(group, user) or (0, 0)
+        self._by_user[key.kind].put(group, user, (times + more.times, seconds + more.seconds))

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from exporter.errors import SyncError
-from exporter.ledger.records import Change, TallyKey
+from exporter.ledger.counters import CounterKey
+from exporter.ledger.records import Change
 from exporter.ledger.store import Ledger, Marks
-from exporter.ledger.usage import UsageKey
 from exporter.model import END_STATUSES, NO_STATUS, OUT_OF_WINDOW, SET_ASIDE, Job
 from exporter.snapshot import RECENT_SECONDS, WAIT_BUCKETS_SECONDS
 
@@ -163,8 +163,8 @@ class Intake:
             if counted.bucket is None:
                 self.ledger.tally(counted.key)
             elif self.timed:
-                self.ledger.tally(counted.key, seconds=counted.seconds, bucket=counted.bucket)
-                self.ledger.usage.add(*used(counted, new))
+                self.ledger.tally(counted.key, int(counted.seconds), counted.bucket)
+                self.ledger.tally(*used(counted, new))
 
     def _as_wanted(self, job: Job) -> Job:
         if job.ended and (job.modified_at or 0) < self.window_from_at:
@@ -213,7 +213,7 @@ def _life(job: Job) -> int:
 class Counted(NamedTuple):
     """One transition: its counter, and, if it has a duration, the seconds and their bucket."""
 
-    key: TallyKey
+    key: CounterKey
     seconds: float = 0.0
     bucket: int | None = None
 
@@ -228,22 +228,22 @@ def transitions(old: Job | None, new: Job, *, began_at: float) -> list[Counted]:
         old = old._replace(status="finished")  # in one end status or another
     found: list[Counted] = []
     if old is None and (new.submitted_at or new.modified_at or 0) >= began_at:
-        found.append(Counted(TallyKey("submitted", new.queue, "")))
+        found.append(Counted(CounterKey("submitted", new.queue, "")))
     if _started(old, new, began_at):
-        found.append(Counted(TallyKey("started", new.queue, "")))
-        found += _duration("wait", new.queue, "", new.submitted_at, new.started_at)
+        found.append(Counted(CounterKey("started", new.queue, "")))
+        found += _duration("waits", new.queue, "", new.submitted_at, new.started_at)
     if _ended(old, new, began_at):
-        found.append(Counted(TallyKey("ended", new.queue, new.status)))
-        found += _duration("run", new.queue, new.status, new.started_at, new.modified_at)
+        found.append(Counted(CounterKey("ended", new.queue, new.status)))
+        found += _duration("runs", new.queue, new.status, new.started_at, new.modified_at)
     return found
 
 
-def used(counted: Counted, job: Job) -> tuple[UsageKey, int]:
+def used(counted: Counted, job: Job) -> tuple[CounterKey, int]:
     """What a wait or a run adds to the usage of the job's user. Pure."""
     seconds = int(counted.seconds)
-    if counted.key.kind == "wait":
-        return UsageKey("wait", job.queue, job.user), seconds
-    return UsageKey("cores", job.queue, job.user), seconds * job.cores
+    if counted.key.kind == "waits":
+        return CounterKey("wait", job.queue, job.user), seconds
+    return CounterKey("cores", job.queue, job.user), seconds * job.cores
 
 
 def _started(old: Job | None, new: Job, began_at: float) -> bool:
@@ -280,4 +280,4 @@ def _duration(
         return []
     seconds = float(max(0, to_at - from_at))  # the clocks of two machines may differ a little
     bucket = bisect_left(WAIT_BUCKETS_SECONDS, seconds)
-    return [Counted(TallyKey(kind, queue, status), seconds, bucket)]
+    return [Counted(CounterKey(kind, queue, status), seconds, bucket)]

@@ -45,7 +45,7 @@ IMPURE = {
     ),
     "the database": (
         "ledger/connection.py", "ledger/counters.py", "ledger/jobs.py", "ledger/marks.py",
-        "ledger/schema.py", "ledger/store.py", "ledger/suspects.py", "ledger/usage.py",
+        "ledger/former.py", "ledger/remembered.py", "ledger/schema.py", "ledger/store.py", "ledger/suspects.py",
         "ledger/ledger.py", "ledger/text_ids.py",
     ),
     "the process: its signals, streams and environment": (

@@ -5,7 +5,9 @@ import os
 import resource
 from collections.abc import Callable
 
-from exporter.ledger.records import Progress, TallyKey
+from exporter.labels import OTHER
+from exporter.ledger.counters import PUBLISHED, USER_KINDS, Amount, CounterKey
+from exporter.ledger.records import Progress
 from exporter.ledger.store import Ledger
 from exporter.model import Job
 
@@ -37,8 +39,8 @@ def run_of(count: int, status: str = "finished", *, first: int = 0) -> list[Job]
     ]
 
 
-SUBMITTED = TallyKey("submitted", "q", "")
-WAIT = TallyKey("wait", "q", "")
+SUBMITTED = CounterKey("submitted", "q", "")
+WAIT = CounterKey("waits", "q", "")
 
 
 def write_some_of_everything(ledger: Ledger) -> None:
@@ -46,10 +48,25 @@ def write_some_of_everything(ledger: Ledger) -> None:
         [job(1), job(2, "running", queue="默认队列", user='q"uo\\te\n', started_at=AT + 5)]
     )
     ledger.tally(SUBMITTED)
-    ledger.tally(WAIT, seconds=31.5, bucket=1)
+    ledger.tally(WAIT, seconds=31, bucket=1)
     ledger.note_activity("q", "u", AT + 0.25)
     ledger.remember_shown("queue", frozenset({"q", "默认队列"}))
     ledger.progress = Progress(began_at=AT, newest_at=AT, checked_at={"probe": 7.0}, known="all")
+
+
+def happened(ledger: Ledger) -> dict[CounterKey, Amount]:
+    """All that was counted of each queue and of each user, published or not, under whatever name."""
+    found = dict(ledger.counters["owed"])
+    for account in PUBLISHED:
+        for key, amount in ledger.counters[account].items():
+            if amount and (account == "elsewhere" or OTHER not in key):
+                found[key] = found.get(key, Amount()).plus(amount)
+    return found
+
+
+def tallied(ledger: Ledger) -> dict[CounterKey, Amount]:
+    """All that was counted of each queue."""
+    return {key: amount for key, amount in happened(ledger).items() if key.kind not in USER_KINDS}
 
 
 def without_descriptors(spare: int = 0) -> None:

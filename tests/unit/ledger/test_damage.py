@@ -12,24 +12,24 @@ import pytest
 
 from exporter.clock import Instant
 from exporter.errors import LedgerUnreadable, LedgerUnwritable, StateInUse
+from exporter.ledger.counters import Amount, CounterKey
 from exporter.ledger.directory import StateDirectory
 from exporter.ledger.published import NOTHING, Published, read_published
-from exporter.ledger.records import Progress, Tally, TallyKey
+from exporter.ledger.records import Progress
 from exporter.ledger.store import Ledger, open_ledger
-from exporter.ledger.usage import UsageKey
 from exporter.model import ClusterIdentity
 from exporter.publishing.naming import LabelRules
 from exporter.publishing.publisher import Publisher
 from tests.unit.ledger.damaging import WAYS, Original, play
-from tests.unit.ledger.made import AT, WHOSE, job, run_of
+from tests.unit.ledger.made import AT, WHOSE, job, run_of, tallied
 from tests.unit.manual_clock import ManualClock
 
 IDENTITY = ClusterIdentity("cfd", "ehpc-1", "jn1a", "default")
 ENDPOINT = "https://cloud"
 NOW = Instant(AT + 0.5, 1000.0)
 CLOCK = ManualClock(NOW.at)
-ENDED = TallyKey("ended", "q", "finished")
-RUN = TallyKey("run", "q", "finished")
+ENDED = CounterKey("ended", "q", "finished")
+RUN = CounterKey("runs", "q", "finished")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -71,13 +71,20 @@ def opened(state: StateDirectory) -> Ledger:
     return state.ledger(IDENTITY, ENDPOINT, CLOCK)
 
 
+def publish(ledger: Ledger, *first: CounterKey) -> None:
+    """Under everybody's own name; the ``first`` ones are at 0 before anything of theirs is shown."""
+    ledger.counters.credit(first, lambda key: key, lambda key: True)
+
+
 def count(ledger: Ledger, times: int, synced_at: float, *, complete: bool = True) -> None:
     """A sync that sees so many jobs end."""
     with ledger.transaction():
+        publish(ledger, ENDED, RUN)
         for _ in range(times):
             ledger.tally(ENDED)
-            ledger.tally(RUN, seconds=31.5, bucket=1)
-        ledger.remember_shown("counted", frozenset({"q"}))
+            ledger.tally(RUN, seconds=31, bucket=1)
+        publish(ledger)
+        ledger.remember_shown("queue", frozenset({"q"}))
         ledger.progress = Progress(
             began_at=AT, synced_at=synced_at, known="all" if complete else "active"
         )
@@ -100,20 +107,20 @@ def test_no_counter_is_lower_than_it_was_published(
 ) -> None:
     wound_back(path, state)
     ledger = opened(state)
-    assert ledger.behind
-    assert ledger.tallies()[ENDED] == Tally(15)
-    assert ledger.tallies()[RUN] == Tally(15, 15 * 31.5, [0, 15])
+    assert ledger.counters.behind
+    assert ledger.counters.shown[ENDED] == Amount(15)
+    assert ledger.counters.shown[RUN] == Amount(15, 15 * 31, (0, 15))
     (line,) = caplog.records
     assert line.levelname == "WARNING"
     assert "no counter is shown lower" in line.message
     count(ledger, 3, AT + 3.0, complete=False)  # of the five that it does not know
-    assert ledger.tallies()[ENDED] == Tally(15)
+    assert ledger.counters.shown[ENDED] == Amount(15)
     count(ledger, 3, AT + 4.0)  # the others, and one more
-    assert ledger.tallies()[ENDED] == Tally(16)
-    assert not ledger.behind
+    assert ledger.counters.shown[ENDED] == Amount(16)
+    assert not ledger.counters.behind
     ledger.close()
     again = opened(state)
-    assert again.tallies()[ENDED] == Tally(16)
+    assert again.counters.shown[ENDED] == Amount(16)
     again.close()
     assert len(caplog.records) == 1
 
@@ -125,10 +132,10 @@ def test_what_can_no_longer_be_counted_again_stays_counted(
     wound_back(path, state)
     ledger = opened(state)
     count(ledger, 0, AT + 3.0)
-    assert not ledger.behind
+    assert not ledger.counters.behind
     count(ledger, 1, AT + 4.0)
-    assert ledger.tallies()[ENDED] == Tally(16)
-    assert ledger.tallies()[RUN] == Tally(16, 16 * 31.5, [0, 16])
+    assert ledger.counters.shown[ENDED] == Amount(16)
+    assert ledger.counters.shown[RUN] == Amount(16, 16 * 31, (0, 16))
     ledger.close()
 
 
@@ -144,7 +151,7 @@ def test_what_a_kill_kept_from_being_written_beside_it_is_written_before_it_is_p
     ledger.close()
     beside.write_bytes(before)  # the kill came between the two
     opened(state).close()
-    assert read_published(path).tallies[ENDED] == Tally(15)
+    assert read_published(path).counters["shown"][ENDED] == Amount(15)
     written = beside.stat().st_mtime_ns
     opened(state).close()
     assert beside.stat().st_mtime_ns == written
@@ -165,7 +172,7 @@ def test_what_a_queue_has_added_to_the_others_stays_there(
     ledger = opened(state)
     count(ledger, 0, AT + 1.0, complete=False)
     with ledger.transaction():
-        ledger.remember_shown("counted", frozenset({"a", "q"}))
+        publish(ledger, ENDED._replace(queue="a"))
     assert published(2) == {"a": 0, "q": 0}
     ledger.close()
     shutil.copy(path, path.with_name("kept"))
@@ -177,7 +184,7 @@ def test_what_a_queue_has_added_to_the_others_stays_there(
     ledger.close()
     path.with_name("kept").replace(path)
     ledger = opened(state)
-    assert ledger.behind
+    assert ledger.counters.behind
     assert published(1) == {"_other": 1, "a": 0}
     ledger.close()
 
@@ -197,7 +204,7 @@ def test_what_users_used_is_not_shown_twice_whatever_names_they_had_meanwhile(
     def use(**seconds: int) -> None:
         with ledger.transaction():
             for user, each in seconds.items():
-                ledger.usage.add(UsageKey("cores", "q", user), each)
+                ledger.tally(CounterKey("cores", "q", user), each)
 
     one, both = LabelRules(user_limit=1), LabelRules()
     ledger = opened(state)
@@ -222,14 +229,14 @@ def test_what_users_used_is_not_shown_twice_whatever_names_they_had_meanwhile(
     path.with_name("kept").replace(path)
     for again in ({"a": 10, "b": 20}, {"b": 200}, {"a": 100 + 1000}):
         ledger = opened(state)
-        assert ledger.behind
+        assert ledger.counters.behind
         assert used(both) == {"a": 11, "b": 200, "_other": 122}
         use(**again)
         ledger.close()
     ledger = opened(state)
     assert used(both) == {"a": 1011, "b": 200, "_other": 122}
     count(ledger, 0, AT + 2.0)
-    assert not ledger.behind
+    assert not ledger.counters.behind
     ledger.close()
 
 
@@ -239,8 +246,9 @@ def test_an_undone_sync_does_not_catch_up(state: StateDirectory, path: Path) -> 
     for _ in range(2):
         with pytest.raises(KeyError), ledger.transaction():  # noqa: PT012
             ledger.tally(ENDED)
+            publish(ledger)
             raise KeyError
-        assert (ledger.behind, ledger.tallies()[ENDED]) == (True, Tally(15))
+        assert (ledger.counters.behind, ledger.counters.shown[ENDED]) == (True, Amount(15))
     ledger.close()
 
 
@@ -255,10 +263,10 @@ def test_one_that_knows_nothing_any_longer_counts_on_from_what_was_published(
     ledger.close()
     path.with_name("kept").replace(path)
     ledger = opened(state)
-    assert not ledger.behind
-    assert ledger.shown("counted") == {"q"}
+    assert not ledger.counters.behind
+    assert ledger.shown("queue") == {"q"}
     count(ledger, 1, AT + 2.0, complete=False)
-    assert ledger.tallies()[ENDED] == Tally(16)
+    assert ledger.counters.shown[ENDED] == Amount(16)
     ledger.close()
 
 
@@ -266,10 +274,10 @@ def test_a_ledger_in_memory_keeps_what_was_published(state: StateDirectory, path
     wound_back(path, state)
     ledger = opened(state)
     copy = ledger.copied_to(None)
-    assert copy.tallies()[ENDED] == Tally(15)
+    assert copy.counters.shown[ENDED] == Amount(15)
     ledger.close()
     back = state.moved(copy, IDENTITY, ENDPOINT, CLOCK)
-    assert back.tallies()[ENDED] == Tally(15)
+    assert back.counters.shown[ENDED] == Amount(15)
     copy.close()
     back.close()
 
@@ -283,12 +291,12 @@ def test_a_damaged_record_of_what_was_published_is_told_of(
     ledger.close()
     path.with_name(f"{path.name}.published").write_bytes(content)
     ledger = opened(state)
-    assert ledger.tallies()[ENDED] == Tally(10)
+    assert ledger.counters.shown[ENDED] == Amount(10)
     (line,) = caplog.records
     assert "is damaged" in line.__dict__["reason"]
     count(ledger, 1, AT + 2.0)
     ledger.close()
-    assert read_published(path).tallies[ENDED] == Tally(11)
+    assert read_published(path).counters["shown"][ENDED] == Amount(11)
 
 
 def test_one_that_begins_anew_begins_at_0(state: StateDirectory, path: Path) -> None:
@@ -298,7 +306,7 @@ def test_one_that_begins_anew_begins_at_0(state: StateDirectory, path: Path) -> 
     ledger.close()
     path.write_bytes(b"no database at all" * 1000)
     ledger = opened(state)
-    assert not ledger.tallies()
+    assert not tallied(ledger)
     ledger.close()
     assert read_published(path) == NOTHING
 
@@ -306,9 +314,9 @@ def test_one_that_begins_anew_begins_at_0(state: StateDirectory, path: Path) -> 
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE tallies SET count = -1",
-        "UPDATE tallies SET sum_seconds = -0.5",
-        "UPDATE tallies SET count = 'ten'",
+        "UPDATE counters SET times = -1",
+        "UPDATE counters SET seconds = -1",
+        "UPDATE counters SET times = 'ten'",
         "UPDATE jobs SET cores = 'many'",
         "UPDATE jobs SET modified_at = 1.5",
         "INSERT INTO about VALUES (7, X'00', 'no proof')",
@@ -382,10 +390,10 @@ def test_one_that_is_removed_while_in_use_is_missed_and_written_anew(
     ledger.close()
     back = state.moved(copy, IDENTITY, ENDPOINT, CLOCK)
     copy.close()
-    assert (back.in_memory, back.tallies()[ENDED]) == (False, Tally(10))
+    assert (back.in_memory, back.counters.shown[ENDED]) == (False, Amount(10))
     count(back, 1, AT + 2.0)
     back.close()
-    assert read_published(path).tallies[ENDED] == Tally(11)
+    assert read_published(path).counters["shown"][ENDED] == Amount(11)
 
 
 def test_one_that_is_replaced_while_in_use_is_missed(state: StateDirectory, path: Path) -> None:
@@ -477,7 +485,8 @@ def test_what_was_published_is_what_is_read(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path / "one.ledger", WHOSE)
     count(ledger, 3, AT + 1.0)
     assert read_published(tmp_path / "one.ledger") == Published(
-        {ENDED: Tally(3), RUN: Tally(3, 94.5, [0, 3])}, {"counted": frozenset({"q"})}
+        {"queue": frozenset({"q"})},
+        {"shown": {ENDED: Amount(3), RUN: Amount(3, 93, (0, 3))}, "elsewhere": {}},
     )
     ledger.close()
 
@@ -488,15 +497,16 @@ def test_of_what_is_published_only_what_has_changed_is_written(
     """Until that is as much as the whole."""
     beside = path.with_name(f"{path.name}.published")
     ledger = opened(state)
+    keys = [ENDED._replace(queue=f"queue-{number}") for number in range(20)]
     with ledger.transaction():
-        for number in range(20):
-            ledger.tally(ENDED._replace(queue=f"queue-{number}"))
+        publish(ledger, *keys)
     sizes = [beside.stat().st_size]
     for _ in range(30):
         with ledger.transaction():
-            ledger.tally(ENDED._replace(queue="queue-7"))
+            ledger.tally(keys[7])
+            publish(ledger)
         sizes.append(beside.stat().st_size)
-        assert read_published(path).tallies == ledger.tallies()
+        assert read_published(path).counters["shown"] == ledger.counters.shown
     assert sizes[1] - sizes[0] < sizes[0] / 10
     assert sizes != sorted(sizes)
     assert max(sizes) < 2 * sizes[-1] < 4 * sizes[0]
@@ -524,7 +534,7 @@ def test_a_new_file_is_in_its_directory_before_anything_is_published(
     monkeypatch.setattr(os, "replace", note_replace)
     count(ledger, 1, AT + 1.0)
     assert done == ["file", "replaced", "directory"]
-    assert read_published(path).tallies[ENDED] == Tally(1)
+    assert read_published(path).counters["shown"][ENDED] == Amount(1)
     ledger.close()
 
 
@@ -537,20 +547,22 @@ def test_a_line_that_was_not_written_to_its_end_was_not_published(
     whole = beside.read_bytes()
     with ledger.transaction():
         ledger.tally(ENDED)
+        publish(ledger)
     added = beside.read_bytes().removeprefix(whole)
     assert len(added) < len(whole)
     for cut in range(len(added)):
         beside.write_bytes(whole + added[:cut])
-        assert read_published(path).tallies[ENDED] == Tally(10)
+        assert read_published(path).counters["shown"][ENDED] == Amount(10)
     for cut in range(len(added) - 1):  # as long as it should be, but not all of it was written
         beside.write_bytes(whole + added[:cut].ljust(len(added) - 1, b"\0") + b"\n")
-        assert read_published(path).tallies[ENDED] == Tally(10)
+        assert read_published(path).counters["shown"][ENDED] == Amount(10)
     ledger.close()
     ledger = opened(state)
     with ledger.transaction():
-        ledger.tally(ENDED)  # behind what was cut short
+        ledger.tally(ENDED)
+        publish(ledger)  # behind what was cut short
     ledger.close()
-    assert read_published(path).tallies[ENDED] == Tally(12)
+    assert read_published(path).counters["shown"][ENDED] == Amount(12)
     assert not caplog.records
 
 
@@ -559,15 +571,15 @@ def test_a_bad_line_that_is_not_the_last_one_is_damage(state: StateDirectory, pa
     beside = path.with_name(f"{path.name}.published")
     ledger = opened(state)
     with ledger.transaction():
-        for number in range(20):
-            ledger.tally(ENDED._replace(queue=f"queue-{number}"))
+        publish(ledger, ENDED, *(ENDED._replace(queue=f"queue-{number}") for number in range(20)))
     for _ in range(2):
         with ledger.transaction():
             ledger.tally(ENDED)
+            publish(ledger)
     ledger.close()
     lines = beside.read_bytes().splitlines(keepends=True)
     assert len(lines) == 3
-    assert read_published(path).tallies[ENDED] == Tally(2)
+    assert read_published(path).counters["shown"][ENDED] == Amount(2)
     for bad in range(2):
         beside.write_bytes(b"".join([*lines[:bad], b"garbled\n", *lines[bad + 1 :]]))
         with pytest.raises(LedgerUnreadable):

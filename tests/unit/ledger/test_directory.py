@@ -109,7 +109,7 @@ class TestBadFiles:
             (lambda self, path: self._pragma(path, "PRAGMA user_version = 99"), "version 99"),
             (lambda self, path: self._pragma(path, "PRAGMA user_version = 1"), "version 1"),
             (lambda self, path: self._pragma(path, "PRAGMA application_id = 7"), "not a ledger"),
-            (lambda self, path: self._pragma(path, "DROP TABLE tallies"), ""),
+            (lambda self, path: self._pragma(path, "DROP TABLE counters"), ""),
             (lambda self, path: self._pragma(path, "DROP TABLE about"), ""),
             (
                 lambda self, path: self._note(path, "identity", "elsewhere"),
@@ -128,7 +128,7 @@ class TestBadFiles:
                 "do not belong together",
             ),
             (
-                lambda self, path: self._pragma(path, "DELETE FROM tallies"),
+                lambda self, path: self._pragma(path, "DELETE FROM counters"),
                 "do not belong together",
             ),
             (lambda self, path: self._pragma(path, "DELETE FROM about WHERE key = 'proofs'"), ""),

@@ -14,7 +14,6 @@ import exporter.ledger.jobs
 import exporter.ledger.suspects
 from exporter.errors import LedgerUnreadable, LedgerUnwritable
 from exporter.ledger.directory import StateDirectory
-from exporter.ledger.records import TallyKey
 from exporter.ledger.row_hints import MOST_ROW_NUMBER
 from exporter.ledger.store import Ledger, open_ledger, read_ledger
 from exporter.ledger.suspects import GONE_KEPT_SECONDS
@@ -414,12 +413,12 @@ def test_a_row_that_names_nothing_is_damage(ledger: Ledger, name: str) -> None:
         READS[name](ledger)
 
 
-def test_a_counter_that_cannot_be_read_back_is_damage(ledger: Ledger) -> None:
+def test_what_cannot_be_read_back_is_damage(ledger: Ledger) -> None:
     with ledger.transaction():
-        ledger.tally(TallyKey("wait", "q", ""), seconds=1.0, bucket=2)
-    ledger._connection.execute("UPDATE tallies SET buckets = '[1,'")
-    with pytest.raises(LedgerUnreadable), ledger.transaction():  # noqa: PT012
-        ledger.tally(TallyKey("wait", "q", ""), seconds=1.0, bucket=2)
+        ledger.note_activity("q", "u", AT)
+    ledger._connection.execute("UPDATE activity SET last_active_at = 7")
+    with pytest.raises(LedgerUnreadable, match="a row of it"), ledger.transaction():  # noqa: PT012
+        ledger.note_activity("q", "u", AT + 1)
         raise sqlite3.DatabaseError
 
 

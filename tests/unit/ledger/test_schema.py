@@ -1,5 +1,6 @@
 """Ledgers of every format that was ever handed out are read on: half a day of calls hangs on it."""
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -9,12 +10,15 @@ from typing import Any
 import pytest
 
 from exporter.errors import LedgerUnreadable, LedgerUnwritable
+from exporter.labels import OTHER
 from exporter.ledger import schema
+from exporter.ledger.counters import ACCOUNTS, USER_KINDS, Account, Amount, CounterKey
+from exporter.ledger.former import COUNTED, accounts_of
+from exporter.ledger.published import read_published
 from exporter.ledger.records import Progress
 from exporter.ledger.store import open_ledger, read_ledger
-from exporter.ledger.usage import Account
 from exporter.model import OUT_OF_WINDOW
-from tests.unit.ledger.made import run_of
+from tests.unit.ledger.made import happened, run_of, tallied
 
 STORED = Path(__file__).parents[2] / "testdata" / "ledgers"
 """Written by the daemon of that time, by following a cluster of the simulator for a while."""
@@ -42,14 +46,31 @@ JOBS = (
 )
 ALL = (
     JOBS,
-    "SELECT kind, queue, status, count, sum_seconds, buckets FROM tallies",
     "SELECT queue, user, last_active_at FROM activity",
-    "SELECT label, value FROM shown",
+    "SELECT label, value FROM shown WHERE label <> 'counted'",
     "SELECT uuid FROM gone",
     "SELECT key, value FROM about WHERE key IN ('identity', 'progress')",
 )
-USAGE = "SELECT shown, kind, queue, user, count, seconds FROM usage ORDER BY 1, 2, 3, 4"
-HAVE_USAGE = [name for name in FORMATS if not name.startswith(("format-2", "format-3"))]
+TALLIES = "SELECT kind, queue, status, count, sum_seconds, buckets FROM tallies"
+USAGE = "SELECT shown, kind, queue, user, count, seconds FROM usage"
+COUNTERS = (
+    "SELECT account, kind, queue, of, times, seconds, buckets FROM counters ORDER BY 1, 2, 3, 4"
+)
+HAVE_USAGE = [name for name in OLD if not name.startswith(("format-2", "format-3"))]
+NOW_CALLED = {
+    "submitted": "submitted", "started": "started", "ended": "ended", "wait": "waits", "run": "runs"
+}  # fmt: skip
+
+
+def former(stored: Path, part: str = "") -> dict[tuple[str, ...], Amount]:
+    """The counters of queues as a former ledger kept them, whole or a part of them, under their present kinds."""
+    return {
+        (NOW_CALLED[kind.removeprefix(part)], queue, status): Amount(
+            count, int(seconds), tuple(json.loads(buckets))
+        )
+        for kind, queue, status, count, seconds, buckets in asked(stored, TALLIES)
+        if kind.removeprefix(part) in NOW_CALLED and kind.startswith(part)
+    }
 
 
 def test_there_is_one_of_each_format() -> None:
@@ -60,17 +81,14 @@ def test_there_is_one_of_each_format() -> None:
 @pytest.mark.parametrize("stored", FORMATS, indirect=True)
 def test_it_knows_all_that_it_knew(stored: Path) -> None:
     before = [asked(stored, question) for question in ALL]
-    jobs, tallies, activity, shown, _, _ = before
+    jobs, activity, shown, _, _ = before
     assert len(jobs) > 300
-    assert len(tallies) > 10
     for _ in range(2):
         ledger = open_ledger(stored, WHOSE)
         assert ledger.size == len(jobs)
         assert len(ledger.known(row[0] for row in jobs)) == len(jobs)
         assert sum(each.jobs for each in ledger.totals().values()) == len(jobs)
         assert sum(each.cores for each in ledger.totals().values()) == sum(row[4] for row in jobs)
-        counted = {tuple(key): tally.count for key, tally in ledger.tallies().items()}
-        assert counted == {row[:3]: row[3] for row in tallies}
         assert ledger.activity() == {row[:2]: row[2] for row in activity}
         assert ledger.shown("queue") == {value for label, value in shown if label == "queue"}
         assert ledger.progress.complete
@@ -79,20 +97,90 @@ def test_it_knows_all_that_it_knew(stored: Path) -> None:
     assert asked(stored, "PRAGMA user_version") == [(schema.SCHEMA_VERSION,)]
     assert asked(stored, "PRAGMA integrity_check") == [("ok",)]
     assert {column for _, column in asked(stored, "SELECT name, strict FROM pragma_table_list"
-                                           " WHERE name IN ('jobs', 'tallies', 'about')")} == {1}  # fmt: skip
+                                           " WHERE name IN ('jobs', 'counters', 'about')")} == {1}  # fmt: skip
+
+
+@pytest.mark.parametrize("stored", OLD, indirect=True)
+def test_it_has_counted_what_it_had_counted(stored: Path) -> None:
+    wholes, own, other = former(stored), former(stored, "own "), former(stored, "other ")
+    assert len(wholes) > 10
+    counted = {
+        queue for (queue,) in asked(stored, "SELECT value FROM shown WHERE label = 'counted'")
+    }
+    named = {queue for (queue,) in asked(stored, "SELECT value FROM shown WHERE label = 'queue'")}
+    for key, amount in wholes.items():  # once they had been shown, but only in one way
+        if key not in own and key not in other and (key[1] in counted or not counted):
+            (own if key[1] in named else other)[key] = amount
+    ledger = open_ledger(stored, WHOSE)
+    assert tallied(ledger) == wholes
+    added: dict[tuple[str, ...], Amount] = {}
+    for (kind, queue, status), amount in other.items():
+        found = ledger.counters["elsewhere"].get(CounterKey(kind, queue, status), Amount())
+        assert found.minus(amount) == amount.minus(amount)
+        into = (kind, OTHER, status)
+        added[into] = added.get(into, Amount()).plus(amount)
+    shown = {
+        key: amount for key, amount in ledger.counters.shown.items() if key[0] not in USER_KINDS
+    }
+    assert shown == {**own, **added}
+    ledger.close()
+    assert not asked(stored, "SELECT * FROM shown WHERE label = 'counted'")
 
 
 @pytest.mark.parametrize("stored", HAVE_USAGE, indirect=True)
 def test_it_knows_what_users_have_used(stored: Path) -> None:
     before = asked(stored, USAGE)
     ledger = open_ledger(stored, WHOSE)
+    known = {
+        (number, *key, amount.times, amount.seconds)
+        for number, account in enumerate(ACCOUNTS)
+        for key, amount in ledger.counters[account].items()
+        if key.kind in USER_KINDS
+    }
+    assert known == set(before)
+    assert any(row[0] == 1 for row in before)
+    ledger.close()
+
+
+@pytest.mark.parametrize("stored", FORMATS, indirect=True)
+def test_it_knows_its_counters_again(stored: Path) -> None:
+    open_ledger(stored, WHOSE).close()
+    before = asked(stored, COUNTERS)
+    ledger = open_ledger(stored, WHOSE)
     accounts: tuple[Account, ...] = ("owed", "shown", "elsewhere", "debts")
     for number, account in enumerate(accounts):  # their numbers in the file
-        known = {(*key, *amount) for key, amount in ledger.usage[account].items()}
-        assert known == {row[1:] for row in before if row[0] == number}
-    assert ledger.usage.shown
+        known = {(*key, *amount) for key, amount in ledger.counters[account].items()}
+        assert known == {
+            (*row[1:6], tuple(json.loads(row[6]))) for row in before if row[0] == number
+        }
+    assert ledger.counters.shown
     ledger.close()
-    assert asked(stored, USAGE) == before
+    assert asked(stored, COUNTERS) == before
+
+
+@pytest.mark.parametrize("stored", ["format-5-folded"], indirect=True)
+def test_what_was_published_of_a_former_one_after_it_was_written_is_never_lower(
+    stored: Path,
+) -> None:
+    """A power cut, and a new version at once. Queues and users have got, lost and found names meanwhile."""
+    beside = f"{stored.name}.published"
+    shutil.copy(STORED / beside, stored.with_name(beside))
+    published = read_published(stored)
+    before = read_ledger(stored, WHOSE)
+    known = happened(before)
+    before.close()
+    ledger = open_ledger(stored, WHOSE, published)
+    assert ledger.counters.behind
+    assert COUNTED not in published.names
+    assert all(ledger.shown(label) == values for label, values in published.names.items())
+    assert len(published.counters["shown"]) > 100
+    assert published.counters["shown"].items() <= ledger.counters.shown.items()
+    debts = ledger.counters["debts"]
+    assert all(amount.times >= 0 and OTHER not in key[:2] for key, amount in debts.items())
+    for key, amount in happened(ledger).items():
+        if key.of != OTHER:  # nothing tells what of the former ``_other`` this user's own was
+            assert amount == known.get(key, Amount()).plus(debts.get(key, Amount())), key
+    ledger.close()
 
 
 @pytest.mark.parametrize("stored", FORMATS, indirect=True)
@@ -166,3 +254,15 @@ def test_the_first_one_knew_no_profile_and_finds_out_anew_how_far_it_had_read(
         profile=progress.profile,
     )
     ledger.close()
+
+
+def test_a_queue_that_was_always_folded_had_added_everything_to_the_others() -> None:
+    """So the first versions, which kept no parts of it, showed it."""
+    named, folded = CounterKey("ended", "a", "exited"), CounterKey("ended", "b", "exited")
+    tallies = {named: Amount(3), folded: Amount(5), folded._replace(queue="c"): Amount(7)}
+    assert accounts_of(tallies, {"queue": frozenset("a")}) == {
+        "owed": {},
+        "shown": {named: Amount(3), folded._replace(queue=OTHER): Amount(12)},
+        "elsewhere": {key: amount for key, amount in tallies.items() if key != named},
+    }
+    assert accounts_of(tallies, {})["owed"] == tallies  # nothing was ever shown

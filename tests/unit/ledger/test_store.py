@@ -14,9 +14,10 @@ import pytest
 
 from exporter.errors import LedgerUnreadable, LedgerUnwritable
 from exporter.ledger.connection import connect
+from exporter.ledger.counters import ACCOUNTS, CounterKey
 from exporter.ledger.jobs import MOST_RECENT, CacheLimit
 from exporter.ledger.published import NOTHING
-from exporter.ledger.records import JobTotals, TallyKey
+from exporter.ledger.records import JobTotals
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import Job
 from tests.unit.ledger.made import (
@@ -26,6 +27,7 @@ from tests.unit.ledger.made import (
     in_child,
     job,
     run_of,
+    tallied,
     write_some_of_everything,
 )
 
@@ -40,9 +42,10 @@ def state_of(ledger: Ledger) -> dict[str, object]:
         "size": ledger.size,
         "totals": ledger.totals(),
         "oldest": ledger.oldest_pending(),
-        "tallies": {
-            key: (tally.count, tally.sum_seconds, tuple(tally.buckets))
-            for key, tally in ledger.tallies().items()
+        "counters": {
+            (account, *key): tuple(amount)
+            for account in ACCOUNTS
+            for key, amount in ledger.counters[account].items()
         },
         "activity": dict(ledger.activity()),
         "shown": {label: ledger.shown(label) for label in ("queue", "user")},
@@ -62,7 +65,7 @@ def change_everything(ledger: Ledger) -> None:
     )
     ledger.suspect([job(2).uuid])
     ledger.tally(SUBMITTED)
-    ledger.tally(TallyKey("ended", "new", "finished"), seconds=3.0, bucket=12)
+    ledger.tally(CounterKey("ended", "new", "finished"), seconds=3, bucket=12)
     ledger.note_activity("q", "u", AT + 100.0)
     ledger.note_activity("new", "w", AT + 100.0)
     ledger.forget_activity(AT + 50.0)
@@ -480,7 +483,7 @@ class TestKilled:
         assert in_child(die) == 7
         again = open_ledger(path, WHOSE)
         assert again.size == 2
-        assert again.tallies()[SUBMITTED].count == 1
+        assert tallied(again)[SUBMITTED].times == 1
         assert again.progress.complete
         again.close()
 

@@ -26,6 +26,7 @@ from exporter.polling.poller import STUCK_SECONDS
 from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, fill
 from exporter.sync.asking import Ask, Asking
 from exporter.sync.context import SyncSettings
+from tests.unit.ledger.made import tallied
 from tests.unit.polling.polled import IDENTITY, TIMEOUT, PolledCluster
 from tests.unit.sync.settled import Traffic, newest_change_first, settled
 from tests.unit.sync.simulated import CLUSTER_ID, START_AT, SimulatedCluster
@@ -603,16 +604,16 @@ class TestDisk:
         cloud.turn()
         assert cloud.state.up
         assert cloud.shown == cloud.cluster.true_counts()
-        counted = dict(cloud.ledger.tallies())
+        counted = dict(tallied(cloud.ledger))
         cloud.clock.advance(DISK_RETRY_SECONDS)
         cloud.turn()
         assert not cloud.ledger.in_memory
         assert cloud.state.ledger_on_disk is True
-        assert cloud.ledger.tallies() == counted
+        assert tallied(cloud.ledger) == counted
         cloud.keeper.close()
         kept = open_ledger(tmp_path / "one.ledger", CLUSTER_ID)
         assert kept.size == len(cloud.cluster.jobs)
-        assert kept.tallies() == counted
+        assert tallied(kept) == counted
         kept.close()
 
     def test_a_disk_that_stays_full_is_tried_again_now_and_then(self, tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 import msgspec
 
+from exporter.ledger.counters import CounterKey
 from exporter.ledger.store import Ledger, open_ledger
-from exporter.ledger.usage import UsageKey
 from exporter.model import Job
 from exporter.publishing.naming import LabelRules
 from exporter.publishing.publisher import Publisher
@@ -28,4 +28,4 @@ def shown(ledger: Ledger, rules: LabelRules | None = None, *, at: float = AT) ->
 
 def use(ledger: Ledger, user: str, seconds: int, queue: str = "q") -> None:
     with ledger.transaction():
-        ledger.usage.add(UsageKey("cores", queue, user), seconds)
+        ledger.tally(CounterKey("cores", queue, user), seconds)

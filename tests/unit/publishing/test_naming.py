@@ -5,9 +5,8 @@ import re
 import pytest
 
 from exporter.labels import OTHER, Groups, Wanted
-from exporter.ledger.records import TallyKey
+from exporter.ledger.counters import CounterKey
 from exporter.ledger.store import Ledger
-from exporter.ledger.usage import UsageKey
 from exporter.publishing.naming import LabelRules, pseudonym
 from exporter.snapshot import ClusterSnapshot, UserGroup
 from tests.unit.ledger.made import job
@@ -20,7 +19,7 @@ ONLY_LI = LabelRules(users=Wanted(include=(re.compile("l."),)))
 
 def end(ledger: Ledger, queue: str) -> None:
     with ledger.transaction():
-        ledger.tally(TallyKey("ended", queue, "finished"))
+        ledger.tally(CounterKey("ended", queue, "finished"))
 
 
 def ended(snapshot: ClusterSnapshot) -> dict[str, int]:
@@ -113,7 +112,7 @@ def test_everybody_who_is_shown_is_in_one_group(
 def test_somebody_without_a_job_is_in_a_group_while_something_of_theirs_is_shown() -> None:
     ledger = ledger_of(job(1, "finished", user="li"))
     with ledger.transaction():
-        ledger.usage.add(UsageKey("cores", "q", "li"), 7)
+        ledger.tally(CounterKey("cores", "q", "li"), 7)
     assert shown(ledger, LabelRules(groups=lambda: GROUPS)).user_groups == (
         UserGroup("li", "chemistry"),
     )

@@ -5,16 +5,15 @@ from random import Random
 import msgspec
 import pytest
 
-from exporter.ledger.records import TallyKey
+from exporter.ledger.counters import CounterKey
 from exporter.ledger.store import Ledger, open_ledger
-from exporter.ledger.usage import UsageKey
 from exporter.model import Job
 from exporter.publishing.naming import LabelRules
 from exporter.publishing.publisher import Publisher
 
 AT = 1_700_000_000
 STATUSES = ("pending", "running", "finished", "exited", "suspended")
-KINDS = ("submitted", "started", "ended", "wait", "run")
+KINDS = ("submitted", "started", "ended", "waits", "runs")
 
 
 def something_happens(ledger: Ledger, dice: Random) -> None:
@@ -38,13 +37,13 @@ def something_happens(ledger: Ledger, dice: Random) -> None:
         ledger.apply(jobs)
     for job in jobs[:3]:
         kind = dice.choice(KINDS)
-        timed = kind in ("wait", "run")
-        key = TallyKey(kind, job.queue, job.status if kind in ("ended", "run") else "")
+        timed = kind in ("waits", "runs")
+        key = CounterKey(kind, job.queue, job.status if kind in ("ended", "runs") else "")
         bucket = dice.randrange(14) if timed else None
         if timed:
-            used = "wait" if kind == "wait" else "cores"
-            ledger.usage.add(UsageKey(used, job.queue, job.user), dice.randrange(100))
-        ledger.tally(key, seconds=float(dice.randrange(100)) if timed else 0.0, bucket=bucket)
+            used = "wait" if kind == "waits" else "cores"
+            ledger.tally(CounterKey(used, job.queue, job.user), dice.randrange(100))
+        ledger.tally(key, seconds=dice.randrange(100) if timed else 0, bucket=bucket)
     ledger.note_activity(jobs[0].queue, jobs[0].user, AT)
     complete = dice.random() < 0.7
     ledger.progress = msgspec.structs.replace(

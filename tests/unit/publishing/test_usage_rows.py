@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from exporter.labels import OTHER, Wanted
-from exporter.ledger.usage import UsageKey
+from exporter.ledger.counters import CounterKey
 from exporter.publishing.naming import LabelRules, pseudonym
 from exporter.publishing.publisher import Publisher
 from exporter.snapshot import RECENT_SECONDS, ClusterSnapshot, Usage
@@ -49,7 +49,7 @@ def test_a_sync_that_is_undone_has_used_nothing() -> None:
     ledger = ledger_of(job(1, user="a"))
     shown(ledger)
     ledger.begin()
-    ledger.usage.add(UsageKey("cores", "q", "a"), 7)
+    ledger.tally(CounterKey("cores", "q", "a"), 7)
     Publisher(LabelRules()).snapshot(ledger, AT)
     ledger.rollback()
     assert used(shown(ledger)) == {"a": 0}
@@ -94,13 +94,13 @@ def test_what_is_owed_to_somebody_who_is_left_out_is_not_looked_at_by_each_snaps
     ledger = ledger_of(job(1, user="a"), job(2, user="b"))
     asked: list[str] = []
 
-    def named(queue: str, user: str) -> tuple[str, str] | None:
-        asked.append(user)
-        return (queue, user) if user == "b" else None
+    def named(key: CounterKey) -> CounterKey | None:
+        asked.append(key.of)
+        return key if key.of == "b" else None
 
     def asked_for() -> list[str]:
         with ledger.transaction():
-            ledger.usage.credit((), named)
+            ledger.counters.credit((), named, lambda series: True)
         told = sorted(asked)
         asked.clear()
         return told
@@ -110,7 +110,7 @@ def test_what_is_owed_to_somebody_who_is_left_out_is_not_looked_at_by_each_snaps
     assert [asked_for() for _ in range(3)] == [["a", "b"], ["b"], []]  # b is shown at 0 first
     use(ledger, "a", 1)
     assert [asked_for() for _ in range(2)] == [["a"], []]
-    ledger.usage.reconsider()
+    ledger.counters.reconsider()
     assert [asked_for() for _ in range(2)] == [["a"], []]
     assert used(shown(ledger)) == {"a": 0, "b": 1}
     assert used(shown(ledger)) == {"a": 2, "b": 1}
@@ -197,5 +197,5 @@ def test_nothing_is_ever_lost_doubled_or_moved(seed: int) -> None:
         ledger = ledger.copied_to(None) if dice.random() < 0.2 else ledger
     shown(ledger)
     shown(ledger)
-    assert not ledger.usage["owed"]
-    assert sum(amount.seconds for amount in ledger.usage.shown.values()) == total
+    assert not ledger.counters["owed"]
+    assert sum(amount.seconds for amount in ledger.counters.shown.values()) == total

@@ -4,10 +4,10 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from random import Random
 
-from exporter.ledger.records import TallyKey
+from exporter.ledger.counters import CounterKey
 from exporter.ledger.store import Ledger
-from exporter.ledger.usage import UsageKey
 from exporter.snapshot import WAIT_BUCKETS_SECONDS
+from tests.unit.ledger.made import happened
 from tests.unit.sync.simulated import SimulatedCluster
 
 QUEUES = ("默认队列", "gpu")
@@ -15,7 +15,7 @@ USERS = ("u", "李娜")
 ENDS = ("finished", "exited", "cancelled")
 WAITED, RAN = 0, 1
 
-Account = dict[TallyKey | UsageKey, tuple[int, float, tuple[int, ...]]]
+Account = dict[CounterKey, tuple[int, float, tuple[int, ...]]]
 
 
 class Living:
@@ -31,9 +31,9 @@ class Living:
         self.cluster = cluster
         self.rng = rng
         self._seen_ends = ENDS if ends_seen else ()
-        self.counts: Counter[TallyKey] = Counter()
-        self.durations: dict[TallyKey, list[float]] = defaultdict(list)
-        self.used: dict[UsageKey, list[int]] = defaultdict(list)
+        self.counts: Counter[CounterKey] = Counter()
+        self.durations: dict[CounterKey, list[float]] = defaultdict(list)
+        self.used: dict[CounterKey, list[int]] = defaultdict(list)
         self.before: Counter[tuple[str, str, str]] = Counter()
         """What others have counted before, for ``totals``."""
         self._unseen: set[str] = set()
@@ -58,7 +58,7 @@ class Living:
         number = sum(self.counts.values())
         user, cores = USERS[number % len(USERS)], 24 if number % 3 else 1
         uuid = self.cluster.jobs.submit(self._now, queue=queue, user=user, cores=cores)
-        self.counts[TallyKey("submitted", queue, "")] += 1
+        self.counts[CounterKey("submitted", queue, "")] += 1
         self._unseen.add(uuid)
 
     def start(self) -> None:
@@ -66,10 +66,10 @@ class Living:
         if uuid := self._pick("pending"):
             job = self.cluster.jobs.get(uuid)
             self.cluster.jobs.start(uuid, self._now)
-            self.counts[TallyKey("started", job.queue, "")] += 1
+            self.counts[CounterKey("started", job.queue, "")] += 1
             waited = self._now - job.submitted_at
-            self.durations[TallyKey("wait", job.queue, "")].append(waited)
-            self.used[UsageKey("wait", job.queue, job.user)].append(waited)
+            self.durations[CounterKey("waits", job.queue, "")].append(waited)
+            self.used[CounterKey("wait", job.queue, job.user)].append(waited)
 
     def end(self) -> None:
         """A running job ends."""
@@ -123,11 +123,11 @@ class Living:
     def _end(self, uuid: str, status: str) -> None:
         job = self.cluster.jobs.get(uuid)
         self.cluster.jobs.end(uuid, self._now, status)
-        self.counts[TallyKey("ended", job.queue, status)] += 1
+        self.counts[CounterKey("ended", job.queue, status)] += 1
         if job.started_at is not None:
             ran = self._now - job.started_at
-            self.durations[TallyKey("run", job.queue, status)].append(ran)
-            self.used[UsageKey("cores", job.queue, job.user)].append(ran * job.cores)
+            self.durations[CounterKey("runs", job.queue, status)].append(ran)
+            self.used[CounterKey("cores", job.queue, job.user)].append(ran * job.cores)
 
     @property
     def _now(self) -> int:
@@ -149,12 +149,11 @@ class Living:
 def account_of(ledger: Ledger) -> Account:
     """What the ledger's counters are; buckets to their full length."""
     length = len(WAIT_BUCKETS_SECONDS) + 1
-    used: Account = {key: (*amount, ()) for key, amount in ledger.usage["owed"].items()}
-    return used | {
+    return {
         key: (
-            tally.count,
-            tally.sum_seconds,
-            tuple(tally.buckets + [0] * (length - len(tally.buckets))) if tally.buckets else (),
+            each.times,
+            each.seconds,
+            (*each.buckets, *[0] * (length - len(each.buckets))) if each.buckets else (),
         )
-        for key, tally in ledger.tallies().items()
+        for key, each in happened(ledger).items()
     }

@@ -30,6 +30,7 @@ from exporter.simulator import (
 )
 from exporter.sync.context import SWEPT_STATUSES, SyncSettings
 from exporter.sync.replica import Replica
+from tests.unit.ledger.made import tallied
 from tests.unit.sync.adversary import TURNS_OF_LUCK, Adversary, some_jobs
 from tests.unit.sync.settled import SETTINGS, TURNS_OF_AN_AUDIT_INTERVAL
 from tests.unit.sync.simulated import CLUSTER_ID, SimulatedCluster
@@ -245,8 +246,8 @@ class Play:
         if self.lost or (configured and self.cluster.cluster.dialect.zone_offset_seconds):
             return  # jobs from before the ledger seem to be new
         counted = Counter[str]()
-        for key, tally in self.cluster.ledger.tallies().items():
-            counted[key.kind] += tally.count
+        for key, tally in tallied(self.cluster.ledger).items():
+            counted[key.kind] += tally.times
         began_at = self.cluster.ledger.progress.began_at
         least = Counter[str]()
         if configured and began_at is not None and not self.withheld:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from exporter.errors import SyncError
-from exporter.ledger.records import TallyKey
+from exporter.ledger.counters import CounterKey
 from exporter.ledger.store import Ledger, open_ledger
 from exporter.model import OUT_OF_WINDOW, Job, hidden
 from exporter.snapshot import RECENT_SECONDS
@@ -17,7 +17,7 @@ from exporter.sync.intake import (
     StaleRecords,
     older,
 )
-from tests.unit.ledger.made import AT, job, run_of
+from tests.unit.ledger.made import AT, job, run_of, tallied
 
 Take = Callable[..., None]
 
@@ -47,10 +47,10 @@ class TestCounting:
                     job(2, "running", started_at=AT + 5),
                 ],
             )
-        assert {key: tally.count for key, tally in ledger.tallies().items()} == {
-            TallyKey("submitted", "q", ""): 2,
-            TallyKey("started", "q", ""): 1,
-            TallyKey("wait", "q", ""): 1,
+        assert {key: tally.times for key, tally in tallied(ledger).items()} == {
+            CounterKey("submitted", "q", ""): 2,
+            CounterKey("started", "q", ""): 1,
+            CounterKey("waits", "q", ""): 1,
         }
 
     def test_what_was_undone_is_not_counted(self, ledger: Ledger) -> None:
@@ -58,13 +58,13 @@ class TestCounting:
         with pytest.raises(ValueError, match="stop"), ledger.transaction():  # noqa: PT012
             intake.take([job(1)])
             raise ValueError("stop")
-        assert not ledger.tallies()
+        assert not tallied(ledger)
         take(ledger, [job(1)])
-        assert ledger.tallies()[TallyKey("submitted", "q", "")].count == 1
+        assert tallied(ledger)[CounterKey("submitted", "q", "")].times == 1
 
     def test_before_the_ledger_has_begun_nothing_is(self, ledger: Ledger) -> None:
         take(ledger, [job(1), job(2, "finished", started_at=AT)], began_at=float("inf"))
-        assert not ledger.tallies()
+        assert not tallied(ledger)
         assert ledger.size == 2
 
     def test_changes_are_told(self, ledger: Ledger) -> None:
@@ -124,18 +124,18 @@ class TestWindow:
         ran = job(1, "running", submitted_at=AT - 900, started_at=AT - 800, modified_at=AT - 800)
         self.shown(ledger, ran)
         assert not self.shown(ledger, ran._replace(status="finished", modified_at=AT - 90))
-        assert ledger.tallies()[TallyKey("ended", "q", "finished")].count == 1
+        assert tallied(ledger)[CounterKey("ended", "q", "finished")].times == 1
 
     def test_what_ages_is_not_counted_and_back_again_it_is_no_new_job(self, ledger: Ledger) -> None:
         ended = job(1, "finished", submitted_at=AT - 90, started_at=AT - 90, modified_at=AT)
         take(ledger, [ended])
-        before = {key: tally.count for key, tally in ledger.tallies().items()}
+        before = {key: tally.times for key, tally in tallied(ledger).items()}
         with ledger.transaction():
             Intake(ledger, 0.0, 0.0, window_from_at=AT + 1.0).hide_out_of_window()
         assert ledger.count_status("finished") == 0
-        assert {key: tally.count for key, tally in ledger.tallies().items()} == before
+        assert {key: tally.times for key, tally in tallied(ledger).items()} == before
         take(ledger, [ended._replace(status="pending", modified_at=AT + 9)])
-        assert {key: tally.count for key, tally in ledger.tallies().items()} == before
+        assert {key: tally.times for key, tally in tallied(ledger).items()} == before
 
 
 class TestOlderRecords:
@@ -175,7 +175,7 @@ class TestOlderRecords:
     def test_it_changes_and_counts_nothing(self, ledger: Ledger) -> None:
         """However long answers of two ages take turns: it does not stand if it is contradicted."""
         take(ledger, [self.ENDED])
-        before = {key: tally.count for key, tally in ledger.tallies().items()}
+        before = {key: tally.times for key, tally in tallied(ledger).items()}
         stale_records = StaleRecords()
         for seconds in range(0, 400, 5):
             for record in (self.RUNNING, self.ENDED):
@@ -184,7 +184,7 @@ class TestOlderRecords:
                 )
                 assert intake.changes == 0
         assert ledger.known([self.ENDED.uuid]) == {self.ENDED.uuid: self.ENDED}
-        assert {key: tally.count for key, tally in ledger.tallies().items()} == before
+        assert {key: tally.times for key, tally in tallied(ledger).items()} == before
 
     def test_it_tells_how_far_the_answers_are_behind(self, ledger: Ledger) -> None:
         take(ledger, [self.ENDED])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.ledger.records import TallyKey
+from exporter.ledger.counters import CounterKey
 from exporter.model import NO_STATUS, Job
 from exporter.snapshot import WAIT_BUCKETS_SECONDS
 from exporter.sync.intake import Counted, transitions
@@ -41,7 +41,7 @@ RUNNING_SET_ASIDE = RUNNING._replace(status="")
 def counted(old: Job | None, new: Job) -> str:
     """The transitions in short: ``S`` submitted, ``R`` started, ``E`` ended, ``w`` and ``r`` the
     observed waiting and running times."""
-    letters = {"submitted": "S", "started": "R", "ended": "E", "wait": "w", "run": "r"}
+    letters = {"submitted": "S", "started": "R", "ended": "E", "waits": "w", "runs": "r"}
     return "".join(letters[found.key.kind] for found in transitions(old, new, began_at=BEGAN))
 
 
@@ -134,10 +134,10 @@ def test_the_very_second_in_which_the_ledger_began_counts() -> None:
 def test_labels_are_those_of_the_job_as_it_is_now() -> None:
     moved = FINISHED._replace(queue="other", status="exited")
     assert [found.key for found in transitions(PENDING, moved, began_at=BEGAN)] == [
-        TallyKey("started", "other", ""),
-        TallyKey("wait", "other", ""),
-        TallyKey("ended", "other", "exited"),
-        TallyKey("run", "other", "exited"),
+        CounterKey("started", "other", ""),
+        CounterKey("waits", "other", ""),
+        CounterKey("ended", "other", "exited"),
+        CounterKey("runs", "other", "exited"),
     ]
 
 
@@ -160,7 +160,7 @@ def test_a_duration_belongs_to_the_first_bucket_that_is_not_smaller(
 ) -> None:
     started = RUNNING._replace(started_at=SUBMIT + seconds)
     _, wait = transitions(PENDING, started, began_at=BEGAN)
-    assert wait == Counted(TallyKey("wait", "q", ""), float(max(0, seconds)), bucket)
+    assert wait == Counted(CounterKey("waits", "q", ""), float(max(0, seconds)), bucket)
     assert len(WAIT_BUCKETS_SECONDS) == 13
 
 
@@ -183,8 +183,8 @@ def test_nothing_is_counted_twice_at_one_look(old: Job | None, new: Job) -> None
     kinds = [found.key.kind for found in transitions(old, new, began_at=BEGAN)]
     assert len(set(kinds)) == len(kinds)
     assert "submitted" not in kinds or old is None
-    assert "wait" not in kinds or "started" in kinds
-    assert "run" not in kinds or "ended" in kinds
+    assert "waits" not in kinds or "started" in kinds
+    assert "runs" not in kinds or "ended" in kinds
     assert "ended" not in kinds or new.ended
 
 

@@ -8,14 +8,14 @@ from random import Random
 import pytest
 
 from exporter.errors import SyncError, TransportError
-from exporter.ledger.records import TallyKey
+from exporter.ledger.counters import CounterKey
 from exporter.ledger.store import open_ledger
-from exporter.ledger.usage import UsageKey
 from exporter.model import JobListQuery, Page
 from exporter.simulator import DEPLOYMENTS, DIALECTS, DOCUMENTED, Dialect, JobList, fill
 from exporter.sync.asking import CollapseUnconfirmed
 from exporter.sync.context import SyncSettings
 from exporter.sync.replica import Replica
+from tests.unit.ledger.made import tallied
 from tests.unit.sync.living import Living, account_of
 from tests.unit.sync.settled import TURNS_OF_AN_AUDIT_INTERVAL
 from tests.unit.sync.simulated import CLUSTER_ID, START_AT, SimulatedCluster
@@ -170,13 +170,13 @@ def test_one_life_between_two_looks_is_counted_with_its_times() -> None:
     run = [0] * 14
     run[3] = 1
     assert account_of(cluster.ledger) == {
-        TallyKey("submitted", "q", ""): (1, 0.0, ()),
-        TallyKey("started", "q", ""): (1, 0.0, ()),
-        TallyKey("wait", "q", ""): (1, 31.0, tuple(wait)),
-        TallyKey("ended", "q", "exited"): (1, 0.0, ()),
-        TallyKey("run", "q", "exited"): (1, 300.0, tuple(run)),
-        UsageKey("wait", "q", "u"): (1, 31, ()),
-        UsageKey("cores", "q", "u"): (1, 24 * 300, ()),
+        CounterKey("submitted", "q", ""): (1, 0.0, ()),
+        CounterKey("started", "q", ""): (1, 0.0, ()),
+        CounterKey("waits", "q", ""): (1, 31.0, tuple(wait)),
+        CounterKey("ended", "q", "exited"): (1, 0.0, ()),
+        CounterKey("runs", "q", "exited"): (1, 300.0, tuple(run)),
+        CounterKey("wait", "q", "u"): (1, 31, ()),
+        CounterKey("cores", "q", "u"): (1, 24 * 300, ()),
     }
 
 
@@ -244,7 +244,7 @@ def test_short_jobs_that_are_deleted_at_once_are_counted_in_each_sync(jobs: int)
         listed = [cluster.jobs.submit(at, queue="q", user="u") for _ in range(jobs)]
         cluster.turn()
         assert cluster.counted() == cluster.true_counts()
-    assert cluster.ledger.tallies()[TallyKey("submitted", "q", "")].count == 4 * jobs
+    assert tallied(cluster.ledger)[CounterKey("submitted", "q", "")].times == 4 * jobs
 
 
 @pytest.mark.parametrize("years", [10, -10])
@@ -307,4 +307,4 @@ def test_a_requeued_job_that_had_left_a_bounded_ledger_is_not_submitted_anew() -
     cluster.jobs.requeue(uuid, cluster.now_at)
     cluster.turn()
     assert cluster.ledger.known([uuid])
-    assert account_of(cluster.ledger)[TallyKey("submitted", "q", "")] == (1, 0.0, ())
+    assert account_of(cluster.ledger)[CounterKey("submitted", "q", "")] == (1, 0.0, ())

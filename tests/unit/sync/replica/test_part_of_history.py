@@ -18,6 +18,7 @@ from exporter.model import OUT_OF_WINDOW, hidden
 from exporter.simulator import DIALECTS, DOCUMENTED, Dialect, JobList, Order, fill
 from exporter.sync.context import INFINITE, SyncSettings
 from exporter.sync.replica import Replica
+from tests.unit.ledger.made import tallied
 from tests.unit.sync.settled import (
     DAY,
     SETTINGS,
@@ -190,7 +191,7 @@ class TestAnotherConfiguration:
     )
     def test_a_longer_history_is_read(self, dialect: str, history_seconds: float) -> None:
         cluster = self.restarted(dialect, history_seconds)
-        counted = deepcopy(cluster.ledger.tallies())
+        counted = deepcopy(tallied(cluster.ledger))
         cluster.now_at += 60
         cluster.refresh()
         assert not cluster.ledger.progress.complete
@@ -199,7 +200,7 @@ class TestAnotherConfiguration:
             corrections.update(cluster.turn().corrections)
         assert cluster.ledger.progress.complete
         assert cluster.counted() == cluster.true_counts()
-        assert cluster.ledger.tallies() == counted
+        assert tallied(cluster.ledger) == counted
         assert not corrections
 
     @pytest.mark.parametrize("days", [20, 30])
