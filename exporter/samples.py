@@ -52,13 +52,12 @@ class Run(NamedTuple):
         """Which run of a cluster it is."""
         return (*self.names, *self.labels.values())
 
-    def pieces(self) -> Iterator["Run"]:
-        """Some of its values at a time: of a long run, little changes from one time to the next."""
-        last = max(0, len(self.items[0]) // _PIECE - 1)  # no short one is left at the end
-        for number in range(last + 1):
-            behind = (number + 1) * _PIECE if number < last else None
-            part = tuple(column[number * _PIECE : behind] for column in self.items)
-            yield self._replace(items=part)
+def pieces(items: Columns) -> Iterator[Columns]:
+    """Some of a run's values at a time: of a long one, little changes from one time to the next."""
+    last = max(0, len(items[0]) // _PIECE - 1)  # no short one is left at the end
+    for number in range(last + 1):
+        behind = (number + 1) * _PIECE if number < last else None
+        yield tuple([column[number * _PIECE : behind] for column in items])
 
 
 _PIECE = 32

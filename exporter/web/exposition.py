@@ -25,7 +25,7 @@ from prometheus_client.core import Sample
 from exporter import catalog, collector
 from exporter.clock import Clock, Instant, instant
 from exporter.collector import AccountQuota, BuildInfo, ReloadStatus
-from exporter.samples import Histogram, Part, Run
+from exporter.samples import Histogram, Part, Run, pieces
 from exporter.snapshot import ClusterState, SnapshotBoard
 from exporter.telemetry import Owner, Telemetry
 from exporter.web.negotiation import Format
@@ -358,12 +358,11 @@ def _rendered(part: Run | Histogram, before: _Rendered | None) -> _Rendered:
     """What is not what it was; of the pieces of a run, those are taken that are."""
     if isinstance(part, Histogram):
         return _Rendered(part.items, (packed(encode(render_histogram(part))),))
-    former = part._replace(items=before.items).pieces() if before else ()
-    known = zip(former, before.lines if before else (), strict=False)
+    known = zip(pieces(before.items), before.lines, strict=False) if before else ()
     lines = (
-        was if piece == were else packed(encode(render_run(piece)))
+        was if piece == were else packed(encode(render_run(part._replace(items=piece))))
         for piece, (were, was) in zip(
-            part.pieces(), chain(known, repeat((None, b""))), strict=False
+            pieces(part.items), chain(known, repeat((None, b""))), strict=False
         )
     )
     return _Rendered(part.items, tuple(lines))

@@ -27,7 +27,7 @@ Size = tuple[int, int]
 def measure(bench: Bench) -> Findings:
     """See the module."""
     findings = Findings()
-    syncs = 3 if bench.quick else 20
+    syncs = 3 if bench.quick else 60
     small, large = SMALL, (12, 25) if bench.quick else LARGE
     times: dict[Size, float] = {}
     for size in (small, large) if bench.quick else (small, large, LARGEST):
