@@ -52,6 +52,7 @@ class Run(NamedTuple):
         """Which run of a cluster it is."""
         return (*self.names, *self.labels.values())
 
+
 def pieces(items: Columns) -> Iterator[Columns]:
     """Some of a run's values at a time: of a long one, little changes from one time to the next."""
     last = max(0, len(items[0]) // _PIECE - 1)  # no short one is left at the end
