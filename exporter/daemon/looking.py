@@ -88,14 +88,9 @@ class Look:
                 raise _only_whole(seen.jobs)
             return seen
 
-    def whole(self) -> Seen:
-        """All jobs, in one reading of the whole list. Nothing is kept."""
-        with closing(open_ledger(None, "a look")) as ledger:
-            return self._synced(self._replica(ledger), whole=True)
-
-    def complete(self, ledger: Ledger) -> Seen:
-        """All jobs, as the daemon would read them: what is known already is not read again, and
-        whatever is read is kept, also if this is broken off."""
+    def whole(self, ledger: Ledger) -> Seen:
+        """All jobs, as the daemon would read them: what a ledger knows already is not read again, and it keeps
+        whatever is read, also if this is broken off."""
         replica = self._replica(ledger)
         for _ in range(MOST_ROUNDS):
             seen = self._synced(replica)
@@ -116,11 +111,9 @@ class Look:
     def _replica(self, ledger: Ledger) -> Replica:
         return Replica(ledger, self._settings, random.Random())  # noqa: S311 - no secret
 
-    def _synced(
-        self, replica: Replica, most_beside: float = math.inf, *, whole: bool = False
-    ) -> Seen:
+    def _synced(self, replica: Replica, most_beside: float = math.inf) -> Seen:
         """One sync, in one transaction; anew if the server does not do what it did. ``most_beside``:
-        so many calls may be made beside those for active jobs. ``whole``: all of the list is read."""
+        so many calls may be made beside those for active jobs."""
         ledger, tries = replica.ledger, 0
         while True:
             tries += 1
@@ -129,11 +122,7 @@ class Look:
             allowance = self._all_that_is_left if most_beside == math.inf else self._a_few
             try:
                 with ledger.transaction():
-                    asking = (
-                        replica.full_look(started_at)
-                        if whole
-                        else replica.refresh(started_at, allowance)
-                    )
+                    asking = replica.refresh(started_at, allowance)
                     refreshed = self._converse(asking, ledger, most_beside)
                     return self._seen(refreshed, ledger, started_at)
             except (Contradiction, CollapseUnconfirmed) as error:

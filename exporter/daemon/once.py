@@ -104,6 +104,7 @@ class _Collection:
         """The accounts of which a cluster has had an answer."""
         self._silent = Counter[str]()
         """How many clusters of each account have had none."""
+        self._beside_daemon = False
         self.clusters = [cluster for cluster in config.clusters if cluster.name in names]
         self.looks = {
             cluster.name: Look(
@@ -156,18 +157,16 @@ class _Collection:
         }
         for name, account in self._accounts.items():
             costs = {
-                cluster.name: _cost(length, ledgers.get(cluster.name))
+                cluster.name: _cost(length, ledgers[cluster.name])
                 for cluster in self.clusters
                 if cluster.account == name and isinstance(length := lengths[cluster.name], int)
             }
-            refusal = self._refusal(account, sum(costs.values()), beside_daemon=not ledgers)
+            refusal = self._refusal(account, sum(costs.values()))
             if refusal is not None:
                 outcomes |= dict.fromkeys(costs, _Failed(refusal))
 
         def look(cluster: ClusterConfig) -> Seen:
-            ledger = ledgers.get(cluster.name)
-            one = self.looks[cluster.name]
-            return one.whole() if ledger is None else one.complete(ledger)
+            return self.looks[cluster.name].whole(ledgers[cluster.name])
 
         left = (cluster for cluster in self.clusters if cluster.name not in outcomes)
         return outcomes | self.each(left, look)
@@ -188,26 +187,25 @@ class _Collection:
         )
 
     def _ledgers(self, stack: ExitStack) -> dict[str, Ledger]:
-        """The ledgers on disk; none where none are kept, or where a daemon uses them."""
-        if self._state.path is None:
-            return {}
+        """The ledgers on disk; empty ones in memory where none are kept, or where a daemon uses them."""
+        state = self._state
         try:
-            self._state.acquire()
+            state.acquire()
+            stack.callback(state.release)
         except StateInUse:
-            return {}
-        stack.callback(self._state.release)
+            state, self._beside_daemon = StateDirectory(None), True
         ledgers = {}
         for cluster in self.clusters:
             endpoint = self._config.account(cluster.account).endpoint
-            ledger = self._state.ledger(cluster.identity, endpoint, self._clock)
+            ledger = state.ledger(cluster.identity, endpoint, self._clock)
             ledgers[cluster.name] = stack.enter_context(closing(ledger))
         return ledgers
 
-    def _refusal(self, account: Account, needed: int, *, beside_daemon: bool) -> SyncFailure | None:
+    def _refusal(self, account: Account, needed: int) -> SyncFailure | None:
         """Why the whole lists are not read; None if they may be. A daemon's calls are left to it."""
         budget, config = account.budget, account.config
         left = budget.left()
-        if beside_daemon and self._state.path is not None:
+        if self._beside_daemon:
             for cluster in self._config.clusters_of(config.name):
                 budget.declare(cluster.name, Demand(cluster.interval_seconds, 1.0))
             left = budget.left(Purpose.HISTORY)
@@ -225,10 +223,8 @@ class _Collection:
         )
 
 
-def _cost(jobs: int, ledger: Ledger | None) -> int:
+def _cost(jobs: int, ledger: Ledger) -> int:
     """What it costs to know all of so many jobs; what a ledger knows need not be read again."""
-    if ledger is None:
-        return calls_for(jobs)
     goes_on = ledger.progress.newest_at is not None or ledger.progress.complete
     return CONTACT_CALLS + calls_for(max(0, jobs - ledger.size) if goes_on else jobs)
 

@@ -175,7 +175,7 @@ DEPLOYMENTS: dict[str, Dialect] = {
     "filter-after-cut": _CUT_FIRST,
     "filter-after-cut-total-whole": replace(_CUT_FIRST, total_count="whole"),
     "window": _WINDOW,
-    "window-refused": replace(_WINDOW, beyond_depth="5000"),
+    "window-refused": replace(_WINDOW, depth_of="offset", beyond_depth="5000"),
     "window-counted": replace(_WINDOW, beyond_depth="problem", total_limit=10_000),
     "filtered-pages-of-50": replace(DOCUMENTED, filtered_page_cap=50),
     "slash-encoded": replace(DOCUMENTED, signed_slash="encoded"),

@@ -299,11 +299,11 @@ def read_again(sync: Sync, from_at: int) -> None:
 
 def read_history(sync: Sync, order: Order) -> Asking[None]:
     """Read the history from the frontier down: to its end or edge, or to where as many jobs are known behind it."""
-    known_behind = _known_behind(sync, order, sync.progress.frontier_at or 0)
+    offset = None
     while (at := sync.progress.frontier_at) is not None and sync.order is order:
         if sync.reaches_edge:
             return
-        page = yield from page_at(sync, order, at - 1, sync.ledger.size - known_behind - 1)
+        page = yield from page_at(sync, order, at - 1, offset)
         if sync.progress.frontier_at != at or sync.order is not order:
             return  # a sync in between has changed it
         found = examine(sync, order, page)
@@ -311,19 +311,15 @@ def read_history(sync: Sync, order: Order) -> Asking[None]:
             if page.total is None:
                 raise Contradiction("total_count", "the total is told no longer")
             raise SyncError("moving", "the history cannot be read on: it moves too fast")
-        known_behind = _move_frontier(sync, order, found[-1])
+        _move_frontier(sync, order, found[-1])
+        offset = sync.length + found[-1].rank - 1  # jobs that are submitted meanwhile move no rank
 
 
-def _known_behind(sync: Sync, order: Order, at: float) -> int:
-    """How many jobs are known behind a moment: few, while a history is read. Those in front grow with every page."""
-    return sync.ledger.count_between(at - 1, -INFINITE, by=order.column)
-
-
-def _move_frontier(sync: Sync, order: Order, lowest: Boundary) -> int:
-    """Move the frontier down to a boundary: all in front of it is known. Returns how many jobs are known behind."""
+def _move_frontier(sync: Sync, order: Order, lowest: Boundary) -> None:
+    """Move the frontier down to a boundary: all in front of it is known."""
     sync.memory.obstacle = None
-    known_behind = _known_behind(sync, order, lowest.at)
-    unread = -lowest.rank - known_behind
+    # Few are known behind it, while a history is read. Those in front grow with every page.
+    unread = -lowest.rank - sync.ledger.count_between(lowest.at - 1, -INFINITE, by=order.column)
     if lowest.at == -INFINITE or unread == sync.progress.unread == 0:
         sync.update(frontier_at=None, unread=0)
     elif unread == sync.progress.unread and sync.has_edge:  # what was known before a gap follows
@@ -332,7 +328,6 @@ def _move_frontier(sync: Sync, order: Order, lowest: Boundary) -> int:
         sync.update(frontier_at=int(lowest.at))
         if sync.reaches_edge:
             sync.update(unread=unread)
-    return known_behind
 
 
 def look_at(sync: Sync, order: Order, jobs: Iterable[Job]) -> Asking[None]:

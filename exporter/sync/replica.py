@@ -209,21 +209,6 @@ class Replica:
             self._memory.unexplained = 0
             raise Contradiction("order", "the total stays unexplained")
 
-    def full_look(self, now_at: float) -> Asking[Refreshed]:
-        """Read the whole list once, however many calls it takes."""
-        sync = self._sync(now_at, lambda _: 0)
-        return (yield from self._synced(sync, self._full_look(sync)))
-
-    def _full_look(self, sync: Sync) -> Asking[Refreshed]:
-        head = yield from read_head(sync)
-        if (yield from is_whole(sync, head)):
-            take_whole(sync, head)
-        else:
-            yield from by_scan.scan(sync, self.ledger.marks())
-        sync.update(last_success_at=sync.now_at)
-        self._memory.collapse_at = None
-        return Refreshed("scan", sync.intake.changes, {})
-
     def background(self, now_at: float, allowance: Allowance) -> Asking[None] | None:
         """The work that is worth the calls that are left over; None if there is none."""
         sync = self._sync(now_at, allowance)

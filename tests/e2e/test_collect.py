@@ -93,7 +93,7 @@ def test_the_whole(world: World, tmp_path: Path, state: str) -> None:
         statuses = ("pending", "running", *ENDED)
         assert row(table.stdout, name)[:5] == [f"{by_status[status]:,}" for status in statuses]
     assert "--full" not in table.stdout
-    assert len(world.calls()) <= 4 + 34 + (60 if state == "state" else 2)
+    assert len(world.calls()) <= 4 + 34 + 60
     text = run_command("collect", flag, "--full", "--format=prometheus")
     assert (text.returncode, text.stderr) == (0, "")
     assert Metrics(text.stdout).jobs() == truths
@@ -158,7 +158,7 @@ def test_the_whole_leaves_a_daemon_its_calls(world: World, tmp_path: Path) -> No
         refused = run_command("collect", flag, "--full")
         assert refused.returncode == 1
         assert refused.stderr.startswith(
-            "cfd, fea: budget: reading the whole list would take about 39 calls"
+            "cfd, fea: budget: reading the whole list would take about 69 calls"
         )
         assert len(world.calls()) - calls <= 2 + 8, "and those of the daemon meanwhile"
         exporter.until_ready()

@@ -79,7 +79,8 @@ def told_of(dialect: Dialect) -> dict[str, bool]:
         "no_filter": expected["status_filter"] == {"none"},
         "filter_name": expected["status_filter"] == {"job_status"},
         "short_pages": dialect.page_cap < 100,
-        "zones_mixed": dialect.times == "mixed",
+        "zones_mixed": dialect.times == "mixed"
+        or (dialect.times, dialect.absent_start) == ("z", "zero"),  # which stands for no time
         "numbers_in_texts": dialect.numbers == "string",
         "no_queue_name": dialect.queue_name != "present",
         "unknown_fields": dialect.extra_fields,

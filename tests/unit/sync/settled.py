@@ -6,6 +6,7 @@ from functools import cache
 from random import Random
 
 from exporter.errors import SyncError
+from exporter.model import Page
 from exporter.simulator import (
     DEPLOYMENTS,
     DIALECTS,
@@ -64,6 +65,22 @@ def fresh(count: int, dialect: Dialect = DOCUMENTED, *, seed: int = 0) -> Simula
     listed = JobList()
     fill(listed, count, active=count // 20, now_at=START_AT - 5, seed=seed)
     return SimulatedCluster(dialect, SETTINGS, jobs=listed, seed=seed)
+
+
+def counting_something_else(dialect: str, beyond: int, count: int) -> SimulatedCluster:
+    """An unread cluster whose total is that of a list with more jobs."""
+    listed = JobList()
+    fill(listed, count, active=count // 10, now_at=START_AT - 5)
+    cluster = SimulatedCluster(DIALECTS[dialect], SETTINGS, jobs=listed)
+
+    def distorted(page: Page) -> Page:
+        total = page.total_count
+        if total is not None and total >= len(cluster.jobs):
+            total += beyond
+        return Page(page.jobs, total, page.server_time_at)
+
+    cluster.distort = distorted
+    return cluster
 
 
 def rest_for_one_audit_interval(cluster: SimulatedCluster, *, doubts: int = 0) -> None:

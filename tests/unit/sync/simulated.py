@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, tzinfo
 from functools import lru_cache
@@ -19,7 +18,7 @@ from exporter.profile import Profile
 from exporter.simulator import Cloud, Dialect, JobList
 from exporter.simulator.dialect import DOCUMENTED
 from exporter.snapshot import RECENT_SECONDS
-from exporter.sync.asking import Allowance, Ask, Asking, Contradiction, advance
+from exporter.sync.asking import Allowance, Ask, Asking, advance
 from exporter.sync.context import SyncSettings
 from exporter.sync.replica import Refreshed, Replica
 
@@ -104,17 +103,6 @@ class SimulatedCluster:
             while isinstance(step, Ask):
                 step = advance(asking, self._answer(step))
         return step.value
-
-    def full_look(self) -> Refreshed:
-        """The whole list once, in one transaction; anew as long as it is found otherwise than was
-        known. Errors of a call come out."""
-        while True:
-            asking = self.replica.full_look(self.now_at)
-            with suppress(Contradiction), self.ledger.transaction():
-                step = advance(asking, None)
-                while isinstance(step, Ask):
-                    step = advance(asking, self.list_jobs(step.query))
-                return step.value
 
     def background(self, most_calls: int = 10**6) -> None:
         """What is left to do in the background, each step in a transaction of its own."""

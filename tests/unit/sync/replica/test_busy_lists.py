@@ -321,26 +321,6 @@ def test_a_job_that_starts_while_its_status_is_audited_has_not_changed_unseen() 
     assert cluster.profile.order.contradictions == 0
 
 
-def test_one_whole_look_at_a_list_that_moves_meets_every_job() -> None:
-    """While it is read, jobs are submitted, start and end, and some are deleted that were met."""
-    cluster = unread(1_400, page_cap=20)
-    before = {job.uuid for job in cluster.jobs.jobs()}
-    doomed = newest_change_first(cluster.jobs)[:30]
-
-    def something_happens() -> None:
-        cluster.now_at += 1
-        uuid = cluster.jobs.submit(cluster.now_at, queue="q", user="u")
-        cluster.jobs.start(uuid, cluster.now_at)
-        if doomed and cluster.calls % 3 == 0:
-            cluster.jobs.delete([doomed.pop()])
-
-    cluster.between_calls = something_happens
-    cluster.full_look()
-    stayed = before & {job.uuid for job in cluster.jobs.jobs()}
-    assert cluster.ledger.known(stayed).keys() == stayed
-    assert cluster.calls <= 2 * 1_400 / 19
-
-
 class TestStampsThatComeLate:
     """Some nodes' clocks are behind: their changes come below what is read again for late stamps."""
 

@@ -18,6 +18,7 @@ from tests.unit.sync.settled import (
     SETTINGS,
     Traffic,
     calls_of_a_turn,
+    counting_something_else,
     rest_for_one_audit_interval,
     settled,
 )
@@ -231,27 +232,6 @@ class TestATotalThatCountsSomethingElse:
             with pytest.raises(SyncError):
                 cluster.turn()
         assert cluster.counted() == known
-
-    @pytest.mark.parametrize("count", [60, 503])
-    def test_one_whole_look_reads_such_a_list_too(self, count: int) -> None:
-        cluster = counting_something_else("documented", 37, count)
-        cluster.full_look()
-        assert cluster.counted() == cluster.true_counts()
-
-
-def counting_something_else(dialect: str, beyond: int, count: int) -> SimulatedCluster:
-    listed = JobList()
-    fill(listed, count, active=count // 10, now_at=START_AT - 5)
-    cluster = SimulatedCluster(DIALECTS[dialect], SETTINGS, jobs=listed)
-
-    def distorted(page: Page) -> Page:
-        total = page.total_count
-        if total is not None and total >= len(cluster.jobs):
-            total += beyond
-        return Page(page.jobs, total, page.server_time_at)
-
-    cluster.distort = distorted
-    return cluster
 
 
 @pytest.fixture
