@@ -72,11 +72,13 @@ def accounts_of(
             continue
         own = tallies.get(former._replace(kind=f"own {former.kind}"))
         other = tallies.get(former._replace(kind=f"other {former.kind}"), NOTHING)
-        if own is None and not other and (all_counted or former.queue in names.get(COUNTED, ())):
-            if former.queue in names.get("queue", ()):
+        if own is None and not other:
+            if former.queue not in names.get("queue", ()):
+                other = whole if all_counted else other
+            elif all_counted or former.queue in names.get(COUNTED, ()):
                 own = whole
-            else:
-                other = whole
+        if own is not None and former.queue == OTHER:  # really called so
+            own, other = None, own.plus(other)
         key = former._replace(kind=_KINDS[former.kind])
         if own is not None:
             shown[key] = own.plus(shown.get(key, NOTHING))

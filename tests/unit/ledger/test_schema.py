@@ -266,3 +266,21 @@ def test_a_queue_that_was_always_folded_had_added_everything_to_the_others() -> 
         "elsewhere": {key: amount for key, amount in tallies.items() if key != named},
     }
     assert accounts_of(tallies, {})["owed"] == tallies  # nothing was ever shown
+
+
+def test_what_was_not_yet_shown_of_a_former_counter_is_owed() -> None:
+    """Its queue had no name, and may have been left out: then nothing of it is added to the others."""
+    key = CounterKey("ended", "b", "exited")
+    names = {"queue": frozenset("a"), COUNTED: frozenset("ab")}
+    owed = {"owed": {key: Amount(5)}, "shown": {}, "elsewhere": {}}
+    assert accounts_of({key: Amount(5)}, names) == owed
+
+
+@pytest.mark.parametrize("parts", [{}, {"own ended": 3, "other ended": 2}])
+def test_of_a_former_queue_really_called_other_all_is_in_that_series(parts: dict[str, int]) -> None:
+    """Then a power cut does not count it twice."""
+    key = CounterKey("ended", OTHER, "exited")
+    tallies = {key: Amount(5), **{key._replace(kind=kind): Amount(n) for kind, n in parts.items()}}
+    names = {"queue": frozenset({OTHER}), COUNTED: frozenset({OTHER})}
+    shown = {"owed": {}, "shown": {key: Amount(5)}, "elsewhere": {key: Amount(5)}}
+    assert accounts_of(tallies, names) == shown
