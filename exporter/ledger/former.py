@@ -78,7 +78,8 @@ def accounts_of(
             elif all_counted or former.queue in names.get(COUNTED, ()):
                 own = whole
         if own is not None and former.queue == OTHER:  # really called so
-            own, other = None, own.plus(other)
+            other = other.plus(own)
+            own = None
         key = former._replace(kind=_KINDS[former.kind])
         if own is not None:
             shown[key] = own.plus(shown.get(key, NOTHING))
