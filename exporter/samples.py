@@ -55,7 +55,7 @@ class Run(NamedTuple):
 
 def pieces(items: Columns) -> Iterator[Columns]:
     """Some of a run's values at a time: of a long one, little changes from one time to the next."""
-    last = max(0, len(items[0]) // _PIECE - 1)  # no short one is left at the end
+    last = max(0, (len(items[0]) - _PIECE // 2) // _PIECE)  # no short one is left at the end
     for number in range(last + 1):
         behind = (number + 1) * _PIECE if number < last else None
         yield tuple([column[number * _PIECE : behind] for column in items])
