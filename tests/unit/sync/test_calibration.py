@@ -432,7 +432,7 @@ class TestDepth:
 
     @pytest.mark.parametrize("name", ["window", "window-refused"])
     def test_a_list_that_grows_beyond_it_is_read_from_both_ends(self, name: str) -> None:
-        cluster = fresh(COUNT, replace(SERVERS[name], depth_limit=1_000))
+        cluster = fresh(COUNT, replace(SERVERS[name], depth_limit=1_000, depth_of="page"))
         for _ in range(2):
             rest_for_one_audit_interval(cluster, doubts=2)
         assert cluster.profile.depth.value == "1000"
