@@ -104,7 +104,7 @@ class Intake:
     timed: bool = True
     """Whether the zone of times is known. Otherwise no duration is counted."""
     last_look_at: float = 0.0
-    """The server's time at the last sync."""
+    """The server's time at the last sync; 0 at the first one."""
     changed_from_at: float = float("inf")
     """When the oldest change happened, of those since the last sync that this one has found."""
     moved_at: list[int] = field(default_factory=list)
@@ -163,7 +163,7 @@ class Intake:
             if counted.bucket is None:
                 self.ledger.tally(counted.key)
             elif self.timed:
-                self.ledger.tally(counted.key, int(counted.seconds), counted.bucket)
+                self.ledger.tally(*counted)
                 self.ledger.tally(*used(counted, new))
 
     def _as_wanted(self, job: Job) -> Job:
@@ -214,7 +214,7 @@ class Counted(NamedTuple):
     """One transition: its counter, and, if it has a duration, the seconds and their bucket."""
 
     key: CounterKey
-    seconds: float = 0.0
+    seconds: int = 0
     bucket: int | None = None
 
 
@@ -240,10 +240,9 @@ def transitions(old: Job | None, new: Job, *, began_at: float) -> list[Counted]:
 
 def used(counted: Counted, job: Job) -> tuple[CounterKey, int]:
     """What a wait or a run adds to the usage of the job's user. Pure."""
-    seconds = int(counted.seconds)
     if counted.key.kind == "waits":
-        return CounterKey("wait", job.queue, job.user), seconds
-    return CounterKey("cores", job.queue, job.user), seconds * job.cores
+        return CounterKey("wait", job.queue, job.user), counted.seconds
+    return CounterKey("cores", job.queue, job.user), counted.seconds * job.cores
 
 
 def _started(old: Job | None, new: Job, began_at: float) -> bool:
@@ -278,6 +277,6 @@ def _duration(
 ) -> list[Counted]:
     if from_at is None or to_at is None:
         return []
-    seconds = float(max(0, to_at - from_at))  # the clocks of two machines may differ a little
+    seconds = max(0, to_at - from_at)  # the clocks of two machines may differ a little
     bucket = bisect_left(WAIT_BUCKETS_SECONDS, seconds)
     return [Counted(CounterKey(kind, queue, status), seconds, bucket)]

@@ -131,7 +131,6 @@ class Replica:
         return (yield from self._synced(sync, self._refresh(sync)))
 
     def _refresh(self, sync: Sync) -> Asking[Refreshed]:
-        last_look_at = sync.progress.last_success_at
         head = yield from read_head(sync)
         if not self._memory.refreshed:
             reconcile.widen_history(sync)
@@ -140,7 +139,7 @@ class Replica:
         else:
             strategy = yield from self._longer_list(sync, head)
         calibration.learn_lag(sync)
-        zone.learn_from_changes(sync, last_look_at)
+        zone.learn_from_changes(sync)
         zone.follow(sync)
         sync.intake.correct("deleted", self.ledger.forget_suspects(sync.now_at))
         self._finish(sync)

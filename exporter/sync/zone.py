@@ -65,11 +65,12 @@ def learn_from_head(sync: Sync, head: PlacedPage) -> None:
                 return
 
 
-def learn_from_changes(sync: Sync, last_look_at: float | None) -> None:
+def learn_from_changes(sync: Sync) -> None:
     """Find the zone from jobs that have changed between two syncs: their times must lie between these, which
     only one zone makes true. Several jobs must agree if another zone was found before, or if the zone is
     not whole hours from UTC: one job may have a late time."""
-    if last_look_at is None:
+    last_look_at = sync.intake.last_look_at
+    if not last_look_at:
         return
     early_at, late_at = last_look_at - LATE_SECONDS - sync.lag_seconds, sync.now_at + LATE_SECONDS
     shifts = set[int]()

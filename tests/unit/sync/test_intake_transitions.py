@@ -160,7 +160,7 @@ def test_a_duration_belongs_to_the_first_bucket_that_is_not_smaller(
 ) -> None:
     started = RUNNING._replace(started_at=SUBMIT + seconds)
     _, wait = transitions(PENDING, started, began_at=BEGAN)
-    assert wait == Counted(CounterKey("waits", "q", ""), float(max(0, seconds)), bucket)
+    assert wait == Counted(CounterKey("waits", "q", ""), max(0, seconds), bucket)
     assert len(WAIT_BUCKETS_SECONDS) == 13
 
 
